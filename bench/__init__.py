@@ -1,0 +1,1 @@
+"""The timed protocol, workers, statistics, parity, results, report, choice and the command line."""

@@ -1,0 +1,1 @@
+"""Exporters: the exportable network, precision policies, one exporter a format, the artifact manifest."""

@@ -1,0 +1,68 @@
+"""Typed errors, shared by the whole package.
+
+Every error a user can cause or meet derives from :class:`DepthportError`. Its text is one line that says what is
+wrong *and what to do*; the command line prints it and exits with :attr:`DepthportError.exit_code`. Anything else that
+escapes is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class DepthportError(Exception):
+    """Base of all errors with a message meant for the user."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(DepthportError):
+    """The request itself is wrong: an unknown name, an impossible shape, a file that is not what it should be."""
+
+    exit_code = 2
+
+
+class WeightsError(UsageError):
+    """A checkpoint is missing, truncated, of another model, or not in the Hugging Face layout."""
+
+
+class InputError(UsageError):
+    """An image, pose or intrinsic given as input can't be used."""
+
+
+class StorageError(UsageError):
+    """The folder to write to is unwritable or its disk is full."""
+
+
+class UnavailableError(DepthportError):
+    """A runtime, exporter or device is not present here; the message holds the line that installs it."""
+
+    exit_code = 2
+
+
+class UnsupportedError(DepthportError):
+    """The combination is valid to ask for but this exporter or runtime does not have it (a precision, a target)."""
+
+    exit_code = 2
+
+
+class ExportError(DepthportError):
+    """The exporter ran and failed, or what it wrote did not pass its own check."""
+
+
+class ArtifactError(DepthportError):
+    """An artifact on disk is damaged, of another schema, or not the one its manifest describes."""
+
+    exit_code = 2
+
+
+class LoadError(DepthportError):
+    """A runtime refused to load an artifact."""
+
+
+class RunError(DepthportError):
+    """A loaded session failed to run or gave outputs of another name, shape or dtype than its manifest promises."""
+
+
+class PlacementError(RunError):
+    """Part of the work ran on another device than asked; never a footnote, always a failure."""

@@ -1,0 +1,1 @@
+"""Runtimes: one adapter a runtime (probe, load, run, synchronize, close)."""
