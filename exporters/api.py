@@ -1,0 +1,208 @@
+"""`export(...)`: from a model's name to a finished, described, cached artifact."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exporters.artifact import Artifact, Manifest, Shape, TensorSpec, WeightsInfo, artifact_key
+from exporters.base import Exporter, ExportContext, ExportRequest, Progress
+from exporters.da3.models import get_model, validate_outputs, validate_shape
+from exporters.errors import UnavailableError
+from exporters.plugins import entry_points, load_plugin
+from exporters.precision import resolve_policy
+from exporters.provenance import package_versions, peak_rss_mib, source_digest
+from exporters.store import ArtifactStore, Stored
+
+if TYPE_CHECKING:
+    from exporters.da3.network import StaticDA3
+    from exporters.da3.weights import WeightsRef
+
+GROUP = "depthport.exporters"
+NETWORK_PACKAGES = ("depthport", "depth-anything-3", "torch", "numpy", "einops")
+
+
+def formats() -> list[str]:
+    """Names of every installed exporter."""
+    return list(entry_points(GROUP))
+
+
+@cache
+def get_exporter(name: str) -> Exporter:
+    """The exporter of format `name`.
+
+    Raises:
+        UsageError: no exporter of that name is installed.
+    """
+    exporter: Exporter = load_plugin(GROUP, name, "format")
+    return exporter
+
+
+def export(
+    model: str,
+    *,
+    format: str,
+    precision: str = "fp32",
+    batch: int = 1,
+    views: int = 1,
+    height: int = 504,
+    width: int = 504,
+    weights: str | WeightsRef | None = None,
+    outputs: Sequence[str] | None = None,
+    target: str | None = None,
+    dynamic: Sequence[str] = (),
+    pose_input: bool = False,
+    preprocess: bool = False,
+    options: Mapping[str, Any] | None = None,
+    store: ArtifactStore | None = None,
+    progress: Progress = lambda step: None,
+) -> Stored:
+    """Export `model` to `format`, or find the artifact that an earlier export made from the same inputs.
+
+    Args:
+        model: one of `exporters.da3.models.MODELS`.
+        format: an installed exporter's name (:func:`formats`).
+        precision: a policy's name (exporters/precision.py); `auto` is upstream's choice for the CPU.
+        batch, views, height, width: B, N, H, W of the input `image` (B, N, 3, H, W); H and W multiples of 14.
+        weights: Hugging Face id, local file or folder, `synthetic:SEED`, or None for the model's own checkpoint if it
+            can be had, else synthetic weights (the artifact says so).
+        outputs: names of the outputs wanted, in any order; None for the model's default ones.
+        target, dynamic, pose_input, preprocess: see :class:`exporters.base.ExportRequest`.
+        options: the format's own options.
+        store: where artifacts live; None for the default store.
+        progress: called with the name of each step as it begins.
+
+    Raises:
+        UsageError: unknown name, impossible shape, weights that do not fit (exit code 2).
+        UnavailableError: the exporter's packages are not installed.
+        UnsupportedError: the format can't express the request.
+        ExportError: the exporter failed.
+        StorageError: unwritable folder or full disk.
+    """
+    request = prepare(
+        model, format=format, precision=precision, shape=Shape(batch, views, height, width), weights=weights,
+        outputs=outputs, target=target, dynamic=dynamic, pose_input=pose_input, preprocess=preprocess,
+        options=options or {},
+    )
+    return export_request(request, store or ArtifactStore(), progress)
+
+
+def prepare(
+    model: str,
+    *,
+    format: str,
+    precision: str,
+    shape: Shape,
+    weights: str | WeightsRef | None = None,
+    outputs: Sequence[str] | None = None,
+    target: str | None = None,
+    dynamic: Sequence[str] = (),
+    pose_input: bool = False,
+    preprocess: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> ExportRequest:
+    """Check every argument of an export without building anything; raises as :func:`export` does."""
+    spec = get_model(model)
+    get_exporter(format)
+    validate_shape(shape.batch, shape.views, shape.height, shape.width)
+    return ExportRequest(
+        model=spec.name, format=format, policy=resolve_policy(precision), shape=shape,
+        weights=_weights(weights, spec.name), outputs=validate_outputs(spec, outputs), target=target,
+        dynamic=tuple(dynamic), pose_input=pose_input, preprocess=preprocess, options=dict(options or {}),
+    )
+
+
+def export_request(request: ExportRequest, store: ArtifactStore, progress: Progress = lambda step: None) -> Stored:
+    """:func:`export` for a prepared request."""
+    exporter = get_exporter(request.format)
+    reason = exporter.probe()
+    if reason:
+        raise UnavailableError(f"format {request.format!r} can't be exported here: {reason}")
+    draft = describe(request, exporter)
+
+    def build(directory: Path) -> Manifest:
+        started = time.perf_counter()
+        result = exporter.write(_context(request, store, progress), directory)
+        return replace(
+            draft, extra=result.extra, target=result.target, export_s=time.perf_counter() - started,
+            export_peak_mib=peak_rss_mib(), created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        )
+
+    return store.get_or_build(draft, build)
+
+
+def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
+    """The manifest of a request before it is built: everything but files, times and what the exporter adds."""
+    from exporters.signature import input_specs, output_specs, preprocessing
+
+    ref = request.weights
+    options = exporter.options(request)
+    versions = package_versions((*NETWORK_PACKAGES, *exporter.packages))
+    body: dict[str, Any] = {
+        "model": request.model,
+        "weights": WeightsInfo(ref.id, ref.sha256, ref.synthetic, ref.licence),
+        "format": request.format,
+        "precision": request.policy.to_json(),
+        "shape": request.shape,
+        "inputs": input_specs(request),
+        "outputs": output_specs(request),
+        "options": options,
+        "versions": versions,
+        "dynamic": request.dynamic,
+        "preprocessing": preprocessing(request),
+    }
+    key = artifact_key(
+        {
+            **body,
+            # The licence and the id may change for the same bytes; the bytes decide.
+            "weights": ref.sha256,
+            "shape": str(request.shape),
+            "inputs": [_spec_json(s) for s in body["inputs"]],
+            "outputs": [_spec_json(s) for s in body["outputs"]],
+            "source": source_digest(),
+        }
+    )
+    return Manifest(key=key, **body)
+
+
+def _spec_json(spec: TensorSpec) -> list[Any]:
+    return [spec.name, list(spec.shape), spec.dtype]
+
+
+def _weights(weights: str | WeightsRef | None, model: str) -> WeightsRef:
+    from exporters.da3.weights import WeightsRef, resolve_weights
+
+    return weights if isinstance(weights, WeightsRef) else resolve_weights(weights, model)
+
+
+def _context(request: ExportRequest, store: ArtifactStore, progress: Progress) -> ExportContext:
+    @lru_cache(maxsize=1)
+    def state_dict() -> dict[str, Any]:
+        from exporters.da3.weights import load_state_dict
+
+        progress("loading weights")
+        return load_state_dict(request.weights, request.model)
+
+    @lru_cache(maxsize=1)
+    def network() -> StaticDA3:
+        from exporters.da3.network import build_static
+        from exporters.da3.upstream import build_upstream
+
+        upstream = build_upstream(request.model, state_dict())
+        progress("building the network")
+        shape = request.shape
+        return build_static(
+            upstream, shape.batch, shape.views, shape.height, shape.width, request.outputs, request.policy
+        )
+
+    def dependency(format: str, **changes: Any) -> Artifact:
+        return export_request(replace(request, format=format, **changes), store, progress).artifact
+
+    return ExportContext(request, network, state_dict, dependency, progress)
+
+

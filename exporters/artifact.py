@@ -1,0 +1,199 @@
+"""Artifacts: what an exporter wrote, the manifest that describes it, and the store that keeps it.
+
+One folder an artifact: the exporter's files plus `artifact.json` (schema `depthport.artifact/1`). The manifest is
+written last, into a temporary folder that is renamed when complete, so a killed export leaves nothing that looks
+finished. Its key is a hash of everything that went in (request, weights, policy, options, versions, the exporter's own
+source), so a second export is a cache hit and a changed version is not. Every file has a sha256: damage is detected
+and the artifact rebuilt.
+
+Imports no framework: a runtime, a report or `doctor` can read an artifact on a machine that could not have made it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from exporters.atomic import write_json
+from exporters.errors import ArtifactError
+from exporters.provenance import canonical_sha256, file_sha256
+
+SCHEMA = "depthport.artifact/1"
+MANIFEST = "artifact.json"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A scene batch: B scenes of N views of H×W pixels; the input `image` is (B, N, 3, H, W)."""
+
+    batch: int
+    views: int
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.batch}x{self.views}x{self.height}x{self.width}"
+
+    @property
+    def images(self) -> int:
+        """Images in one call, B·N: the numerator of every throughput."""
+        return self.batch * self.views
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, shape and numpy dtype of one input or output as a session takes and gives it.
+
+    A dimension that a dynamic artifact leaves open is a string (`"views"`), as in ONNX.
+    """
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """Where the parameters came from."""
+
+    id: str
+    """Hugging Face id, file name, or `synthetic:SEED[,outliers]`."""
+    sha256: str
+    synthetic: bool
+    licence: str
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    path: str
+    """Relative to the artifact's folder, with forward slashes."""
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything known about an artifact; `artifact.json` is its JSON form, field by field."""
+
+    key: str
+    model: str
+    weights: WeightsInfo
+    format: str
+    precision: dict[str, Any]
+    """The policy (exporters/precision.py), spelled out: name, dtype of each part, note."""
+    shape: Shape
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    options: dict[str, Any]
+    """The exporter's options with defaults filled in, among them `target`."""
+    versions: dict[str, str]
+    files: tuple[FileInfo, ...] = ()
+    dynamic: tuple[str, ...] = ()
+    """Dimensions left open: any of `views`, `size`, `batch`; the shape is then the one traced or optimal."""
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    """What the inputs must be: where the resize and the normalisation happen and with which constants."""
+    target: dict[str, Any] = field(default_factory=dict)
+    """Hardware the artifact is bound to, where it is (TensorRT); empty where it runs anywhere."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """What only this format knows (opset, node counts, engine inspector file, eligibility tables, ...)."""
+    export_s: float | None = None
+    export_peak_mib: float | None = None
+    """Peak resident memory of the exporting process."""
+    created: str = ""
+    """UTC, ISO 8601."""
+    parity: dict[str, Any] | None = None
+    """Measured by `bench` on a real run against upstream fp32; None until then."""
+    schema: str = SCHEMA
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(f.size_bytes for f in self.files)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Manifest:
+        """Parse a manifest.
+
+        Raises:
+            ArtifactError: another schema, or fields missing or of another type.
+        """
+        schema = data.get("schema") if isinstance(data, Mapping) else None
+        if schema != SCHEMA:
+            raise ArtifactError(f"{MANIFEST} has schema {schema!r}, this version reads {SCHEMA!r}: export it again")
+        try:
+            fields = dict(data)
+            fields["weights"] = WeightsInfo(**fields["weights"])
+            fields["shape"] = Shape(**fields["shape"])
+            for name in ("inputs", "outputs"):
+                fields[name] = tuple(
+                    TensorSpec(t["name"], tuple(t["shape"]), t["dtype"]) for t in fields[name]
+                )
+            fields["files"] = tuple(FileInfo(**f) for f in fields["files"])
+            fields["dynamic"] = tuple(fields["dynamic"])
+            return cls(**fields)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ArtifactError(f"{MANIFEST} is damaged ({error}): delete the folder and export it again") from None
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A folder and its manifest."""
+
+    path: Path
+    manifest: Manifest
+
+    def file(self, name: str) -> Path:
+        """Absolute path of one of the artifact's files.
+
+        Raises:
+            ArtifactError: the manifest lists no such file.
+        """
+        if name not in {f.path for f in self.manifest.files}:
+            raise ArtifactError(f"artifact {self.path.name} has no file {name!r}: export it again")
+        return self.path / name
+
+    def verify(self) -> None:
+        """Check every file's size and sha256.
+
+        Raises:
+            ArtifactError: a file is missing or differs; the message names the first one.
+        """
+        for info in self.manifest.files:
+            path = self.path / info.path
+            if not path.is_file():
+                raise ArtifactError(f"artifact {self.path.name}: {info.path} is missing: export it again")
+            if path.stat().st_size != info.size_bytes or file_sha256(path) != info.sha256:
+                raise ArtifactError(f"artifact {self.path.name}: {info.path} is damaged: export it again")
+
+    def with_parity(self, parity: Mapping[str, Any]) -> Artifact:
+        """The same artifact with `parity` recorded in its `artifact.json` (atomic)."""
+        manifest = replace(self.manifest, parity=dict(parity))
+        write_json(self.path / MANIFEST, manifest.to_json())
+        return Artifact(self.path, manifest)
+
+
+def load_artifact(path: Path | str) -> Artifact:
+    """Open an artifact folder (file hashes are not checked: see :meth:`Artifact.verify`).
+
+    Raises:
+        ArtifactError: no folder, no manifest, or a manifest that can't be read.
+    """
+    folder = Path(path)
+    manifest_path = folder / MANIFEST
+    try:
+        data = json.loads(manifest_path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{folder} is no artifact (it has no {MANIFEST}): make one with `depthport export`") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ArtifactError(f"{manifest_path} can't be read ({error}): delete the folder and export it again") from None
+    return Artifact(folder, Manifest.from_json(data))
+
+
+def artifact_key(inputs: Mapping[str, Any]) -> str:
+    """Hex sha256 of the canonical JSON of everything that determines an artifact's content."""
+    return canonical_sha256({"schema": SCHEMA, **inputs})

@@ -1,0 +1,104 @@
+"""What an exporter is: one class a format, found through the entry-point group `depthport.exporters`.
+
+An exporter turns the static network into files. It does not choose weights, build the network, hash, lock or write
+manifests: :func:`exporters.api.export` does that the same way for all of them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from exporters.artifact import Artifact, Shape
+from exporters.errors import UsageError
+from exporters.precision import PrecisionPolicy
+
+if TYPE_CHECKING:
+    from exporters.da3.network import StaticDA3
+    from exporters.da3.weights import WeightsRef
+
+Progress = Callable[[str], None]
+"""Called with a short present-tense phrase when a step begins (`"tracing"`, `"writing 1.4 GB"`)."""
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """One artifact to make, complete and validated."""
+
+    model: str
+    format: str
+    policy: PrecisionPolicy
+    shape: Shape
+    weights: WeightsRef
+    outputs: tuple[str, ...]
+    target: str | None = None
+    """What the artifact is for, in the format's own terms: `ort-cpu`, `ort-cuda`, `sm89`, `iOS17`; None: portable."""
+    dynamic: tuple[str, ...] = ()
+    pose_input: bool = False
+    preprocess: bool = False
+    """Take uint8 (B, N, H', W', 3) and resize/normalise inside the graph."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What an exporter adds to the manifest."""
+
+    extra: dict[str, Any] = field(default_factory=dict)
+    target: dict[str, Any] = field(default_factory=dict)
+
+
+class ExportContext:
+    """What an exporter may ask for while it writes; each is made once, when first asked for."""
+
+    def __init__(
+        self,
+        request: ExportRequest,
+        network: Callable[[], StaticDA3],
+        state_dict: Callable[[], dict[str, Any]],
+        dependency: Callable[..., Artifact],
+        progress: Progress,
+    ) -> None:
+        self.request = request
+        self.network = network
+        """The static network of this request, eval mode, on the CPU."""
+        self.state_dict = state_dict
+        """Upstream's parameters in fp32, upstream's keys without the `model.` prefix."""
+        self.dependency = dependency
+        """`dependency(format, **changes)`: the artifact of the same request in another format (cached)."""
+        self.progress = progress
+
+
+class Exporter(ABC):
+    """Stateless; one instance serves all requests."""
+
+    format: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Distributions whose versions decide what is written; part of the key."""
+
+    @abstractmethod
+    def probe(self) -> str | None:
+        """None where this exporter can run; else why not and the line that installs what is missing."""
+
+    def options(self, request: ExportRequest) -> dict[str, Any]:
+        """The request's options, checked, with this format's defaults filled in (JSON types only).
+
+        Raises:
+            UsageError: an option this format does not have, or a value it does not take.
+            UnsupportedError: a precision, target or dynamic dimension this format can't express.
+        """
+        if request.options:
+            unknown = ", ".join(sorted(request.options))
+            raise UsageError(f"format {self.format!r} has no option {unknown}")
+        return {"target": request.target}
+
+    @abstractmethod
+    def write(self, context: ExportContext, directory: Path) -> ExportResult:
+        """Write the artifact's files into `directory` (empty, temporary: renamed by the store when complete).
+
+        Raises:
+            ExportError: the framework failed, or the written file did not pass the format's own checker.
+        """

@@ -1,0 +1,68 @@
+"""The names, shapes and dtypes that every artifact of a request takes and gives, whatever its format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from exporters.artifact import Shape, TensorSpec
+from exporters.base import ExportRequest
+
+# ImageNet statistics, as upstream's `utils/io/input_processor.py` normalises.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def _dims(request: ExportRequest) -> tuple[int | str, int | str, int | str, int | str]:
+    shape: Shape = request.shape
+    open_dims = set(request.dynamic)
+    return (
+        "batch" if "batch" in open_dims else shape.batch,
+        "views" if "views" in open_dims else shape.views,
+        "height" if "size" in open_dims else shape.height,
+        "width" if "size" in open_dims else shape.width,
+    )
+
+
+def input_specs(request: ExportRequest) -> tuple[TensorSpec, ...]:
+    """`image` and, where the request takes poses, `extrinsics` and `intrinsics`."""
+    b, n, h, w = _dims(request)
+    image = (
+        TensorSpec("image", (b, n, h, w, 3), "uint8") if request.preprocess else TensorSpec("image", (b, n, 3, h, w), "float32")
+    )
+    if not request.pose_input:
+        return (image,)
+    return (
+        image,
+        TensorSpec("extrinsics", (b, n, 4, 4), "float32"),
+        TensorSpec("intrinsics", (b, n, 3, 3), "float32"),
+    )
+
+
+def output_specs(request: ExportRequest) -> tuple[TensorSpec, ...]:
+    """The requested outputs with the shapes DESIGN gives them; float32 in every precision, the view int64."""
+    b, n, h, w = _dims(request)
+    rays: tuple[int | str, int | str] = _ray_size(h), _ray_size(w)
+    shapes: dict[str, tuple[tuple[int | str, ...], str]] = {
+        "depth": ((b, n, h, w), "float32"),
+        "depth_conf": ((b, n, h, w), "float32"),
+        "extrinsics": ((b, n, 3, 4), "float32"),
+        "intrinsics": ((b, n, 3, 3), "float32"),
+        "reference_view": ((b,), "int64"),
+        "ray": ((b, n, *rays, 6), "float32"),
+        "ray_conf": ((b, n, *rays), "float32"),
+        "sky": ((b, n, h, w), "float32"),
+    }
+    return tuple(TensorSpec(name, *shapes[name]) for name in request.outputs)
+
+
+def _ray_size(pixels: int | str) -> int | str:
+    """The ray head works at 8 samples a patch of 14 pixels (`dualdpt.py`: x4 resize, x2 fusion)."""
+    return pixels // 14 * 8 if isinstance(pixels, int) else f"{pixels}*8/14"
+
+
+def preprocessing(request: ExportRequest) -> dict[str, Any]:
+    """What has been done to `image` before it goes in."""
+    statistics = {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
+    if request.preprocess:
+        return {"where": "graph", "image": "uint8 RGB HWC", **statistics}
+    return {"where": "host", "image": "float32 RGB CHW, ImageNet-normalised", **statistics}
