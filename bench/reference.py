@@ -1,0 +1,80 @@
+"""The reference of every parity figure: upstream's own forward in fp32, and once in fp64 as the yardstick.
+
+How far fp32 itself is from exact arithmetic (fp64) says what an error means: a cell within a few times that distance
+computes the same function (TorchDynamo's `same()`, benchmarks/dynamo/common.py). The fp64 pass runs on the first input
+only, on the CPU. Results are cached beside the artifacts: they depend on weights, shape and inputs alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from exporters.provenance import canonical_sha256, package_versions
+
+REFERENCE_PACKAGES = ("torch", "depth-anything-3", "numpy")
+
+
+def reference_key(model: str, weights_sha256: str, inputs_sha256: str, outputs: list[str], device: str) -> str:
+    """What the reference depends on, hashed."""
+    versions = {k: v for k, v in package_versions(REFERENCE_PACKAGES).items() if k != "python"}
+    return canonical_sha256(
+        {
+            "model": model,
+            "weights": weights_sha256,
+            "inputs": inputs_sha256,
+            "outputs": outputs,
+            "device": device,
+            "versions": versions,
+        }
+    )
+
+
+def compute(request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+    """Write `fp32-<i>.npz` for every input and `fp64-0.npz` into the request's folder; existing ones are kept.
+
+    The request: model, weights (spec), inputs (npz paths), outputs (names), folder, device, yardstick (bool).
+    """
+    import torch
+
+    from exporters.da3.upstream import build_upstream, upstream_forward
+    from exporters.da3.weights import load_state_dict, resolve_weights
+
+    folder = Path(request["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    names = list(request["outputs"])
+    inputs = [Path(p) for p in request["inputs"]]
+    missing = [i for i in range(len(inputs)) if not (folder / f"fp32-{i}.npz").exists()]
+    exact_missing = request["yardstick"] and not (folder / "fp64-0.npz").exists()
+    if missing or exact_missing:
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        net = build_upstream(request["model"], load_state_dict(resolve_weights(request["weights"], request["model"]), request["model"]))
+        net = net.to(request["device"])
+        for number, index in enumerate(missing):
+            progress(f"upstream fp32, input {number + 1} of {len(missing)}")
+            _forward(net, inputs[index], folder / f"fp32-{index}.npz", names, torch.float32, upstream_forward)
+        if exact_missing:
+            progress("upstream fp64, the yardstick")
+            exact = net.to("cpu").double()
+            _forward(exact, inputs[0], folder / "fp64-0.npz", names, torch.float64, upstream_forward)
+    return {"folder": str(folder)}
+
+
+def _forward(net: Any, source: Path, target: Path, names: list[str], dtype: Any, forward: Callable[..., Any]) -> None:
+    import torch
+
+    with np.load(source, allow_pickle=False) as data:
+        arrays = {name: torch.from_numpy(data[name]) for name in data.files}
+    device = next(net.parameters()).device
+    tensors = {name: a.to(device, dtype) for name, a in arrays.items()}
+    image = tensors.pop("image")
+    with torch.inference_mode():
+        outputs = forward(net, image, **tensors)
+    found = {name: outputs[name].cpu().numpy() for name in names if name in outputs}
+    temporary = target.with_suffix(".tmp.npz")
+    np.savez(temporary, **found)
+    temporary.replace(target)
