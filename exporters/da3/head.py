@@ -1,0 +1,173 @@
+"""The dense head (DPT) that turns four feature maps into depth and confidence, or into rays.
+
+Source: upstream's `model/dualdpt.py`. Differences, all exact in real arithmetic:
+
+- Only the branch that is asked for is computed. Upstream always computes the ray branch, 60 % of the head's work, on
+  four levels of which it returns one, and then deletes that.
+- The 1×1 projections run on tokens, before the (smaller) result is laid out as a map.
+- The 1×1 convolution of a fusion runs before its upsampling instead of after, on a quarter of the samples: bilinear
+  weights sum to one, so the two commute, bias included.
+- UV embeddings are separable constants (:mod:`exporters.da3.uv`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from exporters.da3.layers import Norm, adopt, cast, parameter
+from exporters.da3.shapes import NetworkShape
+from exporters.da3.uv import convolved_uv, uv_embedding
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, corners aligned, as every resize of the head."""
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+
+
+class Stage(nn.Module):
+    """One of four feature maps: LayerNorm, projection, UV embedding, resize, and a 3×3 convolution to a common width."""
+
+    def __init__(self, head: Any, index: int, shape: NetworkShape, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.grid = shape.grid
+        project = head.projects[index]
+        self.norm = Norm(head.norm, dtype)
+        self.weight = parameter(project.weight.flatten(1), dtype)
+        self.bias = parameter(project.bias, dtype)
+        self.resize = adopt(head.resize_layers[index], dtype)
+        self.reduce = adopt(getattr(head.scratch, f"layer{index + 1}_rn"), dtype)
+        by_column, by_row = uv_embedding(project.out_channels, shape.grid, shape.width / shape.height)
+        self.register_buffer("by_column", by_column.T[None, None].to(dtype), persistent=False)
+        self.register_buffer("by_row", by_row.T[None, :, None].to(dtype), persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(V, P, C) patch tokens to a map (V, F, h, w)."""
+        x = F.linear(self.norm(tokens), self.weight, self.bias).unflatten(1, self.grid)
+        x = (x + self.by_column + self.by_row).permute(0, 3, 1, 2)
+        return self.reduce(self.resize(x))
+
+
+class ResidualUnit(nn.Module):
+    """Two 3×3 convolutions with ReLU before each, and a skip."""
+
+    def __init__(self, source: Any, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.conv1 = adopt(source.conv1, dtype)
+        self.conv2 = adopt(source.conv2, dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv2(self.conv1(x.relu()).relu()) + x
+
+
+class Fusion(nn.Module):
+    """Add a finer map to what came from the coarser ones, refine, project, upsample."""
+
+    def __init__(self, source: Any, size: tuple[int, int], dtype: torch.dtype) -> None:
+        super().__init__()
+        self.size = size
+        self.lateral = ResidualUnit(source.resConfUnit1, dtype) if source.has_residual else None
+        self.refine = ResidualUnit(source.resConfUnit2, dtype)
+        self.project = adopt(source.out_conv, dtype)
+
+    def forward(self, x: Tensor, finer: Tensor | None = None) -> Tensor:
+        if self.lateral is not None and finer is not None:
+            x = x + self.lateral(finer)
+        return resize(self.project(self.refine(x)), self.size)
+
+
+class FusionChain(nn.Module):
+    """From the coarsest map to the finest, and to 8 samples a patch side."""
+
+    def __init__(self, scratch: Any, suffix: str, shape: NetworkShape, dtype: torch.dtype) -> None:
+        super().__init__()
+        finest_first = zip((1, 2, 3, 4), (shape.fused, *shape.pyramid[:3]), strict=True)
+        self.fusions = nn.ModuleList(
+            Fusion(getattr(scratch, f"refinenet{level}{suffix}"), size, dtype) for level, size in finest_first
+        )
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        x = self.fusions[3](maps[3])
+        for level in (2, 1, 0):
+            x = self.fusions[level](x, maps[level])
+        return x
+
+
+class Output(nn.Module):
+    """UV embedding, 3×3 convolution, optional LayerNorm, ReLU and 1×1 convolution to logits.
+
+    The 1×1 convolution and everything after it are fp32 in every policy: the logits go through an exponential.
+    """
+
+    def __init__(self, convs: Any, size: tuple[int, int], shape: NetworkShape, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.conv = adopt(convs[0], dtype)
+        norms = [layer for layer in convs if isinstance(layer, nn.LayerNorm)]
+        self.norm = Norm(norms[0], dtype) if norms else None
+        self.logits = adopt(convs[-1])
+        left, right = convolved_uv(convs[0].weight.detach(), size, shape.width / shape.height)
+        self.register_buffer("uv_left", left, persistent=False)
+        self.register_buffer("uv_right", right, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(V, F, h, w) without the embedding to logits (V, O, h, w)."""
+        x = self.conv(x) + cast(self.uv_left @ self.uv_right, x.dtype)
+        if self.norm is not None:
+            x = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return self.logits(cast(x.relu(), torch.float32))
+
+
+class DepthBranch(nn.Module):
+    """Fused maps to depth and confidence at the image's resolution."""
+
+    def __init__(self, head: Any, shape: NetworkShape, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.size = shape.size
+        self.chain = FusionChain(head.scratch, "", shape, dtype)
+        self.neck = adopt(head.scratch.output_conv1, dtype)
+        self.output = Output(head.scratch.output_conv2, shape.size, shape, dtype)
+
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """(V, H, W) depth and (V, H, W) confidence."""
+        logits = self.output(resize(self.neck(self.chain(maps)), self.size))
+        return logits[:, 0].exp(), logits[:, 1].exp() + 1
+
+
+class RayBranch(nn.Module):
+    """Fused maps to rays and their confidence at 8 samples a patch side."""
+
+    def __init__(self, head: Any, shape: NetworkShape, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.chain = FusionChain(head.scratch, "_aux", shape, dtype)
+        self.neck = adopt(head.scratch.output_conv1_aux[-1], dtype)
+        self.output = Output(head.scratch.output_conv2_aux[-1], shape.fused, shape, dtype)
+
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """(V, h, w, 6) rays and (V, h, w) confidence."""
+        logits = self.output(self.neck(self.chain(maps))).permute(0, 2, 3, 1)
+        return logits[..., :6], logits[..., 6].exp() + 1
+
+
+class DualHead(nn.Module):
+    """Upstream's `DualDPT`, with either branch or both."""
+
+    def __init__(
+        self, head: Any, shape: NetworkShape, dtype: torch.dtype, *, depth: bool, ray: bool
+    ) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(Stage(head, index, shape, dtype) for index in range(4))
+        self.depth = DepthBranch(head, shape, dtype) if depth else None
+        self.ray = RayBranch(head, shape, dtype) if ray else None
+
+    def forward(self, features: list[Tensor]) -> dict[str, Tensor]:
+        """Four features (V, P, C) to any of `depth`, `depth_conf`, `ray`, `ray_conf`, each (V, ...) fp32."""
+        maps = [stage(tokens) for stage, tokens in zip(self.stages, features, strict=True)]
+        found: dict[str, Tensor] = {}
+        if self.depth is not None:
+            found["depth"], found["depth_conf"] = self.depth(maps)
+        if self.ray is not None:
+            found["ray"], found["ray_conf"] = self.ray(maps)
+        return found

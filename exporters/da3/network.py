@@ -1,0 +1,101 @@
+"""The static network: upstream's function for one input shape, as plain tensor operations that every exporter takes.
+
+Upstream's forward can be neither traced nor compiled whole. The network here takes upstream's parameters (shared, not
+copied, in fp32) and computes the same function for a fixed (B, N, H, W), with everything that depends on the shape
+alone a constant and nothing computed that is not asked for. Its forward has no data-dependent Python, no in-place
+write, no tensor of size zero and no tensor of rank above 5.
+
+In fp32 on a CPU it equals upstream to 1e-6 relative. Other policies cast explicitly; which part is in which dtype is
+data (:mod:`exporters.precision`), except what low precision would break, which is fp32 always: the residual stream,
+LayerNorm, QK-norm and rotary embedding, reference-view selection, the camera decoder, the last 1×1 convolution and the
+exponential of the head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from exporters.da3.backbone import Backbone
+from exporters.da3.camera import CameraDecoder, PoseMatrices
+from exporters.da3.head import DualHead
+from exporters.da3.layers import torch_dtype
+from exporters.da3.models import get_model, validate_outputs
+from exporters.da3.shapes import NetworkShape
+from exporters.errors import UnsupportedError
+from exporters.precision import PrecisionPolicy
+
+
+class StaticDA3(nn.Module):
+    """Depth Anything 3 for one (B, N, H, W); make it with :func:`build_static`."""
+
+    def __init__(
+        self, upstream: Any, shape: NetworkShape, outputs: tuple[str, ...], policy: PrecisionPolicy
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        self.output_names = outputs
+        self.policy = policy
+        source = upstream.backbone
+        self.backbone = Backbone(source.pretrained, source.out_layers, shape, torch_dtype(policy.backbone))
+        depth, ray, camera = (
+            any(name in outputs for name in names)
+            for names in (("depth", "depth_conf"), ("ray", "ray_conf"), ("extrinsics", "intrinsics"))
+        )
+        self.head = (
+            DualHead(upstream.head, shape, torch_dtype(policy.head), depth=depth, ray=ray) if depth or ray else None
+        )
+        self.camera = CameraDecoder(upstream.cam_dec) if camera else None
+        self.pose = PoseMatrices(shape.size) if camera else None
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """(B, N, 3, H, W) fp32, ImageNet-normalised, to the outputs in the order of `output_names`."""
+        scene = tuple(image.shape[:2])
+        features = self.backbone(image)
+        found: dict[str, Tensor] = {"reference_view": features.reference_view}
+        if self.head is not None:
+            maps = self.head(features.patches)
+            found.update({name: value.unflatten(0, scene) for name, value in maps.items()})
+        if self.camera is not None and self.pose is not None:
+            encoding = self.camera(features.camera.unflatten(0, scene))
+            found["extrinsics"], found["intrinsics"] = self.pose(encoding)
+        return tuple(found[name] for name in self.output_names)
+
+
+def build_static(
+    upstream: nn.Module,
+    batch: int,
+    views: int,
+    height: int,
+    width: int,
+    outputs: Sequence[str] | None,
+    policy: PrecisionPolicy,
+) -> StaticDA3:
+    """The static network of an upstream network for one input shape.
+
+    Args:
+        upstream: an any-view network (:func:`exporters.da3.upstream.build_upstream`). Parameters already in the dtype
+            the policy wants share its storage.
+        batch, views, height, width: B, N, H, W of the input (B, N, 3, H, W).
+        outputs: names of the outputs to compute, in any order; None for the default ones.
+        policy: dtype of each part. Quantized policies quantize an exported graph, not this network.
+
+    Returns:
+        The network in eval mode, without gradients, on the device of `upstream`'s parameters.
+
+    Raises:
+        UsageError: an impossible shape or an output the model does not have.
+        UnsupportedError: a quantized policy.
+    """
+    if policy.quantization is not None:
+        raise UnsupportedError(
+            f"precision {policy.name!r} is a quantization of an exported graph: build the network in fp32 or bf16 "
+            "and let the exporter quantize it"
+        )
+    names = validate_outputs(get_model("da3-large"), outputs)
+    with torch.no_grad():
+        net = StaticDA3(upstream, NetworkShape(batch, views, height, width), names, policy)
+    return net.eval().requires_grad_(False)

@@ -1,0 +1,199 @@
+"""Where parameters come from: a Hugging Face repository, a local checkpoint, or a seed.
+
+Checkpoints are read in Hugging Face layout only, `config.json` with `model_name` beside `model.safetensors` with
+upstream's keys prefixed `model.`, and as safetensors only: a pickle can run code when it is read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exporters.da3.models import ModelSpec, get_model
+from exporters.errors import UnavailableError, WeightsError
+from exporters.provenance import canonical_sha256, file_sha256
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+KEY_PREFIX = "model."
+PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
+
+_SYNTHETIC = re.compile(r"synthetic:(?P<seed>\d{1,9})(?P<outliers>,outliers)?")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+
+
+@dataclass(frozen=True)
+class WeightsRef:
+    """A complete description of parameters that need not be loaded yet."""
+
+    id: str
+    """Hugging Face id, file name, or `synthetic:SEED[,outliers]`."""
+    sha256: str
+    """Of the safetensors file; of the recipe where synthetic."""
+    synthetic: bool
+    licence: str
+    path: Path | None = None
+    """The safetensors file; None where synthetic."""
+    seed: int | None = None
+    outliers: bool = False
+    note: str | None = None
+    """One line the user should see: why these weights and not the ones they may expect."""
+
+
+def resolve_weights(spec: str | None, model: str) -> WeightsRef:
+    """Find weights without loading them.
+
+    Args:
+        spec: a Hugging Face id (`owner/name`, optionally `@revision`), a local file or folder, `synthetic:SEED` or
+            `synthetic:SEED,outliers`. None: the model's own checkpoint if it is cached or can be downloaded, else
+            `synthetic:0` with a note that says so.
+        model: the model they must be for.
+
+    Raises:
+        UsageError: no such model.
+        WeightsError: malformed, not found, not downloadable, a pickle, or a checkpoint of another model.
+    """
+    model_spec = get_model(model)
+    if spec is None:
+        return _default(model_spec)
+    if spec.startswith("synthetic"):
+        match = _SYNTHETIC.fullmatch(spec)
+        if match is None:
+            raise WeightsError(f"weights {spec!r} are malformed: write synthetic:SEED or synthetic:SEED,outliers")
+        return synthetic_ref(model_spec, int(match["seed"]), match["outliers"] is not None)
+    path = Path(spec).expanduser()
+    if path.exists():
+        return _local(path, model_spec, id=path.name, licence=f"as of {path.name}")
+    if _HUB_ID.fullmatch(spec) is None:
+        raise WeightsError(
+            f"weights {spec!r} are neither a file or folder here nor a Hugging Face id like {model_spec.hub_id}"
+        )
+    from exporters.da3.hub import fetch
+
+    licence = model_spec.licence if spec == model_spec.hub_id else f"as of {spec}"
+    return _local(fetch(spec), model_spec, id=spec, licence=licence)
+
+
+def synthetic_ref(model: ModelSpec, seed: int, outliers: bool = False) -> WeightsRef:
+    """The reference to synthetic weights; their hash is that of the recipe, which decides every bit."""
+    from exporters.da3.synthetic import RECIPE
+
+    return WeightsRef(
+        id=f"synthetic:{seed}{',outliers' if outliers else ''}",
+        sha256=canonical_sha256({"recipe": RECIPE, "model": model.name, "seed": seed, "outliers": outliers}),
+        synthetic=True,
+        licence="none (synthetic)",
+        seed=seed,
+        outliers=outliers,
+    )
+
+
+def load_state_dict(ref: WeightsRef, model: str) -> dict[str, Tensor]:
+    """The parameters in fp32 by upstream's keys, without the `model.` prefix, checked against upstream's network.
+
+    Raises:
+        WeightsError: truncated or damaged file, or keys or shapes that do not fit (the first three are named).
+        UnavailableError: depth-anything-3 is not installed.
+    """
+    from exporters.da3.upstream import build_upstream_on_meta
+
+    spec = get_model(model)
+    expected = {key: tuple(value.shape) for key, value in build_upstream_on_meta(spec).state_dict().items()}
+    if ref.synthetic:
+        from exporters.da3.synthetic import synthetic_state_dict
+
+        return synthetic_state_dict(expected, ref.seed or 0, ref.outliers)
+    assert ref.path is not None
+    found = _read_safetensors(ref.path, spec)
+    _check_fit(found, expected, ref, spec)
+    return found
+
+
+def _default(spec: ModelSpec) -> WeightsRef:
+    from dataclasses import replace
+
+    from exporters.da3.hub import fetch
+
+    try:
+        folder = fetch(spec.hub_id)
+    except (WeightsError, UnavailableError) as error:
+        note = f"synthetic weights: {error}"
+        return replace(synthetic_ref(spec, 0), note=note)
+    return _local(folder, spec, id=spec.hub_id, licence=spec.licence)
+
+
+def _local(path: Path, spec: ModelSpec, *, id: str, licence: str) -> WeightsRef:
+    """Reference to a checkpoint file or folder on this machine."""
+    file = path / WEIGHTS_FILE if path.is_dir() else path
+    if file.suffix in PICKLE_SUFFIXES:
+        raise WeightsError(
+            f"{file} is a pickle, which can run code when it is read: convert it to {WEIGHTS_FILE} (safetensors)"
+        )
+    if file.suffix != ".safetensors":
+        raise WeightsError(f"{file} is not a safetensors file: give {WEIGHTS_FILE} or the folder it is in")
+    if not file.is_file():
+        pickles = sorted(p.name for p in path.iterdir() if p.suffix in PICKLE_SUFFIXES)
+        found = f" (only {pickles[0]}, a pickle, which is not read)" if pickles else ""
+        raise WeightsError(f"{path} has no {WEIGHTS_FILE}{found}: a checkpoint is {CONFIG_FILE} and {WEIGHTS_FILE}")
+    _check_config(file.with_name(CONFIG_FILE), spec)
+    return WeightsRef(id=id, sha256=file_sha256(file), synthetic=False, licence=licence, path=file)
+
+
+def _check_config(path: Path, spec: ModelSpec) -> None:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(
+            f'{path} is missing: put {{"model_name": "{spec.name}"}} there if the checkpoint is of that model'
+        ) from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} is not valid JSON ({error}): download the checkpoint again") from None
+    name = config.get("model_name") if isinstance(config, dict) else None
+    if name is None:
+        raise WeightsError(f"{path} has no model_name: it should say {spec.name!r}")
+    if name != spec.upstream_config:
+        raise WeightsError(f"{path} is of {name!r}, not of {spec.name!r}: choose that model or other weights")
+
+
+def _read_safetensors(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    tensors: dict[str, Tensor] = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118 - not a mapping
+                name = key.removeprefix(KEY_PREFIX)
+                if name == key:
+                    raise WeightsError(f"{path}: key {key!r} does not start with {KEY_PREFIX!r}: not a DA3 checkpoint")
+                if not name.startswith(spec.ignored_prefixes):
+                    tensors[name] = file.get_tensor(key).to(torch.float32)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is truncated or no safetensors file ({error}): download it again") from None
+    return tensors
+
+
+def _check_fit(
+    found: Mapping[str, Any], expected: Mapping[str, tuple[int, ...]], ref: WeightsRef, spec: ModelSpec
+) -> None:
+    problems = [f"{key} is missing" for key in expected if key not in found]
+    problems += [f"{key} is unknown" for key in found if key not in expected]
+    problems += [
+        f"{key} is {_dims(found[key].shape)}, not {_dims(shape)}"
+        for key, shape in expected.items()
+        if key in found and tuple(found[key].shape) != shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise WeightsError(f"{ref.id} does not fit {spec.name}: {'; '.join(problems[:3])}{more}")
+
+
+def _dims(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) or "scalar"
