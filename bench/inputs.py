@@ -1,0 +1,235 @@
+"""What is fed: scenes of real photographs, of any number of views, at exactly the artifact's size.
+
+A timed run rotates several different scenes, so that no runtime profits from seeing one input again. They
+are, in this order, Motorcycle, astronaut, Motorcycle mirrored, coffee, chelsea, rocket, and from there on
+again with other windows. With `--images` they are variants of the user's views: as they are, mirrored, then
+narrower windows.
+
+Views of a scene: the first round of views takes each of the scene's photographs whole (Motorcycle: left,
+    right). Further rounds take a narrower window of each, at places and scales that follow a low-discrepancy
+    sequence: the same camera, zoomed and with another principal point. So N views show one rigid scene,
+    overlap, differ, and have known intrinsics, extrinsics and (Motorcycle's left camera) depth; a scene of
+    one photograph has no parallax, Motorcycle has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.images import read_image
+from bench.photographs import Camera, Photographs, from_files, motorcycle, single
+from bench.preprocess import (
+    Crop,
+    Steps,
+    apply_to_intrinsics,
+    apply_to_map,
+    apply_to_rgb,
+    exact_steps,
+    final_size,
+    normalise,
+    normalise_extrinsics,
+    scene_steps,
+)
+from exporters.artifact import Shape, TensorSpec
+from exporters.errors import InputError
+
+DEFAULT_SETS = 4
+"""How many different scenes a timed run rotates at least."""
+
+# (photographs, variant): odd variants are mirrored, each pair of variants takes the next rounds of windows.
+_ROTATION = (
+    ("motorcycle", 0),
+    ("astronaut", 0),
+    ("motorcycle", 1),
+    ("coffee", 0),
+    ("chelsea", 0),
+    ("rocket", 0),
+)
+
+# Fractional parts of multiples of these are spread evenly over the unit cube (M. Roberts' R3 sequence: powers
+# of the inverse of the root of x^4 = x + 1).
+_SPREAD = np.array([0.8191725134, 0.6710436067, 0.5497004779])
+_NARROWEST, _WIDEST = 0.7, 0.95
+
+
+@dataclass(frozen=True)
+class Scene:
+    """B scenes of N views at H×W: pixels, cameras and, where it is known, the truth."""
+
+    name: str
+    rgb: NDArray[np.uint8]
+    """(B, N, H, W, 3)."""
+    intrinsics: NDArray[np.float64]
+    """(B, N, 3, 3), pixels."""
+    extrinsics: NDArray[np.float64]
+    """(B, N, 4, 4), world to camera, OpenCV, metres."""
+    depth: NDArray[np.float32] | None
+    """(B, N, H, W) metres, NaN where unknown; None where nothing is known."""
+    calibrated: tuple[bool, ...]
+    """For each of the B, whether its cameras are the true ones; False: assumed."""
+
+    @property
+    def shape(self) -> Shape:
+        b, n, h, w, _ = self.rgb.shape
+        return Shape(b, n, h, w)
+
+    @cached_property
+    def image(self) -> NDArray[np.float32]:
+        """(B, N, 3, H, W), ImageNet-normalised."""
+        return normalise(self.rgb)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex sha256 of the pixels fed (`rgb`, C order)."""
+        return hashlib.sha256(np.ascontiguousarray(self.rgb).tobytes()).hexdigest()
+
+    def arrays(self, specs: Sequence[TensorSpec]) -> dict[str, NDArray[Any]]:
+        """The arrays an artifact takes, by name: pass its `manifest.inputs`.
+
+        `image` is float32 normalised or, where the artifact normalises itself, uint8; poses are normalised as
+        upstream's API does it.
+
+        Raises:
+            InputError: the artifact has an input that a scene can't give.
+        """
+        return {spec.name: self._array(spec) for spec in specs}
+
+    def _array(self, spec: TensorSpec) -> NDArray[Any]:
+        if spec.name == "image":
+            return self.rgb if spec.dtype == "uint8" else self.image
+        if spec.name == "extrinsics":
+            return np.stack([normalise_extrinsics(poses) for poses in self.extrinsics])
+        if spec.name == "intrinsics":
+            return self.intrinsics.astype(np.float32)
+        raise InputError(
+            f"the artifact wants an input {spec.name!r}; scenes give image, extrinsics, intrinsics"
+        )
+
+
+def load_scenes(
+    shape: Shape, *, sets: int = DEFAULT_SETS, images: Sequence[Path | str] = ()
+) -> tuple[Scene, ...]:
+    """Different scenes to rotate through a timed run.
+
+    Args:
+        shape: B, N, H, W of the artifact.
+        sets: how many.
+        images: the user's own files, B·N of them in order; none: the shipped photographs.
+
+    Raises:
+        InputError: another number of files than views, or a file that is no image or too thin.
+        UnavailableError: no files given and scikit-image, which ships the photographs, is not installed.
+    """
+    if not images:
+        each = [_rotation(index) for index in range(sets * shape.batch)]
+        return tuple(_batch(each[i * shape.batch : (i + 1) * shape.batch], shape) for i in range(sets))
+    groups = _user_groups(images, shape)
+    return tuple(_batch([(group, variant) for group in groups], shape) for variant in range(sets))
+
+
+def load_scene(shape: Shape, *, images: Sequence[Path | str] = ()) -> Scene:
+    """The first of :func:`load_scenes`: Motorcycle, or the user's views as they are."""
+    return load_scenes(shape, sets=1, images=images)[0]
+
+
+def native_size(images: Sequence[Path | str] = ()) -> tuple[int, int]:
+    """(H, W) that upstream would process these photographs at (Motorcycle: 336×504).
+
+    Raises:
+        InputError: a file is no image or too thin.
+    """
+    rgbs = [read_image(path) for path in images] or [camera.rgb for camera in motorcycle().cameras]
+    size = (rgbs[0].shape[1], rgbs[0].shape[0])
+    sizes = [(rgb.shape[1], rgb.shape[0]) for rgb in rgbs]
+    width, height = final_size(size, scene_steps(sizes)[0])
+    return height, width
+
+
+def describe(scenes: Sequence[Scene]) -> dict[str, Any]:
+    """The `inputs` of results.json."""
+    return {
+        "name": scenes[0].name,
+        "scenes": [scene.name for scene in scenes],
+        "rotated": len(scenes),
+        "sha256": [scene.sha256 for scene in scenes],
+        "ground_truth": any(scene.depth is not None for scene in scenes),
+        "calibrated": [list(scene.calibrated) for scene in scenes],
+    }
+
+
+def window_step(width: int, height: int, index: int) -> Steps:
+    """The `index`-th window of a photograph; number 0 is the whole of it."""
+    if index == 0:
+        return ()
+    scale, right, down = np.modf(index * _SPREAD)[0]
+    share = _NARROWEST + (_WIDEST - _NARROWEST) * scale
+    to_width, to_height = max(1, round(width * share)), max(1, round(height * share))
+    return (Crop(round((width - to_width) * right), round((height - to_height) * down), to_width, to_height),)
+
+
+def _rotation(index: int) -> tuple[Photographs, int]:
+    turn, place = divmod(index, len(_ROTATION))
+    name, variant = _ROTATION[place]
+    photographs = motorcycle() if name == "motorcycle" else single(name)
+    return photographs, variant + 2 * turn
+
+
+def _user_groups(images: Sequence[Path | str], shape: Shape) -> list[Photographs]:
+    if len(images) != shape.images:
+        scenes = f" in each of {shape.batch} scenes" if shape.batch > 1 else ""
+        raise InputError(
+            f"{len(images)} images for {shape.views} views{scenes}: give exactly {shape.images}, or ask for "
+            f"as many views as there are images (--views {len(images)})"
+        )
+    return [from_files(images[b * shape.views : (b + 1) * shape.views]) for b in range(shape.batch)]
+
+
+def _batch(scenes: Sequence[tuple[Photographs, int]], shape: Shape) -> Scene:
+    built = [_views(photographs, variant, shape) for photographs, variant in scenes]
+    depths = [depth for *_, depth in built]
+    known = any(np.isfinite(depth).any() for depth in depths)
+    return Scene(
+        name=" + ".join(_label(photographs, variant) for photographs, variant in scenes),
+        rgb=np.stack([rgb for rgb, *_ in built]),
+        intrinsics=np.stack([intrinsics for _, intrinsics, *_ in built]),
+        extrinsics=np.stack([extrinsics for _, _, extrinsics, _ in built]),
+        depth=np.stack(depths) if known else None,
+        calibrated=tuple(photographs.calibrated for photographs, _ in scenes),
+    )
+
+
+def _label(photographs: Photographs, variant: int) -> str:
+    turn, mirrored = divmod(variant, 2)
+    return photographs.name + (" mirrored" if mirrored else "") + (f", windows {turn}" if turn else "")
+
+
+def _views(photographs: Photographs, variant: int, shape: Shape) -> tuple[NDArray[Any], ...]:
+    """rgb (N,H,W,3), intrinsics (N,3,3), extrinsics (N,4,4), depth (N,H,W) of one scene."""
+    turn, mirrored = divmod(variant, 2)
+    cameras = [camera.mirrored() for camera in photographs.cameras] if mirrored else photographs.cameras
+    rounds = -(-shape.views // len(cameras))
+    views = [
+        _view(cameras[i % len(cameras)], turn * rounds + i // len(cameras), shape) for i in range(shape.views)
+    ]
+    return tuple(np.stack(column) for column in zip(*views, strict=True))
+
+
+def _view(camera: Camera, window: int, shape: Shape) -> tuple[NDArray[Any], ...]:
+    height, width = camera.rgb.shape[:2]
+    steps = window_step(width, height, window)
+    steps += exact_steps(final_size((width, height), steps), shape.height, shape.width)
+    unknown = np.full((shape.height, shape.width), np.nan, np.float32)
+    return (
+        apply_to_rgb(camera.rgb, steps),
+        apply_to_intrinsics(camera.intrinsics, steps),
+        camera.extrinsics,
+        unknown if camera.depth is None else apply_to_map(camera.depth, steps),
+    )
