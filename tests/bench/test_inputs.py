@@ -109,7 +109,7 @@ def test_depth_from_disparity_in_closed_form() -> None:
     )
     assert np.isnan(depth[0, 2:]).all()
     truth = motorcycle().cameras[0].depth
-    assert truth is not None and 2.0 < np.nanmin(truth) and np.nanmax(truth) < 5.1
+    assert truth is not None and np.nanmin(truth) > 2.0 and np.nanmax(truth) < 5.1
 
 
 def test_arrays_are_what_the_artifact_wants() -> None:
@@ -168,14 +168,14 @@ def test_batches_split_the_images_in_order(files: list[Path]) -> None:
     np.testing.assert_array_equal(scene.rgb[2], load_scene(Shape(1, 1, 70, 98), images=files[2:]).rgb[0])
 
 
-MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV"]
+MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"]
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_modes_are_read_as_upstream_reads_them(tmp_path: Path, mode: str) -> None:
-    path = tmp_path / ("x.tif" if mode in ("CMYK", "YCbCr", "HSV") else "x.png")
+    path = tmp_path / ("x.tif" if mode in ("CMYK", "YCbCr") else "x.png")
     image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8))
-    (image if mode != "HSV" else image).convert(mode if mode != "HSV" else "RGB").save(path)
+    image.convert(mode).save(path)
     rgb = read_image(path)
     np.testing.assert_array_equal(rgb, np.asarray(Image.open(path).convert("RGB")))
     assert rgb.shape == (20, 30, 3) and rgb.dtype == np.uint8

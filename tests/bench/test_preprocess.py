@@ -159,7 +159,7 @@ def test_exact_steps_do_not_stretch() -> None:
 
 
 def test_a_map_follows_the_pixels() -> None:
-    """A smooth ramp taken through both paths agrees to a fraction of a source pixel (nearest: half a pixel)."""
+    """A smooth ramp taken through both paths agrees to a source pixel (nearest: half of one)."""
     columns = np.broadcast_to(np.arange(200, dtype=np.float32), (100, 200))
     steps = (Crop(10, 5, 180, 90), *exact_steps((180, 90), 42, 70))
     seen = apply_to_rgb(np.repeat(columns[..., None], 3, -1).astype(np.uint8), steps)[..., 0]
