@@ -38,7 +38,7 @@ from bench.preprocess import (
     normalise_extrinsics,
     scene_steps,
 )
-from exporters.artifact import Shape, TensorSpec
+from exporters.artifact import Shape
 from exporters.errors import InputError
 
 DEFAULT_SETS = 4
@@ -91,27 +91,21 @@ class Scene:
         """Hex sha256 of the pixels fed (`rgb`, C order)."""
         return hashlib.sha256(np.ascontiguousarray(self.rgb).tobytes()).hexdigest()
 
-    def arrays(self, specs: Sequence[TensorSpec]) -> dict[str, NDArray[Any]]:
-        """The arrays an artifact takes, by name: pass its `manifest.inputs`.
+    def arrays(self, *, pose_input: bool = False, preprocess: bool = False) -> dict[str, NDArray[Any]]:
+        """What goes into an artifact, by the names of `exporters.signature.input_specs`.
 
-        `image` is float32 normalised or, where the artifact normalises itself, uint8; poses are normalised as
-        upstream's API does it.
-
-        Raises:
-            InputError: the artifact has an input that a scene can't give.
+        Args:
+            pose_input: add `extrinsics` and `intrinsics`, normalised as upstream's API normalises them.
+            preprocess: the artifact normalises itself: `image` is (B, N, H, W, 3) uint8 then, else float32.
         """
-        return {spec.name: self._array(spec) for spec in specs}
-
-    def _array(self, spec: TensorSpec) -> NDArray[Any]:
-        if spec.name == "image":
-            return self.rgb if spec.dtype == "uint8" else self.image
-        if spec.name == "extrinsics":
-            return np.stack([normalise_extrinsics(poses) for poses in self.extrinsics])
-        if spec.name == "intrinsics":
-            return self.intrinsics.astype(np.float32)
-        raise InputError(
-            f"the artifact wants an input {spec.name!r}; scenes give image, extrinsics, intrinsics"
-        )
+        image = {"image": self.rgb if preprocess else self.image}
+        if not pose_input:
+            return image
+        return {
+            **image,
+            "extrinsics": np.stack([normalise_extrinsics(poses) for poses in self.extrinsics]),
+            "intrinsics": self.intrinsics.astype(np.float32),
+        }
 
 
 def load_scenes(

@@ -5,6 +5,7 @@ bad.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,8 +16,12 @@ from bench.images import read_image
 from bench.inputs import Scene, describe, load_scene, load_scenes, native_size
 from bench.photographs import SINGLE, disparity_to_depth, motorcycle, single
 from bench.preprocess import preprocess
-from exporters.artifact import Shape, TensorSpec
+from exporters.artifact import Shape
+from exporters.base import ExportRequest
 from exporters.errors import InputError, UnavailableError
+from exporters.precision import resolve_policy
+from exporters.signature import input_specs
+from runtimes.base import check_arrays
 
 
 @pytest.mark.parametrize("views", [1, 2, 3, 5, 8])
@@ -112,23 +117,20 @@ def test_depth_from_disparity_in_closed_form() -> None:
     assert truth is not None and np.nanmin(truth) > 2.0 and np.nanmax(truth) < 5.1
 
 
-def test_arrays_are_what_the_artifact_wants() -> None:
-    scene = load_scene(Shape(1, 2, 70, 98))
-    as_float = TensorSpec("image", (1, 2, 3, 70, 98), "float32")
-    as_bytes = TensorSpec("image", (1, 2, 70, 98, 3), "uint8")
-    poses = (
-        TensorSpec("extrinsics", (1, 2, 4, 4), "float32"),
-        TensorSpec("intrinsics", (1, 2, 3, 3), "float32"),
+@pytest.mark.parametrize("preprocess", [False, True])
+def test_arrays_are_what_an_artifact_takes(preprocess: bool) -> None:
+    shape = Shape(2, 2, 70, 98)
+    policy, weights = resolve_policy("fp32"), cast(Any, None)
+    request = ExportRequest(
+        "da3-small", "onnx", policy, shape, weights, ("depth",), pose_input=True, preprocess=preprocess
     )
-    for spec in (as_float, as_bytes, *poses):
-        array = scene.arrays([spec])[spec.name]
-        assert array.shape == spec.shape and array.dtype == spec.dtype and array.flags.c_contiguous
-    extrinsics = scene.arrays(poses)["extrinsics"]
-    np.testing.assert_array_equal(extrinsics[0, 0], np.eye(4))
+    arrays = load_scene(shape).arrays(pose_input=True, preprocess=preprocess)
+    check_arrays(arrays, input_specs(request), InputError, "input")
+    assert all(array.flags.c_contiguous for array in arrays.values())
+    assert list(load_scene(shape).arrays()) == ["image"]
+    np.testing.assert_array_equal(arrays["extrinsics"][0, 0], np.eye(4))
     # The lower median of the distances {0, b} is 0, held at upstream's floor of 0.1.
-    assert extrinsics[0, 1, 0, 3] == pytest.approx(-0.193001 / 0.1)
-    with pytest.raises(InputError, match="'mask'"):
-        scene.arrays([TensorSpec("mask", (1,), "float32")])
+    assert arrays["extrinsics"][0, 1, 0, 3] == pytest.approx(-0.193001 / 0.1)
 
 
 def test_without_scikit_image_the_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
