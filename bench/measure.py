@@ -20,8 +20,9 @@ from bench.journal import Journal
 from bench.observer import Observer
 from bench.protocol import Protocol
 from bench.results import Status
-from bench.schedule import visits
-from bench.statistics import group_size, steady_start
+from bench.schedule import Order, round_order
+from bench.statistics import group_size
+from bench.steady_state import steady_state
 from bench.telemetry import Telemetry
 
 # An extra synchronize between bind and run is hidden in calls longer than this many synchronizes (1e-3 each).
@@ -122,6 +123,8 @@ class Measurement:
             for cell in self._alive():
                 if self._cells[cell].shares_worker_with:
                     continue
+                if not _room_for_one_more(self._states):
+                    raise OutOfMemory
                 self._observer.step(f"{cell}: loading and warming up", 1)
                 try:
                     self._states[cell] = self._launch_cell(cell, launch)
@@ -129,8 +132,6 @@ class Measurement:
                     if _is_memory(failure) and self._states:
                         raise OutOfMemory from failure
                     self._fail(cell, failure)
-                if not _room_for_one_more(self._states):
-                    raise OutOfMemory
         except OutOfMemory:
             self._relaunch = True
             self._close_all()
@@ -162,7 +163,7 @@ class Measurement:
                 "sync_ns": calibration.sync_ns,
                 "fetch_ns": calibration.fetch_ns,
                 "warmup_ms": warm,
-                "steady": steady_start([calibration.call_ns / 1e6, *warm]) is not None,
+                "steady": steady_state([calibration.call_ns / 1e6, *warm]) is not None,
             },
         )
         return state
@@ -174,7 +175,7 @@ class Measurement:
         calls: list[float] = []
         spent_s = (first_ms + state.call_ms[0]) / 1e3
         while 2 + len(calls) < protocol.warmup_calls or (
-            protocol.timed_calls is None and steady_start(state.call_ms) is None
+            protocol.timed_calls is None and steady_state(state.call_ms) is None
         ):
             if 2 + len(calls) >= 2 and spent_s > protocol.warmup_budget_s:
                 break
@@ -200,7 +201,7 @@ class Measurement:
         done = {(e["round"], e["visit"]) for e in self._journal.of_kind("visit") if e["launch"] == launch}
         used_s = sum(e["wall_s"] for e in self._journal.of_kind("visit") if e["launch"] == launch)
         for number in range(protocol.max_rounds):
-            plan = visits(list(self._cells), number, launch, protocol.order, protocol.seed)
+            plan = self._turns(launch, number)
             for visit, cell in enumerate(plan):
                 if (number, visit) in done or cell not in self._alive():
                     continue
@@ -216,6 +217,13 @@ class Measurement:
                 return
             if number + 1 >= protocol.min_rounds and (used_s >= budget_s or enough()):
                 return
+
+    def _turns(self, launch: int, number: int) -> Sequence[str]:
+        """The order in which cells take their turns in a round; a pure function of the plan, so a resumed run agrees."""
+        cells = list(self._cells)
+        if self._protocol.order == "sequential":
+            return cells
+        return round_order(cells, Order(self._protocol.order), self._protocol.seed, launch, number)
 
     def _visit(self, cell: str, launch: int, number: int, visit: int) -> None:
         timed = self._cells[cell]

@@ -1,0 +1,101 @@
+"""The Python API of which the command line is a thin layer.
+
+    >>> import bench
+    >>> results = bench.run("da3-small", views=2, out="results")           # doctest: +SKIP
+    >>> [(cell.id, cell.timing["device"].median_ms) for cell in results.cells if cell.timing]   # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.observer import Observer
+from bench.results import Results
+
+if TYPE_CHECKING:
+    from bench.engine import Plan
+    from bench.suites import Filters
+    from exporters.store import ArtifactStore
+
+DEFAULT_MODEL = "da3-small"
+
+
+def plan(
+    model: str = DEFAULT_MODEL,
+    *,
+    batch: int = 1,
+    views: int = 1,
+    height: int = 504,
+    width: int = 504,
+    weights: str | None = None,
+    images: Sequence[Path | str] = (),
+    suite: str = "default",
+    protocol: str | None = None,
+    filters: Filters | None = None,
+    precisions: Sequence[str] = (),
+    threads: int | None = None,
+    budget_s: float | None = None,
+    launches: int | None = None,
+    seed: int | None = None,
+    interpreters: Mapping[str, str] | None = None,
+) -> Plan:
+    """Check a request and lay out its cells; nothing is built or written.
+
+    Raises:
+        UsageError, InputError, WeightsError: what is wrong with the request, in one line (exit code 2).
+    """
+    from bench.engine import Plan
+    from bench.inputs import load_scenes
+    from bench.protocol import get_protocol
+    from bench.suites import Filters, Request, build_cells
+    from exporters.artifact import Shape
+    from exporters.da3.models import get_model, validate_shape
+    from exporters.da3.weights import resolve_weights
+    from exporters.errors import UsageError
+
+    spec = get_model(model)
+    validate_shape(batch, views, height, width)
+    shape = Shape(batch, views, height, width)
+    ref = resolve_weights(weights, spec.name)
+    default_protocol = {"paper": "paper", "quick": "quick"}.get(suite, "rigorous")
+    chosen = get_protocol(protocol or default_protocol)
+    for name, value in (("budget_s", budget_s), ("launches", launches), ("seed", seed)):
+        if value is None:
+            continue
+        if name != "seed" and not value > 0:
+            raise UsageError(f"{name} is {value}: it must be above 0")
+        chosen = replace(chosen, **{name: value})
+    scenes = load_scenes(shape, sets=chosen.inputs, images=images)
+    request = Request(
+        model=spec.name, shape=shape, weights=ref.id, suite=suite, filters=filters or Filters(),
+        precisions=tuple(precisions), threads=threads, interpreters=dict(interpreters or {}),
+    )
+    facts: dict[str, Any] = {
+        "id": ref.id, "sha256": ref.sha256, "synthetic": ref.synthetic, "licence": ref.licence, "note": ref.note,
+    }
+    return Plan(build_cells(request), scenes, chosen, facts, suite=suite)
+
+
+def run(
+    model: str = DEFAULT_MODEL,
+    *,
+    out: Path | str = "results",
+    store: ArtifactStore | None = None,
+    observer: Observer | None = None,
+    **request: Any,
+) -> Results:
+    """Export, measure and check `model` on every runtime of this machine; keywords as in :func:`plan`.
+
+    Returns the results, which are also in `out/results.json`. A run that was interrupted goes on with the same call.
+
+    Raises:
+        UsageError and its kin: what is wrong with the request, in one line (exit code 2).
+        StorageError: `out` can't be written to, or the disk is full.
+    """
+    from bench import engine
+    from exporters.store import ArtifactStore
+
+    return engine.run(plan(model, **request), Path(out), store or ArtifactStore(), observer or Observer())
