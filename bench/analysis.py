@@ -13,7 +13,7 @@ from bench.journal import Journal
 from bench.latency import summarize
 from bench.parity import parity, violation, worst
 from bench.protocol import Protocol
-from bench.results import BOUNDARIES, Boundary, Cell, Control, Memory, Phases, Results, Speedup, Status, Timing
+from bench.results import BOUNDARIES, Boundary, Cell, Control, Memory, Phases, Speedup, Status, Timing
 from bench.samples import cell_samples, raw_samples
 from bench.statistics import CellSamples
 from bench.steady_state import drift, should_stop
@@ -302,4 +302,3 @@ def _controls(specs: Sequence[CellSpec], evidence: Evidence, protocol: Protocol)
     return controls
 
 
-__all__ = ["Evidence", "Results", "analyse", "baseline_of", "intervals_narrow", "speedup", "yardstick"]

@@ -271,7 +271,7 @@ def main() -> None:
     from exporters.errors import DepthportError
 
     try:
-        app(standalone_mode=False)
+        app(spread(sys.argv[1:], "--images"), standalone_mode=False)
     except DepthportError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -280,8 +280,24 @@ def main() -> None:
         sys.exit(getattr(end, "exit_code", getattr(end, "code", 0)))
     except typer.Abort:
         _fail("stopped", 130)
-    except _usage_errors() as error:
+    except _ClickException as error:
         _fail(_usage_text(error), 2)
+
+
+def spread(arguments: list[str], option: str) -> list[str]:
+    """`--images a b c` as `--images a --images b --images c`: what people type, in the form typer takes."""
+    spread_out: list[str] = []
+    within = False
+    for argument in arguments:
+        if argument.startswith("-") and argument != "-":
+            within = argument == option
+            if not within:
+                spread_out.append(argument)
+        elif within:
+            spread_out += [option, argument]
+        else:
+            spread_out.append(argument)
+    return spread_out
 
 
 def _measure(out: Path, artifacts: Path | None, as_json: bool, *, size: str, **request: Any) -> None:
@@ -333,17 +349,15 @@ def _fail(text: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _usage_errors() -> type[Exception]:
-    import click
-
-    return click.ClickException
+# Newer typer carries its own click, so the class is found through what typer exports.
+_ClickException: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
 def _usage_text(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "depthport"
     text: Callable[[], str] = getattr(error, "format_message", lambda: str(error))
-    return f"{text()} (see `{command} --help`)"
+    return f"{text().rstrip('.')} (see `{command} --help`)"
 
 
 if __name__ == "__main__":

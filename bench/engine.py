@@ -6,9 +6,10 @@ fails for a cell makes that cell a row with a reason; the others go on.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from bench.analysis import analyse
+from bench.aftermath import advise, draw, judge_accuracy
+from bench.analysis import analyse, yardstick
 from bench.cells import CellSpec, ExportSpec
 from bench.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
 from bench.environment import fingerprint
@@ -300,29 +302,27 @@ class _Run:
 
     def _finish(self, references: dict[str, Path], complete: bool) -> Results:
         self.observer.stage("analysing")
-        results = analyse(
-            plan_cells=self.plan.cells,
-            journal=self.journal,
-            protocol=self.plan.protocol,
-            scenes=self.plan.scenes,
-            references=references,
-            work=self.work,
-            out=self.out,
-            store=self.store,
-            weights=self.plan.weights,
+        plan = self.plan
+        cells, controls = analyse(
+            plan_cells=plan.cells, journal=self.journal, protocol=plan.protocol, references=references, work=self.work
         )
-        results = replace(
-            results,
+        judge_accuracy(cells, plan.scenes, self.journal, self.work, synthetic=bool(plan.weights["synthetic"]))
+        draw(cells, self.journal, references, self.work, self.out)
+        results = Results(
             environment=fingerprint(),
-            protocol={**self.plan.protocol.to_json(), "suite": self.plan.suite},
-            inputs=describe(self.plan.scenes),
-            weights={self.plan.cells[0].export.model: self.plan.weights} if self.plan.cells else {},
+            protocol={**plan.protocol.to_json(), "suite": plan.suite, "yardstick": yardstick(references)},
+            inputs=describe(plan.scenes),
+            weights={plan.cells[0].export.model: plan.weights} if plan.cells else {},
+            cells=cells,
+            controls=controls,
             created=self.journal.of_kind("header")[0]["created"],
             complete=complete,
         )
+        advise(results, self.journal)
         write_json(self.out / RESULTS, results.to_json())
         if complete:
             self.journal.append("finished", {})
+            shutil.rmtree(self.work, ignore_errors=True)
         return results
 
 

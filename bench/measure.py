@@ -202,6 +202,7 @@ class Measurement:
         used_s = sum(e["wall_s"] for e in self._journal.of_kind("visit") if e["launch"] == launch)
         for number in range(protocol.max_rounds):
             plan = self._turns(launch, number)
+            before_s = used_s
             for visit, cell in enumerate(plan):
                 if (number, visit) in done or cell not in self._alive():
                     continue
@@ -215,7 +216,9 @@ class Measurement:
                 self._observer.budget(used_s, budget_s)
             if not self._alive():
                 return
-            if number + 1 >= protocol.min_rounds and (used_s >= budget_s or enough()):
+            # Another round as long as this one must still fit in the budget.
+            spent = used_s + (used_s - before_s) > budget_s
+            if number + 1 >= protocol.min_rounds and (spent or enough()):
                 return
 
     def _turns(self, launch: int, number: int) -> Sequence[str]:

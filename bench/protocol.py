@@ -14,12 +14,12 @@ class Protocol:
 
     name: str
     seed: int = 0
-    launches: int = 2
+    launches: int = 3
     """Process starts per cell: what differs from start to start (memory layout, kernels chosen) is sampled too."""
-    min_rounds: int = 2
+    min_rounds: int = 1
     """Rounds per launch before the stop rule may end it."""
     max_rounds: int = 200
-    budget_s: float = 240.0
+    budget_s: float = 180.0
     """Wall time for timed rounds, all launches together; warm-up, loading and exports come on top."""
     target_half_width: float = 0.01
     """Stop when every ratio's 95 % interval is at most ±1 %."""
@@ -34,7 +34,7 @@ class Protocol:
     margin: float = 0.02
     """Equivalence: a ratio within ±2 % is no difference that matters."""
     controls: bool = True
-    warmup_calls: int = 3
+    warmup_calls: int = 2
     """Warm-up calls at least (of which the first call is one), as time allows."""
     warmup_budget_s: float = 20.0
     """Seconds of warm-up per launch at most, after two calls."""
@@ -65,8 +65,8 @@ PAPER = Protocol(
 )
 """The seed report's: 2 warm-ups, 5 timed iterations, mean ± std, one configuration after the other."""
 
-QUICK = replace(RIGOROUS, name="quick", launches=1, budget_s=60.0, warmup_calls=2, warmup_budget_s=8.0)
-"""For a look: one launch, a minute of timed rounds. Its intervals say how little it knows."""
+QUICK = replace(RIGOROUS, name="quick", launches=1, min_rounds=2, budget_s=45.0, warmup_budget_s=5.0)
+"""For a look: one launch, under a minute of timed rounds. Its intervals say how little it knows."""
 
 PROTOCOLS = {p.name: p for p in (RIGOROUS, PAPER, QUICK)}
 
