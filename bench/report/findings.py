@@ -1,0 +1,113 @@
+"""Key findings: sentences that the numbers support, each with its interval, none without a verdict behind
+it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from bench.report import figures, rows
+from bench.report.merge import Group, MachineReport, Report, Row
+from bench.report.standing import main_boundary, ranked, speedup, tied_with, timing
+from bench.results import Boundary, Status
+
+
+def key_findings(report: Report) -> list[str]:
+    """All findings, machine by machine, as plain text."""
+    return [
+        f"{machine.name}, {group.workload.label}: {finding}"
+        for machine in report.machines
+        for group in machine.groups
+        for finding in group_findings(machine, group)
+    ]
+
+
+def group_findings(machine: MachineReport, group: Group) -> Iterator[str]:
+    """The findings of one workload on one machine."""
+    boundary = main_boundary(group.rows)
+    order = ranked(group.rows, boundary)
+    if not order:
+        yield "no cell ran and passed parity; the reasons are in the table."
+        yield from _failures(group)
+        return
+    yield from _best(order, boundary)
+    yield from _indistinguishable(order, boundary)
+    yield from _no_gain(order, boundary)
+    yield from _compile(order, boundary)
+    yield from _transfers(order)
+    yield from _failures(group)
+
+
+def _best(order: list[Row], boundary: Boundary) -> Iterator[str]:
+    best = order[0]
+    found = speedup(best, boundary)
+    if best.cell.baseline:
+        yield f"nothing beats upstream as users run it: {best.cell.id}, {rows.latency(best, boundary)} ms."
+    elif found is not None:
+        yield (
+            f"{best.cell.id} is {found.verdict if found.verdict != 'inconclusive' else 'the fastest here'}: "
+            f"{rows.latency(best, boundary)} ms, {rows.ratio(best, boundary)} upstream's speed, "
+            f"depth {rows.depth(best)} from upstream fp32."
+        )
+
+
+def _indistinguishable(order: list[Row], boundary: Boundary) -> Iterator[str]:
+    ties = tied_with(order[0], order, boundary)
+    if ties:
+        names = ", ".join(row.cell.id for row in ties)
+        yield f"not told apart from the fastest: {names}; choose among them by memory, size or parity."
+
+
+def _no_gain(order: list[Row], boundary: Boundary) -> Iterator[str]:
+    for verdict, text in (
+        ("slower", "slower than upstream"),
+        ("equivalent", "no faster than upstream (within ±2 %)"),
+    ):
+        names = [r.cell.id for r in order if not r.cell.baseline and rows.verdict(r, boundary) == verdict]
+        if names:
+            yield f"{text}: {', '.join(names)}."
+
+
+def _compile(order: list[Row], boundary: Boundary) -> Iterator[str]:
+    """What torch.compile gains over the same network, eager, in the same precision and run."""
+    for row in order:
+        if row.cell.runtime != "pytorch" or row.cell.mode != "compile":
+            continue
+        twin = next(
+            (
+                r
+                for r in order
+                if (r.cell.runtime, r.cell.mode, r.cell.precision, r.cell.device, r.run)
+                == ("pytorch", "eager", row.cell.precision, row.cell.device, row.run)
+            ),
+            None,
+        )
+        ours, theirs = timing(row, boundary), timing(twin, boundary) if twin else None
+        if ours and theirs and ours.ci95_ms and theirs.ci95_ms and ours.median_ms and theirs.median_ms:
+            ci = (theirs.ci95_ms[0] / ours.ci95_ms[1], theirs.ci95_ms[1] / ours.ci95_ms[0])
+            gain = figures.ratio(theirs.median_ms / ours.median_ms, ci)
+            first = row.cell.phases.first_call_ms
+            cost = f"; its first call takes {figures.seconds(first / 1e3)}" if first else ""
+            yield f"torch.compile at {row.cell.precision} on {row.cell.device}: {gain} eager's speed{cost}."
+
+
+def _transfers(order: list[Row]) -> Iterator[str]:
+    """Where host buffers cost more than 5 % of the call."""
+    for row in order[:3]:
+        device, host = timing(row, "device"), timing(row, "host")
+        if (
+            device
+            and host
+            and device.median_ms
+            and host.median_ms
+            and host.median_ms > 1.05 * device.median_ms
+        ):
+            extra = host.median_ms - device.median_ms
+            yield f"{row.cell.id}: host transfers add {figures.number(extra, without=2)} ms a call."
+
+
+def _failures(group: Group) -> Iterator[str]:
+    counts = Counter(row.cell.status for row in group.rows if row.cell.status is not Status.OK)
+    if counts:
+        text = ", ".join(f"{count} {status.value.replace('_', ' ')}" for status, count in counts.items())
+        yield f"{sum(counts.values())} of {len(group.rows)} cells gave no valid figure: {text}."

@@ -1,0 +1,154 @@
+"""The report's section per machine and device: overview, best, slowest, by precision, by mode, all
+configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.report import figures, rows
+from bench.report.md import blocks, bullets, code, escape, table
+from bench.report.merge import Group, MachineReport, Row
+from bench.report.standing import BOUNDARY_TEXT, by_axis, by_device, main_boundary, median, ranked
+from bench.results import Boundary
+
+
+def device_sections(machine: MachineReport) -> list[str]:
+    """One `##` section a machine with a `###` a device and, if it ran several workloads, a `####` a
+    workload."""
+    parts = [
+        f"## {escape(machine.name)}",
+        table(["", ""], [[escape(k), escape(v)] for k, v in machine.machine.facts()]),
+    ]
+    if len(machine.runs) > 1:
+        dates = ", ".join(escape(run.created) for run in machine.runs)
+        parts.append(
+            f"Runs of this machine, newest first: {dates}. Where two measured a cell, the newer is shown."
+        )
+    for group in machine.groups:
+        boundary = main_boundary(group.rows)
+        for device, members in by_device(group).items():
+            parts.append(f"### {code(device)} · {escape(group.workload.label)}")
+            parts.append(_device(members, boundary))
+        parts.append(_phases(group))
+    return [part for part in parts if part]
+
+
+def _device(members: Sequence[Row], boundary: Boundary) -> str:
+    order = ranked(members, boundary)
+    other: Boundary = "host" if boundary == "device" else "device"
+    lines = [
+        f"{len(order)} of {len(members)} configurations ran and passed parity. "
+        f"Latency at the {boundary} boundary: {BOUNDARY_TEXT[boundary]}."
+    ]
+    if order:
+        best, worst = order[0], order[-1]
+        lines.append(f"**Best**: {_headline(best, boundary)}")
+        lines.append(f"**Slowest**: {_headline(worst, boundary)}")
+    parts = [bullets(lines)]
+    if order:
+        parts += ["**By precision**", _axis(members, "precision", boundary)]
+        parts += ["**By mode**", _axis(members, "mode", boundary)]
+    parts += ["**All configurations**", _all(members, boundary, other)]
+    return blocks(parts).rstrip()
+
+
+def _headline(row: Row, boundary: Boundary) -> str:
+    text = f"{code(row.cell.id)}, {rows.latency(row, boundary)} ms, {rows.throughput(row, boundary)} img/s"
+    ratio = rows.ratio(row, boundary)
+    if row.cell.baseline:
+        return f"{text} (the baseline)"
+    return f"{text}, {ratio} ({rows.verdict(row, boundary)}) vs upstream"
+
+
+def _axis(members: Sequence[Row], axis: str, boundary: Boundary) -> str:
+    head = [axis.capitalize(), "Cells", "Mean img/s", "Best cell", "Best [95 %], ms", "Best img/s"]
+    body = [
+        [
+            code(m.value),
+            str(m.cells),
+            figures.number(m.mean_img_s),
+            code(m.best.cell.id),
+            rows.latency(m.best, boundary),
+            rows.throughput(m.best, boundary),
+        ]
+        for m in by_axis(members, axis, boundary)
+    ]
+    if axis == "mode":
+        head.append("What the mode does")
+        body = [
+            [*line, escape(m.description) or figures.NONE]
+            for line, m in zip(body, by_axis(members, axis, boundary), strict=True)
+        ]
+    return table(head, body, "lrrlrrl")
+
+
+def _all(members: Sequence[Row], boundary: Boundary, other: Boundary) -> str:
+    head = [
+        "Configuration",
+        "Precision",
+        "Compile",
+        f"Latency ({boundary}) [95 %], ms",
+        "Mean ± std",
+        "n",
+        "img/s",
+        f"Latency ({other}) [95 %], ms",
+        "vs upstream [95 %]",
+        "Verdict",
+        "Depth error",
+        "Rotation",
+        "Memory",
+        "Artifact",
+        "Stability",
+        "Status",
+    ]
+    order = sorted(members, key=lambda row: (not row.ok, median(row, boundary)))
+    body = []
+    for row in order:
+        timed = row.cell.timing.get(boundary)
+        body.append(
+            [
+                code(row.cell.id),
+                escape(row.cell.precision),
+                rows.compile_mark(row),
+                rows.latency(row, boundary),
+                rows.mean_std(row, boundary),
+                str(timed.n) if timed else figures.NONE,
+                rows.throughput(row, boundary),
+                rows.latency(row, other),
+                rows.ratio(row, boundary),
+                rows.verdict(row, boundary),
+                rows.depth(row),
+                rows.pose(row),
+                rows.memory(row),
+                rows.size(row),
+                escape(rows.stability(row, boundary)),
+                escape(rows.status(row), 300),
+            ]
+        )
+    return table(head, body, "llcrrrrrrlrrrrll")
+
+
+def _phases(group: Group) -> str:
+    """Export, load and first call, apart from steady state."""
+    body = []
+    for row in group.rows:
+        phases = row.cell.phases
+        if phases.load_s is None and phases.export_s is None and phases.first_call_ms is None:
+            continue
+        cached = " (cached)" if phases.export_cached else ""
+        first = None if phases.first_call_ms is None else phases.first_call_ms / 1e3
+        body.append(
+            [
+                code(row.cell.id),
+                figures.seconds(phases.export_s) + cached,
+                figures.seconds(phases.load_s),
+                figures.seconds(first),
+                rows.memory(row),
+                figures.mib(row.cell.memory.host_peak_mib),
+            ]
+        )
+    if not body:
+        return ""
+    head = ["Configuration", "Export", "Load", "First call", "Peak memory", "Peak host memory"]
+    title = f"### Phases and memory · {escape(group.workload.label)}"
+    return f"{title}\n\n{table(head, body, 'lrrrrr')}"

@@ -1,0 +1,42 @@
+"""`write_report`: from results to files on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.report.markdown import render_markdown
+from bench.report.merge import Source, merge
+from exporters.atomic import storage_errors, write_text
+from exporters.errors import UsageError
+
+FORMATS = ("md",)
+
+
+def write_report(
+    sources: Sequence[Source], out_dir: Path | str, formats: Sequence[str] = FORMATS
+) -> list[Path]:
+    """Write `report.md` into `out_dir` for one or several results, merged; returns the paths written.
+
+    Args:
+        sources: results in memory, as loaded, or paths of results files or of folders that hold one.
+        out_dir: made if it is not there.
+        formats: any of :data:`FORMATS`.
+
+    Raises:
+        UsageError: no source, an unknown format, or a file that can't be read as results.
+        StorageError: `out_dir` can't be written to.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise UsageError(f"unknown report format {unknown[0]!r}: choose from {', '.join(FORMATS)}")
+    report = merge(sources)
+    folder = Path(out_dir)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name in dict.fromkeys(formats):
+        path = folder / f"report.{name}"
+        write_text(path, render_markdown(report))
+        written.append(path)
+    return written

@@ -1,0 +1,89 @@
+"""The Markdown report has the seed's sections, renders as meant, and shows a stranger's text as text."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from bench.report import write_report
+from exporters.errors import UsageError
+from tests.bench.report import fixtures
+
+markdown_it = pytest.importorskip("markdown_it")
+
+
+def html(markdown: str) -> str:
+    return str(markdown_it.MarkdownIt("gfm-like", {"linkify": False, "html": True}).render(markdown))
+
+
+class Tags(HTMLParser):
+    """Counts tags and keeps the attributes that could fetch or run something."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.attributes: set[tuple[str, str]] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        self.attributes |= {(name, value or "") for name, value in attrs if name != "style"}
+
+
+def report(tmp_path: Path, *results: object) -> str:
+    (path,) = write_report(list(results), tmp_path, formats=("md",))  # type: ignore[arg-type]
+    return path.read_text(encoding="utf-8")
+
+
+def test_every_section_of_the_seed_report(tmp_path: Path) -> None:
+    text = report(tmp_path, fixtures.cpu_server(), fixtures.h100())
+    for title in (
+        "Executive summary",
+        "Performance overview",
+        "Key findings",
+        "Technical notes",
+        "Methodology",
+    ):
+        assert f"\n## {title}\n" in text
+    assert text.count("**By precision**") == text.count("**By mode**") == 2
+    assert "**Best**" in text and "**Slowest**" in text and "**All configurations**" in text
+
+
+def test_every_cell_is_a_row_with_its_status(tmp_path: Path) -> None:
+    results = fixtures.cpu_server()
+    text = report(tmp_path, results)
+    for cell in results.cells:
+        assert any(f"`{cell.id}`" in line and line.count("|") > 12 for line in text.splitlines())
+        if cell.reason:
+            assert cell.reason.split(":")[0] in text
+
+
+def test_tables_render_as_tables(tmp_path: Path) -> None:
+    page = html(report(tmp_path, fixtures.cpu_server(), fixtures.h100(), fixtures.mac()))
+    assert "| :---" not in page and "<table>" in page
+
+
+def test_synthetic_weights_and_warnings_come_first(tmp_path: Path) -> None:
+    text = report(tmp_path, fixtures.synthetic())
+    assert text.index("Synthetic weights") < text.index("## Executive summary")
+    assert text.index("A/A") < text.index("## Executive summary")
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    path = tmp_path / "hostile.json"
+    path.write_text(json.dumps(fixtures.hostile()))
+    text = report(tmp_path, path)
+    tags = Tags(html(text))
+    assert not tags.names & {"script", "img", "a", "iframe", "svg", "object"}
+    assert tags.attributes == set()
+    assert "secret-host" not in text and "secret-user" not in text
+
+
+def test_unknown_formats_and_no_source_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="docx"):
+        write_report([fixtures.cpu_server(n=6)], tmp_path, formats=("docx",))
+    with pytest.raises(UsageError, match="at least one"):
+        write_report([], tmp_path)
