@@ -52,6 +52,15 @@ class GpuCounters:
     thermal_violation_ns: int | None
 
 
+@dataclass(frozen=True)
+class GpuProcess:
+    """A process on a device."""
+
+    used_bytes: int | None
+    computes: bool
+    """False: it only draws (a desktop's compositor), as far as the driver tells."""
+
+
 class Nvml:
     """The devices this process may see. `open_nvml` makes one; nothing raises afterwards."""
 
@@ -92,7 +101,8 @@ class Nvml:
         milliwatts = self._ask("nvmlDeviceGetPowerUsage", device)
         memory = self._ask("nvmlDeviceGetMemoryInfo", device)
         utilization = self._ask("nvmlDeviceGetUtilizationRates", device)
-        others = self._others(index, device, ours)
+        others = self._others(index, self._processes(device), ours)
+        computing = [p for p in others.values() if p.computes] if others is not None else None
         energy = _difference(before, now, "energy_mj")
         average_w = energy / 1000 / wall_s if energy is not None and wall_s > 0 else None
         return {
@@ -109,7 +119,9 @@ class Nvml:
             "memory_used_mib": round(memory.used / _MIB, 1) if memory is not None else None,
             "utilization_percent": utilization.gpu if utilization is not None else None,
             "other_processes": len(others) if others is not None else None,
-            "other_processes_memory_mib": _memory_mib(others),
+            "other_processes_memory_mib": _memory_mib(others.values()) if others is not None else None,
+            "other_compute_processes": len(computing) if computing is not None else None,
+            "other_compute_memory_mib": _memory_mib(computing) if computing is not None else None,
         }
 
     def _counters(self, device: Any) -> GpuCounters:
@@ -121,25 +133,27 @@ class Nvml:
             thermal.violationTime if thermal is not None else None,
         )
 
-    def _others(self, index: int, device: Any, ours: Collection[int]) -> dict[int, int | None] | None:
-        """Memory in bytes of the processes on the device that are not ours; None if that can't be told.
+    def _others(
+        self, index: int, found: dict[int, GpuProcess] | None, ours: Collection[int]
+    ) -> dict[int, GpuProcess] | None:
+        """Of the processes found on a device those that are not ours; None if that can't be told.
 
         In a container NVML may report pids of the host's namespace, where ours are called something else.
         """
-        found = self._processes(device)
         if found is None:
             return None
         if not found or self._shares_host_pids or found.keys() & set(ours):
-            return {pid: used for pid, used in found.items() if pid not in ours}
-        strangers = {pid: used for pid, used in found.items() if pid in self._strangers[index]}
-        return strangers or None
+            return {pid: process for pid, process in found.items() if pid not in ours}
+        return {pid: process for pid, process in found.items() if pid in self._strangers[index]} or None
 
-    def _processes(self, device: Any) -> dict[int, int | None] | None:
+    def _processes(self, device: Any) -> dict[int, GpuProcess] | None:
+        """Every process on the device by pid; None where the driver does not tell."""
         compute = self._ask("nvmlDeviceGetComputeRunningProcesses", device)
         graphics = self._ask("nvmlDeviceGetGraphicsRunningProcesses", device)
         if compute is None and graphics is None:
             return None
-        return {p.pid: p.usedGpuMemory for p in (*(graphics or ()), *(compute or ()))}
+        found = {p.pid: GpuProcess(p.usedGpuMemory, computes=False) for p in graphics or ()}
+        return found | {p.pid: GpuProcess(p.usedGpuMemory, computes=True) for p in compute or ()}
 
     def _name(self, device: Any) -> str | None:
         name = self._ask("nvmlDeviceGetName", device)
@@ -214,9 +228,7 @@ def _time_share(nanoseconds: int | None, wall_s: float) -> float | None:
     return round(min(1.0, nanoseconds / 1e9 / wall_s), 4)
 
 
-def _memory_mib(others: dict[int, int | None] | None) -> float | None:
+def _memory_mib(processes: Collection[GpuProcess]) -> float | None:
     """Their memory together; None if one of them does not tell."""
-    if others is None:
-        return None
-    sizes = list(others.values())
+    sizes = [process.used_bytes for process in processes]
     return None if None in sizes else round(sum(size or 0 for size in sizes) / _MIB, 1)
