@@ -36,7 +36,7 @@ class Protocol:
     controls: bool = True
     warmup_calls: int = 2
     """Warm-up calls at least (of which the first call is one), as time allows."""
-    warmup_budget_s: float = 20.0
+    warmup_budget_s: float = 8.0
     """Seconds of warm-up per launch at most, after two calls."""
     overhead_target: float = 1e-3
     """Calls are grouped until timer and synchronize cost less than this share of a sample."""

@@ -60,8 +60,25 @@ def compute(request: dict[str, Any], progress: Callable[[str], None]) -> dict[st
         if exact_missing:
             progress("upstream fp64, the yardstick")
             exact = net.to("cpu").double()
-            _forward(exact, inputs[0], folder / "fp64-0.npz", names, torch.float64, upstream_forward)
+            torch.set_default_dtype(torch.float64)
+            with _float_is_double():
+                _forward(exact, inputs[0], folder / "fp64-0.npz", names, torch.float64, upstream_forward)
     return {"folder": str(folder)}
+
+
+def _float_is_double() -> Any:
+    """Within it, `tensor.float()` gives fp64: upstream casts to fp32 in places (`cam_dec.py`, the position embedding),
+    which would end exact arithmetic there."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class FloatIsDouble(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.Tensor.float:
+                return args[0].double()
+            return func(*args, **(kwargs or {}))
+
+    return FloatIsDouble()
 
 
 def _forward(net: Any, source: Path, target: Path, names: list[str], dtype: Any, forward: Callable[..., Any]) -> None:
