@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bench.advice import CellFacts, RunFacts, cell_advice, repeatability, run_advice
 from bench.analysis import Evidence, load_arrays
 from bench.inputs import Scene
 from bench.journal import Journal
-from bench.results import Cell
+from bench.results import Cell, Results
+from bench.telemetry_summary import machine_facts, summarize_records
 
 
 def draw(cells: Sequence[Cell], journal: Journal, references: Mapping[str, Path], work: Path, out: Path) -> None:
@@ -47,3 +49,45 @@ def judge_accuracy(
         if name is not None and (work / name).exists():
             figures = depth_accuracy(load_arrays(work / name)["depth"], truth)
             cell.accuracy = {**figures, "scene": scenes[0].name, "meaningless": synthetic}
+
+
+def advise(results: Results, journal: Journal) -> None:
+    """Fill in every cell's telemetry and advice, and the warnings that concern the whole run."""
+    evidence = Evidence(journal)
+    for cell in results.cells:
+        records = [v["telemetry"] for v in evidence.visits if v["cell"] == cell.id]
+        cell.telemetry = summarize_records(records)
+        if cell.timing:
+            cell.advice = [advice.to_json() for advice in cell_advice(_facts(cell, evidence))]
+    facts = RunFacts(
+        controls=results.controls,
+        synthetic_weights=[w["id"] for w in results.weights.values() if w["synthetic"]],
+        relaunched=evidence.relaunched,
+        machine=machine_facts(v["telemetry"] for v in evidence.visits),
+    )
+    results.warnings = [advice.to_json() for advice in run_advice(facts)]
+
+
+def _facts(cell: Cell, evidence: Evidence) -> CellFacts:
+    device, host = cell.timing.get("device"), cell.timing.get("host")
+    launches = [e for e in evidence.launches if e["cell"] == cell.id]
+    own = [b for b in evidence.blocks if b["cell"] == cell.id]
+    return CellFacts(
+        device=cell.device,
+        device_ms=device.median_ms if device else None,
+        host_ms=host.median_ms if host else None,
+        enqueue_ms=_enqueue_ms(launches),
+        sync_ms=min((e["sync_ns"] / 1e6 for e in launches), default=None),
+        cv=device.cv if device else None,
+        drift_per_minute=device.drift_per_minute if device else None,
+        steady_state=all(e["steady"] for e in launches),
+        fallback=(cell.placement or {}).get("fallback", ()),
+        repeatability=repeatability((b["launch"], b["input"], b["outputs_sha256"]) for b in own),
+        machine=machine_facts(v["telemetry"] for v in evidence.visits if v["cell"] == cell.id),
+    )
+
+
+def _enqueue_ms(launches: Sequence[Mapping[str, float]]) -> float | None:
+    """Time until `run` returns; None where it returned no earlier than the work was done (a CPU runtime)."""
+    asynchronous = [e for e in launches if e["enqueue_ns"] < 0.95 * e["call_ns"]]
+    return min(e["enqueue_ns"] for e in asynchronous) / 1e6 if asynchronous else None

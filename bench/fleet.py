@@ -28,6 +28,8 @@ class Calibration:
     """Costs in ns that decide how calls are grouped."""
 
     call_ns: int
+    enqueue_ns: int
+    """Until `run` returned; as long as the call where the runtime is synchronous."""
     sync_ns: int
     fetch_ns: int
 
@@ -70,7 +72,7 @@ class LiveCell:
 
     def calibrate(self) -> Calibration:
         reply = self._ask({"op": "calibrate"}, self._protocol.call_timeout_s)
-        return Calibration(reply["call_ns"], reply["sync_ns"], reply["fetch_ns"])
+        return Calibration(reply["call_ns"], reply["enqueue_ns"], reply["sync_ns"], reply["fetch_ns"])
 
     def block(self, request: Mapping[str, Any], expected_s: float) -> dict[str, Any]:
         """One timed block; `expected_s` is how long it should take, ten times that is a hang."""

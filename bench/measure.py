@@ -160,6 +160,8 @@ class Measurement:
                 "started_s": started,
                 "load_s": live.load_s,
                 "first_call_ms": first_ms,
+                "call_ns": calibration.call_ns,
+                "enqueue_ns": calibration.enqueue_ns,
                 "sync_ns": calibration.sync_ns,
                 "fetch_ns": calibration.fetch_ns,
                 "warmup_ms": warm,

@@ -101,9 +101,13 @@ class Worker:
         return {"first_call_ms": elapsed / 1e6}
 
     def op_calibrate(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Cost of a call, of a synchronize with nothing to wait for, and of fetching finished outputs, in ns."""
+        """Cost of a call, of its enqueueing, of a synchronize with nothing to wait for, and of fetching finished outputs, in ns."""
         session = self._session()
-        call = _elapsed(lambda: (session.run(), session.synchronize()))
+        begin = time.perf_counter_ns()
+        session.run()
+        enqueue = time.perf_counter_ns() - begin
+        session.synchronize()
+        call = time.perf_counter_ns() - begin
         first_fetch = _elapsed(session.outputs)
         second_fetch = _elapsed(session.outputs)
         late = first_fetch - second_fetch
@@ -113,7 +117,7 @@ class Worker:
                 f" again {second_fetch / 1e6:.1f} ms"
             )
         sync = min(_elapsed(session.synchronize) for _ in range(5))
-        return {"call_ns": call, "sync_ns": sync, "fetch_ns": second_fetch}
+        return {"call_ns": call, "enqueue_ns": enqueue, "sync_ns": sync, "fetch_ns": second_fetch}
 
     def op_block(self, request: dict[str, Any]) -> dict[str, Any]:
         """One timed block; see the module's docstring for what a sample is."""
