@@ -1,0 +1,133 @@
+"""How many launches, rounds and samples to spend a time budget on.
+
+The variance of a paired log ratio from L launches of R rounds is `(2 s_launch^2 + s_round^2 / R) / L`, and
+the interval is Student's t with L - 1 degrees of freedom wide. Kalibera & Jones ("Rigorous benchmarking in
+reasonable time", ISMM 2013) choose the counts that make it smallest for what a launch and a round cost; with
+the few launches that fit here the factor t counts too (12.7 for 2 launches, 4.3 for 3, 2.8 for 5), so all
+affordable designs are compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.estimate import ratio_batches
+from bench.schedule import Order
+from bench.student_t import student_t_quantile
+from exporters.errors import UsageError
+
+BLOCK_S = 0.2
+"""Aim of a block's length: waking a parked worker is a small part of it, and drift has no time."""
+MAX_BLOCK_SAMPLES = 50
+SLOW_CALL_S = 0.5
+"""From here on a call is its own block and window, and waking a worker is nothing beside it."""
+MIN_LAUNCHES, MAX_LAUNCHES, MAX_ROUNDS = 3, 20, 200
+LAUNCH_NOISE, ROUND_NOISE = 0.005, 0.02
+"""Standard deviations assumed before any is measured: of a log latency between launches, and of a mirrored
+round's log ratio."""
+
+
+@dataclass(frozen=True)
+class CellCost:
+    """Seconds that one cell takes: `call_s` a call, `launch_s` one start with load and warm-up."""
+
+    call_s: float
+    launch_s: float
+
+
+@dataclass(frozen=True)
+class Design:
+    """Counts for `bench.schedule.make_plan`, and what they should give."""
+
+    launches: int
+    rounds: int
+    order: Order
+    expected_half_width: float
+    """Of a ratio's 95 % interval, on the log scale (0.01: about ±1 %); of one launch, for that one alone."""
+    expected_s: float
+
+
+@dataclass(frozen=True)
+class WarmupRule:
+    """Arguments of `bench.steady_state.steady_state`."""
+
+    window: int
+    tolerance: float
+
+
+def block_samples(call_s: float) -> int:
+    """Steady calls a block: about 0.2 s of them, 1 to 50."""
+    return max(1, min(MAX_BLOCK_SAMPLES, round(BLOCK_S / call_s)))
+
+
+def block_warmups(call_s: float) -> int:
+    """Calls at the start of each block that are warm-ups, since the worker was parked: 1, or 0 if slow."""
+    return 0 if call_s >= SLOW_CALL_S else 1
+
+
+def warmup_rule(call_s: float) -> WarmupRule:
+    """Windows of 0.2 s, 5 calls or more, that agree to 1 %; of one call, to 5 %, where it takes 0.5 s."""
+    return WarmupRule(1, 0.05) if call_s >= SLOW_CALL_S else WarmupRule(max(5, block_samples(call_s)), 0.01)
+
+
+def expected_half_width(
+    launches: int,
+    rounds: int,
+    order: Order,
+    launch_noise: float = LAUNCH_NOISE,
+    round_noise: float = ROUND_NOISE,
+) -> float:
+    """Half the 95 % interval of a log ratio under the given noise; infinite for a single round."""
+    round_variance = round_noise**2 * 2 / order.blocks_per_round  # a random round has half the blocks
+    if launches == 1:
+        n = ratio_batches(rounds)
+        return math.inf if n < 2 else student_t_quantile(0.975, n - 1) * math.sqrt(round_variance / rounds)
+    variance = (2 * launch_noise**2 + round_variance / rounds) / launches
+    return student_t_quantile(0.975, launches - 1) * math.sqrt(variance)
+
+
+def choose_design(
+    cells: Sequence[CellCost],
+    budget_s: float,
+    launch_noise: float = LAUNCH_NOISE,
+    round_noise: float = ROUND_NOISE,
+) -> Design:
+    """The design with the narrowest expected interval that fits `budget_s`.
+
+    `cells` are all that take turns, baseline and controls too.
+
+    At least 3 launches where they fit, even of one round: the spread between launches is part of the truth.
+    Else one launch of at least 3 rounds, the cheapest that has an interval worth the name; it may exceed the
+    budget, and `expected_s` says by how much.
+
+    Raises:
+        UsageError: no cell, a cost that is not above zero, or a budget that is not.
+    """
+    if not cells or not budget_s > 0.0 or any(not (c.call_s > 0.0 and c.launch_s >= 0.0) for c in cells):
+        raise UsageError("a design needs at least one cell, call times above 0 s and a budget above 0 s")
+    launch_s = sum(cell.launch_s for cell in cells)
+    turn_s = sum((block_samples(c.call_s) + block_warmups(c.call_s)) * c.call_s for c in cells)
+
+    def design(launches: int, rounds: int, order: Order) -> Design:
+        half = expected_half_width(launches, rounds, order, launch_noise, round_noise)
+        seconds = launches * (launch_s + rounds * order.blocks_per_round * turn_s)
+        return Design(launches, rounds, order, half, seconds)
+
+    def affordable(launches: int, order: Order) -> int:
+        return min(
+            MAX_ROUNDS, math.floor((budget_s / launches - launch_s) / (order.blocks_per_round * turn_s))
+        )
+
+    candidates = [
+        design(launches, rounds, order)
+        for order in Order
+        for launches in range(MIN_LAUNCHES, MAX_LAUNCHES + 1)
+        if (rounds := affordable(launches, order)) >= 1
+    ]
+    if not candidates:
+        candidates = [design(1, max(3, affordable(1, order)), order) for order in Order]
+        within = [candidate for candidate in candidates if candidate.expected_s <= budget_s]
+        candidates = within or [min(candidates, key=lambda candidate: candidate.expected_s)]
+    return min(candidates, key=lambda candidate: candidate.expected_half_width)
