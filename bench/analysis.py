@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.cells import CellSpec
+from bench.estimate import estimate_log_ratio
 from bench.journal import Journal
 from bench.latency import summarize
 from bench.parity import parity, violation, worst
@@ -66,25 +68,22 @@ def baseline_of(cell: CellSpec, cells: Sequence[CellSpec]) -> CellSpec | None:
 
 
 def intervals_narrow(journal: Journal, cells: Sequence[CellSpec], protocol: Protocol) -> bool:
-    """Whether every ratio to its baseline is known to ±`target_half_width`: the stop rule's first half."""
+    """Whether every ratio to its baseline is known to ±`target_half_width`: the stop rule's first half.
+
+    The second half, the time budget, is the measurement's own (bench/measure.py).
+    """
     evidence = Evidence(journal)
-    widths: list[float | None] = []
-    replicates = 0
+    estimates = []
     for cell in cells:
         baseline = baseline_of(cell, cells)
         if baseline is None or cell.id == baseline.id or cell.id in evidence.failed:
             continue
         ours, theirs = evidence.samples(cell.id, "device"), evidence.samples(baseline.id, "device")
-        if ours is None or theirs is None:
-            continue
-        found = ratio(theirs, ours, protocol.margin)
-        widths.append(found.estimate.half_width if found.estimate else None)
-        replicates = found.n_rounds if found.n_launches == 1 else found.n_launches
-    if not widths:
-        return False
-    return (
-        should_stop(widths, replicates, 0.0, target=protocol.target_half_width, budget_s=float("inf")) is not None
+        estimates.append(estimate_log_ratio(theirs, ours) if ours is not None and theirs is not None else None)
+    stop = should_stop(
+        estimates, 0.0, planned_launches=protocol.launches, target=protocol.target_half_width, budget_s=math.inf
     )
+    return stop is not None
 
 
 def analyse(
@@ -132,10 +131,21 @@ def _cell(
     export = spec.export
     failed = evidence.failed.get(spec.id)
     cell = Cell(
-        id=spec.id, model=export.model, batch=export.shape.batch, views=export.shape.views,
-        height=export.shape.height, width=export.shape.width, weights=export.weights or "", format=export.format,
-        runtime=spec.runtime, device=spec.device, mode=spec.mode, precision=export.precision, baseline=spec.baseline,
-        mode_description=spec.mode_description, tags=list(spec.tags),
+        id=spec.id,
+        model=export.model,
+        batch=export.shape.batch,
+        views=export.shape.views,
+        height=export.shape.height,
+        width=export.shape.width,
+        weights=export.weights or "",
+        format=export.format,
+        runtime=spec.runtime,
+        device=spec.device,
+        mode=spec.mode,
+        precision=export.precision,
+        baseline=spec.baseline,
+        mode_description=spec.mode_description,
+        tags=list(spec.tags),
     )
     if failed:
         cell.status, cell.reason = Status(failed["status"]), failed["reason"]
@@ -265,10 +275,7 @@ def _rank(cells: list[Cell], specs: Sequence[CellSpec], evidence: Evidence, prot
     for boundary in BOUNDARIES:
         for base in [s for s in specs if s.baseline]:
             base_samples = evidence.samples(base.id, boundary)
-            group = [
-                s for s in specs
-                if baseline_of(s, specs) is base and by_id[s.id].status is Status.OK
-            ]
+            group = [s for s in specs if baseline_of(s, specs) is base and by_id[s.id].status is Status.OK]
             samples = [found for s in group if (found := evidence.samples(s.id, boundary)) is not None]
             if base_samples is None or not samples:
                 continue
@@ -288,7 +295,9 @@ def _controls(specs: Sequence[CellSpec], evidence: Evidence, protocol: Protocol)
         subject = next((s for s in usable if s.with_tag(tag, tag).id in names), None)
         if subject is None:
             if usable:
-                controls[name] = Control(None, None, "not run", expected, False, f"{control_subject(usable).id} has none")
+                controls[name] = Control(
+                    None, None, "not run", expected, False, f"{control_subject(usable).id} has none"
+                )
             continue
         ours = evidence.samples(subject.with_tag(tag, tag).id, "device")
         theirs = evidence.samples(subject.id, "device")
@@ -300,5 +309,3 @@ def _controls(specs: Sequence[CellSpec], evidence: Evidence, protocol: Protocol)
             ok = found.verdict is Verdict.SLOWER
         controls[name] = Control(found.ratio, found.ci95, found.verdict.value, expected, ok, found.explanation)
     return controls
-
-

@@ -1,8 +1,8 @@
 """The Python API of which the command line is a thin layer.
 
-    >>> import bench
-    >>> results = bench.run("da3-small", views=2, out="results")           # doctest: +SKIP
-    >>> [(cell.id, cell.timing["device"].median_ms) for cell in results.cells if cell.timing]   # doctest: +SKIP
+>>> import bench
+>>> results = bench.run("da3-small", views=2, out="results")           # doctest: +SKIP
+>>> [(cell.id, cell.timing["device"].median_ms) for cell in results.cells if cell.timing]   # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -62,19 +62,32 @@ def plan(
     ref = resolve_weights(weights, spec.name)
     default_protocol = {"paper": "paper", "quick": "quick"}.get(suite, "rigorous")
     chosen = get_protocol(protocol or default_protocol)
-    for name, value in (("budget_s", budget_s), ("launches", launches), ("seed", seed)):
-        if value is None:
-            continue
-        if name != "seed" and not value > 0:
+    for name, value in (("--budget", budget_s), ("--launches", launches)):
+        if value is not None and not value > 0:
             raise UsageError(f"{name} is {value}: it must be above 0")
-        chosen = replace(chosen, **{name: value})
+    chosen = replace(
+        chosen,
+        budget_s=chosen.budget_s if budget_s is None else budget_s,
+        launches=chosen.launches if launches is None else launches,
+        seed=chosen.seed if seed is None else seed,
+    )
     scenes = load_scenes(shape, sets=chosen.inputs, images=images)
     request = Request(
-        model=spec.name, shape=shape, weights=ref.id, suite=suite, filters=filters or Filters(),
-        precisions=tuple(precisions), threads=threads, interpreters=dict(interpreters or {}),
+        model=spec.name,
+        shape=shape,
+        weights=ref.id,
+        suite=suite,
+        filters=filters or Filters(),
+        precisions=tuple(precisions),
+        threads=threads,
+        interpreters=dict(interpreters or {}),
     )
     facts: dict[str, Any] = {
-        "id": ref.id, "sha256": ref.sha256, "synthetic": ref.synthetic, "licence": ref.licence, "note": ref.note,
+        "id": ref.id,
+        "sha256": ref.sha256,
+        "synthetic": ref.synthetic,
+        "licence": ref.licence,
+        "note": ref.note,
     }
     return Plan(build_cells(request), scenes, chosen, facts, suite=suite)
 

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,7 +41,7 @@ class Channel:
     """The manager's end: a child process and its two pipes."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-        self._log: IO[bytes] = tempfile.TemporaryFile()
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         self._process = subprocess.Popen(
             list(command),
             stdin=subprocess.PIPE,
@@ -77,7 +78,7 @@ class Channel:
         try:
             self._stdin.write(line)
             self._stdin.flush()
-        except (BrokenPipeError, OSError):
+        except OSError:
             raise WorkerGone(self._death()) from None
         deadline = time.monotonic() + timeout_s
         while True:
@@ -108,32 +109,24 @@ class Channel:
 
     def close(self, timeout_s: float = 20.0) -> None:
         """End the worker: closing its stdin asks it to, a signal insists."""
-        try:
+        with suppress(OSError):
             self._stdin.close()
-        except (BrokenPipeError, OSError):
-            pass
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            pass
         self.kill()
 
     def kill(self) -> None:
         """Kill the worker and everything it started."""
         if os.name == "posix":
-            try:
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
         self._selector.close()
         for stream in (self._stdin, self._stdout):
-            try:
+            with suppress(OSError):
                 stream.close()
-            except (BrokenPipeError, OSError):
-                pass
 
     def _death(self) -> str:
         try:

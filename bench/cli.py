@@ -31,9 +31,10 @@ Size = Annotated[str, typer.Option("--size", "-s", help="HxW in pixels, multiple
 Weights = Annotated[
     str | None,
     typer.Option(
-        "--weights", "-w",
-        help="Hugging Face id, local file or folder, or synthetic:SEED[,outliers]. Default: the model's checkpoint if it"
-        " is cached or can be downloaded, else synthetic.",
+        "--weights",
+        "-w",
+        help="Hugging Face id, local file or folder, or synthetic:SEED[,outliers]. Default: the model's checkpoint"
+        " if it is cached or can be downloaded, else synthetic.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for machines.")]
@@ -100,7 +101,9 @@ def run(
     batch: Batch = 1,
     weights: Weights = None,
     images: Annotated[list[Path] | None, typer.Option("--images", help="Your own photographs, one per view.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results, report and pictures.")] = Path("results"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results, report and pictures.")] = Path(
+        "results"
+    ),
     artifacts: Store = None,
     budget: Annotated[float | None, typer.Option("--budget", help="Seconds of timed measurement.")] = None,
     json_: Json = False,
@@ -114,8 +117,17 @@ def run(
         depthport run --model da3-base --views 5 --images a.jpg b.jpg c.jpg d.jpg e.jpg
     """
     _measure(
-        out, artifacts, json_, model=model, views=views, size=size, batch=batch, weights=weights, images=images or [],
-        budget_s=budget, suite="default",
+        out,
+        artifacts,
+        json_,
+        model=model,
+        views=views,
+        size=size,
+        batch=batch,
+        weights=weights,
+        images=images or [],
+        budget_s=budget,
+        suite="default",
     )
 
 
@@ -132,7 +144,9 @@ def export(
     target: Annotated[str | None, typer.Option("--target", help="sm89, iOS17, ort-cpu, ort-cuda, ...")] = None,
     dynamic: Annotated[str | None, typer.Option("--dynamic", help="Dimensions left open: views,size,batch.")] = None,
     pose_input: Annotated[bool, typer.Option("--pose-input", help="Take extrinsics and intrinsics as inputs.")] = False,
-    preprocess: Annotated[bool, typer.Option("--preprocess", help="Take uint8 images; normalise in the graph.")] = False,
+    preprocess: Annotated[
+        bool, typer.Option("--preprocess", help="Take uint8 images; normalise in the graph.")
+    ] = False,
     option: Annotated[list[str] | None, typer.Option("--option", help="The format's own: name=value.")] = None,
     out: Store = None,
     json_: Json = False,
@@ -154,10 +168,22 @@ def export(
     observer.stage(f"exporting {model} to {format}")
     try:
         stored = exporters.export(
-            model, format=format, precision=precision, batch=batch, views=views, height=height, width=width,
-            weights=weights, outputs=_names(outputs), target=target, dynamic=_names(dynamic) or (),
-            pose_input=pose_input, preprocess=preprocess, options=parse_options(option or []),
-            store=ArtifactStore(out), progress=observer.step,
+            model,
+            format=format,
+            precision=precision,
+            batch=batch,
+            views=views,
+            height=height,
+            width=width,
+            weights=weights,
+            outputs=_names(outputs),
+            target=target,
+            dynamic=_names(dynamic) or (),
+            pose_input=pose_input,
+            preprocess=preprocess,
+            options=parse_options(option or []),
+            store=ArtifactStore(out),
+            progress=observer.step,
         )
     finally:
         observer.close()
@@ -189,14 +215,18 @@ def bench(
     also: Annotated[list[str] | None, typer.Option("--also", help="Add these precisions to every runtime.")] = None,
     cell: Annotated[list[str] | None, typer.Option("--cell", help="Only these cells, by id.")] = None,
     images: Annotated[list[Path] | None, typer.Option("--images", help="Your own photographs, one per view.")] = None,
-    threads: Annotated[int | None, typer.Option("--threads", help="CPU threads. Default: what the cgroup allows.")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", help="CPU threads. Default: what the cgroup allows.")
+    ] = None,
     launches: Annotated[int | None, typer.Option("--launches", help="Process starts per cell.")] = None,
     budget: Annotated[float | None, typer.Option("--budget", help="Seconds of timed measurement.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the schedule.")] = None,
     interpreter: Annotated[
         list[str] | None, typer.Option("--interpreter", help="RUNTIME=PYTHON: a runtime's own interpreter.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results, report and pictures.")] = Path("results"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results, report and pictures.")] = Path(
+        "results"
+    ),
     artifacts: Store = None,
     json_: Json = False,
 ) -> None:
@@ -214,9 +244,24 @@ def bench(
         runtimes=runtime or (), devices=device or (), modes=mode or (), precisions=precision or (), cells=cell or ()
     )
     _measure(
-        out, artifacts, json_, model=model, views=views, size=size, batch=batch, weights=weights, images=images or [],
-        suite=suite, protocol=protocol, filters=filters, precisions=also or (), threads=threads, launches=launches,
-        budget_s=budget, seed=seed, interpreters=parse_interpreters(interpreter or []),
+        out,
+        artifacts,
+        json_,
+        model=model,
+        views=views,
+        size=size,
+        batch=batch,
+        weights=weights,
+        images=images or [],
+        suite=suite,
+        protocol=protocol,
+        filters=filters,
+        precisions=also or (),
+        threads=threads,
+        launches=launches,
+        budget_s=budget,
+        seed=seed,
+        interpreters=parse_interpreters(interpreter or []),
     )
 
 
@@ -242,7 +287,9 @@ def parse_interpreters(pairs: list[str]) -> dict[str, str]:
 @app.command()
 def report(
     sources: Annotated[list[Path], typer.Argument(help="Folders or results.json files; several are merged.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the report. Default: the first source's.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the report. Default: the first source's.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Write the report of one or many runs: Markdown and one HTML page.

@@ -57,7 +57,9 @@ class Plan:
         """Changes when the plan does: a journal of another plan is not gone on with."""
         return canonical_sha256(
             {
-                "cells": [[c.id, c.export.arguments(), c.load_arguments(), c.baseline, c.unavailable] for c in self.cells],
+                "cells": [
+                    [c.id, c.export.arguments(), c.load_arguments(), c.baseline, c.unavailable] for c in self.cells
+                ],
                 "inputs": describe(self.scenes),
                 "protocol": self.protocol.to_json(),
                 "weights": self.weights["sha256"],
@@ -103,8 +105,8 @@ def _open_journal(plan: Plan, out: Path) -> Journal:
     if headers and not finished and headers[0]["plan"] != plan.fingerprint():
         journal.close()
         raise UsageError(
-            f"{out} holds an unfinished run of another configuration: give the same command to finish it, choose another"
-            f" --out, or delete {path} to drop it"
+            f"{out} holds an unfinished run of another configuration: give the same command to finish it, choose"
+            f" another --out, or delete {path} to drop it"
         )
     if headers and finished:
         journal.close()

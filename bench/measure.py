@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cells import CellSpec
+from bench.design import block_samples, block_warmups, warmup_rule
 from bench.fleet import Calibration, CellFailed, LiveCell
 from bench.journal import Journal
 from bench.observer import Observer
@@ -94,13 +95,17 @@ class Measurement:
             for launch in range(self._protocol.launches):
                 if self._launch_done(launch):
                     continue
-                self._observer.stage(f"warming up, launch {launch + 1} of {self._protocol.launches}", len(self._alive()))
+                self._observer.stage(
+                    f"warming up, launch {launch + 1} of {self._protocol.launches}", len(self._alive())
+                )
                 self._start(launch)
                 if not self._alive():
                     return
                 self._observer.stage(f"measuring, launch {launch + 1} of {self._protocol.launches}")
                 self._rounds(launch, enough)
                 self._finish(launch)
+                if enough():
+                    return
         finally:
             self._telemetry.close()
             self._close_all()
@@ -165,7 +170,7 @@ class Measurement:
                 "sync_ns": calibration.sync_ns,
                 "fetch_ns": calibration.fetch_ns,
                 "warmup_ms": warm,
-                "steady": steady_state([calibration.call_ns / 1e6, *warm]) is not None,
+                "steady": _is_steady([calibration.call_ns / 1e6, *warm]),
             },
         )
         return state
@@ -177,11 +182,11 @@ class Measurement:
         calls: list[float] = []
         spent_s = (first_ms + state.call_ms[0]) / 1e3
         while 2 + len(calls) < protocol.warmup_calls or (
-            protocol.timed_calls is None and steady_state(state.call_ms) is None
+            protocol.timed_calls is None and not _is_steady(state.call_ms)
         ):
             if 2 + len(calls) >= 2 and spent_s > protocol.warmup_budget_s:
                 break
-            samples = max(1, min(protocol.max_samples, int(0.2e9 / state.call_ns)))
+            samples = block_samples(state.call_ns / 1e9)
             if protocol.timed_calls is not None:
                 samples = protocol.warmup_calls - 2 - len(calls)
             reply = state.live.block(
@@ -220,11 +225,12 @@ class Measurement:
                 return
             # Another round as long as this one must still fit in the budget.
             spent = used_s + (used_s - before_s) > budget_s
-            if number + 1 >= protocol.min_rounds and (spent or enough()):
+            narrow = protocol.launches == 1 and enough()
+            if number + 1 >= protocol.min_rounds and (spent or narrow):
                 return
 
     def _turns(self, launch: int, number: int) -> Sequence[str]:
-        """The order in which cells take their turns in a round; a pure function of the plan, so a resumed run agrees."""
+        """The order in which cells take turns in a round; a pure function of the plan, so a resumed run agrees."""
         cells = list(self._cells)
         if self._protocol.order == "sequential":
             return cells
@@ -298,12 +304,12 @@ class Measurement:
         delay_ns = int(timed.delay_share * call_ns)
         both = call_ns >= _BOTH_MIN_NS and call_ns >= _BOTH_FACTOR * calibration.sync_ns
         grouped = group_size(call_ns, calibration.sync_ns + _CLOCK_NS, protocol.overhead_target)
-        requests = []
+        requests: list[dict[str, Any]] = []
         for boundary, calls in [("both", 1)] if both else [("device", grouped), ("host", 1)]:
-            samples = max(1, min(protocol.max_samples, int(protocol.block_s * 1e9 / (calls * call_ns))))
+            samples = block_samples(calls * call_ns / 1e9)
             if protocol.timed_calls is not None:
                 calls, samples = 1, protocol.timed_calls
-            settle = 0 if protocol.timed_calls is not None or call_ns > protocol.block_s * 1e9 else 1
+            settle = 0 if protocol.timed_calls is not None else block_warmups(call_ns / 1e9)
             requests.append(
                 {
                     "boundary": boundary,
@@ -350,6 +356,12 @@ class Measurement:
         for state in self._states.values():
             state.live.close()
         self._states.clear()
+
+
+def _is_steady(call_ms: Sequence[float]) -> bool:
+    """Whether the calls so far end in a steady state, by the windows that suit how long a call takes."""
+    rule = warmup_rule(statistics.median(call_ms) / 1e3)
+    return steady_state(call_ms, rule.window, rule.tolerance) is not None
 
 
 _CLOCK_NS = 100  # two reads of perf_counter_ns, generously

@@ -154,5 +154,7 @@ def violation(report: Mapping[str, Any], precision: str) -> str | None:
             return f"{output} is {figure:.1e} from upstream fp32 (relative L2; {precision} may lose {limit.rel_l2:.0e})"
     rotation = report.get("extrinsics", {}).get("rotation_deg", 0.0)
     if not rotation <= limit.rotation_deg:
-        return f"a view is rotated by {rotation:.2g}° against upstream fp32 ({precision} may lose {limit.rotation_deg}°)"
+        return (
+            f"a view is rotated by {rotation:.2g}° against upstream fp32 ({precision} may lose {limit.rotation_deg}°)"
+        )
     return None

@@ -23,10 +23,6 @@ class Protocol:
     """Wall time for timed rounds, all launches together; warm-up, loading and exports come on top."""
     target_half_width: float = 0.01
     """Stop when every ratio's 95 % interval is at most ±1 %."""
-    block_s: float = 0.4
-    """A block is as many samples as fit in this time, at least one."""
-    max_samples: int = 50
-    """Most samples in a block."""
     inputs: int = 4
     """Distinct inputs rotated through."""
     order: str = "mirrored"

@@ -52,7 +52,9 @@ def compute(request: dict[str, Any], progress: Callable[[str], None]) -> dict[st
     if missing or exact_missing:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-        net = build_upstream(request["model"], load_state_dict(resolve_weights(request["weights"], request["model"]), request["model"]))
+        net = build_upstream(
+            request["model"], load_state_dict(resolve_weights(request["weights"], request["model"]), request["model"])
+        )
         net = net.to(request["device"])
         for number, index in enumerate(missing):
             progress(f"upstream fp32, input {number + 1} of {len(missing)}")

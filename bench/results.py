@@ -140,7 +140,7 @@ class Cell:
     `extrinsics` {rel_l2, rotation_deg, translation_deg}, `intrinsics` {rel_l2, fov_deg}, `reference_view` {equal};
     further outputs {rel_l2}. Worst over the inputs checked."""
     accuracy: dict[str, Any] | None = None
-    """Against ground truth, where the inputs have one: {abs_rel, rmse, delta1, ...}; `meaningless` with synthetic weights."""
+    """Against ground truth, where there is one: {abs_rel, rmse, delta1, ...}; `meaningless` with synthetic weights."""
     placement: dict[str, Any] | None = None
     artifact: dict[str, Any] | None = None
     """{key, size_bytes, versions, target, options}."""

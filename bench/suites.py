@@ -110,7 +110,11 @@ def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, requ
     baseline = is_baseline(runtime.name, mode.name, device.name, precision)
     return CellSpec(
         export=ExportSpec(
-            request.model, runtime.formats[0], precision, request.shape, request.weights,
+            request.model,
+            runtime.formats[0],
+            precision,
+            request.shape,
+            request.weights,
             target=default_target(runtime.formats[0], device.name),
         ),
         runtime=runtime.name,

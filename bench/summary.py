@@ -20,7 +20,9 @@ def render_summary(results: Results, written: Sequence[Path], console: Console) 
     console.print(_table(results))
     for name, control in results.controls.items():
         mark = "[green]✓[/green]" if control.ok else "[red]✗[/red]"
-        console.print(f"{mark} control {name}: {escape(control.verdict)} (expected {control.expected}) {escape(control.reason)}")
+        console.print(
+            f"{mark} control {name}: {escape(control.verdict)} (expected {control.expected}) {escape(control.reason)}"
+        )
     for path in written:
         console.print(f"[bold]{escape(str(path))}[/bold]", highlight=False)
 
@@ -28,14 +30,26 @@ def render_summary(results: Results, written: Sequence[Path], console: Console) 
 def _table(results: Results) -> Table:
     machine = results.environment.get("machine", "this machine")
     table = Table(title=f"{escape(str(machine))}: device boundary, median [95 % interval]", title_justify="left")
-    for column, justify in (("cell", "left"), ("latency", "right"), ("img/s", "right"), ("vs upstream", "right"), ("depth error", "right")):
+    for column, justify in (
+        ("cell", "left"),
+        ("latency", "right"),
+        ("img/s", "right"),
+        ("vs upstream", "right"),
+        ("depth error", "right"),
+    ):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     measured = [c for c in results.cells if c.timing]
     for cell in sorted(measured, key=lambda c: c.timing["device"].median_ms or 0.0):
         table.add_row(*_row(cell))
     for cell in results.cells:
         if not cell.timing:
-            table.add_row(f"[dim]{escape(cell.id)}[/dim]", f"[dim]{cell.status.value}[/dim]", "", "", f"[dim]{escape((cell.reason or '')[:60])}[/dim]")
+            table.add_row(
+                f"[dim]{escape(cell.id)}[/dim]",
+                f"[dim]{cell.status.value}[/dim]",
+                "",
+                "",
+                f"[dim]{escape((cell.reason or '')[:60])}[/dim]",
+            )
     return table
 
 

@@ -101,7 +101,7 @@ class Worker:
         return {"first_call_ms": elapsed / 1e6}
 
     def op_calibrate(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Cost of a call, of its enqueueing, of a synchronize with nothing to wait for, and of fetching finished outputs, in ns."""
+        """Cost in ns: a call, its enqueueing, a synchronize with nothing to wait for, fetching finished outputs."""
         session = self._session()
         begin = time.perf_counter_ns()
         session.run()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporters.artifact import Artifact, Manifest, Shape, TensorSpec, WeightsInfo, artifact_key
-from exporters.base import Exporter, ExportContext, ExportRequest, Progress
+from exporters.base import ExportContext, Exporter, ExportRequest, Progress
 from exporters.da3.models import get_model, validate_outputs, validate_shape
 from exporters.errors import UnavailableError
 from exporters.plugins import entry_points, load_plugin

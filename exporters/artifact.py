@@ -130,9 +130,7 @@ class Manifest:
             fields["weights"] = WeightsInfo(**fields["weights"])
             fields["shape"] = Shape(**fields["shape"])
             for name in ("inputs", "outputs"):
-                fields[name] = tuple(
-                    TensorSpec(t["name"], tuple(t["shape"]), t["dtype"]) for t in fields[name]
-                )
+                fields[name] = tuple(TensorSpec(t["name"], tuple(t["shape"]), t["dtype"]) for t in fields[name])
             fields["files"] = tuple(FileInfo(**f) for f in fields["files"])
             fields["dynamic"] = tuple(fields["dynamic"])
             return cls(**fields)
@@ -188,7 +186,9 @@ def load_artifact(path: Path | str) -> Artifact:
     try:
         data = json.loads(manifest_path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ArtifactError(f"{folder} is no artifact (it has no {MANIFEST}): make one with `depthport export`") from None
+        raise ArtifactError(
+            f"{folder} is no artifact (it has no {MANIFEST}): make one with `depthport export`"
+        ) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ArtifactError(f"{manifest_path} can't be read ({error}): delete the folder and export it again") from None
     return Artifact(folder, Manifest.from_json(data))

@@ -27,7 +27,9 @@ def input_specs(request: ExportRequest) -> tuple[TensorSpec, ...]:
     """`image` and, where the request takes poses, `extrinsics` and `intrinsics`."""
     b, n, h, w = _dims(request)
     image = (
-        TensorSpec("image", (b, n, h, w, 3), "uint8") if request.preprocess else TensorSpec("image", (b, n, 3, h, w), "float32")
+        TensorSpec("image", (b, n, h, w, 3), "uint8")
+        if request.preprocess
+        else TensorSpec("image", (b, n, 3, h, w), "float32")
     )
     if not request.pose_input:
         return (image,)

@@ -20,7 +20,11 @@ def depthport(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedP
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     return subprocess.run(
         [sys.executable, "-m", "bench.cli", *arguments],
-        capture_output=True, text=True, cwd=cwd or ROOT, env=environment, timeout=300,
+        capture_output=True,
+        text=True,
+        cwd=cwd or ROOT,
+        env=environment,
+        timeout=300,
     )
 
 
@@ -49,7 +53,13 @@ def test_interpreters() -> None:
 
 def test_several_files_after_one_option() -> None:
     assert spread(["run", "--images", "a", "b", "--out", "c"], "--images") == [
-        "run", "--images", "a", "--images", "b", "--out", "c",
+        "run",
+        "--images",
+        "a",
+        "--images",
+        "b",
+        "--out",
+        "c",
     ]
     assert spread(["run", "-n", "2"], "--images") == ["run", "-n", "2"]
 
