@@ -66,3 +66,10 @@ class RunError(DepthportError):
 
 class PlacementError(RunError):
     """Part of the work ran on another device than asked; never a footnote, always a failure."""
+
+
+def one_line(error: BaseException, limit: int = 240) -> str:
+    """A framework's error as one line: its first line that says something, cut at `limit` characters."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporters.artifact import Artifact, TensorSpec
-from exporters.errors import InputError, LoadError, RunError, UnsupportedError, UsageError
+from exporters.errors import InputError, LoadError, RunError, UnavailableError, UnsupportedError, UsageError
 from exporters.plugins import entry_points, load_plugin
 
 GROUP = "depthport.runtimes"
@@ -110,6 +110,7 @@ class Session(ABC):
         self.device = device
         self.options = options
         self._bound = False
+        self._ran = False
         self._closed = False
 
     @property
@@ -135,23 +136,32 @@ class Session(ABC):
         """Enqueue one inference on the bound inputs.
 
         Raises:
-            RunError: nothing is bound, or the runtime failed.
+            RunError: the session is closed, nothing is bound, or the runtime failed.
         """
         if not self._bound:
+            self._open()
             raise RunError("run() before bind(): bind inputs first")
         self._run()
+        self._ran = True
 
     def synchronize(self) -> None:
-        """Return when everything enqueued is done; outputs are final afterwards."""
+        """Return when everything enqueued is done; outputs are final afterwards.
+
+        Raises:
+            RunError: the session is closed, or what was enqueued failed.
+        """
+        self._open()
         self._synchronize()
 
     def outputs(self) -> Arrays:
         """The last run's outputs as host arrays, checked against the manifest.
 
         Raises:
-            RunError: an output is missing or has another shape or dtype.
+            RunError: nothing has run, or an output is missing or has another shape or dtype.
         """
         self._open()
+        if not self._ran:
+            raise RunError("outputs() before run(): run the session first")
         arrays = self._outputs()
         check_arrays(arrays, self.output_specs, RunError, "output")
         return arrays
@@ -168,7 +178,7 @@ class Session(ABC):
         """Free everything; a second call does nothing."""
         if not self._closed:
             self._closed = True
-            self._bound = False
+            self._bound = self._ran = False
             self._close()
 
     def __enter__(self) -> Session:
@@ -231,6 +241,23 @@ class Runtime(ABC):
 
     @abstractmethod
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session: ...
+
+    def device(self, name: str) -> Device:
+        """The probed device called `name`, available.
+
+        Raises:
+            UsageError: this runtime knows no such device.
+            UnavailableError: it does, but not here; the message holds the remedy.
+        """
+        devices = self.probe()
+        for device in devices:
+            if device.name == name:
+                if device.unavailable is not None:
+                    remedy = f": {device.remedy}" if device.remedy else ""
+                    raise UnavailableError(f"{self.name} on {name}: {device.unavailable}{remedy}")
+                return device
+        known = ", ".join(d.name for d in devices)
+        raise UsageError(f"runtime {self.name!r} has no device {name!r}: choose one of {known}")
 
     def mode(self, device: Device, name: str | None) -> Mode:
         """The device's mode called `name` (or an alias of it); its first for None.

@@ -1,0 +1,146 @@
+"""Exporter `onnx`: one `model.onnx`, through torch's dynamo exporter, for a target (exporters/onnx_targets).
+
+Weights lie inside the file; only a model of over 2 GB, protobuf's limit, gets a second file `model.onnx.data`. The graph
+is checked against the request, and the written file by `onnx.checker` with full shape inference.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from exporters.base import ExportContext, Exporter, ExportRequest, ExportResult
+from exporters.errors import ExportError, one_line
+from exporters.onnx_targets import get_target
+from exporters.torch_export import export_program, require_static
+
+if TYPE_CHECKING:
+    import onnx_ir
+
+MODEL_FILE = "model.onnx"
+DATA_FILE = "model.onnx.data"
+PROTOBUF_LIMIT_BYTES = (1 << 31) - (1 << 26)
+"""Most bytes of initializers inside a file: 2 GiB less room for the graph itself."""
+
+
+class OnnxExporter(Exporter):
+    """A standard ONNX file with named inputs and outputs, described and checked."""
+
+    format: ClassVar[str] = "onnx"
+    packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnx-ir")
+
+    def probe(self) -> str | None:
+        from importlib.util import find_spec
+
+        missing = [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]
+        return f"{', '.join(missing)} not installed: pip install 'depthport[da3,onnx]'" if missing else None
+
+    def options(self, request: ExportRequest) -> dict[str, Any]:
+        require_static(request)
+        target = get_target(request.target)
+        return {**super().options(request), "target": target.name, "opset": target.opset}
+
+    def write(self, context: ExportContext, directory: Path) -> ExportResult:
+        from exporters.onnx_check import check_file, check_signature
+        from exporters.onnx_metadata import describe
+
+        request = context.request
+        target = get_target(request.target)
+        model = _convert(context, target.opset)
+        if target.name != "portable":
+            context.progress(f"rewriting for {target.name}")
+        model = target.rewrite(model)
+        name_constant_outputs(model)
+        describe(model, request)
+        check_signature(model, request)
+        size = initializer_bytes(model)
+        context.progress(f"writing {size / 1e9:.1f} GB")
+        path = directory / MODEL_FILE
+        save(model, path, external=size > PROTOBUF_LIMIT_BYTES)
+        operators = Counter(node.op_type for node in model.graph.all_nodes())
+        context.progress("checking the file")
+        check_file(path)
+        return ExportResult(
+            extra={
+                "opsets": {domain or "ai.onnx": version for domain, version in model.opset_imports.items()},
+                "operators": dict(operators.most_common()),
+                "nodes": operators.total(),
+            }
+        )
+
+
+def _convert(context: ExportContext, opset: int) -> onnx_ir.Model:
+    import torch
+
+    request = context.request
+    program = export_program(context)
+    context.progress("converting to ONNX")
+    names = ["image"]
+    try:
+        with _quiet():
+            converted = torch.onnx.export(
+                program, (), dynamo=True, opset_version=opset, input_names=names,
+                output_names=list(request.outputs), verbose=False,
+            )  # fmt: skip
+    except torch.onnx.OnnxExporterError as error:
+        raise ExportError(f"torch.onnx.export failed on {request.model}: {one_line(error)}") from error
+    assert converted is not None
+    model: onnx_ir.Model = converted.model
+    if model.opset_imports.get("") != opset:
+        raise ExportError(f"torch.onnx.export wrote opset {model.opset_imports.get('')}, not {opset}")
+    return model
+
+
+def name_constant_outputs(model: onnx_ir.Model) -> None:
+    """Put an Identity behind every output that is an initializer (`reference_view` of fewer than three views).
+
+    The standard allows it, but several runtimes drop or refuse an output that no node computes.
+    """
+    import onnx_ir as ir
+
+    graph = model.graph
+    for index, output in enumerate(graph.outputs):
+        name = output.name
+        if name not in graph.initializers:
+            continue
+        constant = graph.initializers.pop(name)
+        constant.name = f"{name}_constant"
+        graph.initializers[constant.name] = constant
+        node = ir.node("Identity", [constant], name=f"{name}_identity")
+        node.outputs[0].name = name
+        node.outputs[0].shape, node.outputs[0].dtype = constant.shape, constant.dtype
+        graph.append(node)
+        graph.outputs[index] = node.outputs[0]
+
+
+def initializer_bytes(model: onnx_ir.Model) -> int:
+    """Bytes of all initializers."""
+    return sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
+
+
+def save(model: onnx_ir.Model, path: Path, external: bool) -> None:
+    """Write `model` to `path`, its initializers inside or in `model.onnx.data` beside it."""
+    import onnx_ir as ir
+
+    ir.save(model, path, external_data=DATA_FILE if external else None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the exporter logs (torchvision, which nothing here uses, is not installed; ...) off the terminal."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+__all__ = ["DATA_FILE", "MODEL_FILE", "OnnxExporter"]

@@ -1,0 +1,52 @@
+"""What an ONNX file is made for: one module a target, each a function from graph to graph.
+
+A target chooses the opset and may rewrite the exported graph for one runtime (fused attention, layouts, constants).
+Rewrites take and return an `onnx_ir.Model`, which is what torch's exporter makes: initializers stay views of the
+network's own tensors, so a graph of several gigabytes is rewritten without a copy and without protobuf's 2 GB limit.
+(`onnx_ir.to_proto` and `onnx_ir.from_proto` convert for tools that want a `ModelProto`.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from exporters.errors import UsageError
+
+if TYPE_CHECKING:
+    import onnx_ir
+
+PORTABLE = "portable"
+_MODULES = {PORTABLE: "portable", "ort-cpu": "ort_cpu", "ort-cuda": "ort_cuda"}
+
+
+@dataclass(frozen=True)
+class OnnxTarget:
+    """One target; each module of this package defines one as `TARGET`."""
+
+    name: str
+    opset: int
+    """Of the default domain."""
+    description: str
+    rewrite: Callable[[onnx_ir.Model], onnx_ir.Model]
+    """From the exported graph to the one that is written; inputs and outputs keep names, shapes and dtypes."""
+
+
+def as_exported(model: onnx_ir.Model) -> onnx_ir.Model:
+    """The rewrite that changes nothing."""
+    return model
+
+
+def get_target(name: str | None) -> OnnxTarget:
+    """The target called `name`; None is `portable`.
+
+    Raises:
+        UsageError: no target has that name.
+    """
+    name = name or PORTABLE
+    if name not in _MODULES:
+        raise UsageError(f"format 'onnx' has no target {name!r}: choose one of {', '.join(_MODULES)}")
+    target: OnnxTarget = import_module(f"{__name__}.{_MODULES[name]}").TARGET
+    return target

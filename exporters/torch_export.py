@@ -1,0 +1,57 @@
+"""The static network as a `torch.export` program: the step that the formats `pytorch`, `onnx` and others share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from exporters.base import ExportContext, ExportRequest
+from exporters.errors import ExportError, UnsupportedError, one_line
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.export import ExportedProgram
+
+
+def require_static(request: ExportRequest) -> None:
+    """Refuse what a program traced from the static network can't express.
+
+    Raises:
+        UnsupportedError: open dimensions, pose inputs, preprocessing in the graph, or a quantized policy.
+    """
+    refused = {
+        f"dynamic {', '.join(request.dynamic)}": bool(request.dynamic),
+        "pose inputs": request.pose_input,
+        "preprocessing in the graph": request.preprocess,
+        f"precision {request.policy.name!r}": request.policy.quantization is not None,
+    }
+    for what, asked in refused.items():
+        if asked:
+            raise UnsupportedError(f"format {request.format!r} has no {what}: export without it")
+
+
+def example_input(request: ExportRequest) -> Tensor:
+    """A float32 `image` (B, N, 3, H, W) to trace with; its values do not reach the program."""
+    import torch
+
+    shape = request.shape
+    return torch.zeros(shape.batch, shape.views, 3, shape.height, shape.width)
+
+
+def export_program(context: ExportContext) -> ExportedProgram:
+    """Trace the request's network.
+
+    Raises:
+        ExportError: torch.export failed, or the program's outputs are not those of the request.
+    """
+    import torch
+
+    network = context.network()
+    context.progress("tracing")
+    try:
+        with torch.no_grad():
+            program = torch.export.export(network, (example_input(context.request),), strict=False)
+    except (RuntimeError, torch._dynamo.exc.TorchDynamoException) as error:
+        raise ExportError(f"torch.export failed on {context.request.model}: {one_line(error)}") from error
+    # The example is not part of what the program is, and would be stored with it.
+    program.example_inputs = None
+    return program

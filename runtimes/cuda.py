@@ -1,0 +1,60 @@
+"""What the NVIDIA driver says, without a framework: devices by name and a process's memory.
+
+The driver library is asked directly (CUDA Driver API, `cuInit`, `cuDeviceGetCount`, `cuDeviceGetName`), so `doctor` can
+tell "no GPU" from "the wrong package is installed". NVML gives the memory a process holds, which libraries with an
+allocator of their own (ONNX Runtime) do not report.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from functools import cache
+
+_NAME_BYTES = 256
+
+
+@cache
+def cuda_devices() -> tuple[str, ...]:
+    """Names of the NVIDIA GPUs this process may use, in CUDA's order; empty without a driver or a GPU."""
+    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(library)
+    except OSError:
+        return ()
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return ()
+    names = []
+    for ordinal in range(count.value):
+        device, name = ctypes.c_int(0), ctypes.create_string_buffer(_NAME_BYTES)
+        if driver.cuDeviceGet(ctypes.byref(device), ordinal) != 0:
+            continue
+        if driver.cuDeviceGetName(name, _NAME_BYTES, device) == 0:
+            names.append(name.value.decode("utf-8", "replace"))
+    return tuple(names)
+
+
+def process_memory_mib() -> float | None:
+    """Device memory this process holds now over all its GPUs, in MiB; None without NVML or where it hides processes."""
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    try:
+        used = [
+            process.usedGpuMemory
+            for index in range(pynvml.nvmlDeviceGetCount())
+            for process in pynvml.nvmlDeviceGetComputeRunningProcesses(pynvml.nvmlDeviceGetHandleByIndex(index))
+            if process.pid == os.getpid() and process.usedGpuMemory is not None
+        ]
+    except pynvml.NVMLError:
+        return None
+    finally:
+        pynvml.nvmlShutdown()
+    return sum(used) / (1 << 20) if used else None

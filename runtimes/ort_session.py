@@ -1,0 +1,209 @@
+"""One ONNX model in ONNX Runtime, inputs and outputs bound once to memory on the session's device."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from exporters.artifact import Artifact
+from exporters.errors import LoadError, PlacementError, RunError, one_line
+from runtimes.base import Arrays, LoadOptions, Placement, Session, SessionMemory
+from runtimes.cuda import process_memory_mib
+from runtimes.ort_providers import CPU_PROVIDER, Provider, ProviderContext
+from runtimes.threads import allowed_threads
+
+_LEVELS = {
+    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "disabled": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
+GRAPH_OPTIMIZATIONS = tuple(_LEVELS)
+_SPINNING_ENTRIES = {
+    "run": {"session.force_spinning_stop": "1"},
+    "always": {},
+    "never": {"session.intra_op.allow_spinning": "0"},
+}
+SPINNING = tuple(_SPINNING_ENTRIES)
+
+# Every class the native module raises; they share no base but Exception.
+_ORT_ERRORS: tuple[type[Exception], ...] = (
+    *(
+        kind
+        for kind in vars(ort_errors).values()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    ),
+    RuntimeError,
+    ValueError,
+)
+_LOG_ERRORS_ONLY = 3
+_NAMED_NODES = 8
+
+
+@dataclass(frozen=True)
+class OrtOptions:
+    """`LoadOptions.extra` of this runtime, checked; see :mod:`runtimes.onnxruntime`."""
+
+    spinning: str = "run"
+    graph_optimization: str = "all"
+    cpu_fallback: bool = False
+    provider_options: Mapping[str, str] = field(default_factory=dict)
+
+
+class OrtSession(Session):
+    """A loaded model; `run` is synchronous on the CPU, and asynchronous providers are waited for in `synchronize`."""
+
+    def __init__(
+        self, artifact: Artifact, device: str, options: LoadOptions, model: Path, provider: Provider, extra: OrtOptions
+    ) -> None:
+        super().__init__(artifact, device, options)
+        self._provider = provider
+        self._threads = options.threads or allowed_threads()
+        self._index = int(device.partition(":")[2] or 0)
+        if provider.memory == "cuda":
+            # CUDA and cuDNN come as Python packages that the dynamic loader does not search by itself.
+            ort.preload_dlls()
+        self._session = self._create(model, extra)
+        self._check_signature()
+        self._binding = self._session.io_binding()
+        self._inputs = {spec.name: self._allocate(spec.shape, spec.dtype) for spec in self.input_specs}
+        self._outputs_bound = {spec.name: self._allocate(spec.shape, spec.dtype) for spec in self.output_specs}
+        for name, value in self._inputs.items():
+            self._binding.bind_ortvalue_input(name, value)
+        for name, value in self._outputs_bound.items():
+            self._binding.bind_ortvalue_output(name, value)
+
+    def _create(self, model: Path, extra: OrtOptions) -> ort.InferenceSession:
+        provider = self._provider
+        strict = provider.name != CPU_PROVIDER and not extra.cpu_fallback
+        try:
+            session = self._native_session(model, extra, strict)
+        except _ORT_ERRORS as error:
+            if strict and "fallback to CPU EP has been explicitly disabled" in str(error):
+                raise PlacementError(self._strays(model, extra)) from error
+            raise LoadError(f"onnxruntime ({provider.name}) can't load {model.name}: {one_line(error)}") from error
+        if session.get_providers()[0] != provider.name:
+            raise PlacementError(
+                f"onnxruntime dropped {provider.name} and would run on {session.get_providers()[0]}: "
+                "its libraries (CUDA, cuDNN, TensorRT) could not be loaded"
+            )
+        return session
+
+    def _native_session(self, model: Path, extra: OrtOptions, strict: bool) -> ort.InferenceSession:
+        native = ort.SessionOptions()
+        native.log_severity_level = _LOG_ERRORS_ONLY
+        native.intra_op_num_threads = self._threads
+        native.inter_op_num_threads = 1
+        native.graph_optimization_level = _LEVELS[extra.graph_optimization]
+        entries = dict(_SPINNING_ENTRIES[extra.spinning])
+        if hasattr(ort.InferenceSession, "get_provider_graph_assignment_info"):
+            entries["session.record_ep_graph_assignment_info"] = "1"
+        if strict:
+            entries["session.disable_cpu_ep_fallback"] = "1"
+        for key, value in entries.items():
+            native.add_session_config_entry(key, value)
+        options = {**self._provider.options(self._context()), **extra.provider_options}
+        # enable_fallback=0: the Python wrapper would otherwise retry on other providers by itself.
+        return ort.InferenceSession(
+            str(model), native, providers=[(self._provider.name, options)], enable_fallback=0
+        )
+
+    def _context(self) -> ProviderContext:
+        cache = self.options.cache_dir or self.artifact.path / "cache"
+        policy = self.artifact.manifest.precision
+        return ProviderContext(self._index, bool(policy.get("tf32")), self._threads, str(cache))
+
+    def _strays(self, model: Path, extra: OrtOptions) -> str:
+        """One line that names the nodes the provider did not take, from a second session that admits them."""
+        message = f"{self._provider.name} does not take every node of {model.name}"
+        advice = "export for its target, or load with cpu_fallback=True to measure it all the same"
+        with contextlib.suppress(*_ORT_ERRORS):
+            strays = list(_nodes_elsewhere(self._native_session(model, extra, strict=False), self._provider.name))
+            if strays:
+                more = f" and {len(strays) - _NAMED_NODES} more" if len(strays) > _NAMED_NODES else ""
+                message = f"{len(strays)} nodes would run on the CPU: {', '.join(strays[:_NAMED_NODES])}{more}"
+        return f"{message}; {advice}"
+
+    def _check_signature(self) -> None:
+        native = {v.name for v in self._session.get_inputs()}, {v.name for v in self._session.get_outputs()}
+        wanted = {s.name for s in self.input_specs}, {s.name for s in self.output_specs}
+        if native != wanted:
+            raise LoadError(
+                f"the model takes {sorted(native[0])} and gives {sorted(native[1])}, "
+                f"its manifest says {sorted(wanted[0])} and {sorted(wanted[1])}: export it again"
+            )
+
+    def _allocate(self, shape: tuple[int | str, ...], dtype: str) -> ort.OrtValue:
+        # Fixed buffers: a captured CUDA graph replays on the addresses it has seen.
+        return ort.OrtValue.ortvalue_from_shape_and_type(
+            [int(size) for size in shape], np.dtype(dtype).type, self._provider.memory, self._index
+        )
+
+    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        for name, array in inputs.items():
+            self._inputs[name].update_inplace(np.ascontiguousarray(array))
+        self._binding.synchronize_inputs()
+
+    def _run(self) -> None:
+        try:
+            self._session.run_with_iobinding(self._binding)
+        except _ORT_ERRORS as error:
+            raise RunError(f"onnxruntime ({self._provider.name}) failed: {one_line(error)}") from error
+
+    def _synchronize(self) -> None:
+        self._binding.synchronize_outputs()
+
+    def _outputs(self) -> Arrays:
+        return {name: np.array(value.numpy()) for name, value in self._outputs_bound.items()}
+
+    def placement(self) -> Placement:
+        counts = Counter(dict(_nodes_by_provider(self._session)))
+        total = sum(counts.values())
+        details = {
+            "providers": self._session.get_providers(),
+            "provider_options": self._session.get_provider_options().get(self._provider.name, {}),
+            "nodes": dict(counts),
+            "threads": self._threads,
+            "cuda_graph": self._provider.cuda_graph,
+        }
+        return Placement(
+            self.device,
+            details,
+            fallback=tuple(_nodes_elsewhere(self._session, self._provider.name)),
+            delegated_share=counts[self._provider.name] / total if total else None,
+        )
+
+    def memory(self) -> SessionMemory:
+        return SessionMemory(process_memory_mib() if self._provider.memory == "cuda" else None)
+
+    def _close(self) -> None:
+        # Order matters: the binding and its values hold the session's allocators.
+        del self._binding, self._inputs, self._outputs_bound, self._session
+        gc.collect()
+
+
+def _assignments(session: ort.InferenceSession) -> Iterator[tuple[str, Any]]:
+    """(provider, node) of every node after partitioning; nothing from a version that does not tell (before 1.24)."""
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return
+    for subgraph in session.get_provider_graph_assignment_info():
+        for node in subgraph.get_nodes():
+            yield subgraph.ep_name, node
+
+
+def _nodes_by_provider(session: ort.InferenceSession) -> Counter[str]:
+    return Counter(provider for provider, _ in _assignments(session))
+
+
+def _nodes_elsewhere(session: ort.InferenceSession, provider: str) -> Iterator[str]:
+    return (f"{node.op_type} {node.name}".strip() for name, node in _assignments(session) if name != provider)

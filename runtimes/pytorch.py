@@ -1,0 +1,118 @@
+"""Runtime `pytorch`: three modes that differ in what they do, on every device `torch.accelerator` knows.
+
+* `upstream`: upstream's own forward and autocast, from `model.safetensors`. The baseline.
+* `eager`: the static network (`program.pt2`), operator by operator.
+* `compile`: the same, compiled whole by inductor; a CUDA graph on CUDA.
+
+`LoadOptions.memory_fraction` caps device memory (on MPS 0.85 unless given); it has no meaning on the CPU.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from importlib.util import find_spec
+from typing import ClassVar
+
+from exporters.artifact import Artifact
+from exporters.errors import UsageError
+from runtimes.base import Device, LoadOptions, Mode, Runtime, Session
+from runtimes.cpu import cpu_description, has_bf16
+from runtimes.cuda import cuda_devices
+
+UPSTREAM = Mode("upstream", "upstream's own forward, as its users run it", ("minimal",))
+EAGER = Mode("eager", "static network, cuDNN benchmark, channels-last convolutions", ("balanced",))
+COMPILE = Mode("compile", "static network compiled whole by inductor, CUDA graph on CUDA", ("max",))
+
+_REMEDY = "pip install torch"
+_ACCELERATOR_PRECISIONS = ("bf16-mixed", "bf16", "fp16-mixed", "fp16", "tf32", "fp32")
+_MPS_PRECISIONS = ("fp32", "bf16-mixed", "bf16", "fp16-mixed", "fp16")
+_CPU_BF16 = ("bf16-mixed", "bf16")
+
+
+class PyTorchRuntime(Runtime):
+    """PyTorch, upstream and static."""
+
+    name: ClassVar[str] = "pytorch"
+    formats: ClassVar[tuple[str, ...]] = ("pytorch",)
+    packages: ClassVar[tuple[str, ...]] = ("torch", "depth-anything-3", "triton", "safetensors")
+
+    def probe(self) -> list[Device]:
+        if find_spec("torch") is None:
+            return [Device("cpu", cpu_description(), unavailable="torch is not installed", remedy=_REMEDY)]
+        try:
+            import torch
+        except (ImportError, OSError, RuntimeError) as error:
+            reason = f"torch does not import ({error})"
+            return [Device("cpu", cpu_description(), unavailable=reason, remedy=f"{_REMEDY} --force-reinstall")]
+        devices = [_cpu_device()]
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        if accelerator is not None:
+            devices += [
+                _accelerator_device(accelerator.type, index) for index in range(torch.accelerator.device_count())
+            ]
+        if accelerator is None or accelerator.type != "cuda":
+            devices.append(_no_cuda(torch.version.cuda))
+        if sys.platform == "darwin" and (accelerator is None or accelerator.type != "mps"):
+            devices.append(
+                Device("mps", "Apple GPU", unavailable="this torch finds no Metal device", remedy="use macOS 13 or newer")
+            )
+        return devices
+
+    def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
+        mode = self.mode(self.device(device), options.mode)
+        if options.extra:
+            raise UsageError(f"pytorch has no option {', '.join(sorted(options.extra))}")
+        from runtimes import torch_session
+
+        sessions = {
+            UPSTREAM: torch_session.UpstreamSession,
+            EAGER: torch_session.EagerSession,
+            COMPILE: torch_session.CompiledSession,
+        }
+        return sessions[mode](artifact, device, options)
+
+
+def _cpu_device() -> Device:
+    bf16 = has_bf16()
+    notes = [
+        "bf16: the CPU multiplies it in hardware" if bf16 else "bf16: this CPU emulates it, slower than fp32; not advised"
+    ]
+    modes = [UPSTREAM, EAGER]
+    if _compiler() is not None:
+        modes.append(COMPILE)
+    else:
+        notes.append("mode compile needs a C++ compiler: apt-get install g++, or xcode-select --install")
+    return Device("cpu", cpu_description(), tuple(modes), ("fp32", *(_CPU_BF16 if bf16 else ())), notes=tuple(notes))
+
+
+def _accelerator_device(kind: str, index: int) -> Device:
+    import torch
+
+    name = kind if index == 0 else f"{kind}:{index}"
+    if kind == "mps":
+        return Device(name, "Apple GPU", (UPSTREAM, EAGER, COMPILE), _MPS_PRECISIONS)
+    properties = torch.get_device_module(kind).get_device_properties(index)
+    modes = [UPSTREAM, EAGER]
+    notes = []
+    if find_spec("triton") is not None:
+        modes.append(COMPILE)
+    else:
+        notes.append("mode compile needs Triton: pip install triton")
+    return Device(name, properties.name, tuple(modes), _ACCELERATOR_PRECISIONS, notes=tuple(notes))
+
+
+def _no_cuda(built_for: str | None) -> Device:
+    gpus = cuda_devices()
+    if not gpus:
+        return Device(
+            "cuda", "NVIDIA GPU", unavailable="no NVIDIA GPU or driver was found",
+            remedy="install NVIDIA's driver on a machine with a GPU",
+        )
+    reason = "this build of torch has no CUDA" if built_for is None else "this torch can't use the installed driver"
+    return Device("cuda", gpus[0], unavailable=reason, remedy="pip install --force-reinstall torch")
+
+
+def _compiler() -> str | None:
+    """The C++ compiler inductor would use on this machine."""
+    return next((found for name in ("g++", "clang++", "cl") if (found := shutil.which(name))), None)

@@ -1,0 +1,103 @@
+"""Reading a `pytorch` artifact (written by :mod:`exporters.pytorch`): the program, its borrowed parameters, upstream."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from exporters.artifact import Artifact
+from exporters.errors import LoadError, one_line
+
+WEIGHTS_FILE = "model.safetensors"
+PROGRAM_FILE = "program.pt2"
+PARAMETERS_ENTRY = "parameters.json"
+KEY_PREFIX = "model."
+
+Forward = Callable[[Tensor], "dict[str, Tensor] | tuple[Tensor, ...]"]
+
+
+def load_weights(artifact: Artifact) -> dict[str, Tensor]:
+    """Upstream's parameters in fp32, by the file's own keys (prefixed `model.`), on the CPU.
+
+    Raises:
+        LoadError: damaged file.
+    """
+    try:
+        return load_file(artifact.file(WEIGHTS_FILE))
+    except (SafetensorError, OSError) as error:
+        raise LoadError(f"{WEIGHTS_FILE} of {artifact.path.name} is damaged ({one_line(error)}): export it again") from error
+
+
+def load_program(artifact: Artifact, device: torch.device) -> nn.Module:
+    """The static network as a module on `device`.
+
+    Raises:
+        LoadError: a damaged file, or a program of a version of PyTorch that this one can't read.
+    """
+    entries = {PARAMETERS_ENTRY: ""}
+    try:
+        with warnings.catch_warnings():
+            # Weights are read into a buffer PyTorch takes for read-only; nothing writes to them.
+            warnings.filterwarnings("ignore", message="The given buffer is not writable")
+            program = torch.export.load(artifact.file(PROGRAM_FILE), extra_files=entries)
+        borrowed: dict[str, str] = json.loads(entries[PARAMETERS_ENTRY])
+    except Exception as error:
+        made = artifact.manifest.versions.get("torch", "unknown")
+        raise LoadError(
+            f"{PROGRAM_FILE} of {artifact.path.name} can't be read (made by torch {made}, this is {torch.__version__}): "
+            f"{one_line(error)}: export it again"
+        ) from error
+    weights = load_weights(artifact)
+    for name, key in borrowed.items():
+        stand_in = program.state_dict[name]
+        if key not in weights or weights[key].shape != stand_in.shape:
+            raise LoadError(f"{WEIGHTS_FILE} of {artifact.path.name} does not hold {key}: export it again")
+        program.state_dict[name] = nn.Parameter(weights[key].to(stand_in.dtype), requires_grad=False)
+    if device.type != "cpu":
+        from torch.export.passes import move_to_device_pass
+
+        program = move_to_device_pass(program, str(device))
+    # The session checks names, shapes and dtypes itself.
+    return program.module(check_guards=False)
+
+
+def prefer_channels_last(module: nn.Module) -> int:
+    """Lay out the kernels of 2-D convolutions as NHWC, which makes their activations NHWC; returns how many.
+
+    cuDNN's tensor-core kernels and oneDNN's want it; in NCHW each convolution is wrapped in two transpositions.
+    """
+    kernels = [p for p in module.parameters() if p.dim() == 4 and p.shape[-1] > 1]
+    for kernel in kernels:
+        kernel.data = kernel.data.to(memory_format=torch.channels_last)
+    return len(kernels)
+
+
+def load_upstream(artifact: Artifact, device: torch.device) -> tuple[nn.Module, Forward]:
+    """Upstream's own network on `device`, and its forward with the artifact's outputs by name.
+
+    The one thing a runtime takes from the exporters: what "upstream" is must have one definition.
+
+    Raises:
+        LoadError: damaged file.
+        UnavailableError: depth-anything-3 is not installed.
+    """
+    from exporters.da3.upstream import build_upstream, upstream_forward
+
+    weights = {key.removeprefix(KEY_PREFIX): tensor for key, tensor in load_weights(artifact).items()}
+    try:
+        network = build_upstream(artifact.manifest.model, weights).to(device)
+    except RuntimeError as error:
+        raise LoadError(f"{WEIGHTS_FILE} of {artifact.path.name} does not fit upstream: {one_line(error)}") from error
+    names = [spec.name for spec in artifact.manifest.outputs]
+
+    def forward(image: Tensor) -> Any:
+        return upstream_forward(network, image, names)
+
+    return network, forward
