@@ -1,0 +1,68 @@
+"""Cells to choose from, and whether two of them were told apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.metrics import Metric
+from bench.results import Boundary, Cell, Results
+
+CONTROL_PREFIX = "control-"
+NEAR = 1.25
+"""Cells further apart than this are compared by their intervals alone: pairing all of 500 cells takes minutes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A cell with the run it was measured in: only cells of one run share its rounds."""
+
+    cell: Cell
+    run: int = 0
+
+    @property
+    def id(self) -> str:
+        return self.cell.id
+
+    @property
+    def workload(self) -> str:
+        """Model, views, size and weights. Scenes B may differ: throughput compares them, latency says which
+        B."""
+        cell = self.cell
+        views = f"{cell.views} view" + ("s" if cell.views != 1 else "")
+        weights = f", {cell.weights}" if cell.weights.startswith("synthetic") else ""
+        return f"{cell.model}, {views} of {cell.width}×{cell.height}{weights}"
+
+
+def is_control(cell: Cell) -> bool:
+    return any(tag.startswith(CONTROL_PREFIX) for tag in cell.tags)
+
+
+def candidates_of(results: Results, run: int = 0) -> list[Candidate]:
+    """Every cell of a run but its controls."""
+    return [Candidate(cell, run) for cell in results.cells if not is_control(cell)]
+
+
+def told_apart(best: Candidate, other: Candidate, metric: Metric, boundary: Boundary) -> bool:
+    """Whether `other` is worse than `best` in `metric` beyond doubt.
+
+    Latencies of one run are compared pair by pair within its rounds, as its verdicts are; anything else by
+    whether the intervals touch.
+    """
+    a, b = metric.cost(best.cell, boundary), metric.cost(other.cell, boundary)
+    near = a is not None and b is not None and b.value < NEAR * a.value
+    if near and best.run == other.run and metric.name in ("latency_ms", "throughput_img_s"):
+        paired = _paired(best.cell, other.cell, boundary)
+        if paired is not None:
+            return paired
+    return a is not None and (b is None or a.certainly_below(b))
+
+
+def _paired(best: Cell, other: Cell, boundary: Boundary) -> bool | None:
+    """Whether the paired verdict of one run is that `best` is faster; None where the samples can't be
+    paired."""
+    from bench.paired import paired_verdict
+
+    if best.batch != other.batch:
+        return None
+    verdict = paired_verdict(best, other, boundary)
+    return None if verdict is None else verdict == "faster"
