@@ -1,4 +1,4 @@
-"""`choose`: constraints on intervals, ties, the Pareto set, a reason a cell, what flips it, when a build pays."""
+"""`choose`: bounds on intervals, ties, the Pareto set, a reason a cell, what flips it, when a build pays."""
 
 from __future__ import annotations
 
