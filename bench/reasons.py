@@ -11,6 +11,8 @@ def quantity(metric: Metric, value: float, interval: tuple[float, float] | None 
     """A metric's value with its unit: `19.9 [19.8, 20.0] ms`, `4.2e-3`, `810 MiB`."""
     if metric.name in ("depth_error", "depth_abs_rel"):
         return figures.scientific(value)
+    if interval is None and metric.unit not in ("MiB", "s"):
+        return f"{figures.reading(value)}{metric.unit if metric.unit == '°' else f' {metric.unit}'}".rstrip()
     if metric.unit == "MiB":
         return figures.mib(value)
     if metric.unit == "s":
@@ -70,7 +72,7 @@ def not_picked(cell: Cell, pick: Cell, goal: Metric, boundary: Boundary, tied: b
     shown = goal.of(cell, boundary)
     if ours is None or best is None or shown is None or best.value <= 0:
         return f"its {goal.label} is not better"
-    times = figures.number(ours.value / best.value, without=3)
+    times = figures.reading(ours.value / best.value)
     worse = "lower" if goal.better == "higher" else "higher"
     front = "; on the Pareto set all the same" if on_front else ""
     return f"{goal.label} {times} times {worse} ({measured(goal, shown)}){front}"

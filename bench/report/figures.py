@@ -1,72 +1,45 @@
-"""Figures as text: each with the digits its interval supports, its unit, and a dash where nothing was
-measured."""
+"""Figures as the report prints them: `bench.digits` decides the digits, this adds units that suit a reader."""
 
 from __future__ import annotations
 
-import math
+from bench.digits import NOT_MEASURED, Interval, decimals, format_error, format_interval, format_ratio, format_value
 
-NONE = "–"
+NONE = NOT_MEASURED
 """Printed for what was not measured."""
-SIGNS = "±×"
 
 
-def decimals(value: float, interval: tuple[float, float] | None, without: int = 3) -> int:
-    """Decimal places worth printing: the place of the interval's half-width, one more where that starts with
-    1.
-
-    Without an interval, `without` significant digits are kept: the figure is then one reading, not an
-    estimate.
-    """
-    if interval is not None and interval[1] > interval[0]:
-        half = (interval[1] - interval[0]) / 2
-        place = math.floor(math.log10(half))
-        return max(0, min(9, -place + (half / 10**place < 2)))
-    if value == 0:
-        return 0
-    return max(0, min(9, without - 1 - math.floor(math.log10(abs(value)))))
+def number(value: float | None, ci: Interval | None = None) -> str:
+    """`value` with the digits its interval supports; without one, `≈` and two significant digits."""
+    return format_value(value, ci)
 
 
-def number(value: float | None, interval: tuple[float, float] | None = None, without: int = 3) -> str:
-    """`value` rounded to what `interval` supports."""
-    if value is None:
-        return NONE
-    places = decimals(value, interval, without)
-    return f"{value:,.{places}f}"
+def interval(value: float | None, ci: Interval | None) -> str:
+    """`19.9 [19.8, 20.0]`."""
+    return format_interval(value, ci)
 
 
-def interval(value: float | None, ci: tuple[float, float] | None) -> str:
-    """`19.9 [19.8, 20.0]`, all three to the same place."""
-    if value is None:
-        return NONE
-    if ci is None:
-        return number(value)
-    places = decimals(value, ci)
-    return f"{value:,.{places}f} [{ci[0]:,.{places}f}, {ci[1]:,.{places}f}]"
-
-
-def milliseconds(value: float | None, ci: tuple[float, float] | None = None) -> str:
-    """A latency in ms, with its interval if it has one."""
-    return NONE if value is None else f"{interval(value, ci)} ms"
-
-
-def ratio(value: float | None, ci: tuple[float, float] | None = None) -> str:
+def ratio(value: float | None, ci: Interval | None = None) -> str:
     """`3.81× [3.79, 3.84]`."""
-    if value is None:
-        return NONE
-    if ci is None:
-        return f"{number(value)}×"
-    places = max(decimals(value, ci), 1)
-    return f"{value:,.{places}f}× [{ci[0]:,.{places}f}, {ci[1]:,.{places}f}]"
+    return format_ratio(value) if ci is None else format_interval(value, ci, "×")
+
+
+def mean_std(mean: float, std: float | None) -> str:
+    """`20.1 ± 0.3`, both to the place of the deviation."""
+    if not std:
+        return format_value(mean)
+    places = decimals(std)
+    return f"{round(mean, places):.{max(places, 0)}f} ± {round(std, places):.{max(places, 0)}f}"
 
 
 def scientific(value: float | None) -> str:
-    """An error: `2.1e-6`, or `0` where it is exactly none."""
-    if value is None:
-        return NONE
-    if value == 0:
-        return "0"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
+    """An error: `2.1e-6`, or `0` where the outputs are equal bit for bit."""
+    return format_error(value).replace("e-0", "e-").replace("e+0", "e+")
+
+
+def reading(value: float, digits: int = 3) -> str:
+    """A single reading or a count that needs no sign of doubt: three significant digits, no exponent."""
+    rounded = float(f"{value:.{digits}g}")
+    return f"{rounded:,.0f}" if rounded >= 10 ** (digits - 1) else f"{rounded:.{digits}g}"
 
 
 def seconds(value: float | None) -> str:
@@ -74,10 +47,8 @@ def seconds(value: float | None) -> str:
     if value is None:
         return NONE
     if value < 1:
-        return f"{number(value * 1e3, without=2)} ms"
-    if value >= 600:
-        return f"{number(value / 60, without=2)} min"
-    return f"{number(value, without=2)} s"
+        return f"{reading(value * 1e3, 2)} ms"
+    return f"{reading(value / 60, 2)} min" if value >= 600 else f"{reading(value, 2)} s"
 
 
 def mib(value: float | None) -> str:
@@ -93,5 +64,5 @@ def gib(value: float) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A share or a coefficient of variation, from a fraction."""
-    return NONE if value is None else f"{number(value * 100, without=2)} %"
+    """A share or a coefficient of variation, from a fraction: `0.42 %`, `12 %`."""
+    return NONE if value is None else f"{reading(value * 100, 2)} %"

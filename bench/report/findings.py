@@ -103,7 +103,7 @@ def _transfers(order: list[Row]) -> Iterator[str]:
             and host.median_ms > 1.05 * device.median_ms
         ):
             extra = host.median_ms - device.median_ms
-            yield f"{row.cell.id}: host transfers add {figures.number(extra, without=2)} ms a call."
+            yield f"{row.cell.id}: host transfers add {figures.reading(extra, 2)} ms a call."
 
 
 def _failures(group: Group) -> Iterator[str]:

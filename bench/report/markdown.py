@@ -120,7 +120,7 @@ def _overview(report: Report) -> str:
                     continue
                 best, worst = order[0], order[-1]
                 means = " · ".join(
-                    f"{escape(m.value)} {figures.number(m.mean_img_s)}"
+                    f"{escape(m.value)} {figures.reading(m.mean_img_s)}"
                     for m in by_axis(members, "precision", boundary)
                 )
                 body.append(

@@ -66,7 +66,7 @@ def _axis(members: Sequence[Row], axis: str, boundary: Boundary) -> str:
         [
             code(m.value),
             str(m.cells),
-            figures.number(m.mean_img_s),
+            figures.reading(m.mean_img_s),
             code(m.best.cell.id),
             rows.latency(m.best, boundary),
             rows.throughput(m.best, boundary),

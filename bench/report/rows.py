@@ -24,11 +24,7 @@ def mean_std(row: Row, boundary: Boundary) -> str:
     found = timing(row, boundary)
     if found is None or found.mean_ms is None:
         return figures.NONE
-    if not found.std_ms:
-        return figures.number(found.mean_ms)
-    around = (found.mean_ms - found.std_ms, found.mean_ms + found.std_ms)
-    places = figures.decimals(found.mean_ms, around)
-    return f"{found.mean_ms:,.{places}f} ± {found.std_ms:,.{places}f}"
+    return figures.mean_std(found.mean_ms, found.std_ms)
 
 
 def throughput(row: Row, boundary: Boundary) -> str:
@@ -87,7 +83,7 @@ def pose(row: Row) -> str:
     value = parity_figure(row, "extrinsics", "rotation_deg")
     if value is None:
         return figures.NONE
-    return "<0.001°" if value < 0.001 else f"{figures.number(value, without=2)}°"
+    return "<0.001°" if value < 0.001 else f"{figures.reading(value, 2)}°"
 
 
 def memory(row: Row) -> str:
