@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import parse_interpreters, parse_options, parse_size, spread
+from bench.cli_options import parse_interpreters, parse_options, parse_size, spread
 from exporters.errors import UsageError
 
 ROOT = Path(__file__).parents[2]

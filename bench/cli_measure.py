@@ -1,0 +1,156 @@
+"""`depthport run` and `depthport bench`: plan, measure, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.cli_options import (
+    Batch,
+    Images,
+    Json,
+    Model,
+    Size,
+    Store,
+    Views,
+    Weights,
+    parse_interpreters,
+    parse_size,
+    print_json,
+)
+
+
+def run(
+    model: Model = "da3-small",
+    views: Views = 1,
+    size: Size = "504x504",
+    batch: Batch = 1,
+    weights: Weights = None,
+    images: Images = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results, report and pictures.")] = Path(
+        "results"
+    ),
+    artifacts: Store = None,
+    budget: Annotated[float | None, typer.Option("--budget", help="Seconds of timed measurement.")] = None,
+    json_: Json = False,
+) -> None:
+    """The main job: export, measure, check, report; defaults that suit this machine.
+
+    Examples:
+
+        depthport run
+
+        depthport run --model da3-base --views 5 --images a.jpg b.jpg c.jpg d.jpg e.jpg
+    """
+    _measure(
+        out,
+        artifacts,
+        json_,
+        model=model,
+        views=views,
+        size=size,
+        batch=batch,
+        weights=weights,
+        images=images or [],
+        budget_s=budget,
+        suite="default",
+    )
+
+
+def bench(
+    model: Model = "da3-small",
+    views: Views = 1,
+    size: Size = "504x504",
+    batch: Batch = 1,
+    weights: Weights = None,
+    suite: Annotated[str, typer.Option("--suite", help="default, quick, paper or full.")] = "default",
+    protocol: Annotated[str | None, typer.Option("--protocol", help="rigorous, quick or paper.")] = None,
+    runtime: Annotated[list[str] | None, typer.Option("--runtime", help="Only these runtimes.")] = None,
+    device: Annotated[list[str] | None, typer.Option("--device", help="Only these devices.")] = None,
+    mode: Annotated[list[str] | None, typer.Option("--mode", help="Only these modes.")] = None,
+    precision: Annotated[list[str] | None, typer.Option("--precision", "-p", help="Only these precisions.")] = None,
+    also: Annotated[list[str] | None, typer.Option("--also", help="Add these precisions to every runtime.")] = None,
+    cell: Annotated[list[str] | None, typer.Option("--cell", help="Only these cells, by id.")] = None,
+    images: Images = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", help="CPU threads. Default: what the cgroup allows.")
+    ] = None,
+    launches: Annotated[int | None, typer.Option("--launches", help="Process starts per cell.")] = None,
+    budget: Annotated[float | None, typer.Option("--budget", help="Seconds of timed measurement.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the schedule.")] = None,
+    interpreter: Annotated[
+        list[str] | None, typer.Option("--interpreter", help="RUNTIME=PYTHON: a runtime's own interpreter.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results, report and pictures.")] = Path(
+        "results"
+    ),
+    artifacts: Store = None,
+    json_: Json = False,
+) -> None:
+    """Measure a suite of cells, or some of them, and write results and report.
+
+    Examples:
+
+        depthport bench --suite quick
+
+        depthport bench --model da3-base --views 5 --runtime onnxruntime --runtime pytorch --launches 5
+    """
+    from bench.suites import Filters
+
+    filters = Filters(
+        runtimes=runtime or (), devices=device or (), modes=mode or (), precisions=precision or (), cells=cell or ()
+    )
+    _measure(
+        out,
+        artifacts,
+        json_,
+        model=model,
+        views=views,
+        size=size,
+        batch=batch,
+        weights=weights,
+        images=images or [],
+        suite=suite,
+        protocol=protocol,
+        filters=filters,
+        precisions=also or (),
+        threads=threads,
+        launches=launches,
+        budget_s=budget,
+        seed=seed,
+        interpreters=parse_interpreters(interpreter or []),
+    )
+
+
+def _measure(out: Path, artifacts: Path | None, as_json: bool, *, size: str, **request: Any) -> None:
+    """Plan, measure, report; what `run` and `bench` share."""
+    from bench import api, engine
+    from bench.progress import observer_for
+    from exporters.store import ArtifactStore
+
+    height, width = parse_size(size)
+    plan = api.plan(height=height, width=width, **request)
+    observer = observer_for()
+    if plan.weights["note"]:
+        observer.note(plan.weights["note"])
+    try:
+        results = engine.run(plan, out, ArtifactStore(artifacts), observer)
+        from bench.load_results import load_results
+        from bench.report import write_report
+
+        observer.stage("writing the report")
+        written = write_report([load_results(out)], out)
+    finally:
+        observer.close()
+    if as_json:
+        print_json(results.to_json())
+    else:
+        from rich.console import Console
+
+        from bench.summary import render_summary
+
+        render_summary(results, written, Console())
+    if any(not control.ok for control in results.controls.values()):
+        raise typer.Exit(1)

@@ -1,0 +1,183 @@
+"""Commands over results that were measured before: `report`, `compare`, `choose`, `reproduce`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from bench.cli_options import Json, parse_size, print_json
+
+Boundary = Annotated[str | None, typer.Option("--boundary", help="device or host. Default: device where all have it.")]
+
+
+def report(
+    sources: Annotated[list[Path], typer.Argument(help="Folders or results.json files; several are merged.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the report. Default: the first source's.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Write the report of one or many runs: Markdown and one HTML page.
+
+    Examples:
+
+        depthport report results
+
+        depthport report cuda-box/results.json mac/results.json --out merged
+    """
+    from bench.load_results import load_results
+    from bench.report import write_report
+
+    loaded = [load_results(path) for path in sources]
+    first = sources[0]
+    written = write_report(loaded, out or (first if first.is_dir() else first.parent))
+    if json_:
+        print_json({"written": [str(path) for path in written]})
+    else:
+        for path in written:
+            typer.echo(path)
+
+
+def compare(
+    before: Annotated[Path, typer.Argument(metavar="A.json", help="The run before.")],
+    after: Annotated[Path, typer.Argument(metavar="B.json", help="The run after.")],
+    boundary: Boundary = None,
+    across_machines: Annotated[
+        bool, typer.Option("--across-machines", help="Compare although the hardware differs.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Cell by cell: faster, slower, equivalent, inconclusive or not comparable, with interval and reason.
+
+    Exit code 1 if any cell is slower.
+
+    Examples:
+
+        depthport compare before/results.json after/results.json
+    """
+    from bench.compare import compare as compare_results
+    from bench.load_results import load_results
+
+    comparison = compare_results(
+        load_results(before).results,
+        load_results(after).results,
+        _boundary(boundary),
+        across_machines=across_machines,
+    )
+    if json_:
+        print_json(comparison.to_json())
+    else:
+        from rich.console import Console
+
+        from bench.report.console import render_comparison
+
+        render_comparison(comparison, Console())
+    if comparison.counts.get("slower"):
+        raise typer.Exit(1)
+
+
+def choose(
+    source: Annotated[Path, typer.Argument(help="A folder or results.json.")],
+    goal: Annotated[
+        str, typer.Option("--goal", help="What to make best: latency_ms, img_s, memory_mb, ...")
+    ] = "latency_ms",
+    max_latency_ms: Annotated[float | None, typer.Option("--max-latency-ms", help="Median latency.")] = None,
+    max_p95_ms: Annotated[float | None, typer.Option("--max-p95-ms", help="95th percentile of the latency.")] = None,
+    min_img_s: Annotated[float | None, typer.Option("--min-img-s", help="Images per second.")] = None,
+    max_memory_mb: Annotated[float | None, typer.Option("--max-memory-mb", help="Peak memory.")] = None,
+    max_size_mb: Annotated[float | None, typer.Option("--max-size-mb", help="Artifact on disk.")] = None,
+    max_cold_start_s: Annotated[float | None, typer.Option("--max-cold-start-s", help="Load and first call.")] = None,
+    max_abs_rel: Annotated[float | None, typer.Option("--max-abs-rel", help="Depth AbsRel against upstream.")] = None,
+    max_rotation_deg: Annotated[float | None, typer.Option("--max-rotation-deg", help="Pose against upstream.")] = None,
+    device: Annotated[list[str] | None, typer.Option("--device", help="Only these devices.")] = None,
+    runtime: Annotated[list[str] | None, typer.Option("--runtime", help="Only these runtimes.")] = None,
+    licence: Annotated[list[str] | None, typer.Option("--licence", help="SPDX names, or open.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Where the file holds several.")] = None,
+    views: Annotated[int | None, typer.Option("--views", "-n", help="Where the file holds several.")] = None,
+    size: Annotated[str | None, typer.Option("--size", "-s", help="Where the file holds several.")] = None,
+    boundary: Boundary = None,
+    json_: Json = False,
+) -> None:
+    """Which cell to deploy under constraints: the pick, ties, why not each other, what would flip it, when it pays.
+
+    Exit code 1 if no cell meets the constraints.
+
+    Examples:
+
+        depthport choose results --max-latency-ms 3000 --max-abs-rel 0.01
+
+        depthport choose results --goal memory_mb --device cpu
+    """
+    from bench.choice import Constraint, Request
+    from bench.choose import choose as choose_cell
+    from bench.load_results import load_results
+
+    bounds = {
+        "latency_ms": max_latency_ms,
+        "p95_ms": max_p95_ms,
+        "img_s": min_img_s,
+        "memory_mb": max_memory_mb,
+        "size_mb": max_size_mb,
+        "cold_start_s": max_cold_start_s,
+        "abs_rel": max_abs_rel,
+        "rotation_deg": max_rotation_deg,
+    }
+    height, width = parse_size(size) if size else (None, None)
+    request = Request(
+        goal=goal,
+        constraints=tuple(Constraint(metric, bound) for metric, bound in bounds.items() if bound is not None),
+        devices=tuple(device or ()),
+        runtimes=tuple(runtime or ()),
+        licences=tuple(licence or ()),
+        boundary=_boundary(boundary),
+        model=model,
+        views=views,
+        height=height,
+        width=width,
+    )
+    choice = choose_cell(load_results(source).results, request)
+    if json_:
+        print_json(choice.to_json())
+    else:
+        from rich.console import Console
+
+        from bench.report.console import render_choice
+
+        render_choice(choice, Console())
+    if choice.pick is None:
+        raise typer.Exit(1)
+
+
+def reproduce(
+    source: Annotated[Path, typer.Argument(help="A folder or results.json.")],
+    cell: Annotated[str, typer.Argument(help="The cell's id, e.g. onnxruntime/cpu/CPUExecutionProvider/fp32.")],
+    json_: Json = False,
+) -> None:
+    """The command and a short script that rerun one cell alone.
+
+    Examples:
+
+        depthport reproduce results pytorch/cpu/upstream/fp32
+    """
+    from bench.load_results import load_results
+    from bench.reproduce import reproduce as recipe_of
+
+    recipe = recipe_of(load_results(source).results, cell)
+    if json_:
+        print_json(recipe.to_json())
+        return
+    from rich.console import Console
+
+    from bench.report.console import render_recipe
+
+    render_recipe(recipe, Console())
+
+
+def _boundary(name: str | None) -> Literal["device", "host"] | None:
+    from exporters.errors import UsageError
+
+    if name is None or name == "device" or name == "host":
+        return name
+    raise UsageError(f"unknown boundary {name!r}: choose device or host")
