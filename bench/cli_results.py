@@ -81,16 +81,19 @@ def compare(
 def choose(
     source: Annotated[Path, typer.Argument(help="A folder or results.json.")],
     goal: Annotated[
-        str, typer.Option("--goal", help="What to make best: latency_ms, img_s, memory_mb, ...")
+        str, typer.Option("--goal", help="latency_ms, throughput_img_s, memory_mib, cold_start_s, depth_error, ...")
     ] = "latency_ms",
     max_latency_ms: Annotated[float | None, typer.Option("--max-latency-ms", help="Median latency.")] = None,
     max_p95_ms: Annotated[float | None, typer.Option("--max-p95-ms", help="95th percentile of the latency.")] = None,
     min_img_s: Annotated[float | None, typer.Option("--min-img-s", help="Images per second.")] = None,
-    max_memory_mb: Annotated[float | None, typer.Option("--max-memory-mb", help="Peak memory.")] = None,
-    max_size_mb: Annotated[float | None, typer.Option("--max-size-mb", help="Artifact on disk.")] = None,
+    max_memory_mb: Annotated[float | None, typer.Option("--max-memory-mb", help="Peak memory, in 10^6 bytes.")] = None,
+    max_size_mb: Annotated[float | None, typer.Option("--max-size-mb", help="Artifact, in 10^6 bytes.")] = None,
     max_cold_start_s: Annotated[float | None, typer.Option("--max-cold-start-s", help="Load and first call.")] = None,
     max_abs_rel: Annotated[float | None, typer.Option("--max-abs-rel", help="Depth AbsRel against upstream.")] = None,
     max_rotation_deg: Annotated[float | None, typer.Option("--max-rotation-deg", help="Pose against upstream.")] = None,
+    max_truth_abs_rel: Annotated[
+        float | None, typer.Option("--max-truth-abs-rel", help="Depth AbsRel against ground truth (real weights only).")
+    ] = None,
     device: Annotated[list[str] | None, typer.Option("--device", help="Only these devices.")] = None,
     runtime: Annotated[list[str] | None, typer.Option("--runtime", help="Only these runtimes.")] = None,
     licence: Annotated[list[str] | None, typer.Option("--licence", help="SPDX names, or open.")] = None,
@@ -114,15 +117,17 @@ def choose(
     from bench.choose import choose as choose_cell
     from bench.load_results import load_results
 
+    mib_per_mb = 1e6 / 2**20
     bounds = {
         "latency_ms": max_latency_ms,
-        "p95_ms": max_p95_ms,
-        "img_s": min_img_s,
-        "memory_mb": max_memory_mb,
-        "size_mb": max_size_mb,
+        "latency_p95_ms": max_p95_ms,
+        "throughput_img_s": min_img_s,
+        "memory_mib": max_memory_mb and max_memory_mb * mib_per_mb,
+        "artifact_mib": max_size_mb and max_size_mb * mib_per_mb,
         "cold_start_s": max_cold_start_s,
-        "abs_rel": max_abs_rel,
+        "depth_abs_rel": max_abs_rel,
         "rotation_deg": max_rotation_deg,
+        "accuracy_abs_rel": max_truth_abs_rel,
     }
     height, width = parse_size(size) if size else (None, None)
     request = Request(
@@ -178,6 +183,10 @@ def reproduce(
 def _boundary(name: str | None) -> Literal["device", "host"] | None:
     from exporters.errors import UsageError
 
-    if name is None or name == "device" or name == "host":
-        return name
+    if name is None:
+        return None
+    if name == "device":
+        return "device"
+    if name == "host":
+        return "host"
     raise UsageError(f"unknown boundary {name!r}: choose device or host")
