@@ -1,0 +1,67 @@
+"""The contract itself: a good citizen passes every check, each misbehaviour fails the one that is about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from exporters.errors import UnavailableError, UsageError
+from runtimes.base import LoadOptions, get_runtime
+from tests.runtimes import contract, fakes
+from tests.runtimes.contract import CHECKS, ContractError, Subject
+
+
+def subject(fake: str, folder: Path, **extra: object) -> Subject:
+    artifact = fakes.fake_artifact(folder / "artifact")
+    return Subject(get_runtime(f"tests.runtimes.fakes:{fake}"), artifact, options=LoadOptions(extra=extra))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_good_citizen_passes(check, tmp_path):
+    check(subject("Fake", tmp_path, call_ms=2), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fake", "check", "complaint"),
+    [
+        ("Lazy", contract.check_synchronize, "before the work is done"),
+        ("Lazy", contract.check_outputs_are_final, "bound after the run"),
+        ("NotANumber", contract.check_outputs, "not finite"),
+        ("Forgetful", contract.check_rebinding, "does not depend on what is bound"),
+        ("Aliasing", contract.check_outputs_are_copies, "overwrote"),
+        ("Leaky", contract.check_close_frees, "48 MiB behind"),
+        ("Absent", contract.check_probe, None),
+    ],
+)
+def test_misbehaviour_is_caught(fake, check, complaint, tmp_path):
+    if complaint is None:
+        check(subject(fake, tmp_path), tmp_path)
+        return
+    with pytest.raises(ContractError, match=complaint):
+        check(subject(fake, tmp_path), tmp_path)
+
+
+def test_a_wrong_shape_is_a_run_error(tmp_path):
+    from exporters.errors import RunError
+
+    with pytest.raises(RunError, match="'depth' is float32 1x2x14x27, the artifact has float32 1x2x14x28"):
+        contract.check_outputs(subject("WrongShape", tmp_path), tmp_path)
+
+
+def test_an_unavailable_device_says_why_and_what_to_do(tmp_path):
+    with pytest.raises(UnavailableError, match="fake on cpu: fake is not installed: pip install fake"):
+        subject("Absent", tmp_path).load()
+
+
+@pytest.mark.parametrize(
+    ("path", "complaint"),
+    [
+        ("tests.runtimes.fakes:NoSuchClass", "has no 'NoSuchClass'"),
+        ("no_such_module:Fake", "no module 'no_such_module'"),
+        ("no-such-runtime", "choose one of"),
+    ],
+)
+def test_unknown_adapters_are_usage_errors(path, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        get_runtime(path)

@@ -1,0 +1,159 @@
+"""Runtime `onnxruntime` on the CPU provider, with hand-made graphs; what it does on others, by their options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exporters.errors import LoadError, PlacementError, UsageError
+from runtimes.base import LoadOptions
+from runtimes.onnxruntime import OnnxRuntimeRuntime
+from runtimes.ort_providers import PROVIDERS, ProviderContext, providers_for
+from tests.runtimes.conftest import THREADS
+from tests.runtimes.contract import CHECKS, Subject
+from tests.runtimes.tiny import tiny_onnx
+
+pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory):
+    return tiny_onnx(tmp_path_factory.mktemp("tiny"))
+
+
+def load(artifact, **extra):
+    return OnnxRuntimeRuntime().load(artifact, "cpu", LoadOptions(threads=THREADS, extra=extra))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_contract(check, artifact, tmp_path):
+    check(Subject(OnnxRuntimeRuntime(), artifact, options=LoadOptions(threads=THREADS)), tmp_path)
+
+
+def test_every_node_is_accounted_for(artifact):
+    with load(artifact) as session:
+        placement = session.placement()
+    assert placement.details["threads"] == THREADS
+    assert placement.details["providers"] == ["CPUExecutionProvider"]
+    if placement.delegated_share is not None:
+        assert placement.delegated_share == 1.0
+        assert set(placement.details["nodes"]) == {"CPUExecutionProvider"}
+
+
+@pytest.mark.parametrize("spinning", ["run", "always", "never"])
+@pytest.mark.parametrize("graph_optimization", ["all", "disabled"])
+def test_options_change_the_speed_and_not_the_result(artifact, spinning, graph_optimization):
+    subject = Subject(OnnxRuntimeRuntime(), artifact)
+    with (
+        load(artifact) as session,
+        load(artifact, spinning=spinning, graph_optimization=graph_optimization) as other,
+    ):
+        results = []
+        for each in (session, other):
+            each.bind(subject.inputs(0))
+            each.run()
+            each.synchronize()
+            results.append(each.outputs())
+    for name, expected in results[0].items():
+        np.testing.assert_allclose(results[1][name], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("extra", "complaint"),
+    [
+        ({"spinning": "sometimes"}, "spinning is one of run, always, never"),
+        ({"graph_optimization": "max"}, "graph_optimization is one of all"),
+        ({"provider_options": 3}, "provider_options is a mapping"),
+        ({"speed": "fast"}, "no option 'speed'"),
+    ],
+)
+def test_bad_options_are_usage_errors(artifact, extra, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        load(artifact, **extra)
+
+
+def test_a_graph_of_another_signature_is_a_load_error(artifact, tmp_path):
+    import onnx
+
+    from tests.runtimes.tiny import seal
+
+    model = onnx.load(artifact.file("model.onnx"))
+    for node in model.graph.node:
+        node.output[:] = ["range" if name == "depth" else name for name in node.output]
+        node.input[:] = ["range" if name == "depth" else name for name in node.input]
+    model.graph.output[0].name = "range"
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(LoadError, match="gives .*'range'.*export it again"):
+        load(seal(tmp_path, "onnx"))
+
+
+def test_a_provider_that_is_not_there_is_no_silent_cpu(artifact, tmp_path):
+    """Asked for CUDA on a machine without it, ONNX Runtime itself warns and runs on the CPU."""
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this build has the CUDA provider")
+    from runtimes.ort_session import OrtOptions, OrtSession
+
+    cuda = next(p for p in PROVIDERS if p.name == "CUDAExecutionProvider")
+    with pytest.raises((PlacementError, LoadError)):
+        OrtSession(artifact, "cuda", LoadOptions(), artifact.file("model.onnx"), cuda, OrtOptions())
+
+
+def test_modes_are_the_available_providers():
+    everything = sorted({p.name for p in PROVIDERS})
+    assert [p.mode.name for p in providers_for("cuda:1", everything)] == [
+        "cuda", "cuda-graph", "tensorrt", "tensorrt-rtx",
+    ]  # fmt: skip
+    assert [p.mode.name for p in providers_for("cpu", ["CPUExecutionProvider"])] == ["cpu"]
+    assert providers_for("ane", ["CPUExecutionProvider"]) == []
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_tf32_follows_the_policy(tf32):
+    """The CUDA provider's own default is on, which would make an fp32 cell something else."""
+    context = ProviderContext(index=1, tf32=tf32, threads=2, cache_dir="cache", memory_limit_bytes=1 << 30)
+    for provider in providers_for("cuda", ["CUDAExecutionProvider"]):
+        options = provider.options(context)
+        assert options["use_tf32"] == ("1" if tf32 else "0")
+        assert options["device_id"] == "1"
+        assert options["gpu_mem_limit"] == str(1 << 30)
+        assert options.get("enable_cuda_graph") == ("1" if provider.cuda_graph else None)
+
+
+def test_probe_without_the_package(monkeypatch):
+    monkeypatch.setattr("runtimes.onnxruntime.find_spec", lambda name: None)
+    (device,) = OnnxRuntimeRuntime().probe()
+    assert not device.available
+    assert device.remedy == "pip install onnxruntime"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "providers", "complaint"),
+    [
+        ((), ["CPUExecutionProvider"], "no NVIDIA GPU or driver"),
+        (("NVIDIA L4", "NVIDIA L4"), ["CPUExecutionProvider"], "has no CUDA provider"),
+        (("NVIDIA L4", "NVIDIA L4"), ["CPUExecutionProvider", "CUDAExecutionProvider"], None),
+    ],
+)
+def test_probe_tells_no_gpu_from_the_wrong_package(monkeypatch, gpus, providers, complaint):
+    import onnxruntime
+
+    monkeypatch.setattr("runtimes.onnxruntime.cuda_devices", lambda: gpus)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+    devices = [d for d in OnnxRuntimeRuntime().probe() if d.name.startswith("cuda")]
+    assert [d.name for d in devices] == ["cuda", "cuda:1"][: max(1, len(gpus))]
+    for device in devices:
+        if complaint is None:
+            assert device.available
+            assert [mode.name for mode in device.modes] == ["cuda", "cuda-graph"]
+        else:
+            assert complaint in (device.unavailable or "")
+            assert device.remedy
+
+
+def test_the_runtime_imports_without_onnxruntime():
+    source = Path("runtimes/onnxruntime.py").read_text(encoding="utf-8")
+    assert "\nimport onnxruntime" not in source
