@@ -1,7 +1,7 @@
 """Exporter `onnx`: one `model.onnx`, through torch's dynamo exporter, for a target (exporters/onnx_targets).
 
-Weights lie inside the file; only a model of over 2 GB, protobuf's limit, gets a second file `model.onnx.data`. The graph
-is checked against the request, and the written file by `onnx.checker` with full shape inference.
+Weights lie inside the file; only a model of over 2 GB, protobuf's limit, gets a second file `model.onnx.data`. The
+graph is checked against the request, and the written file by `onnx.checker` with full shape inference.
 """
 
 from __future__ import annotations
@@ -105,16 +105,16 @@ def name_constant_outputs(model: onnx_ir.Model) -> None:
     graph = model.graph
     for index, output in enumerate(graph.outputs):
         name = output.name
-        if name not in graph.initializers:
+        if name is None or name not in graph.initializers:
             continue
         constant = graph.initializers.pop(name)
         constant.name = f"{name}_constant"
         graph.initializers[constant.name] = constant
         node = ir.node("Identity", [constant], name=f"{name}_identity")
-        node.outputs[0].name = name
-        node.outputs[0].shape, node.outputs[0].dtype = constant.shape, constant.dtype
+        copy = node.outputs[0]
+        copy.name, copy.shape, copy.type = name, constant.shape, constant.type
         graph.append(node)
-        graph.outputs[index] = node.outputs[0]
+        graph.outputs[index] = copy
 
 
 def initializer_bytes(model: onnx_ir.Model) -> int:

@@ -21,12 +21,16 @@ def check_signature(model: onnx_ir.Model, request: ExportRequest) -> None:
     Raises:
         ExportError: the first that is not.
     """
-    pairs = (("input", model.graph.inputs, input_specs(request)), ("output", model.graph.outputs, output_specs(request)))
+    pairs = (
+        ("input", model.graph.inputs, input_specs(request)),
+        ("output", model.graph.outputs, output_specs(request)),
+    )
     for what, values, specs in pairs:
         found = [_spec(value) for value in values]
         wanted = list(specs)
         if found != wanted:
-            first = next((f"{f} instead of {w}" for f, w in zip(found, wanted) if f != w), f"{len(found)} of {len(wanted)}")
+            differing = (f"{f} instead of {w}" for f, w in zip(found, wanted, strict=False) if f != w)
+            first = next(differing, f"{len(found)} of {len(wanted)}")
             raise ExportError(f"the ONNX graph has another {what} than asked for: {first}")
 
 

@@ -2,9 +2,9 @@
 
 * `model.safetensors` + `config.json`: upstream's parameters in fp32 in Hugging Face layout, keys prefixed `model.`;
   upstream's own `from_pretrained` reads the folder. The baseline runs from these two files.
-* `program.pt2`: the static network in the request's policy, saved by `torch.export.save`. Every tensor in it that is one
-  of upstream's, or one of them rounded to the policy's dtype, is stored as a single zero expanded to its shape, and the
-  file `parameters.json` inside the archive says which key of `model.safetensors` takes its place
+* `program.pt2`: the static network in the request's policy, saved by `torch.export.save`. Every tensor in it that is
+  one of upstream's, or one of them rounded to the policy's dtype, is stored as a single zero expanded to its shape,
+  and the file `parameters.json` inside the archive says which key of `model.safetensors` takes its place
   (:func:`runtimes.torch_program.load_program` puts it there). So a da3-large artifact is 1.4 GB and not 2.8.
 """
 
@@ -14,7 +14,7 @@ import hashlib
 import io
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -121,8 +121,8 @@ def _fingerprint(tensor: Tensor) -> tuple[Any, ...]:
     """Equal for tensors of the same dtype, shape and bits."""
     import torch
 
-    bits: Iterable[Any] = tensor.detach().contiguous().flatten().view(torch.uint8).numpy()
-    return tensor.dtype, tuple(tensor.shape), hashlib.blake2b(memoryview(bits), digest_size=16).digest()
+    bits = tensor.detach().contiguous().flatten().view(torch.uint8).numpy()
+    return tensor.dtype, tuple(tensor.shape), hashlib.blake2b(bits.data, digest_size=16).digest()
 
 
 def _upstream_name(model: str) -> str:

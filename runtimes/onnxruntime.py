@@ -42,14 +42,21 @@ class OnnxRuntimeRuntime(Runtime):
     def probe(self) -> list[Device]:
         if find_spec("onnxruntime") is None:
             return [
-                Device("cpu", cpu_description(), unavailable="onnxruntime is not installed", remedy="pip install onnxruntime")
+                Device(
+                    "cpu",
+                    cpu_description(),
+                    unavailable="onnxruntime is not installed",
+                    remedy="pip install onnxruntime",
+                )
             ]
         try:
             import onnxruntime
         except (ImportError, OSError, RuntimeError) as error:
             return [
                 Device(
-                    "cpu", cpu_description(), unavailable=f"onnxruntime does not import ({error})",
+                    "cpu",
+                    cpu_description(),
+                    unavailable=f"onnxruntime does not import ({error})",
                     remedy="pip install --force-reinstall onnxruntime",
                 )
             ]
@@ -81,7 +88,9 @@ def _cuda_devices(available: list[str]) -> list[Device]:
     if not gpus:
         return [
             Device(
-                "cuda", "NVIDIA GPU", unavailable="no NVIDIA GPU or driver was found",
+                "cuda",
+                "NVIDIA GPU",
+                unavailable="no NVIDIA GPU or driver was found",
                 remedy="install NVIDIA's driver on a machine with a GPU, then `pip install depthport[cuda]`",
             )
         ]
@@ -94,7 +103,9 @@ def _cuda_devices(available: list[str]) -> list[Device]:
         else:
             devices.append(
                 Device(
-                    name, gpu, unavailable="this build of onnxruntime has no CUDA provider",
+                    name,
+                    gpu,
+                    unavailable="this build of onnxruntime has no CUDA provider",
                     remedy="pip uninstall -y onnxruntime && pip install onnxruntime-gpu",
                 )
             )
@@ -106,7 +117,9 @@ def _apple_device(kind: str, available: list[str]) -> Device:
     modes = tuple(provider.mode for provider in providers_for(kind, available))
     if not modes:
         return Device(
-            kind, description, unavailable="this build of onnxruntime has no Core ML provider",
+            kind,
+            description,
+            unavailable="this build of onnxruntime has no Core ML provider",
             remedy="pip install --force-reinstall onnxruntime",
         )
     note = "Core ML decides per operator between this unit and the CPU; ONNX Runtime can't show which it took"
@@ -122,7 +135,9 @@ def _parse_extra(extra: Mapping[str, Any]) -> OrtOptions:
             if not isinstance(value, Mapping):
                 raise UsageError(f"onnxruntime option provider_options is a mapping of names to values, not {value!r}")
         elif name not in known:
-            raise UsageError(f"onnxruntime has no option {name!r}: choose one of {', '.join([*known, 'provider_options'])}")
+            raise UsageError(
+                f"onnxruntime has no option {name!r}: choose one of {', '.join([*known, 'provider_options'])}"
+            )
         elif value not in known[name]:
             choices = ", ".join(str(choice) for choice in known[name])
             raise UsageError(f"onnxruntime option {name} is one of {choices}, not {value!r}")

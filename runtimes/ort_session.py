@@ -38,11 +38,7 @@ SPINNING = tuple(_SPINNING_ENTRIES)
 
 # Every class the native module raises; they share no base but Exception.
 _ORT_ERRORS: tuple[type[Exception], ...] = (
-    *(
-        kind
-        for kind in vars(ort_errors).values()
-        if isinstance(kind, type) and issubclass(kind, Exception)
-    ),
+    *(kind for kind in vars(ort_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
     RuntimeError,
     ValueError,
 )
@@ -114,9 +110,7 @@ class OrtSession(Session):
             native.add_session_config_entry(key, value)
         options = {**self._provider.options(self._context()), **extra.provider_options}
         # enable_fallback=0: the Python wrapper would otherwise retry on other providers by itself.
-        return ort.InferenceSession(
-            str(model), native, providers=[(self._provider.name, options)], enable_fallback=0
-        )
+        return ort.InferenceSession(str(model), native, providers=[(self._provider.name, options)], enable_fallback=0)
 
     def _context(self) -> ProviderContext:
         cache = self.options.cache_dir or self.artifact.path / "cache"

@@ -55,7 +55,9 @@ class PyTorchRuntime(Runtime):
             devices.append(_no_cuda(torch.version.cuda))
         if sys.platform == "darwin" and (accelerator is None or accelerator.type != "mps"):
             devices.append(
-                Device("mps", "Apple GPU", unavailable="this torch finds no Metal device", remedy="use macOS 13 or newer")
+                Device(
+                    "mps", "Apple GPU", unavailable="this torch finds no Metal device", remedy="use macOS 13 or newer"
+                )
             )
         return devices
 
@@ -65,7 +67,7 @@ class PyTorchRuntime(Runtime):
             raise UsageError(f"pytorch has no option {', '.join(sorted(options.extra))}")
         from runtimes import torch_session
 
-        sessions = {
+        sessions: dict[Mode, type[torch_session.TorchSession]] = {
             UPSTREAM: torch_session.UpstreamSession,
             EAGER: torch_session.EagerSession,
             COMPILE: torch_session.CompiledSession,
@@ -76,7 +78,9 @@ class PyTorchRuntime(Runtime):
 def _cpu_device() -> Device:
     bf16 = has_bf16()
     notes = [
-        "bf16: the CPU multiplies it in hardware" if bf16 else "bf16: this CPU emulates it, slower than fp32; not advised"
+        "bf16: the CPU multiplies it in hardware"
+        if bf16
+        else "bf16: this CPU emulates it, slower than fp32; not advised"
     ]
     modes = [UPSTREAM, EAGER]
     if _compiler() is not None:
@@ -106,7 +110,9 @@ def _no_cuda(built_for: str | None) -> Device:
     gpus = cuda_devices()
     if not gpus:
         return Device(
-            "cuda", "NVIDIA GPU", unavailable="no NVIDIA GPU or driver was found",
+            "cuda",
+            "NVIDIA GPU",
+            unavailable="no NVIDIA GPU or driver was found",
             remedy="install NVIDIA's driver on a machine with a GPU",
         )
     reason = "this build of torch has no CUDA" if built_for is None else "this torch can't use the installed driver"

@@ -1,4 +1,4 @@
-"""Reading a `pytorch` artifact (written by :mod:`exporters.pytorch`): the program, its borrowed parameters, upstream."""
+"""Reading a `pytorch` artifact (:mod:`exporters.pytorch`): the program, its borrowed parameters, upstream."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def load_weights(artifact: Artifact) -> dict[str, Tensor]:
     try:
         return load_file(artifact.file(WEIGHTS_FILE))
     except (SafetensorError, OSError) as error:
-        raise LoadError(f"{WEIGHTS_FILE} of {artifact.path.name} is damaged ({one_line(error)}): export it again") from error
+        raise LoadError(
+            f"{WEIGHTS_FILE} of {artifact.path.name} is damaged ({one_line(error)}): export it again"
+        ) from error
 
 
 def load_program(artifact: Artifact, device: torch.device) -> nn.Module:
@@ -51,7 +53,7 @@ def load_program(artifact: Artifact, device: torch.device) -> nn.Module:
     except Exception as error:
         made = artifact.manifest.versions.get("torch", "unknown")
         raise LoadError(
-            f"{PROGRAM_FILE} of {artifact.path.name} can't be read (made by torch {made}, this is {torch.__version__}): "
+            f"{PROGRAM_FILE} of {artifact.path.name} can't be read by torch {torch.__version__} (made by {made}): "
             f"{one_line(error)}: export it again"
         ) from error
     weights = load_weights(artifact)

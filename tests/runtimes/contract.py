@@ -109,9 +109,7 @@ def check_synchronize(subject: Subject, folder: Path) -> None:
             done = time.perf_counter()
             session.outputs()
             shares.append((time.perf_counter() - done) / (done - begin))
-        _require(
-            min(shares) < 1.0, "synchronize() returns before the work is done: outputs() is where it happens"
-        )
+        _require(min(shares) < 1.0, "synchronize() returns before the work is done: outputs() is where it happens")
 
 
 def check_outputs_are_final(subject: Subject, folder: Path) -> None:
@@ -132,9 +130,7 @@ def check_rebinding(subject: Subject, folder: Path) -> None:
         again = _infer(session, subject.inputs(0))
         floats = [spec.name for spec in subject.artifact.manifest.outputs if spec.dtype == "float32"]
         for name in floats:
-            _require(
-                not np.array_equal(first[name], second[name]), f"{name} does not depend on what is bound"
-            )
+            _require(not np.array_equal(first[name], second[name]), f"{name} does not depend on what is bound")
         _require(_close(first, again), "the same inputs give other outputs the second time")
 
 
@@ -307,9 +303,7 @@ def _raises(
     except kinds as error:
         _require("\n" not in str(error) and bool(str(error)), f"{what}: the message is not one line: {error}")
     except Exception as error:
-        raise ContractError(
-            f"{what} raises {type(error).__name__} instead of a typed error: {error}"
-        ) from error
+        raise ContractError(f"{what} raises {type(error).__name__} instead of a typed error: {error}") from error
     else:
         raise ContractError(f"{what} is accepted")
 

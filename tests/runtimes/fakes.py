@@ -1,8 +1,8 @@
 """Runtimes that misbehave in every known way, for testing what runs them. No framework, milliseconds.
 
 Each is found by its path, `tests.runtimes.fakes:Crasher`, so a worker process can load it without an installed entry
-point. They run artifacts of format `fake` (:func:`fake_artifact`). `LoadOptions.extra` of every fake: `call_ms` (time of
-one inference, default 1) and `delay` (relative slow-down, 0.05 is 5 %).
+point. They run artifacts of format `fake` (:func:`fake_artifact`). `LoadOptions.extra` of every fake: `call_ms` (time
+of one inference, default 1) and `delay` (relative slow-down, 0.05 is 5 %).
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def test_a_graph_of_another_signature_is_a_load_error(artifact, tmp_path):
         node.input[:] = ["range" if name == "depth" else name for name in node.input]
     model.graph.output[0].name = "range"
     onnx.save(model, tmp_path / "model.onnx")
-    with pytest.raises(LoadError, match="gives .*'range'.*export it again"):
+    with pytest.raises(LoadError, match=r"gives .*'range'.*export it again"):
         load(seal(tmp_path, "onnx"))
 
 

@@ -154,7 +154,8 @@ def test_bf16_is_advised_only_where_the_cpu_has_it(monkeypatch, bf16):
 
 
 def test_the_runtime_imports_without_torch():
-    code = "import sys, runtimes.pytorch, runtimes.onnxruntime; print([m for m in ('torch', 'onnxruntime') if m in sys.modules])"
+    names = "('torch', 'onnxruntime')"
+    code = f"import sys, runtimes.pytorch, runtimes.onnxruntime; print([m for m in {names} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
