@@ -58,6 +58,8 @@ class CellSpec:
     label: str | None = None
     """Distinguishes cells that differ in options only."""
     tags: tuple[str, ...] = ()
+    artifact: str | None = None
+    """Folder of an artifact made elsewhere; None: exported (or found) by the run itself."""
     unavailable: str | None = None
     """Known before running: why this cell can't run here."""
     unsupported: str | None = None
