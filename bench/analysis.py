@@ -34,6 +34,7 @@ class Evidence:
         self.launches = journal.of_kind("launch")
         self.reports = journal.of_kind("report")
         self.visits = journal.of_kind("visit")
+        self.regimes = {e["cell"]: e for e in journal.of_kind("regime")}
         self.failed = {e["cell"]: e for e in journal.of_kind("failed")}
         self.artifacts = {e["cell"]: e for e in journal.of_kind("artifact")}
         self.relaunched = any(e.get("relaunch") for e in journal.of_kind("residency"))
@@ -168,7 +169,11 @@ def _cell(
         broken = violation(cell.parity, export.precision)
         if broken:
             cell.status, cell.reason = Status.PARITY_FAILED, broken
-    if cell.status is Status.OK and not cell.timing:
+    regime = evidence.regimes.get(spec.id)
+    if regime is not None:
+        cell.regime = {"kind": regime["kind"], **regime["summary"]}
+        cell.phases.load_s, cell.phases.first_call_ms = regime["load_s"], regime["first_call_ms"]
+    if cell.status is Status.OK and not cell.timing and regime is None:
         cell.status, cell.reason = Status.RUN_FAILED, "not measured before the run was stopped"
     return cell
 
@@ -284,7 +289,7 @@ def _rank(cells: list[Cell], specs: Sequence[CellSpec], evidence: Evidence, prot
 
 
 def _controls(specs: Sequence[CellSpec], evidence: Evidence, protocol: Protocol) -> dict[str, Control]:
-    if not protocol.controls:
+    if not protocol.controls or evidence.regimes:
         return {}
     from bench.engine import control_subject
 

@@ -17,6 +17,7 @@ from bench.results import Results
 
 if TYPE_CHECKING:
     from bench.engine import Plan
+    from bench.regime_run import Regime
     from bench.suites import Filters
     from exporters.store import ArtifactStore
 
@@ -41,6 +42,7 @@ def plan(
     launches: int | None = None,
     seed: int | None = None,
     interpreters: Mapping[str, str] | None = None,
+    regime: Regime | None = None,
 ) -> Plan:
     """Check a request and lay out its cells; nothing is built or written.
 
@@ -89,7 +91,7 @@ def plan(
         "licence": ref.licence,
         "note": ref.note,
     }
-    return Plan(build_cells(request), scenes, chosen, facts, suite=suite)
+    return Plan(build_cells(request), scenes, chosen, facts, suite=suite, regime=regime)
 
 
 def run(

@@ -79,6 +79,11 @@ def bench(
     ] = None,
     launches: Annotated[int | None, typer.Option("--launches", help="Process starts per cell.")] = None,
     budget: Annotated[float | None, typer.Option("--budget", help="Seconds of timed measurement.")] = None,
+    regime: Annotated[str, typer.Option("--regime", help="burst or sustained (latency over minutes).")] = "burst",
+    rate_hz: Annotated[
+        float | None, typer.Option("--rate-hz", help="Frames at a fixed rate; deadline misses from when each was due.")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Of a sustained or fixed-rate run.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the schedule.")] = None,
     interpreter: Annotated[
         list[str] | None, typer.Option("--interpreter", help="RUNTIME=PYTHON: a runtime's own interpreter.")
@@ -97,6 +102,7 @@ def bench(
 
         depthport bench --model da3-base --views 5 --runtime onnxruntime --runtime pytorch --launches 5
     """
+    from bench.regime_run import parse_regime
     from bench.suites import Filters
 
     filters = Filters(
@@ -120,6 +126,7 @@ def bench(
         launches=launches,
         budget_s=budget,
         seed=seed,
+        regime=parse_regime(regime, minutes, rate_hz),
         interpreters=parse_interpreters(interpreter or []),
     )
 

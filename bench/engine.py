@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from bench.measure import Measurement, Timed
 from bench.observer import Observer
 from bench.protocol import Protocol
 from bench.reference import reference_key
+from bench.regime_run import Regime, run_regime
 from bench.results import Results, Status
 from exporters.artifact import load_artifact
 from exporters.atomic import storage_errors, write_json
@@ -53,6 +54,8 @@ class Plan:
     pose_input: bool = False
     preprocess: bool = False
     suite: str = ""
+    regime: Regime | None = None
+    """Another regime than `burst` (bench/regime_run.py)."""
     parity: bool = True
     """Compute upstream's outputs and compare every cell with them."""
 
@@ -66,6 +69,7 @@ class Plan:
                 "inputs": describe(self.scenes),
                 "protocol": self.protocol.to_json(),
                 "weights": self.weights["sha256"],
+                "regime": asdict(self.regime) if self.regime else None,
                 "versions": package_versions(("torch", "onnxruntime", "depth-anything-3", "numpy")),
                 "source": source_digest(),
             }
@@ -147,7 +151,9 @@ class _Run:
             artifacts = self._export()
             references = self._reference(inputs)
             timed = self._timed(artifacts)
-            if timed:
+            if timed and self.plan.regime is not None:
+                run_regime(self.plan.regime, timed, inputs, self.plan.protocol, self.journal, self.observer)
+            elif timed:
                 measurement = Measurement(
                     timed, inputs, self.plan.protocol, self.journal, self.work, self.observer, self.clock
                 )
@@ -307,7 +313,7 @@ class _Run:
         """The cells to time, and the two controls of the first static cell (the baseline if there is no other)."""
         cells = [c for c in self._open_cells() if c.id in artifacts]
         timed = [Timed(c, artifacts[c.id]) for c in cells]
-        if not (self.plan.protocol.controls and cells):
+        if not (self.plan.protocol.controls and cells) or self.plan.regime is not None:
             return timed
         subject = control_subject(cells)
         aa = subject.with_tag("control-aa", "control-aa")
@@ -336,7 +342,12 @@ class _Run:
         draw(cells, self.journal, references, self.work, self.out)
         results = Results(
             environment=fingerprint(),
-            protocol={**plan.protocol.to_json(), "suite": plan.suite, "yardstick": yardstick(references)},
+            protocol={
+                **plan.protocol.to_json(),
+                "regime": asdict(plan.regime) if plan.regime else {"kind": "burst"},
+                "suite": plan.suite,
+                "yardstick": yardstick(references),
+            },
             inputs=describe(plan.scenes),
             weights={plan.cells[0].export.model: plan.weights} if plan.cells else {},
             cells=cells,

@@ -79,6 +79,10 @@ class LiveCell:
         timeout = max(self._protocol.call_timeout_s, 10 * expected_s)
         return self._ask({"op": "block", **request}, timeout)
 
+    def regime(self, request: Mapping[str, Any], expected_s: float) -> dict[str, Any]:
+        """A sustained or fixed-rate stretch of `expected_s`."""
+        return self._ask(request, expected_s + self._protocol.call_timeout_s)
+
     def report(self) -> dict[str, Any]:
         return self._ask({"op": "report"}, self._protocol.call_timeout_s)
 

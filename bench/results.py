@@ -149,6 +149,8 @@ class Cell:
     telemetry: dict[str, Any] | None = None
     advice: list[dict[str, str]] = field(default_factory=list)
     """Warnings as data: {code, message, advice}; codes in bench/advice.py."""
+    regime: dict[str, Any] | None = None
+    """Of a run in another regime than `burst`: {kind, ...} as bench/regime_analysis.py summarizes it."""
     mode_description: str = ""
     launches: int = 0
     tags: list[str] = field(default_factory=list)

@@ -136,6 +136,23 @@ class Worker:
             _save_arrays(Path(request["save_outputs"]), outputs)
         return reply
 
+    def op_sustained(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Sample after sample at the host boundary for some seconds (bench/regimes.py)."""
+        from bench.regimes import host_call, run_sustained
+
+        call = host_call(self._session(), self.inputs)
+        result = run_sustained(call, request["seconds"], first_index=request["first_index"])
+        _check_finite(self._session().outputs())
+        return {"result": result.to_json()}
+
+    def op_fixed_rate(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A frame every 1 / rate_hz seconds at the host boundary (bench/regimes.py)."""
+        from bench.regimes import host_call, run_fixed_rate
+
+        result = run_fixed_rate(host_call(self._session(), self.inputs), request["rate_hz"], request["seconds"])
+        _check_finite(self._session().outputs())
+        return {"result": result.to_json()}
+
     def op_report(self, request: dict[str, Any]) -> dict[str, Any]:
         """Placement and memory, asked for outside every timed block."""
         from dataclasses import asdict

@@ -21,6 +21,7 @@ from bench.engine import Interrupted, Plan
 from bench.inputs import load_scenes
 from bench.observer import Observer
 from bench.protocol import PAPER, RIGOROUS, Protocol
+from bench.regime_run import Regime, parse_regime
 from bench.results import Results, Status
 from exporters.artifact import Shape
 from exporters.errors import UsageError
@@ -207,3 +208,38 @@ def test_kills_at_random_moments_lose_no_finished_block(artifact: Path, tmp_path
             break
     assert finished, f"not finished after {number + 1} starts"
     assert json.loads((out / "results.json").read_text())["complete"] is True
+
+
+def test_a_fixed_rate_run_counts_deadlines(artifact: Path, tmp_path: Path) -> None:
+    cells = [fake_cell(artifact, "Fake", baseline=True, call_ms=2), fake_cell(artifact, "Fake", call_ms=200)]
+    the_plan = replace(plan(cells), regime=Regime("fixed-rate", 2.0, 10.0))
+    results = run(the_plan, tmp_path / "out")
+    quick, slow = results.cells
+    assert quick.status is Status.OK and slow.status is Status.OK
+    assert quick.regime is not None and slow.regime is not None
+    assert quick.regime["frames"] == 20
+    assert slow.regime["missed"] >= 15
+    assert slow.regime["missed"] > quick.regime["missed"]
+    assert quick.timing == {} and results.controls == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "minutes", "rate_hz", "words"),
+    [
+        ("often", None, None, "unknown regime"),
+        ("burst", 5.0, None, "--minutes goes with"),
+        ("sustained", 1.0, None, "at least"),
+        ("sustained", None, 30.0, "regime of its own"),
+        ("burst", None, -1.0, "above 0"),
+        ("burst", None, float("nan"), "above 0"),
+    ],
+)
+def test_impossible_regimes(name: str, minutes: float | None, rate_hz: float | None, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        parse_regime(name, minutes, rate_hz)
+
+
+def test_regimes() -> None:
+    assert parse_regime("burst", None, None) is None
+    assert parse_regime("sustained", None, None) == Regime("sustained", 600.0)
+    assert parse_regime("burst", 0.5, 30.0) == Regime("fixed-rate", 30.0, 30.0)
