@@ -171,7 +171,7 @@ def _cell(
             cell.status, cell.reason = Status.PARITY_FAILED, broken
     regime = evidence.regimes.get(spec.id)
     if regime is not None:
-        cell.regime = {"kind": regime["kind"], **regime["summary"]}
+        cell.regime = {"kind": regime["regime"], **regime["summary"]}
         cell.phases.load_s, cell.phases.first_call_ms = regime["load_s"], regime["first_call_ms"]
     if cell.status is Status.OK and not cell.timing and regime is None:
         cell.status, cell.reason = Status.RUN_FAILED, "not measured before the run was stopped"

@@ -41,6 +41,8 @@ class Journal:
         Raises:
             StorageError: the disk is full (nothing recorded before is lost).
         """
+        if "kind" in entry:
+            raise ValueError("an entry's kind is the journal's own field")
         record = {"kind": kind, **entry}
         line = json.dumps(record, allow_nan=False).encode() + b"\n"
         intact_bytes = self.path.stat().st_size

@@ -97,7 +97,7 @@ def _measure(regime: Regime, live: LiveCell, journal: Journal, cell: str) -> Non
         "regime",
         {
             "cell": cell,
-            "kind": regime.kind,
+            "regime": regime.kind,
             "load_s": live.load_s,
             "first_call_ms": first_ms,
             "call_ns": calibration.call_ns,
