@@ -37,17 +37,17 @@ def draw(cells: Sequence[Cell], journal: Journal, references: Mapping[str, Path]
 def judge_accuracy(
     cells: Sequence[Cell], scenes: Sequence[Scene], journal: Journal, work: Path, synthetic: bool
 ) -> None:
-    """Depth against ground truth where the first scene has one; `meaningless` where the weights are synthetic."""
-    evidence = Evidence(journal)
-    truth = scenes[0].depth if scenes else None
-    if truth is None:
+    """Every cell's outputs against ground truth on the first scene, if it has one; `meaningless` where the weights
+    are synthetic."""
+    if not scenes or scenes[0].depth is None:
         return
-    from bench.accuracy import depth_accuracy
+    from bench.accuracy import scene_accuracy
 
+    evidence = Evidence(journal)
     for cell in cells:
         name = evidence.outputs(cell.id).get(0)
         if name is not None and (work / name).exists():
-            figures = depth_accuracy(load_arrays(work / name)["depth"], truth)
+            figures = scene_accuracy(load_arrays(work / name), scenes[0])
             cell.accuracy = {**figures, "scene": scenes[0].name, "meaningless": synthetic}
 
 
