@@ -13,6 +13,7 @@ from enum import Enum
 
 from bench.advice_codes import TEXTS, Advice, Code
 from bench.results import Control
+from bench.statistics import UNSTABLE_CV, is_unstable
 from bench.telemetry_summary import FOREIGN_CPU_SHARE, STEAL_SHARE, MachineFacts
 
 __all__ = [
@@ -33,8 +34,6 @@ BUSY_DEVICE = 0.95
 """A device this busy is not held back by the host, however long `run` takes to return."""
 TRANSFER_RATIO = 1.5
 """Host boundary over device boundary from which moving data is what to improve."""
-UNSTABLE_CV = 0.025
-"""Coefficient of variation (trtexec's warning)."""
 DRIFT_PER_MINUTE = 0.005
 PARKED_CPU_SHARE = 0.01
 """CPU seconds per second that all parked workers together may use; a blocking read uses none."""
@@ -94,19 +93,15 @@ def cell_advice(facts: CellFacts) -> list[Advice]:
     found = _machine_advice(facts.machine)
     if not facts.steady_state:
         found.append(Advice.of(Code.NO_STEADY_STATE))
-    if facts.cv is not None and facts.cv > UNSTABLE_CV:
+    if facts.cv is not None and is_unstable(facts.cv):
         found.append(Advice.of(Code.UNSTABLE, cv=f"{facts.cv:.1%}", limit=f"{UNSTABLE_CV:.1%}"))
     drift = facts.drift_per_minute
     if drift is not None and abs(drift) >= DRIFT_PER_MINUTE:
-        found.append(
-            Advice.of(Code.DRIFTING, direction="rose" if drift > 0 else "fell", drift=f"{abs(drift):.1%}")
-        )
+        found.append(Advice.of(Code.DRIFTING, direction="rose" if drift > 0 else "fell", drift=f"{abs(drift):.1%}"))
     if facts.repeatability not in (None, Repeatability.SAME):
         within = facts.repeatability is Repeatability.DIFFERS_WITHIN_LAUNCH
         found.append(
-            Advice.of(
-                Code.NOT_DETERMINISTIC, where="in one process" if within else "after a new process start"
-            )
+            Advice.of(Code.NOT_DETERMINISTIC, where="in one process" if within else "after a new process start")
         )
     if facts.fallback:
         found.append(Advice.of(Code.FALLBACK, device=facts.device, what=_listed(facts.fallback)))
