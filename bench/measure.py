@@ -301,7 +301,8 @@ class Measurement:
         calibration = state.calibration
         assert calibration is not None
         call_ns = state.call_ns
-        delay_ns = int(timed.delay_share * call_ns)
+        # A delayed call waits for its own end: grouped calls each gain a synchronize, which is part of the delay.
+        delay_ns = max(0, int(timed.delay_share * call_ns) - calibration.sync_ns) if timed.delay_share else 0
         both = call_ns >= _BOTH_MIN_NS and call_ns >= _BOTH_FACTOR * calibration.sync_ns
         grouped = group_size(call_ns, calibration.sync_ns + _CLOCK_NS, protocol.overhead_target)
         requests: list[dict[str, Any]] = []

@@ -18,6 +18,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar
@@ -287,6 +288,20 @@ def get_runtime(name: str) -> Runtime:
     return runtime
 
 
+_dtype = lru_cache(maxsize=None)(np.dtype)
+
+
+def _exactly(arrays: Mapping[str, NDArray[Any]], specs: tuple[TensorSpec, ...]) -> bool:
+    """Whether names, shapes and dtypes are the specs' own: the quick way out of every timed call."""
+    if len(arrays) != len(specs):
+        return False
+    for spec in specs:
+        array = arrays.get(spec.name)
+        if array is None or array.shape != spec.shape or array.dtype != _dtype(spec.dtype):
+            return False
+    return True
+
+
 def check_arrays(
     arrays: Mapping[str, NDArray[Any]],
     specs: tuple[TensorSpec, ...],
@@ -294,6 +309,8 @@ def check_arrays(
     what: str,
 ) -> None:
     """Raise `error` with one line if names, shapes or dtypes differ from `specs` (an open dimension fits any size)."""
+    if _exactly(arrays, specs):
+        return
     if missing := [s.name for s in specs if s.name not in arrays]:
         raise error(f"{what} {missing[0]!r} is missing (got {', '.join(arrays) or 'none'})")
     if unknown := [name for name in arrays if name not in {s.name for s in specs}]:
