@@ -13,13 +13,23 @@ from bench.results import Cell, Results
 from bench.telemetry_summary import machine_facts, summarize_records
 
 
-def draw(cells: Sequence[Cell], journal: Journal, references: Mapping[str, Path], work: Path, out: Path) -> None:
-    """Save each cell's depth and its error to the reference for the first input as PNGs below `out/pictures`."""
+def draw(
+    cells: Sequence[Cell],
+    journal: Journal,
+    scenes: Sequence[Scene],
+    references: Mapping[str, Path],
+    work: Path,
+    out: Path,
+) -> str | None:
+    """Save the first input's views, and every cell's depth and error to the reference, below `out/pictures`.
+
+    Returns the relative path of the views' picture; None where there is no reference to compare with.
+    """
     evidence = Evidence(journal)
     if "fp32-0" not in references:
-        return
+        return None
     reference = load_arrays(references["fp32-0"])
-    from bench.pictures import save_depth, save_error
+    from bench.pictures import save_depth, save_error, save_views
 
     folder = out / "pictures"
     folder.mkdir(exist_ok=True)
@@ -32,6 +42,8 @@ def draw(cells: Sequence[Cell], journal: Journal, references: Mapping[str, Path]
         save_depth(outputs["depth"], folder / f"{stem}-depth.png", like=reference["depth"])
         save_error(outputs["depth"], reference["depth"], folder / f"{stem}-error.png")
         cell.pictures = {"depth": f"pictures/{stem}-depth.png", "error": f"pictures/{stem}-error.png"}
+    save_views(scenes[0].rgb, folder / "views.jpg")
+    return "pictures/views.jpg"
 
 
 def judge_accuracy(

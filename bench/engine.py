@@ -339,7 +339,7 @@ class _Run:
             plan_cells=plan.cells, journal=self.journal, protocol=plan.protocol, references=references, work=self.work
         )
         judge_accuracy(cells, plan.scenes, self.journal, self.work, synthetic=bool(plan.weights["synthetic"]))
-        draw(cells, self.journal, references, self.work, self.out)
+        views = draw(cells, self.journal, plan.scenes, references, self.work, self.out)
         results = Results(
             environment=fingerprint(),
             protocol={
@@ -348,7 +348,7 @@ class _Run:
                 "suite": plan.suite,
                 "yardstick": yardstick(references),
             },
-            inputs=describe(plan.scenes),
+            inputs={**describe(plan.scenes), "picture": views},
             weights={plan.cells[0].export.model: plan.weights} if plan.cells else {},
             cells=cells,
             controls=controls,
