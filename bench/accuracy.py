@@ -1,10 +1,10 @@
 """How right a depth map or a pose is, against ground truth, in the task's own terms. Pure numpy, fp64.
 
 Depth Anything 3 gives depth up to one factor per scene, so depth is aligned before it is judged: by the ratio
-    of the medians (Zhou et al. 2017, arXiv:1704.07813) and by least squares in scale and shift (MiDaS, Ranftl
-    et al. 2020, arXiv:1907.01341, here on depth). AbsRel, RMSE and δ1 are those of Eigen et al. 2014
-    (arXiv:1406.2283). All views of a
-scene share one alignment: a multi-view model that is inconsistent between views is to pay for it.
+of the medians (Zhou et al. 2017, arXiv:1704.07813) and by least squares in scale and shift (MiDaS, Ranftl et
+al. 2020, arXiv:1907.01341, here on depth). AbsRel, RMSE and δ1 are those of Eigen et al. 2014
+(arXiv:1406.2283). All views of a scene share one alignment: a multi-view model that is inconsistent between
+views is to pay for it.
 
 Poses are judged relative to view 0, which needs no alignment, and as a whole after the similarity that brings
 the camera centres closest to the true ones (Umeyama 1991, PAMI 13(4)).
@@ -130,10 +130,10 @@ def pose_accuracy(extrinsics: Array, truth: Array) -> dict[str, float]:
 
     Returns:
         `rotation_deg`: angle between the rotations from view 0 to each other view.
-        `translation_deg`: angle between the directions in which view 0 sees each other camera (those that
-        truly moved). `centre_error`: RMS distance of the camera centres after the best similarity, divided by
-        the true centres' own RMS distance from their mean (0 is perfect, 1 no better than one point); with
-        three places or more. Figures that the number of views or the truth does not carry are left out.
+        `translation_deg`: angle between the directions in which view 0 sees each other camera that truly moved.
+        `centre_error`: RMS distance of the camera centres after the best similarity, divided by the true centres'
+        own RMS distance from their mean (0 is perfect, 1 no better than a point); with three places or more.
+        Figures that the number of views or the truth does not carry are left out.
     """
     per_scene = [_scene_pose(square(e), square(t)) for e, t in zip(extrinsics, truth, strict=True)]
     names = dict.fromkeys(name for figures in per_scene for name in figures)

@@ -1,12 +1,11 @@
 """The CPU as a measurement needs it: its name, its instructions, and how much of it this process may use.
 
 Linux: `/proc/cpuinfo`, the process's affinity and its control group. macOS: `sysctl`. Windows: the registry.
-    Parsing is apart from reading, so that it is tested with other machines' text.
+Parsing is apart from reading, so that it is tested with other machines' text.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import re
@@ -15,6 +14,8 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from runtimes.threads import allowed_threads, cpu_quota
 
 COMMAND_TIMEOUT_S = 3.0
 
@@ -92,8 +93,8 @@ class Cpu:
     microarchitecture: str | None
     features: tuple[str, ...]
     logical_cores: int | None
-    available_cores: int
-    """What affinity and control group let this process use, rounded up to whole cores."""
+    usable_cores: int
+    """Physical cores that affinity and control group leave to this process (runtimes/threads.py)."""
     quota_cores: float | None
     """The control group's limit; None where there is none."""
     governor: str | None = None
@@ -112,21 +113,15 @@ def describe_cpu() -> Cpu:
         model, architecture, features = parse_cpuinfo(read_text("/proc/cpuinfo") or "")
     else:
         model, architecture, features = _registry_name(), None, ()
-    quota = cgroup_cpu_quota()
     return Cpu(
         model=model or platform.machine(),
         microarchitecture=architecture,
         features=features,
         logical_cores=os.cpu_count(),
-        available_cores=available_cores(_affinity(), quota),
-        quota_cores=quota,
+        usable_cores=allowed_threads(),
+        quota_cores=cpu_quota(),
         governor=read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
     )
-
-
-def available_cores(affinity: int, quota: float | None) -> int:
-    """Whole cores this process may use, at least 1."""
-    return max(1, affinity if quota is None else min(affinity, math.ceil(quota)))
 
 
 def parse_cpuinfo(text: str) -> tuple[str, str | None, tuple[str, ...]]:
@@ -157,34 +152,6 @@ def clean_model_name(name: str) -> str:
     return " ".join(name.split())
 
 
-def cgroup_cpu_quota(root: Path = Path("/sys/fs/cgroup"), membership: str | None = None) -> float | None:
-    """Cores that the process's control group (version 2 or 1) and its parents grant; None where unlimited."""
-    if membership is None:
-        membership = read_text("/proc/self/cgroup") or ""
-    quotas = []
-    for folder in cgroup_folders(root, membership, "cpu"):
-        limit, _, period = (read_text(folder / "cpu.max") or "").partition(" ")
-        if not limit:
-            limit = read_text(folder / "cpu.cfs_quota_us") or ""
-            period = read_text(folder / "cpu.cfs_period_us") or ""
-        if limit.isdecimal() and period.isdecimal() and int(period):
-            quotas.append(int(limit) / int(period))
-    return min(quotas, default=None)
-
-
-def cgroup_folders(root: Path, membership: str, controller: str) -> list[Path]:
-    """The folders that limit this process: its own group and every parent, in version 2 and in version 1."""
-    folders = []
-    for line in membership.splitlines():
-        _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        if controllers and controller not in controllers.split(","):
-            continue
-        base = root / controllers if controllers else root
-        parts = [part for part in path.split("/") if part not in ("", "..")]
-        folders += [base.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
-    return folders
-
-
 def read_text(path: Path | str) -> str | None:
     """A small system file's text, or None where it is not there or not readable."""
     try:
@@ -200,13 +167,6 @@ def command_output(*command: str) -> str | None:
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None
     return done.stdout.strip()
-
-
-def _affinity() -> int:
-    # Linux only; elsewhere every core may be used.
-    if sys.platform.startswith("linux"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _x86_microarchitecture(fields: dict[str, str]) -> str | None:

@@ -9,14 +9,15 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import psutil
 
-from bench.cpu import Cpu, cgroup_folders, command_output, describe_cpu, read_text
+from bench.cpu import Cpu, command_output, describe_cpu, read_text
 from bench.gpu import Gpu, nvidia_gpus
 from exporters.provenance import package_version
 
@@ -63,8 +64,8 @@ def fingerprint() -> dict[str, Any]:
     """The `environment` of results.json; JSON types only. Takes a second or two.
 
     Keys: `machine` (a name for people), `cpu`, `memory`, `gpus`, `system`, `power`, `python`, `packages`,
-        `variables` (those set that steer threads, allocators and math modes; values that look like paths are
-        left out).
+    `variables` (those set that steer threads, allocators and math modes; values that look like paths are left
+    out).
     """
     cpu, gpus = describe_cpu(), nvidia_gpus()
     memory = _memory()
@@ -83,7 +84,7 @@ def fingerprint() -> dict[str, Any]:
 
 def machine_name(cpu: Cpu, gpus: tuple[Gpu, ...], memory_mib: float) -> str:
     """`2 x NVIDIA H100 80GB HBM3 · AMD EPYC 9654 (Zen 4), 16 cores, 128 GB`; the same for like hardware."""
-    cores = "1 core" if cpu.available_cores == 1 else f"{cpu.available_cores} cores"
+    cores = "1 core" if cpu.usable_cores == 1 else f"{cpu.usable_cores} cores"
     host = f"{cpu.label}, {cores}, {memory_mib / 1024:.0f} GB"
     names = [gpu.name for gpu in gpus]
     counted = [
@@ -111,18 +112,33 @@ def steering_variables(environment: os._Environ[str] | dict[str, str]) -> dict[s
     }
 
 
-def memory_limit_mib(root: Path = Path("/sys/fs/cgroup"), membership: str | None = None) -> float | None:
-    """Memory the control group allows, MiB; None where it sets no limit."""
-    if membership is None:
-        membership = read_text("/proc/self/cgroup") or ""
+def memory_limit_mib(root: Path = Path("/")) -> float | None:
+    """Memory that the control groups (version 2 or 1) of this process allow, MiB; None where nothing limits it.
+
+    Args:
+        root: where `proc` and `sys` are mounted; another folder in tests.
+    """
     limits = []
-    for folder in cgroup_folders(root, membership, "memory"):
+    for folder in _memory_folders(root):
         for file in ("memory.max", "memory.limit_in_bytes"):
             text = read_text(folder / file) or ""
             # Version 1 says "unlimited" with a number just below 2^63.
             if text.isdecimal() and int(text) < 1 << 60:
                 limits.append(int(text) / (1 << 20))
     return min(limits, default=None)
+
+
+def _memory_folders(root: Path) -> Iterator[Path]:
+    """The folders that can limit this process's memory: its own groups, their parents, and the mounts themselves."""
+    mount = root / "sys/fs/cgroup"
+    for line in (read_text(root / "proc/self/cgroup") or "").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        base = mount / "memory" if controllers else mount
+        relative = PurePosixPath(path.lstrip("/"))
+        yield from (base / part for part in (relative, *relative.parents))
 
 
 def _memory() -> dict[str, Any]:

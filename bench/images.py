@@ -1,6 +1,4 @@
-"""Reading a photograph from a file a user named: 8-bit RGB as upstream reads it, or one line that says why
-not.
-"""
+"""Reading a photograph from a file a user named: 8-bit RGB as upstream reads it, or one line why not."""
 
 from __future__ import annotations
 
@@ -19,13 +17,11 @@ _WIDE_MODES = ("I", "F")
 def read_image(path: Path | str) -> NDArray[np.uint8]:
     """The image as (H, W, 3) uint8 RGB, as upstream's `Image.open(path).convert("RGB")` gives it.
 
-    That means: an EXIF orientation is not applied, transparency is dropped, of several frames the first
-        counts. Sixteen-bit and floating-point samples are refused, because that conversion clips them to
-        white.
+    That means: an EXIF orientation is not applied, transparency is dropped, of several frames the first counts.
+    Sixteen-bit and floating-point samples are refused, because that conversion clips them to white.
 
     Raises:
-        InputError: no such file, no image, damaged, of more than 8 bits a sample, or beyond Pillow's size
-            limit.
+        InputError: no such file, no image, damaged, more than 8 bits a sample, or beyond Pillow's size limit.
     """
     from PIL import Image, UnidentifiedImageError
 

@@ -6,10 +6,10 @@ again with other windows. With `--images` they are variants of the user's views:
 narrower windows.
 
 Views of a scene: the first round of views takes each of the scene's photographs whole (Motorcycle: left,
-    right). Further rounds take a narrower window of each, at places and scales that follow a low-discrepancy
-    sequence: the same camera, zoomed and with another principal point. So N views show one rigid scene,
-    overlap, differ, and have known intrinsics, extrinsics and (Motorcycle's left camera) depth; a scene of
-    one photograph has no parallax, Motorcycle has.
+right). Further rounds take a narrower window of each, at places and scales that follow a low-discrepancy
+sequence: the same camera, zoomed and with another principal point. So N views show one rigid scene, overlap,
+differ, and have known intrinsics, extrinsics and (Motorcycle's left camera) depth; a scene of one photograph
+has no parallax, Motorcycle has.
 """
 
 from __future__ import annotations

@@ -2,10 +2,9 @@
 
 *Motorcycle* is a calibrated stereo pair with its true disparity (Middlebury 2014, CC0; D. Scharstein et al.,
 GCPR 2014). The calibration is that of :func:`skimage.data.stereo_motorcycle` for the shipped, four times
-reduced images. Two
-statements there do not match the file and were checked by warping one image onto the other: the disparity
-    belongs to the left image (the pixel at column x is at x - d in the right one), and pixels without truth
-    are infinite, not NaN.
+reduced images. Two statements there do not match the file and were checked by warping one image onto the
+other: the disparity belongs to the left image (the pixel at column x is at x - d in the right one), and
+pixels without truth are infinite, not NaN.
 
 The others are single photographs of public domain or CC0. They have no calibration; where a pose is needed an
 assumed one is given (:data:`ASSUMED_FOV_DEG`) and marked.

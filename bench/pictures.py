@@ -89,8 +89,7 @@ def save_views(rgb: NDArray[np.uint8], path: Path) -> None:
 
 
 def depth_range(depth: Array) -> tuple[float, float]:
-    """Nearest and farthest depth worth a colour: the 2nd and 98th percentile of what is finite and positive.
-    """
+    """Nearest and farthest depth worth a colour: the 2nd and 98th percentile of finite, positive pixels."""
     known = depth[np.isfinite(depth) & (depth > 0)]
     if not known.size:
         return 1.0, 2.0

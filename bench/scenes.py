@@ -1,13 +1,12 @@
 """Procedurally rendered scenes with exact depth, intrinsics and poses: truth for any number of views, seeded.
 
 A ray caster in numpy: a textured room with boxes and spheres on its floor, seen by cameras on an arc around
-    its middle. Rays go through pixel centres and are scaled to unit depth, so the ray parameter of the
-    nearest hit *is* the depth along
-the optical axis: exact, with no rasterisation between it and the pixel. Five views of 504×504 take about a
-    second.
+its middle. Rays go through pixel centres and are scaled to unit depth, so the ray parameter of the nearest
+hit *is* the depth along the optical axis: exact, with no rasterisation between it and the pixel. Five views
+of 504×504 take about a second.
 
 Conventions: OpenCV axes (x right, y down, z forward), world-to-camera extrinsics, metres, pixel (0, 0) has
-    its centre at (0.5, 0.5).
+its centre at (0.5, 0.5).
 """
 
 from __future__ import annotations

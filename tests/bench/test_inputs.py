@@ -1,6 +1,4 @@
-"""Scenes of photographs: every view count, distinct, calibrated, true; and the user's own images, good and
-bad.
-"""
+"""Scenes of photographs: any view count, distinct, calibrated, true; the user's own images, good and bad."""
 
 from __future__ import annotations
 
@@ -68,8 +66,8 @@ def test_describe_names_what_was_fed() -> None:
 def test_cameras_and_depth_agree_with_the_pixels(shape: Shape, turn: int) -> None:
     """Warping any other view onto a left view by its depth, intrinsics and poses gives that view's pixels.
 
-    This checks calibration, disparity convention, mirroring, windows and resizing in one: a wrong sign or a
-        wrong principal point doubles the difference or more.
+    This checks calibration, disparity convention, mirroring, windows and resizing in one: a wrong sign or a wrong
+    principal point doubles the difference or more.
     """
     scene = load_scenes(shape, sets=turn + 1)[turn]
     assert scene.depth is not None

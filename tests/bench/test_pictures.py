@@ -1,4 +1,4 @@
-"""Pictures: what a colour means, that two cells' pictures are comparable, and that files stay small and whole."""
+"""Pictures: what a colour means, that cells are comparable, and that files stay small and whole."""
 
 from __future__ import annotations
 

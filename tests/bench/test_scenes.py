@@ -1,6 +1,4 @@
-"""Rendered scenes: geometry in closed form, and depth, poses and pixels of different views agree with each
-other.
-"""
+"""Rendered scenes: geometry in closed form; depth, poses and pixels of different views agree."""
 
 from __future__ import annotations
 
