@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from exporters.da3.blocks import Block
 from exporters.da3.layers import Norm, adopt, cast, parameter
 from exporters.da3.positions import position_embedding
-from exporters.da3.reference_view import MIN_VIEWS, camera_tokens, select_reference_view
+from exporters.da3.reference_view import MIN_VIEWS, original_order, reference_first, select_reference_view
 from exporters.da3.rope import RopeTable, global_table, local_table
 from exporters.da3.shapes import NetworkShape
 
@@ -59,23 +59,33 @@ class Backbone(nn.Module):
         x = self._embed(image.flatten(0, 1))
         local, local_rope, global_rope = x, self._table("local"), self._table("global")
         reference = torch.zeros(batch, dtype=torch.int64, device=image.device)
-        patches = []
-        camera = x[:, 0]
+        restore: Tensor | None = None
+        patches, camera = [], x[:, 0]
         for index, block in enumerate(self.blocks):
             if index == self.alternate_from - 1 and views >= MIN_VIEWS:
                 reference = select_reference_view(x[:, 0].unflatten(0, (batch, views)))
+                x = x.index_select(0, reference_first(reference, views))
+                restore = original_order(reference, views)
             if index == self.alternate_from:
-                token = camera_tokens(self.camera_token, reference, views).flatten(0, 1)
-                x = torch.cat((token.unsqueeze(1), x[:, 1:]), dim=1)
+                x = torch.cat((self._camera_tokens(batch, views), x[:, 1:]), dim=1)
             across = index >= self.alternate_from and index % 2 == 1
             rope = (global_rope if across else local_rope) if index >= self.rope_from else None
             x = block(x, batch if across else batch * views, rope)
             if not across:
                 local = x
             if index in self.out_layers:
-                patches.append(torch.cat((local[:, 1:], self.norm(x[:, 1:])), dim=-1))
+                feature = torch.cat((local[:, 1:], self.norm(x[:, 1:])), dim=-1)
                 camera = torch.cat((local[:, 0], x[:, 0]), dim=-1)
+                if restore is not None:
+                    feature, camera = feature.index_select(0, restore), camera.index_select(0, restore)
+                patches.append(feature)
         return Features(patches, camera, reference)
+
+    def _camera_tokens(self, batch: int, views: int) -> Tensor:
+        """(V, 1, C): in each scene the reference view's token, then that of every other view."""
+        index = (torch.arange(views, device=self.camera_token.device) > 0).to(torch.int64)
+        scene = self.camera_token.index_select(1, index)
+        return scene.expand(batch, -1, -1).flatten(0, 1).unsqueeze(1)
 
     def _embed(self, image: Tensor) -> Tensor:
         """(V, 3, H, W) to tokens (V, T, C)."""

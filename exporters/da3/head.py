@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exporters.da3.layers import Norm, adopt, cast, parameter
+from exporters.da3.layers import Norm, adopt, cast
 from exporters.da3.shapes import NetworkShape
-from exporters.da3.uv import convolved_uv, uv_embedding
+from exporters.da3.uv import UvEmbedding
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -34,21 +34,16 @@ class Stage(nn.Module):
     def __init__(self, head: Any, index: int, shape: NetworkShape, dtype: torch.dtype) -> None:
         super().__init__()
         self.grid = shape.grid
-        project = head.projects[index]
         self.norm = Norm(head.norm, dtype)
-        self.weight = parameter(project.weight.flatten(1), dtype)
-        self.bias = parameter(project.bias, dtype)
+        self.project = adopt(head.projects[index], dtype)
+        self.uv = UvEmbedding(self.project.out_channels, shape.grid, shape.width / shape.height, dtype)
         self.resize = adopt(head.resize_layers[index], dtype)
         self.reduce = adopt(getattr(head.scratch, f"layer{index + 1}_rn"), dtype)
-        by_column, by_row = uv_embedding(project.out_channels, shape.grid, shape.width / shape.height)
-        self.register_buffer("by_column", by_column.T[None, None].to(dtype), persistent=False)
-        self.register_buffer("by_row", by_row.T[None, :, None].to(dtype), persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(V, P, C) patch tokens to a map (V, F, h, w)."""
-        x = F.linear(self.norm(tokens), self.weight, self.bias).unflatten(1, self.grid)
-        x = (x + self.by_column + self.by_row).permute(0, 3, 1, 2)
-        return self.reduce(self.resize(x))
+        x = self.norm(tokens).transpose(1, 2).unflatten(2, self.grid)
+        return self.reduce(self.resize(self.uv(self.project(x))))
 
 
 class ResidualUnit(nn.Module):
@@ -76,7 +71,7 @@ class Fusion(nn.Module):
     def forward(self, x: Tensor, finer: Tensor | None = None) -> Tensor:
         if self.lateral is not None and finer is not None:
             x = x + self.lateral(finer)
-        return resize(self.project(self.refine(x)), self.size)
+        return self.project(resize(self.refine(x), self.size))
 
 
 class FusionChain(nn.Module):
@@ -108,13 +103,11 @@ class Output(nn.Module):
         norms = [layer for layer in convs if isinstance(layer, nn.LayerNorm)]
         self.norm = Norm(norms[0], dtype) if norms else None
         self.logits = adopt(convs[-1])
-        left, right = convolved_uv(convs[0].weight.detach(), size, shape.width / shape.height)
-        self.register_buffer("uv_left", left, persistent=False)
-        self.register_buffer("uv_right", right, persistent=False)
+        self.uv = UvEmbedding(self.conv.in_channels, size, shape.width / shape.height, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """(V, F, h, w) without the embedding to logits (V, O, h, w)."""
-        x = self.conv(x) + cast(self.uv_left @ self.uv_right, x.dtype)
+        x = self.conv(self.uv(x))
         if self.norm is not None:
             x = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return self.logits(cast(x.relu(), torch.float32))

@@ -36,20 +36,34 @@ def select_reference_view(class_tokens: Tensor) -> Tensor:
     return score.argmin(dim=1)
 
 
-def camera_tokens(tokens: Tensor, reference: Tensor, views: int) -> Tensor:
-    """The learned camera token of each view.
+def reference_first(reference: Tensor, views: int) -> Tensor:
+    """The order that puts each scene's reference view first and leaves the others as they are: 2, 0, 1, 3 for view 2.
 
     Args:
-        tokens: (1, 2, C), the token of the reference view and that of all others.
         reference: (B,) int64.
         views: N.
 
     Returns:
-        (B, N, C).
+        (B·N,) int64, indices into the flattened views of all scenes.
     """
-    index = torch.arange(views, device=reference.device)
-    is_reference = (index == reference.unsqueeze(-1)).unsqueeze(-1)
-    return torch.where(is_reference, tokens[:, :1], tokens[:, 1:])
+    position = torch.arange(views, device=reference.device)
+    chosen = reference.unsqueeze(-1)
+    order = torch.where(position == 0, chosen, position - (position <= chosen).to(torch.int64))
+    return _flat(order, views)
+
+
+def original_order(reference: Tensor, views: int) -> Tensor:
+    """The inverse of :func:`reference_first`."""
+    position = torch.arange(views, device=reference.device)
+    chosen = reference.unsqueeze(-1)
+    order = torch.where(position == chosen, 0, position + (position < chosen).to(torch.int64))
+    return _flat(order, views)
+
+
+def _flat(order: Tensor, views: int) -> Tensor:
+    """(B, N) indices within each scene to (B·N,) indices into all views."""
+    scene = torch.arange(order.shape[0], device=order.device).unsqueeze(-1)
+    return (order + scene * views).flatten()
 
 
 def _off_middle(measure: Tensor) -> Tensor:

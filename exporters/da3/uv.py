@@ -8,10 +8,26 @@ stored: at full resolution da3-large's would take 130 MB.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 RATIO = 0.1
 OMEGA = 100.0
+
+
+class UvEmbedding(nn.Module):
+    """Adds the embedding to a map (V, C, h, w)."""
+
+    by_column: Tensor
+    by_row: Tensor
+
+    def __init__(self, channels: int, size: tuple[int, int], aspect: float, dtype: torch.dtype) -> None:
+        super().__init__()
+        by_column, by_row = uv_embedding(channels, size, aspect)
+        self.register_buffer("by_column", by_column[None, :, None, :].to(dtype), persistent=False)
+        self.register_buffer("by_row", by_row[None, :, :, None].to(dtype), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.by_column + self.by_row
 
 
 def uv_embedding(channels: int, size: tuple[int, int], aspect: float) -> tuple[Tensor, Tensor]:
@@ -34,39 +50,6 @@ def uv_embedding(channels: int, size: tuple[int, int], aspect: float) -> tuple[T
         torch.cat((by_column, zeros(channels // 2, width))) * RATIO,
         torch.cat((zeros(channels // 2, height), by_row)) * RATIO,
     )
-
-
-def convolved_uv(weight: Tensor, size: tuple[int, int], aspect: float) -> tuple[Tensor, Tensor]:
-    """What a 3×3 convolution with zero padding makes of the embedding, as a product of two thin matrices.
-
-    A convolution is linear: conv(x + e) = conv(x) + conv(e), and conv(e) is constant. It has far fewer channels than e
-    but, through the zero padding, is no longer separable; it has rank 6. Each tap row dy contributes its response to
-    the part by column in every row except those where the tap lies in the padding, and likewise for tap columns.
-
-    Args:
-        weight: (O, C, 3, 3) of the convolution.
-        size, aspect: as :func:`uv_embedding` takes them.
-
-    Returns:
-        (O, height, 6) and (O, 6, width) fp32, whose product is conv(e), (O, height, width).
-    """
-    height, width = size
-    column, row = uv_embedding(weight.shape[1], size, aspect)
-    taps = weight.double()
-    padded_column = torch.nn.functional.pad(column.double(), (1, 1)).unfold(1, 3, 1)
-    padded_row = torch.nn.functional.pad(row.double(), (1, 1)).unfold(1, 3, 1)
-    response_x = torch.einsum("ocyx,cwx->oyw", taps, padded_column)
-    response_y = torch.einsum("ocyx,chy->ohx", taps, padded_row)
-    outputs = weight.shape[0]
-    left = torch.cat((_inside(height).expand(outputs, -1, -1), response_y), dim=-1)
-    right = torch.cat((response_x, _inside(width).T.expand(outputs, -1, -1)), dim=1)
-    return left.float().contiguous(), right.float().contiguous()
-
-
-def _inside(length: int) -> Tensor:
-    """(length, 3) of 1.0 where the tap at offset -1, 0, +1 of a sample lies within the map, else 0.0."""
-    position = torch.arange(length)[:, None] + torch.tensor([-1, 0, 1])
-    return ((position >= 0) & (position < length)).double()
 
 
 def _coordinates(span: float, steps: int) -> Tensor:
