@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from exporters.da3.blocks import Block
-from exporters.da3.layers import Norm, adopt, cast, parameter
+from exporters.da3.layers import Norm, adopt, cast
 from exporters.da3.positions import position_embedding
 from exporters.da3.reference_view import MIN_VIEWS, original_order, reference_first, select_reference_view
 from exporters.da3.rope import RopeTable, global_table, local_table
@@ -33,7 +33,11 @@ class Backbone(nn.Module):
     """Images to features, for one shape."""
 
     prefix: Tensor
+    """(1, 1, C): class token with its position."""
     positions: Tensor
+    """(1, P, C)."""
+    camera_tokens: Tensor
+    """(N, 1, C)."""
 
     def __init__(self, source: Any, out_layers: list[int], shape: NetworkShape, dtype: torch.dtype) -> None:
         super().__init__()
@@ -43,7 +47,9 @@ class Backbone(nn.Module):
         embedding = position_embedding(source, shape.grid)
         self.register_buffer("prefix", source.cls_token.detach() + embedding[:, :1], persistent=False)
         self.register_buffer("positions", embedding[:, 1:].contiguous(), persistent=False)
-        self.camera_token = parameter(source.camera_token)
+        # In each scene the reference view comes first; all others share one token.
+        camera_tokens = source.camera_token.detach()[0, [0] + [1] * (shape.views - 1)]
+        self.register_buffer("camera_tokens", camera_tokens.unsqueeze(1), persistent=False)
         self.blocks = nn.ModuleList(Block(block, dtype) for block in source.blocks)
         self.norm = Norm(source.norm)
         head_dim = source.embed_dim // source.num_heads
@@ -67,7 +73,8 @@ class Backbone(nn.Module):
                 x = x.index_select(0, reference_first(reference, views))
                 restore = original_order(reference, views)
             if index == self.alternate_from:
-                x = torch.cat((self._camera_tokens(batch, views), x[:, 1:]), dim=1)
+                tokens = self.camera_tokens.expand(batch, -1, -1, -1).flatten(0, 1)
+                x = torch.cat((tokens, x[:, 1:]), dim=1)
             across = index >= self.alternate_from and index % 2 == 1
             rope = (global_rope if across else local_rope) if index >= self.rope_from else None
             x = block(x, batch if across else batch * views, rope)
@@ -80,12 +87,6 @@ class Backbone(nn.Module):
                     feature, camera = feature.index_select(0, restore), camera.index_select(0, restore)
                 patches.append(feature)
         return Features(patches, camera, reference)
-
-    def _camera_tokens(self, batch: int, views: int) -> Tensor:
-        """(V, 1, C): in each scene the reference view's token, then that of every other view."""
-        index = (torch.arange(views, device=self.camera_token.device) > 0).to(torch.int64)
-        scene = self.camera_token.index_select(1, index)
-        return scene.expand(batch, -1, -1).flatten(0, 1).unsqueeze(1)
 
     def _embed(self, image: Tensor) -> Tensor:
         """(V, 3, H, W) to tokens (V, T, C)."""

@@ -1,13 +1,8 @@
 """The dense head (DPT) that turns four feature maps into depth and confidence, or into rays.
 
-Source: upstream's `model/dualdpt.py`. Differences, all exact in real arithmetic:
-
-- Only the branch that is asked for is computed. Upstream always computes the ray branch, 60 % of the head's work, on
-  four levels of which it returns one, and then deletes that.
-- The 1×1 projections run on tokens, before the (smaller) result is laid out as a map.
-- The 1×1 convolution of a fusion runs before its upsampling instead of after, on a quarter of the samples: bilinear
-  weights sum to one, so the two commute, bias included.
-- UV embeddings are separable constants (:mod:`exporters.da3.uv`).
+Source: upstream's `model/dualdpt.py`, in the same order of operations. Only the branch that is asked for is
+computed: upstream always computes the ray branch, 60 % of the head's work, on four levels of which it returns
+one, and then deletes that. UV embeddings are separable constants (:mod:`exporters.da3.uv`).
 """
 
 from __future__ import annotations
@@ -145,7 +140,13 @@ class RayBranch(nn.Module):
 
 
 class DualHead(nn.Module):
-    """Upstream's `DualDPT`, with either branch or both."""
+    """Upstream's `DualDPT`, with either branch or both.
+
+    As upstream does, no more than eight views go through at a time: the maps at full resolution would take
+    4 GB for 32 views of 504×504 in da3-large.
+    """
+
+    views_per_pass = 8
 
     def __init__(
         self, head: Any, shape: NetworkShape, dtype: torch.dtype, *, depth: bool, ray: bool
@@ -157,6 +158,13 @@ class DualHead(nn.Module):
 
     def forward(self, features: list[Tensor]) -> dict[str, Tensor]:
         """Four features (V, P, C) to any of `depth`, `depth_conf`, `ray`, `ray_conf`, each (V, ...) fp32."""
+        if features[0].shape[0] <= self.views_per_pass:
+            return self._pass(features)
+        parts = zip(*(feature.split(self.views_per_pass) for feature in features), strict=True)
+        found = [self._pass(list(part)) for part in parts]
+        return {name: torch.cat([maps[name] for maps in found]) for name in found[0]}
+
+    def _pass(self, features: list[Tensor]) -> dict[str, Tensor]:
         maps = [stage(tokens) for stage, tokens in zip(self.stages, features, strict=True)]
         found: dict[str, Tensor] = {}
         if self.depth is not None:

@@ -1,12 +1,12 @@
 """Reference-view selection: which of N ≥ 3 views defines the scene's coordinate system.
 
-Source: upstream's `model/reference_view_selector.py`, strategy `saddle_balanced` (its default), which takes the view
-whose class token is nearest the middle of the scene in three measures. Upstream then moves that view to the front and
-back again. Both attention patterns are indifferent to the order of views (every view has the same rotary positions), so
-the only effect is which view gets the reference camera token: here the views stay in place and the token is chosen.
+Source: upstream's `model/reference_view_selector.py`, strategy `saddle_balanced` (its default): the view
+whose class token is nearest the middle of the scene in three measures. The view is moved to the front, where
+it gets the reference camera token, and back again. (Attention does not see the order of views, so choosing
+the token alone would do; but then sums over tokens run in another order and the last bits differ.)
 
-Always fp32 and free of matrix products, which TF32 hardware would round: rounding flips the choice, and with it every
-pose.
+Always fp32, and free of matrix products, which TF32 hardware would round: rounding flips the choice, and with
+it every pose.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ def reference_first(reference: Tensor, views: int) -> Tensor:
     """
     position = torch.arange(views, device=reference.device)
     chosen = reference.unsqueeze(-1)
-    order = torch.where(position == 0, chosen, position - (position <= chosen).to(torch.int64))
-    return _flat(order, views)
+    shifted = torch.where(position <= chosen, position - 1, position)
+    return _flat(torch.where(position == 0, chosen, shifted), views)
 
 
 def original_order(reference: Tensor, views: int) -> Tensor:
     """The inverse of :func:`reference_first`."""
     position = torch.arange(views, device=reference.device)
     chosen = reference.unsqueeze(-1)
-    order = torch.where(position == chosen, 0, position + (position < chosen).to(torch.int64))
-    return _flat(order, views)
+    shifted = torch.where(position < chosen, position + 1, position)
+    return _flat(torch.where(position == chosen, 0, shifted), views)
 
 
 def _flat(order: Tensor, views: int) -> Tensor:

@@ -1,41 +1,162 @@
-"""Synthetic weights (first version)."""
+"""Synthetic parameters for machines without the checkpoint: the same bits from every numpy on every machine.
+
+Random weights are easily useless: activations that explode or die, depth that is constant, poses that do not depend on
+the input. These are drawn with the variance that keeps every layer near unit scale (He et al. 2015), so that depth
+spans over a decade across an image, fields of view lie within 30-90 degrees, quaternions are near unit norm, confidence
+stays within an order of magnitude, and all of it depends on the image.
+
+`outliers` plants what real DINOv2 backbones have and low precision breaks on: *massive activations*, a few channels of
+a few tokens that are hundreds of times larger than the rest of the residual stream (Sun et al. 2024, arXiv 2402.17762;
+Darcet et al. 2024, arXiv 2309.16588). Their square overflows fp16.
+
+Numbers come from numpy's Philox bit generator, keyed by seed and parameter name. Only its raw stream is used, which
+numpy guarantees, and single IEEE operations after it; numpy's distributions may change between versions.
+"""
+
 from __future__ import annotations
 
 import hashlib
-
-RECIPE = "depthport.synthetic/0"
+import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import isqrt, prod, sqrt
+from typing import TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
+
+RECIPE = "depthport.synthetic/1"
+"""Names the recipe in the weights' hash; raise it with any change that changes a bit."""
+
+OUTLIER_CHANNELS = ((0.21, 300.0), (0.48, -200.0), (0.83, 120.0))
+"""Where in the width the massive channels lie, and their value for a token one standard deviation above the threshold."""
+OUTLIER_MARK = 10.0
+"""Height of the position embedding's peaks, in standard deviations of a channel."""
+OUTLIER_THRESHOLD = 4.4
+"""In standard deviations of a normalised token's projection on the unit's direction."""
+OUTLIER_SLOPE = 4.0
+
+Array: TypeAlias = NDArray[np.float32]
+
+_BLOCK = 1 << 18
+_LEVELS = 1 << 16
 
 
-def synthetic_state_dict(shapes: Mapping[str, tuple[int, ...]], seed: int, outliers: bool = False) -> dict[str, Tensor]:
-    out = {}
-    for key, shape in shapes.items():
-        n = int(np.prod(shape))
-        d = hashlib.sha256(f"depthport.synthetic/1:{seed}:{key}".encode()).digest()
-        raw = np.random.Philox(key=int.from_bytes(d[:16], "little")).random_raw((n + 3) // 4)
-        u = (raw.astype("<u8").view("<u2")[:n].astype(np.float32) - np.float32(32767.5)) * np.float32(3**0.5 / 32768)
-        t = torch.from_numpy(u).reshape(shape)
-        leaf = key.rsplit(".", 1)[-1]
-        if leaf == "weight" and len(shape) > 1:
-            fan = int(np.prod(shape[1:]))
-            t = t / fan**0.5
-        elif leaf == "gamma":
-            t = 0.3 + 0.05 * t
-        elif leaf == "weight":
-            t = 1 + 0.1 * t
-        elif leaf == "bias":
-            t = 0.1 * t
-        else:
-            t = 0.3 * t
-        if key == "cam_dec.fc_fov.0.bias":
-            t = t * 0 + 1.0
-        if key.startswith("cam_dec.fc_fov.0.w"):
-            t = t * 0.1
-        if key == "cam_dec.fc_qvec.bias":
-            t = torch.tensor([0.0, 0, 0, 1])
-        out[key] = t.contiguous()
-    return out
+@dataclass(frozen=True)
+class Draw:
+    """Uniform around `mean` with standard deviation `std`."""
+
+    std: float
+    mean: float = 0.0
+
+
+# First match decides. `gain` multiplies 1/sqrt(fan_in); `std` and `mean` are absolute.
+_GAINS: tuple[tuple[str, float], ...] = (
+    (r"attn\.qkv\.weight$", 1.4),
+    (r"mlp\.fc2\.weight$", 1.6),
+    (r"resConfUnit\d\.conv1\.weight$", 1.4),
+    (r"resConfUnit\d\.conv2\.weight$", 0.7),
+    (r"out_conv\.weight$", 0.7),
+    (r"output_conv1\.weight$", 1.0),
+    (r"output_conv2(_aux\.\d)?\.0\.weight$", 1.4),
+    (r"output_conv2(_aux\.\d)?\.\d\.weight$", 1.2),
+    (r"cam_dec\.backbone\.0\.weight$", 0.7),
+    (r"cam_dec\.backbone\.2\.weight$", 1.4),
+    (r"cam_dec\.fc_t\.weight$", 1.4),
+    (r"cam_dec\.fc_qvec\.weight$", 0.5),
+    (r"cam_dec\.fc_fov\.0\.weight$", 0.15),
+)
+_DRAWS: tuple[tuple[str, Draw], ...] = (
+    (r"cam_dec\.fc_fov\.0\.bias$", Draw(0.05, 1.0)),
+    (r"cls_token$", Draw(0.5)),
+    (r"camera_token$", Draw(1.0)),
+    (r"pos_embed$", Draw(0.3)),
+    (r"\.gamma$", Draw(0.05, 0.3)),
+    (r"[qk]_norm\.weight$", Draw(0.15, 1.5)),
+    (r"norm\d?\.weight$|output_conv2_aux\.\d\.\d\.weight$", Draw(0.1, 1.0)),
+    (r"bias$", Draw(0.05)),
+)
+
+
+def synthetic_arrays(shapes: Mapping[str, tuple[int, ...]], seed: int, outliers: bool = False) -> dict[str, Array]:
+    """Parameters for a network of the given keys and shapes.
+
+    Args:
+        shapes: upstream's keys (without `model.`) and shapes.
+        seed: chooses all values; a parameter's values depend on the seed, its key and its shape alone.
+        outliers: plant massive activations.
+
+    Returns:
+        fp32 arrays by key.
+    """
+    with ThreadPoolExecutor() as pool:  # numpy releases the interpreter lock
+        drawn = pool.map(lambda item: _draw(*item, seed), shapes.items())
+        arrays = dict(zip(shapes, drawn, strict=True))
+    if "cam_dec.fc_qvec.bias" in arrays:
+        arrays["cam_dec.fc_qvec.bias"][3] = 1.0  # quaternions are xyzw: near the identity
+    if outliers:
+        _plant_outliers(arrays)
+    return arrays
+
+
+def _plant_outliers(arrays: dict[str, Array]) -> None:
+    """Let one hidden unit write huge values into three channels of the few tokens it fires for.
+
+    The unit reads a token along one direction. The position embedding has a pattern of peaks along that direction, so a
+    few percent of the patches, the middle one among them, come near the unit's threshold whatever the image; the image
+    decides which pass it and by how much. The block is the first after the camera token is set, as in trained DINOv2
+    about a third into the network; reference-view selection comes before it. The camera decoder reads the residual
+    stream without normalisation and so weighs these channels down, as a trained one must.
+    """
+    blocks = [int(match[1]) for key in arrays if (match := re.search(r"blocks\.(\d+)\.mlp\.fc1\.weight$", key))]
+    prefix = f"backbone.pretrained.blocks.{(max(blocks) + 1) // 3}"
+    fc1, bias, fc2 = (arrays[f"{prefix}.mlp.{name}"] for name in ("fc1.weight", "fc1.bias", "fc2.weight"))
+    gamma = arrays[f"{prefix}.ls2.gamma"]
+    positions = arrays["backbone.pretrained.pos_embed"]
+    side = isqrt(positions.shape[1] - 1)
+    positions[0, 1:] += np.float32(OUTLIER_MARK) * _peaks(side).reshape(-1, 1) * fc1[0]
+    fc1[0] *= np.float32(OUTLIER_SLOPE)
+    bias[0] = -OUTLIER_SLOPE * OUTLIER_THRESHOLD
+    width = len(gamma)
+    for fraction, amplitude in OUTLIER_CHANNELS:
+        channel = int(fraction * width)
+        fc2[channel, 0] = np.float32(amplitude / OUTLIER_SLOPE) / gamma[channel]
+        if "cam_dec.backbone.0.weight" in arrays:
+            for column in (channel, width + channel):
+                arrays["cam_dec.backbone.0.weight"][:, column] *= np.float32(1 / 256)
+
+
+def _peaks(side: int) -> Array:
+    """(side, side) product of two triangle waves of two periods, 1 in the middle, within [-1, 1]."""
+    turns = np.abs(np.arange(side, dtype=np.float32) - np.float32((side - 1) / 2)) * np.float32(2 / side)
+    wave = np.abs(turns - np.floor(turns) - np.float32(0.5)) * np.float32(4) - np.float32(1)
+    return np.outer(wave, wave)
+
+
+def _draw(key: str, shape: tuple[int, ...], seed: int) -> Array:
+    draw = _distribution(key, shape)
+    digest = hashlib.sha256(f"{RECIPE}:{seed}:{key}".encode()).digest()
+    stream = np.random.Philox(key=int.from_bytes(digest[:16], "little"))
+    values = np.empty(prod(shape), np.float32)
+    scale = np.float32(draw.std * sqrt(12.0) / _LEVELS)
+    mean = np.float32(draw.mean)
+    for start in range(0, values.size, _BLOCK):
+        part = values[start : start + _BLOCK]
+        raw = stream.random_raw((part.size + 3) // 4).astype("<u8", copy=False).view("<u2")
+        part[:] = raw[: part.size]
+        part -= np.float32((_LEVELS - 1) / 2)
+        part *= scale
+        if mean:
+            part += mean
+    return values.reshape(shape)
+
+
+def _distribution(key: str, shape: tuple[int, ...]) -> Draw:
+    for pattern, draw in _DRAWS:
+        if re.search(pattern, key):
+            return draw
+    # A transposed convolution whose kernel equals its stride sums over its input channels only.
+    fan_in = shape[0] if "resize_layers" in key and shape[-1] != 3 else prod(shape[1:])
+    gain = next((gain for pattern, gain in _GAINS if re.search(pattern, key)), 1.0)
+    return Draw(gain / sqrt(fan_in))

@@ -6,8 +6,9 @@ network never uses (`depth_anything_3/api.py`).
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,7 +54,7 @@ def build_upstream_on_meta(spec: ModelSpec) -> nn.Module:
 
 
 def upstream_forward(
-    net: nn.Module, image: Tensor, outputs: Collection[str] | None = None, **inputs: Any
+    net: nn.Module, image: Tensor, outputs: Sequence[str] | None = None, **inputs: Any
 ) -> dict[str, Tensor]:
     """Upstream's forward as its users run it, with the outputs by our names.
 
@@ -74,19 +75,32 @@ def upstream_forward(
         # Upstream deletes them from this dictionary once the camera decoder has run (`da3.py`).
         rays.update({name: output[name] for name in ("ray", "ray_conf")})
 
-    hook = net.head.register_forward_hook(keep_rays)
+    head: nn.Module = net.get_submodule("head")
+    hook = head.register_forward_hook(keep_rays)
     try:
         with torch.no_grad(), _recorded_reference_view() as chosen:
             found = {**net(image, **inputs), **rays}
     finally:
         hook.remove()
-    found["reference_view"] = chosen() if chosen() is not None else image.new_zeros(image.shape[0], dtype=torch.int64)
+    found["reference_view"] = chosen[-1] if chosen else image.new_zeros(image.shape[0], dtype=torch.int64)
     return {name: found[name] for name in names}
 
 
+def upstream_forward_fp64(
+    net: nn.Module, image: Tensor, outputs: Sequence[str] | None = None, **inputs: Any
+) -> dict[str, Tensor]:
+    """:func:`upstream_forward` of an fp32 network in fp64: what fp32's own rounding is measured against.
+
+    Takes and leaves the network in fp32; doubles its memory meanwhile.
+    """
+    double = copy.deepcopy(net).double()
+    with _NoDowncast():
+        return upstream_forward(double, image.double(), outputs, **{k: v.double() for k, v in inputs.items()})
+
+
 @contextmanager
-def _recorded_reference_view() -> Iterator[Callable[[], Tensor | None]]:
-    """Wrap upstream's selection while in the context; yields a function that returns what was selected last."""
+def _recorded_reference_view() -> Iterator[list[Tensor]]:
+    """Wrap upstream's selection while in the context; yields the list that each selection is appended to."""
     from depth_anything_3.model.dinov2 import vision_transformer
 
     original = vision_transformer.select_reference_view
@@ -99,7 +113,7 @@ def _recorded_reference_view() -> Iterator[Callable[[], Tensor | None]]:
 
     vision_transformer.select_reference_view = recording
     try:
-        yield lambda: chosen[-1] if chosen else None
+        yield chosen
     finally:
         vision_transformer.select_reference_view = original
 
@@ -129,3 +143,14 @@ class _LinspaceOnCpu(TorchFunctionMode):
         if func is torch.linspace:
             kwargs.setdefault("device", "cpu")
         return func(*args, **kwargs)
+
+
+class _NoDowncast(TorchFunctionMode):
+    """Make `Tensor.float()` do nothing: upstream calls it where autocast might have left another dtype."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is Tensor.float:
+            return args[0]
+        return func(*args, **(kwargs or {}))

@@ -107,9 +107,12 @@ def load_state_dict(ref: WeightsRef, model: str) -> dict[str, Tensor]:
     spec = get_model(model)
     expected = {key: tuple(value.shape) for key, value in build_upstream_on_meta(spec).state_dict().items()}
     if ref.synthetic:
-        from exporters.da3.synthetic import synthetic_state_dict
+        import torch
 
-        return synthetic_state_dict(expected, ref.seed or 0, ref.outliers)
+        from exporters.da3.synthetic import synthetic_arrays
+
+        arrays = synthetic_arrays(expected, ref.seed or 0, ref.outliers)
+        return {key: torch.from_numpy(array) for key, array in arrays.items()}
     assert ref.path is not None
     found = _read_safetensors(ref.path, spec)
     _check_fit(found, expected, ref, spec)
