@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from exporters.errors import StorageError
+from exporters.errors import DepthportError, ExportError, StorageError
 
 _STORAGE_ERRNOS = {
     errno.ENOSPC: "the disk is full: free some space",
@@ -25,20 +26,48 @@ _STORAGE_ERRNOS = {
 }
 
 
+# How writers that are not Python's say it: Rust's `std::io::Error` (safetensors) gives the number, C++'s iostreams
+# the text of `strerror`, numpy's `tofile` only how far it came.
+_RUST_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_NUMPY_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
+_SHORT_WRITE_ADVICE = "the disk is full, or a quota or file size limit is reached: free some space"
+_TOLD_BY_TEXT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write below `path` into one line.
+    """Turn the operating system's refusals to write below `path` into one line, whichever library met them.
 
     Raises:
         StorageError: the folder can't be written to or the disk is full.
     """
     try:
         yield
-    except OSError as error:
-        advice = _STORAGE_ERRNOS.get(error.errno or 0)
+    except DepthportError as error:
+        # An exporter may have wrapped a writer's error; every other typed error already says what is wrong.
+        advice = _advice(error.__cause__) if isinstance(error, ExportError) else None
         if advice is None:
             raise
-        raise StorageError(f"can't write to {error.filename or path}: {advice}") from error
+        raise StorageError(f"can't write to {path}: {advice}") from error
+    except Exception as error:
+        advice = _advice(error)
+        if advice is None:
+            raise
+        raise StorageError(f"can't write to {getattr(error, 'filename', None) or path}: {advice}") from error
+
+
+def _advice(error: BaseException | None) -> str | None:
+    """What to do about `error` if it is a refusal to write; None if it is something else."""
+    if error is None:
+        return None
+    if isinstance(error, OSError) and error.errno is not None:
+        return _STORAGE_ERRNOS.get(error.errno)
+    text = str(error)
+    if match := _RUST_OS_ERROR.search(text):
+        return _STORAGE_ERRNOS.get(int(match[1]))
+    if _NUMPY_SHORT_WRITE.search(text):
+        return _SHORT_WRITE_ADVICE
+    return next((_STORAGE_ERRNOS[number] for number in _TOLD_BY_TEXT if os.strerror(number) in text), None)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

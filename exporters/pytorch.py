@@ -63,7 +63,7 @@ class PyTorchExporter(Exporter):
         state = context.state_dict()
         context.progress("writing weights")
         save_file(
-            {f"{KEY_PREFIX}{name}": tensor.contiguous() for name, tensor in state.items()},
+            _unshared({f"{KEY_PREFIX}{name}": tensor for name, tensor in state.items()}),
             directory / WEIGHTS_FILE,
             metadata={"format": "pt", "weights": request.weights.id, "licence": request.weights.licence},
         )
@@ -115,6 +115,16 @@ def program_bytes(program: ExportedProgram, borrowed: Mapping[str, str]) -> byte
         warnings.filterwarnings("ignore", message=_ONE_ELEMENT_WARNING)
         torch.export.save(program, buffer, extra_files={PARAMETERS_ENTRY: json.dumps(dict(borrowed))})
     return buffer.getvalue()
+
+
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, each with memory of its own, which safetensors asks for (upstream shares a LayerNorm)."""
+    seen: set[int] = set()
+    own: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        own[name] = tensor.clone() if tensor.data_ptr() in seen else tensor.contiguous()
+        seen.add(tensor.data_ptr())
+    return own
 
 
 def _fingerprint(tensor: Tensor) -> tuple[Any, ...]:

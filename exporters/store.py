@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from exporters.artifact import MANIFEST, Artifact, FileInfo, Manifest, load_artifact
 from exporters.atomic import storage_errors, sync_directory, write_json
@@ -19,6 +19,7 @@ from exporters.provenance import file_sha256
 
 DEFAULT_ROOT = Path("artifacts")
 ENV_ROOT = "DEPTHPORT_ARTIFACTS"
+_PARTIAL = ".partial-"
 
 Origin = Literal["built", "cached", "rebuilt"]
 
@@ -66,6 +67,7 @@ class ArtifactStore:
         with storage_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             with self._lock(manifest.key):
+                self._sweep(manifest.key)
                 damage = None
                 if final.exists():
                     try:
@@ -90,14 +92,26 @@ class ArtifactStore:
 
     @contextmanager
     def _lock(self, key: str) -> Iterator[None]:
-        locks = self.root / ".locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(locks / f"{key[:12]}.lock"):
+        file = self._lock_file(key[:12])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file):
             yield
+
+    def _lock_file(self, short_key: str) -> Path:
+        return self.root / ".locks" / f"{short_key}.lock"
+
+    def _sweep(self, own_key: str) -> None:
+        """Remove what killed exports of other keys left: a partial folder whose lock nobody holds."""
+        for partial in self.root.glob(f"{_PARTIAL}*"):
+            key = partial.name.removeprefix(_PARTIAL)
+            if own_key.startswith(key):
+                continue
+            with suppress(Timeout), FileLock(self._lock_file(key), timeout=0):
+                shutil.rmtree(partial, ignore_errors=True)
 
     def _build(self, manifest: Manifest, final: Path, build: Callable[[Path], Manifest]) -> Artifact:
         # The name needs no process id: the lock is held, so a folder of this name is a killed export's.
-        temporary = self.root / f".partial-{manifest.key[:12]}"
+        temporary = self.root / f"{_PARTIAL}{manifest.key[:12]}"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         try:

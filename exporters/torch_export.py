@@ -52,6 +52,9 @@ def export_program(context: ExportContext) -> ExportedProgram:
             program = torch.export.export(network, (example_input(context.request),), strict=False)
     except (RuntimeError, torch._dynamo.exc.TorchDynamoException) as error:
         raise ExportError(f"torch.export failed on {context.request.model}: {one_line(error)}") from error
-    # The example is not part of what the program is, and would be stored with it.
+    # Neither is part of what the program is, and both would be stored: the example, and for every operator the lines of
+    # Python it comes from, with the paths of this machine.
     program.example_inputs = None
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
     return program

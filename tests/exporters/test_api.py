@@ -1,0 +1,110 @@
+"""Requests, keys and errors of `exporters.export`, without building anything."""
+
+from __future__ import annotations
+
+import pytest
+
+from exporters import api
+from exporters.artifact import Shape
+from exporters.errors import DepthportError, UnavailableError, UnsupportedError, UsageError
+from exporters.store import ArtifactStore
+
+pytest.importorskip("torch")
+
+REQUEST = {
+    "model": "da3-small",
+    "format": "onnx",
+    "precision": "fp32",
+    "shape": Shape(1, 2, 70, 98),
+    "weights": "synthetic:0",
+}
+
+
+def key(**changes):
+    request = api.prepare(**{**REQUEST, **changes})
+    return api.describe(request, api.get_exporter(request.format)).key
+
+
+def test_the_key_is_the_same_every_time():
+    assert key() == key()
+    assert key(target=None) == key(target="portable"), "a default spelled out is the same artifact"
+    assert key(outputs=["intrinsics", "depth"]) == key(outputs=["depth", "intrinsics"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "da3-base"},
+        {"format": "pytorch"},
+        {"precision": "fp16"},
+        {"shape": Shape(2, 1, 70, 98)},
+        {"shape": Shape(1, 3, 70, 98)},
+        {"shape": Shape(1, 2, 98, 70)},
+        {"weights": "synthetic:1"},
+        {"weights": "synthetic:0,outliers"},
+        {"outputs": ["depth"]},
+        {"target": "ort-cpu"},
+    ],
+    ids=str,
+)
+def test_every_input_changes_the_key(changes):
+    assert key(**changes) != key()
+
+
+def test_versions_and_source_change_the_key(monkeypatch):
+    before = key()
+    versions = api.package_versions
+    monkeypatch.setattr(api, "package_versions", lambda names: {**versions(names), "torch": "9.9"})
+    newer = key()
+    monkeypatch.setattr(api, "source_digest", lambda: "f" * 64)
+    assert len({before, newer, key()}) == 3
+
+
+def test_the_versions_that_matter_are_recorded():
+    request = api.prepare(**REQUEST)
+    versions = api.describe(request, api.get_exporter("onnx")).versions
+    assert {"python", "torch", "onnx", "onnxscript", "depth-anything-3", "numpy"} <= set(versions)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "complaint"),
+    [
+        ({"model": "da3-tiny"}, UsageError, "unknown model 'da3-tiny': choose one of da3-small"),
+        ({"format": "gguf"}, UsageError, "unknown format 'gguf': choose one of .*onnx, pytorch"),
+        ({"precision": "fp12"}, UsageError, "unknown precision 'fp12': choose one of auto, fp32"),
+        ({"shape": Shape(1, 2, 70, 100)}, UsageError, "100"),
+        ({"shape": Shape(1, 0, 70, 98)}, UsageError, "view"),
+        ({"shape": Shape(0, 1, 70, 98)}, UsageError, "batch|scene"),
+        ({"outputs": ["normals"]}, UsageError, "has no output normals"),
+        ({"weights": "synthetic:x"}, UsageError, "malformed"),
+        ({"target": "sm89"}, UsageError, "no target 'sm89': choose one of portable, ort-cpu, ort-cuda"),
+        ({"format": "pytorch", "target": "sm89"}, UsageError, "runs? on every device"),
+        ({"options": {"speed": 9}}, UsageError, "has no option speed"),
+        ({"format": "pytorch", "options": {"speed": 9}}, UsageError, "has no option speed"),
+        ({"dynamic": ("views",)}, UnsupportedError, "has no dynamic views"),
+        ({"pose_input": True}, UnsupportedError, "has no pose inputs"),
+        ({"preprocess": True}, UnsupportedError, "has no preprocessing in the graph"),
+        ({"precision": "int8"}, UnsupportedError, "has no precision 'int8'"),
+        ({"format": "pytorch", "precision": "fp8"}, UnsupportedError, "has no precision 'fp8'"),
+    ],
+    ids=str,
+)
+def test_bad_requests_are_one_line_and_exit_code_2(changes, kind, complaint, tmp_path):
+    with pytest.raises(kind, match=complaint) as raised:
+        request = api.prepare(**{**REQUEST, **changes})
+        api.export_request(request, ArtifactStore(tmp_path / "store"))
+    assert "\n" not in str(raised.value)
+    assert raised.value.exit_code == 2
+    assert not (tmp_path / "store").exists(), "nothing was begun"
+
+
+@pytest.mark.parametrize("format", ["pytorch", "onnx"])
+def test_a_missing_package_is_unavailable_with_its_remedy(format, monkeypatch, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UnavailableError, match="not installed: pip install 'depthport"):
+        api.export_request(api.prepare(**{**REQUEST, "format": format}), ArtifactStore(tmp_path / "store"))
+
+
+def test_every_typed_error_has_an_exit_code():
+    kinds = [DepthportError, *DepthportError.__subclasses__()]
+    assert {kind.exit_code for kind in kinds} == {1, 2}
