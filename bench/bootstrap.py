@@ -87,6 +87,7 @@ def latency_quantile(cell: CellSamples, q: float = 0.5, seed: int = 0) -> Quanti
         return None
     value = float(np.quantile(np.concatenate(units), q))
     draws = np.log(bootstrap_quantiles(units, q, seed))
-    error = float(draws.std()) * math.sqrt(len(units) / (len(units) - 1))
+    spread = float(draws.std()) if np.ptp(draws) else 0.0  # the mean of equal floats may differ by a rounding
+    error = spread * math.sqrt(len(units) / (len(units) - 1))
     half = student_t_quantile(0.975, len(units) - 1) * error
     return Quantile(q, value, (value * math.exp(-half), value * math.exp(half)), n)

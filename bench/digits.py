@@ -19,6 +19,8 @@ Interval = tuple[float, float]
 NOT_MEASURED = "–"
 _UNKNOWN_ERROR_DIGITS = 2
 _EXACT_DIGITS = 4
+_MOST_DIGITS = 6
+"""No clock supports more, however narrow the interval."""
 
 
 def _finite(*values: float) -> None:
@@ -52,7 +54,8 @@ def _place(value: float, ci95: Interval | None) -> int:
     """Decimals of `value`: from its interval, else a fixed number of significant digits."""
     half = 0.0 if ci95 is None else (ci95[1] - ci95[0]) / 2.0
     if half > 0.0:
-        return decimals(half)
+        most = _MOST_DIGITS - 1 - _exponent(abs(value)) if value else _MOST_DIGITS
+        return min(decimals(half), most)
     # An interval without width (all samples equal) supports what the clock does, which is not known here.
     digits = _UNKNOWN_ERROR_DIGITS if ci95 is None else _EXACT_DIGITS
     return digits - 1 - _exponent(abs(value)) if value else 0
