@@ -40,17 +40,13 @@ def resampling_units(cell: CellSamples) -> list[FloatArray]:
         if len(block.steady_ns):
             launches.setdefault(block.launch, {}).setdefault(block.round, []).append(block.steady_ns)
     if len(launches) != 1:
-        return [
-            np.concatenate([b for blocks in rounds.values() for b in blocks]) for rounds in launches.values()
-        ]
+        return [np.concatenate([b for blocks in rounds.values() for b in blocks]) for rounds in launches.values()]
     rounds = [np.concatenate(blocks) for blocks in next(iter(launches.values())).values()]
     parts = np.array_split(np.arange(len(rounds)), latency_batches(len(rounds)))
     return [np.concatenate([rounds[i] for i in part]) for part in parts]
 
 
-def bootstrap_quantiles(
-    units: Sequence[FloatArray], q: float, seed: int, replicates: int = REPLICATES
-) -> FloatArray:
+def bootstrap_quantiles(units: Sequence[FloatArray], q: float, seed: int, replicates: int = REPLICATES) -> FloatArray:
     """Pooled q-quantiles of `replicates` draws of the units with replacement, float64 (replicates,).
 
     Exact (the smallest sample with at least q of the weight at or below it) up to 4096 samples; beyond, to

@@ -119,9 +119,7 @@ def choose_design(
         return Design(launches, rounds, order, half, seconds)
 
     def affordable(launches: int, order: Order) -> int:
-        return min(
-            MAX_ROUNDS, math.floor((budget_s / launches - launch_s) / (order.blocks_per_round * turn_s))
-        )
+        return min(MAX_ROUNDS, math.floor((budget_s / launches - launch_s) / (order.blocks_per_round * turn_s)))
 
     candidates = [
         design(launches, rounds, order)

@@ -26,9 +26,7 @@ _MOST_DIGITS = 6
 def _finite(*values: float) -> None:
     for value in values:
         if not math.isfinite(value):
-            raise UsageError(
-                f"cannot print {value!r} as a measurement: a figure that was not measured is null"
-            )
+            raise UsageError(f"cannot print {value!r} as a measurement: a figure that was not measured is null")
 
 
 def _exponent(value: float) -> int:

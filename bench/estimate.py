@@ -3,23 +3,22 @@
 Latencies multiply (a hot chip is some per cent slower for every cell), so all arithmetic is on logarithms and
 an interval of a ratio is an interval of a difference.
 
-**What is a replicate.** Not a sample: neighbours are correlated (at 0.9 an interval over samples covers 37
-%). Not a round either: rounds of one process start share that start's luck (memory layout, kernel choice),
-and an interval over rounds covers 77-90 % where that spread is 0.5 %. The replicate is the *launch*: its mean
-over rounds, of the mean over blocks, of the logarithm of the block's median. The interval is Student's t over
-launch means with L - 1 degrees of freedom. That is the limit of the launch-level bootstrap with studentized
-error (Kalibera & Jones 2013; Ren et al. 2010 on drawing the top level alone), in closed form, and exact for
-normal launches where the percentile bootstrap is not: that covers 75 % with 3 launches and 84 % with 5.
+**What is a replicate.** Not a sample: neighbours are correlated, and at 0.9 an interval over samples is sqrt(19) = 4.4
+times too narrow. Not a round either: rounds of one process start share that start's luck (memory layout, kernel
+choice), and where that spreads by 0.5 % an interval over rounds covers 86 %. The replicate is the *launch*: its mean
+over rounds, of the mean over blocks, of the logarithm of the block's median. The interval is Student's t over launch
+means with L - 1 degrees of freedom. That is the launch-level bootstrap with studentized error (Kalibera & Jones 2013;
+Ren et al. 2010 on drawing the top level alone) in closed form, and exact for normal launches where the percentile
+bootstrap is not: that covers 75 % with 3 launches and 84 % with 5.
 
-**One launch.** The replicate is then a *batch* of consecutive rounds (batch means, Schmeiser 1982), and the
-interval holds for that process start only; `Estimate.n_launches` is 1 and every verdict says so. Mirrored and
-random rounds make paired ratios white even where samples are correlated at 0.9 (lag-1 correlation of rounds
-below 0.01 in simulation), so up to `RATIO_BATCHES` = 10 batches of at least one round are used: 94.3-95.2 %
-coverage from 3 to 40 rounds. A single cell's latency has no partner to cancel the machine's mood: there
-`LATENCY_BATCHES` = 5 batches of at least three rounds hold 91 % in the worst case tried (one call a block,
-calls correlated at 0.9) and 94-95 % elsewhere.
+**One launch.** The replicate is then a *batch* of consecutive rounds (batch means, Schmeiser 1982), and the interval
+holds for that process start only; `Estimate.n_launches` is 1 and every verdict says so. In mirrored and random rounds
+paired ratios are white even where samples are correlated at 0.9, so each round is a batch up to `RATIO_BATCHES` = 10 of
+them, and 94-96 % is covered from 3 rounds on. A single cell's latency has no partner to cancel the machine's mood:
+there 2 to `LATENCY_BATCHES` = 5 batches, of at least three rounds from 6 on, cover 91-93 % in the worst case (one call
+a block, calls correlated at 0.9, no pause between rounds) and 95 % elsewhere.
 
-`python -m bench.simulate` prints these figures.
+`python -m bench.simulate` prints the coverage of each.
 """
 
 from __future__ import annotations
@@ -124,10 +123,7 @@ def round_table(cell: CellSamples) -> RoundTable:
         if len(steady):
             rounds = table.setdefault(block.launch, {}).setdefault(block.round, [])
             rounds.append(math.log(float(np.median(steady))))
-    return {
-        launch: {index: np.array(blocks) for index, blocks in rounds.items()}
-        for launch, rounds in table.items()
-    }
+    return {launch: {index: np.array(blocks) for index, blocks in rounds.items()} for launch, rounds in table.items()}
 
 
 def latency_rounds(cell: CellSamples) -> list[FloatArray]:
@@ -157,9 +153,7 @@ def paired_log_ratios(baseline: CellSamples, cell: CellSamples) -> list[FloatArr
     """
     ours, theirs = round_table(baseline), round_table(cell)
     tables = (ours, theirs)
-    whole = max(
-        (len(blocks) for t in tables for rounds in t.values() for blocks in rounds.values()), default=0
-    )
+    whole = max((len(blocks) for t in tables for rounds in t.values() for blocks in rounds.values()), default=0)
     launches = []
     for launch in sorted(ours.keys() & theirs.keys()):
         a, b = ours[launch], theirs[launch]

@@ -51,9 +51,7 @@ def summarize(cell: CellSamples, seed: int = 0) -> Latency:
     """
     samples = cell.steady_ns()
     if not len(samples):
-        raise UsageError(
-            f"cell {cell.cell} has no steady sample: there is no steady-state latency to summarize"
-        )
+        raise UsageError(f"cell {cell.cell} has no steady sample: there is no steady-state latency to summarize")
     steady = [block for block in cell.blocks if len(block.steady_ns)]
     interval = latency_quantile(cell, 0.5, seed)
 

@@ -132,18 +132,14 @@ def live_groups(
     """
     names = [*always, *cells]
     if len(set(names)) != len(names):
-        raise UsageError(
-            "cells of a schedule must have different names, and the baseline is not among the others"
-        )
+        raise UsageError("cells of a schedule must have different names, and the baseline is not among the others")
     if not names:
         raise UsageError("nothing to schedule: give at least one cell")
     if memory_mib is None or capacity_mib is None:
         return (Group(tuple(names)),)
     for name in names:
         if not memory_mib.get(name, -1.0) >= 0.0:
-            raise UsageError(
-                f"memory of cell {name} is not known: measure it, or schedule without a capacity"
-            )
+            raise UsageError(f"memory of cell {name} is not known: measure it, or schedule without a capacity")
     fixed = sum(memory_mib[name] for name in always)
     fits = [cell for cell in cells if fixed + memory_mib[cell] <= capacity_mib]
     bins: list[list[str]] = []

@@ -155,9 +155,7 @@ _LATENCY_DESIGNS = (
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.simulate", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--runs", type=int, default=RUNS, help="simulated runs of each design (default %(default)s)"
-    )
+    parser.add_argument("--runs", type=int, default=RUNS, help="simulated runs of each design (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     missed = False

@@ -62,11 +62,7 @@ class Outcome:
         found = []
         if abs(self.worst_bias) > MAX_BIAS:
             found.append(f"bias {self.worst_bias:+.3%} is beyond {MAX_BIAS:.1%}")
-        found += [
-            f"coverage {c:.1%} is not in 93-97 %"
-            for c in self.coverage
-            if not COVERAGE[0] <= c <= COVERAGE[1]
-        ]
+        found += [f"coverage {c:.1%} is not in 93-97 %" for c in self.coverage if not COVERAGE[0] <= c <= COVERAGE[1]]
         if self.false_positive > MAX_FALSE_POSITIVE + slack:
             found.append(f"{self.false_positive:.1%} of A/A runs are called faster or slower")
         if self.power < MIN_POWER:
@@ -156,9 +152,7 @@ def stop_rule(
     covered, used = 0, 0
     for run in zip(*looks, strict=True):
         for n, found in enumerate(run, start=2):
-            if should_stop(
-                [found], float(n), planned_launches=launches, target=target, budget_s=float(planned)
-            ):
+            if should_stop([found], float(n), planned_launches=launches, target=target, budget_s=float(planned)):
                 interval = found.interval()
                 covered += interval is not None and interval[0] <= 0.0 <= interval[1]
                 used += n
@@ -166,9 +160,7 @@ def stop_rule(
     return covered / runs, used / (runs * planned)
 
 
-def latency_coverage(
-    sampling: Sampling, clock: Clock, runs: int = RUNS, seed: int = 0
-) -> tuple[float, float]:
+def latency_coverage(sampling: Sampling, clock: Clock, runs: int = RUNS, seed: int = 0) -> tuple[float, float]:
     """Coverage and median half-width of `estimate_log_latency`, for all runs at once."""
     log, turns = simulate_samples(sampling, clock, runs, seed)
     rounds = np.median(cell_blocks(log, turns, 0), axis=-1).mean(axis=-1)

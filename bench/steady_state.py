@@ -130,9 +130,8 @@ def slope_estimate(values: FloatArray) -> tuple[float, float]:
 def drift(cell: CellSamples) -> Drift | None:
     """Change of latency over a run, by the slope over replicates; None with fewer than 3.
 
-    Replicates as everywhere (`bench.estimate`): launches, or up to 10 batches of the rounds of one launch. A
-    trend test over rounds (Mann-Kendall) would take the steps between launches, and rounds correlated at 0.9,
-    for a trend.
+    Replicates as everywhere (`bench.estimate`): launches, or batches of the rounds of one launch. A trend test over
+    rounds (Mann-Kendall) would take the steps between launches, and correlated rounds, for a trend.
     """
     launches = latency_rounds(cell)
     values = replicates(launches, ratio_batches) if launches else np.empty(0)

@@ -102,9 +102,7 @@ def judge(estimate: Estimate | None, margin: float = MARGIN) -> Ratio:
     return Ratio(ratio, ci95, verdict, reason, estimate.n_rounds, estimate.n_launches, margin, estimate)
 
 
-def _judge_interval(
-    interval: tuple[float, float], inner: tuple[float, float], margin: float
-) -> tuple[Verdict, Reason]:
+def _judge_interval(interval: tuple[float, float], inner: tuple[float, float], margin: float) -> tuple[Verdict, Reason]:
     """From the 95 % (`interval`) and 90 % (`inner`) interval of the log ratio and the log margin."""
     low, high = interval
     differs = low > 0.0 or high < 0.0
@@ -113,9 +111,7 @@ def _judge_interval(
     if not differs:
         return Verdict.INCONCLUSIVE, Reason.INTERVAL_TOO_WIDE
     beyond = low > margin or high < -margin
-    return (
-        Verdict.FASTER if low > 0.0 else Verdict.SLOWER
-    ), Reason.BEYOND_MARGIN if beyond else Reason.BEYOND_ONE
+    return (Verdict.FASTER if low > 0.0 else Verdict.SLOWER), Reason.BEYOND_MARGIN if beyond else Reason.BEYOND_ONE
 
 
 def ratio(baseline: CellSamples, cell: CellSamples, margin: float = MARGIN) -> Ratio:
@@ -194,9 +190,7 @@ def rank(cells: Sequence[CellSamples], baseline: CellSamples, margin: float = MA
             names[i],
             1 + len(faster_than[i]),
             tuple(
-                names[j]
-                for j in range(len(cells))
-                if j != i and j not in faster_than[i] and i not in faster_than[j]
+                names[j] for j in range(len(cells)) if j != i and j not in faster_than[i] and i not in faster_than[j]
             ),
         )
         for i in range(len(cells))

@@ -120,9 +120,7 @@ def test_interval_bounds_are_rounded_outward():
     assert format_interval(20.0, None, "ms") == "≈20 ms"
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(1.26e-6, "1.3e-06"), (0.5, "5.0e-01"), (0.0, "0"), (-2e-9, "-2.0e-09")]
-)
+@pytest.mark.parametrize(("value", "text"), [(1.26e-6, "1.3e-06"), (0.5, "5.0e-01"), (0.0, "0"), (-2e-9, "-2.0e-09")])
 def test_relative_errors(value, text):
     assert format_error(value) == text
 

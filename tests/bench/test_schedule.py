@@ -52,9 +52,7 @@ def test_permutations_are_uniform():
 
 def test_rounds_launches_and_seeds_differ():
     cells = tuple("abcdefgh")
-    orders = {
-        round_order(cells, Order.RANDOM, *salt) for salt in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))
-    }
+    orders = {round_order(cells, Order.RANDOM, *salt) for salt in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))}
     assert len(orders) == 4
 
 

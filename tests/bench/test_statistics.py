@@ -34,9 +34,7 @@ latencies = hnp.arrays(np.float64, st.integers(6, 200), elements=st.floats(1.0, 
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 0.0, -1.0])
-@pytest.mark.parametrize(
-    "function", [as_samples, median, mean_std, coefficient_of_variation, lag1_autocorrelation]
-)
+@pytest.mark.parametrize("function", [as_samples, median, mean_std, coefficient_of_variation, lag1_autocorrelation])
 def test_what_is_not_a_latency_is_refused_and_named(function, bad):
     with pytest.raises(UsageError, match="sample 2 is"):
         function([1.0, 2.0, bad, 4.0, 5.0, 6.0, bad])

@@ -107,3 +107,12 @@ def test_interval_of_the_median_covers_with_few_launches(launches, spread):
         assert found is not None
         covered += found.ci95[0] <= 1.0 <= found.ci95[1]
     assert covered / 200 >= 0.95 - 3.3 * math.sqrt(0.95 * 0.05 / 200)
+
+
+@pytest.mark.parametrize(("launches", "covered"), [(3, 0.75), (5, 0.84)])
+def test_a_percentile_interval_of_few_launches_does_not_cover(launches, covered):
+    # all draws of the launch means, enumerated: why the intervals here are Student's t
+    values = np.random.default_rng(0).standard_normal((2000, launches))
+    draws = np.array(list(itertools.product(range(launches), repeat=launches)))
+    low, high = np.quantile(values[:, draws].mean(axis=-1), [0.025, 0.975], axis=1, method="inverted_cdf")
+    assert np.mean((low <= 0) & (high >= 0)) == pytest.approx(covered, abs=0.03)

@@ -27,16 +27,12 @@ def test_expected_half_width_in_closed_form():
     assert expected_half_width(5, 4, Order.MIRRORED, 0.005, 0.02) == pytest.approx(
         2.776445 * math.sqrt((2 * 0.005**2 + 0.02**2 / 4) / 5), rel=1e-6
     )
-    assert expected_half_width(1, 5, Order.MIRRORED, 0.005, 0.02) == pytest.approx(
-        2.776445 * 0.02 / math.sqrt(5)
-    )
+    assert expected_half_width(1, 5, Order.MIRRORED, 0.005, 0.02) == pytest.approx(2.776445 * 0.02 / math.sqrt(5))
     assert expected_half_width(1, 1, Order.MIRRORED) == math.inf
 
 
 def test_two_random_rounds_are_worth_less_than_a_mirrored_one():
-    random, mirrored = (
-        expected_half_width(5, n, order, 0.0) for n, order in ((2, Order.RANDOM), (1, Order.MIRRORED))
-    )
+    random, mirrored = (expected_half_width(5, n, order, 0.0) for n, order in ((2, Order.RANDOM), (1, Order.MIRRORED)))
     assert random == pytest.approx(mirrored * math.sqrt(2.5 / 2))
 
 

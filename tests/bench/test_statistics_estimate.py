@@ -108,9 +108,7 @@ def test_one_launch_uses_its_rounds():
 
 
 def test_constant_samples_give_an_interval_of_no_width():
-    found = estimate_log_ratio(
-        cell("b", {i: [[[4.0]]] for i in range(3)}), cell("c", {i: [[[2.0]]] for i in range(3)})
-    )
+    found = estimate_log_ratio(cell("b", {i: [[[4.0]]] for i in range(3)}), cell("c", {i: [[[2.0]]] for i in range(3)}))
     assert found is not None
     assert found.interval() == pytest.approx((math.log(2), math.log(2)))
     assert found.p_value == 0.0

@@ -42,9 +42,7 @@ def test_quantiles_of_the_table(p, df, t):
 
 
 def test_many_degrees_of_freedom_are_normal():
-    assert student_t_quantile(0.975, 1e6) == pytest.approx(
-        1.959964 + (1.959964**3 + 1.959964) / 4e6, abs=1e-6
-    )
+    assert student_t_quantile(0.975, 1e6) == pytest.approx(1.959964 + (1.959964**3 + 1.959964) / 4e6, abs=1e-6)
 
 
 @given(st.floats(0.501, 0.99999), st.floats(0.6, 1e4))

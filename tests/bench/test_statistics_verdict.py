@@ -54,9 +54,7 @@ def test_judge(log, error, verdict, reason):
     found = judge(Estimate(log, error, 4.0, 5, 25))
     assert (found.verdict, found.reason) == (verdict, reason)
     assert found.ratio == pytest.approx(math.exp(log))
-    assert found.ci95 == pytest.approx(
-        (math.exp(log - 2.77645 * error), math.exp(log + 2.77645 * error)), rel=1e-5
-    )
+    assert found.ci95 == pytest.approx((math.exp(log - 2.77645 * error), math.exp(log + 2.77645 * error)), rel=1e-5)
 
 
 def test_margin_is_a_choice():
