@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.cells import CellSpec
+from bench.design import MIN_LAUNCHES
 from bench.estimate import estimate_log_ratio
 from bench.journal import Journal
 from bench.latency import summarize
@@ -82,7 +83,11 @@ def intervals_narrow(journal: Journal, cells: Sequence[CellSpec], protocol: Prot
         ours, theirs = evidence.samples(cell.id, "device"), evidence.samples(baseline.id, "device")
         estimates.append(estimate_log_ratio(theirs, ours) if ours is not None and theirs is not None else None)
     stop = should_stop(
-        estimates, 0.0, planned_launches=protocol.launches, target=protocol.target_half_width, budget_s=math.inf
+        estimates,
+        0.0,
+        planned_launches=protocol.launches or MIN_LAUNCHES,
+        target=protocol.target_half_width,
+        budget_s=math.inf,
     )
     return stop is not None
 

@@ -21,11 +21,12 @@ from bench.aftermath import advise, draw, judge_accuracy
 from bench.analysis import analyse, yardstick
 from bench.cells import CellSpec, ExportSpec
 from bench.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
+from bench.crew import Timed
 from bench.environment import fingerprint
 from bench.inputs import Scene, describe
 from bench.journal import NAME as JOURNAL_NAME
 from bench.journal import Journal
-from bench.measure import Measurement, Timed
+from bench.measure import Measurement
 from bench.observer import Observer
 from bench.protocol import Protocol
 from bench.reference import reference_key

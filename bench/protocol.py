@@ -14,13 +14,14 @@ class Protocol:
 
     name: str
     seed: int = 0
-    launches: int = 3
-    """Process starts per cell: what differs from start to start (memory layout, kernels chosen) is sampled too."""
+    launches: int | None = None
+    """Process starts per cell: what differs from start to start (memory layout, kernels chosen) is sampled too. None:
+    chosen after the first start from what it cost (bench/design.py), three or more where the budget carries them."""
     min_rounds: int = 1
     """Rounds per launch before the stop rule may end it."""
     max_rounds: int = 200
-    budget_s: float = 180.0
-    """Wall time for timed rounds, all launches together; warm-up, loading and exports come on top."""
+    budget_s: float = 300.0
+    """Wall time for measuring: all launches with their loading and warm-up; exports and the reference come on top."""
     target_half_width: float = 0.01
     """Stop when every ratio's 95 % interval is at most ±1 %."""
     inputs: int = 4

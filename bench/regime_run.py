@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.crew import Timed
 from bench.fleet import CellFailed, LiveCell
 from bench.journal import Journal
-from bench.measure import Timed
 from bench.observer import Observer
 from bench.protocol import Protocol
 from bench.regime_analysis import summarize_fixed_rate, summarize_sustained

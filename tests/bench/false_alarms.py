@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=40)
     parser.add_argument("--budget", type=float, default=RIGOROUS.budget_s, help="timed seconds per run")
-    parser.add_argument("--launches", type=int, default=RIGOROUS.launches)
+    parser.add_argument("--launches", type=int, default=RIGOROUS.launches, help="default: chosen by the budget")
     arguments = parser.parse_args()
     verdicts: dict[str, collections.Counter[str]] = {"aa": collections.Counter(), "plus5": collections.Counter()}
     with tempfile.TemporaryDirectory() as folder:
