@@ -8,6 +8,7 @@ Nothing here computes a statistic that is reported: bench/analysis.py does, from
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ class Measurement:
         self._observer = observer
         self._clock = clock
         self._telemetry = Telemetry()
+        self._blocks = Counter(e["cell"] for e in journal.of_kind("block"))
         self._saved = {(e["cell"], e["input"]) for e in journal.of_kind("block") if e.get("outputs")}
 
     def run(self, enough: Callable[[], bool]) -> None:
@@ -151,13 +153,15 @@ class Measurement:
     def _block(self, member: Member, cell: str, request: dict[str, Any]) -> dict[str, Any]:
         """Run one block; its journal entry."""
         samples, calls = request["samples"], request["calls"]
-        request["first_input"] = member.next_input
-        save = self._save_path(cell, (member.next_input + samples - 1) % self._inputs)
+        # A cell's n-th block ends with input n, so that a few short blocks see, and keep the outputs of, every input.
+        last = self._blocks[cell] % self._inputs
+        request["first_input"] = (last - samples + 1) % self._inputs
+        save = self._save_path(cell, last)
         if save is not None:
             request["save_outputs"] = str(save)
         started = self._clock()
         reply = member.live.block(request, samples * calls * member.call_ns / 1e9)
-        member.next_input += samples
+        self._blocks[cell] += 1
         member.call_ms += [ns / calls / 1e6 for ns in reply.get("device_ns") or reply["host_ns"]]
         if save is not None:
             self._saved.add((cell, reply["input"]))
