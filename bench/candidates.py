@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench.metrics import Metric
 from bench.results import Boundary, Cell, Results
@@ -18,6 +18,8 @@ class Candidate:
 
     cell: Cell
     run: int = 0
+    _slower: dict[tuple[int, str], bool | None] = field(default_factory=dict, repr=False)
+    """Paired answers already found, by the other candidate and the boundary: choosing asks for each many times."""
 
     @property
     def id(self) -> str:
@@ -51,7 +53,10 @@ def told_apart(best: Candidate, other: Candidate, metric: Metric, boundary: Boun
     a, b = metric.cost(best.cell, boundary), metric.cost(other.cell, boundary)
     near = a is not None and b is not None and b.value < NEAR * a.value
     if near and best.run == other.run and metric.name in ("latency_ms", "throughput_img_s"):
-        paired = _paired(best.cell, other.cell, boundary)
+        key = (id(other), boundary)
+        if key not in best._slower:
+            best._slower[key] = _paired(best.cell, other.cell, boundary)
+        paired = best._slower[key]
         if paired is not None:
             return paired
     return a is not None and (b is None or a.certainly_below(b))

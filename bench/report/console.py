@@ -1,4 +1,5 @@
-"""Choices, comparisons and recipes for a terminal; a file's text is escaped: rich markup is a language too."""
+"""Choices, comparisons and recipes for a terminal; a file's text is escaped: rich markup is a language
+too."""
 
 from __future__ import annotations
 
@@ -8,12 +9,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bench.break_even import BreakEven
 from bench.choice import Choice
 from bench.compare import Comparison
 from bench.metrics import METRICS
 from bench.reasons import quantity
 from bench.report import figures
+from bench.report.sentences import break_even_lines
 from bench.reproduce import Recipe
 
 STYLES = {
@@ -48,11 +49,9 @@ def render_choice(choice: Choice, console: Console) -> None:
     if choice.figures:
         console.print(_figures(choice))
     _list(console, "What would change the choice", [flip.text for flip in choice.flips])
-    _list(console, "When it pays", [break_even_text(found) for found in choice.break_even])
+    _list(console, "When it pays", break_even_lines(choice.break_even))
     if choice.rejected:
-        table = Table(
-            title="Not picked", title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0)
-        )
+        table = Table(title="Not picked", title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
         for rejected in choice.rejected:
             table.add_row(escape(rejected.cell), Text(rejected.reason, style="dim"))
         console.print(table)
@@ -67,32 +66,10 @@ def _figures(choice: Choice) -> Table:
     for cell, row in choice.figures.items():
         mark = "[bold green]▸[/bold green] " if cell == choice.pick else "  "
         values = [
-            figures.NONE if (value := row.get(name)) is None else quantity(METRICS[name], value)
-            for name in names
+            figures.NONE if (value := row.get(name)) is None else quantity(METRICS[name], value) for name in names
         ]
         table.add_row(mark + escape(cell), *values)
     return table
-
-
-def break_even_text(found: BreakEven) -> str:
-    """`tensorrt/… pays its build after 33,000 images [32,900, 33,100] against pytorch/…`."""
-    what = "its export and start" if found.with_export else "its start (artifact on disk)"
-    against = f"against {found.reference}"
-    if found.images is None:
-        return f"{found.cell} is no faster per image, so {what} never pays {against}"
-    if found.images == 0:
-        return f"{found.cell} is ahead from the first image, {what} included, {against}"
-    interval = ""
-    if found.images_ci95 is not None:
-        low, high = found.images_ci95
-        interval = f" [{_count(low)}, {'never' if high is None else _count(high)}]"
-    return f"{found.cell} has paid {what} after {_count(found.images)} images{interval} {against}"
-
-
-def _count(images: int) -> str:
-    """A count to three significant digits."""
-    digits = max(0, len(str(images)) - 3)
-    return f"{round(images, -digits):,}"
 
 
 def render_comparison(comparison: Comparison, console: Console) -> None:

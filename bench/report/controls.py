@@ -59,10 +59,10 @@ def warning_lines(machine: MachineReport) -> list[str]:
             lines[f"The run was stopped before its end; the same command goes on from here{when}"] = None
         if not run.results.controls and any(c.timing for c in run.results.cells):
             name = run.results.protocol.get("name", "unknown")
-            lines[
-                f"The protocol “{name}” has no controls: nothing shows that this machine was quiet{when}"
-            ] = None
+            lines[f"The protocol “{name}” has no controls: nothing shows that this machine was quiet{when}"] = None
         for warning in run.results.warnings:
+            if warning.get("code", "").startswith("synthetic"):  # said once, above all else
+                continue
             parts = [warning.get("message") or warning.get("code", ""), warning.get("advice", "")]
             lines[": ".join(p for p in parts if p) + when] = None
     return list(lines)

@@ -6,6 +6,11 @@ from bench.report import figures
 from bench.report.md import blocks, bullets, code, escape, table
 from bench.report.merge import Report
 
+SYNTHETIC = (
+    "Random, well-conditioned parameters stand in for the checkpoint. Latency, memory and parity are those "
+    "of the real network; depth, pose and accuracy mean nothing."
+)
+
 READING = (
     "Every figure is a median of steady-state samples unless it says mean; brackets hold its 95 % interval, "
     "and no digit "
@@ -19,8 +24,7 @@ READING = (
     "Boundary device: inputs and outputs stay on the device; host: numpy in, numpy out, transfers included. "
     "Both end in the "
     "runtime's own synchronize. They are never mixed in one ranking.",
-    "Throughput is B·N images over the latency of one call. N views of one scene are one problem, not a "
-    "batch of N.",
+    "Throughput is B·N images over the latency of one call. N views of one scene are one problem, not a batch of N.",
     "Depth error is the relative L2 distance of depth from upstream's fp32 output on the same inputs and "
     "weights, taken from "
     "the outputs of the timed calls, the worst over the inputs. A cell beyond what its precision allows is "
@@ -47,8 +51,7 @@ def technical_notes(report: Report) -> str:
                     sha = str(info.get("sha256") or "")[:12]
                     lines.append(
                         f"{escape(model)}: weights {code(info.get('id') or 'unknown')}, licence "
-                        f"{escape(info.get('licence') or 'unknown')}"
-                        + (f", sha256 {code(sha)}…" if sha else "")
+                        f"{escape(info.get('licence') or 'unknown')}" + (f", sha256 {code(sha)}…" if sha else "")
                     )
         parts.append(bullets(dict.fromkeys(lines)))
     modes: dict[tuple[str, str], str] = {}
@@ -76,7 +79,6 @@ def methodology(report: Report) -> str:
             inputs = run.results.inputs.get("name")
             fed = f"; inputs: {escape(inputs)}" if isinstance(inputs, str) else ""
             parts.append(
-                f"**{escape(machine.name)}**, run of {run.created}: protocol **{name}** "
-                f"({text or figures.NONE}){fed}."
+                f"**{escape(machine.name)}**, run of {run.created}: protocol **{name}** ({text or figures.NONE}){fed}."
             )
     return blocks(parts).rstrip()

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from bench.report.html import render_html
 from bench.report.markdown import render_markdown
-from bench.report.merge import Source, merge
+from bench.report.merge import Report, Source, merge
 from exporters.atomic import storage_errors, write_text
 from exporters.errors import UsageError
 
-FORMATS = ("md",)
+FORMATS = ("md", "html")
+RENDERERS: Mapping[str, Callable[[Report], str]] = {"md": render_markdown, "html": render_html}
 
 
-def write_report(
-    sources: Sequence[Source], out_dir: Path | str, formats: Sequence[str] = FORMATS
-) -> list[Path]:
-    """Write `report.md` into `out_dir` for one or several results, merged; returns the paths written.
+def write_report(sources: Sequence[Source], out_dir: Path | str, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Write `report.md` and `report.html` into `out_dir` for one or several results, merged; returns the
+    paths written.
 
     Args:
         sources: results in memory, as loaded, or paths of results files or of folders that hold one.
@@ -37,6 +38,6 @@ def write_report(
     written = []
     for name in dict.fromkeys(formats):
         path = folder / f"report.{name}"
-        write_text(path, render_markdown(report))
+        write_text(path, RENDERERS[name](report))
         written.append(path)
     return written

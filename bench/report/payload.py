@@ -1,0 +1,216 @@
+"""The page's data: every figure twice, as a number for plots and sorting and as the text that is printed.
+
+The texts come from the same functions as the Markdown report's, so the two can't disagree; the page's script
+formats no statistic itself.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bench.choose import Choice
+from bench.metrics import METRICS
+from bench.pareto import pareto_set
+from bench.report import figures, rows
+from bench.report.controls import control_lines, noise_floor, warning_lines
+from bench.report.cross_device import cross_device
+from bench.report.findings import group_findings
+from bench.report.merge import Group, MachineReport, Report, Row, is_synthetic
+from bench.report.methodology import READING, SYNTHETIC
+from bench.report.payload_cell import cell_payload
+from bench.report.pictures import KINDS, Album
+from bench.report.recommend import USE_CASES, Recommendation, best, recommend, unanswered
+from bench.report.sentences import break_even_lines, figures_of
+from bench.report.series import limit_per_series, thin
+from bench.report.standing import by_axis, main_boundary
+from bench.results import Boundary
+
+PAGE_BYTES = 4_600_000
+"""What the whole page may weigh; the issue's bound is 5 MB."""
+PICTURES_SHARE = 0.6
+"""Of what the tables leave, at most this share is for pictures; samples take the rest."""
+
+
+def payload(report: Report, page_bytes: float = PAGE_BYTES) -> dict[str, Any]:
+    """Everything the page shows, JSON types only.
+
+    Pictures and samples are thinned so that the JSON stays below `page_bytes`, pictures of the cells worth the least
+    first; the page says what was left out.
+    """
+    choices = {id(group): best(machine, group) for machine in report.machines for group in machine.groups}
+    data = _tables(report, choices)
+    budget = max(0.0, page_bytes - len(json.dumps(data)))
+    album = Album(budget * PICTURES_SHARE)
+    rows_ = [row for group in report.groups for row in group.rows]
+    cell_of = {id(row): cell for row, cell in zip(rows_, data["cells"], strict=True)}
+    for group in report.groups:
+        for row in _picture_order(group, choices[id(group)]):
+            cell_of[id(row)]["pictures"] = {kind: album.add(row, kind) for kind in KINDS}
+    return {
+        **data,
+        "pictures": album.urls,
+        "pictures_left_out": album.left_out,
+        "series": _series(rows_, budget - album.spent),
+    }
+
+
+def _tables(report: Report, choices: dict[int, Choice]) -> dict[str, Any]:
+    """All but pictures and samples."""
+    cells: list[dict[str, Any]] = []
+    groups = []
+    for index, machine in enumerate(report.machines):
+        for group in machine.groups:
+            groups.append(_group(machine, index, group, choices[id(group)]))
+            front = _front(group)
+            cells += [cell_payload(row, len(groups) - 1, row.cell.id in front, machine) for row in group.rows]
+    return {
+        "machines": [_machine(machine) for machine in report.machines],
+        "groups": groups,
+        "cells": cells,
+        "synthetic": {"models": report.synthetic, "text": SYNTHETIC} if report.synthetic else None,
+        "notes": list(report.notes),
+        "cross": cross_device(report),
+        "recommendations": _recommendations(report),
+        "reading": list(READING),
+    }
+
+
+def _machine(machine: MachineReport) -> dict[str, Any]:
+    return {
+        "name": machine.name,
+        "facts": machine.machine.facts(),
+        "versions": sorted(machine.machine.versions.items()),
+        "warnings": warning_lines(machine),
+        "runs": [
+            {
+                "created": run.created,
+                "controls": control_lines(run),
+                "noise": _noise(run.results.controls.get("aa")),
+                "trusted": bool(run.results.controls) and all(c.ok for c in run.results.controls.values()),
+                "protocol": {
+                    str(k): v if isinstance(v, str | int | float) else figures.NONE
+                    for k, v in run.results.protocol.items()
+                    if not isinstance(v, dict | list)
+                },
+                "inputs": str(run.results.inputs.get("name") or ""),
+                "weights": [
+                    [
+                        model,
+                        str(info.get("id") or ""),
+                        str(info.get("licence") or "unknown"),
+                        str(info.get("sha256") or ""),
+                    ]
+                    for model, info in run.results.weights.items()
+                    if isinstance(info, dict)
+                ],
+            }
+            for run in machine.runs
+        ],
+    }
+
+
+def _noise(control: Any) -> str | None:
+    floor = None if control is None else noise_floor(control)
+    return None if floor is None else f"±{figures.percent(floor)}"
+
+
+def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> dict[str, Any]:
+    boundary = main_boundary(group.rows)
+    return {
+        "machine": index,
+        "workload": group.workload.label,
+        "images": group.workload.images,
+        "boundary": boundary,
+        "choice": _choice(choice),
+        "findings": list(group_findings(machine, group)),
+        "synthetic": any(is_synthetic(row.run.results, row.cell) for row in group.rows),
+        "axes": {axis: _axis(group, axis, boundary) for axis in ("precision", "mode")},
+        "ran": sum(row.ok for row in group.rows),
+        "count": len(group.rows),
+    }
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    return {
+        "pick": choice.pick,
+        "why": choice.why,
+        "ties": list(choice.ties),
+        "pareto": list(choice.pareto),
+        "flips": [{"text": f.text, "kind": f.kind, "pick": f.pick} for f in choice.flips],
+        "break_even": break_even_lines(choice.break_even),
+    }
+
+
+def _axis(group: Group, axis: str, boundary: Boundary) -> list[dict[str, Any]]:
+    return [
+        {
+            "value": m.value,
+            "cells": m.cells,
+            "mean": figures.reading(m.mean_img_s),
+            "best": m.best.cell.id,
+            "latency": rows.latency(m.best, boundary),
+            "img_s": rows.throughput(m.best, boundary),
+            "description": m.description,
+        }
+        for m in by_axis(group.rows, axis, boundary)
+    ]
+
+
+def _front(group: Group) -> set[str]:
+    """Ids on the Pareto set of latency and depth error: the one the page draws."""
+    boundary = main_boundary(group.rows)
+    right = [row.cell for row in group.rows if row.ok and METRICS["latency_ms"].of(row.cell, boundary)]
+    costs = [[METRICS[name].cost(cell, boundary) for name in ("latency_ms", "depth_error")] for cell in right]
+    return {right[i].id for i in pareto_set(costs)}
+
+
+def _picture_order(group: Group, choice: Choice) -> list[Row]:
+    """Rows in the order their pictures are worth the page's budget: baseline, pick, ties, front, the rest."""
+    first = [choice.pick, *choice.ties, *choice.pareto]
+
+    def worth(row: Row) -> tuple[bool, int]:
+        return not row.cell.baseline, first.index(row.cell.id) if row.cell.id in first else len(first)
+
+    return sorted(group.rows, key=worth)
+
+
+def _series(rows_: list[Row], budget_bytes: float) -> list[dict[str, Any]]:
+    """Per cell in the payload's order: its samples at each boundary."""
+    limit = limit_per_series([len(t.samples.ms) for row in rows_ for t in row.cell.timing.values()], budget_bytes)
+    return [
+        {boundary: thin(t.samples, limit).to_json() for boundary, t in row.cell.timing.items() if t.samples.ms}
+        for row in rows_
+    ]
+
+
+def _recommendations(report: Report) -> list[dict[str, Any]]:
+    """One entry a use case, with the answer of every machine that has its device."""
+    found = recommend(report)
+    return [
+        {
+            "title": case.title,
+            "asks": case.asks,
+            "elsewhere": case.elsewhere if case in unanswered(report) else None,
+            "answers": [_recommendation(r) for r in found if r.use_case is case],
+        }
+        for case in USE_CASES
+        if case.elsewhere or any(r.use_case is case for r in found)
+    ]
+
+
+def _recommendation(found: Recommendation) -> dict[str, Any]:
+    choice = found.choice
+    return {
+        "machine": found.machine,
+        "workload": choice.workload,
+        "pick": choice.pick,
+        "why": choice.why,
+        "figures": _shown(choice),
+        "flips": [flip.text for flip in choice.flips[:3]],
+        "break_even": break_even_lines(choice.break_even)[:2],
+    }
+
+
+def _shown(choice: Choice) -> str:
+    return "" if choice.pick is None else figures_of(choice.figures[choice.pick])

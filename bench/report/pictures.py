@@ -1,0 +1,88 @@
+"""Depth and error pictures for a report: found beside the results, re-encoded, within a budget.
+
+A picture's path comes from a file that is not trusted. It must be relative, stay inside the results' folder
+after links are resolved, and decode as an image of bounded size; what is embedded is our own encoding of its
+pixels, never its bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from bench.report.merge import Row
+
+LONGEST_SIDE = 448
+MAX_PIXELS = 40_000_000
+MAX_FILE_BYTES = 64 << 20
+KINDS = ("depth", "error")
+
+
+def picture_path(row: Row, kind: str) -> Path | None:
+    """The picture's file, or None where the row has none that may be read."""
+    name, folder = row.cell.pictures.get(kind), row.run.folder
+    if not name or folder is None:
+        return None
+    relative = PurePosixPath(name.replace("\\", "/"))
+    if relative.is_absolute() or ".." in relative.parts or ":" in name:
+        return None
+    try:
+        root = folder.resolve(strict=True)
+        path = (root / relative).resolve(strict=True)
+        good = path.is_relative_to(root) and path.is_file() and path.stat().st_size <= MAX_FILE_BYTES
+    except (OSError, RuntimeError):  # missing, a loop of links, a name the system refuses
+        return None
+    return path if good else None
+
+
+def encode(path: Path) -> bytes | None:
+    """The picture as WebP of at most :data:`LONGEST_SIDE` pixels a side; None for what is no image."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
+            if image.width * image.height > MAX_PIXELS:
+                return None
+            small = image.convert("RGB")
+            small.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+            buffer = io.BytesIO()
+            small.save(buffer, "WEBP", quality=82, method=4)
+            return buffer.getvalue()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # Pillow's ways to say "no image"
+        return None
+
+
+@dataclass
+class Album:
+    """Pictures as data addresses, each once, until the budget (bytes on the page) is spent."""
+
+    budget_bytes: float
+    urls: list[str] = field(default_factory=list)
+    left_out: int = 0
+    _known: dict[bytes, int] = field(default_factory=dict)
+    _paths: dict[Path, int | None] = field(default_factory=dict)
+    spent: int = 0
+
+    def add(self, row: Row, kind: str) -> int | None:
+        """Index of the row's picture, or None where there is none or it does not fit any more."""
+        path = picture_path(row, kind)
+        if path is None:
+            return None
+        if path not in self._paths:
+            self._paths[path] = self._embed(path)
+        return self._paths[path]
+
+    def _embed(self, path: Path) -> int | None:
+        content = encode(path)
+        if content is None or content in self._known:
+            return None if content is None else self._known[content]
+        url = "data:image/webp;base64," + base64.b64encode(content).decode("ascii")
+        if self.spent + len(url) > self.budget_bytes:
+            self.left_out += 1
+            return None
+        self.spent += len(url)
+        self._known[content] = len(self.urls)
+        self.urls.append(url)
+        return self._known[content]
