@@ -29,7 +29,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-war
 # depth-anything-3 asks for numpy<2, xformers, open3d, pycolmap, ..., which its network never imports, and for
 # Python <= 3.13 (meaning 3.13.0): only its own files are taken.
 DA3 := depth-anything-3==0.1.1
-DEMO_EXTRAS := da3,onnx,report
+DEMO_EXTRAS := da3,onnx,openvino,report
 TEST_EXTRAS := $(DEMO_EXTRAS),test
 ARGS ?=
 PYTEST_ARGS ?=

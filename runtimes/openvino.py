@@ -1,0 +1,248 @@
+"""Runtime `openvino`: ONNX artifacts compiled by OpenVINO for the CPU, GPUs and NPUs it reports.
+
+What OpenVINO would decide by itself is decided here:
+
+* Arithmetic. On a CPU with bf16 its default runs fp32 models in bf16. Here fp32 and quantized policies compute their
+  float part in f32 (`inference_precision` says otherwise, and the placement names it); other policies keep the type
+  that each operator has in the graph (execution mode ACCURACY). What each kernel really computes in is in the
+  placement, and a bf16 or fp16 kernel in an fp32 policy is a PlacementError.
+* Threads. Intra-op threads are what the cgroup allows (:mod:`runtimes.threads`) and are not pinned: two processes that
+  pin take the same first cores.
+* One stream: all threads work on one inference, which is what latency wants.
+
+Compiled models are kept in the artifact's cache folder (`LoadOptions.cache_dir`); an entry is bound to the file, its
+time stamp, the options and OpenVINO's version. Where the folder can't be written, nothing is kept.
+
+Options (`LoadOptions.extra`): `inference_precision` (`f32`, `bf16`, `f16`), `streams` (1), and `properties`, a mapping
+laid over the compiler's properties.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporters.artifact import Artifact
+from exporters.errors import LoadError, PlacementError, RunError, UsageError, one_line
+from runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
+from runtimes.cpu import cpu_description
+from runtimes.threads import allowed_threads
+
+MODEL_FILE = "model.onnx"
+LATENCY = Mode("latency", "one stream: all threads compute one inference, compiled once and kept")
+INFERENCE_PRECISIONS = ("f32", "bf16", "f16")
+
+# What a device says it can compute in, and the policies that makes worth running, best known first.
+_CAPABILITIES = {
+    "cpu": {"FP32": "fp32", "BF16": "bf16", "INT8": "int8"},
+    "gpu": {"FP16": "fp16", "FP32": "fp32", "INT8": "int8"},
+    "npu": {"FP16": "fp16", "INT8": "int8"},
+}
+_LOW_PRECISION = ("bf16", "f16")
+_ERRORS = (RuntimeError, ValueError, TypeError)
+
+
+@dataclass(frozen=True)
+class OpenVinoOptions:
+    """`LoadOptions.extra`, checked; see the module's docstring."""
+
+    inference_precision: str | None = None
+    streams: int = 1
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+class OpenVinoRuntime(Runtime):
+    """OpenVINO through its Python API."""
+
+    name: ClassVar[str] = "openvino"
+    formats: ClassVar[tuple[str, ...]] = ("onnx",)
+    packages: ClassVar[tuple[str, ...]] = ("openvino",)
+
+    def probe(self) -> list[Device]:
+        if find_spec("openvino") is None:
+            return [_absent("openvino is not installed", "pip install 'depthport[openvino]'")]
+        try:
+            import openvino
+
+            core = openvino.Core()
+            return [_describe(core, name) for name in core.available_devices]
+        except (ImportError, OSError, RuntimeError) as error:
+            return [_absent(f"openvino does not start ({one_line(error)})", "pip install --force-reinstall openvino")]
+
+    def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
+        found = self.device(device)
+        self.mode(found, options.mode)
+        return OpenVinoSession(artifact, device, options, _parse_extra(options.extra))
+
+
+class OpenVinoSession(Session):
+    """A compiled model and its one request; `run` starts it, `synchronize` waits for it."""
+
+    def __init__(self, artifact: Artifact, device: str, options: LoadOptions, extra: OpenVinoOptions) -> None:
+        super().__init__(artifact, device, options)
+        self._properties = _properties(artifact, device, options, extra)
+        model = artifact.file(MODEL_FILE)
+        try:
+            import openvino
+
+            self._core = openvino.Core()
+            self._compiled = self._core.compile_model(str(model), _native_name(device), self._properties)
+            self._request = self._compiled.create_infer_request()
+        except _ERRORS as error:
+            raise LoadError(f"openvino can't load {model.name} on {device}: {_reason(error)}") from error
+        self._check_signature()
+
+    def _check_signature(self) -> None:
+        native = tuple({port.any_name for port in ports} for ports in (self._compiled.inputs, self._compiled.outputs))
+        wanted = tuple({spec.name for spec in specs} for specs in (self.input_specs, self.output_specs))
+        if native != wanted:
+            raise LoadError(
+                f"the model takes {sorted(native[0])} and gives {sorted(native[1])}, "
+                f"its manifest says {sorted(wanted[0])} and {sorted(wanted[1])}: export it again"
+            )
+
+    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        self._request.wait()
+        for name, array in inputs.items():
+            np.copyto(self._request.get_tensor(name).data, array)
+
+    def _run(self) -> None:
+        try:
+            self._request.start_async()
+        except _ERRORS as error:
+            raise RunError(f"openvino failed on {self.device}: {_reason(error)}") from error
+
+    def _synchronize(self) -> None:
+        try:
+            self._request.wait()
+        except _ERRORS as error:
+            raise RunError(f"openvino failed on {self.device}: {_reason(error)}") from error
+
+    def _outputs(self) -> Arrays:
+        self._synchronize()
+        return {spec.name: np.array(self._request.get_tensor(spec.name).data) for spec in self.output_specs}
+
+    def placement(self) -> Placement:
+        """Where and in what each kernel computes.
+
+        Raises:
+            PlacementError: an fp32 policy has kernels of lower precision that nobody asked for.
+        """
+        kernels: Counter[str] = Counter()
+        precisions: Counter[str] = Counter()
+        for node in self._compiled.get_runtime_model().get_ops():
+            info = node.get_rt_info()
+            kernels[_text(info, "layerType", node.get_type_name())] += 1
+            precisions[_text(info, "runtimePrecision", "unknown")] += 1
+        asked = self._properties.get("INFERENCE_PRECISION_HINT")
+        lowered = [name for name in _LOW_PRECISION if precisions[name]]
+        if asked == "f32" and lowered:
+            raise PlacementError(f"openvino computes {precisions[lowered[0]]} kernels in {lowered[0]} where f32 was asked")
+        details = {
+            "devices": list(self._compiled.get_property("EXECUTION_DEVICES")),
+            "inference_precision": asked or "as the graph has it",
+            "precisions": dict(precisions),
+            "kernels": dict(kernels.most_common()),
+            "threads": self._properties.get("INFERENCE_NUM_THREADS"),
+            "streams": self._properties["NUM_STREAMS"],
+            "from_cache": bool(self._compiled.get_property("LOADED_FROM_CACHE")),
+        }
+        return Placement(self.device, details, delegated_share=1.0)
+
+    def _close(self) -> None:
+        # Order matters: a request holds its compiled model, a compiled model its core's plug-in.
+        del self._request, self._compiled, self._core
+        gc.collect()
+
+
+def _absent(reason: str, remedy: str) -> Device:
+    return Device("cpu", cpu_description(), unavailable=reason, remedy=remedy)
+
+
+def _describe(core: Any, native: str) -> Device:
+    name = _device_name(native)
+    kind = name.partition(":")[0]
+    capabilities = core.get_property(native, "OPTIMIZATION_CAPABILITIES")
+    wanted = _CAPABILITIES.get(kind, {"FP32": "fp32"})
+    precisions = tuple(policy for capability, policy in wanted.items() if capability in capabilities)
+    description = cpu_description() if kind == "cpu" else core.get_property(native, "FULL_DEVICE_NAME")
+    return Device(name, description, (LATENCY,), precisions)
+
+
+def _device_name(native: str) -> str:
+    """OpenVINO's `GPU.1` as this package writes devices: `gpu:1`; the first of a kind has no number."""
+    kind, _, index = native.lower().partition(".")
+    return f"{kind}:{index}" if index and index != "0" else kind
+
+
+def _native_name(device: str) -> str:
+    return device.upper().replace(":", ".")
+
+
+def _properties(
+    artifact: Artifact, device: str, options: LoadOptions, extra: OpenVinoOptions
+) -> dict[str, Any]:
+    """The compiler's properties, every one that would otherwise depend on the machine."""
+    properties: dict[str, Any] = {"NUM_STREAMS": extra.streams, "PERFORMANCE_HINT": "LATENCY"}
+    policy = artifact.manifest.precision
+    precision = extra.inference_precision or ("f32" if policy.get("backbone") == "float32" else None)
+    if precision is not None:
+        properties["INFERENCE_PRECISION_HINT"] = precision
+    else:
+        properties["EXECUTION_MODE_HINT"] = "ACCURACY"
+    if device == "cpu":
+        properties["INFERENCE_NUM_THREADS"] = options.threads or allowed_threads()
+        properties["ENABLE_CPU_PINNING"] = False
+    cache = options.cache_dir or artifact.path / "cache"
+    if _writable(cache):
+        properties["CACHE_DIR"] = str(cache / "openvino")
+    return {**properties, **extra.properties}
+
+
+def _writable(folder: Path) -> bool:
+    """Whether `folder` can be written to, or made."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return os.access(existing, os.W_OK)
+
+
+def _parse_extra(extra: Mapping[str, Any]) -> OpenVinoOptions:
+    known = ("inference_precision", "streams", "properties")
+    if unknown := [name for name in extra if name not in known]:
+        raise UsageError(f"openvino has no option {unknown[0]!r}: choose one of {', '.join(known)}")
+    options = OpenVinoOptions(**extra)
+    if options.inference_precision not in (None, *INFERENCE_PRECISIONS):
+        raise UsageError(
+            f"openvino option inference_precision is one of {', '.join(INFERENCE_PRECISIONS)}, "
+            f"not {options.inference_precision!r}"
+        )
+    if not isinstance(options.streams, int) or options.streams < 1:
+        raise UsageError(f"openvino option streams is a whole number from 1, not {options.streams!r}")
+    if not isinstance(options.properties, Mapping):
+        raise UsageError(
+            f"openvino option properties is a mapping of names to values, not {options.properties!r}"
+        )
+    return options
+
+
+def _text(info: Any, key: str, default: str) -> str:
+    """A runtime model's note on a node, as text (`f32`, `MatMul`)."""
+    return str(info[key].value if hasattr(info[key], "value") else info[key]) if key in info else default
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong: OpenVINO puts where in its own source it noticed before it, line by line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    return one_line(RuntimeError(said[0] if said else str(error) or type(error).__name__))
+
+
+__all__ = ["MODEL_FILE", "OpenVinoRuntime", "OpenVinoSession"]

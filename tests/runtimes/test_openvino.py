@@ -1,0 +1,162 @@
+"""Runtime `openvino` on the CPU: the contract, and what is decided for OpenVINO instead of by it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exporters.artifact import Artifact
+from exporters.errors import LoadError, UsageError
+from runtimes.base import LoadOptions
+from runtimes.openvino import OpenVinoRuntime
+from tests.runtimes.conftest import THREADS
+from tests.runtimes.contract import CHECKS, Subject
+from tests.runtimes.tiny import seal, tiny_onnx
+
+pytest.importorskip("openvino")
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory):
+    return tiny_onnx(tmp_path_factory.mktemp("tiny"))
+
+
+def load(artifact, cache_dir=None, **extra):
+    return OpenVinoRuntime().load(artifact, "cpu", LoadOptions(threads=THREADS, cache_dir=cache_dir, extra=extra))
+
+
+def infer(session, inputs):
+    session.bind(inputs)
+    session.run()
+    session.synchronize()
+    return session.outputs()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_contract(check, artifact, tmp_path):
+    options = LoadOptions(threads=THREADS, cache_dir=tmp_path / "cache")
+    check(Subject(OpenVinoRuntime(), artifact, options=options), tmp_path)
+
+
+def test_fp32_is_f32_in_every_kernel(artifact, tmp_path):
+    with load(artifact, tmp_path) as session:
+        placement = session.placement()
+    assert placement.details["inference_precision"] == "f32"
+    assert not {"bf16", "f16"} & set(placement.details["precisions"])
+    assert placement.details["kernels"]["Convolution"] == 2
+    assert placement.details["threads"] == THREADS
+
+
+def test_agrees_with_onnxruntime(artifact, tmp_path):
+    pytest.importorskip("onnxruntime")
+    from runtimes.onnxruntime import OnnxRuntimeRuntime
+
+    inputs = Subject(OpenVinoRuntime(), artifact).inputs(0)
+    with (
+        load(artifact, tmp_path) as session,
+        OnnxRuntimeRuntime().load(artifact, "cpu", LoadOptions(threads=THREADS)) as other,
+    ):
+        found, expected = infer(session, inputs), infer(other, inputs)
+    for name in expected:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-6)
+
+
+def test_the_real_network(exported, tmp_path):
+    """Attention, rotary embedding, resizes and the pose's arithmetic, against ONNX Runtime."""
+    pytest.importorskip("onnxruntime")
+    from runtimes.onnxruntime import OnnxRuntimeRuntime
+
+    artifact = exported("onnx", views=3)
+    inputs = Subject(OpenVinoRuntime(), artifact).inputs(0)
+    with (
+        load(artifact, tmp_path) as session,
+        OnnxRuntimeRuntime().load(artifact, "cpu", LoadOptions(threads=THREADS)) as other,
+    ):
+        found, expected = infer(session, inputs), infer(other, inputs)
+    for name in expected:
+        scale = np.abs(expected[name]).max()
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_the_second_load_comes_from_the_cache(artifact, tmp_path):
+    states = []
+    for _ in range(2):
+        with load(artifact, tmp_path) as session:
+            states.append(session.placement().details["from_cache"])
+    assert states == [False, True]
+
+
+def test_a_read_only_folder_is_no_obstacle(artifact, tmp_path, monkeypatch):
+    monkeypatch.setattr("runtimes.openvino._writable", lambda folder: False)
+    with load(artifact, tmp_path / "cache") as session:
+        assert infer(session, Subject(OpenVinoRuntime(), artifact).inputs(0))
+    assert not (tmp_path / "cache").exists()
+
+
+def test_other_policies_keep_the_types_of_the_graph(artifact, tmp_path):
+    manifest = replace(artifact.manifest, precision={"name": "fp16", "backbone": "float16"})
+    with load(Artifact(artifact.path, manifest), tmp_path) as session:
+        assert session.placement().details["inference_precision"] == "as the graph has it"
+
+
+@pytest.mark.parametrize(
+    ("extra", "complaint"),
+    [
+        ({"inference_precision": "f64"}, "inference_precision is one of f32, bf16, f16"),
+        ({"streams": 0}, "streams is a whole number from 1"),
+        ({"properties": 3}, "properties is a mapping"),
+        ({"speed": "fast"}, "no option 'speed'"),
+    ],
+)
+def test_bad_options_are_usage_errors(artifact, extra, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        load(artifact, **extra)
+
+
+def test_an_unknown_property_is_a_load_error(artifact, tmp_path):
+    with pytest.raises(LoadError, match="NO_SUCH_PROPERTY"):
+        load(artifact, tmp_path, properties={"NO_SUCH_PROPERTY": 1})
+
+
+def test_a_graph_of_another_signature_is_a_load_error(artifact, tmp_path):
+    import onnx
+
+    model = onnx.load(artifact.file("model.onnx"))
+    for node in model.graph.node:
+        node.output[:] = ["range" if name == "depth" else name for name in node.output]
+        node.input[:] = ["range" if name == "depth" else name for name in node.input]
+    model.graph.output[0].name = "range"
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(LoadError, match=r"gives .*'range'.*export it again"):
+        load(seal(tmp_path, "onnx"))
+
+
+def test_devices_are_those_openvino_reports(monkeypatch):
+    class Core:
+        available_devices = ("CPU", "GPU.0", "GPU.1", "NPU")
+
+        def get_property(self, device, name):
+            return ["FP32", "FP16", "INT8"] if name == "OPTIMIZATION_CAPABILITIES" else f"an {device}"
+
+    monkeypatch.setattr("openvino.Core", Core)
+    devices = {device.name: device for device in OpenVinoRuntime().probe()}
+    assert list(devices) == ["cpu", "gpu", "gpu:1", "npu"]
+    assert devices["gpu:1"].description == "an GPU.1"
+    assert devices["cpu"].precisions == ("fp32", "int8")
+    assert devices["npu"].precisions == ("fp16", "int8")
+
+
+def test_probe_without_the_package(monkeypatch):
+    monkeypatch.setattr("runtimes.openvino.find_spec", lambda name: None)
+    (device,) = OpenVinoRuntime().probe()
+    assert not device.available
+    assert device.remedy == "pip install 'depthport[openvino]'"
+
+
+def test_the_adapter_imports_without_openvino():
+    source = Path(sys.modules[OpenVinoRuntime.__module__].__file__ or "").read_text(encoding="utf-8")
+    assert "\nimport openvino" not in source
