@@ -99,7 +99,7 @@ def _command(results: Results, cell: Cell) -> list[str]:
 
 def _versions(results: Results, cell: Cell) -> dict[str, str]:
     known: dict[str, str] = {}
-    for source in (results.environment.get("versions"), (cell.artifact or {}).get("versions")):
+    for source in (results.environment.get("packages"), (cell.artifact or {}).get("versions")):
         if isinstance(source, Mapping):
             known |= {k: v for k, v in source.items() if k in _PACKAGES and isinstance(v, str)}
     return known

@@ -77,33 +77,50 @@ class Machine:
 
 
 def machine_of(environment: Mapping[str, Any]) -> Machine:
-    """The machine that an `environment` describes, as far as it does."""
-    cpu = environment.get("cpu")
-    name, cores = (cpu.get("name"), cpu.get("cores")) if isinstance(cpu, Mapping) else (cpu, None)
-    versions = environment.get("versions")
-    listed = environment.get("accelerators")
+    """The machine that an `environment` (bench/environment.py) describes, as far as it does."""
+    cpu, system, memory = (_mapping(environment.get(key)) for key in ("cpu", "system", "memory"))
+    gpus, packages = environment.get("gpus"), _mapping(environment.get("packages"))
+    usable_mib = _positive(memory.get("usable_mib"))
+    python = _text(_mapping(environment.get("python")).get("version"))
+    versions = {k: v for k, v in packages.items() if isinstance(v, str)}
     return Machine(
-        cpu=_hardware(name),
-        cores=_whole(cores),
-        memory_gib=_positive(environment.get("memory_gib")),
-        system=_text(environment.get("os")),
-        accelerators=tuple(_accelerator(a) for a in listed if isinstance(a, Mapping))
-        if isinstance(listed, list)
-        else (),
-        versions={k: v for k, v in versions.items() if isinstance(v, str)}
-        if isinstance(versions, Mapping)
-        else {},
+        cpu=_cpu(cpu),
+        cores=_whole(cpu.get("usable_cores")),
+        memory_gib=None if usable_mib is None else usable_mib / 1024,
+        system=_system(system),
+        accelerators=tuple(_gpu(g) for g in gpus if isinstance(g, Mapping)) if isinstance(gpus, list) else (),
+        versions={**({"python": python} if python else {}), **versions},
     )
 
 
-def _accelerator(data: Mapping[str, Any]) -> Accelerator:
+def _cpu(cpu: Mapping[str, Any]) -> str | None:
+    """`AMD EPYC (Zen 3)`: the model, and the microarchitecture where its name does not say it."""
+    model, core = _hardware(cpu.get("model")), _text(cpu.get("microarchitecture"))
+    if model is None or core is None or core in model:
+        return model
+    return f"{model} ({core})"
+
+
+def _system(system: Mapping[str, Any]) -> str | None:
+    name = _text(system.get("distribution")) or _text(system.get("os"))
+    release = _text(system.get("release"))
+    kernel = f"{_text(system.get('os')) or 'kernel'} {release}" if release else None
+    return ", ".join(part for part in (name, kernel) if part) or None
+
+
+def _gpu(data: Mapping[str, Any]) -> Accelerator:
+    memory_mib = _positive(data.get("memory_mib"))
     return Accelerator(
-        kind=_text(data.get("kind")) or "accelerator",
+        kind=_text(data.get("kind")) or "gpu",
         name=_hardware(data.get("name")) or "unnamed accelerator",
-        memory_gib=_positive(data.get("memory_gib")),
+        memory_gib=None if memory_mib is None else memory_mib / 1024,
         driver=_text(data.get("driver")),
-        capability=_text(data.get("capability")),
+        capability=_text(data.get("compute_capability")),
     )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _text(value: Any) -> str | None:

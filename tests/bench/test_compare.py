@@ -125,7 +125,7 @@ def test_another_protocol_bars_everything(field: str, value: str, says: str) -> 
 def test_another_machine_bars_unless_asked_for() -> None:
     a, b = fixtures.h100(), fixtures.h100(seed=2)
     b.environment = json.loads(json.dumps(b.environment))
-    b.environment["accelerators"][0]["name"] = "NVIDIA L4"
+    b.environment["gpus"][0]["name"] = "NVIDIA L4"
     assert "another machine" in compare(a, b).bars[0]
     asked = compare(a, b, across_machines=True)
     assert asked.bars == () and any("machines differ" in flag for flag in asked.flags)
@@ -134,8 +134,8 @@ def test_another_machine_bars_unless_asked_for() -> None:
 def test_drivers_versions_inputs_and_failed_controls_are_flagged() -> None:
     a, b = fixtures.h100(), fixtures.h100(seed=2)
     b.environment = json.loads(json.dumps(b.environment))
-    b.environment["accelerators"][0]["driver"] = "590.1"
-    b.environment["versions"]["torch"] = "2.14.0"
+    b.environment["gpus"][0]["driver"] = "590.1"
+    b.environment["packages"]["torch"] = "2.14.0"
     b.inputs["sha256"] = "0" * 64
     b.controls["plus5"].ok = False
     flags = " ".join(compare(a, b).flags)

@@ -287,41 +287,42 @@ def results(
 
 
 CPU_SERVER: dict[str, Any] = {
-    "cpu": {"name": "AMD EPYC 7763 64-Core Processor", "cores": 2, "threads": 2},
-    "memory_gib": 23.0,
-    "os": "Linux 6.8",
-    "accelerators": [],
-    "versions": {
-        "python": "3.11.9",
+    "cpu": {"model": "AMD EPYC 7763 64-Core Processor", "microarchitecture": "Zen 3", "usable_cores": 2},
+    "memory": {"usable_mib": 23552},
+    "system": {"os": "Linux", "release": "6.8"},
+    "gpus": [],
+    "python": {"version": "3.11.9"},
+    "packages": {
         "torch": "2.13.0+cpu",
         "onnxruntime": "1.22.0",
         "depth-anything-3": "0.1.1",
     },
-    "power": "mains",
+    "power": {"source": "mains", "low_power_mode": None},
 }
 H100: dict[str, Any] = {
-    "cpu": {"name": "Intel Xeon Platinum 8480C", "cores": 16, "threads": 16},
-    "memory_gib": 128.0,
-    "os": "Linux 6.8",
-    "accelerators": [
+    "cpu": {"model": "Intel Xeon Platinum 8480C", "usable_cores": 16},
+    "memory": {"usable_mib": 131072},
+    "system": {"os": "Linux", "release": "6.8"},
+    "gpus": [
         {
-            "kind": "cuda",
             "name": "NVIDIA H100 80GB HBM3",
-            "memory_gib": 80.0,
+            "memory_mib": 81920,
             "driver": "580.65",
-            "capability": "9.0",
+            "compute_capability": "9.0",
         }
     ],
-    "versions": {"python": "3.11.9", "torch": "2.13.0+cu130", "onnxruntime-gpu": "1.22.0"},
-    "power": "mains",
+    "python": {"version": "3.11.9"},
+    "packages": {"torch": "2.13.0+cu130", "onnxruntime-gpu": "1.22.0"},
+    "power": {"source": "mains", "low_power_mode": None},
 }
 MAC: dict[str, Any] = {
-    "cpu": {"name": "Apple M4 Max", "cores": 16, "threads": 16},
-    "memory_gib": 64.0,
-    "os": "macOS 15.5",
-    "accelerators": [{"kind": "mps", "name": "Apple M4 Max GPU (40 cores)", "memory_gib": 64.0}],
-    "versions": {"python": "3.12.4", "torch": "2.13.0", "coremltools": "9.0"},
-    "power": "mains",
+    "cpu": {"model": "Apple M4 Max", "usable_cores": 16},
+    "memory": {"usable_mib": 65536},
+    "system": {"os": "macOS", "release": "15.5"},
+    "gpus": [{"kind": "mps", "name": "Apple M4 Max GPU (40 cores)", "memory_mib": 65536}],
+    "python": {"version": "3.12.4"},
+    "packages": {"torch": "2.13.0", "coremltools": "9.0"},
+    "power": {"source": "mains", "low_power_mode": None},
 }
 
 UPSTREAM = "depth_anything_3's own forward, as its users run it"
@@ -828,9 +829,11 @@ def hostile() -> dict[str, Any]:
             block["samples"]["start_s"] = [float("inf")] * 7
     data["environment"] = {
         names[0]: names[1],
-        "cpu": {"name": names[2], "cores": float("nan")},
-        "accelerators": [{"name": names[3], "driver": names[0]}, "x", None],
-        "versions": {names[0]: names[1]},
+        "cpu": {"model": names[2], "usable_cores": float("nan")},
+        "memory": names[1],
+        "system": [names[0]],
+        "gpus": [{"name": names[3], "driver": names[0]}, "x", None],
+        "packages": {names[0]: names[1]},
         "hostname": "secret-host",
         "user": "secret-user",
     }
