@@ -10,14 +10,24 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from dataclasses import dataclass
 from functools import cache
 
 _NAME_BYTES = 256
 
 
+@dataclass(frozen=True)
+class Gpu:
+    """One NVIDIA GPU."""
+
+    name: str
+    memory_bytes: int
+    """All of it, whoever uses it."""
+
+
 @cache
-def cuda_devices() -> tuple[str, ...]:
-    """Names of the NVIDIA GPUs this process may use, in CUDA's order; empty without a driver or a GPU."""
+def cuda_devices() -> tuple[Gpu, ...]:
+    """The NVIDIA GPUs this process may use, in CUDA's order; empty without a driver or a GPU."""
     library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
         driver = ctypes.CDLL(library)
@@ -26,14 +36,17 @@ def cuda_devices() -> tuple[str, ...]:
     count = ctypes.c_int(0)
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return ()
-    names = []
+    gpus = []
     for ordinal in range(count.value):
-        device, name = ctypes.c_int(0), ctypes.create_string_buffer(_NAME_BYTES)
-        if driver.cuDeviceGet(ctypes.byref(device), ordinal) != 0:
-            continue
-        if driver.cuDeviceGetName(name, _NAME_BYTES, device) == 0:
-            names.append(name.value.decode("utf-8", "replace"))
-    return tuple(names)
+        device, name, memory = ctypes.c_int(0), ctypes.create_string_buffer(_NAME_BYTES), ctypes.c_size_t(0)
+        failures = (
+            driver.cuDeviceGet(ctypes.byref(device), ordinal)
+            or driver.cuDeviceGetName(name, _NAME_BYTES, device)
+            or driver.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
+        )
+        if not failures:
+            gpus.append(Gpu(name.value.decode("utf-8", "replace"), memory.value))
+    return tuple(gpus)
 
 
 def process_memory_mib() -> float | None:

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from exporters.artifact import Artifact
-from exporters.errors import UsageError
+from exporters.errors import UnsupportedError, UsageError
 from runtimes.base import Device, LoadOptions, Runtime, Session
 from runtimes.cpu import cpu_description
 from runtimes.cuda import cuda_devices
@@ -69,6 +69,11 @@ class OnnxRuntimeRuntime(Runtime):
         return devices
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
+        if artifact.manifest.dynamic:
+            dims = ", ".join(artifact.manifest.dynamic)
+            raise UnsupportedError(
+                f"{artifact.path.name} leaves {dims} open and buffers are fixed: export it for one shape"
+            )
         found = self.device(device)
         mode = self.mode(found, options.mode)
         extra = _parse_extra(options.extra)
@@ -99,12 +104,12 @@ def _cuda_devices(available: list[str]) -> list[Device]:
     for index, gpu in enumerate(gpus):
         name = "cuda" if index == 0 else f"cuda:{index}"
         if modes:
-            devices.append(Device(name, gpu, modes, _GPU_PRECISIONS))
+            devices.append(Device(name, gpu.name, modes, _GPU_PRECISIONS))
         else:
             devices.append(
                 Device(
                     name,
-                    gpu,
+                    gpu.name,
                     unavailable="this build of onnxruntime has no CUDA provider",
                     remedy="pip uninstall -y onnxruntime && pip install onnxruntime-gpu",
                 )

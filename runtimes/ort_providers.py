@@ -39,6 +39,7 @@ class Provider:
     """Where inputs and outputs live at the device boundary, in OrtValue's terms (`cpu`, `cuda`)."""
     options: Callable[[ProviderContext], Options]
     cuda_graph: bool = False
+    """Whether it captures the graph of kernels once and replays it."""
 
 
 def _none(context: ProviderContext) -> Options:

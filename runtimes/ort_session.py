@@ -18,7 +18,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from exporters.artifact import Artifact
 from exporters.errors import LoadError, PlacementError, RunError, one_line
 from runtimes.base import Arrays, LoadOptions, Placement, Session, SessionMemory
-from runtimes.cuda import process_memory_mib
+from runtimes.cuda import cuda_devices, process_memory_mib
 from runtimes.ort_providers import CPU_PROVIDER, Provider, ProviderContext
 from runtimes.threads import allowed_threads
 
@@ -108,14 +108,22 @@ class OrtSession(Session):
             entries["session.disable_cpu_ep_fallback"] = "1"
         for key, value in entries.items():
             native.add_session_config_entry(key, value)
-        options = {**self._provider.options(self._context()), **extra.provider_options}
+        context = self._context()
+        options = {**self._provider.options(context), **extra.provider_options}
+        if context.cache_dir in options.values():
+            Path(context.cache_dir).mkdir(parents=True, exist_ok=True)
         # enable_fallback=0: the Python wrapper would otherwise retry on other providers by itself.
         return ort.InferenceSession(str(model), native, providers=[(self._provider.name, options)], enable_fallback=0)
 
     def _context(self) -> ProviderContext:
+        tf32 = bool(self.artifact.manifest.precision.get("tf32"))
         cache = self.options.cache_dir or self.artifact.path / "cache"
-        policy = self.artifact.manifest.precision
-        return ProviderContext(self._index, bool(policy.get("tf32")), self._threads, str(cache))
+        limit = None
+        if self._provider.memory == "cuda" and self.options.memory_fraction is not None:
+            gpus = cuda_devices()
+            if self._index < len(gpus):
+                limit = int(self.options.memory_fraction * gpus[self._index].memory_bytes)
+        return ProviderContext(self._index, tf32, self._threads, str(cache), limit)
 
     def _strays(self, model: Path, extra: OrtOptions) -> str:
         """One line that names the nodes the provider did not take, from a second session that admits them."""

@@ -116,7 +116,7 @@ def _no_cuda(built_for: str | None) -> Device:
             remedy="install NVIDIA's driver on a machine with a GPU",
         )
     reason = "this build of torch has no CUDA" if built_for is None else "this torch can't use the installed driver"
-    return Device("cuda", gpus[0], unavailable=reason, remedy="pip install --force-reinstall torch")
+    return Device("cuda", gpus[0].name, unavailable=reason, remedy="pip install --force-reinstall torch")
 
 
 def _compiler() -> str | None:

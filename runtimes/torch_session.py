@@ -38,7 +38,10 @@ class TorchSession(Session):
         self._memory_fraction = torch_device.limit_memory(self._device, options.memory_fraction)
         torch_device.reset_peak(self._device)
         self._results: Mapping[str, Tensor] = {}
-        self._module, self._forward = self._build()
+        try:
+            self._module, self._forward = self._build()
+        except RuntimeError as error:
+            raise LoadError(f"pytorch can't load {artifact.path.name} on {device}: {one_line(error)}") from error
         self._tensors = {**dict(self._module.named_parameters()), **dict(self._module.named_buffers())}
         self._image: Tensor | None = None
 
@@ -159,9 +162,13 @@ class CompiledSession(EagerSession):
             module, fullgraph=True, dynamic=False, mode="reduce-overhead" if self._cuda_graph else None
         )
         self._compiled = False
+        self._graph_skips = _cuda_graph_skips()
 
         def forward(image: Tensor) -> Any:
             if self._compiled:
+                if self._cuda_graph:
+                    # The graph writes its outputs anew, whoever still holds those of the call before.
+                    torch.compiler.cudagraph_mark_step_begin()
                 return compiled(image)
             with _inductor_cache(self._cache):
                 found = compiled(image)
@@ -171,11 +178,19 @@ class CompiledSession(EagerSession):
         return module, forward
 
     def _details(self) -> dict[str, Any]:
-        return {**super()._details(), "graph_breaks": 0, "cuda_graph": self._cuda_graph}
+        captured = self._cuda_graph and _cuda_graph_skips() == self._graph_skips
+        return {**super()._details(), "graph_breaks": 0, "cuda_graph": captured}
 
     def _close(self) -> None:
         super()._close()
         torch.compiler.reset()
+
+
+def _cuda_graph_skips() -> int:
+    """How often inductor has declined to capture a CUDA graph in this process."""
+    from torch._dynamo.utils import counters
+
+    return counters["inductor"]["cudagraph_skips"]
 
 
 @contextlib.contextmanager

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from exporters.errors import LoadError, PlacementError, UsageError
+from exporters.errors import LoadError, PlacementError, UnsupportedError, UsageError
 from runtimes.base import LoadOptions
+from runtimes.cuda import Gpu
 from runtimes.onnxruntime import OnnxRuntimeRuntime
 from runtimes.ort_providers import PROVIDERS, ProviderContext, providers_for
 from tests.runtimes.conftest import THREADS
@@ -141,7 +140,7 @@ def test_probe_without_the_package(monkeypatch):
 def test_probe_tells_no_gpu_from_the_wrong_package(monkeypatch, gpus, providers, complaint):
     import onnxruntime
 
-    monkeypatch.setattr("runtimes.onnxruntime.cuda_devices", lambda: gpus)
+    monkeypatch.setattr("runtimes.onnxruntime.cuda_devices", lambda: tuple(Gpu(name, 24 << 30) for name in gpus))
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
     devices = [d for d in OnnxRuntimeRuntime().probe() if d.name.startswith("cuda")]
     assert [d.name for d in devices] == ["cuda", "cuda:1"][: max(1, len(gpus))]
@@ -154,6 +153,9 @@ def test_probe_tells_no_gpu_from_the_wrong_package(monkeypatch, gpus, providers,
             assert device.remedy
 
 
-def test_the_runtime_imports_without_onnxruntime():
-    source = Path("runtimes/onnxruntime.py").read_text(encoding="utf-8")
-    assert "\nimport onnxruntime" not in source
+def test_open_dimensions_are_refused(artifact):
+    from dataclasses import replace
+
+    open_views = replace(artifact, manifest=replace(artifact.manifest, dynamic=("views",)))
+    with pytest.raises(UnsupportedError, match="leaves views open"):
+        load(open_views)
