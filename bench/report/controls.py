@@ -61,7 +61,8 @@ def warning_lines(machine: MachineReport) -> list[str]:
             name = run.results.protocol.get("name", "unknown")
             lines[f"The protocol “{name}” has no controls: nothing shows that this machine was quiet{when}"] = None
         for warning in run.results.warnings:
-            if warning.get("code", "").startswith("synthetic"):  # said once, above all else
+            # Said once: the weights above all else, a failed control just above.
+            if warning.get("code", "").startswith("synthetic") or warning.get("code") == "control-failed":
                 continue
             parts = [warning.get("message") or warning.get("code", ""), warning.get("advice", "")]
             lines[": ".join(p for p in parts if p) + when] = None
