@@ -150,12 +150,18 @@ def _memory() -> dict[str, Any]:
 def _system() -> dict[str, Any]:
     return {
         "os": platform.system(),
-        "release": platform.mac_ver()[0] if sys.platform == "darwin" else platform.release(),
+        "release": platform.mac_ver()[0] if sys.platform == "darwin" else numbers_of(platform.release()),
         "distribution": _distribution(),
         "architecture": platform.machine(),
         "libc": " ".join(platform.libc_ver()).strip() or None,
         "virtual_machine": _virtual(),
     }
+
+
+def numbers_of(release: str) -> str:
+    """`6.8.12` of `6.8.12-acme-build7`: what follows the numbers may name a site or an owner."""
+    found = re.match(r"\d+(\.\d+)*", release)
+    return found.group() if found else ""
 
 
 def _distribution() -> str | None:

@@ -13,7 +13,14 @@ import pytest
 
 from bench import gpu as gpu_module
 from bench.cpu import Cpu, clean_model_name, command_output, feature_names, parse_cpuinfo
-from bench.environment import fingerprint, machine_name, memory_limit_mib, package_versions, steering_variables
+from bench.environment import (
+    fingerprint,
+    machine_name,
+    memory_limit_mib,
+    numbers_of,
+    package_versions,
+    steering_variables,
+)
 from bench.gpu import Gpu, nvidia_gpus, parse_nvidia_smi
 
 SAPPHIRE_RAPIDS = """processor\t: 0
@@ -164,3 +171,9 @@ def test_the_fingerprint_is_plain_and_anonymous() -> None:
     assert here["machine"] and here["python"]["version"]
     assert {"numpy", "pillow"} <= package_versions().keys()
     assert os.sep not in here["machine"]
+
+
+def test_a_kernels_release_is_its_numbers() -> None:
+    assert numbers_of("6.8.12-acme-build7") == "6.8.12"
+    assert numbers_of("10.0.22631") == "10.0.22631"
+    assert numbers_of("custom") == ""
