@@ -66,7 +66,8 @@ def test_every_way_to_fail_is_a_row_and_the_others_are_all_there(artifact: Path,
     cells = [
         fake_cell(artifact, "Fake", baseline=True, call_ms=4),
         fake_cell(artifact, "Fake", call_ms=2),
-        *(fake_cell(artifact, name) for name in ("Crasher", "Raiser", "Hanger", "OutOfMemory", "NotANumber", "WrongShape")),
+        *(fake_cell(artifact, name) for name in ("Crasher", "Raiser", "Hanger", "OutOfMemory")),
+        *(fake_cell(artifact, name) for name in ("NotANumber", "WrongShape")),
         fake_cell(artifact, "Lazy", call_ms=20),
         fake_cell(artifact, "SlowLoader", load_s=0.5),
         replace(fake_cell(artifact, "Fake", call_ms=9), unavailable="not on this machine"),
@@ -201,12 +202,12 @@ def check_nothing_lost(out: Path, before: str) -> str:
 def test_kills_at_random_moments_lose_no_finished_block(artifact: Path, tmp_path: Path) -> None:
     """A short form of `python -m tests.bench.kill_test`, which does it a hundred times."""
     out, text = tmp_path / "out", ""
-    for number, seconds in enumerate((2.0, 3.1, 4.3, 60.0)):
+    for seconds in (2.0, 3.1, 4.3, 120.0):
         finished = kill_at(artifact, out, seconds)
         text = check_nothing_lost(out, text)
         if finished:
             break
-    assert finished, f"not finished after {number + 1} starts"
+    assert finished
     assert json.loads((out / "results.json").read_text())["complete"] is True
 
 
