@@ -1,0 +1,130 @@
+"""The parity gate: a saved package counts as exported only if the interpreter finds the network in it.
+
+An fp32 package is compared with the network as it is. An fp16 package holds rounded constants, which alone move its
+outputs by 1e-3; so that a wrong conversion can't hide behind that, it is compared with the network with the same
+constants rounded, all arithmetic exact on both sides, under the same limits. What rounding every result to fp16 costs on
+top is reported, not judged: it is a property of the precision, not of the conversion.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exporters.coreml_check.package import read_package
+from exporters.errors import ArtifactError, ExportError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from exporters.coreml_check.parity import OutputError
+    from exporters.coreml_network import PackageNetwork
+
+HEAD_PARTS = ("head",)
+SCALES = ("scale1", "scale2")
+
+
+def verify(
+    path: Path,
+    network: PackageNetwork,
+    examples: Sequence[Tensor],
+    *,
+    half: bool,
+    islands: Collection[str] = (),
+    function: str | None = None,
+) -> dict[str, Any]:
+    """Check a package against the network it was converted from.
+
+    Args:
+        path: the saved package.
+        network: what was converted.
+        examples: its inputs: real values this time.
+        half: the package is fp16 but for `islands`.
+        islands: parts in fp32.
+        function: which function of the package; None: the default one.
+
+    Returns:
+        What was measured, for the manifest: the errors by output in exact arithmetic (`conversion`) and, in fp16, with
+        rounding (`declared`).
+
+    Raises:
+        ExportError: the package does not compute the network.
+    """
+    import torch
+
+    from exporters.coreml_check.interpreter import Interpreter
+    from exporters.coreml_check.parity import compare, violations
+
+    try:
+        body = read_package(path).function(function)
+        names = network.face.images or ("image",)
+        with torch.no_grad():
+            expected = dict(zip(network.face.outputs, network(*examples), strict=True))
+            rounded = expected
+            if half:
+                inputs = [x.half().float() for x in examples]
+                rounded = dict(zip(network.face.outputs, _with_half_constants(network, islands)(*inputs), strict=True))
+            else:
+                inputs = list(examples)
+        exact = compare(Interpreter(body).run(dict(zip(names, inputs, strict=True))), rounded)
+        found: dict[str, Any] = {"conversion": _json(exact), "input": "probe"}
+        wrong = violations(exact)
+        if wrong:
+            raise ExportError(f"the converted package does not compute the network: {'; '.join(wrong)}")
+        if half:
+            declared = Interpreter(body, "declared").run(dict(zip(names, examples, strict=True)))
+            found["declared"] = _json(compare(declared, expected))
+    except ArtifactError as error:
+        raise ExportError(f"the converted package is malformed: {error}") from None
+    return found
+
+
+def outputs_as_declared(path: Path, network: PackageNetwork, examples: Sequence[Tensor]) -> dict[str, Any]:
+    """Errors by output of a package that rounds every result as it declares, against the network in fp32."""
+    import torch
+
+    from exporters.coreml_check.interpreter import Interpreter
+    from exporters.coreml_check.parity import compare
+
+    names = network.face.images or ("image",)
+    with torch.no_grad():
+        expected = dict(zip(network.face.outputs, network(*examples), strict=True))
+    found = Interpreter(read_package(path).function(), "declared").run(dict(zip(names, examples, strict=True)))
+    return _json(compare(found, expected))
+
+
+def _with_half_constants(network: PackageNetwork, islands: Collection[str]) -> PackageNetwork:
+    """A copy of the network whose constants are rounded to fp16, but for those that the islands keep."""
+    rounded = copy.deepcopy(network)
+    stem = _stem_parts(network) if "stem" in islands else ()
+    for name, tensor in [*rounded.named_parameters(), *rounded.named_buffers()]:
+        if tensor.is_floating_point() and not _kept(name, islands, stem):
+            tensor.copy_(tensor.half().float())
+    return rounded
+
+
+def _stem_parts(network: PackageNetwork) -> tuple[str, ...]:
+    """Names of what lies before the reference-view selection."""
+    before = network.network.backbone.alternate_from - 1
+    blocks = tuple(f"backbone.blocks.{i}." for i in range(before))
+    return ("backbone.patch_embed", "backbone.prefix", "backbone.positions", *blocks)
+
+
+def _kept(name: str, islands: Collection[str], stem: tuple[str, ...]) -> bool:
+    """Whether a constant belongs to an island (:mod:`exporters.coreml_islands` finds the operations themselves)."""
+    path = name.removeprefix("network.")
+    parts = path.split(".")
+    return (
+        ("camera" in islands and parts[0] in ("camera", "pose"))
+        or ("head" in islands and parts[0] in HEAD_PARTS)
+        or ("tail" in islands and parts[0] == "head" and "logits" in parts)
+        or ("residual" in islands and parts[-1] in SCALES)
+        or ("norm" in islands and parts[0] == "backbone" and any("norm" in part for part in parts))
+        or (bool(stem) and path.startswith(stem))
+    )
+
+
+def _json(errors: dict[str, OutputError]) -> dict[str, Any]:
+    return {name: error.to_json() for name, error in errors.items()}
