@@ -146,7 +146,9 @@ class OpenVinoSession(Session):
         asked = self._properties.get("INFERENCE_PRECISION_HINT")
         lowered = [name for name in _LOW_PRECISION if precisions[name]]
         if asked == "f32" and lowered:
-            raise PlacementError(f"openvino computes {precisions[lowered[0]]} kernels in {lowered[0]} where f32 was asked")
+            raise PlacementError(
+                f"openvino computes {precisions[lowered[0]]} kernels in {lowered[0]} where f32 was asked"
+            )
         details = {
             "devices": list(self._compiled.get_property("EXECUTION_DEVICES")),
             "inference_precision": asked or "as the graph has it",
@@ -188,9 +190,7 @@ def _native_name(device: str) -> str:
     return device.upper().replace(":", ".")
 
 
-def _properties(
-    artifact: Artifact, device: str, options: LoadOptions, extra: OpenVinoOptions
-) -> dict[str, Any]:
+def _properties(artifact: Artifact, device: str, options: LoadOptions, extra: OpenVinoOptions) -> dict[str, Any]:
     """The compiler's properties, every one that would otherwise depend on the machine."""
     properties: dict[str, Any] = {"NUM_STREAMS": extra.streams, "PERFORMANCE_HINT": "LATENCY"}
     policy = artifact.manifest.precision
@@ -227,9 +227,7 @@ def _parse_extra(extra: Mapping[str, Any]) -> OpenVinoOptions:
     if not isinstance(options.streams, int) or options.streams < 1:
         raise UsageError(f"openvino option streams is a whole number from 1, not {options.streams!r}")
     if not isinstance(options.properties, Mapping):
-        raise UsageError(
-            f"openvino option properties is a mapping of names to values, not {options.properties!r}"
-        )
+        raise UsageError(f"openvino option properties is a mapping of names to values, not {options.properties!r}")
     return options
 
 
