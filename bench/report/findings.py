@@ -95,13 +95,7 @@ def _transfers(order: list[Row]) -> Iterator[str]:
     """Where host buffers cost more than 5 % of the call."""
     for row in order[:3]:
         device, host = timing(row, "device"), timing(row, "host")
-        if (
-            device
-            and host
-            and device.median_ms
-            and host.median_ms
-            and host.median_ms > 1.05 * device.median_ms
-        ):
+        if device and host and device.median_ms and host.median_ms and host.median_ms > 1.05 * device.median_ms:
             extra = host.median_ms - device.median_ms
             yield f"{row.cell.id}: host transfers add {figures.reading(extra, 2)} ms a call."
 

@@ -18,16 +18,17 @@ from typing import Any
 
 from bench.report.merge import Report
 from bench.report.payload import PAGE_BYTES, payload
+from bench.report.recommend import Answers
 
 ASSETS = Path(__file__).parent / "assets"
 STYLES = ("base.css", "parts.css", "print.css")
 MAX_PAGE_BYTES = 5_000_000
 
 
-def render_html(report: Report) -> str:
+def render_html(report: Report, answers: Answers) -> str:
     """The whole page. Below 5 MB unless the tables alone are larger (thousands of cells)."""
     frame = _frame()
-    data = safe_json(payload(report, PAGE_BYTES - frame.nbytes))
+    data = safe_json(payload(report, answers, PAGE_BYTES - frame.nbytes))
     page = frame.text.replace("@TITLE@", html.escape(title(report), quote=True))
     # Last, and once: whatever the data holds, no placeholder is looked for in it.
     head, tail = page.split("@DATA@")

@@ -15,9 +15,7 @@ from typing import Any
 from bench.report.figures import gib
 
 UNNAMED = "unnamed machine"
-_NOISE = re.compile(
-    r"\((?:R|TM|C)\)|\bCPU\b|\b\d+-Core Processor\b|\bProcessor\b|@\s*[\d.]+\s*GHz", re.IGNORECASE
-)
+_NOISE = re.compile(r"\((?:R|TM|C)\)|\bCPU\b|\b\d+-Core Processor\b|\bProcessor\b|@\s*[\d.]+\s*GHz", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -133,9 +131,7 @@ def _hardware(value: Any) -> str | None:
 
 
 def _positive(value: Any) -> float | None:
-    return (
-        float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
-    )
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
 
 
 def _whole(value: Any) -> int | None:

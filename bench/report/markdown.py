@@ -1,65 +1,59 @@
-"""The report as Markdown for GitHub: the sections of the seed report, with intervals, verdicts and parity in
-each table."""
+"""The report as Markdown for GitHub: the seed report's sections, with intervals, verdicts and parity in each table."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
+from bench.choose import Choice
 from bench.report import figures, rows
 from bench.report.controls import control_lines, warning_lines
+from bench.report.cross_device import cross_device
 from bench.report.findings import key_findings
 from bench.report.markdown_device import device_sections
-from bench.report.md import alert, blocks, bullets, code, escape, table
-from bench.report.merge import Group, MachineReport, Report
-from bench.report.methodology import methodology, technical_notes
-from bench.report.standing import by_axis, by_device, main_boundary, ranked, tied_with
+from bench.report.md import alert, blocks, bullets, code, details, escape, table
+from bench.report.merge import Group, MachineReport, Report, Row
+from bench.report.methodology import SYNTHETIC, methodology, technical_notes
+from bench.report.recommend import USE_CASES, Answers
+from bench.report.sentences import break_even_lines, figures_of
+from bench.report.standing import by_axis, by_device, main_boundary, ranked
 
 TITLE = "Depth Anything 3: export and benchmark report"
+PictureOf = Callable[[Row, str], str | None]
+"""From a row and `depth` or `error` to the picture's address relative to the report, or None."""
 
 
-def render_markdown(report: Report) -> str:
+def render_markdown(report: Report, answers: Answers, picture_of: PictureOf = lambda row, kind: None) -> str:
     """The whole report as one Markdown document."""
-    parts = [f"# {TITLE}", _opening(report)]
-    parts += ["## Executive summary", _summary(report)]
+    parts = [f"# {TITLE}", *_opening(report)]
+    parts += ["## Executive summary", _summary(report, answers), _sentences(report, answers)]
     parts += ["## Performance overview", _overview(report)]
-    parts += ["## Key findings", bullets(map(escape_finding, key_findings(report)))]
+    parts += ["## Key findings", bullets(escape(line, longest=600) for line in key_findings(report))]
     for machine in report.machines:
-        parts += device_sections(machine)
+        parts += device_sections(machine, picture_of)
+    parts += _across(report)
+    parts += ["## Recommendations", *_recommendations(answers)]
     parts += ["## Technical notes", technical_notes(report), "## Methodology", methodology(report)]
     return blocks(parts)
 
 
-def escape_finding(line: str) -> str:
-    return escape(line, longest=600)
+def _groups(report: Report, answers: Answers) -> Iterator[tuple[MachineReport, Group, Choice]]:
+    pairs = [(machine, group) for machine in report.machines for group in machine.groups]
+    for (machine, group), choice in zip(pairs, answers.best, strict=True):
+        yield machine, group, choice
 
 
-def _opening(report: Report) -> str:
-    """What a reader must know before the first number: synthetic weights, warnings, damaged files,
-    controls."""
-    parts = []
+def _opening(report: Report) -> Iterator[str]:
+    """What a reader must know before the first number: synthetic weights, warnings, damaged files, controls."""
     if report.synthetic:
         models = ", ".join(code(name) for name in report.synthetic)
-        parts.append(
-            alert(
-                "IMPORTANT",
-                [
-                    f"**Synthetic weights** ({models}): random, well-conditioned parameters stand in for "
-                    "the checkpoint. "
-                    "Latency, memory and parity are those of the real network; depth, pose and accuracy "
-                    "mean nothing."
-                ],
-            )
-        )
+        yield alert("IMPORTANT", [f"**Synthetic weights** ({models}). {SYNTHETIC}"])
     for machine in report.machines:
         lines = [escape(line, 400) for line in warning_lines(machine)]
         if lines:
-            parts.append(alert("WARNING", [f"**{escape(machine.name)}**", *bullets(lines).splitlines()]))
+            yield alert("WARNING", [f"**{escape(machine.name)}**", *bullets(lines).splitlines()])
     if report.notes:
         faults = bullets(escape(note, 300) for note in report.notes).splitlines()
-        parts.append(alert("CAUTION", ["**A results file is incomplete or damaged**", *faults]))
-    parts.append(_controls(report))
-    return blocks(parts).rstrip()
-
-
-def _controls(report: Report) -> str:
+        yield alert("CAUTION", ["**A results file is incomplete or damaged**", *faults])
     found = [
         [escape(machine.name), escape(run.created), *map(escape, line)]
         for machine in report.machines
@@ -67,43 +61,40 @@ def _controls(report: Report) -> str:
         for line in control_lines(run)
     ]
     head = ["Machine", "Run", "Control", "Ratio [95 %]", "Verdict", "Expected", "Passed", "What it tells"]
-    return table(head, found, "llllllcl")
+    yield table(head, found, "llllllcl")
 
 
-def _summary(report: Report) -> str:
-    body = [_summary_row(machine, group) for machine in report.machines for group in machine.groups]
-    head = [
-        "Machine",
-        "Workload",
-        "Fastest that is right",
-        "Latency [95 %], ms",
-        "img/s",
-        "vs upstream [95 %]",
-        "Verdict",
-        "Depth error",
-        "Not told apart from it",
-    ]
+def _summary(report: Report, answers: Answers) -> str:
+    """One line a machine and workload: what to take, and how sure that is."""
+    head = ["Machine", "Workload", "Take", "Latency [95 %], ms", "img/s", "vs upstream [95 %]", "Verdict", "Depth error",
+            "Not told apart from it"]  # fmt: skip
+    body = []
+    for machine, group, choice in _groups(report, answers):
+        lead = [escape(machine.name), escape(group.workload.label)]
+        pick = next((row for row in group.rows if row.cell.id == choice.pick), None)
+        if pick is None:
+            body.append([*lead, escape(choice.why), *[figures.NONE] * 6])
+            continue
+        boundary = choice.boundary
+        ties = ", ".join(map(code, choice.ties)) or "none"
+        body.append(
+            [*lead, f"**{code(pick.cell.id)}**", rows.latency(pick, boundary), rows.throughput(pick, boundary),
+             rows.ratio(pick, boundary), rows.verdict(pick, boundary), rows.depth(pick), ties]
+        )  # fmt: skip
     return table(head, body, "lllrrrlrl")
 
 
-def _summary_row(machine: MachineReport, group: Group) -> list[str]:
-    boundary = main_boundary(group.rows)
-    order = ranked(group.rows, boundary)
-    lead = [escape(machine.name), escape(group.workload.label)]
-    if not order:
-        return [*lead, "nothing ran", *[figures.NONE] * 6]
-    best = order[0]
-    ties = ", ".join(code(t.cell.id) for t in tied_with(best, order, boundary))
-    return [
-        *lead,
-        f"**{code(best.cell.id)}**",
-        rows.latency(best, boundary),
-        rows.throughput(best, boundary),
-        rows.ratio(best, boundary),
-        rows.verdict(best, boundary),
-        rows.depth(best),
-        ties or "none",
-    ]
+def _sentences(report: Report, answers: Answers) -> str:
+    """Why that one, what would change it, and when its build pays."""
+    lines = []
+    for machine, group, choice in _groups(report, answers):
+        if choice.pick is None:
+            continue
+        where = f"**{escape(machine.name)}**, {escape(group.workload.label)}"
+        lines.append(f"{where}: {code(choice.pick)}, {escape(choice.why, 300)}.")
+        lines += [f"  - {escape(flip.text, 300)}" for flip in choice.flips[:3]]
+        lines += [f"  - {escape(line, 300)}" for line in break_even_lines(choice.break_even)]
+    return "\n".join(line if line.startswith("  -") else f"- {line}" for line in lines)
 
 
 def _overview(report: Report) -> str:
@@ -124,24 +115,56 @@ def _overview(report: Report) -> str:
                     for m in by_axis(members, "precision", boundary)
                 )
                 body.append(
-                    [
-                        *lead,
-                        f"{code(best.cell.id)} {rows.latency(best, boundary)} ms",
-                        rows.throughput(best, boundary),
-                        f"{code(worst.cell.id)} {rows.latency(worst, boundary)} ms",
-                        rows.throughput(worst, boundary),
-                        means,
-                    ]
-                )
-    head = [
-        "Machine",
-        "Device",
-        "Workload",
-        "Right",
-        "Best",
-        "img/s",
-        "Slowest",
-        "img/s",
-        "Mean img/s by precision",
-    ]
+                    [*lead, f"{code(best.cell.id)} {rows.latency(best, boundary)} ms", rows.throughput(best, boundary),
+                     f"{code(worst.cell.id)} {rows.latency(worst, boundary)} ms", rows.throughput(worst, boundary),
+                     means]
+                )  # fmt: skip
+    head = ["Machine", "Device", "Workload", "Right", "Best", "img/s", "Slowest", "img/s", "Mean img/s by precision"]
     return table(head, body, "lllclrlrl")
+
+
+def _across(report: Report) -> list[str]:
+    """The one section with ratios across machines."""
+    found = cross_device(report)
+    if not found:
+        return []
+    parts = [
+        "## Cross-device comparison",
+        "The only part that sets one machine against another: different days, baselines and drivers. "
+        "“Times” is throughput "
+        "over that of the slowest device listed; its interval is that of two independent medians.",
+    ]
+    head = ["Machine", "Device", "Best cell", "Latency [95 %], ms", "img/s", "Times [95 %]"]
+    for block in found:
+        body = [
+            [escape(r["machine"]), code(r["device"]), code(r["cell"]), r["latency"], r["img_s_text"], r["times_text"]]
+            for r in block["rows"]
+        ]
+        parts += [f"**{escape(block['workload'])}**, {block['boundary']} boundary", table(head, body, "lllrrr")]
+    return parts
+
+
+def _recommendations(answers: Answers) -> Iterator[str]:
+    """By use case, from the same code as `depthport choose`."""
+    head = ["Use case", "Machine and workload", "Take", "Figures", "Why"]
+    body = []
+    for case in USE_CASES:
+        for found in (r for r in answers.recommendations if r.use_case is case):
+            choice = found.choice
+            where = f"{escape(found.machine)}, {escape(choice.workload)}"
+            shown = figures_of(choice.figures[choice.pick]) if choice.pick else ""
+            take = f"**{code(choice.pick)}**" if choice.pick else "no cell meets this"
+            body.append([f"**{case.title}**: {case.asks}", where, take, escape(shown), escape(choice.why, 300)])
+        if case in answers.unanswered:
+            elsewhere = (case.elsewhere or "").replace("`", "")
+            body.append([f"**{case.title}**: {case.asks}", "not measured", escape(elsewhere), "", ""])
+    yield table(head, body)
+    rejected = [
+        f"- {escape(r.machine)}, {escape(r.choice.workload)}, {r.use_case.title.lower()}: {code(x.cell)}: "
+        f"{escape(x.reason, 300)}"
+        for r in answers.recommendations
+        for x in r.choice.rejected
+        if x.kind in ("constraint", "licence", "unmeasured")
+    ]
+    if rejected:
+        yield details("Why others were not eligible", "\n".join(rejected[:200]))

@@ -3,16 +3,21 @@ configurations."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bench.report import figures, rows
+from bench.report.accuracy import COLUMNS, accuracy_lines
 from bench.report.md import blocks, bullets, code, escape, table
 from bench.report.merge import Group, MachineReport, Row
+from bench.report.pictures import KINDS
 from bench.report.standing import BOUNDARY_TEXT, by_axis, by_device, main_boundary, median, ranked
 from bench.results import Boundary
 
+PictureOf = Callable[[Row, str], str | None]
+MOST_PICTURES = 6
 
-def device_sections(machine: MachineReport) -> list[str]:
+
+def device_sections(machine: MachineReport, picture_of: PictureOf) -> list[str]:
     """One `##` section a machine with a `###` a device and, if it ran several workloads, a `####` a
     workload."""
     parts = [
@@ -21,15 +26,13 @@ def device_sections(machine: MachineReport) -> list[str]:
     ]
     if len(machine.runs) > 1:
         dates = ", ".join(escape(run.created) for run in machine.runs)
-        parts.append(
-            f"Runs of this machine, newest first: {dates}. Where two measured a cell, the newer is shown."
-        )
+        parts.append(f"Runs of this machine, newest first: {dates}. Where two measured a cell, the newer is shown.")
     for group in machine.groups:
         boundary = main_boundary(group.rows)
         for device, members in by_device(group).items():
             parts.append(f"### {code(device)} · {escape(group.workload.label)}")
             parts.append(_device(members, boundary))
-        parts.append(_phases(group))
+        parts += [_phases(group), _accuracy(group), _pictures(group, picture_of)]
     return [part for part in parts if part]
 
 
@@ -152,3 +155,32 @@ def _phases(group: Group) -> str:
     head = ["Configuration", "Export", "Load", "First call", "Peak memory", "Peak host memory"]
     title = f"### Phases and memory · {escape(group.workload.label)}"
     return f"{title}\n\n{table(head, body, 'lrrrrr')}"
+
+
+def _accuracy(group: Group) -> str:
+    """Against ground truth, per cell and scene; said to mean nothing where the weights are synthetic."""
+    body = [[code(row.cell.id), *map(escape, line)] for row in group.rows for line in accuracy_lines(row.cell)]
+    if not body:
+        return ""
+    head = ["Configuration", "Scene", *(title for _, title in COLUMNS), "Remark"]
+    title = f"### Accuracy · {escape(group.workload.label)}"
+    note = (
+        "Predicted depth is aligned to the truth before it is compared. AbsRel and RMSE: lower is better; δ1: higher."
+    )
+    return f"{title}\n\n{note}\n\n{table(head, body, 'llrrrl')}"
+
+
+def _pictures(group: Group, picture_of: PictureOf) -> str:
+    """Depth and error of the baseline and the fastest cells, side by side."""
+    boundary = main_boundary(group.rows)
+    order = [row for row in (group.baseline, *ranked(group.rows, boundary)) if row is not None]
+    body: list[list[str]] = []
+    for row in {id(row): row for row in order}.values():
+        links = [(kind, picture_of(row, kind)) for kind in KINDS] if len(body) < MOST_PICTURES else []
+        if any(link for _, link in links):
+            shown = [f"![{kind}]({link})" if link else figures.NONE for kind, link in links]
+            body.append([code(row.cell.id), *shown])
+    if not body:
+        return ""
+    title = f"### Depth and error · {escape(group.workload.label)}"
+    return f"{title}\n\n{table(['Configuration', 'Depth', 'Error to upstream fp32'], body)}"

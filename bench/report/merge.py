@@ -150,9 +150,7 @@ def merge(sources: Sequence[Source]) -> Report:
     for key, runs in by_machine.items():
         newest_first = sorted(runs, key=lambda r: r.results.created, reverse=True)
         machine = machine_of(newest_first[0].results.environment)
-        machines.append(
-            MachineReport(names[key], machine, tuple(newest_first), _groups(machine, newest_first))
-        )
+        machines.append(MachineReport(names[key], machine, tuple(newest_first), _groups(machine, newest_first)))
     return Report(tuple(machines), tuple(_notes(files)))
 
 

@@ -20,7 +20,7 @@ from bench.report.merge import Group, MachineReport, Report, Row, is_synthetic
 from bench.report.methodology import READING, SYNTHETIC
 from bench.report.payload_cell import cell_payload
 from bench.report.pictures import KINDS, Album
-from bench.report.recommend import USE_CASES, Recommendation, best, recommend, unanswered
+from bench.report.recommend import USE_CASES, Answers, Recommendation
 from bench.report.sentences import break_even_lines, figures_of
 from bench.report.series import limit_per_series, thin
 from bench.report.standing import by_axis, main_boundary
@@ -32,20 +32,19 @@ PICTURES_SHARE = 0.6
 """Of what the tables leave, at most this share is for pictures; samples take the rest."""
 
 
-def payload(report: Report, page_bytes: float = PAGE_BYTES) -> dict[str, Any]:
+def payload(report: Report, answers: Answers, page_bytes: float = PAGE_BYTES) -> dict[str, Any]:
     """Everything the page shows, JSON types only.
 
     Pictures and samples are thinned so that the JSON stays below `page_bytes`, pictures of the cells worth the least
     first; the page says what was left out.
     """
-    choices = {id(group): best(machine, group) for machine in report.machines for group in machine.groups}
-    data = _tables(report, choices)
+    data = _tables(report, answers)
     budget = max(0.0, page_bytes - len(json.dumps(data)))
     album = Album(budget * PICTURES_SHARE)
     rows_ = [row for group in report.groups for row in group.rows]
     cell_of = {id(row): cell for row, cell in zip(rows_, data["cells"], strict=True)}
-    for group in report.groups:
-        for row in _picture_order(group, choices[id(group)]):
+    for group, choice in zip(report.groups, answers.best, strict=True):
+        for row in _picture_order(group, choice):
             cell_of[id(row)]["pictures"] = {kind: album.add(row, kind) for kind in KINDS}
     return {
         **data,
@@ -55,13 +54,13 @@ def payload(report: Report, page_bytes: float = PAGE_BYTES) -> dict[str, Any]:
     }
 
 
-def _tables(report: Report, choices: dict[int, Choice]) -> dict[str, Any]:
+def _tables(report: Report, answers: Answers) -> dict[str, Any]:
     """All but pictures and samples."""
     cells: list[dict[str, Any]] = []
-    groups = []
+    groups: list[dict[str, Any]] = []
     for index, machine in enumerate(report.machines):
         for group in machine.groups:
-            groups.append(_group(machine, index, group, choices[id(group)]))
+            groups.append(_group(machine, index, group, answers.best[len(groups)]))
             front = _front(group)
             cells += [cell_payload(row, len(groups) - 1, row.cell.id in front, machine) for row in group.rows]
     return {
@@ -71,7 +70,7 @@ def _tables(report: Report, choices: dict[int, Choice]) -> dict[str, Any]:
         "synthetic": {"models": report.synthetic, "text": SYNTHETIC} if report.synthetic else None,
         "notes": list(report.notes),
         "cross": cross_device(report),
-        "recommendations": _recommendations(report),
+        "recommendations": _recommendations(answers),
         "reading": list(READING),
     }
 
@@ -184,14 +183,14 @@ def _series(rows_: list[Row], budget_bytes: float) -> list[dict[str, Any]]:
     ]
 
 
-def _recommendations(report: Report) -> list[dict[str, Any]]:
+def _recommendations(answers: Answers) -> list[dict[str, Any]]:
     """One entry a use case, with the answer of every machine that has its device."""
-    found = recommend(report)
+    found = answers.recommendations
     return [
         {
             "title": case.title,
             "asks": case.asks,
-            "elsewhere": case.elsewhere if case in unanswered(report) else None,
+            "elsewhere": case.elsewhere if case in answers.unanswered else None,
             "answers": [_recommendation(r) for r in found if r.use_case is case],
         }
         for case in USE_CASES

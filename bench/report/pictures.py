@@ -8,16 +8,20 @@ pixels, never its bytes.
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote
 
 from bench.report.merge import Row
+from exporters.atomic import storage_errors, write_bytes
 
 LONGEST_SIDE = 448
 MAX_PIXELS = 40_000_000
 MAX_FILE_BYTES = 64 << 20
 KINDS = ("depth", "error")
+COPIES = "report-pictures"
 
 
 def picture_path(row: Row, kind: str) -> Path | None:
@@ -52,6 +56,30 @@ def encode(path: Path) -> bytes | None:
             return buffer.getvalue()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # Pillow's ways to say "no image"
         return None
+
+
+def publish(row: Row, kind: str, folder: Path) -> str | None:
+    """The picture's address relative to `folder`, for Markdown; copied below it (re-encoded) if it lies elsewhere.
+
+    Raises:
+        StorageError: `folder` can't be written to.
+    """
+    path = picture_path(row, kind)
+    if path is None:
+        return None
+    root = folder.resolve()
+    if path.is_relative_to(root):
+        return quote(path.relative_to(root).as_posix())
+    content = encode(path)
+    if content is None:
+        return None
+    name = f"{hashlib.sha256(content).hexdigest()[:16]}.webp"
+    target = root / COPIES / name
+    with storage_errors(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        write_bytes(target, content)
+    return f"{COPIES}/{name}"
 
 
 @dataclass

@@ -74,34 +74,39 @@ class Recommendation:
     choice: Choice
 
 
-def candidates(machine: MachineReport, group: Group) -> list[Candidate]:
-    """A group's cells to choose from, each with the number of the run that measured it."""
-    return [Candidate(row.cell, machine.runs.index(row.run)) for row in group.rows]
+@dataclass(frozen=True)
+class Answers:
+    """Everything `choose` says about a report, found once and shared by its renderers."""
 
-
-def best(machine: MachineReport, group: Group, request: Request | None = None) -> Choice:
-    """`choose` on one group at the boundary it is ranked at; without a request, the lowest latency."""
-    return _choose(candidates(machine, group), group, request or Request())
-
-
-def _choose(pool: list[Candidate], group: Group, request: Request) -> Choice:
-    return choose(pool, replace(request, boundary=request.boundary or main_boundary(group.rows)))
-
-
-def recommend(report: Report) -> list[Recommendation]:
+    best: tuple[Choice, ...]
+    """The lowest latency without constraints, per group in the report's order."""
+    recommendations: tuple[Recommendation, ...]
     """Every use case on every group that has its device; in the order of the use cases."""
-    pools = [(m, g, candidates(m, g)) for m in report.machines for g in m.groups]
-    return [
+    unanswered: tuple[UseCase, ...]
+    """Use cases for which no machine of the report has a device."""
+
+
+def answer(report: Report) -> Answers:
+    """Ask `choose` for the best cell of every group and for every use case, at the boundary each group is ranked at."""
+    pools = [(m, g, _candidates(m, g)) for m in report.machines for g in m.groups]
+    best = tuple(_choose(pool, group, Request()) for _, group, pool in pools)
+    found = tuple(
         Recommendation(case, machine.name, group, _choose(pool, group, case.request))
         for case in USE_CASES
         for machine, group, pool in pools
         if _applies(case, group)
-    ]
+    )
+    asked = {r.use_case.key for r in found}
+    return Answers(best, found, tuple(c for c in USE_CASES if c.elsewhere and c.key not in asked))
 
 
-def unanswered(report: Report) -> list[UseCase]:
-    """Use cases for which no machine of the report has a device."""
-    return [case for case in USE_CASES if case.elsewhere and not any(_applies(case, group) for group in report.groups)]
+def _candidates(machine: MachineReport, group: Group) -> list[Candidate]:
+    """A group's cells to choose from, each with the number of the run that measured it."""
+    return [Candidate(row.cell, machine.runs.index(row.run)) for row in group.rows]
+
+
+def _choose(pool: list[Candidate], group: Group, request: Request) -> Choice:
+    return choose(pool, replace(request, boundary=main_boundary(group.rows)))
 
 
 def _applies(case: UseCase, group: Group) -> bool:

@@ -59,10 +59,7 @@ def tied_with(row: Row, rows: Sequence[Row], boundary: Boundary) -> list[Row]:
     return [
         other
         for other in rows
-        if other is not row
-        and rank is not None
-        and other.run is row.run
-        and other.cell.rank.get(boundary) == rank
+        if other is not row and rank is not None and other.run is row.run and other.cell.rank.get(boundary) == rank
     ]
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.report.html import render_html
 from bench.report.markdown import render_markdown
-from bench.report.merge import Report, Source, merge
+from bench.report.merge import Report, Row, Source, merge
+from bench.report.pictures import publish
+from bench.report.recommend import Answers, answer
 from exporters.atomic import storage_errors, write_text
 from exporters.errors import UsageError
 
 FORMATS = ("md", "html")
-RENDERERS: Mapping[str, Callable[[Report], str]] = {"md": render_markdown, "html": render_html}
 
 
 def write_report(sources: Sequence[Source], out_dir: Path | str, formats: Sequence[str] = FORMATS) -> list[Path]:
@@ -35,9 +36,20 @@ def write_report(sources: Sequence[Source], out_dir: Path | str, formats: Sequen
     folder = Path(out_dir)
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    answers = answer(report)
     written = []
     for name in dict.fromkeys(formats):
         path = folder / f"report.{name}"
-        write_text(path, RENDERERS[name](report))
+        write_text(path, _rendered(name, report, answers, folder))
         written.append(path)
     return written
+
+
+def _rendered(name: str, report: Report, answers: Answers, folder: Path) -> str:
+    if name == "html":
+        return render_html(report, answers)
+
+    def picture(row: Row, kind: str) -> str | None:
+        return publish(row, kind, folder)
+
+    return render_markdown(report, answers, picture)

@@ -62,15 +62,11 @@ def test_the_relation_has_no_cycle() -> None:
 # --- break-even
 
 
-def timed(
-    name: str, ms: float, ci: tuple[float, float] | None, load: float, export: float, images: int = 1
-) -> Any:
+def timed(name: str, ms: float, ci: tuple[float, float] | None, load: float, export: float, images: int = 1) -> Any:
     results = run(spec(name, ms), shape=(1, images, 504, 504))
     cell = results.cells[0]
     timing = Timing(ms, ci, ms, 0.0, ms, None, None, None, 10, None, Samples())
-    return replace(
-        cell, timing={"device": timing}, phases=Phases(export_s=export, load_s=load, first_call_ms=0.0)
-    )
+    return replace(cell, timing={"device": timing}, phases=Phases(export_s=export, load_s=load, first_call_ms=0.0))
 
 
 def test_break_even_is_extra_setup_over_time_saved_per_image() -> None:
@@ -90,9 +86,7 @@ def test_break_even_counts_images_not_calls() -> None:
 
 
 def test_a_cell_that_is_no_faster_never_pays() -> None:
-    found = break_even(
-        timed("a", 20, (19, 21), 5, 5), timed("b", 20, (19, 21), 1, 1), "device", with_export=True
-    )
+    found = break_even(timed("a", 20, (19, 21), 5, 5), timed("b", 20, (19, 21), 1, 1), "device", with_export=True)
     assert found is not None and found.images is None and found.images_ci95 == (4000, None)  # 8 s / 2 ms
 
 

@@ -146,9 +146,7 @@ def test_cells_of_one_run_only_name_their_nearest() -> None:
     a, b = fixtures.h100(), fixtures.h100(seed=2)
     b.cells = [c for c in b.cells if c.id != CELL]
     change = of(compare(a, b), CELL)
-    assert (
-        change.verdict == "not comparable" and "not in B" in change.reason and "another mode" in change.reason
-    )
+    assert change.verdict == "not comparable" and "not in B" in change.reason and "another mode" in change.reason
 
 
 def test_runs_without_samples_give_medians_but_no_verdict() -> None:

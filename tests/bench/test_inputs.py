@@ -107,9 +107,7 @@ def test_motorcycle_calibration_is_the_documented_one() -> None:
 
 def test_depth_from_disparity_in_closed_form() -> None:
     depth = disparity_to_depth(np.array([[0.0, 31.086, np.inf, np.nan]], np.float32))
-    np.testing.assert_allclose(
-        depth[0, :2], [0.193001 * 994.978 / 31.086, 0.193001 * 994.978 / 62.172], rtol=1e-6
-    )
+    np.testing.assert_allclose(depth[0, :2], [0.193001 * 994.978 / 31.086, 0.193001 * 994.978 / 62.172], rtol=1e-6)
     assert np.isnan(depth[0, 2:]).all()
     truth = motorcycle().cameras[0].depth
     assert truth is not None and np.nanmin(truth) > 2.0 and np.nanmax(truth) < 5.1

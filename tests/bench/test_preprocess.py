@@ -75,9 +75,7 @@ def noise(width: int, height: int, seed: int = 0) -> np.ndarray:
 
 
 def assert_equal_to_upstream(upstream: Any, images: list[np.ndarray], process_res: int = 504) -> None:
-    intrinsics = [
-        np.array([[900.0, 0, i.shape[1] / 2 - 3], [0, 880, i.shape[0] / 2 + 5], [0, 0, 1]]) for i in images
-    ]
+    intrinsics = [np.array([[900.0, 0, i.shape[1] / 2 - 3], [0, 880, i.shape[0] / 2 + 5], [0, 0, 1]]) for i in images]
     theirs, _, their_intrinsics = upstream(images, None, intrinsics, process_res, num_workers=1)
     ours, our_intrinsics = preprocess(images, intrinsics, process_res)
     assert ours.dtype == np.float32

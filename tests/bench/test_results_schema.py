@@ -15,9 +15,7 @@ import pytest
 from bench import results
 from tests.bench.report import fixtures
 
-SCHEMA = json.loads(
-    (Path(results.__file__).parent / "schema" / "results-1.schema.json").read_text(encoding="utf-8")
-)
+SCHEMA = json.loads((Path(results.__file__).parent / "schema" / "results-1.schema.json").read_text(encoding="utf-8"))
 CLASSES = [results.Samples, results.Timing, results.Speedup, results.Phases, results.Memory, results.Cell]
 CLASSES += [results.Control, results.Results]
 JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", dict: "object", list: "array"}

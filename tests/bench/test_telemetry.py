@@ -26,9 +26,7 @@ MANAGER, ACTIVE, PARKED, HELPER = 100, 101, 102, 103
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 
-def snapshot(
-    wall_s: float, idle_s: float | None, used: dict[int, float], steal_s: float = 0.0
-) -> CpuSnapshot:
+def snapshot(wall_s: float, idle_s: float | None, used: dict[int, float], steal_s: float = 0.0) -> CpuSnapshot:
     """A machine of four CPUs; HELPER is a child of PARKED, the workers are children of MANAGER."""
     parents = {MANAGER: 1, ACTIVE: MANAGER, PARKED: MANAGER, HELPER: PARKED}
     return CpuSnapshot(wall_s, 4, idle_s, steal_s, used, {pid: parents[pid] for pid in used})
@@ -65,9 +63,7 @@ def test_shares_of_a_block_with_a_foreign_process_and_a_noisy_parked_helper() ->
     shares = cpu_shares(before, after, parked=[PARKED], active=ACTIVE)
     assert shares["foreign_cpu_share"] == pytest.approx((8 - 4 - 0.4 - 2.6) / 8)
     assert shares["steal_cpu_share"] == pytest.approx(0.05)
-    assert shares["parked_cpu_share"] == pytest.approx(
-        0.3
-    )  # the worker's 0.2 s and its helper's 0.4 s in 2 s
+    assert shares["parked_cpu_share"] == pytest.approx(0.3)  # the worker's 0.2 s and its helper's 0.4 s in 2 s
     assert shares["active_cpu_share"] == pytest.approx(1.0)
 
 
@@ -206,9 +202,7 @@ def test_throttling_counters_become_differences_over_the_block(tmp_path: Path) -
     assert record["quota_throttled_share"] == pytest.approx(0.25)
 
 
-def test_battery_and_power_mode_are_not_read_every_block(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_battery_and_power_mode_are_not_read_every_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import psutil
 
     reads: list[float] = []
@@ -228,9 +222,7 @@ def test_battery_and_power_mode_are_not_read_every_block(
     assert reads == [0.0, 11.0]
 
 
-def test_a_machine_without_a_battery_is_not_on_battery(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_machine_without_a_battery_is_not_on_battery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import psutil
 
     monkeypatch.setattr(psutil, "sensors_battery", lambda: None, raising=False)
@@ -347,9 +339,7 @@ def test_macos_settings_are_read_again_only_after_ten_seconds() -> None:
 
     def run(command: Iterable[str]) -> str:
         commands.append(" ".join(command))
-        return (
-            "com.apple.system.thermalpressurelevel 1" if "notifyutil" in commands[-1] else " lowpowermode 1"
-        )
+        return "com.apple.system.thermalpressurelevel 1" if "notifyutil" in commands[-1] else " lowpowermode 1"
 
     mac = MacPower(run, clock)
     for clock.now in (0.0, 5.0, 10.0):

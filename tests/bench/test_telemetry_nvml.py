@@ -143,9 +143,7 @@ def test_what_a_driver_lacks_is_none() -> None:
 
 
 def test_an_older_driver_names_throttle_reasons_by_their_older_query() -> None:
-    assert read(Nvml(FakeNvml({"nvmlDeviceGetCurrentClocksEventReasons"})))["throttle_reasons"] == [
-        "hw_slowdown"
-    ]
+    assert read(Nvml(FakeNvml({"nvmlDeviceGetCurrentClocksEventReasons"})))["throttle_reasons"] == ["hw_slowdown"]
 
 
 def test_memory_of_others_is_unknown_where_one_does_not_tell() -> None:
@@ -203,9 +201,7 @@ def test_without_a_driver_or_a_device_there_is_no_nvml(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "pynvml", driver)  # type: ignore[arg-type]
     assert open_nvml() is None
     assert not driver.open
-    monkeypatch.setattr(
-        FakeNvml, "nvmlInit", lambda self: (_ for _ in ()).throw(driver.NVMLError("no driver"))
-    )
+    monkeypatch.setattr(FakeNvml, "nvmlInit", lambda self: (_ for _ in ()).throw(driver.NVMLError("no driver")))
     assert open_nvml() is None
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert open_nvml() is None

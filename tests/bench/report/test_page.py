@@ -159,7 +159,7 @@ def test_the_theme_button_overrides_the_system(chromium: Callable[..., Any], one
 
 
 def test_500_cells_of_200_samples_are_drawn(chromium: Callable[..., Any], many: Path) -> None:
-    """The time is a must-hold of the page (2 s) and is measured, not asserted: machines differ. Its causes are bounded."""
+    """The time (2 s at most) is measured and printed, not asserted: machines differ. What causes it is bounded."""
     browser = chromium().open(many)
     print(f"500 cells x 200 samples: ready after {browser.js('return document.documentElement.dataset.ready')} ms")
     assert many.stat().st_size < 5_000_000
