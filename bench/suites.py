@@ -30,6 +30,10 @@ _DEPLOYED: dict[str, tuple[str, ...]] = {
 }
 
 
+# Artifacts made for one runtime on one kind of device, where that beats the portable one.
+_TARGETS = {("onnxruntime", "cpu"): "ort-cpu"}
+
+
 @dataclass(frozen=True)
 class Filters:
     """Keep only cells whose field is among the values; an empty field keeps all. The baseline is always kept."""
@@ -115,7 +119,7 @@ def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, requ
             precision,
             request.shape,
             request.weights,
-            target=default_target(runtime.formats[0], device.name),
+            target=default_target(runtime.name, device.name),
         ),
         runtime=runtime.name,
         device=device.name,
@@ -127,9 +131,9 @@ def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, requ
     )
 
 
-def default_target(format: str, device: str) -> str | None:
-    """The export target that suits a device; None is the portable artifact."""
-    return None
+def default_target(runtime: str, device: str) -> str | None:
+    """The export target that suits a runtime on a device; None is the portable artifact."""
+    return _TARGETS.get((runtime, _kind(device)))
 
 
 def unavailable_cell(runtime: Runtime, device: Device, request: Request) -> CellSpec:

@@ -70,9 +70,7 @@ def _fuse(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:
 
 
 def _is_transpose(node: onnx_ir.Node | None) -> bool:
-    return (
-        node is not None and node.op_type == "Transpose" and tuple(node.attributes["perm"].as_ints()) == _HEADS_FIRST
-    )
+    return node is not None and node.op_type == "Transpose" and tuple(node.attributes["perm"].as_ints()) == _HEADS_FIRST
 
 
 def _before_transpose(value: onnx_ir.Value | None) -> onnx_ir.Value | None:

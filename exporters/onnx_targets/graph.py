@@ -47,5 +47,7 @@ def replace_uses(old: onnx_ir.Value, new: onnx_ir.Value) -> None:
 
 def drop_unused_initializers(graph: onnx_ir.Graph) -> None:
     """Initializers that no node reads and that are no output go."""
-    for name in [n for n, value in graph.initializers.items() if not list(value.uses()) and not value.is_graph_output()]:
+    for name in [
+        n for n, value in graph.initializers.items() if not list(value.uses()) and not value.is_graph_output()
+    ]:
         del graph.initializers[name]
