@@ -21,7 +21,7 @@ from runtimes.cpu import cpu_description, has_bf16
 from runtimes.cuda import cuda_devices
 
 UPSTREAM = Mode("upstream", "upstream's own forward, as its users run it", ("minimal",))
-EAGER = Mode("eager", "static network, cuDNN benchmark, channels-last convolutions", ("balanced",))
+EAGER = Mode("eager", "static network, eager; on CUDA cuDNN benchmark, channels-last convolutions", ("balanced",))
 COMPILE = Mode("compile", "static network compiled whole by inductor, CUDA graph on CUDA", ("max",))
 
 _REMEDY = "pip install torch"

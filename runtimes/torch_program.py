@@ -73,7 +73,7 @@ def load_program(artifact: Artifact, device: torch.device) -> nn.Module:
 def prefer_channels_last(module: nn.Module) -> int:
     """Lay out the kernels of 2-D convolutions as NHWC, which makes their activations NHWC; returns how many.
 
-    cuDNN's tensor-core kernels and oneDNN's want it; in NCHW each convolution is wrapped in two transpositions.
+    cuDNN's tensor-core kernels want it; in NCHW each convolution is wrapped in two transpositions.
     """
     kernels = [p for p in module.parameters() if p.dim() == 4 and p.shape[-1] > 1]
     for kernel in kernels:

@@ -138,12 +138,13 @@ class UpstreamSession(TorchSession):
 
 
 class EagerSession(TorchSession):
-    """The static program, operator by operator."""
+    """The static program, operator by operator; on a CPU bit for bit the static network."""
 
     def _build(self) -> tuple[nn.Module, Forward]:
         torch.backends.cudnn.benchmark = True
         module = load_program(self.artifact, self._device)
-        self._channels_last = prefer_channels_last(module)
+        # On a CPU it saves 7 % (AVX2, da3-small, 336x336) and costs upstream's bits; Metal has no such kernels.
+        self._channels_last = prefer_channels_last(module) if self._device.type == "cuda" else 0
         return module, module
 
     def _details(self) -> dict[str, Any]:

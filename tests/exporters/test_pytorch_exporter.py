@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.exporters.conftest import export_small
+from tests.conftest import export_small
 
 torch = pytest.importorskip("torch")
 
@@ -44,8 +44,8 @@ print(model.model_name, len(stored))
 
 
 @pytest.fixture(scope="module")
-def artifact(export_store):
-    return export_small(export_store, "pytorch").artifact
+def artifact(store):
+    return export_small(store, "pytorch").artifact
 
 
 def test_upstreams_own_loader_reads_it(artifact):

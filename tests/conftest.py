@@ -1,0 +1,39 @@
+"""Artifacts of the real network at test size, exported once a test run, whichever process of it asks first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from exporters.artifact import Artifact
+from exporters.store import ArtifactStore, Stored
+
+Exported = Callable[..., Artifact]
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
+    """One store for the whole run: pytest-xdist's workers share it, and its locks keep them apart."""
+    base = tmp_path_factory.getbasetemp()
+    return ArtifactStore((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "artifacts")
+
+
+@pytest.fixture(scope="session")
+def exported(store: ArtifactStore) -> Exported:
+    """`exported(format, views=..., batch=..., precision=...)`: da3-small at 70×98 with synthetic weights."""
+
+    def make(format: str, **changes: Any) -> Artifact:
+        return export_small(store, format, **changes).artifact
+
+    return make
+
+
+def export_small(store: ArtifactStore, format: str, **changes: Any) -> Stored:
+    """da3-small, one view of 70×98, synthetic weights, unless `changes` say otherwise."""
+    from exporters.api import export
+
+    arguments: dict[str, Any] = {"height": 70, "width": 98, "weights": "synthetic:0", **changes}
+    return export("da3-small", format=format, store=store, **arguments)
