@@ -18,7 +18,7 @@ from exporters.errors import UnavailableError, WeightsError
 from exporters.provenance import canonical_sha256, file_sha256
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -105,18 +105,37 @@ def load_state_dict(ref: WeightsRef, model: str) -> dict[str, Tensor]:
     from exporters.da3.upstream import build_upstream_on_meta
 
     spec = get_model(model)
-    expected = {key: tuple(value.shape) for key, value in build_upstream_on_meta(spec).state_dict().items()}
+    net = build_upstream_on_meta(spec)
+    expected = {key: tuple(value.shape) for key, value in net.state_dict().items()}
     if ref.synthetic:
         import torch
 
         from exporters.da3.synthetic import synthetic_arrays
 
         arrays = synthetic_arrays(expected, ref.seed or 0, ref.outliers)
-        return {key: torch.from_numpy(array) for key, array in arrays.items()}
+        found = {key: torch.from_numpy(array) for key, array in arrays.items()}
+        for keys in tied_keys(net):
+            found |= {key: found[keys[-1]].clone() for key in keys[:-1]}
+        return found
     assert ref.path is not None
     found = _read_safetensors(ref.path, spec)
+    for keys in tied_keys(net):
+        known = [key for key in keys if key in found]
+        found |= {key: found[known[-1]].clone() for key in keys if known and key not in found}
     _check_fit(found, expected, ref, spec)
     return found
+
+
+def tied_keys(net: nn.Module) -> list[list[str]]:
+    """Keys that name one parameter, in the order of the network: groups of two or more.
+
+    Upstream's four auxiliary output heads share one LayerNorm (`dualdpt.py` builds it once and puts it in each), and
+    Hugging Face's `save_model` writes such a parameter under one of its names only, so a checkpoint may lack the others.
+    """
+    names: dict[int, list[str]] = {}
+    for key, parameter in net.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(key)
+    return [keys for keys in names.values() if len(keys) > 1]
 
 
 def _default(spec: ModelSpec) -> WeightsRef:

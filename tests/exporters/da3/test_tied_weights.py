@@ -1,0 +1,31 @@
+"""A checkpoint as Hugging Face writes it: a shared parameter under one of its names only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_model
+
+from exporters.da3.models import get_model
+from exporters.da3.upstream import build_upstream, build_upstream_on_meta
+from exporters.da3.weights import load_state_dict, resolve_weights, tied_keys
+
+
+def test_the_shared_norm_is_one_group() -> None:
+    groups = tied_keys(build_upstream_on_meta(get_model("da3-small")))
+    assert sorted(len(group) for group in groups) == [4, 4]
+    assert all("output_conv2_aux" in key for group in groups for key in group)
+
+
+def test_a_checkpoint_saved_by_hugging_face_loads(tmp_path: Path) -> None:
+    state = load_state_dict(resolve_weights("synthetic:3", "da3-small"), "da3-small")
+    whole = torch.nn.Module()
+    whole.model = build_upstream("da3-small", state)
+    save_model(whole, str(tmp_path / "model.safetensors"))
+    (tmp_path / "config.json").write_text(json.dumps({"model_name": "da3-small"}))
+    assert len(load_file(tmp_path / "model.safetensors")) == len(state) - 6
+    loaded = load_state_dict(resolve_weights(str(tmp_path), "da3-small"), "da3-small")
+    assert loaded.keys() == state.keys()
+    assert all(torch.equal(loaded[key], state[key]) for key in state)
