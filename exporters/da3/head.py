@@ -24,7 +24,7 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class Stage(nn.Module):
-    """One of four feature maps: LayerNorm, projection, UV embedding, resize, and a 3×3 convolution to a common width."""
+    """One of four feature maps: LayerNorm, projection, UV embedding, resize, 3×3 convolution to a common width."""
 
     def __init__(self, head: Any, index: int, shape: NetworkShape, dtype: torch.dtype) -> None:
         super().__init__()

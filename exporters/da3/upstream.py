@@ -6,7 +6,6 @@ network never uses (`depth_anything_3/api.py`).
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -86,18 +85,6 @@ def upstream_forward(
     return {name: found[name] for name in names}
 
 
-def upstream_forward_fp64(
-    net: nn.Module, image: Tensor, outputs: Sequence[str] | None = None, **inputs: Any
-) -> dict[str, Tensor]:
-    """:func:`upstream_forward` of an fp32 network in fp64: what fp32's own rounding is measured against.
-
-    Takes and leaves the network in fp32; doubles its memory meanwhile.
-    """
-    double = copy.deepcopy(net).double()
-    with _NoDowncast():
-        return upstream_forward(double, image.double(), outputs, **{k: v.double() for k, v in inputs.items()})
-
-
 @contextmanager
 def _recorded_reference_view() -> Iterator[list[Tensor]]:
     """Wrap upstream's selection while in the context; yields the list that each selection is appended to."""
@@ -129,7 +116,9 @@ def _import_upstream() -> tuple[Any, Any]:
     try:
         from depth_anything_3 import cfg, registry
     except ImportError as error:
-        raise UnavailableError(f"depth-anything-3 can't be imported ({error}): pip install einops omegaconf addict") from None
+        raise UnavailableError(
+            f"depth-anything-3 can't be imported ({error}): pip install einops omegaconf addict"
+        ) from None
     return cfg, registry
 
 
@@ -143,14 +132,3 @@ class _LinspaceOnCpu(TorchFunctionMode):
         if func is torch.linspace:
             kwargs.setdefault("device", "cpu")
         return func(*args, **kwargs)
-
-
-class _NoDowncast(TorchFunctionMode):
-    """Make `Tensor.float()` do nothing: upstream calls it where autocast might have left another dtype."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func is Tensor.float:
-            return args[0]
-        return func(*args, **(kwargs or {}))

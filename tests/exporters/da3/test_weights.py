@@ -1,0 +1,185 @@
+"""Where weights come from, and every way in which they can be wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporters.da3.weights import CONFIG_FILE, WEIGHTS_FILE, load_state_dict, resolve_weights
+from exporters.errors import WeightsError
+from exporters.provenance import file_sha256
+
+torch = pytest.importorskip("torch")
+safetensors = pytest.importorskip("safetensors.torch")
+pytest.importorskip("depth_anything_3")
+
+
+@pytest.fixture(scope="module")
+def tensors() -> dict[str, Any]:
+    state = load_state_dict(resolve_weights("synthetic:3", "da3-small"), "da3-small")
+    return {f"model.{key}": value for key, value in state.items()}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tensors: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in Hugging Face layout."""
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"), tensors)
+
+
+def write_checkpoint(folder: Path, tensors: dict[str, Any], model: str = "da3-small") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG_FILE).write_text(json.dumps({"model_name": model}))
+    safetensors.save_file(tensors, folder / WEIGHTS_FILE)
+    return folder
+
+
+def refused(spec: str, model: str = "da3-small") -> str:
+    """The one line with which weights are refused when they are resolved or loaded."""
+    with pytest.raises(WeightsError) as caught:
+        load_state_dict(resolve_weights(spec, model), model)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("spec", "seed", "outliers"), [("synthetic:0", 0, False), ("synthetic:41,outliers", 41, True)]
+)
+def test_synthetic_weights_have_a_hash_before_they_are_made(spec: str, seed: int, outliers: bool) -> None:
+    ref = resolve_weights(spec, "da3-small")
+    assert (ref.id, ref.synthetic, ref.seed, ref.outliers) == (spec, True, seed, outliers)
+    assert len(ref.sha256) == 64
+    others = [resolve_weights(spec, "da3-base"), resolve_weights("synthetic:7", "da3-small")]
+    assert ref.sha256 not in {other.sha256 for other in others}
+
+
+@pytest.mark.parametrize("spec", ["synthetic", "synthetic:", "synthetic:x", "synthetic:-1", "synthetic:1,spikes"])
+def test_malformed_synthetic_weights_are_refused(spec: str) -> None:
+    assert "write synthetic:SEED or synthetic:SEED,outliers" in refused(spec)
+
+
+@pytest.mark.parametrize("part", ["", WEIGHTS_FILE])
+def test_a_folder_or_its_file_is_read(checkpoint: Path, tensors: dict[str, Any], part: str) -> None:
+    ref = resolve_weights(str(checkpoint / part), "da3-small")
+    assert ref.path == checkpoint / WEIGHTS_FILE
+    assert ref.sha256 == file_sha256(checkpoint / WEIGHTS_FILE)
+    assert not ref.synthetic
+    state = load_state_dict(ref, "da3-small")
+    assert all(torch.equal(value, tensors[f"model.{key}"]) for key, value in state.items())
+
+
+def test_half_precision_checkpoints_are_loaded_in_fp32(tensors: dict[str, Any], tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "half", {key: value.half() for key, value in tensors.items()})
+    state = load_state_dict(resolve_weights(str(folder), "da3-small"), "da3-small")
+    assert {value.dtype for value in state.values()} == {torch.float32}
+
+
+def test_the_hub_cache_is_used_without_the_network(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "models--depth-anything--DA3-SMALL"
+    snapshot = repository / "snapshots" / revision
+    snapshot.parent.mkdir(parents=True)
+    snapshot.symlink_to(checkpoint)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(revision)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("exporters.da3.hub._reachable", lambda url: pytest.fail("the network was asked"))
+    for spec in (None, "depth-anything/DA3-SMALL", f"depth-anything/DA3-SMALL@{revision}"):
+        ref = resolve_weights(spec, "da3-small")
+        assert (ref.synthetic, ref.note) == (False, None)
+        assert ref.id == (spec or "depth-anything/DA3-SMALL")
+        assert ref.sha256 == file_sha256(checkpoint / WEIGHTS_FILE)
+    assert resolve_weights(None, "da3-small").licence == "Apache-2.0"
+
+
+def test_without_checkpoint_and_network_the_default_is_synthetic_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("exporters.da3.hub._reachable", lambda url: False)
+    ref = resolve_weights(None, "da3-small")
+    assert ref.id == "synthetic:0" and ref.synthetic
+    assert ref.note is not None and "\n" not in ref.note
+    assert "depth-anything/DA3-SMALL is not cached" in ref.note
+    assert "can't be reached" in refused("depth-anything/DA3-SMALL")
+
+
+def test_offline_mode_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("exporters.da3.hub._reachable", lambda url: pytest.fail("the network was asked"))
+    assert "HF_HUB_OFFLINE is set" in refused("depth-anything/DA3-SMALL")
+
+
+def test_what_is_no_path_and_no_hub_id_is_refused() -> None:
+    assert "neither a file or folder here nor a Hugging Face id" in refused("./no/such/folder")
+
+
+def test_a_checkpoint_of_another_model_is_refused(checkpoint: Path) -> None:
+    assert "is of 'da3-small', not of 'da3-base'" in refused(str(checkpoint), "da3-base")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "config.json is missing"),
+        ("{", "is not valid JSON"),
+        ("[]", "has no model_name"),
+        ("{}", "has no model_name"),
+        ('{"model_name": 3}', "is of 3, not of 'da3-small'"),
+    ],
+)
+def test_a_config_that_is_none_is_refused(checkpoint: Path, tmp_path: Path, text: str | None, message: str) -> None:
+    (tmp_path / WEIGHTS_FILE).symlink_to(checkpoint / WEIGHTS_FILE)
+    if text is not None:
+        (tmp_path / CONFIG_FILE).write_text(text)
+    assert message in refused(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "da3.pt", "da3.pth", "da3.ckpt", "da3.pkl"])
+def test_pickles_are_refused_and_never_opened(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
+    assert "is a pickle, which can run code" in refused(str(tmp_path / name))
+    assert f"only {name}, a pickle" in refused(str(tmp_path))
+
+
+def test_other_files_and_empty_folders_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("none")
+    assert "is not a safetensors file" in refused(str(tmp_path / "notes.txt"))
+    assert f"has no {WEIGHTS_FILE}" in refused(str(tmp_path))
+
+
+@pytest.mark.parametrize("size", [0, 7, 5_000, 1_000_000])
+def test_truncated_files_are_refused(checkpoint: Path, tmp_path: Path, size: int) -> None:
+    (tmp_path / CONFIG_FILE).write_text((checkpoint / CONFIG_FILE).read_text())
+    with (checkpoint / WEIGHTS_FILE).open("rb") as whole:
+        (tmp_path / WEIGHTS_FILE).write_bytes(whole.read(size))
+    assert "is truncated or no safetensors file" in refused(str(tmp_path))
+
+
+def test_the_first_three_keys_that_do_not_fit_are_named(tensors: dict[str, Any], tmp_path: Path) -> None:
+    changed = dict(tensors)
+    del changed["model.backbone.pretrained.cls_token"], changed["model.head.norm.weight"]
+    changed["model.cam_dec.fc_t.bias"] = torch.zeros(4)
+    changed["model.extra.weight"] = torch.zeros(1)
+    message = refused(str(write_checkpoint(tmp_path, changed)))
+    assert "backbone.pretrained.cls_token is missing; head.norm.weight is missing; extra.weight is unknown" in message
+    assert message.endswith("and 1 more")
+
+
+def test_a_shape_that_does_not_fit_is_named(tensors: dict[str, Any], tmp_path: Path) -> None:
+    changed = {**tensors, "model.cam_dec.fc_t.bias": torch.zeros(4)}
+    assert "cam_dec.fc_t.bias is 4, not 3" in refused(str(write_checkpoint(tmp_path, changed)))
+
+
+def test_keys_without_the_prefix_are_refused(tensors: dict[str, Any], tmp_path: Path) -> None:
+    plain = {key.removeprefix("model."): value for key, value in tensors.items()}
+    assert "does not start with 'model.'" in refused(str(write_checkpoint(tmp_path, plain)))
