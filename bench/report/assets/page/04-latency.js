@@ -67,10 +67,7 @@ function parityPanel(group) {
       marks: [
         Plot.line(envelope, { x, y, curve: "step-after", stroke: "var(--ink)", strokeOpacity: 0.55, strokeWidth: 1.3 }),
         Plot.link(cells.filter((c) => at(c).ci), { x1: (c) => at(c).ci[0], x2: (c) => at(c).ci[1], y1: y, y2: y, stroke: colorOf, strokeWidth: 2.5, clip: true }),
-        group.yardstick > up[0] && group.yardstick < up[1] ? [
-          Plot.ruleY([group.yardstick], { stroke: "var(--rule-strong)", strokeDasharray: "3 3" }),
-          Plot.text([group.yardstick], { y: (d) => d, text: ["fp32's own rounding"], frameAnchor: "right", textAnchor: "end", dy: -7, dx: -4, fill: "var(--muted)", stroke: "var(--panel)", strokeWidth: 4 }),
-        ] : null,
+        group.yardstick > up[0] && group.yardstick < up[1] ? Plot.ruleY([group.yardstick], { stroke: "var(--rule-strong)", strokeDasharray: "3 3" }) : null,
         Plot.dot(cells.filter((c) => c.status !== "ok"), { x, y, symbol: "times", stroke: "var(--muted)", r: 4.5 }),
         Plot.dot(right, { x, y, fill: colorOf, symbol: symbolOf, r: 5.2, stroke: "var(--panel)" }),
         Plot.dot(front, { x, y, r: 9, stroke: "var(--ink)", strokeWidth: 1.2 }),

@@ -82,7 +82,7 @@ function stat(label, value, note) {
 function sureness(group, pick, figure) {
   const run = DATA.machines[group.machine].runs[0];
   const chips = [
-    pick.baseline ? null : [figure.verdict === "faster" ? "good" : "warn", `${MARKS[figure.verdict] ?? figure.verdict} than upstream`.replace("= equivalent than", "= equivalent to").replace("? inconclusive than", "? inconclusive against")],
+    pick.baseline ? null : [figure.verdict === "faster" && run.trusted ? "good" : "warn", `${MARKS[figure.verdict] ?? figure.verdict} than upstream`.replace("= equivalent than", "= equivalent to").replace("? inconclusive than", "? inconclusive against")],
     run.controls.length === 0 ? ["warn", "no controls in this protocol"] : run.trusted ? ["good", "✓ controls passed"] : ["bad", "✗ a control failed"],
     run.noise ? ["", `noise floor ${run.noise}`] : null,
     ["", `n = ${figure.n} in ${pick.launches} ${pick.launches === 1 ? "launch" : "launches"}`],
