@@ -8,8 +8,6 @@ from bench.metrics import Metric
 from bench.results import Boundary, Cell, Results
 
 CONTROL_PREFIX = "control-"
-NEAR = 1.25
-"""Cells further apart than this are compared by their intervals alone: pairing all of 500 cells takes minutes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,19 +45,18 @@ def candidates_of(results: Results, run: int = 0) -> list[Candidate]:
 def told_apart(best: Candidate, other: Candidate, metric: Metric, boundary: Boundary) -> bool:
     """Whether `other` is worse than `best` in `metric` beyond doubt.
 
-    Latencies of one run are compared pair by pair within its rounds, as its verdicts are; anything else by
-    whether the intervals touch.
+    Intervals that do not touch settle it. Where they do, latencies of one run are compared pair by pair within its
+    rounds, as the run's own verdicts are: what two cells share, the machine's mood, does not blur that.
     """
     a, b = metric.cost(best.cell, boundary), metric.cost(other.cell, boundary)
-    near = a is not None and b is not None and b.value < NEAR * a.value
-    if near and best.run == other.run and metric.name in ("latency_ms", "throughput_img_s"):
-        key = (id(other), boundary)
-        if key not in best._slower:
-            best._slower[key] = _paired(best.cell, other.cell, boundary)
-        paired = best._slower[key]
-        if paired is not None:
-            return paired
-    return a is not None and (b is None or a.certainly_below(b))
+    if a is None or b is None or a.certainly_below(b):
+        return a is not None
+    if best.run != other.run or metric.name not in ("latency_ms", "throughput_img_s"):
+        return False
+    key = (id(other), boundary)
+    if key not in best._slower:
+        best._slower[key] = _paired(best.cell, other.cell, boundary)
+    return bool(best._slower[key])
 
 
 def _paired(best: Cell, other: Cell, boundary: Boundary) -> bool | None:

@@ -10,22 +10,32 @@ from bench.metrics import number
 from bench.report import figures
 from bench.results import Cell
 
-COLUMNS = (("abs_rel", "AbsRel ↓"), ("rmse", "RMSE ↓"), ("delta1", "δ1 ↑"))
-MEANINGLESS = "meaningless: synthetic weights"
+COLUMNS = (("abs_rel", "AbsRel ↓"), ("rmse", "RMSE, m ↓"), ("delta1", "δ1 ↑"))
+ALIGNMENTS = (("", "ratio of medians"), ("_scale_shift", "scale and shift"))
+POSE = ("rotation_deg", "translation_deg", "centre_error", "fov_deg")
+MEANINGLESS = "means nothing, the weights are synthetic"
 
 
 def accuracy_lines(cell: Cell) -> list[list[str]]:
-    """Per scene: its name, AbsRel, RMSE, δ1 and a remark; empty where nothing was compared with a truth."""
+    """Per scene and alignment: scene, AbsRel, RMSE, δ1, alignment or why it means nothing. Empty without a truth."""
     accuracy = cell.accuracy or {}
     everywhere = bool(accuracy.get("meaningless"))
     lines = []
     for name, scene in _scenes(accuracy):
-        values = [number(scene.get(key)) for key, _ in COLUMNS]
-        if any(value is not None for value in values):
-            remark = MEANINGLESS if everywhere or scene.get("meaningless") else str(scene.get("alignment") or "")
-            texts = [figures.NONE if value is None else f"{value:.3f}" for value in values]
-            lines.append([name, *texts, remark])
+        for suffix, alignment in ALIGNMENTS:
+            values = [number(scene.get(key + suffix)) for key, _ in COLUMNS]
+            if any(value is not None for value in values):
+                remark = f"{alignment}; {MEANINGLESS}" if everywhere or scene.get("meaningless") else alignment
+                lines.append([name, *(figures.NONE if v is None else f"{v:.3f}" for v in values), remark])
     return lines
+
+
+def pose_line(cell: Cell) -> str:
+    """Pose and field of view against ground truth, the worst over views; empty without a calibrated camera."""
+    accuracy = cell.accuracy or {}
+    found = [(name, value) for name in POSE if (value := number(accuracy.get(name))) is not None]
+    text = ", ".join(f"{name} {figures.reading(value)}" for name, value in found)
+    return f"{text} ({MEANINGLESS})" if text and accuracy.get("meaningless") else text
 
 
 def _scenes(accuracy: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

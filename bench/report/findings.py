@@ -6,56 +6,51 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from bench.choose import Choice
 from bench.report import figures, rows
-from bench.report.merge import Group, MachineReport, Report, Row
-from bench.report.standing import main_boundary, ranked, speedup, tied_with, timing
+from bench.report.merge import Group, Report, Row
+from bench.report.recommend import Answers
+from bench.report.standing import main_boundary, ranked, speedup, timing
 from bench.results import Boundary, Status
 
 
-def key_findings(report: Report) -> list[str]:
+def key_findings(report: Report, answers: Answers) -> list[str]:
     """All findings, machine by machine, as plain text."""
+    pairs = [(machine, group) for machine in report.machines for group in machine.groups]
     return [
         f"{machine.name}, {group.workload.label}: {finding}"
-        for machine in report.machines
-        for group in machine.groups
-        for finding in group_findings(machine, group)
+        for (machine, group), choice in zip(pairs, answers.best, strict=True)
+        for finding in group_findings(group, choice)
     ]
 
 
-def group_findings(machine: MachineReport, group: Group) -> Iterator[str]:
+def group_findings(group: Group, choice: Choice) -> Iterator[str]:
     """The findings of one workload on one machine."""
     boundary = main_boundary(group.rows)
     order = ranked(group.rows, boundary)
-    if not order:
-        yield "no cell ran and passed parity; the reasons are in the table."
-        yield from _failures(group)
-        return
-    yield from _best(order, boundary)
-    yield from _indistinguishable(order, boundary)
-    yield from _no_gain(order, boundary)
-    yield from _compile(order, boundary)
-    yield from _transfers(order)
+    if order:
+        yield from _best(group, choice, boundary)
+        yield from _no_gain(order, boundary)
+        yield from _compile(order, boundary)
+        yield from _transfers(order)
+    else:
+        yield "no cell was timed and passed parity; the reasons are in the table."
     yield from _failures(group)
 
 
-def _best(order: list[Row], boundary: Boundary) -> Iterator[str]:
-    best = order[0]
+def _best(group: Group, choice: Choice, boundary: Boundary) -> Iterator[str]:
+    best = next((row for row in group.rows if row.cell.id == choice.pick), None)
+    if best is None:
+        return
+    figure = f"{rows.latency(best, boundary)} ms"
     found = speedup(best, boundary)
     if best.cell.baseline:
-        yield f"nothing beats upstream as users run it: {best.cell.id}, {rows.latency(best, boundary)} ms."
+        yield f"nothing beats upstream as its users run it: {best.cell.id}, {figure}."
     elif found is not None:
-        yield (
-            f"{best.cell.id} is {found.verdict if found.verdict != 'inconclusive' else 'the fastest here'}: "
-            f"{rows.latency(best, boundary)} ms, {rows.ratio(best, boundary)} upstream's speed, "
-            f"depth {rows.depth(best)} from upstream fp32."
-        )
-
-
-def _indistinguishable(order: list[Row], boundary: Boundary) -> Iterator[str]:
-    ties = tied_with(order[0], order, boundary)
-    if ties:
-        names = ", ".join(row.cell.id for row in ties)
-        yield f"not told apart from the fastest: {names}; choose among them by memory, size or parity."
+        beats = "is faster than upstream" if found.verdict == "faster" else f"against upstream is {found.verdict}"
+        yield f"{best.cell.id} {beats}: {figure}, {rows.ratio(best, boundary)}, depth error {rows.depth(best)}."
+    if choice.ties:
+        yield f"not told apart from it: {', '.join(choice.ties)}."
 
 
 def _no_gain(order: list[Row], boundary: Boundary) -> Iterator[str]:

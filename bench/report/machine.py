@@ -39,6 +39,8 @@ class Machine:
     system: str | None
     accelerators: tuple[Accelerator, ...]
     versions: Mapping[str, str]
+    label: str | None = None
+    """The run's own name for the hardware, where its parts are not known."""
 
     @property
     def name(self) -> str:
@@ -48,8 +50,8 @@ class Machine:
             counted = [f"{names.count(n)}× {n}" if names.count(n) > 1 else n for n in dict.fromkeys(names)]
             return " + ".join(counted)
         if self.cpu is None:
-            return UNNAMED
-        return self.cpu if self.cores is None else f"{self.cpu} ({self.cores} cores)"
+            return self.label or UNNAMED
+        return self.cpu if self.cores is None else f"{self.cpu}, {self.cores} core{'s' if self.cores != 1 else ''}"
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -83,11 +85,12 @@ def machine_of(environment: Mapping[str, Any]) -> Machine:
     versions = {k: v for k, v in packages.items() if isinstance(v, str)}
     return Machine(
         cpu=_cpu(cpu),
-        cores=_whole(cpu.get("usable_cores")),
+        cores=_cores(cpu),
         memory_gib=None if usable_mib is None else usable_mib / 1024,
         system=_system(system),
         accelerators=tuple(_gpu(g) for g in gpus if isinstance(g, Mapping)) if isinstance(gpus, list) else (),
         versions={**({"python": python} if python else {}), **versions},
+        label=_text(environment.get("machine")),
     )
 
 
@@ -97,6 +100,16 @@ def _cpu(cpu: Mapping[str, Any]) -> str | None:
     if model is None or core is None or core in model:
         return model
     return f"{model} ({core})"
+
+
+def _cores(cpu: Mapping[str, Any]) -> int | None:
+    """Cores this process may use: those of its affinity, or fewer where its control group has a quota."""
+    usable = _whole(cpu.get("usable_cores"))
+    if usable is not None:
+        return usable
+    available = _whole(cpu.get("available_cores")) or _whole(cpu.get("logical_cores"))
+    quota = _positive(cpu.get("quota_cores"))
+    return available if quota is None or available is None else max(1, min(available, round(quota)))
 
 
 def _system(system: Mapping[str, Any]) -> str | None:

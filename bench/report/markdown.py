@@ -27,7 +27,7 @@ def render_markdown(report: Report, answers: Answers, picture_of: PictureOf = la
     parts = [f"# {TITLE}", *_opening(report)]
     parts += ["## Executive summary", _summary(report, answers), _sentences(report, answers)]
     parts += ["## Performance overview", _overview(report)]
-    parts += ["## Key findings", bullets(escape(line, longest=600) for line in key_findings(report))]
+    parts += ["## Key findings", bullets(escape(line, longest=600) for line in key_findings(report, answers))]
     for machine in report.machines:
         parts += device_sections(machine, picture_of)
     parts += _across(report)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bench.report import figures, rows
+from bench.report import figures, regime, rows
 from bench.report.accuracy import COLUMNS, accuracy_lines
 from bench.report.md import blocks, bullets, code, escape, table
 from bench.report.merge import Group, MachineReport, Row
@@ -32,7 +32,7 @@ def device_sections(machine: MachineReport, picture_of: PictureOf) -> list[str]:
         for device, members in by_device(group).items():
             parts.append(f"### {code(device)} · {escape(group.workload.label)}")
             parts.append(_device(members, boundary))
-        parts += [_phases(group), _accuracy(group), _pictures(group, picture_of)]
+        parts += [_regimes(group), _phases(group), _accuracy(group), _pictures(group, picture_of)]
     return [part for part in parts if part]
 
 
@@ -129,6 +129,21 @@ def _all(members: Sequence[Row], boundary: Boundary, other: Boundary) -> str:
             ]
         )
     return table(head, body, "llcrrrrrrlrrrrll")
+
+
+def _regimes(group: Group) -> str:
+    """Latency over minutes and deadlines at a fixed rate, where a run measured them."""
+    parts = []
+    for kind in regime.KINDS:
+        body = [
+            [code(row.cell.id), *map(escape, regime.regime_line(row.cell.regime or {}))]
+            for row in group.rows
+            if regime.kind_of(row) == kind
+        ]
+        if body:
+            head = ["Configuration", *regime.HEADS[kind]]
+            parts += [f"### {regime.TITLES[kind]}", table(head, body, "l" + "r" * len(regime.HEADS[kind]))]
+    return blocks(parts).rstrip() if parts else ""
 
 
 def _phases(group: Group) -> str:

@@ -10,15 +10,15 @@ import json
 from typing import Any
 
 from bench.choose import Choice
-from bench.metrics import METRICS
+from bench.metrics import METRICS, number
 from bench.pareto import pareto_set
-from bench.report import figures, rows
+from bench.report import figures, regime, rows
 from bench.report.controls import control_lines, noise_floor, warning_lines
 from bench.report.cross_device import cross_device
 from bench.report.findings import group_findings
 from bench.report.merge import Group, MachineReport, Report, Row, is_synthetic
 from bench.report.methodology import READING, SYNTHETIC
-from bench.report.payload_cell import cell_payload
+from bench.report.payload_cell import cell_payload, flat
 from bench.report.pictures import KINDS, Album
 from bench.report.recommend import USE_CASES, Answers, Recommendation
 from bench.report.sentences import break_even_lines, figures_of
@@ -43,9 +43,11 @@ def payload(report: Report, answers: Answers, page_bytes: float = PAGE_BYTES) ->
     album = Album(budget * PICTURES_SHARE)
     rows_ = [row for group in report.groups for row in group.rows]
     cell_of = {id(row): cell for row, cell in zip(rows_, data["cells"], strict=True)}
-    for group, choice in zip(report.groups, answers.best, strict=True):
+    for group, choice, shown in zip(report.groups, answers.best, data["groups"], strict=True):
         for row in _picture_order(group, choice):
-            cell_of[id(row)]["pictures"] = {kind: album.add(row, kind) for kind in KINDS}
+            cell_of[id(row)]["pictures"] = {k: album.add(row.run, row.cell.pictures.get(k)) for k in KINDS}
+        run = group.rows[0].run
+        shown["inputs"] = album.add(run, run.results.inputs.get("picture"))
     return {
         **data,
         "pictures": album.urls,
@@ -88,9 +90,7 @@ def _machine(machine: MachineReport) -> dict[str, Any]:
                 "noise": _noise(run.results.controls.get("aa")),
                 "trusted": bool(run.results.controls) and all(c.ok for c in run.results.controls.values()),
                 "protocol": {
-                    str(k): v if isinstance(v, str | int | float) else figures.NONE
-                    for k, v in run.results.protocol.items()
-                    if not isinstance(v, dict | list)
+                    str(k): flat(v) for k, v in run.results.protocol.items() if k != "yardstick" and v is not None
                 },
                 "inputs": str(run.results.inputs.get("name") or ""),
                 "weights": [
@@ -109,6 +109,34 @@ def _machine(machine: MachineReport) -> dict[str, Any]:
     }
 
 
+def _yardstick(group: Group) -> float | None:
+    """Upstream's own rounding: the depth error of its fp32 outputs against its fp64 ones, where the run measured it."""
+    for row in group.rows:
+        found = row.run.results.protocol.get("yardstick")
+        depth = found.get("depth") if isinstance(found, dict) else None
+        value = number(depth.get("rel_l2")) if isinstance(depth, dict) else None
+        if value:
+            return value
+    return None
+
+
+def _regimes(group: Group) -> list[dict[str, Any]]:
+    """Tables and lines of cells that ran in another regime than `burst`."""
+    blocks = []
+    for kind in regime.KINDS:
+        members = [row for row in group.rows if regime.kind_of(row) == kind]
+        if members:
+            blocks.append(
+                {
+                    "title": regime.TITLES[kind],
+                    "head": ["Cell", *regime.HEADS[kind]],
+                    "rows": [[row.cell.id, *regime.regime_line(row.cell.regime or {})] for row in members],
+                    "lines": [[row.cell.id, regime.windows(row.cell.regime or {})] for row in members],
+                }
+            )
+    return blocks
+
+
 def _noise(control: Any) -> str | None:
     floor = None if control is None else noise_floor(control)
     return None if floor is None else f"±{figures.percent(floor)}"
@@ -122,8 +150,10 @@ def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> 
         "images": group.workload.images,
         "boundary": boundary,
         "choice": _choice(choice),
-        "findings": list(group_findings(machine, group)),
+        "findings": list(group_findings(group, choice)),
         "synthetic": any(is_synthetic(row.run.results, row.cell) for row in group.rows),
+        "yardstick": _yardstick(group),
+        "regimes": _regimes(group),
         "axes": {axis: _axis(group, axis, boundary) for axis in ("precision", "mode")},
         "ran": sum(row.ok for row in group.rows),
         "count": len(group.rows),

@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.metrics import METRICS, cold_start_s, memory_mib
 from bench.report import figures, rows
-from bench.report.accuracy import accuracy_lines
+from bench.report.accuracy import accuracy_lines, pose_line
 from bench.report.merge import MachineReport, Row
 from bench.report.sentences import short_name
 from bench.report.standing import compiled
@@ -119,7 +119,11 @@ def _details(row: Row, machine: MachineReport) -> list[tuple[str, str]]:
             lines.append((f"Parity: {output}", ", ".join(f"{k} {_figure(v)}" for k, v in block.items())))
     placement = cell.placement or {}
     if placement:
-        lines.append(("Placement", ", ".join(f"{k}: {_flat(v)}" for k, v in placement.items())[:600]))
+        lines.append(("Placement", ", ".join(f"{k}: {flat(v)}" for k, v in placement.items())[:600]))
+    lines.append(("Pose against truth", pose_line(cell)))
+    for label, block in (("Telemetry", cell.telemetry), ("Regime", cell.regime)):
+        shown = {k: v for k, v in (block or {}).items() if k != "windows"}
+        lines.append((label, "; ".join(f"{k}: {flat(v)}" for k, v in shown.items())[:600]))
     key = (cell.artifact or {}).get("key")
     if isinstance(key, str):
         lines.append(("Artifact", f"{key[:16]}, {rows.size(row)}"))
@@ -140,9 +144,12 @@ def _figure(value: Any) -> str:
     return figures.reading(value) if 0.01 <= abs(value) < 1e5 else figures.scientific(value)
 
 
-def _flat(value: Any) -> str:
+def flat(value: Any) -> str:
+    """Any JSON value in one line, numbers to three digits."""
+    if isinstance(value, float):
+        return _figure(value)
     if isinstance(value, dict):
-        return ", ".join(f"{k} {_flat(v)}" for k, v in value.items()) or "none"
+        return ", ".join(f"{k} {flat(v)}" for k, v in value.items()) or "none"
     if isinstance(value, list | tuple):
-        return ", ".join(map(_flat, value)) or "none"
+        return ", ".join(map(flat, value)) or "none"
     return "unknown" if value is None else str(value)

@@ -14,20 +14,21 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
-from bench.report.merge import Row
+from bench.report.merge import Run
 from exporters.atomic import storage_errors, write_bytes
 
-LONGEST_SIDE = 448
+LARGEST = (1080, 720)
+"""Pixels of an embedded picture at most: sheets of several views are wide."""
 MAX_PIXELS = 40_000_000
 MAX_FILE_BYTES = 64 << 20
 KINDS = ("depth", "error")
 COPIES = "report-pictures"
 
 
-def picture_path(row: Row, kind: str) -> Path | None:
-    """The picture's file, or None where the row has none that may be read."""
-    name, folder = row.cell.pictures.get(kind), row.run.folder
-    if not name or folder is None:
+def picture_path(run: Run, name: object) -> Path | None:
+    """The file of a picture that a run's results name, or None where there is none that may be read."""
+    folder = run.folder
+    if not isinstance(name, str) or not name or folder is None:
         return None
     relative = PurePosixPath(name.replace("\\", "/"))
     if relative.is_absolute() or ".." in relative.parts or ":" in name:
@@ -42,7 +43,7 @@ def picture_path(row: Row, kind: str) -> Path | None:
 
 
 def encode(path: Path) -> bytes | None:
-    """The picture as WebP of at most :data:`LONGEST_SIDE` pixels a side; None for what is no image."""
+    """The picture as WebP of at most :data:`LARGEST` pixels; None for what is no image."""
     from PIL import Image
 
     try:
@@ -50,21 +51,21 @@ def encode(path: Path) -> bytes | None:
             if image.width * image.height > MAX_PIXELS:
                 return None
             small = image.convert("RGB")
-            small.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+            small.thumbnail(LARGEST, Image.Resampling.LANCZOS)
             buffer = io.BytesIO()
-            small.save(buffer, "WEBP", quality=82, method=4)
+            small.save(buffer, "WEBP", quality=80, method=4)
             return buffer.getvalue()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # Pillow's ways to say "no image"
         return None
 
 
-def publish(row: Row, kind: str, folder: Path) -> str | None:
+def publish(run: Run, name: object, folder: Path) -> str | None:
     """The picture's address relative to `folder`, for Markdown; copied below it (re-encoded) if it lies elsewhere.
 
     Raises:
         StorageError: `folder` can't be written to.
     """
-    path = picture_path(row, kind)
+    path = picture_path(run, name)
     if path is None:
         return None
     root = folder.resolve()
@@ -73,13 +74,13 @@ def publish(row: Row, kind: str, folder: Path) -> str | None:
     content = encode(path)
     if content is None:
         return None
-    name = f"{hashlib.sha256(content).hexdigest()[:16]}.webp"
-    target = root / COPIES / name
+    copy = f"{hashlib.sha256(content).hexdigest()[:16]}.webp"
+    target = root / COPIES / copy
     with storage_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists():
         write_bytes(target, content)
-    return f"{COPIES}/{name}"
+    return f"{COPIES}/{copy}"
 
 
 @dataclass
@@ -93,9 +94,9 @@ class Album:
     _paths: dict[Path, int | None] = field(default_factory=dict)
     spent: int = 0
 
-    def add(self, row: Row, kind: str) -> int | None:
-        """Index of the row's picture, or None where there is none or it does not fit any more."""
-        path = picture_path(row, kind)
+    def add(self, run: Run, name: object) -> int | None:
+        """Index of a run's picture, or None where there is none or it does not fit any more."""
+        path = picture_path(run, name)
         if path is None:
             return None
         if path not in self._paths:

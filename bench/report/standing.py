@@ -53,16 +53,6 @@ def ranked(rows: Iterable[Row], boundary: Boundary) -> list[Row]:
     return sorted((r for r in rows if r.ok and timing(r, boundary)), key=lambda r: median(r, boundary))
 
 
-def tied_with(row: Row, rows: Sequence[Row], boundary: Boundary) -> list[Row]:
-    """The other rows of its rank group: not told apart from it by the run that measured both."""
-    rank = row.cell.rank.get(boundary)
-    return [
-        other
-        for other in rows
-        if other is not row and rank is not None and other.run is row.run and other.cell.rank.get(boundary) == rank
-    ]
-
-
 @dataclass(frozen=True)
 class AxisMean:
     """The cells that share one value of an axis (a precision, a mode)."""

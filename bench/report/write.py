@@ -50,6 +50,6 @@ def _rendered(name: str, report: Report, answers: Answers, folder: Path) -> str:
         return render_html(report, answers)
 
     def picture(row: Row, kind: str) -> str | None:
-        return publish(row, kind, folder)
+        return publish(row.run, row.cell.pictures.get(kind), folder)
 
     return render_markdown(report, answers, picture)

@@ -47,8 +47,11 @@ function parityPanel(group) {
     const envelope = front.filter((c, i) => front.slice(0, i).every((other) => y(other) > y(c)));
     const named = distinct([pickOf(group), ...front, baselineOf(group)]).filter((c) => cells.includes(c));
     const tickError = (v) => (inexact.length < cells.length && v <= exact * 1.01 ? "exact" : d3.format(".0e")(v));
-    const log = axisFor(cells.map(x), `ms per call, ${boundaryOf(group)} boundary →`);
-    const errors = d3.extent(cells, y);
+    // Intervals count for the axis as far as they leave the points legible; beyond, they are cut at the frame.
+    const extent = d3.extent(cells, x);
+    const ends = cells.flatMap((c) => (at(c).ci ?? []).map((v) => Math.min(Math.max(v, extent[0] / 2), extent[1] * 2)));
+    const log = axisFor([...cells.map(x), ...ends], `ms per call, ${boundaryOf(group)} boundary →`);
+    const errors = d3.extent([...cells.map(y), ...(group.yardstick > exact ? [group.yardstick] : [])]);
     const height = Math.max(320, Math.min(460, width * 0.62));
     const up = [errors[0] / 3, errors[1] * 4];
     const place = {
@@ -63,7 +66,8 @@ function parityPanel(group) {
         ticks: d3.range(Math.ceil(Math.log10(up[0])), Math.log10(up[1])).map((p) => 10 ** p) },
       marks: [
         Plot.line(envelope, { x, y, curve: "step-after", stroke: "var(--ink)", strokeOpacity: 0.55, strokeWidth: 1.3 }),
-        Plot.link(cells.filter((c) => at(c).ci), { x1: (c) => at(c).ci[0], x2: (c) => at(c).ci[1], y1: y, y2: y, stroke: colorOf, strokeWidth: 2.5 }),
+        Plot.link(cells.filter((c) => at(c).ci), { x1: (c) => at(c).ci[0], x2: (c) => at(c).ci[1], y1: y, y2: y, stroke: colorOf, strokeWidth: 2.5, clip: true }),
+        group.yardstick > up[0] && group.yardstick < up[1] ? Plot.ruleY([group.yardstick], { stroke: "var(--rule-strong)", strokeDasharray: "3 3" }) : null,
         Plot.dot(cells.filter((c) => c.status !== "ok"), { x, y, symbol: "times", stroke: "var(--muted)", r: 4.5 }),
         Plot.dot(right, { x, y, fill: colorOf, symbol: symbolOf, r: 5.2, stroke: "var(--panel)" }),
         Plot.dot(front, { x, y, r: 9, stroke: "var(--ink)", strokeWidth: 1.2 }),
@@ -75,7 +79,7 @@ function parityPanel(group) {
   return panel("Latency against parity", {
     legend: legendOf(group.cells.filter((c) => timed(c) && c.depth_error !== null)),
     note: "Towards the lower left is better. Ringed and joined: the Pareto set, cells that no other beats for certain in one and matches in the other. "
-      + "A cross failed its parity gate. The error is the worst over the inputs, from the timed calls' own outputs.",
+      + "A cross failed its parity gate. The dashed line is upstream fp32 against fp64. The error is the worst over the inputs, from the timed calls' own outputs.",
   }, box);
 }
 

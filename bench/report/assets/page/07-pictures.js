@@ -6,7 +6,8 @@ function picturesPanel(group) {
   const left = DATA.pictures_left_out ? ` ${DATA.pictures_left_out} pictures are beside the results only: this page has a size limit.` : "";
   return panel("What the cells see", {
     note: `Drag the edge, or move it with the arrow keys. Pictures are made smaller for this page; the originals are beside the results.${left}`,
-  }, h("div", { class: viewers.length > 1 ? "grid2" : null }, viewers));
+  }, group.inputs === null ? null : h("details", {}, h("summary", {}, "What they were shown"), h("img", { class: "inputs", src: DATA.pictures[group.inputs], alt: "The views that went in, first input", loading: "lazy" })),
+  h("div", { class: viewers.length > 1 ? "pair" : null }, viewers));
 }
 
 function viewer(group, kind, title) {

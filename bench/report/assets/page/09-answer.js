@@ -38,6 +38,15 @@ function pays(group) {
   return lines.length ? h("div", {}, h("h4", {}, "When it pays"), notes(lines)) : null;
 }
 
+/** As sure as the run allows: a failed control or a tie with upstream takes the imperative away. */
+function headline(group, pick) {
+  const run = DATA.machines[group.machine].runs[0];
+  const base = group.cells.find((c) => c.baseline);
+  if (pick.baseline) return `Keep upstream: ${pick.name}`;
+  if (base && group.choice.ties.includes(base.id)) return `Nothing shown to beat upstream; perhaps ${pick.name}`;
+  return run.controls.length && !run.trusted ? `Perhaps ${pick.name}` : `Take ${pick.name}`;
+}
+
 function answerCard(group) {
   const single = DATA.groups.length === 1;
   const pick = pickOf(group);
@@ -46,7 +55,7 @@ function answerCard(group) {
   const figure = pick.at[group.boundary];
   const upstream = pick.baseline ? { value: "baseline", note: "nothing beats upstream here" } : { value: figure.ratio_text.split(" ")[0], note: interval(figure.ratio_text) };
   const statement = h("div", { class: "stack" }, where,
-    h("p", { class: "take" }, `Take ${pick.name}`),
+    h("p", { class: "take" }, headline(group, pick)),
     h("p", { class: "why muted small" }, mono(clip(pick.id, 90)), ` – ${group.choice.why}.`),
     h("dl", { class: "stats" },
       stat("Latency", `${figure.text.split(" ")[0]} ms`, interval(figure.text)),
@@ -73,7 +82,7 @@ function stat(label, value, note) {
 function sureness(group, pick, figure) {
   const run = DATA.machines[group.machine].runs[0];
   const chips = [
-    pick.baseline ? null : [figure.verdict === "faster" ? "good" : "warn", `${MARKS[figure.verdict] ?? figure.verdict} than upstream`.replace("= equivalent than", "= equivalent to").replace("? inconclusive than", "? inconclusive against")],
+    pick.baseline ? null : [figure.verdict === "faster" && run.trusted ? "good" : "warn", `${MARKS[figure.verdict] ?? figure.verdict} than upstream`.replace("= equivalent than", "= equivalent to").replace("? inconclusive than", "? inconclusive against")],
     run.controls.length === 0 ? ["warn", "no controls in this protocol"] : run.trusted ? ["good", "✓ controls passed"] : ["bad", "✗ a control failed"],
     run.noise ? ["", `noise floor ${run.noise}`] : null,
     ["", `n = ${figure.n} in ${pick.launches} ${pick.launches === 1 ? "launch" : "launches"}`],

@@ -16,10 +16,24 @@ function groupSection(group) {
       h("div", { class: "grid2" }, h("div", { class: "panel" }, h("h3", {}, "Machine"), pairs(machine.facts), versionsOf(machine)),
         h("div", { class: "panel" }, h("h3", {}, "Key findings"), notes(group.findings))),
       h("div", { class: "grid2" }, parts), samplesPanel(group),
+      group.regimes.map((block) => regimePanel(group, block)),
       h("div", { class: "grid2" }, phasesPanel(group), memoryPanel(group)),
       picturesPanel(group),
       h("div", { class: "grid2" }, axisPanel(group, "precision"), axisPanel(group, "mode")),
       accuracyPanel(group)));
+}
+
+/** Latency over minutes as lines, and the figures of a sustained or fixed-rate run. */
+function regimePanel(group, block) {
+  const cellOf = (id) => group.cells.find((c) => c.id === id);
+  const lines = block.lines.filter(([, points]) => points.length > 1);
+  const plot = lines.length ? plotBox((width) => Plot.plot({
+    width, height: 260, marginLeft: 52, marginBottom: 40, style: PLOT_STYLE, ariaLabel: block.title,
+    x: { label: "minutes →", grid: true }, y: { label: "↑ median ms of a window", grid: true, nice: true },
+    marks: lines.filter(([id]) => visible(cellOf(id))).map(([id, points]) => Plot.line(points, { x: (p) => p[0] / 60, y: (p) => p[1], stroke: colorOf(cellOf(id)), strokeWidth: 1.6, title: () => id })),
+  }), 260) : null;
+  return panel(block.title, { legend: lines.length ? legendOf(lines.map(([id]) => cellOf(id)), false) : null },
+    plot, plainTable(block.head, block.rows.map(([id, ...rest]) => [mono(clip(id, 60)), ...rest]), "l".padEnd(block.head.length, "r"), block.title));
 }
 
 function versionsOf(machine) {
@@ -40,8 +54,8 @@ function accuracyPanel(group) {
   const rows = group.cells.flatMap((cell) => cell.accuracy.map((line) => [mono(clip(cell.id, 60)), ...line]));
   if (!rows.length) return null;
   return panel("Accuracy against ground truth", {
-    note: "Predicted depth is aligned to the truth as usual (scale, or scale and shift) before it is compared. With synthetic weights the figures mean nothing.",
-  }, plainTable(["Cell", "Scene", "AbsRel ↓", "RMSE ↓", "δ1 ↑", ""], rows.slice(0, 200), "llrrrl", "Accuracy"));
+    note: "Predicted depth is aligned to the truth, by the ratio of medians or by scale and shift, before it is compared. With synthetic weights the figures mean nothing.",
+  }, plainTable(["Cell", "Scene", "AbsRel ↓", "RMSE, m ↓", "δ1 ↑", "Alignment"], rows.slice(0, 120), "llrrrl", "Accuracy"));
 }
 
 function acrossMachines() {
