@@ -111,7 +111,7 @@ def choose(
 
         depthport choose results --max-latency-ms 3000 --max-abs-rel 0.01
 
-        depthport choose results --goal memory_mb --device cpu
+        depthport choose results --goal memory_mib --device cpu
     """
     from bench.choice import Constraint, Request
     from bench.choose import choose as choose_cell

@@ -365,6 +365,7 @@ class _Run:
 
 
 def control_subject(cells: Sequence[CellSpec]) -> CellSpec:
-    """The cell both controls repeat: the last that is not the baseline (the lightest to load twice), else the first."""
-    others = [c for c in cells if not c.baseline]
-    return others[-1] if others else cells[0]
+    """The cell both controls repeat: the first that is neither the baseline nor compiled (those start slowly, and may
+    fail), else the first."""
+    others = [c for c in cells if not c.baseline and c.mode != "compile"]
+    return others[0] if others else cells[0]

@@ -72,4 +72,8 @@ def one_line(error: BaseException, limit: int = 240) -> str:
     """A framework's error as one line: its first line that says something, cut at `limit` characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
+    # TorchDynamo says what happened on a later line: "... got RuntimeError('...')".
+    detail = next((line for line in lines[1:] if ": got " in line), None)
+    if detail is not None:
+        text = f"{text}: {detail[detail.index(': got ') + 6 :]}"
     return text if len(text) <= limit else text[: limit - 1] + "…"
