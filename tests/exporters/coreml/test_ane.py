@@ -14,7 +14,7 @@ from exporters.coreml_check.interpreter import Interpreter
 from exporters.coreml_check.parity import compare, violations
 from exporters.coreml_check.program import Binding, Operation, TensorType, Variable
 from exporters.coreml_verify import verify
-from tests.exporters.coreml.conftest import package_network
+from tests.exporters.coreml.short import package_network
 
 M1, NEWEST = FAMILIES[0], FAMILIES[-1]
 
