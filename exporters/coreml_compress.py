@@ -1,7 +1,7 @@
 """Compressing the weights of a converted package: int8, int4 in blocks, or a palette of 256, 64 or 16 values.
 
-Only what linear layers and convolutions multiply with is compressed, and of that neither the camera decoder nor the last
-convolution before an exponential, which are small and decide the poses and the depth. Tables (rotary and position
+Only what linear layers and convolutions multiply with is compressed, and of that neither the camera decoder, the patch
+convolution nor the last convolution before an exponential, which are small and decide much. Tables (rotary and position
 embedding, UV) stay as they are. Activations keep their dtype: Core ML expands the weights when it loads or multiplies.
 """
 
@@ -14,11 +14,12 @@ import numpy as np
 
 from exporters.coreml_check.program import Function
 from exporters.coreml_options import CoreMLOptions
+from exporters.coreml_palette import palette
 from exporters.coreml_shims import import_coremltools, shimmed
 from exporters.errors import ExportError
 
 WEIGHTED = ("linear", "conv", "conv_transpose", "matmul")
-EXCLUDED = ("camera_", "output_logits")
+EXCLUDED = ("camera_", "output_logits", "patch_embed")
 """Parts of the names of constants that are never compressed."""
 BLOCK = 32
 GROUP = 16
@@ -64,7 +65,7 @@ def _config(cto: Any, options: CoreMLOptions) -> Any:
     bits = int(kind.removeprefix("palette"))
     # Tables for groups of channels exist from iOS18 on; before that, one table a tensor.
     grouped = {"granularity": "per_grouped_channel", "group_size": GROUP} if newer and bits < 8 else {}
-    return cto.OpPalettizerConfig(mode="kmeans", nbits=bits, num_kmeans_workers=1, **grouped)
+    return cto.OpPalettizerConfig(mode="custom", lut_function=lambda values: palette(values, 1 << bits), **grouped)
 
 
 def compression_report(before: Function, after: Function, kind: str) -> dict[str, Any]:

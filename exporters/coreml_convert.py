@@ -24,7 +24,11 @@ HALF_OUTPUTS = "float16"
 
 
 def convert(
-    network: PackageNetwork, examples: Sequence[Tensor], options: CoreMLOptions, policy: PrecisionPolicy
+    network: PackageNetwork,
+    examples: Sequence[Tensor],
+    options: CoreMLOptions,
+    policy: PrecisionPolicy,
+    graph: Any = None,
 ) -> Any:
     """The network as a coremltools model, not yet saved.
 
@@ -33,6 +37,7 @@ def convert(
         examples: one tensor an input, of the input's shape; values are not used.
         options: target, route, islands and whether inputs and outputs are fp16 (`ane`).
         policy: fp16 in the backbone or the head makes an fp16 program but for the islands; else everything is fp32.
+        graph: what :func:`capture` made of the network; None: captured here.
 
     Raises:
         ExportError: torch or coremltools refused the network.
@@ -41,7 +46,7 @@ def convert(
     half = "float16" in (policy.backbone, policy.head)
     with shimmed(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        traced = capture(network, examples, options.route)
+        traced = capture(network, examples, options.route) if graph is None else graph
         try:
             return ct.convert(
                 traced,

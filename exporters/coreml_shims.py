@@ -43,6 +43,7 @@ def shimmed() -> Iterator[list[str]]:
     with ExitStack() as stack:
         _silence(stack)
         _validate_once(stack)
+        _trust_indices(stack)
         for shim in needed:
             shim.apply(stack)
         yield [shim.name for shim in needed]
@@ -116,22 +117,6 @@ def _scalars_of_one_element(stack: ExitStack) -> None:
     _replace(stack, ops, "_cast", cast)
 
 
-def _one_dimensional_palettes(stack: ExitStack) -> None:
-    from coremltools.models.neural_network import quantization_utils
-    from coremltools.optimize.coreml import _quantization_passes as passes
-
-    original = quantization_utils._get_kmeans_lookup_table_and_weight
-
-    def optimal(bits: int, weight: Any, *args: Any, **kwargs: Any) -> Any:
-        import numpy as np
-
-        kwargs["force_kmeans1d"] = kwargs.get("cluster_dim", 1) == 1
-        # Entries are chosen among values rounded to fp16, of which there are few; a palette is coarser than that.
-        return original(bits, np.asarray(weight).astype(np.float16), *args, **kwargs)
-
-    _replace(stack, passes, "_get_kmeans_lookup_table_and_weight", optimal)
-
-
 def _validate_once(stack: ExitStack) -> None:
     """coremltools validates the whole program after each of its hundred passes, half of a conversion's time.
 
@@ -140,6 +125,21 @@ def _validate_once(stack: ExitStack) -> None:
     from coremltools.converters.mil.mil.program import Program
 
     _replace(stack, Program, "validate", lambda self, check_essential_scope=False: None)
+
+
+def _trust_indices(stack: ExitStack) -> None:
+    """Leave out the select that makes negative indices of a gather positive: the network's indices are an argmin and its
+    permutations, never negative, and the select is int32, which the Neural Engine does not have."""
+    from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
+    from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY
+
+    class Trust(AbstractGraphPass):  # type: ignore[misc]
+        def apply(self, prog: Any) -> None:
+            pass
+
+    name = "common::guard_negative_gather_indices"
+    stack.callback(PASS_REGISTRY.passes.__setitem__, name, PASS_REGISTRY.passes[name])
+    PASS_REGISTRY.passes[name] = Trust
 
 
 def _silence(stack: ExitStack) -> None:
@@ -175,13 +175,5 @@ SHIMS = (
         None,
         _scalars_of_one_element,
     ),
-    Shim(
-        "palettes",
-        "https://github.com/apple/coremltools/blob/9.0/coremltools/models/neural_network/quantization_utils.py",
-        "small or fp32 tensors are clustered by scikit-learn's general k-means, slow and from a random start, although "
-        "the bundled one-dimensional algorithm finds the optimum",
-        None,
-        _one_dimensional_palettes,
-    ),
 )
-"""None of them has its remedy in a release yet: 9.0 is the newest. The first three are fixed on the main branch."""
+"""All are fixed on coremltools' main branch and in no release yet: 9.0 is the newest."""

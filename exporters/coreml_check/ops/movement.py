@@ -17,9 +17,9 @@ def transpose(call: Call) -> Tensor:
 
 @operator("reshape")
 def reshape(call: Call) -> Tensor:
-    """-1 infers a size, 0 copies the input's."""
-    x = call.tensor("x")
-    shape = [x.shape[i] if size == 0 else size for i, size in enumerate(call.required_ints("shape"))]
+    """-1 infers a size; 0 copies the input's, axes counted from the last."""
+    x, wanted = call.tensor("x"), call.required_ints("shape")
+    shape = [x.shape[i - len(wanted)] if size == 0 else size for i, size in enumerate(wanted)]
     return x.reshape(shape)
 
 

@@ -1,0 +1,83 @@
+"""A network of four blocks with the full head: what the tests convert."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from exporters.artifact import Shape
+from exporters.coreml_check.package import Package
+from exporters.coreml_check.probe import probe_image, probe_pixels
+from exporters.coreml_network import PackageNetwork, interface, split_patch_convolution
+from exporters.coreml_options import CoreMLOptions
+from exporters.da3.network import build_static
+from exporters.da3.upstream import build_upstream
+from exporters.da3.weights import load_state_dict, resolve_weights
+from exporters.precision import POLICIES
+from exporters.signature import IMAGENET_MEAN, IMAGENET_STD
+
+HEIGHT, WIDTH = 70, 98
+KEPT_BLOCKS = (0, 3, 4, 5)
+"""Of da3-small's twelve: two without and two with QK-norm, the last attending across views."""
+
+
+def shorten(upstream: nn.Module) -> nn.Module:
+    """da3-small with four transformer blocks; everything else as it is."""
+    backbone: Any = upstream.backbone
+    inner = backbone.pretrained
+    inner.blocks = nn.ModuleList(inner.blocks[i] for i in KEPT_BLOCKS)
+    inner.alt_start, inner.rope_start, backbone.out_layers = 2, 2, [0, 1, 2, 3]
+    return upstream
+
+
+def short_upstream() -> nn.Module:
+    """Upstream's network, shortened, with synthetic weights."""
+    state = load_state_dict(resolve_weights("synthetic:0", "da3-small"), "da3-small")
+    return shorten(build_upstream("da3-small", state))
+
+
+def scene(views: int, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
+    """(1, N, 3, H, W), normalised."""
+    return torch.from_numpy(probe_image(1, views, height, width, IMAGENET_MEAN, IMAGENET_STD))
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A package and what it was made from."""
+
+    path: Path
+    package: Package
+    network: Any
+    examples: list[Tensor]
+    options: CoreMLOptions
+    model: Any
+
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        return dict(zip(self.network.face.images or ("image",), self.examples, strict=True))
+
+    def expected(self) -> dict[str, Tensor]:
+        with torch.no_grad():
+            return dict(zip(self.network.face.outputs, self.network(*self.examples), strict=True))
+
+
+def package_network(
+    upstream: nn.Module, views: int, *, images: bool = False, ane: bool = False, width: int = WIDTH
+) -> tuple[Any, list[Tensor]]:
+    """The short network behind a package's interface, and its inputs."""
+    static = build_static(upstream, 1, views, HEIGHT, width, None, POLICIES["fp32"])
+    face = interface(static.output_names, Shape(1, views, HEIGHT, width), images=images, host_pose=ane)
+    network = PackageNetwork(static, face)
+    if ane:
+        split_patch_convolution(static)
+    return network, pixels(views, width) if images else [scene(views, HEIGHT, width)]
+
+
+def pixels(views: int, width: int = WIDTH) -> list[Tensor]:
+    """One (1, 3, H, W) of pixel values a view."""
+    whole = torch.from_numpy(probe_pixels(1, views, HEIGHT, width)).flatten(0, 1).permute(0, 3, 1, 2).float()
+    return [view.contiguous() for view in whole.split(1)]

@@ -1,0 +1,88 @@
+"""The exporter as a whole: files, manifest, checks, several functions, what a failed check leaves behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporters import api
+from exporters.artifact import Shape
+from exporters.coreml import CHECKS, PACKAGE, CoreMLExporter
+from exporters.coreml_check.package import read_package
+from exporters.errors import ExportError
+from exporters.store import ArtifactStore
+
+
+@pytest.fixture(autouse=True)
+def short_network(monkeypatch: pytest.MonkeyPatch, upstream: Any) -> None:
+    """Exports of da3-small are of the short network, through an exporter that need not be installed."""
+    monkeypatch.setattr("exporters.da3.upstream.build_upstream", lambda model, state: upstream)
+    monkeypatch.setattr(api, "get_exporter", lambda name: CoreMLExporter())
+
+
+def export(folder: Path, precision: str = "fp32", views: int = 1, **changes: Any) -> Any:
+    request = api.prepare(
+        "da3-small", format="coreml", precision=precision, shape=Shape(1, views, 42, 56), weights="synthetic:0", **changes
+    )
+    return api.export_request(request, ArtifactStore(folder))
+
+
+def test_several_functions_share_their_weights(tmp_path: Path) -> None:
+    stored = export(tmp_path, options={"functions": "2x28x42"})
+    artifact = stored.artifact
+    artifact.verify()
+    package = read_package(artifact.path / PACKAGE)
+    assert set(package.functions) == {"main", "b1_n2_28x42"} and package.specification == 9
+    manifest = artifact.manifest
+    assert manifest.extra["functions"] == {"main": "1x1x42x56", "b1_n2_28x42": "1x2x28x42"}
+    assert manifest.target == {"oldest_system": "iOS18", "specification": 9}
+    assert manifest.extra["shims"] == ["reciprocal", "alias", "scalars"]
+    for name in package.functions:
+        assert manifest.extra["checks"][name]["conversion"]["depth"]["max_over_std"] < 1e-4
+    both = sum(f.stat().st_size for f in (artifact.path / PACKAGE).rglob("weight.bin"))
+    elements = sum(v.size for v in package.function("main").constants().values() if getattr(v, "size", 0) > 64)
+    assert both < 1.1 * 4 * elements
+    checks = json.loads((artifact.path / CHECKS).read_text(encoding="utf-8"))
+    assert checks["neural_engine"]["kind"] == "predicted"
+    assert {p.name for p in artifact.path.iterdir() if p.is_dir()} == {PACKAGE}
+    assert export(tmp_path, options={"functions": "2x28x42"}).origin == "cached"
+
+
+def test_metadata_says_what_it_is(tmp_path: Path) -> None:
+    artifact = export(
+        tmp_path, "fp16", views=2, preprocess=True, options={"compress": "int8", "ane": True}
+    ).artifact
+    package = read_package(artifact.path / PACKAGE)
+    meta = package.metadata
+    assert "SYNTHETIC WEIGHTS" in meta["description"] and "2 view(s) of 42x56" in meta["description"]
+    assert meta["depthport.weights"] == "synthetic:0" and meta["licence"] == "none (synthetic)"
+    assert json.loads(meta["depthport.interface"]) == artifact.manifest.extra["interface"]
+    inputs, outputs = package.features["main"]
+    assert [f.kind for f in inputs] == ["image", "image"] and all(f.description for f in (*inputs, *outputs))
+    assert artifact.manifest.extra["interface"]["host"] == ["extrinsics", "intrinsics", "reference_view"]
+    compression = artifact.manifest.extra["checks"]["main"]["compression"]
+    assert compression["kind"] == "int8" and compression["worst_relative_rms"] < 0.02
+    assert [s.dtype for s in artifact.manifest.inputs] == ["uint8"]
+
+
+def test_a_wrong_conversion_is_not_an_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the remedy for the reciprocal... here: with a converter that loses an epsilon."""
+    from exporters import coreml_convert
+    from tests.exporters.coreml.damage import Edit, layer_norm_epsilon
+
+    save = coreml_convert.save
+
+    def damaged(model: Any, path: Path) -> None:
+        save(model, path.with_name("clean.mlpackage"))
+        edit = Edit(path.with_name("clean.mlpackage"), path.parent / "edited")
+        layer_norm_epsilon(edit)
+        edit.save().rename(path)
+
+    monkeypatch.setattr(coreml_convert, "save", damaged)
+    with pytest.raises(ExportError, match="does not compute the network") as caught:
+        export(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not [p for p in tmp_path.iterdir() if p.name != ".locks"]

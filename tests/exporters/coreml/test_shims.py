@@ -1,0 +1,83 @@
+"""The shims: each repairs what it is for, and leaves coremltools as it was."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from exporters.coreml_check.interpreter import Interpreter
+from exporters.coreml_check.package import read_package
+from exporters.coreml_shims import import_coremltools, shimmed
+
+
+class Reciprocal(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return 3.0 / x
+
+
+class ShapeArithmetic(nn.Module):
+    """`int()` of a product of sizes, which tracing records as an operation on an array of one element."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(x.shape[0], int(x.shape[1] * x.shape[2]))
+
+
+def package_of(module: nn.Module, example: Tensor, folder: Any, route: str) -> Any:
+    ct = import_coremltools()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with shimmed():
+            traced = (
+                torch.jit.trace(module, example)
+                if route == "trace"
+                else torch.export.export(module, (example,)).run_decompositions({})
+            )
+            model = ct.convert(
+                traced, inputs=[ct.TensorType(name="x", shape=example.shape)], outputs=[ct.TensorType(name="y")],
+                minimum_deployment_target=ct.target.iOS17, compute_precision=ct.precision.FLOAT32, skip_model_load=True,
+            )  # fmt: skip
+        model.save(str(folder / f"{route}.mlpackage"))
+    return read_package(folder / f"{route}.mlpackage").function()
+
+
+def test_reciprocal_is_exact_on_both_routes(tmp_path: Any) -> None:
+    x = torch.tensor([1e-4, 1e-3, 0.3, 20.0])
+    for route in ("export", "trace"):
+        function = package_of(Reciprocal(), x, tmp_path, route)
+        assert "inverse" not in {op.type for op in function.operations}
+        torch.testing.assert_close(Interpreter(function).run({"x": x})["y"], 3.0 / x, rtol=1e-6, atol=0)
+
+
+def test_int_of_a_traced_size(tmp_path: Any) -> None:
+    x = torch.arange(24.0).reshape(2, 3, 4)
+    function = package_of(ShapeArithmetic(), x, tmp_path, "trace")
+    assert torch.equal(Interpreter(function).run({"x": x})["y"], x.reshape(2, 12))
+
+
+def test_coremltools_is_left_as_it_was() -> None:
+    import_coremltools()
+    from coremltools.converters.mil.frontend.torch import ops
+    from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
+    from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY
+    from coremltools.converters.mil.mil.program import Program
+    from tqdm import tqdm
+
+    def state() -> list[Any]:
+        table = _TORCH_OPS_REGISTRY.name_to_func_mapping
+        return [
+            ops._cast, dict(table), dict(PASS_REGISTRY.passes), Program.validate, tqdm.__init__
+        ]  # fmt: skip
+
+    before = state()
+    try:
+        with shimmed():
+            assert state() != before
+            raise RuntimeError
+    except RuntimeError:
+        pass
+    assert state() == before
+    assert np.array_equal([1], [1])
