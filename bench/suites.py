@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from bench.cells import CellSpec, ExportSpec
 from exporters.artifact import Shape
 from exporters.errors import UsageError
-from exporters.precision import POLICIES, auto_precision
+from exporters.precision import POLICIES, auto_precision, resolve_policy
 from runtimes.base import Device, Mode, Runtime, get_runtime, runtimes
 
 SUITES = ("default", "quick", "paper", "full")
@@ -82,6 +82,8 @@ def build_cells(request: Request) -> tuple[CellSpec, ...]:
     """
     if request.suite not in SUITES:
         raise UsageError(f"unknown suite {request.suite!r}: choose one of {', '.join(SUITES)}")
+    for precision in (*request.precisions, *request.filters.precisions):
+        resolve_policy(precision)
     if request.suite == "paper":
         from bench.seed import paper_cells
 

@@ -62,7 +62,7 @@ def convert(
                 ),
                 skip_model_load=True,
             )
-        except (ValueError, TypeError, RuntimeError, NotImplementedError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
             raise ExportError(f"coremltools {ct.__version__} can't convert the network: {_first_line(error)}") from error
 
 

@@ -93,8 +93,7 @@ def _tail(block: Any) -> Iterator[Any]:
     """Back from each dense output to and including the first convolution."""
     for output in block.outputs:
         if output.name in DENSE_OUTPUTS and output.op is not None:
-            for operation in _back(output.op, stop={"conv", "linear"}):
-                yield operation
+            yield from _back(output.op, stop={"conv", "linear"})
             yield from _nearest(output.op, {"conv", "linear"})
 
 

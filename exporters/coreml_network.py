@@ -110,15 +110,15 @@ class SplitPatchConvolution(nn.Module):
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        self.half = conv.kernel_size[1] // 2
+        self.split = conv.kernel_size[1] // 2
         self.stride = conv.stride
-        self.weight = nn.Parameter(conv.weight[..., : self.half].contiguous(), requires_grad=False)
-        self.right = nn.Parameter(conv.weight[..., self.half :].contiguous(), requires_grad=False)
+        self.weight = nn.Parameter(conv.weight[..., : self.split].contiguous(), requires_grad=False)
+        self.right = nn.Parameter(conv.weight[..., self.split :].contiguous(), requires_grad=False)
         self.bias = conv.bias
 
     def forward(self, x: Tensor) -> Tensor:
         left = nn.functional.conv2d(x, self.weight, self.bias, self.stride)
-        return left + nn.functional.conv2d(x[..., self.half :], self.right, None, self.stride)
+        return left + nn.functional.conv2d(x[..., self.split :], self.right, None, self.stride)
 
 
 def split_patch_convolution(network: StaticDA3) -> None:

@@ -17,6 +17,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -203,7 +204,7 @@ def _summary(plan: list[PlannedOperation]) -> dict[str, Any]:
     return {
         "operations": dict(Counter(op.device for op in placed)),
         "estimated_cost": {device: round(share, 4) for device, share in cost.items()},
-        "switches": sum(a.device != b.device for a, b in zip(placed, placed[1:], strict=False)),
+        "switches": sum(a.device != b.device for a, b in pairwise(placed)),
         "plan": {op.name: op.device for op in placed},
     }
 

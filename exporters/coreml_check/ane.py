@@ -166,7 +166,7 @@ def _type_reasons(operation: Operation, types: Types) -> list[str]:
         types[b.name].dtype
         for name in ("x", "y", "values", "a", "b", "query", "key", "value", "data")
         for b in operation.inputs.get(name, ())
-        if b.name in types
+        if b.name is not None and b.name in types
     }
     wide = sorted((results | operands) & {"fp32", "int32", "fp64"})
     if operation.type == "cast":
@@ -212,4 +212,4 @@ def _tensor_operands(operation: Operation) -> list[str]:
 
 def _weight_shape(operation: Operation, types: Types) -> tuple[int | None, ...]:
     name = operation.inputs["weight"][0].name
-    return types[name].shape if name in types else ()
+    return types[name].shape if name is not None and name in types else ()

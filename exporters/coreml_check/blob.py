@@ -34,7 +34,7 @@ class WeightFile:
             raise ArtifactError(f"{path.name} is missing or empty: export the model again") from None
         if len(self._bytes) < _HEADER.size:
             raise ArtifactError(f"{path.name} is truncated to {len(self._bytes)} bytes: export the model again")
-        self.count, version = _HEADER.unpack(self._bytes[: _HEADER.size])
+        self.count, version = _HEADER.unpack(self._bytes[: _HEADER.size].tobytes())
         if version != VERSION:
             raise ArtifactError(f"{path.name} has storage version {version}, this reads {VERSION}: export it again")
 
@@ -54,7 +54,7 @@ class WeightFile:
             raise ArtifactError(
                 f"{self.path.name} ends at byte {len(self._bytes)}, before the constant at {offset}: it is truncated"
             )
-        sentinel, kind, size, start, _padding_bits = _RECORD.unpack(record)
+        sentinel, kind, size, start, _padding_bits = _RECORD.unpack(record.tobytes())
         if sentinel != SENTINEL:
             raise ArtifactError(f"{self.path.name} has no constant at byte {offset}: it belongs to another model")
         stored = BY_BLOB.get(kind, f"unknown type {kind}")

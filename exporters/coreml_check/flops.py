@@ -27,7 +27,7 @@ def flops(operation: Operation, types: dict[str, TensorType]) -> int:
         return 2 * output.size * _shape(operation, "x", types)[-1]
     if operation.type == "scaled_dot_product_attention":
         query, key = _shape(operation, "query", types), _shape(operation, "key", types)
-        return 2 * prod(query[:-1]) * key[-2] * (query[-1] + output.shape[-1] or 0)
+        return 2 * prod(query[:-1]) * key[-2] * (query[-1] + (output.shape[-1] or 0))
     return output.size
 
 

@@ -36,5 +36,5 @@ def probe_image(
 ) -> NDArray[np.float32]:
     """(B, N, 3, H, W) float32: :func:`probe_pixels` normalised with the given statistics."""
     pixels = probe_pixels(batch, views, height, width).astype(np.float32) / 255.0
-    normal = (pixels - np.float32(mean)) / np.float32(std)
+    normal = (pixels - np.array(mean, np.float32)) / np.array(std, np.float32)
     return np.ascontiguousarray(normal.transpose(0, 1, 4, 2, 3), dtype=np.float32)

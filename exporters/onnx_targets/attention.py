@@ -46,7 +46,7 @@ def _fuse(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:
     tokens = []
     for value in heads_last:
         assert value is not None and value.shape is not None
-        batch, length, heads, width = (int(dim) for dim in value.shape)
+        batch, length, heads, width = (int(str(dim)) for dim in value.shape)
         shape = constant(graph, f"{value.name}_tokens_shape", np.array([batch, length, heads * width]))
         joined = ir.node("Reshape", [value, shape], name=f"{value.name}_tokens")
         joined.outputs[0].shape, joined.outputs[0].type = ir.Shape([batch, length, heads * width]), value.type

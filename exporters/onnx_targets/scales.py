@@ -30,7 +30,9 @@ def fold_scales(model: onnx_ir.Model) -> int:
         name = matmul.name or matmul.outputs[0].name
         matmul.replace_input_with(1, constant(graph, f"{name}_scaled_weight", weight * factor))
         # The bias keeps its name: it says which layer this is.
-        add.replace_input_with(1, constant(graph, f"{add.inputs[1].name}_scaled", bias * factor))
+        old = add.inputs[1]
+        assert old is not None
+        add.replace_input_with(1, constant(graph, f"{old.name}_scaled", bias * factor))
         replace_uses(scale.outputs[0], add.outputs[0])
         graph.remove(scale, safe=True)
         folded += 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import torch
 
 from exporters.coreml_check.divergence import divergence, largest_jumps
 from exporters.coreml_check.interpreter import Interpreter
