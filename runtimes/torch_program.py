@@ -65,7 +65,9 @@ def load_program(artifact: Artifact, device: torch.device) -> nn.Module:
     if device.type != "cpu":
         from torch.export.passes import move_to_device_pass
 
-        program = move_to_device_pass(program, str(device))
+        # With its index: the program asserts where its tensors are, and a compiler takes `cuda` and `cuda:0` for two.
+        index = torch.accelerator.current_device_index() if device.index is None else device.index
+        program = move_to_device_pass(program, f"{device.type}:{index}")
     # The session checks names, shapes and dtypes itself.
     return program.module(check_guards=False)
 
