@@ -16,7 +16,7 @@ from exporters.coreml_check.program import Function
 from exporters.coreml_options import CoreMLOptions
 from exporters.coreml_palette import palette
 from exporters.coreml_shims import import_coremltools, shimmed
-from exporters.errors import ExportError
+from exporters.errors import ExportError, one_line
 
 WEIGHTED = ("linear", "conv", "conv_transpose", "matmul")
 EXCLUDED = ("camera_", "output_logits", "patch_embed")
@@ -49,8 +49,7 @@ def compress(model: Any, options: CoreMLOptions, function: Function) -> Any:
         try:
             return shrink(model, config)
         except (ValueError, TypeError, RuntimeError, AttributeError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ExportError(f"coremltools {ct.__version__} can't compress the weights: {reason}") from error
+            raise ExportError(f"coremltools {ct.__version__} can't compress the weights: {one_line(error)}") from error
 
 
 def _config(cto: Any, options: CoreMLOptions) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from exporters.coreml_islands import fp16_predicate
 from exporters.coreml_options import CoreMLOptions
 from exporters.coreml_shims import import_coremltools, shimmed
-from exporters.errors import ExportError
+from exporters.errors import ExportError, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,7 +63,7 @@ def convert(
                 skip_model_load=True,
             )
         except (ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
-            raise ExportError(f"coremltools {ct.__version__} can't convert the network: {_first_line(error)}") from error
+            raise ExportError(f"coremltools {ct.__version__} can't convert the network: {one_line(error)}") from error
 
 
 def capture(network: PackageNetwork, examples: Sequence[Tensor], route: str) -> Any:
@@ -80,7 +80,7 @@ def capture(network: PackageNetwork, examples: Sequence[Tensor], route: str) -> 
                 return torch.jit.trace(network, tuple(examples), check_trace=False)
             program = torch.export.export(network, tuple(examples), strict=False).run_decompositions({})
         except (RuntimeError, torch._dynamo.exc.TorchDynamoException) as error:
-            raise ExportError(f"torch can't {route} the network: {_first_line(error)}") from error
+            raise ExportError(f"torch can't {route} the network: {one_line(error)}") from error
     _label(program)
     return program
 
@@ -121,7 +121,3 @@ def _outputs(ct: Any, network: PackageNetwork, half: bool) -> list[Any]:
     default = np.float16 if half else np.float32
     return [ct.TensorType(name=name, dtype=dtypes.get(name, default)) for name in network.face.outputs]
 
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from exporters.coreml_shims import import_coremltools, shimmed
-from exporters.errors import ExportError
+from exporters.errors import ExportError, one_line
 
 MAIN = "main"
 
@@ -30,5 +30,4 @@ def merge(packages: Mapping[str, Path], destination: Path) -> None:
         try:
             ct.utils.save_multifunction(descriptor, str(destination))
         except (ValueError, TypeError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ExportError(f"coremltools {ct.__version__} can't merge functions: {reason}") from error
+            raise ExportError(f"coremltools {ct.__version__} can't merge functions: {one_line(error)}") from error

@@ -91,8 +91,8 @@ class PackageNetwork(nn.Module):
 def fold_normalisation(network: StaticDA3) -> None:
     """Make the patch convolution take pixel values 0..255 instead of ImageNet-normalised ones.
 
-    Exact, because it has no padding: conv(s·x + t, W) + b = conv(x, s·W) + (b + ΣW·t). In fp16 it also saves the rounding
-    of the normalised image: pixel values are exact.
+    Exact, because it has no padding: conv(s·x + t, W) + b = conv(x, s·W) + (b + ΣW·t). In fp16 it also saves the
+    rounding of the normalised image: pixel values are exact.
     """
     conv = copy.copy(network.backbone.patch_embed)
     weight, bias = conv.weight.double(), conv.bias.double()
@@ -110,15 +110,15 @@ class SplitPatchConvolution(nn.Module):
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        self.split = conv.kernel_size[1] // 2
+        self.left_width = conv.kernel_size[1] // 2
         self.stride = conv.stride
-        self.weight = nn.Parameter(conv.weight[..., : self.split].contiguous(), requires_grad=False)
-        self.right = nn.Parameter(conv.weight[..., self.split :].contiguous(), requires_grad=False)
+        self.weight = nn.Parameter(conv.weight[..., : self.left_width].contiguous(), requires_grad=False)
+        self.right = nn.Parameter(conv.weight[..., self.left_width :].contiguous(), requires_grad=False)
         self.bias = conv.bias
 
     def forward(self, x: Tensor) -> Tensor:
         left = nn.functional.conv2d(x, self.weight, self.bias, self.stride)
-        return left + nn.functional.conv2d(x[..., self.split :], self.right, None, self.stride)
+        return left + nn.functional.conv2d(x[..., self.left_width :], self.right, None, self.stride)
 
 
 def split_patch_convolution(network: StaticDA3) -> None:

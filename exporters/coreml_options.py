@@ -38,7 +38,7 @@ class CoreMLOptions:
     islands: tuple[str, ...] = ()
     """Parts kept in fp32 where the policy is fp16."""
     ane: bool = False
-    """Exact rewrites that the Neural Engine wants: split patch convolution, fp16 in and out, pose matrices on the host."""
+    """Exact rewrites for the Neural Engine: split patch convolution, fp16 in and out, pose matrices on the host."""
     functions: tuple[str, ...] = ()
     """Further shapes, BxNxHxW, each a function of the same package with the same weights."""
     verify: bool = True
@@ -64,7 +64,8 @@ def parse_options(request: ExportRequest) -> CoreMLOptions:
     unknown = sorted(set(given) - set(CoreMLOptions.__dataclass_fields__) | ({"target"} & set(given)))
     if unknown:
         raise UsageError(
-            f"format 'coreml' has no option {', '.join(unknown)}: it has route, compress, islands, ane, functions, verify"
+            f"format 'coreml' has no option {', '.join(unknown)}: "
+            "it has route, compress, islands, ane, functions, verify"
         )
     found = CoreMLOptions(
         route=_choice(given, "route", ROUTES, "export"),

@@ -128,8 +128,11 @@ def _validate_once(stack: ExitStack) -> None:
 
 
 def _trust_indices(stack: ExitStack) -> None:
-    """Leave out the select that makes negative indices of a gather positive: the network's indices are an argmin and its
-    permutations, never negative, and the select is int32, which the Neural Engine does not have."""
+    """Leave out the select that makes negative indices of a gather positive.
+
+    The network's indices are an argmin and permutations of it, never negative, and the select is int32, which the
+    Neural Engine does not have.
+    """
     from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
     from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY
 

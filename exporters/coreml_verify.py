@@ -2,8 +2,8 @@
 
 An fp32 package is compared with the network as it is. An fp16 package holds rounded constants, which alone move its
 outputs by 1e-3; so that a wrong conversion can't hide behind that, it is compared with the network with the same
-constants rounded, all arithmetic exact on both sides, under the same limits. What rounding every result to fp16 costs on
-top is reported, not judged: it is a property of the precision, not of the conversion.
+constants rounded, all arithmetic exact on both sides, under the same limits. What rounding every result to fp16 costs
+on top is reported, not judged: it is a property of the precision, not of the conversion.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporters.artifact import Artifact
-from exporters.errors import LoadError, RunError, UnavailableError, UnsupportedError, UsageError, one_line
+from exporters.errors import LoadError, RunError, UnsupportedError, UsageError, one_line
 from runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
 from runtimes.coreml_host import complete
 from runtimes.coreml_platform import CoreMLTools, Model, PlannedOperation, Platform
@@ -74,12 +74,7 @@ class CoreMLRuntime(Runtime):
         ]  # fmt: skip
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
-        if device not in UNITS:
-            raise UsageError(f"runtime 'coreml' has no device {device!r}: choose one of {', '.join(UNITS)}")
-        found = next(d for d in self.probe() if d.name == device)
-        if found.unavailable:
-            raise UnavailableError(f"runtime 'coreml' can't use {device}: {found.unavailable}; {found.remedy}")
-        unit = self.mode(found, options.mode).name
+        unit = self.mode(self.device(device), options.mode).name
         unknown = sorted(set(options.extra) - {"function"})
         if unknown:
             raise UsageError(f"coreml has no option {unknown[0]!r}: its only one is function")
@@ -129,6 +124,8 @@ class CoreMLSession(Session):
         final = root / f"{self.artifact.manifest.key[:12]}-{self._platform.system()}.mlmodelc"
         if final.is_dir():
             return final, True
+        # What Core ML makes of a damaged package is not for it to say.
+        self.artifact.verify()
         # Renamed when complete: a killed load leaves nothing that looks compiled.
         partial = root / f".{os.getpid()}-{final.name}"
         root.mkdir(parents=True, exist_ok=True)

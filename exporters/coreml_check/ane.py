@@ -1,7 +1,7 @@
 """Which operations the Neural Engine is predicted to refuse, per chip family, and what share of the work that is.
 
-A prediction from third-party tables (:mod:`exporters.coreml_check.ane_chips`), never a measurement: Core ML decides when
-it loads a model, by rules that it does not publish, and may keep even accepted operations elsewhere. On a Mac
+A prediction from third-party tables (:mod:`exporters.coreml_check.ane_chips`), never a measurement: Core ML decides
+when it loads a model, by rules that it does not publish, and may keep even accepted operations elsewhere. On a Mac
 `MLComputePlan` says what was decided; :func:`beside` puts the two next to each other.
 """
 

@@ -1,7 +1,7 @@
 """What third parties found each generation of the Neural Engine to accept. Data only.
 
-There is no primary source: Apple publishes no such table. These come from measurements and decompiled compiler tables in
-github.com/sbryngelson/ane-guide (appendix A, chapters 4 and 17) and, where sources disagree, from the stricter one.
+There is no primary source: Apple publishes no such table. These come from measurements and decompiled compiler tables
+in github.com/sbryngelson/ane-guide (appendix A, chapters 4 and 17) and, where sources disagree, from the stricter one.
 Their M3 column and the M4 half of their last one are predictions themselves.
 """
 
@@ -41,8 +41,8 @@ RESIDENT_BYTES = 2 << 20
 NATIVE_FROM = {
     **dict.fromkeys(
         (
-            "abs", "add", "atan", "batch_norm", "ceil", "clip", "concat", "conv", "conv_transpose", "equal", "erf", "exp",
-            "expand_dims", "floor", "floor_div", "gelu", "greater", "greater_equal", "identity", "inverse",
+            "abs", "add", "atan", "batch_norm", "ceil", "clip", "concat", "conv", "conv_transpose", "equal", "erf",
+            "exp", "expand_dims", "floor", "floor_div", "gelu", "greater", "greater_equal", "identity", "inverse",
             "layer_norm", "less", "less_equal", "linear", "log", "logical_not", "matmul", "maximum", "minimum", "mul",
             "not_equal", "pad", "pow", "real_div", "reduce_argmax", "reduce_l1_norm", "reduce_l2_norm", "reduce_max",
             "reduce_mean", "reduce_min", "reduce_sum", "reduce_sum_square", "relu", "reshape", "round", "rsqrt",

@@ -1,4 +1,4 @@
-"""Floating-point operations of each MIL operation: two for a multiplication with its addition, one for anything else."""
+"""Floating-point operations of each MIL operation: two for a multiplication and its addition, one for anything else."""
 
 from __future__ import annotations
 
@@ -45,4 +45,4 @@ _FREE = frozenset({
 
 def _shape(operation: Operation, parameter: str, types: dict[str, TensorType]) -> tuple[int, ...]:
     name = operation.inputs[parameter][0].name
-    return tuple(d or 1 for d in types[name].shape) if name in types else ()
+    return tuple(d or 1 for d in types[name].shape) if name is not None and name in types else ()

@@ -25,13 +25,15 @@ from exporters.coreml_check.dtypes import FLOATS
 from exporters.coreml_check.ops import Call, operators
 from exporters.coreml_check.ops.call import torch_dtype
 from exporters.coreml_check.program import Function, Operation, TensorType
-from exporters.errors import ArtifactError, InputError, UnsupportedError
+from exporters.errors import ArtifactError, InputError, UnsupportedError, one_line
 
 Mode = Literal["fp32", "fp64", "declared"]
 Value = Tensor | str | list[Any]
 
 _ROUND_BYTES = 1 << 26
-_SCALAR_PARAMETERS = frozenset({"epsilon", "alpha", "beta", "constant_val", "scale_factor_height", "scale_factor_width"})
+_SCALAR_PARAMETERS = frozenset(
+    {"epsilon", "alpha", "beta", "constant_val", "scale_factor_height", "scale_factor_width"}
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ class Interpreter:
         for variable in self.function.inputs:
             if variable.name not in inputs or variable.type is None:
                 raise InputError(f"input {variable.name!r} is missing: give {', '.join(inputs) or 'nothing'} and it")
-            value = torch.as_tensor(inputs[variable.name])
+            given = inputs[variable.name]
+            value = given if isinstance(given, Tensor) else torch.from_numpy(np.array(given))
             if tuple(value.shape) != variable.type.shape:
                 raise InputError(f"input {variable.name!r} has shape {tuple(value.shape)}, the model {variable.type}")
             found[variable.name] = self._rounded(value.to(torch_dtype(variable.type.dtype, self.dtype)), variable.type)
@@ -129,9 +132,8 @@ class Interpreter:
             with torch.no_grad():
                 result = self._operators[operation.type](call)
         except (RuntimeError, IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-            reason = str(error).strip().splitlines()[0]
             raise ArtifactError(
-                f"operation {operation.name!r} ({operation.type}) can't be computed from its inputs: {reason}"
+                f"operation {operation.name!r} ({operation.type}) can't be computed from its inputs: {one_line(error)}"
             ) from None
         return result if isinstance(result, tuple) else (result,)
 
@@ -150,7 +152,7 @@ class Interpreter:
 
     def _round(self, x: Tensor, type_: TensorType | None, operation: Operation) -> Tensor:
         if type_ is None:
-            raise ArtifactError(f"operation {operation.name!r} ({operation.type}) gives no tensor: not interpreted here")
+            raise ArtifactError(f"operation {operation.name!r} ({operation.type}) gives no tensor: not interpreted")
         if tuple(x.shape) != type_.shape:
             shape = "×".join(map(str, x.shape))
             raise ArtifactError(
@@ -192,8 +194,8 @@ def check_structure(function: Function) -> None:
         for name in operation.reads():
             if name not in types:
                 raise ArtifactError(
-                    f"operation {operation.name!r} ({operation.type}) reads {name!r}, which nothing before it computes: "
-                    "the file is damaged"
+                    f"operation {operation.name!r} ({operation.type}) reads {name!r}, which nothing before it computes"
+                    ": the file is damaged"
                 )
         if operation.blocks:
             raise UnsupportedError(f"operation {operation.name!r} ({operation.type}) has control flow: not interpreted")

@@ -75,7 +75,7 @@ class Call:
     def text(self, parameter: str, default: str) -> str:
         value = self.arguments.get(parameter, default)
         if not isinstance(value, str):
-            raise ArtifactError(f"input {parameter!r} of operation {self.name!r} ({self.type}) is no text: damaged file")
+            raise ArtifactError(f"input {parameter!r} of operation {self.name!r} ({self.type}) is no text: damaged")
         return value
 
 

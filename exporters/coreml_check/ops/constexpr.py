@@ -1,7 +1,7 @@
 """Compressed constants, as the operations that a device expands when it loads the model.
 
-Formulas: `constexpr_ops.py` of coremltools' iOS16 and iOS18 operations. All arithmetic is in fp32; the interpreter rounds
-the result to the declared type, in every mode, because the device holds it in that type.
+Formulas: `constexpr_ops.py` of coremltools' iOS16 and iOS18 operations. All arithmetic is in fp32; the interpreter
+rounds the result to the declared type, in every mode, because the device holds it in that type.
 """
 
 from __future__ import annotations

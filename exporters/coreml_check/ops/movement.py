@@ -116,3 +116,8 @@ def pad(call: Call) -> Tensor:
         raise UnsupportedError(f"operation {call.name!r}: {mode} padding is not interpreted here")
     reversed_pairs = [a for i in range(len(amounts) - 2, -1, -2) for a in amounts[i : i + 2]]
     return F.pad(x, reversed_pairs, value=call.number("constant_val", 0.0))
+
+
+@operator("pixel_shuffle")
+def pixel_shuffle(call: Call) -> Tensor:
+    return F.pixel_shuffle(call.tensor("x"), call.integer("upscale_factor"))

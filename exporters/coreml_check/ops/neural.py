@@ -98,7 +98,7 @@ def upsample_bilinear(call: Call) -> Tensor:
     size = [int(length * factor + 1e-4) for length, factor in zip(x.shape[-2:], factors, strict=True)]
     aligned = call.flag("align_corners", True)
     if not aligned and not call.flag("half_pixel_centers", True):
-        raise UnsupportedError(f"operation {call.name!r}: upsampling without half-pixel centres is not interpreted here")
+        raise UnsupportedError(f"operation {call.name!r}: upsampling without half-pixel centres is not interpreted")
     return F.interpolate(x, size=size, mode="bilinear", align_corners=aligned)
 
 

@@ -43,7 +43,9 @@ def converted(upstream: Any, tmp_path_factory: pytest.TempPathFactory) -> Callab
         return network, examples, capture(network, examples, route)
 
     @cache
-    def make(precision: str = "fp32", views: int = 3, images: bool = False, width: int = WIDTH, **given: Any) -> Converted:
+    def make(
+        precision: str = "fp32", views: int = 3, images: bool = False, width: int = WIDTH, **given: Any
+    ) -> Converted:
         options = replace(CoreMLOptions(), **given)
         network, examples, graph = traced(options.route, views, images, options.ane, width)
         model = convert(network, examples, options, POLICIES[precision], graph)

@@ -19,7 +19,9 @@ from tests.exporters.coreml.short import package_network
 M1, NEWEST = FAMILIES[0], FAMILIES[-1]
 
 
-def operation(kind: str, shape: tuple[int, ...], dtype: str = "fp16", **inputs: Any) -> tuple[Operation, dict[str, Any]]:
+def operation(
+    kind: str, shape: tuple[int, ...], dtype: str = "fp16", **inputs: Any
+) -> tuple[Operation, dict[str, Any]]:
     """One operation with an output of that type; inputs are types."""
     types = {name: TensorType(d, s) for name, (d, s) in inputs.items()}
     bindings = {name: (Binding(name),) for name in inputs}
@@ -128,6 +130,7 @@ def test_beside_the_plan(engine: Any) -> None:
     assert [row["name"] for row in beside(function, {**plan, moved: "cpu"}, "M2")] == [moved]
 
 
+@pytest.mark.slow
 def test_images_in(converted: Any) -> None:
     made = converted("fp32", views=2, images=True)
     inputs, _ = made.package.features["main"]
@@ -137,6 +140,7 @@ def test_images_in(converted: Any) -> None:
     assert not violations(compare(Interpreter(made.package.function()).run(made.inputs), made.expected()))
 
 
+@pytest.mark.slow
 def test_images_are_normalised_inside(converted: Any, upstream: Any) -> None:
     """Pixel values in give what the normalised tensor gives."""
     made = converted("fp32", views=2, images=True)

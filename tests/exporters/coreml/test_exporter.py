@@ -8,30 +8,20 @@ from typing import Any
 
 import pytest
 
-from exporters import api
-from exporters.artifact import Shape
-from exporters.coreml import CHECKS, PACKAGE, CoreMLExporter
+from exporters.coreml import CHECKS, PACKAGE
 from exporters.coreml_check.package import read_package
 from exporters.errors import ExportError
-from exporters.store import ArtifactStore
+from tests.exporters.coreml.damage import Edit, reciprocal_epsilon
+from tests.exporters.coreml.mini import export_mini, use_mini_network
 
 
 @pytest.fixture(autouse=True)
-def short_network(monkeypatch: pytest.MonkeyPatch, upstream: Any) -> None:
-    """Exports of da3-small are of the short network, through an exporter that need not be installed."""
-    monkeypatch.setattr("exporters.da3.upstream.build_upstream", lambda model, state: upstream)
-    monkeypatch.setattr(api, "get_exporter", lambda name: CoreMLExporter())
-
-
-def export(folder: Path, precision: str = "fp32", views: int = 1, **changes: Any) -> Any:
-    request = api.prepare(
-        "da3-small", format="coreml", precision=precision, shape=Shape(1, views, 42, 56), weights="synthetic:0", **changes
-    )
-    return api.export_request(request, ArtifactStore(folder))
+def mini(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_mini_network(monkeypatch)
 
 
 def test_several_functions_share_their_weights(tmp_path: Path) -> None:
-    stored = export(tmp_path, options={"functions": "2x28x42"})
+    stored = export_mini(tmp_path, options={"functions": "2x28x42"})
     artifact = stored.artifact
     artifact.verify()
     package = read_package(artifact.path / PACKAGE)
@@ -48,11 +38,11 @@ def test_several_functions_share_their_weights(tmp_path: Path) -> None:
     checks = json.loads((artifact.path / CHECKS).read_text(encoding="utf-8"))
     assert checks["neural_engine"]["kind"] == "predicted"
     assert {p.name for p in artifact.path.iterdir() if p.is_dir()} == {PACKAGE}
-    assert export(tmp_path, options={"functions": "2x28x42"}).origin == "cached"
+    assert export_mini(tmp_path, options={"functions": "2x28x42"}).origin == "cached"
 
 
 def test_metadata_says_what_it_is(tmp_path: Path) -> None:
-    artifact = export(
+    artifact = export_mini(
         tmp_path, "fp16", views=2, preprocess=True, options={"compress": "int8", "ane": True}
     ).artifact
     package = read_package(artifact.path / PACKAGE)
@@ -69,20 +59,19 @@ def test_metadata_says_what_it_is(tmp_path: Path) -> None:
 
 
 def test_a_wrong_conversion_is_not_an_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the remedy for the reciprocal... here: with a converter that loses an epsilon."""
+    """Here: a converter with a defect like coremltools 9.0's reciprocal."""
     from exporters import coreml_convert
-    from tests.exporters.coreml.damage import Edit, layer_norm_epsilon
 
     save = coreml_convert.save
 
-    def damaged(model: Any, path: Path) -> None:
+    def defective(model: Any, path: Path) -> None:
         save(model, path.with_name("clean.mlpackage"))
         edit = Edit(path.with_name("clean.mlpackage"), path.parent / "edited")
-        layer_norm_epsilon(edit)
+        reciprocal_epsilon(edit)
         edit.save().rename(path)
 
-    monkeypatch.setattr(coreml_convert, "save", damaged)
+    monkeypatch.setattr(coreml_convert, "save", defective)
     with pytest.raises(ExportError, match="does not compute the network") as caught:
-        export(tmp_path)
+        export_mini(tmp_path)
     assert "\n" not in str(caught.value)
-    assert not [p for p in tmp_path.iterdir() if p.name != ".locks"]
+    assert not [p for p in tmp_path.iterdir() if p.name != ".locks"], "an unfinished export was left behind"

@@ -108,7 +108,8 @@ def test_operation(name: str, arguments: dict[str, Any]) -> None:
     assert len(found) == len(expected)
     for mine, theirs in zip(found, expected, strict=True):
         assert mine.shape == np.shape(theirs)
-        np.testing.assert_allclose(mine.numpy().astype(np.float64), np.asarray(theirs, np.float64), rtol=2e-5, atol=2e-6)
+        found_values, expected_values = mine.numpy().astype(np.float64), np.asarray(theirs, np.float64)
+        np.testing.assert_allclose(found_values, expected_values, rtol=2e-5, atol=2e-6)
 
 
 def call(name: str, **arguments: Any) -> torch.Tensor:
