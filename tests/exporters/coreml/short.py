@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from exporters.artifact import Shape
 from exporters.coreml_check.package import Package
@@ -15,7 +17,7 @@ from exporters.coreml_check.probe import probe_image, probe_pixels
 from exporters.coreml_network import PackageNetwork, interface, split_patch_convolution
 from exporters.coreml_options import CoreMLOptions
 from exporters.da3.network import build_static
-from exporters.da3.upstream import build_upstream
+from exporters.da3.upstream import build_upstream, upstream_forward
 from exporters.da3.weights import load_state_dict, resolve_weights
 from exporters.precision import POLICIES
 from exporters.signature import IMAGENET_MEAN, IMAGENET_STD
@@ -81,3 +83,21 @@ def pixels(views: int, width: int = WIDTH) -> list[Tensor]:
     """One (1, 3, H, W) of pixel values a view."""
     whole = torch.from_numpy(probe_pixels(1, views, HEIGHT, width)).flatten(0, 1).permute(0, 3, 1, 2).float()
     return [view.contiguous() for view in whole.split(1)]
+
+
+class FloatIsDouble(TorchFunctionMode):
+    """Upstream casts to fp32 in places, which would end exact arithmetic there."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0].double() if func is Tensor.float else func(*args, **(kwargs or {}))
+
+
+def upstream_in_fp64(upstream: nn.Module, image: Tensor) -> dict[str, Tensor]:
+    """Upstream's outputs in fp64; the network stays as it is."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with FloatIsDouble():
+            return upstream_forward(copy.deepcopy(upstream).double(), image.double())
+    finally:
+        torch.set_default_dtype(default)
