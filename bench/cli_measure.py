@@ -146,6 +146,7 @@ def _measure(out: Path, artifacts: Path | None, as_json: bool, *, size: str, **r
         results = engine.run(plan, out, ArtifactStore(artifacts), observer)
         from bench.load_results import load_results
         from bench.report import write_report
+        from bench.results import Status
 
         observer.stage("writing the report")
         written = write_report([load_results(out)], out)
@@ -159,5 +160,5 @@ def _measure(out: Path, artifacts: Path | None, as_json: bool, *, size: str, **r
         from bench.summary import render_summary
 
         render_summary(results, written, Console())
-    if any(not control.ok for control in results.controls.values()):
+    if not any(cell.status is Status.OK for cell in results.cells):
         raise typer.Exit(1)

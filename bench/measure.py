@@ -18,7 +18,7 @@ from bench.design import block_samples, block_warmups
 from bench.fleet import CellFailed
 from bench.journal import Journal
 from bench.observer import Observer
-from bench.pacing import current_design, describe, launch_wall_s, settle_design
+from bench.pacing import current_design, describe, repeatable_launch_s, settle_design
 from bench.protocol import Protocol
 from bench.schedule import round_order
 from bench.statistics import group_size
@@ -116,7 +116,7 @@ class Measurement:
         """Seconds of this launch's budget that starting and warming up took."""
         if self._crew.relaunch:
             return 0.0
-        return sum(launch_wall_s(e) for e in self._journal.of_kind("launch") if e["launch"] == launch)
+        return sum(repeatable_launch_s(e) for e in self._journal.of_kind("launch") if e["launch"] == launch)
 
     def _turns(self, launch: int, number: int) -> Sequence[str]:
         """The order in which cells take turns in a round; a pure function of the plan, so a resumed run agrees."""

@@ -72,11 +72,15 @@ def launch_wall_s(entry: Mapping[str, Any]) -> float:
     return float(entry["load_s"] + warm_ms / 1e3)
 
 
+def repeatable_launch_s(entry: Mapping[str, Any]) -> float:
+    """Seconds that a start takes when what it compiled is cached: what a launch's budget is charged with."""
+    first_s = entry["first_call_ms"] / 1e3
+    return launch_wall_s(entry) - first_s + min(first_s, max(_CACHED_FIRST_CALL_S, 2 * entry["call_ns"] / 1e9))
+
+
 def _cost(timed: Timed, launches: Iterable[Mapping[str, Any]]) -> CellCost:
     entry = next(e for e in launches if e["cell"] == timed.owner)
     call_s = statistics.median([entry["call_ns"] / 1e6, *entry["warmup_ms"]]) / 1e3
     if timed.shares_worker_with:
         return CellCost(call_s, 0.0)
-    first_s = entry["first_call_ms"] / 1e3
-    repeated_s = min(first_s, max(_CACHED_FIRST_CALL_S, 2 * call_s))
-    return CellCost(call_s, launch_wall_s(entry) - first_s + repeated_s)
+    return CellCost(call_s, repeatable_launch_s(entry))

@@ -52,16 +52,15 @@ def compute(request: dict[str, Any], progress: Callable[[str], None]) -> dict[st
     if missing or exact_missing:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-        net = build_upstream(
-            request["model"], load_state_dict(resolve_weights(request["weights"], request["model"]), request["model"])
-        )
-        net = net.to(request["device"])
+        state = load_state_dict(resolve_weights(request["weights"], request["model"]), request["model"])
+        net = build_upstream(request["model"], state).to(request["device"])
         for number, index in enumerate(missing):
             progress(f"upstream fp32, input {number + 1} of {len(missing)}")
             _forward(net, inputs[index], folder / f"fp32-{index}.npz", names, torch.float32, upstream_forward)
         if exact_missing:
             progress("upstream fp64, the yardstick")
-            exact = net.to("cpu").double()
+            # Built anew: upstream caches positions on the device it last ran on.
+            exact = build_upstream(request["model"], state).double()
             torch.set_default_dtype(torch.float64)
             with _float_is_double():
                 _forward(exact, inputs[0], folder / "fp64-0.npz", names, torch.float64, upstream_forward)
