@@ -1,8 +1,8 @@
 """The command line: a thin layer over the Python API. Imports nothing heavy until a command needs it.
 
-Exit codes: 0 done; 1 a result below what was asked (nothing could be measured, no cell meets the constraints, a cell is slower);
-2 bad usage or input, with one line that says what is wrong and what to do; 130 stopped by Ctrl-C (what was measured is
-kept).
+Exit codes: 0 done; 1 a result below what was asked (nothing was measured, no cell meets the constraints, a cell is
+slower); 2 bad usage or input, with one line that says what is wrong and what to do; 130 stopped by Ctrl-C (what was
+measured is kept).
 """
 
 from __future__ import annotations
