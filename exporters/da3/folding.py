@@ -10,8 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from exporters.da3.kernels.upsampled import inside
-
 
 def tap_matrices(convolution: Tensor) -> Tensor:
     """The nine taps of a 3×3 convolution (O, C, 3, 3) as one matrix (9·O, C), tap (0, 0) first, then (0, 1)."""
@@ -31,6 +29,8 @@ def constant_response(convolution: Tensor, by_row: Tensor, by_column: Tensor) ->
     the response is kept by tap row, (3, W, O), and a row adds up those of its tap rows that lie inside; likewise the
     part by row by tap column.
 
+    :func:`exporters.da3.kernels.upsampled_depth` adds them up again.
+
     Args:
         convolution: (O, C, 3, 3).
         by_row: (C, H), what is added to every sample of a row.
@@ -46,10 +46,3 @@ def constant_response(convolution: Tensor, by_row: Tensor, by_column: Tensor) ->
     columns = torch.einsum("ocyx,cwx->ywo", taps, column_windows)
     return rows.float().contiguous(), columns.float().contiguous()
 
-
-def add_constant_response(rows: Tensor, columns: Tensor) -> Tensor:
-    """The whole response (H, W, O) that :func:`constant_response` splits."""
-    height, width = rows.shape[1], columns.shape[1]
-    return torch.einsum("yh,ywo->hwo", inside(height, rows), columns) + torch.einsum(
-        "xw,xho->hwo", inside(width, rows), rows
-    )

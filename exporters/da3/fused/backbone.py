@@ -12,13 +12,13 @@ What differs, all exact in real arithmetic:
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exporters.da3 import blocks
+from exporters.da3 import blocks as portable
 from exporters.da3.backbone import Backbone
 from exporters.da3.kernels import (
     attention,
@@ -53,7 +53,10 @@ class FusedFeatures(NamedTuple):
 class FusedAttention(nn.Module):
     """Multi-head self-attention within groups of tokens; with or without QK-norm and rotary embedding."""
 
-    def __init__(self, source: blocks.Attention, dtype: torch.dtype) -> None:
+    q_norm: nn.LayerNorm | None
+    k_norm: nn.LayerNorm | None
+
+    def __init__(self, source: portable.Attention, dtype: torch.dtype) -> None:
         super().__init__()
         self.heads = source.heads
         self.head_dim = source.qkv.in_features // source.heads
@@ -89,7 +92,12 @@ class FusedAttention(nn.Module):
 class FusedBlock(nn.Module):
     """The parts of a block; :class:`FusedBackbone` adds its branches to the stream."""
 
-    def __init__(self, source: blocks.Block, dtype: torch.dtype) -> None:
+    norm1: nn.LayerNorm
+    norm2: nn.LayerNorm
+    scale1: nn.Parameter
+    scale2: nn.Parameter
+
+    def __init__(self, source: portable.Block, dtype: torch.dtype) -> None:
         super().__init__()
         self.norm1, self.norm2 = source.norm1.norm, source.norm2.norm
         self.scale1, self.scale2 = source.scale1, source.scale2
@@ -103,6 +111,17 @@ class FusedBlock(nn.Module):
 class FusedBackbone(nn.Module):
     """Images to features, for one shape."""
 
+    prefix: Tensor
+    positions: Tensor
+    camera_tokens: Tensor
+    """(N, C)."""
+    local_cos: Tensor
+    local_sin: Tensor
+    global_cos: Tensor
+    global_sin: Tensor
+    norm: nn.LayerNorm
+    head_norm: nn.LayerNorm
+
     def __init__(
         self, source: Backbone, head_norm: nn.LayerNorm, dtype: torch.dtype, head_dtype: torch.dtype
     ) -> None:
@@ -110,17 +129,18 @@ class FusedBackbone(nn.Module):
         self.out_layers, self.alternate_from, self.rope_from = (
             source.out_layers, source.alternate_from, source.rope_from,
         )  # fmt: skip
+        blocks = cast("list[portable.Block]", list(source.blocks))
         for index in self.out_layers:
             if not self._across(index) or self._across(index - 1):
                 raise UnsupportedError("the fused network needs every output layer to follow one of local attention")
-        if self.rope_from != next((i for i, b in enumerate(source.blocks) if b.attn.q_norm is not None), -1):
+        if self.rope_from != next((i for i, b in enumerate(blocks) if b.attn.q_norm is not None), -1):
             raise UnsupportedError("the fused network needs QK-norm and rotary embedding in the same blocks")
         self.dtype, self.head_dtype = dtype, head_dtype
         self.patch_weight, self.patch_bias = _patch_matrix(source.patch_embed, dtype)
         self.register_buffer("prefix", source.prefix, persistent=False)
         self.register_buffer("positions", source.positions, persistent=False)
         self.register_buffer("camera_tokens", source.camera_tokens[:, 0], persistent=False)
-        self.blocks = nn.ModuleList(FusedBlock(block, dtype) for block in source.blocks)
+        self.blocks = nn.ModuleList(FusedBlock(block, dtype) for block in blocks)
         self.norm, self.head_norm = source.norm.norm, head_norm
         for name in ("local_cos", "local_sin", "global_cos", "global_sin"):
             self.register_buffer(name, getattr(source, name), persistent=False)
@@ -128,12 +148,12 @@ class FusedBackbone(nn.Module):
     def forward(self, image: Tensor) -> FusedFeatures:
         """(B, N, 3, H, W) fp32 to features of V = B·N views."""
         batch, views = image.shape[:2]
+        blocks = cast("list[FusedBlock]", list(self.blocks))
         reference = torch.zeros(batch, dtype=torch.int64, device=image.device)
         x = self._embed(image.flatten(0, 1))
-        first = self.blocks[0].norm1
-        y = first(x).to(self.dtype)
+        y = blocks[0].norm1(x).to(self.dtype)
         local, camera, patches = x, x[:, 0], []
-        for index, block in enumerate(self.blocks):
+        for index, block in enumerate(blocks):
             # Here x is the block's input and y its norm.
             if index == self.alternate_from - 1 and views >= MIN_VIEWS:
                 reference = select_reference_view(x[:, 0].unflatten(0, (batch, views)))
@@ -150,8 +170,8 @@ class FusedBackbone(nn.Module):
             if index in self.out_layers:
                 patches.append(self._feature(local, x, branch, block.scale2))
                 camera = torch.cat((local[:, 0], x[:, 0] + block.scale2 * branch[:, 0].float()), dim=-1)
-            if index + 1 < len(self.blocks):
-                x, y = self._add(x, branch, block.scale2, self.blocks[index + 1].norm1)
+            if index + 1 < len(blocks):
+                x, y = self._add(x, branch, block.scale2, blocks[index + 1].norm1)
         return FusedFeatures(patches, camera, reference)
 
     def _across(self, index: int) -> bool:

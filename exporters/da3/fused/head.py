@@ -12,6 +12,8 @@ Maps are (V, h, w, C), which is what cuDNN's tensor-core convolutions read. What
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,6 +27,9 @@ from exporters.errors import UnsupportedError
 
 class FusedStage(nn.Module):
     """Projection, UV embedding, resize, and a 3×3 convolution to a common width."""
+
+    uv: Tensor
+    """(h, w, C)."""
 
     def __init__(self, source: portable.Stage, dtype: torch.dtype) -> None:
         super().__init__()
@@ -112,19 +117,25 @@ class FusedFusion(nn.Module):
 class FusedDepth(nn.Module):
     """Patch tokens to depth and confidence at the image's resolution."""
 
+    uv_rows: Tensor
+    uv_columns: Tensor
+
     def __init__(self, source: portable.DualHead, dtype: torch.dtype) -> None:
         super().__init__()
         branch = source.depth
         self.views_per_pass = source.views_per_pass
         if branch is None or source.ray is not None or branch.output.norm is not None:
             raise UnsupportedError("the fused network computes depth and pose: leave out ray and ray_conf")
-        self.stages = nn.ModuleList(FusedStage(stage, dtype) for stage in source.stages)
-        chain = branch.chain.fusions
+        stages = cast("list[portable.Stage]", list(source.stages))
+        chain = cast("list[portable.Fusion]", list(branch.chain.fusions))
+        self.stages = nn.ModuleList(FusedStage(stage, dtype) for stage in stages)
         identity = torch.eye(branch.neck.in_channels)
         neck = tap_matrices(branch.neck.weight)
         self.fusions = nn.ModuleList(
             # A level's coarser input is added to its lateral unit, whose second bias is folded into that input.
-            FusedFusion(fusion, identity if level else neck, _lateral_bias(chain[level - 1]) if level else 0.0, dtype)
+            FusedFusion(fusion, identity, _lateral_bias(chain[level - 1]), dtype)
+            if level
+            else FusedFusion(fusion, neck, torch.zeros(()), dtype)
             for level, fusion in enumerate(chain)
         )
         self.neck_size, self.size = chain[0].size, branch.size
@@ -149,8 +160,8 @@ class FusedDepth(nn.Module):
         if features[0].shape[0] <= self.views_per_pass:
             return self._some(features)
         groups = zip(*(tokens.split(self.views_per_pass) for tokens in features), strict=True)
-        depth, confidence = zip(*(self._some(list(group)) for group in groups), strict=True)
-        return torch.cat(depth), torch.cat(confidence)
+        found = [self._some(list(group)) for group in groups]
+        return torch.cat([depth for depth, _ in found]), torch.cat([confidence for _, confidence in found])
 
     def _some(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         maps = [stage(tokens) for stage, tokens in zip(self.stages, features, strict=True)]

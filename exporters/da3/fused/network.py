@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from exporters.da3.fused.backbone import FusedBackbone
 from exporters.da3.fused.head import FusedDepth
+from exporters.da3.head import Stage
 from exporters.da3.kernels import pose_matrices
 from exporters.da3.layers import torch_dtype
 from exporters.da3.network import StaticDA3, build_static
@@ -25,7 +27,8 @@ class FusedDA3(nn.Module):
         if source.head is None:
             raise UnsupportedError("the fused network computes depth: ask for depth or depth_conf")
         self.shape, self.output_names, self.policy = source.shape, source.output_names, policy
-        self.backbone = FusedBackbone(source.backbone, source.head.stages[0].norm.norm, dtype, head_dtype)
+        head_norm = cast("Stage", source.head.stages[0]).norm.norm
+        self.backbone = FusedBackbone(source.backbone, head_norm, dtype, head_dtype)
         self.head = FusedDepth(source.head, head_dtype)
         self.camera = source.camera
 

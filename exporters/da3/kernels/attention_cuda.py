@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs
 """Triton kernel of :mod:`exporters.da3.kernels.attention`: a tile of queries against all keys, as in FlashAttention.
 
 Dao 2023 (arXiv:2307.08691) is the algorithm. Two things make it fast on Hopper at 64 channels a head, where the
@@ -85,7 +86,9 @@ def attention(q: Tensor, k: Tensor, v: Tensor, scale: float, bounded: bool) -> T
         raise ValueError(f"bounded attention takes its scale in the queries, got scale {scale}")
     out = torch.empty((groups, length, heads, head_dim), dtype=v.dtype, device=v.device)
     if attention_sm90.supports(q, k, v):
-        attention_sm90.launch(q, k, v, out, scale, bounded, attention_sm90.tiling(groups, length, heads))
+        processors = torch.cuda.get_device_properties(q.device).multi_processor_count
+        cut = attention_sm90.tiling(groups, length, heads, bounded, processors)
+        attention_sm90.launch(q, k, v, out, scale, bounded, cut)
         return out
     launch(q, k, v, out, scale, bounded, rows=64, keys=64, warps=4, stages=3)
     return out

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs
 """Bilinear sampling with corners aligned, for Triton kernels."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs
 """Triton kernel of :mod:`exporters.da3.kernels.maps`: one program a run of samples of one row, all channels."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs
 """Triton kernels of :mod:`exporters.da3.kernels.norms`: one program a row, which stays in registers throughout."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs
 """Triton kernel of :mod:`exporters.da3.kernels.pose`: one program a view, all in scalars."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs
 """Triton kernel of :mod:`exporters.da3.kernels.qk_norm_rope`: one program a token, all its heads at once."""
 
 from __future__ import annotations

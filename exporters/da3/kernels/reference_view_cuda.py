@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs
 """Triton kernel of :mod:`exporters.da3.kernels.reference_view`: one program a scene, three passes over its tokens."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs
 """Triton kernels of :mod:`exporters.da3.kernels.upsampled`: one program a run of samples of one row."""
 
 from __future__ import annotations

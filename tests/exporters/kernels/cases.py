@@ -77,7 +77,8 @@ def linear_gelu(make: torch.Generator, dtype: torch.dtype) -> Arguments:
 
 
 def convolution_relu(make: torch.Generator, dtype: torch.dtype) -> Arguments:
-    return _tensor(make, 2, 5, 7, 16, dtype=dtype), _tensor(make, 16, 3, 3, 16, dtype=dtype), _tensor(make, 16, dtype=dtype)
+    x, weight = _tensor(make, 2, 5, 7, 16, dtype=dtype), _tensor(make, 16, 3, 3, 16, dtype=dtype)
+    return x, weight, _tensor(make, 16, dtype=dtype)
 
 
 def select_reference_view(make: torch.Generator, dtype: torch.dtype) -> Arguments:
