@@ -1,7 +1,7 @@
 """The largest batch that fits a share of the device's memory, found by trying: growth by doubling, then bisection.
 
-How much a batch takes can't be computed (allocators round up, libraries take workspaces, compilers fuse), so each size is
-run once. The search itself knows neither device nor framework: it asks a function.
+How much a batch takes can't be computed (allocators round up, libraries take workspaces, compilers fuse), so each
+size is run once. The search itself knows neither device nor framework: it asks a function.
 """
 
 from __future__ import annotations
