@@ -37,6 +37,7 @@ LIMITS: dict[str, ParityLimit] = {
     "fp16": ParityLimit(2e-2, 0.5),
     "fp16-mixed": ParityLimit(2e-2, 0.5),
     "bf16": ParityLimit(8e-2, 2.0),
+    "bf16-fp16": ParityLimit(8e-2, 2.0),
     "bf16-mixed": ParityLimit(8e-2, 2.0),
     "int8": ParityLimit(8e-2, 2.0),
     "fp8": ParityLimit(2e-1, 5.0),

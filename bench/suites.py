@@ -121,7 +121,7 @@ def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, requ
             precision,
             request.shape,
             request.weights,
-            target=default_target(runtime.name, device.name),
+            target=mode.target or default_target(runtime.name, device.name),
         ),
         runtime=runtime.name,
         device=device.name,
@@ -167,11 +167,12 @@ def _in_default(device: Device, mode: Mode, suite: str) -> bool:
 
 def _precisions(device: Device, mode: Mode, request: Request) -> list[str]:
     own = auto_precision(device.name)
+    known = mode.precisions or device.precisions
     if mode.name == BASELINE_MODE:
         wanted = [own] if request.suite != "full" else [own, "fp32", *(("fp16-mixed",) if own != "fp32" else ())]
     elif request.suite == "full":
-        wanted = [p for p in device.precisions or ("fp32",) if not POLICIES[p].quantization]
+        wanted = [p for p in known or ("fp32",) if not POLICIES[p].quantization]
     else:
-        deployed = _DEPLOYED.get(_kind(device.name), ("fp32",))
-        wanted = [next((p for p in deployed if p in device.precisions), own)]
+        deployed = mode.precisions or _DEPLOYED.get(_kind(device.name), ("fp32",))
+        wanted = [next((p for p in deployed if p in known), own)]
     return list(dict.fromkeys([*wanted, *request.precisions]))

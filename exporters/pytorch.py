@@ -6,6 +6,9 @@
   one of upstream's, or one of them rounded to the policy's dtype, is stored as a single zero expanded to its shape,
   and the file `parameters.json` inside the archive says which key of `model.safetensors` takes its place
   (:func:`runtimes.torch_program.load_program` puts it there). So a da3-large artifact is 1.4 GB and not 2.8.
+
+With target `cuda` the program is the fused network instead (:mod:`exporters.da3.fused`), which calls the operators of
+:mod:`exporters.da3.kernels`: kernels on NVIDIA GPUs, plain PyTorch everywhere else.
 """
 
 from __future__ import annotations
@@ -23,14 +26,18 @@ from exporters.base import ExportContext, Exporter, ExportRequest, ExportResult
 from exporters.torch_export import export_program, require_static
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.export import ExportedProgram
+
+    from exporters.precision import PrecisionPolicy
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 PROGRAM_FILE = "program.pt2"
 PARAMETERS_ENTRY = "parameters.json"
 KEY_PREFIX = "model."
+
+FUSED_TARGET = "cuda"
 
 _ONE_ELEMENT_WARNING = "No complete tensor found in the group"
 
@@ -49,17 +56,22 @@ class PyTorchExporter(Exporter):
 
     def options(self, request: ExportRequest) -> dict[str, Any]:
         require_static(request)
-        if request.target is not None:
+        if request.target not in (None, FUSED_TARGET):
             from exporters.errors import UsageError
 
-            raise UsageError(f"format 'pytorch' has no target {request.target!r}: its files run on every device")
+            raise UsageError(
+                f"format 'pytorch' has no target {request.target!r}: choose {FUSED_TARGET!r}, "
+                "or none for files that run on every device"
+            )
+        if request.target == FUSED_TARGET:
+            require_fusible(request.policy)
         return super().options(request)
 
     def write(self, context: ExportContext, directory: Path) -> ExportResult:
         from safetensors.torch import save_file
 
         request = context.request
-        program = export_program(context)
+        program = export_program(context, _fused_network(context) if request.target == FUSED_TARGET else None)
         state = context.state_dict()
         context.progress("writing weights")
         save_file(
@@ -78,6 +90,32 @@ class PyTorchExporter(Exporter):
                 "own_parameters": len(program.state_dict) - len(borrowed),
             }
         )
+
+
+def require_fusible(policy: PrecisionPolicy) -> None:
+    """Refuse a policy that the fused kernels have no form of.
+
+    Raises:
+        UnsupportedError: a quantized policy, or one with fp32 matrix products or convolutions.
+    """
+    from exporters.errors import UnsupportedError
+
+    if policy.quantization is not None or "float32" in (policy.backbone, policy.head):
+        raise UnsupportedError(
+            f"target {FUSED_TARGET!r} has no precision {policy.name!r}: use bf16-fp16, fp16 or bf16, "
+            "or leave out the target"
+        )
+
+
+def _fused_network(context: ExportContext) -> nn.Module:
+    """The fused network of the request, on the CPU."""
+    from exporters.da3.fused.network import build_fused
+    from exporters.da3.upstream import build_upstream
+
+    request, shape = context.request, context.request.shape
+    upstream = build_upstream(request.model, context.state_dict())
+    size = (shape.batch, shape.views, shape.height, shape.width)
+    return build_fused(upstream, *size, request.outputs, request.policy)
 
 
 def borrow_parameters(program: ExportedProgram, state: Mapping[str, Tensor]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from exporters.base import ExportContext, ExportRequest
 from exporters.errors import ExportError, UnsupportedError, one_line
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.export import ExportedProgram
 
 
@@ -37,15 +37,15 @@ def example_input(request: ExportRequest) -> Tensor:
     return torch.zeros(shape.batch, shape.views, 3, shape.height, shape.width)
 
 
-def export_program(context: ExportContext) -> ExportedProgram:
-    """Trace the request's network.
+def export_program(context: ExportContext, network: nn.Module | None = None) -> ExportedProgram:
+    """Trace the request's network, or `network` in its place.
 
     Raises:
         ExportError: torch.export failed, or the program's outputs are not those of the request.
     """
     import torch
 
-    network = context.network()
+    network = context.network() if network is None else network
     context.progress("tracing")
     try:
         with torch.no_grad():

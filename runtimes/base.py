@@ -43,6 +43,10 @@ class Mode:
     """One sentence: what this mode does differently from the others."""
     aliases: tuple[str, ...] = ()
     """Other names people know it by (the seed report's `minimal`, `balanced`, `max`)."""
+    target: str | None = None
+    """Export target of the artifacts it runs; None: portable ones."""
+    precisions: tuple[str, ...] = ()
+    """Policies worth running in it, best-known first; empty: the device's."""
 
 
 @dataclass(frozen=True)

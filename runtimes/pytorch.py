@@ -1,8 +1,10 @@
-"""Runtime `pytorch`: three modes that differ in what they do, on every device `torch.accelerator` knows.
+"""Runtime `pytorch`: modes that differ in what they do, on every device `torch.accelerator` knows.
 
 * `upstream`: upstream's own forward and autocast, from `model.safetensors`. The baseline.
 * `eager`: the static network (`program.pt2`), operator by operator.
 * `compile`: the same, compiled whole by inductor; a CUDA graph on CUDA.
+* `graph` (CUDA): the same as `eager`, replayed as one CUDA graph.
+* `fused` (CUDA): the network of fused kernels that the export target `cuda` writes, replayed as one CUDA graph.
 
 `LoadOptions.memory_fraction` caps device memory (on MPS 0.85 unless given); it has no meaning on the CPU.
 """
@@ -23,6 +25,13 @@ from runtimes.cuda import cuda_devices
 UPSTREAM = Mode("upstream", "upstream's own forward, as its users run it", ("minimal",))
 EAGER = Mode("eager", "static network, eager; on CUDA cuDNN benchmark, channels-last convolutions", ("balanced",))
 COMPILE = Mode("compile", "static network compiled whole by inductor, CUDA graph on CUDA", ("max",))
+GRAPH = Mode("graph", "static network, eager, replayed as one CUDA graph")
+FUSED = Mode(
+    "fused",
+    "static network of fused kernels (export target `cuda`), replayed as one CUDA graph",
+    target="cuda",
+    precisions=("bf16-fp16", "fp16", "bf16"),
+)
 
 _REMEDY = "pip install torch"
 _ACCELERATOR_PRECISIONS = ("bf16-mixed", "bf16", "fp16-mixed", "fp16", "tf32", "fp32")
@@ -65,12 +74,14 @@ class PyTorchRuntime(Runtime):
         mode = self.mode(self.device(device), options.mode)
         if options.extra:
             raise UsageError(f"pytorch has no option {', '.join(sorted(options.extra))}")
-        from runtimes import torch_session
+        from runtimes import torch_graph, torch_session
 
         sessions: dict[Mode, type[torch_session.TorchSession]] = {
             UPSTREAM: torch_session.UpstreamSession,
             EAGER: torch_session.EagerSession,
             COMPILE: torch_session.CompiledSession,
+            GRAPH: torch_graph.GraphSession,
+            FUSED: torch_graph.FusedSession,
         }
         return sessions[mode](artifact, device, options)
 
@@ -97,12 +108,12 @@ def _accelerator_device(kind: str, index: int) -> Device:
     if kind == "mps":
         return Device(name, "Apple GPU", (UPSTREAM, EAGER, COMPILE), _MPS_PRECISIONS)
     properties = torch.get_device_module(kind).get_device_properties(index)
-    modes = [UPSTREAM, EAGER]
+    modes = [UPSTREAM, EAGER, *((GRAPH,) if kind == "cuda" else ())]
     notes = []
     if find_spec("triton") is not None:
-        modes.append(COMPILE)
+        modes += [COMPILE, *((FUSED,) if kind == "cuda" else ())]
     else:
-        notes.append("mode compile needs Triton: pip install triton")
+        notes.append("modes compile and fused need Triton: pip install triton")
     return Device(name, properties.name, tuple(modes), _ACCELERATOR_PRECISIONS, notes=tuple(notes))
 
 

@@ -19,6 +19,8 @@ WEIGHTS_FILE = "model.safetensors"
 PROGRAM_FILE = "program.pt2"
 PARAMETERS_ENTRY = "parameters.json"
 KEY_PREFIX = "model."
+FUSED_TARGET = "cuda"
+"""Export target whose programs call operators of our own."""
 
 Forward = Callable[[Tensor], "dict[str, Tensor] | tuple[Tensor, ...]"]
 
@@ -40,10 +42,15 @@ def load_weights(artifact: Artifact) -> dict[str, Tensor]:
 def load_program(artifact: Artifact, device: torch.device) -> nn.Module:
     """The static network as a module on `device`.
 
+    A program of target `cuda` calls operators of `exporters.da3.kernels`, which must be registered before it is read:
+    like upstream itself, what they compute must have one definition.
+
     Raises:
         LoadError: a damaged file, or a program of a version of PyTorch that this one can't read.
     """
     entries = {PARAMETERS_ENTRY: ""}
+    if artifact.manifest.options.get("target") == FUSED_TARGET:
+        import exporters.da3.kernels  # noqa: F401
     try:
         with warnings.catch_warnings():
             # Weights are read into a buffer PyTorch takes for read-only; nothing writes to them.
@@ -86,7 +93,8 @@ def prefer_channels_last(module: nn.Module) -> int:
 def load_upstream(artifact: Artifact, device: torch.device) -> tuple[nn.Module, Forward]:
     """Upstream's own network on `device`, and its forward with the artifact's outputs by name.
 
-    The one thing a runtime takes from the exporters: what "upstream" is must have one definition.
+    With the fused operators the one thing a runtime takes from the exporters: what "upstream" is must have one
+    definition.
 
     Raises:
         LoadError: damaged file.

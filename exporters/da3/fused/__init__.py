@@ -1,0 +1,1 @@
+"""The static network for NVIDIA GPUs: the same function, written with the operators of `exporters.da3.kernels`."""

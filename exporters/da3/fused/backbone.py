@@ -1,0 +1,220 @@
+"""The backbone with fused operators: the same function as :class:`exporters.da3.backbone.Backbone`.
+
+What differs, all exact in real arithmetic:
+
+- The sum of a residual branch waits for the LayerNorm that follows it, and both are one pass over the stream.
+- Attention reads its values where the joint product left them; queries and keys carry the softmax's scale.
+- Views stay in their order. Upstream moves the reference view to the front and back; attention does not tell views
+  apart by their order, only by which of them has the reference's camera token.
+- The head's first LayerNorm is computed along with the backbone's last.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from exporters.da3 import blocks as portable
+from exporters.da3.backbone import Backbone
+from exporters.da3.kernels import (
+    attention,
+    feature_norm,
+    linear_gelu,
+    qk_norm_rope,
+    residual_norm,
+    select_reference_view,
+)
+from exporters.da3.kernels.attention import EXPONENT_LIMIT, LOG2_E, exponent_bound
+from exporters.da3.layers import adopt, parameter
+from exporters.da3.reference_view import MIN_VIEWS
+from exporters.da3.rope import RopeTable
+from exporters.da3.shapes import PATCH
+from exporters.errors import UnsupportedError
+
+ALIGNMENT = 8
+"""Columns of a matrix product's operand are padded to a multiple of this: 16 bytes, what tensor cores load at once."""
+
+
+class FusedFeatures(NamedTuple):
+    """What the heads read."""
+
+    patches: list[Tensor]
+    """Four (V, P, 2C) in the dtype of the head, after its LayerNorm."""
+    camera: Tensor
+    """(V, 2C) fp32."""
+    reference_view: Tensor
+    """(B,) int64."""
+
+
+class FusedAttention(nn.Module):
+    """Multi-head self-attention within groups of tokens; with or without QK-norm and rotary embedding."""
+
+    q_norm: nn.LayerNorm | None
+    k_norm: nn.LayerNorm | None
+
+    def __init__(self, source: portable.Attention, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.heads = source.heads
+        self.head_dim = source.qkv.in_features // source.heads
+        self.qkv = adopt(source.qkv, dtype)
+        self.proj = adopt(source.proj, dtype)
+        self.q_norm = source.q_norm.norm if source.q_norm is not None else None
+        self.k_norm = source.k_norm.norm if source.k_norm is not None else None
+        self.scale = LOG2_E / math.sqrt(self.head_dim)
+        self.bounded = False
+        if self.q_norm is not None and self.k_norm is not None:
+            q, k = self.q_norm, self.k_norm
+            bound = exponent_bound(q.weight, q.bias, k.weight, k.bias, self.scale)
+            # fp16 has a quarter of bf16's exponents: there the running maximum is needed.
+            self.bounded = bound <= EXPONENT_LIMIT and dtype is torch.bfloat16
+
+    def forward(self, x: Tensor, groups: int, rope: RopeTable | None) -> Tensor:
+        """(V, T, C) to the same shape; `groups` and `rope` as :meth:`exporters.da3.blocks.Attention.forward`."""
+        qkv = self.qkv(x)
+        views, tokens, _ = qkv.shape
+        q, k, v = qkv.view(views, tokens, 3, self.heads, self.head_dim).unbind(2)
+        scale = self.scale
+        if self.q_norm is not None and self.k_norm is not None and rope is not None:
+            q, k = qk_norm_rope(
+                qkv, self.heads, self.q_norm.weight, self.q_norm.bias, self.k_norm.weight, self.k_norm.bias,
+                self.q_norm.eps, rope.cos, rope.sin, scale,
+            )  # fmt: skip
+            scale = 1.0
+        shape = (groups, views // groups * tokens, self.heads, self.head_dim)
+        mixed = attention(q.view(shape), k.view(shape), v.view(shape), scale, self.bounded)
+        return self.proj(mixed.view(views, tokens, -1))
+
+
+class FusedBlock(nn.Module):
+    """The parts of a block; :class:`FusedBackbone` adds its branches to the stream."""
+
+    norm1: nn.LayerNorm
+    norm2: nn.LayerNorm
+    scale1: nn.Parameter
+    scale2: nn.Parameter
+
+    def __init__(self, source: portable.Block, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = source.norm1.norm, source.norm2.norm
+        self.scale1, self.scale2 = source.scale1, source.scale2
+        self.attn = FusedAttention(source.attn, dtype)
+        self.fc1, self.fc2 = adopt(source.mlp.fc1, dtype), adopt(source.mlp.fc2, dtype)
+
+    def mlp(self, x: Tensor) -> Tensor:
+        return self.fc2(linear_gelu(x, self.fc1.weight, self.fc1.bias))
+
+
+class FusedBackbone(nn.Module):
+    """Images to features, for one shape."""
+
+    prefix: Tensor
+    positions: Tensor
+    camera_tokens: Tensor
+    """(N, C)."""
+    local_cos: Tensor
+    local_sin: Tensor
+    global_cos: Tensor
+    global_sin: Tensor
+    norm: nn.LayerNorm
+    head_norm: nn.LayerNorm
+
+    def __init__(
+        self, source: Backbone, head_norm: nn.LayerNorm, dtype: torch.dtype, head_dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        self.out_layers, self.alternate_from, self.rope_from = (
+            source.out_layers, source.alternate_from, source.rope_from,
+        )  # fmt: skip
+        blocks = cast("list[portable.Block]", list(source.blocks))
+        for index in self.out_layers:
+            if not self._across(index) or self._across(index - 1):
+                raise UnsupportedError("the fused network needs every output layer to follow one of local attention")
+        if self.rope_from != next((i for i, b in enumerate(blocks) if b.attn.q_norm is not None), -1):
+            raise UnsupportedError("the fused network needs QK-norm and rotary embedding in the same blocks")
+        self.dtype, self.head_dtype = dtype, head_dtype
+        self.patch_weight, self.patch_bias = _patch_matrix(source.patch_embed, dtype)
+        self.register_buffer("prefix", source.prefix, persistent=False)
+        self.register_buffer("positions", source.positions, persistent=False)
+        self.register_buffer("camera_tokens", source.camera_tokens[:, 0], persistent=False)
+        self.blocks = nn.ModuleList(FusedBlock(block, dtype) for block in blocks)
+        self.norm, self.head_norm = source.norm.norm, head_norm
+        for name in ("local_cos", "local_sin", "global_cos", "global_sin"):
+            self.register_buffer(name, getattr(source, name), persistent=False)
+
+    def forward(self, image: Tensor) -> FusedFeatures:
+        """(B, N, 3, H, W) fp32 to features of V = B·N views."""
+        batch, views = image.shape[:2]
+        blocks = cast("list[FusedBlock]", list(self.blocks))
+        reference = torch.zeros(batch, dtype=torch.int64, device=image.device)
+        x = self._embed(image.flatten(0, 1))
+        y = blocks[0].norm1(x).to(self.dtype)
+        local, camera, patches = x, x[:, 0], []
+        for index, block in enumerate(blocks):
+            # Here x is the block's input and y its norm.
+            if index == self.alternate_from - 1 and views >= MIN_VIEWS:
+                reference = select_reference_view(x[:, 0].unflatten(0, (batch, views)))
+            if index == self.alternate_from:
+                token = self._camera_tokens(reference, views)
+                x[:, 0] = token
+                y[:, 0] = block.norm1(token).to(self.dtype)
+            across = self._across(index)
+            if across:
+                local = x
+            branch = block.attn(y, batch if across else batch * views, self._rope(index, across))
+            x, y = self._add(x, branch, block.scale1, block.norm2)
+            branch = block.mlp(y)
+            if index in self.out_layers:
+                patches.append(self._feature(local, x, branch, block.scale2))
+                camera = torch.cat((local[:, 0], x[:, 0] + block.scale2 * branch[:, 0].float()), dim=-1)
+            if index + 1 < len(blocks):
+                x, y = self._add(x, branch, block.scale2, blocks[index + 1].norm1)
+        return FusedFeatures(patches, camera, reference)
+
+    def _across(self, index: int) -> bool:
+        """Whether a block attends across views."""
+        return index >= self.alternate_from and index % 2 == 1
+
+    def _rope(self, index: int, across: bool) -> RopeTable | None:
+        if index < self.rope_from:
+            return None
+        return RopeTable(self.global_cos, self.global_sin) if across else RopeTable(self.local_cos, self.local_sin)
+
+    def _add(self, x: Tensor, branch: Tensor, scale: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
+        return residual_norm(x, branch, scale, norm.weight, norm.bias, norm.eps)
+
+    def _feature(self, local: Tensor, x: Tensor, branch: Tensor, scale: Tensor) -> Tensor:
+        norm, head = self.norm, self.head_norm
+        return feature_norm(
+            local, x, branch, scale, norm.weight, norm.bias, norm.eps, head.weight, head.bias, head.eps,
+            self.head_dtype,
+        )  # fmt: skip
+
+    def _camera_tokens(self, reference: Tensor, views: int) -> Tensor:
+        """(V, C): in each scene the reference view's token, and that of all others."""
+        batch = reference.shape[0]
+        if views < MIN_VIEWS:
+            return self.camera_tokens.repeat(batch, 1)
+        chosen = torch.arange(views, device=reference.device) == reference.unsqueeze(-1)
+        return torch.where(chosen.unsqueeze(-1), self.camera_tokens[0], self.camera_tokens[1]).flatten(0, 1)
+
+    def _embed(self, image: Tensor) -> Tensor:
+        """(V, 3, H, W) to tokens (V, T, C) fp32; the patch convolution is a matrix product of unfolded patches."""
+        views, _, height, width = image.shape
+        rows, columns = height // PATCH, width // PATCH
+        patches = image.to(self.dtype).view(views, 3, rows, PATCH, columns, PATCH).permute(0, 2, 4, 1, 3, 5)
+        patches = patches.reshape(views, rows * columns, -1)
+        patches = F.pad(patches, (0, self.patch_weight.shape[1] - patches.shape[-1]))
+        patches = F.linear(patches, self.patch_weight, self.patch_bias) + self.positions
+        return torch.cat((self.prefix.expand(views, -1, -1), patches), dim=1)
+
+
+def _patch_matrix(convolution: nn.Conv2d, dtype: torch.dtype) -> tuple[nn.Parameter, nn.Parameter]:
+    """The patch convolution's weight as a matrix (C, 3·14·14, padded with zeros), and its bias."""
+    matrix = convolution.weight.detach().flatten(1)
+    padding = -matrix.shape[1] % ALIGNMENT
+    assert convolution.bias is not None
+    return parameter(F.pad(matrix, (0, padding)), dtype), parameter(convolution.bias, dtype)
