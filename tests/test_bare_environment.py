@@ -97,10 +97,11 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 
 @cache
 def framework_side() -> frozenset[str]:
-    """Modules that import a package beyond the core at their top level, or another such module."""
+    """Modules that import a package beyond the core at their top level, or another such module, or lie in one."""
     every = modules()
     found = {m for m in every if any(name.split(".")[0] not in core_modules() for name in imports(m))}
-    while more := {m for m in every if m not in found and imports(m) & found}:
+    # Importing a module imports the packages it is in.
+    while more := {m for m in every if m not in found and (imports(m) & found or m.rpartition(".")[0] in found)}:
         found |= more
     return frozenset(found)
 

@@ -23,6 +23,8 @@ ALLOWED = {
         "exporters.errors",
         "exporters.plugins",
         "exporters.da3.upstream",
+        # The operators that a program for NVIDIA GPUs calls: one definition for who writes and who runs it.
+        "exporters.da3.kernels",
     ),
     "bench": ("bench", "runtimes", "exporters"),
 }
