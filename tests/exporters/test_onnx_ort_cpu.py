@@ -6,9 +6,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from tests.exporters.conftest import export_small
 
 from exporters.errors import ExportError
+from tests.conftest import export_small
 
 onnx = pytest.importorskip("onnx")
 ir = pytest.importorskip("onnx_ir")
