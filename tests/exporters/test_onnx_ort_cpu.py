@@ -18,9 +18,9 @@ BLOCKS = 12
 
 
 @pytest.fixture(scope="module")
-def artifacts(export_store):
+def artifacts(store):
     """The portable artifact and that for the CPU provider, three views (global attention, a chosen reference)."""
-    return [export_small(export_store, "onnx", views=3, target=target).artifact for target in (None, "ort-cpu")]
+    return [export_small(store, "onnx", views=3, target=target).artifact for target in (None, "ort-cpu")]
 
 
 def run(path, image):
