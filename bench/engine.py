@@ -268,8 +268,8 @@ class _Run:
         reply = self._in_worker(
             {
                 "op": "reference",
-                "model": spec.model,
-                "weights": spec.weights,
+                "model": spec.found_model,
+                "weights": spec.found_weights,
                 "inputs": [str(p) for p in inputs],
                 "outputs": self._output_names(spec),
                 "folder": str(folder),
@@ -306,7 +306,7 @@ class _Run:
     def _output_names(self, spec: ExportSpec) -> list[str]:
         from exporters.da3.models import get_model, validate_outputs
 
-        return list(validate_outputs(get_model(spec.model), spec.outputs))
+        return list(validate_outputs(get_model(spec.found_model), spec.outputs))
 
     # -- timing -------------------------------------------------------------------------------------------------
 

@@ -67,6 +67,24 @@ class WeightsInfo:
 
 
 @dataclass(frozen=True)
+class HostStep:
+    """Arithmetic that the graph leaves to the host: a pure function over the outputs (:mod:`exporters.da3.host`).
+
+    It changes values, never names, shapes or dtypes: `outputs` of the manifest hold before it and after it.
+    """
+
+    name: str
+    """`sky_fill`, `metric_scale` or `pose_from_rays`."""
+    reads: tuple[str, ...]
+    """Outputs it needs; those it writes are among them where it changes rather than replaces."""
+    writes: tuple[str, ...]
+    """Outputs it changes, those of them that the artifact has."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the function."""
+    description: str = ""
+
+
+@dataclass(frozen=True)
 class FileInfo:
     path: str
     """Relative to the artifact's folder, with forward slashes."""
@@ -97,6 +115,11 @@ class Manifest:
     """What the inputs must be: where the resize and the normalisation happen and with which constants."""
     target: dict[str, Any] = field(default_factory=dict)
     """Hardware the artifact is bound to, where it is (TensorRT); empty where it runs anywhere."""
+    host_steps: tuple[HostStep, ...] = ()
+    """What must be done to the outputs of the graph, in this order, before they are those of the model. Our sessions do
+    it (:meth:`runtimes.base.Session.outputs`); whoever runs the file otherwise calls :func:`exporters.da3.host.apply`."""
+    model_config: dict[str, Any] | None = None
+    """Upstream's configuration of a model of the user's own; None for the models that `model` names."""
     extra: dict[str, Any] = field(default_factory=dict)
     """What only this format knows (opset, node counts, engine inspector file, eligibility tables, ...)."""
     export_s: float | None = None
@@ -133,6 +156,10 @@ class Manifest:
                 fields[name] = tuple(TensorSpec(t["name"], tuple(t["shape"]), t["dtype"]) for t in fields[name])
             fields["files"] = tuple(FileInfo(**f) for f in fields["files"])
             fields["dynamic"] = tuple(fields["dynamic"])
+            fields["host_steps"] = tuple(
+                HostStep(**{**step, "reads": tuple(step["reads"]), "writes": tuple(step["writes"])})
+                for step in fields.get("host_steps", ())
+            )
             return cls(**fields)
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{MANIFEST} is damaged ({error}): delete the folder and export it again") from None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from exporters.coreml_network import Interface, PackageNetwork
-    from exporters.da3.network import StaticDA3
+    from exporters.da3.network import StaticNetwork
 
 PACKAGE = "model.mlpackage"
 CHECKS = "checks.json"
@@ -137,7 +137,7 @@ class _Build:
         package = read_package(self.directory / PACKAGE)
         return {"neural_engine": predict(package.function(self.main)).to_json()}
 
-    def _network(self, shape: Shape) -> StaticDA3:
+    def _network(self, shape: Shape) -> StaticNetwork:
         """The network in fp32, whatever the policy: coremltools does the rounding, operation by operation."""
         from exporters.da3.network import build_static
         from exporters.da3.upstream import build_upstream

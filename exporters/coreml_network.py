@@ -21,7 +21,7 @@ from exporters.da3.reference_view import MIN_VIEWS
 from exporters.signature import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
-    from exporters.da3.network import StaticDA3
+    from exporters.da3.network import StaticNetwork
 
 POSE_OUTPUTS = ("extrinsics", "intrinsics")
 POSE_ENCODING = "pose_enc"
@@ -66,14 +66,14 @@ class KeepEncoding(nn.Module):
 class PackageNetwork(nn.Module):
     """A static network behind an :class:`Interface`; shares its parts, so use the network itself first."""
 
-    def __init__(self, network: StaticDA3, face: Interface) -> None:
+    def __init__(self, network: StaticNetwork, face: Interface) -> None:
         super().__init__()
         self.network = network
         self.face = face
         if face.images:
             fold_normalisation(network)
         if POSE_ENCODING in face.outputs:
-            network.pose = KeepEncoding()  # type: ignore[assignment]
+            parts(network)[0].pose = KeepEncoding()
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """`image` (B, N, 3, H, W), or a (1, 3, H, W) of pixel values 0..255 for each view, to `face.outputs`."""
@@ -84,16 +84,29 @@ class PackageNetwork(nn.Module):
         return tuple(found[name] for name in self.face.outputs)
 
     def _scene(self, views: tuple[Tensor, ...]) -> Tensor:
-        shape = self.network.shape
+        shape = parts(self.network)[0].shape
         return torch.cat(views, dim=0).unflatten(0, (shape.batch, shape.views))
 
 
-def fold_normalisation(network: StaticDA3) -> None:
+def parts(network: StaticNetwork) -> list[Any]:
+    """The networks that have a backbone of their own: both of a nested network, the any-view one first."""
+    found: list[Any] = [network]
+    if not hasattr(network, "backbone"):
+        found = [part for part in (network.anyview, network.metric) if part is not None]
+    return found
+
+
+def fold_normalisation(network: StaticNetwork) -> None:
     """Make the patch convolution take pixel values 0..255 instead of ImageNet-normalised ones.
 
     Exact, because it has no padding: conv(s·x + t, W) + b = conv(x, s·W) + (b + ΣW·t). In fp16 it also saves the
     rounding of the normalised image: pixel values are exact.
     """
+    for part in parts(network):
+        _fold_normalisation(part)
+
+
+def _fold_normalisation(network: Any) -> None:
     conv = copy.copy(network.backbone.patch_embed)
     weight, bias = conv.weight.double(), conv.bias.double()
     std = torch.tensor(IMAGENET_STD, dtype=torch.float64).reshape(1, 3, 1, 1)
@@ -121,8 +134,9 @@ class SplitPatchConvolution(nn.Module):
         return left + nn.functional.conv2d(x[..., self.left_width :], self.right, None, self.stride)
 
 
-def split_patch_convolution(network: StaticDA3) -> None:
+def split_patch_convolution(network: StaticNetwork) -> None:
     """Replace the patch convolution where its kernel is wider than the Neural Engine takes."""
-    conv = network.backbone.patch_embed
-    if isinstance(conv, nn.Conv2d) and conv.kernel_size[1] > MAX_KERNEL_WIDTH:
-        network.backbone.patch_embed = SplitPatchConvolution(conv)  # type: ignore[assignment]
+    for part in parts(network):
+        conv = part.backbone.patch_embed
+        if isinstance(conv, nn.Conv2d) and conv.kernel_size[1] > MAX_KERNEL_WIDTH:
+            part.backbone.patch_embed = SplitPatchConvolution(conv)

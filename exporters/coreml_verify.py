@@ -107,15 +107,20 @@ def _with_half_constants(network: PackageNetwork, islands: Collection[str]) -> P
 
 def _stem_parts(network: PackageNetwork) -> tuple[str, ...]:
     """Names of what lies before the reference-view selection."""
-    before = network.network.backbone.alternate_from - 1
-    blocks = tuple(f"backbone.blocks.{i}." for i in range(before))
-    return ("backbone.patch_embed", "backbone.prefix", "backbone.positions", *blocks)
+    from exporters.coreml_network import parts
+
+    first = parts(network.network)[0]
+    if not hasattr(first.backbone, "alternate_from"):
+        return ()  # a monocular network selects no view
+    where = "backbone." if first is network.network else "anyview.backbone."
+    blocks = [f"blocks.{i}." for i in range(first.backbone.alternate_from - 1)]
+    return tuple(f"{where}{name}" for name in ("patch_embed", "prefix", "positions", *blocks))
 
 
 def _kept(name: str, islands: Collection[str], stem: tuple[str, ...]) -> bool:
     """Whether a constant belongs to an island (:mod:`exporters.coreml_islands` finds the operations themselves)."""
     path = name.removeprefix("network.")
-    parts = path.split(".")
+    parts = path.removeprefix("anyview.").removeprefix("metric.").split(".")
     return (
         ("camera" in islands and parts[0] in ("camera", "pose"))
         or ("head" in islands and parts[0] in HEAD_PARTS)
