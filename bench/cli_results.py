@@ -17,22 +17,36 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the report. Default: the first source's.")
     ] = None,
+    picture: Annotated[
+        bool, typer.Option("--picture", help="Also report.png, the page's first screen (needs Chromium).")
+    ] = False,
+    embed_images: Annotated[
+        bool, typer.Option("--embed-images", help="Put photographs that were given with --images into the page.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Write the report of one or many runs: Markdown and one HTML page.
+
+    The page shows depth and its error for every cell. The photographs themselves are in it where they are the shipped
+    ones; your own, given with --images, only with --embed-images.
 
     Examples:
 
         depthport report results
 
-        depthport report cuda-box/results.json mac/results.json --out merged
+        depthport report cuda-box/results.json mac/results.json --out merged --picture
     """
     from bench.load_results import load_results
     from bench.report import write_report
 
     loaded = [load_results(path) for path in sources]
     first = sources[0]
-    written = write_report(loaded, out or (first if first.is_dir() else first.parent))
+    folder = out or (first if first.is_dir() else first.parent)
+    written = write_report(loaded, folder, own_images=embed_images)
+    if picture:
+        from bench.report.screenshot import take_picture
+
+        written.append(take_picture(folder / "report.html", folder / "report.png"))
     if json_:
         print_json({"written": [str(path) for path in written]})
     else:

@@ -13,13 +13,14 @@ from bench.choose import Choice
 from bench.metrics import METRICS, number
 from bench.pareto import pareto_set
 from bench.report import figures, regime, rows
+from bench.report.accuracy import ALIGNMENT, HEADS
 from bench.report.controls import control_lines, noise_floor, warning_lines
 from bench.report.cross_device import cross_device
 from bench.report.findings import group_findings
 from bench.report.merge import Group, MachineReport, Report, Row, is_synthetic
 from bench.report.methodology import READING, SYNTHETIC
 from bench.report.payload_cell import cell_payload, flat
-from bench.report.pictures import KINDS, Album
+from bench.report.pictures import KINDS, Album, shipped_inputs
 from bench.report.recommend import USE_CASES, Answers, Recommendation
 from bench.report.sentences import break_even_lines, figures_of
 from bench.report.series import limit_per_series, thin
@@ -32,7 +33,9 @@ PICTURES_SHARE = 0.6
 """Of what the tables leave, at most this share is for pictures; samples take the rest."""
 
 
-def payload(report: Report, answers: Answers, page_bytes: float = PAGE_BYTES) -> dict[str, Any]:
+def payload(
+    report: Report, answers: Answers, page_bytes: float = PAGE_BYTES, *, own_images: bool = False
+) -> dict[str, Any]:
     """Everything the page shows, JSON types only.
 
     Pictures and samples are thinned so that the JSON stays below `page_bytes`, pictures of the cells worth the least
@@ -47,7 +50,9 @@ def payload(report: Report, answers: Answers, page_bytes: float = PAGE_BYTES) ->
         for row in _picture_order(group, choice):
             cell_of[id(row)]["pictures"] = {k: album.add(row.run, row.cell.pictures.get(k)) for k in KINDS}
         run = group.rows[0].run
-        shown["inputs"] = album.add(run, run.results.inputs.get("picture"))
+        shipped = shipped_inputs(run)
+        shown["inputs"] = album.add(run, run.results.inputs.get("picture")) if shipped or own_images else None
+        shown["own_images"] = not shipped
     return {
         **data,
         "pictures": album.urls,
@@ -74,6 +79,7 @@ def _tables(report: Report, answers: Answers) -> dict[str, Any]:
         "cross": cross_device(report),
         "recommendations": _recommendations(answers),
         "reading": list(READING),
+        "accuracy": {"head": list(HEADS), "note": ALIGNMENT},
     }
 
 
