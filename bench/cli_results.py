@@ -108,6 +108,12 @@ def choose(
     max_truth_abs_rel: Annotated[
         float | None, typer.Option("--max-truth-abs-rel", help="Depth AbsRel against ground truth (real weights only).")
     ] = None,
+    min_truth_delta1: Annotated[
+        float | None, typer.Option("--min-truth-delta1", help="Depth δ1 against ground truth (real weights only).")
+    ] = None,
+    max_depth_error: Annotated[
+        float | None, typer.Option("--max-depth-error", help="Relative L2 of depth against upstream fp32.")
+    ] = None,
     device: Annotated[list[str] | None, typer.Option("--device", help="Only these devices.")] = None,
     runtime: Annotated[list[str] | None, typer.Option("--runtime", help="Only these runtimes.")] = None,
     licence: Annotated[list[str] | None, typer.Option("--licence", help="SPDX names, or open.")] = None,
@@ -142,6 +148,8 @@ def choose(
         "depth_abs_rel": max_abs_rel,
         "rotation_deg": max_rotation_deg,
         "accuracy_abs_rel": max_truth_abs_rel,
+        "accuracy_delta1": min_truth_delta1,
+        "depth_error": max_depth_error,
     }
     height, width = parse_size(size) if size else (None, None)
     request = Request(

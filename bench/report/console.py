@@ -12,7 +12,7 @@ from rich.text import Text
 from bench.choice import Choice
 from bench.compare import Comparison
 from bench.metrics import METRICS
-from bench.reasons import quantity
+from bench.reasons import estimated
 from bench.report import figures
 from bench.report.sentences import break_even_lines
 from bench.reproduce import Recipe
@@ -66,7 +66,10 @@ def _figures(choice: Choice) -> Table:
     for cell, row in choice.figures.items():
         mark = "[bold green]▸[/bold green] " if cell == choice.pick else "  "
         values = [
-            figures.NONE if (value := row.get(name)) is None else quantity(METRICS[name], value) for name in names
+            figures.NONE
+            if (value := row.get(name)) is None
+            else estimated(METRICS[name], value, choice.intervals.get(cell, {}).get(name))
+            for name in names
         ]
         table.add_row(mark + escape(cell), *values)
     return table

@@ -166,7 +166,7 @@ def _recommendations(answers: Answers) -> Iterator[str]:
         for found in (r for r in answers.recommendations if r.use_case is case):
             choice = found.choice
             where = f"{escape(found.machine)}, {escape(choice.workload)}"
-            shown = figures_of(choice.figures[choice.pick]) if choice.pick else ""
+            shown = figures_of(choice)
             take = f"**{code(choice.pick)}**" if choice.pick else "no cell meets this"
             body.append([f"**{case.title}**: {case.asks}", where, take, escape(shown), escape(choice.why, 300)])
         if case in answers.unanswered:

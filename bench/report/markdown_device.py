@@ -52,9 +52,8 @@ def _device(members: Sequence[Row], boundary: Boundary) -> str:
             [code(row.cell.id), escape(row.cell.precision), rows.compile_mark(row), escape(rows.status(row), 300)]
             for row in members
         ]
-        return blocks(
-            [f"None of {len(members)} gave a figure.", table(["Configuration", "Precision", "Compile", "Status"], body, "llcl")]
-        ).rstrip()
+        head = ["Configuration", "Precision", "Compile", "Status"]
+        return f"None of {len(members)} gave a figure.\n\n{table(head, body, 'llcl')}"
     parts = [bullets(lines)]
     if order:
         parts += ["**By precision**", _axis(members, "precision", boundary)]
