@@ -18,6 +18,7 @@ GOALS = (
     "artifact_mib",
     "cold_start_s",
     "depth_error",
+    "accuracy_abs_rel",
 )
 
 
