@@ -55,7 +55,10 @@ def main() -> None:
     # Deprecations inside the frameworks are not the user's.
     warnings.simplefilter("ignore")
     try:
-        app(spread(sys.argv[1:], "--images"), standalone_mode=False)
+        # Outside its standalone mode click returns the code of `typer.Exit` instead of raising it.
+        code = app(spread(sys.argv[1:], "--images"), standalone_mode=False)
+        if isinstance(code, int):
+            sys.exit(code)
     except DepthportError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from bench.aftermath import advise, draw, judge_accuracy
+from bench.aftermath import advise, draw
 from bench.analysis import analyse, yardstick
 from bench.cells import CellSpec, ExportSpec
 from bench.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
@@ -33,6 +33,7 @@ from bench.protocol import Protocol
 from bench.reference import reference_key
 from bench.regime_run import Regime, run_regime
 from bench.results import Results, Status
+from bench.truth import judge_accuracy
 from exporters.artifact import load_artifact
 from exporters.atomic import storage_errors, write_json
 from exporters.errors import DepthportError, UsageError
@@ -56,6 +57,8 @@ class Plan:
     pose_input: bool = False
     preprocess: bool = False
     suite: str = ""
+    truth: tuple[Scene, ...] = ()
+    """Scenes with exact truth that every cell computes once, untimed (bench/truth.py)."""
     regime: Regime | None = None
     """Another regime than `burst` (bench/regime_run.py)."""
     parity: bool = True
@@ -70,7 +73,7 @@ class Plan:
                 "cells": [
                     [c.id, c.export.arguments(), c.load_arguments(), c.baseline, c.unavailable] for c in self.cells
                 ],
-                "inputs": describe(self.scenes),
+                "inputs": describe((*self.scenes, *self.truth)),
                 "protocol": self.protocol.to_json(),
                 "weights": self.weights["sha256"],
                 "regime": asdict(self.regime) if self.regime else None,
@@ -151,7 +154,8 @@ class _Run:
 
     def execute(self) -> Results:
         try:
-            inputs = self._write_inputs()
+            inputs = self._write_inputs(self.plan.scenes, "input")
+            truth = self._write_inputs(self.plan.truth, "truth")
             artifacts = self._export()
             references = self._reference(inputs)
             timed = self._timed(artifacts)
@@ -159,7 +163,7 @@ class _Run:
                 run_regime(self.plan.regime, timed, inputs, self.plan.protocol, self.journal, self.observer)
             elif timed:
                 measurement = Measurement(
-                    timed, inputs, self.plan.protocol, self.journal, self.work, self.observer, self.clock
+                    timed, inputs, self.plan.protocol, self.journal, self.work, self.observer, self.clock, truth
                 )
                 measurement.run(self._enough)
             return self._finish(references, complete=True)
@@ -171,10 +175,10 @@ class _Run:
 
     # -- inputs -------------------------------------------------------------------------------------------------
 
-    def _write_inputs(self) -> list[Path]:
+    def _write_inputs(self, scenes: Sequence[Scene], kind: str) -> list[Path]:
         paths = []
-        for index, scene in enumerate(self.plan.scenes):
-            path = self.work / f"input-{index}.npz"
+        for index, scene in enumerate(scenes):
+            path = self.work / f"{kind}-{index}.npz"
             arrays = scene.arrays(pose_input=self.plan.pose_input, preprocess=self.plan.preprocess)
             temporary = path.with_suffix(".tmp.npz")
             np.savez(temporary, **arrays)  # type: ignore[arg-type]
@@ -344,7 +348,8 @@ class _Run:
             weights=plan.weights["id"],
         )
         record_parity(cells, self.journal)
-        judge_accuracy(cells, plan.scenes, self.journal, self.work, synthetic=bool(plan.weights["synthetic"]))
+        synthetic = bool(plan.weights["synthetic"])
+        judge_accuracy(cells, plan.scenes, plan.truth, self.journal, self.work, synthetic)
         views = draw(cells, self.journal, plan.scenes, references, self.work, self.out)
         results = Results(
             environment=fingerprint(),
@@ -354,7 +359,7 @@ class _Run:
                 "suite": plan.suite,
                 "yardstick": yardstick(references),
             },
-            inputs={**describe(plan.scenes), "picture": views},
+            inputs={**describe(plan.scenes), "truth": [scene.name for scene in plan.truth], "picture": views},
             weights={plan.cells[0].export.model: plan.weights} if plan.cells else {},
             cells=cells,
             controls=controls,
