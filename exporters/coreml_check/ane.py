@@ -211,5 +211,6 @@ def _tensor_operands(operation: Operation) -> list[str]:
 
 
 def _weight_shape(operation: Operation, types: Types) -> tuple[int | None, ...]:
-    name = operation.inputs["weight"][0].name
+    bindings = operation.inputs.get("weight", ())
+    name = bindings[0].name if bindings else None
     return types[name].shape if name is not None and name in types else ()
