@@ -26,6 +26,7 @@ MEANING = {
     "ray": "Ray direction and origin of each cell (B, N, h, w, 6)",
     "ray_conf": "Confidence of the rays (B, N, h, w)",
     "sky": "Probability of sky (B, N, H, W)",
+    "metric_depth": "Depth of the metric network (B, N, H, W), before the scale of the scene is fitted to it",
 }
 
 
@@ -56,4 +57,4 @@ def describe(model: Any, request: ExportRequest, options: CoreMLOptions, face: I
     if not face.images:
         model.input_description["image"] = "Views (B, N, 3, H, W), RGB, ImageNet-normalised"
     for name in face.outputs:
-        model.output_description[name] = MEANING[name]
+        model.output_description[name] = MEANING.get(name, "")

@@ -85,10 +85,10 @@ class Interpreter:
         found.update({n: v for n, v in self._inputs(inputs).items() if n in wanted})
         for operation in self.function.operations:
             if operation.type == "const" and operation.name in wanted:
-                value = self._constant(operation)
-                if not isinstance(value, Tensor):
+                constant = self._constant(operation)
+                if not isinstance(constant, Tensor):
                     raise ArtifactError(f"output {operation.name!r} is no tensor: the file is damaged")
-                found[operation.name] = value
+                found[operation.name] = constant
         return {name: found[name] for name in self.function.outputs}
 
     def steps(self, inputs: Mapping[str, Any]) -> Iterator[Step]:
