@@ -7,6 +7,7 @@ what was there. `fixed_in` is the first version in which upstream's own is used.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class Shim:
 def shims_needed(version: str | None = None) -> list[Shim]:
     """The shims that the given (default: the installed) coremltools needs."""
     text = version or package_version("coremltools") or "0.0"
-    installed = tuple(int(part) for part in text.split(".")[:2])
+    installed = tuple(int(number) for number in re.findall(r"\d+", text)[:2])
     return [shim for shim in SHIMS if shim.fixed_in is None or installed < shim.fixed_in]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 from exporters.coreml_check.ops.call import Call
@@ -60,10 +61,17 @@ def _gather(call: Call) -> Shape:
     return (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
 
 
+def upsampled_size(call: Call) -> tuple[int, int]:
+    """Height and width of an upsampling: products in fp32, rounded down, as a device computes them."""
+    height, width = (
+        int(np.float32(size) * np.float32(call.number(f"scale_factor_{name}", 1.0)))
+        for size, name in zip(call.tensor("x").shape[-2:], ("height", "width"), strict=True)
+    )
+    return height, width
+
+
 def _upsample(call: Call) -> Shape:
-    shape = call.tensor("x").shape
-    factors = call.number("scale_factor_height", 1.0), call.number("scale_factor_width", 1.0)
-    return (*shape[:-2], *(int(size * factor + 1e-4) for size, factor in zip(shape[-2:], factors, strict=True)))
+    return (*call.tensor("x").shape[:-2], *upsampled_size(call))
 
 
 def _resize(call: Call) -> Shape:

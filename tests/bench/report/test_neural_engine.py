@@ -34,7 +34,7 @@ def results(chip: str, plan: dict[str, str] | None, **changes: Any) -> Results:
         artifact={"key": "abc", "size_bytes": 1, "neural_engine": prediction()},
         placement=None if plan is None else {"device": "ane", "details": {"plan": plan}},
     )  # fmt: skip
-    environment = {"machine": chip, "cpu": {"name": chip, "usable_cores": 8}, "memory": {}, "gpus": [], "system": {}}
+    environment = {"machine": chip, "cpu": {"model": chip, "usable_cores": 8}, "memory": {}, "gpus": [], "system": {}}
     return Results(environment, {"name": "rigorous"}, {}, {}, [replace(cell, **changes)], created="2026-03-01T10:00:00Z")
 
 
