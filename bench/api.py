@@ -77,7 +77,7 @@ def plan(
     request = Request(
         model=spec.name,
         shape=shape,
-        weights=ref.id,
+        weights=ref.source,
         suite=suite,
         filters=filters or Filters(),
         precisions=tuple(precisions),

@@ -21,6 +21,7 @@ from bench.aftermath import advise, draw, judge_accuracy
 from bench.analysis import analyse, yardstick
 from bench.cells import CellSpec, ExportSpec
 from bench.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
+from bench.check import record_parity
 from bench.crew import Timed
 from bench.environment import fingerprint
 from bench.inputs import Scene, describe
@@ -59,6 +60,8 @@ class Plan:
     """Another regime than `burst` (bench/regime_run.py)."""
     parity: bool = True
     """Compute upstream's outputs and compare every cell with them."""
+    yardstick: bool = True
+    """Also compute upstream in fp64, which says what fp32 itself is worth."""
 
     def fingerprint(self) -> str:
         """Changes when the plan does: a journal of another plan is not gone on with."""
@@ -283,7 +286,7 @@ class _Run:
                 "outputs": self._output_names(spec),
                 "folder": str(folder),
                 "device": self._reference_device(),
-                "yardstick": True,
+                "yardstick": self.plan.yardstick,
             },
             self.plan.protocol.export_timeout_s,
         )
@@ -346,8 +349,10 @@ class _Run:
         self.observer.stage("analysing")
         plan = self.plan
         cells, controls = analyse(
-            plan_cells=plan.cells, journal=self.journal, protocol=plan.protocol, references=references, work=self.work
+            plan_cells=plan.cells, journal=self.journal, protocol=plan.protocol, references=references, work=self.work,
+            weights=plan.weights["id"],
         )
+        record_parity(cells, self.journal)
         judge_accuracy(cells, plan.scenes, self.journal, self.work, synthetic=bool(plan.weights["synthetic"]))
         views = draw(cells, self.journal, plan.scenes, references, self.work, self.out)
         results = Results(

@@ -6,13 +6,13 @@ upstream's keys prefixed `model.`, and as safetensors only: a pickle can run cod
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exporters.atomic import read_json
 from exporters.da3.models import ModelSpec, get_model
 from exporters.errors import UnavailableError, WeightsError
 from exporters.provenance import canonical_sha256, file_sha256
@@ -39,6 +39,9 @@ class WeightsRef:
     """Of the safetensors file; of the recipe where synthetic."""
     synthetic: bool
     licence: str
+    source: str
+    """What :func:`resolve_weights` finds them by again, from any folder and in any process: the Hugging Face id, an
+    absolute path, or the recipe. Unlike `id` it may hold a user's folders, so it never enters a report."""
     path: Path | None = None
     """The safetensors file; None where synthetic."""
     seed: int | None = None
@@ -70,7 +73,7 @@ def resolve_weights(spec: str | None, model: str) -> WeightsRef:
         return synthetic_ref(model_spec, int(match["seed"]), match["outliers"] is not None)
     path = Path(spec).expanduser()
     if path.exists():
-        return _local(path, model_spec, id=path.name, licence=f"as of {path.name}")
+        return _local(path, model_spec, id=path.name, licence=f"as of {path.name}", source=str(path.resolve()))
     if _HUB_ID.fullmatch(spec) is None:
         raise WeightsError(
             f"weights {spec!r} are neither a file or folder here nor a Hugging Face id like {model_spec.hub_id}"
@@ -78,15 +81,17 @@ def resolve_weights(spec: str | None, model: str) -> WeightsRef:
     from exporters.da3.hub import fetch
 
     licence = model_spec.licence if spec == model_spec.hub_id else f"as of {spec}"
-    return _local(fetch(spec), model_spec, id=spec, licence=licence)
+    return _local(fetch(spec), model_spec, id=spec, licence=licence, source=spec)
 
 
 def synthetic_ref(model: ModelSpec, seed: int, outliers: bool = False) -> WeightsRef:
     """The reference to synthetic weights; their hash is that of the recipe, which decides every bit."""
     from exporters.da3.synthetic import RECIPE
 
+    recipe = f"synthetic:{seed}{',outliers' if outliers else ''}"
     return WeightsRef(
-        id=f"synthetic:{seed}{',outliers' if outliers else ''}",
+        id=recipe,
+        source=recipe,
         sha256=canonical_sha256({"recipe": RECIPE, "model": model.name, "seed": seed, "outliers": outliers}),
         synthetic=True,
         licence="none (synthetic)",
@@ -148,10 +153,10 @@ def _default(spec: ModelSpec) -> WeightsRef:
     except (WeightsError, UnavailableError) as error:
         note = f"synthetic weights: {error}"
         return replace(synthetic_ref(spec, 0), note=note)
-    return _local(folder, spec, id=spec.hub_id, licence=spec.licence)
+    return _local(folder, spec, id=spec.hub_id, licence=spec.licence, source=spec.hub_id)
 
 
-def _local(path: Path, spec: ModelSpec, *, id: str, licence: str) -> WeightsRef:
+def _local(path: Path, spec: ModelSpec, *, id: str, licence: str, source: str) -> WeightsRef:
     """Reference to a checkpoint file or folder on this machine."""
     file = path / WEIGHTS_FILE if path.is_dir() else path
     if file.suffix in PICKLE_SUFFIXES:
@@ -165,12 +170,12 @@ def _local(path: Path, spec: ModelSpec, *, id: str, licence: str) -> WeightsRef:
         found = f" (only {pickles[0]}, a pickle, which is not read)" if pickles else ""
         raise WeightsError(f"{path} has no {WEIGHTS_FILE}{found}: a checkpoint is {CONFIG_FILE} and {WEIGHTS_FILE}")
     _check_config(file.with_name(CONFIG_FILE), spec)
-    return WeightsRef(id=id, sha256=file_sha256(file), synthetic=False, licence=licence, path=file)
+    return WeightsRef(id, file_sha256(file), synthetic=False, licence=licence, source=source, path=file)
 
 
 def _check_config(path: Path, spec: ModelSpec) -> None:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path)
     except FileNotFoundError:
         raise WeightsError(
             f'{path} is missing: put {{"model_name": "{spec.name}"}} there if the checkpoint is of that model'
