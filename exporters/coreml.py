@@ -10,6 +10,7 @@ Conversion needs coremltools but no Mac; running needs a Mac. See runtimes/APPLE
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -110,6 +111,7 @@ class _Build:
         if options.ane:
             split_patch_convolution(network)
         examples = self._examples(shape)
+        began = time.perf_counter()
         self.context.progress(f"converting to Core ML ({options.route} route)")
         model = convert(package, examples, options, self.request.policy)
         describe(model, self.request, options, face)
@@ -117,9 +119,15 @@ class _Build:
         plain = path if options.compress == "none" else self.directory / "uncompressed.mlpackage"
         save(model, plain)
         checks = self.checks.setdefault(name, {})
+        seconds = checks["seconds"] = {"conversion": time.perf_counter() - began}
+        if plain == path:
+            # The model holds the weights several times over; verifying needs the room.
+            del model
         if options.verify:
             self.context.progress("verifying the package")
+            began = time.perf_counter()
             checks.update(self._verify(plain, package, examples))
+            seconds["verification"] = time.perf_counter() - began
         if plain != path:
             self._compress(model, plain, path, package, examples, checks)
         return face

@@ -79,6 +79,7 @@ def verify(
             found["arithmetic"] = "fp64"
             exact = compare(Interpreter(body, "fp64").run(by_name), _in_fp64(subject, inputs))
         found["conversion"] = _json(exact)
+        del subject, rounded
         wrong = violations(exact)
         if wrong:
             raise ExportError(f"the converted package does not compute the network: {'; '.join(wrong)}")

@@ -48,16 +48,20 @@ class Step:
     outputs: tuple[Tensor, ...]
     """As the next operations see them: rounded in mode `declared`."""
     exact: tuple[Tensor, ...]
-    """Before that rounding; the same tensors in the other modes."""
+    """Before that rounding where the interpreter keeps it; else the same tensors."""
 
 
 class Interpreter:
     """Runs one function of a package."""
 
-    def __init__(self, function: Function, mode: Mode = "fp32") -> None:
-        """Raises UnsupportedError for an operation that is not known here, ArtifactError for a malformed program."""
+    def __init__(self, function: Function, mode: Mode = "fp32", keep_exact: bool = False) -> None:
+        """`keep_exact`: give each step's result before rounding too, which doubles the memory of large ones.
+
+        Raises UnsupportedError for an operation that is not known here, ArtifactError for a malformed program.
+        """
         self.function = function
         self.mode = mode
+        self.keep_exact = keep_exact
         self.dtype = torch.float64 if mode == "fp64" else torch.float32
         self._operators = operators()
         check_structure(function)
@@ -102,15 +106,17 @@ class Interpreter:
                     values[name] = self._constant(operation)
                 continue
             exact = self._compute(operation, values)
+            # Rounding where it lies is right only for what no other name stands for.
+            taken = None if self.keep_exact else {_storage(values[name]) for name in operation.reads()}
             outputs = tuple(
-                self._round(x, v.type, operation) for x, v in zip(exact, operation.outputs, strict=True)
+                self._round(x, v.type, operation, taken) for x, v in zip(exact, operation.outputs, strict=True)
             )
             for name in operation.reads():
                 uses[name] -= 1
                 if not uses[name]:
                     values.pop(name, None)
             values.update({v.name: x for v, x in zip(operation.outputs, outputs, strict=True) if uses[v.name]})
-            yield Step(operation, outputs, exact)
+            yield Step(operation, outputs, exact if self.keep_exact else outputs)
 
     def _inputs(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
@@ -172,7 +178,8 @@ class Interpreter:
             found[name] = arguments[0] if len(arguments) == 1 and name != "values" else arguments
         return found
 
-    def _round(self, x: Tensor, type_: TensorType | None, operation: Operation) -> Tensor:
+    def _round(self, x: Tensor, type_: TensorType | None, operation: Operation, taken: set[int] | None) -> Tensor:
+        """`x` as declared; in place where its storage is not among those `taken` (None: never)."""
         if type_ is None:
             raise ArtifactError(f"operation {operation.name!r} ({operation.type}) gives no tensor: not interpreted")
         _check_shape(tuple(x.shape), operation, type_)
@@ -181,12 +188,17 @@ class Interpreter:
                 f"operation {operation.name!r} ({operation.type}) is declared {type_} but computes {x.dtype}"
             )
         x = x.to(torch_dtype(type_.dtype, self.dtype))
-        return self._rounded(x, type_, always=operation.type.startswith("constexpr_"))
+        in_place = taken is not None and _storage(x) not in taken and x.is_contiguous()
+        return self._rounded(x, type_, always=operation.type.startswith("constexpr_"), in_place=in_place)
 
-    def _rounded(self, x: Tensor, type_: TensorType, always: bool = False) -> Tensor:
+    def _rounded(self, x: Tensor, type_: TensorType, always: bool = False, in_place: bool = False) -> Tensor:
         if type_.dtype != "fp16" or not (always or self.mode == "declared"):
             return x
-        return round_to_half(x)
+        return round_to_half(x, in_place)
+
+
+def _storage(value: Value) -> int:
+    return value.untyped_storage().data_ptr() if isinstance(value, Tensor) else 0
 
 
 def _check_shape(shape: tuple[int, ...], operation: Operation, declared: TensorType | None = None) -> None:
@@ -199,11 +211,16 @@ def _check_shape(shape: tuple[int, ...], operation: Operation, declared: TensorT
         )
 
 
-def round_to_half(x: Tensor) -> Tensor:
-    """`x` rounded to fp16 and back, a part at a time: attention scores of many views are gigabytes."""
+def round_to_half(x: Tensor, in_place: bool = False) -> Tensor:
+    """`x` rounded to fp16 and back, a part at a time: attention scores of many views are gigabytes.
+
+    Args:
+        x: floating.
+        in_place: write the result over `x`, which is contiguous, where it is large.
+    """
     if x.numel() * x.element_size() <= _ROUND_BYTES:
         return x.half().to(x.dtype)
-    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    out = x if in_place else torch.empty_like(x, memory_format=torch.contiguous_format)
     flat, source = out.view(-1), x.contiguous().view(-1)
     for start in range(0, x.numel(), _ROUND_BYTES // 4):
         part = slice(start, start + _ROUND_BYTES // 4)
