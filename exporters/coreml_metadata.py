@@ -25,8 +25,8 @@ MEANING = {
     "reference_view": "Index of the view that defines the scene's coordinate system (B)",
     "ray": "Ray direction and origin of each cell (B, N, h, w, 6)",
     "ray_conf": "Confidence of the rays (B, N, h, w)",
-    "sky": "Probability of sky (B, N, H, W)",
-    "metric_depth": "Depth of the metric network (B, N, H, W), before the scale of the scene is fitted to it",
+    "sky": "Sky score (B, N, H, W), 0.3 and above is sky",
+    "metric_depth": "Depth of the metric network (B, N, H, W) for a focal length of 300 pixels, in metres",
 }
 
 
