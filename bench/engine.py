@@ -34,7 +34,7 @@ from bench.reference import reference_key
 from bench.regime_run import Regime, run_regime
 from bench.results import Results, Status
 from bench.truth import judge_accuracy
-from exporters.artifact import load_artifact
+from exporters.artifact import Artifact, load_artifact
 from exporters.atomic import storage_errors, write_json
 from exporters.errors import DepthportError, UsageError
 from exporters.provenance import canonical_sha256, package_versions, source_digest
@@ -197,6 +197,7 @@ class _Run:
                 artifacts[cell.id] = self._ready_made(cell)
                 continue
             by_export.setdefault(canonical_sha256(cell.export.arguments()), []).append(cell)
+        self._note_ready_artifacts()
         self.observer.stage("exporting", len(by_export))
         for cells in by_export.values():
             spec = cells[0].export
@@ -217,19 +218,27 @@ class _Run:
                 self._record_artifact(cell, reply)
         return artifacts
 
+    def _note_ready_artifacts(self) -> None:
+        """What can't run here may have been exported here: the report says what is known of it (Core ML's checks)."""
+        from exporters.api import find
+
+        for cell in self.plan.cells:
+            if not cell.unavailable:
+                continue
+            spec = cell.export
+            try:
+                found = find(
+                    spec.model, format=spec.format, precision=spec.precision, shape=spec.shape, weights=spec.weights,
+                    outputs=spec.outputs, target=spec.target, options=spec.options, store=self.store,
+                )  # fmt: skip
+            except DepthportError:
+                continue
+            if found is not None:
+                self._record_artifact(cell, _given(found, "cached"))
+
     def _ready_made(self, cell: CellSpec) -> Path:
         """An artifact that was given, not exported; the worker that loads it finds out if it is damaged."""
-        manifest = load_artifact(Path(cell.artifact or "")).manifest
-        self._record_artifact(
-            cell,
-            {
-                "artifact": cell.artifact,
-                "origin": "given",
-                "export_s": manifest.export_s,
-                "export_peak_mib": manifest.export_peak_mib,
-                "key": manifest.key,
-            },
-        )
+        self._record_artifact(cell, _given(load_artifact(Path(cell.artifact or "")), "given"))
         return Path(cell.artifact or "")
 
     def _record_artifact(self, cell: CellSpec, entry: dict[str, Any]) -> None:
@@ -372,6 +381,18 @@ class _Run:
             self.journal.append("finished", {})
             shutil.rmtree(self.work, ignore_errors=True)
         return results
+
+
+def _given(artifact: Artifact, origin: str) -> dict[str, Any]:
+    """An artifact that this run did not make, as the journal keeps it."""
+    manifest = artifact.manifest
+    return {
+        "artifact": str(artifact.path),
+        "origin": origin,
+        "export_s": manifest.export_s,
+        "export_peak_mib": manifest.export_peak_mib,
+        "key": manifest.key,
+    }
 
 
 def control_subject(cells: Sequence[CellSpec]) -> CellSpec:

@@ -122,6 +122,7 @@ def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, requ
             request.shape,
             request.weights,
             target=mode.target or default_target(runtime.name, device.name),
+            options=dict(mode.export_options),
         ),
         runtime=runtime.name,
         device=device.name,
@@ -142,8 +143,9 @@ def unavailable_cell(runtime: Runtime, device: Device, request: Request) -> Cell
     """The row of a device that can't run here, with the reason and the line that would change it."""
     precision = next(iter(_DEPLOYED.get(_kind(device.name), ("fp32",))))
     reason = device.unavailable or ""
+    options = dict(device.modes[0].export_options) if device.modes else {}
     return CellSpec(
-        export=ExportSpec(request.model, runtime.formats[0], precision, request.shape, request.weights),
+        export=ExportSpec(request.model, runtime.formats[0], precision, request.shape, request.weights, options=options),
         runtime=runtime.name,
         device=device.name,
         mode=device.modes[0].name if device.modes else "-",

@@ -12,7 +12,7 @@ from typing import Any
 from bench.choose import Choice
 from bench.metrics import METRICS, number
 from bench.pareto import pareto_set
-from bench.report import figures, regime, rows
+from bench.report import figures, neural_engine, regime, rows
 from bench.report.accuracy import ALIGNMENT, HEADS
 from bench.report.controls import control_lines, doubt, noise_floor, warning_lines
 from bench.report.cross_device import cross_device
@@ -163,7 +163,7 @@ def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> 
         "findings": list(group_findings(group, choice)),
         "synthetic": any(is_synthetic(row.run.results, row.cell) for row in group.rows),
         "yardstick": _yardstick(group),
-        "regimes": _regimes(group),
+        "regimes": [*_regimes(group), *neural_engine.block(machine, group)],
         "axes": {axis: _axis(group, axis, boundary) for axis in ("precision", "mode")},
         "ran": sum(row.ok for row in group.rows),
         "count": len(group.rows),
