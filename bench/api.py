@@ -53,6 +53,7 @@ def plan(
     from bench.inputs import load_scenes
     from bench.protocol import get_protocol
     from bench.suites import Filters, Request, build_cells
+    from bench.truth import truth_scenes
     from exporters.artifact import Shape
     from exporters.da3.models import get_model, validate_shape
     from exporters.da3.weights import resolve_weights
@@ -96,7 +97,8 @@ def plan(
         replace(cell, export=replace(cell.export, model_source=spec.source or None, weights_source=ref.source))
         for cell in build_cells(request)
     )
-    return Plan(cells, scenes, chosen, facts, suite=suite, regime=regime)
+    truth = truth_scenes(shape, chosen.truth_scenes) if regime is None else ()
+    return Plan(cells, scenes, chosen, facts, suite=suite, regime=regime, truth=truth)
 
 
 def run(

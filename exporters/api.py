@@ -10,7 +10,16 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporters.artifact import Artifact, Manifest, Shape, TensorSpec, WeightsInfo, artifact_key
+from exporters.artifact import (
+    MANIFEST,
+    Artifact,
+    Manifest,
+    Shape,
+    TensorSpec,
+    WeightsInfo,
+    artifact_key,
+    load_artifact,
+)
 from exporters.base import ExportContext, Exporter, ExportRequest, Progress
 from exporters.da3.models import get_model, validate_outputs, validate_shape
 from exporters.errors import UnavailableError
@@ -92,6 +101,21 @@ def export(
         ray_pose=ray_pose, options=options or {},
     )
     return export_request(request, store or ArtifactStore(), progress)
+
+
+def find(model: str, *, shape: Shape, store: ArtifactStore | None = None, **arguments: Any) -> Artifact | None:
+    """The artifact that :func:`export` would find, None where it would have to make it. File hashes are not checked.
+
+    Args:
+        model, shape, arguments: as :func:`prepare` takes them.
+        store: where artifacts live; None for the default store.
+
+    Raises:
+        UsageError, UnsupportedError: as :func:`export` does.
+    """
+    request = prepare(model, shape=shape, **arguments)
+    folder = (store or ArtifactStore()).folder(describe(request, get_exporter(request.format)))
+    return load_artifact(folder) if (folder / MANIFEST).is_file() else None
 
 
 def prepare(

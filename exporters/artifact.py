@@ -11,13 +11,12 @@ Imports no framework: a runtime, a report or `doctor` can read an artifact on a 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from exporters.atomic import write_json
+from exporters.atomic import read_json, write_json
 from exporters.errors import ArtifactError
 from exporters.provenance import canonical_sha256, file_sha256
 
@@ -155,6 +154,8 @@ class Manifest:
             for name in ("inputs", "outputs"):
                 fields[name] = tuple(TensorSpec(t["name"], tuple(t["shape"]), t["dtype"]) for t in fields[name])
             fields["files"] = tuple(FileInfo(**f) for f in fields["files"])
+            if outside := [f.path for f in fields["files"] if PurePosixPath(f.path).is_absolute() or ".." in f.path]:
+                raise ArtifactError(f"{MANIFEST} names a file outside its folder ({outside[0]!r}): don't use this artifact")
             fields["dynamic"] = tuple(fields["dynamic"])
             fields["host_steps"] = tuple(
                 HostStep(**{**step, "reads": tuple(step["reads"]), "writes": tuple(step["writes"])})
@@ -211,12 +212,12 @@ def load_artifact(path: Path | str) -> Artifact:
     folder = Path(path)
     manifest_path = folder / MANIFEST
     try:
-        data = json.loads(manifest_path.read_text(encoding="utf-8"))
+        data = read_json(manifest_path)
     except FileNotFoundError:
         raise ArtifactError(
             f"{folder} is no artifact (it has no {MANIFEST}): make one with `depthport export`"
         ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ArtifactError(f"{manifest_path} can't be read ({error}): delete the folder and export it again") from None
     return Artifact(folder, Manifest.from_json(data))
 

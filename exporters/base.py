@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from exporters.artifact import Artifact, HostStep, Shape
 from exporters.errors import UsageError
+from exporters.inspection import Table
 from exporters.precision import PrecisionPolicy
 
 if TYPE_CHECKING:
@@ -119,3 +120,19 @@ class Exporter(ABC):
         Raises:
             ExportError: the framework failed, or the written file did not pass the format's own checker.
         """
+
+    def inspect(
+        self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True
+    ) -> tuple[Table, ...]:
+        """What only this format can say about an artifact beyond its manifest; nothing by default.
+
+        Args:
+            artifact: of this format, its file hashes checked.
+            arrays: inputs by name, of the manifest's shapes, for what depends on values; None: the exporter's own.
+            run: also what takes as long as running the network.
+
+        Raises:
+            ArtifactError: a file is damaged.
+            UnsupportedError: what is asked needs something that is not here.
+        """
+        return ()

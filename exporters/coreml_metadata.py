@@ -57,4 +57,4 @@ def describe(model: Any, request: ExportRequest, options: CoreMLOptions, face: I
     if not face.images:
         model.input_description["image"] = "Views (B, N, 3, H, W), RGB, ImageNet-normalised"
     for name in face.outputs:
-        model.output_description[name] = MEANING[name]
+        model.output_description[name] = MEANING.get(name, "")

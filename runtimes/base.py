@@ -47,6 +47,8 @@ class Mode:
     """Export target of the artifacts it runs; None: portable ones."""
     precisions: tuple[str, ...] = ()
     """Policies worth running in it, best-known first; empty: the device's."""
+    export_options: tuple[tuple[str, Any], ...] = ()
+    """The format's own options of the artifacts it runs, name and value; empty: its defaults."""
 
 
 @dataclass(frozen=True)

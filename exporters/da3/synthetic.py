@@ -124,8 +124,8 @@ def _plant_outliers(arrays: dict[str, Array], root: str) -> None:
     numbers = [int(match[2]) for key in arrays if (match := _BLOCK_KEY.match(key)) and match[1] == root]
     prefix = f"{root}backbone.pretrained.blocks.{(max(numbers) + 1) // 3}"
     swiglu = f"{prefix}.mlp.w12.weight" in arrays
-    reading, writing = ("w12", "w3") if swiglu else ("fc1", "fc2")
-    fc1, bias, fc2 = (arrays[f"{prefix}.mlp.{name}"] for name in (f"{reading}.weight", f"{reading}.bias", f"{writing}.weight"))
+    reading, writing = (f"{prefix}.mlp.{name}" for name in (("w12", "w3") if swiglu else ("fc1", "fc2")))
+    fc1, bias, fc2 = arrays[f"{reading}.weight"], arrays[f"{reading}.bias"], arrays[f"{writing}.weight"]
     if swiglu:  # the unit's factor is 1, so that it is its gate
         fc1[len(fc1) // 2] = 0.0
         bias[len(fc1) // 2] = 1.0

@@ -7,6 +7,7 @@ network never uses (`depth_anything_3/api.py`).
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -173,7 +174,10 @@ def _import_upstream() -> tuple[Any, Any]:
     if "DA3_LOG_LEVEL" not in os.environ:
         logger.logger.level = logger.LOG_LEVELS["ERROR"]
     try:
-        from depth_anything_3 import cfg, registry
+        with warnings.catch_warnings():
+            # Upstream calls omegaconf by a name that omegaconf 2.4 deprecates.
+            warnings.simplefilter("ignore")
+            from depth_anything_3 import cfg, registry
     except ImportError as error:
         raise UnavailableError(
             f"depth-anything-3 can't be imported ({error}): pip install einops omegaconf addict"

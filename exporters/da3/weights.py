@@ -6,13 +6,13 @@ upstream's keys prefixed `model.`, and as safetensors only: a pickle can run cod
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exporters.atomic import read_json
 from exporters.da3.models import ModelSpec, get_model
 from exporters.errors import UnavailableError, WeightsError
 from exporters.provenance import canonical_sha256, file_sha256
@@ -44,7 +44,8 @@ class WeightsRef:
     seed: int | None = None
     outliers: bool = False
     source: str | None = None
-    """What :func:`resolve_weights` finds it by in another process, where `id` is not enough: the path of a local file."""
+    """What :func:`resolve_weights` finds it by in another process, where `id` is not enough: the path of a local file.
+    It holds a user's folders, so it never enters a report."""
     note: str | None = None
     """One line the user should see: why these weights and not the ones they may expect."""
 
@@ -184,7 +185,7 @@ def _local(path: Path, spec: ModelSpec, *, id: str, licence: str) -> WeightsRef:
 
 def _check_config(path: Path, spec: ModelSpec) -> None:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path)
     except FileNotFoundError:
         raise WeightsError(
             f'{path} is missing: put {{"model_name": "{spec.name}"}} there if the checkpoint is of that model'
