@@ -21,6 +21,8 @@ class ExportSpec:
     outputs: tuple[str, ...] | None = None
     target: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    ray_pose: bool = False
+    """Poses fitted to the rays on the host."""
     model_source: str | None = None
     """Where the model is found if not by its name: the configuration of the user's own."""
     weights_source: str | None = None
@@ -47,6 +49,7 @@ class ExportSpec:
             "weights": self.found_weights,
             "outputs": list(self.outputs) if self.outputs is not None else None,
             "target": self.target,
+            "ray_pose": self.ray_pose,
             "options": dict(self.options),
         }
 

@@ -22,7 +22,7 @@ from bench.cli_options import (
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="da3-small, da3-base, da3-large, ...")],
+    model: Annotated[str, typer.Argument(help="da3-small, ..., da3nested-giant-large, or upstream's YAML of your own.")],
     format: Annotated[str, typer.Option("--format", "-f", help="pytorch, onnx, coreml, tensorrt, ...")] = "onnx",
     precision: Annotated[str, typer.Option("--precision", "-p", help="fp32, fp16, bf16, ... or auto.")] = "fp32",
     views: Views = 1,
@@ -35,6 +35,9 @@ def export(
     pose_input: Annotated[bool, typer.Option("--pose-input", help="Take extrinsics and intrinsics as inputs.")] = False,
     preprocess: Annotated[
         bool, typer.Option("--preprocess", help="Take uint8 images; normalise in the graph.")
+    ] = False,
+    ray_pose: Annotated[
+        bool, typer.Option("--ray-pose", help="Poses fitted to the rays on the host, not the camera decoder's.")
     ] = False,
     option: Annotated[list[str] | None, typer.Option("--option", help="The format's own: name=value.")] = None,
     check: Annotated[
@@ -52,6 +55,8 @@ def export(
         depthport export da3-small --format onnx
 
         depthport export da3-large --format onnx --precision fp16 --views 5 --size 504x504
+
+        depthport export my-model/config.json --outputs depth,extrinsics,intrinsics --ray-pose
     """
     from bench.check import Check, worst_relative_l2
     from bench.check import check as check_artifact
@@ -72,6 +77,7 @@ def export(
         dynamic=names(dynamic) or (),
         pose_input=pose_input,
         preprocess=preprocess,
+        ray_pose=ray_pose,
         options=parse_options(option or []),
     )
     store = ArtifactStore(out)
@@ -94,6 +100,8 @@ def export(
             stderr(f"weights are synthetic ({manifest.weights.id}): the depth means nothing, speed and parity do")
         for cell, parity in (manifest.parity or {}).items():
             stderr(f"on {cell} it is upstream's fp32 to {worst_relative_l2(parity)[1]:.1e} (relative L2, worst output)")
+        for step in manifest.host_steps:
+            stderr(f"the host does the rest: {step.name} ({step.description})")
         how = {"built": f"in {manifest.export_s:.1f} s", "rebuilt": f"in {manifest.export_s:.1f} s", "cached": "cached"}
         typer.echo(f"{stored.artifact.path}  {manifest.size_bytes / 1e6:.1f} MB, {how[stored.origin]}")
     if found is not None and found.problem is not None:

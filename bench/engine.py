@@ -290,6 +290,7 @@ class _Run:
                 "outputs": self._output_names(spec),
                 "folder": str(folder),
                 "device": self._reference_device(),
+                "ray_pose": spec.ray_pose,
                 "yardstick": self.plan.yardstick,
             },
             self.plan.protocol.export_timeout_s,
@@ -307,11 +308,12 @@ class _Run:
 
     def _reference_folder(self, spec: ExportSpec) -> Path:
         key = reference_key(
-            spec.model,
+            spec.found_model,
             self.plan.weights["sha256"],
             canonical_sha256([describe(self.plan.scenes), self.plan.pose_input, self.plan.preprocess]),
             self._output_names(spec),
             self._reference_device(),
+            spec.ray_pose,
         )
         return self.store.root / "references" / key[:16]
 
@@ -322,7 +324,7 @@ class _Run:
     def _output_names(self, spec: ExportSpec) -> list[str]:
         from exporters.da3.models import get_model, validate_outputs
 
-        return list(validate_outputs(get_model(spec.found_model), spec.outputs))
+        return list(validate_outputs(get_model(spec.found_model), spec.outputs, ray_pose=spec.ray_pose))
 
     # -- timing -------------------------------------------------------------------------------------------------
 

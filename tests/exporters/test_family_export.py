@@ -49,19 +49,29 @@ def image(views: int, batch: int = 1) -> Any:
     return torch.randn(batch, views, 3, HEIGHT, WIDTH, generator=generator)
 
 
-def run(artifact: Artifact, inputs: Any, runtime: str = "onnxruntime", mode: str | None = None) -> dict[str, Any]:
+def run(
+    artifact: Artifact, inputs: Any, runtime: str = "onnxruntime", mode: str | None = None, repeats: int = 1
+) -> dict[str, Any]:
+    """Outputs of the last of `repeats` runs, which all give the same bits."""
     with get_runtime(runtime).load(artifact, "cpu", LoadOptions(mode=mode, threads=1)) as session:
         session.bind({"image": inputs.numpy()})
-        session.run()
-        session.synchronize()
-        return session.outputs()
+        found: dict[str, Any] = {}
+        for _ in range(repeats):
+            session.run()
+            session.synchronize()
+            before, found = found, session.outputs()
+            assert all(np.array_equal(found[name], value) for name, value in before.items())
+        return found
+
+
+def build(model: str) -> Any:
+    return build_upstream(model, load_state_dict(resolve_weights("synthetic:0", model), model))
 
 
 def expected(model: str, artifact: Artifact, inputs: Any) -> dict[str, Any]:
     """Upstream's outputs in fp32, finished by the artifact's host steps."""
-    upstream = build_upstream(model, load_state_dict(resolve_weights("synthetic:0", model), model))
     names = [spec.name for spec in artifact.manifest.outputs]
-    raw = {name: value.numpy() for name, value in upstream_forward(upstream, inputs, names).items()}
+    raw = {name: value.numpy() for name, value in upstream_forward(build(model), inputs, names).items()}
     return host.apply(artifact.manifest.host_steps, raw)
 
 
@@ -76,11 +86,10 @@ def assert_near(found: dict[str, Any], wanted: dict[str, Any]) -> None:
 def test_onnx_equals_upstream_and_itself(made: Make, name: str, views: int, target: str | None) -> None:
     model, artifact = made(name, views=views, target=target)
     inputs = image(views)
-    found = run(artifact, inputs)
+    found = run(artifact, inputs, repeats=19)
     assert_near(found, expected(model, artifact, inputs))
-    for _ in range(19):
-        again = run(artifact, inputs)
-        assert all(np.array_equal(found[output], again[output]) for output in found)
+    again = run(artifact, inputs)
+    assert all(np.array_equal(found[output], again[output]) for output in found)
     metadata = onnxruntime.InferenceSession(artifact.file("model.onnx")).get_modelmeta().custom_metadata_map
     assert metadata["depthport.model"] == name
     steps = json.loads(metadata["depthport.host_steps"])
@@ -100,14 +109,12 @@ def test_rays_and_the_pose_from_them_through_onnx(made: Make) -> None:
     assert np.allclose(rotation @ np.swapaxes(rotation, -1, -2), np.eye(3), atol=1e-5)
     # RANSAC chooses between samples: what rounds differently may be fitted to other inliers.
     assert np.linalg.norm(found["extrinsics"] - wanted["extrinsics"]) <= 1e-3 * np.linalg.norm(wanted["extrinsics"])
-    _, plain = made("da3-small", views=3, outputs=["ray", "ray_conf", "extrinsics", "intrinsics"])
-    assert plain.manifest.key != artifact.manifest.key and not plain.manifest.host_steps
-    assert not np.allclose(run(plain, inputs)["extrinsics"], found["extrinsics"], atol=1e-3)
+    decoders = upstream_forward(build(model), inputs, ["extrinsics"])["extrinsics"].numpy()
+    assert not np.allclose(decoders, found["extrinsics"], atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["tiny-mono", "tiny-nested"])
-def test_upstream_and_the_static_program_of_one_pytorch_artifact_agree(made: Make, name: str) -> None:
-    model, artifact = made(name, "pytorch", views=1)
+def test_upstream_and_the_static_program_of_one_pytorch_artifact_agree(made: Make) -> None:
+    model, artifact = made("tiny-nested", "pytorch", views=1)
     inputs = image(1)
     upstream, eager = (run(artifact, inputs, "pytorch", mode) for mode in ("upstream", "eager"))
     assert_near(eager, upstream)
@@ -159,8 +166,8 @@ def test_formats_take_every_model_or_say_why_not(model: str) -> None:
 
 
 def test_weights_of_another_structure_are_refused(made: Make) -> None:
-    _, artifact = made("tiny-mono", "pytorch", views=1)
-    model, _ = made("tiny-nested", views=3, target="ort-cpu")
+    _, artifact = made("tiny-nested", "pytorch", views=1)
+    model, _ = made("tiny-mono", views=2)
     ref = resolve_weights(str(artifact.path / "model.safetensors"), model)
-    with pytest.raises(WeightsError, match=r"does not fit tiny-nested: .* is missing"):
+    with pytest.raises(WeightsError, match=r"does not fit tiny-mono: .* is missing"):
         load_state_dict(ref, model)

@@ -3,8 +3,9 @@
 Source: upstream's `use_ray_pose` (`model/da3.py::_process_ray_pose_estimation`, `utils/ray_utils.py`). The directions of
 a view's rays are a homography of its pixel grid, A = R L with a rotation R and an L that holds focal lengths and
 principal point. As upstream does, L is taken lower triangular; that is a pinhole where the principal point is the centre,
-which is how the network is trained (for any other, A = R K⁻¹ would have an upper triangular factor). The homography is fitted robustly: RANSAC (Fischler & Bolles 1981) over the most confident
-rays, each sample by weighted direct linear transformation, then a fit to the best sample's inliers.
+which is how the network is trained (for any other, A = R K⁻¹ would have an upper triangular factor). The homography is
+fitted robustly: RANSAC (Fischler & Bolles 1981) over the most confident rays, each sample by weighted direct linear
+transformation, then a fit to the best sample's inliers.
 
 Upstream's two random steps have deterministic counterparts: the samples come from a seeded generator (numpy's Philox,
 whose raw stream numpy guarantees), and the last fit takes all of the most confident 95 % of more than 8,000 inliers,

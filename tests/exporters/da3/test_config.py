@@ -15,7 +15,7 @@ yaml = pytest.importorskip("yaml")
 pytest.importorskip("omegaconf")
 pytest.importorskip("depth_anything_3")
 
-UPSTREAM = Path(list(__import__("depth_anything_3").__path__)[0]) / "configs"
+UPSTREAM = Path(next(iter(__import__("depth_anything_3").__path__))) / "configs"
 
 
 def refused(path: Path, text: str) -> str:
