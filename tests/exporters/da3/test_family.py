@@ -16,17 +16,15 @@ pytest.importorskip("depth_anything_3")
 from exporters.da3 import host  # noqa: E402
 from exporters.da3.models import FAMILIES, MODELS, get_model, host_steps, validate_outputs  # noqa: E402
 from exporters.da3.network import build_static  # noqa: E402
-from exporters.da3.synthetic import synthetic_arrays  # noqa: E402
-from exporters.da3.upstream import build_upstream, build_upstream_on_meta, network_family, upstream_forward  # noqa: E402
-from exporters.da3.weights import load_state_dict, resolve_weights  # noqa: E402
+from exporters.da3.upstream import build_upstream_on_meta, network_family, upstream_forward  # noqa: E402
+from exporters.da3.weights import resolve_weights  # noqa: E402
 from exporters.errors import UnsupportedError, UsageError  # noqa: E402
 from exporters.precision import POLICIES  # noqa: E402
-from tests.exporters.da3.family import write_config  # noqa: E402
+from tests.exporters.da3.family import short_upstream, write_config  # noqa: E402
 from tests.exporters.da3.parity import assert_parity, run_static  # noqa: E402
 
 FP32 = POLICIES["fp32"]
 BOUND = 1e-5
-KEPT_BLOCKS = 4
 Tiny = Callable[..., Any]
 
 
@@ -35,23 +33,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """`tiny(name, weights)`: upstream's network of a configuration of tests/exporters/da3/family.py."""
     folder = tmp_path_factory.mktemp("configs")
 
-    @lru_cache(maxsize=4)
+    @lru_cache(maxsize=6)
     def build(name: str, weights: str = "synthetic:0") -> Any:
-        path = write_config(folder, name)
-        if name != "tiny-swiglu":
-            return build_upstream(path, load_state_dict(resolve_weights(weights, path), path))
-        net: Any = build_upstream_on_meta(get_model(path))
-        net.backbone.pretrained.blocks = net.backbone.pretrained.blocks[:KEPT_BLOCKS]
-        net.cam_enc = torch.nn.Identity()
-        shapes = {key: tuple(value.shape) for key, value in net.state_dict().items()}
-        arrays = synthetic_arrays(shapes, 0, outliers="outliers" in weights)
-        net.load_state_dict({key: torch.from_numpy(value) for key, value in arrays.items()}, assign=True)
-        return net.eval().requires_grad_(False)
+        seed, _, outliers = weights.removeprefix("synthetic:").partition(",")
+        return short_upstream(write_config(folder, name), int(seed), bool(outliers))
 
     return build
 
 
-@pytest.mark.parametrize("views", [1, 2, 3])
+@pytest.mark.parametrize("views", [1, 3])
 @pytest.mark.parametrize("weights", ["synthetic:0", "synthetic:1,outliers"])
 @pytest.mark.parametrize("name", ["tiny-mono", "tiny-nested"])
 def test_equals_upstream(tiny: Tiny, scene: Any, name: str, weights: str, views: int) -> None:
@@ -125,8 +115,10 @@ def test_only_what_is_asked_for_is_computed(tiny: Tiny) -> None:
     assert whole == ("depth", "depth_conf", "intrinsics", "sky", "metric_depth")
 
 
-def test_blocks_after_the_last_one_read_are_left_out(tiny: Tiny) -> None:
-    assert len(build_static(tiny("tiny-nested"), 1, 1, 28, 28, None, FP32).metric.backbone.blocks) == 11
+def test_blocks_after_the_last_one_read_are_left_out(tmp_path: Path) -> None:
+    source = build_upstream_on_meta(get_model(write_config(tmp_path, "tiny-mono")))
+    assert (len(source.backbone.pretrained.blocks), source.backbone.out_layers) == (12, [0, 1, 2, 3])
+    assert len(build_static(source, 1, 1, 28, 28, None, FP32).backbone.blocks) == 4
 
 
 @pytest.mark.parametrize("policy", ["bf16", "fp16-mixed", "bf16-fp16"])
