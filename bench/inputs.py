@@ -26,7 +26,10 @@ from numpy.typing import NDArray
 
 from bench.images import read_image
 from bench.photographs import Camera, Photographs, from_files, motorcycle, single
-from bench.preprocess import (
+from exporters.artifact import Shape
+from exporters.errors import InputError
+from exporters.poses import normalise_extrinsics
+from exporters.preprocess import (
     Crop,
     Steps,
     apply_to_intrinsics,
@@ -35,11 +38,8 @@ from bench.preprocess import (
     exact_steps,
     final_size,
     normalise,
-    normalise_extrinsics,
     scene_steps,
 )
-from exporters.artifact import Shape
-from exporters.errors import InputError
 
 DEFAULT_SETS = 4
 """How many different scenes a timed run rotates at least."""

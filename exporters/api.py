@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 from exporters.artifact import Artifact, Manifest, Shape, TensorSpec, WeightsInfo, artifact_key
 from exporters.base import ExportContext, Exporter, ExportRequest, Progress
 from exporters.da3.models import get_model, validate_outputs, validate_shape
-from exporters.errors import UnavailableError
+from exporters.errors import UnavailableError, UsageError
+from exporters.open_dims import limits_of, validate_dynamic
 from exporters.plugins import entry_points, load_plugin
 from exporters.precision import resolve_policy
+from exporters.preprocess import validate_source
 from exporters.provenance import package_versions, peak_rss_mib, source_digest
 from exporters.store import ArtifactStore, Stored
 
 if TYPE_CHECKING:
-    from exporters.da3.network import StaticDA3
+    from torch import nn
+
     from exporters.da3.weights import WeightsRef
 
 GROUP = "depthport.exporters"
@@ -58,6 +61,7 @@ def export(
     dynamic: Sequence[str] = (),
     pose_input: bool = False,
     preprocess: bool = False,
+    source_size: tuple[int, int] | None = None,
     options: Mapping[str, Any] | None = None,
     store: ArtifactStore | None = None,
     progress: Progress = lambda step: None,
@@ -72,7 +76,8 @@ def export(
         weights: Hugging Face id, local file or folder, `synthetic:SEED`, or None for the model's own checkpoint if it
             can be had, else synthetic weights (the artifact says so).
         outputs: names of the outputs wanted, in any order; None for the model's default ones.
-        target, dynamic, pose_input, preprocess: see :class:`exporters.base.ExportRequest`.
+        target, dynamic, pose_input, preprocess, source_size: see :class:`exporters.base.ExportRequest`; a source size
+            implies preprocessing in the graph.
         options: the format's own options.
         store: where artifacts live; None for the default store.
         progress: called with the name of each step as it begins.
@@ -87,7 +92,7 @@ def export(
     request = prepare(
         model, format=format, precision=precision, shape=Shape(batch, views, height, width), weights=weights,
         outputs=outputs, target=target, dynamic=dynamic, pose_input=pose_input, preprocess=preprocess,
-        options=options or {},
+        source_size=source_size, options=options or {},
     )
     return export_request(request, store or ArtifactStore(), progress)
 
@@ -104,16 +109,23 @@ def prepare(
     dynamic: Sequence[str] = (),
     pose_input: bool = False,
     preprocess: bool = False,
+    source_size: tuple[int, int] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> ExportRequest:
     """Check every argument of an export without building anything; raises as :func:`export` does."""
     spec = get_model(model)
     get_exporter(format)
     validate_shape(shape.batch, shape.views, shape.height, shape.width)
+    opened = validate_dynamic(dynamic, shape)
+    if pose_input and not spec.takes_poses:
+        raise UsageError(f"{spec.name} takes no poses in: leave out --pose-input, or choose da3-small, -base or -large")
+    if source_size is not None:
+        validate_source(source_size, shape, opened)
     return ExportRequest(
         model=spec.name, format=format, policy=resolve_policy(precision), shape=shape,
         weights=_weights(weights, spec.name), outputs=validate_outputs(spec, outputs), target=target,
-        dynamic=tuple(dynamic), pose_input=pose_input, preprocess=preprocess, options=dict(options or {}),
+        dynamic=opened, pose_input=pose_input, preprocess=preprocess or source_size is not None,
+        source_size=source_size, options=dict(options or {}),
     )
 
 
@@ -154,6 +166,7 @@ def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
         "options": options,
         "versions": versions,
         "dynamic": request.dynamic,
+        "limits": limits_of(request.dynamic),
         "preprocessing": preprocessing(request),
     }
     key = artifact_key(
@@ -171,7 +184,29 @@ def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
 
 
 def _spec_json(spec: TensorSpec) -> list[Any]:
-    return [spec.name, list(spec.shape), spec.dtype]
+    return [spec.name, list(spec.shape), spec.dtype, spec.native_name]
+
+
+def request_network(upstream: nn.Module, request: ExportRequest) -> nn.Module:
+    """The network that a request's program is traced from: dynamic where dimensions are open, else static."""
+    shape = request.shape
+    net: nn.Module
+    if request.dynamic:
+        from exporters.da3.dynamic.network import build_dynamic
+
+        net = build_dynamic(upstream, request.outputs, request.policy, pose_input=request.pose_input)
+    else:
+        from exporters.da3.network import build_static
+
+        net = build_static(
+            upstream, shape.batch, shape.views, shape.height, shape.width, request.outputs, request.policy,
+            pose_input=request.pose_input,
+        )  # fmt: skip
+    if request.preprocess:
+        from exporters.da3.pixels import FromPixels
+
+        net = FromPixels(net, request.source_size, (shape.height, shape.width))
+    return net
 
 
 def _weights(weights: str | WeightsRef | None, model: str) -> WeightsRef:
@@ -189,16 +224,12 @@ def _context(request: ExportRequest, store: ArtifactStore, progress: Progress) -
         return load_state_dict(request.weights, request.model)
 
     @lru_cache(maxsize=1)
-    def network() -> StaticDA3:
-        from exporters.da3.network import build_static
+    def network() -> nn.Module:
         from exporters.da3.upstream import build_upstream
 
         upstream = build_upstream(request.model, state_dict())
         progress("building the network")
-        shape = request.shape
-        return build_static(
-            upstream, shape.batch, shape.views, shape.height, shape.width, request.outputs, request.policy
-        )
+        return request_network(upstream, request)
 
     def dependency(format: str, **changes: Any) -> Artifact:
         return export_request(replace(request, format=format, **changes), store, progress).artifact

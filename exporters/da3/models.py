@@ -54,6 +54,11 @@ class ModelSpec:
     """Checkpoint keys (without `model.`) of parts that are not built."""
 
     @property
+    def takes_poses(self) -> bool:
+        """Whether it has a camera encoder, so that known poses may go in."""
+        return self.family == "anyview"
+
+    @property
     def all_outputs(self) -> tuple[str, ...]:
         """Every name this model can return, in the order of :data:`OUTPUTS`."""
         return tuple(name for name in OUTPUTS if name in (*self.outputs, *self.optional_outputs))
