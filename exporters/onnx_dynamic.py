@@ -89,15 +89,18 @@ def check_untraced(context: ExportContext, path: Path) -> dict[str, Any]:
     except Exception as error:
         # A precision that has no CPU kernels (bf16): what the graph looks like is all that can be checked here.
         return {"untraced_shapes": [], "untraced_reason": f"ONNX Runtime's CPU provider: {one_line(error)}"}
-    probed = _probe_shapes(context.request)
-    for shape, found, expected in _results(context, session, probed):
+    checked = []
+    for shape, found, expected in _results(context, session, _probe_shapes(context.request)):
+        if _rounded_to_another_view(context.request, found, expected):
+            continue
+        checked.append(str(shape))
         for name, error in _errors(found, expected):
             if not error <= _tolerance(context.request):
                 raise ExportError(
                     f"the graph with open {', '.join(context.request.dynamic)} is wrong at {shape} (batch x views x "
                     f"height x width): {name} is {error:.1e} off; export for one shape and report this"
                 )
-    return {"untraced_shapes": [str(shape) for shape in probed]}
+    return {"untraced_shapes": checked}
 
 
 def _probe_shapes(request: ExportRequest) -> Sequence[Shape]:
@@ -169,6 +172,15 @@ def _errors(found: dict[str, NDArray[Any]], expected: dict[str, NDArray[Any]]) -
         else:
             scale = float(np.linalg.norm(wanted.astype(np.float64))) or 1.0
             yield name, float(np.linalg.norm(got.astype(np.float64) - wanted)) / scale
+
+
+def _rounded_to_another_view(
+    request: ExportRequest, found: dict[str, NDArray[Any]], expected: dict[str, NDArray[Any]]
+) -> bool:
+    """Whether the two chose different reference views, as low precision may on noise: then nothing can be compared."""
+    name = "reference_view"
+    low = _tolerance(request) > _TOLERANCE["float32"]
+    return low and name in expected and not np.array_equal(found[name], expected[name])
 
 
 def _tolerance(request: ExportRequest) -> float:

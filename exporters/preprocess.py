@@ -19,7 +19,7 @@ then applied to pixels, to intrinsics and to depth maps alike.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,6 +153,19 @@ def steps_to_json(steps: Steps) -> list[dict[str, Any]]:
         else {"crop": [step.height, step.width], "top": step.top, "left": step.left}
         for step in steps
     ]
+
+
+def steps_from_json(steps: Sequence[Mapping[str, Any]]) -> Steps:
+    """The inverse of :func:`steps_to_json`."""
+    found: list[Resize | Crop] = []
+    for step in steps:
+        if "resize" in step:
+            (height, width), source = step["resize"], step["from"]
+            found.append(Resize((source[1], source[0]), width, height, step["interpolation"] == "cubic"))
+        else:
+            height, width = step["crop"]
+            found.append(Crop(step["left"], step["top"], width, height))
+    return tuple(found)
 
 
 def final_size(size: Size, steps: Steps) -> Size:
