@@ -231,6 +231,9 @@ def _artifact(cell: str, evidence: Evidence) -> dict[str, Any] | None:
         "versions": manifest.versions,
         "target": manifest.target,
         "options": manifest.options,
+        "dynamic": list(manifest.dynamic),
+        "inputs": [spec.name for spec in manifest.inputs],
+        "preprocessing": manifest.preprocessing,
         "export_peak_mib": manifest.export_peak_mib,
     }
 

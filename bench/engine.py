@@ -150,7 +150,7 @@ class _Run:
         try:
             inputs = self._write_inputs()
             artifacts = self._export()
-            references = self._reference(inputs)
+            references = self._reference(self._write_reference_inputs(inputs))
             timed = self._timed(artifacts)
             if timed and self.plan.regime is not None:
                 run_regime(self.plan.regime, timed, inputs, self.plan.protocol, self.journal, self.observer)
@@ -169,10 +169,17 @@ class _Run:
     # -- inputs -------------------------------------------------------------------------------------------------
 
     def _write_inputs(self) -> list[Path]:
+        return self._write_scenes("input", self.plan.preprocess)
+
+    def _write_reference_inputs(self, inputs: list[Path]) -> list[Path]:
+        """What upstream's network takes, which is what the cells take unless they do the preprocessing."""
+        return self._write_scenes("reference-input", preprocess=False) if self.plan.preprocess else inputs
+
+    def _write_scenes(self, name: str, preprocess: bool) -> list[Path]:
         paths = []
         for index, scene in enumerate(self.plan.scenes):
-            path = self.work / f"input-{index}.npz"
-            arrays = scene.arrays(pose_input=self.plan.pose_input, preprocess=self.plan.preprocess)
+            path = self.work / f"{name}-{index}.npz"
+            arrays = scene.arrays(pose_input=self.plan.pose_input, preprocess=preprocess)
             temporary = path.with_suffix(".tmp.npz")
             np.savez(temporary, **arrays)  # type: ignore[arg-type]
             temporary.replace(path)

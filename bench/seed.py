@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bench.cells import CellSpec, ExportSpec
+from bench.cells import CellSpec
 
 if TYPE_CHECKING:
     from bench.suites import Request
@@ -108,7 +108,7 @@ def paper_cells(request: Request) -> Iterator[CellSpec]:
 def _cell(row: SeedRow, device: Device | None, request: Request) -> CellSpec:
     mode, precision = seed_mode(row), seed_precision(row)
     cell = CellSpec(
-        export=ExportSpec(request.model, "pytorch", precision, request.shape, request.weights),
+        export=request.export("pytorch", precision),
         runtime="pytorch",
         device=row.device if device is None else device.name,
         mode=mode or "eager",

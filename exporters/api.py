@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from exporters.da3.weights import WeightsRef
 
 GROUP = "depthport.exporters"
+PIXEL_PACKAGES = ("opencv-python-headless",)
+"""Decide what a resize inside the graph computes."""
 NETWORK_PACKAGES = ("depthport", "depth-anything-3", "torch", "numpy", "einops")
 
 
@@ -154,7 +156,8 @@ def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
 
     ref = request.weights
     options = exporter.options(request)
-    versions = package_versions((*NETWORK_PACKAGES, *exporter.packages))
+    pixels = PIXEL_PACKAGES if request.source_size else ()
+    versions = package_versions((*NETWORK_PACKAGES, *pixels, *exporter.packages))
     body: dict[str, Any] = {
         "model": request.model,
         "weights": WeightsInfo(ref.id, ref.sha256, ref.synthetic, ref.licence),

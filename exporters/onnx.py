@@ -1,8 +1,9 @@
 """Exporter `onnx`: one `model.onnx`, through torch's dynamo exporter, for a target (exporters/onnx_targets).
 
 Dimensions that a request leaves open are symbolic in the file, and it is run at shapes that were not traced before it
-counts as written (:mod:`exporters.onnx_dynamic`). Weights lie inside the file; only a model of over 2 GB, protobuf's limit, gets a second file `model.onnx.data`. The
-graph is checked against the request, and the written file by `onnx.checker` with full shape inference.
+counts as written (:mod:`exporters.onnx_dynamic`). Weights lie inside the file; only a model of over 2 GB, protobuf's
+limit, gets a second file `model.onnx.data`. The graph is checked against the request, and the written file by
+`onnx.checker` with full shape inference.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def check_untraced(context: ExportContext, path: Path) -> dict[str, Any]:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - onnxruntime's own errors share no base
         # A precision that has no CPU kernels (bf16): what the graph looks like is all that can be checked here.
         return {"untraced_shapes": [], "untraced_reason": f"ONNX Runtime's CPU provider: {one_line(error)}"}
     checked = []
