@@ -148,6 +148,10 @@ def prepare(
     get_exporter(format)
     validate_shape(shape.batch, shape.views, shape.height, shape.width)
     opened = validate_dynamic(dynamic, shape)
+    if opened and spec.family != "anyview":
+        raise UsageError(
+            f"{spec.name} is exported for one shape: leave out --dynamic, and export it once for every shape you need"
+        )
     if pose_input and not spec.takes_poses:
         raise UsageError(f"{spec.name} takes no poses in: leave out --pose-input, or choose da3-small, -base or -large")
     if source_size is not None:

@@ -21,7 +21,7 @@ from exporters.artifact import Artifact, Manifest, Shape, load_artifact  # noqa:
 from exporters.da3 import host  # noqa: E402
 from exporters.da3.upstream import build_upstream, upstream_forward  # noqa: E402
 from exporters.da3.weights import load_state_dict, resolve_weights  # noqa: E402
-from exporters.errors import UnsupportedError, WeightsError  # noqa: E402
+from exporters.errors import UnsupportedError, UsageError, WeightsError  # noqa: E402
 from exporters.store import ArtifactStore  # noqa: E402
 from runtimes.base import LoadOptions, get_runtime  # noqa: E402
 from tests.exporters.da3.family import write_config  # noqa: E402
@@ -163,6 +163,13 @@ def test_formats_take_every_model_or_say_why_not(model: str) -> None:
         assert "target" in options(format)
     with pytest.raises(UnsupportedError, match=f"target 'cuda' has no {model}"):
         options("pytorch", target="cuda")
+
+
+@pytest.mark.parametrize("model", ["da3mono-large", "da3nested-giant-large"])
+@pytest.mark.parametrize(("asked", "message"), [({"dynamic": ["views"]}, "one shape"), ({"pose_input": True}, "no poses")])
+def test_what_only_any_view_models_have_is_refused(model: str, asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        prepare(model, format="onnx", precision="fp32", shape=Shape(1, 2, 28, 28), weights="synthetic:0", **asked)
 
 
 def test_weights_of_another_structure_are_refused(made: Make) -> None:
