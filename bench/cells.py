@@ -40,6 +40,12 @@ class ExportSpec:
     def found_weights(self) -> str | None:
         return self.weights_source or self.weights
 
+    def output_names(self) -> list[str]:
+        """The outputs the artifact has: those asked for, and what the host needs to finish them."""
+        from exporters.da3.models import get_model, validate_outputs
+
+        return list(validate_outputs(get_model(self.found_model), self.outputs, ray_pose=self.ray_pose))
+
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of :func:`exporters.export` (JSON types only)."""
         return {

@@ -30,7 +30,7 @@ from bench.journal import Journal
 from bench.measure import Measurement
 from bench.observer import Observer
 from bench.protocol import Protocol
-from bench.reference import reference_key
+from bench.reference import reference_device, reference_key
 from bench.regime_run import Regime, run_regime
 from bench.results import Results, Status
 from bench.truth import judge_accuracy
@@ -292,9 +292,9 @@ class _Run:
                 "model": spec.found_model,
                 "weights": spec.found_weights,
                 "inputs": [str(p) for p in inputs],
-                "outputs": self._output_names(spec),
+                "outputs": spec.output_names(),
                 "folder": str(folder),
-                "device": self._reference_device(),
+                "device": reference_device(self.plan.cells),
                 "ray_pose": spec.ray_pose,
                 "yardstick": self.plan.yardstick,
             },
@@ -316,20 +316,11 @@ class _Run:
             spec.found_model,
             self.plan.weights["sha256"],
             canonical_sha256([describe(self.plan.scenes), self.plan.pose_input, self.plan.preprocess]),
-            self._output_names(spec),
-            self._reference_device(),
+            spec.output_names(),
+            reference_device(self.plan.cells),
             spec.ray_pose,
         )
         return self.store.root / "references" / key[:16]
-
-    def _reference_device(self) -> str:
-        devices = {c.device for c in self.plan.cells if c.runtime == "pytorch" and not c.unavailable}
-        return next((d for d in sorted(devices) if d.startswith("cuda")), "cpu")
-
-    def _output_names(self, spec: ExportSpec) -> list[str]:
-        from exporters.da3.models import get_model, validate_outputs
-
-        return list(validate_outputs(get_model(spec.found_model), spec.outputs, ray_pose=spec.ray_pose))
 
     # -- timing -------------------------------------------------------------------------------------------------
 

@@ -7,13 +7,14 @@ only, on the CPU. Results are cached beside the artifacts: they depend on weight
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.cells import CellSpec
 from exporters.artifact import HostStep
 from exporters.provenance import canonical_sha256, package_versions
 
@@ -40,6 +41,12 @@ def reference_key(
             "versions": versions,
         }
     )
+
+
+def reference_device(cells: Iterable[CellSpec]) -> str:
+    """Where upstream's fp32 runs: on the GPU that cells of PyTorch use, else on the CPU."""
+    devices = {cell.device for cell in cells if cell.runtime == "pytorch" and not cell.unavailable}
+    return next((device for device in sorted(devices) if device.startswith("cuda")), "cpu")
 
 
 def compute(request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
