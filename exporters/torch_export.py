@@ -45,7 +45,7 @@ def example_inputs(request: ExportRequest) -> tuple[Tensor, ...]:
     import torch
 
     specs = resolve(input_specs(request), TRACED)
-    return tuple(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in specs)
+    return tuple(torch.zeros([int(dim) for dim in spec.shape], dtype=getattr(torch, spec.dtype)) for spec in specs)
 
 
 def dynamic_shapes(request: ExportRequest) -> tuple[dict[int, Any], ...] | None:
