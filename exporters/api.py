@@ -191,7 +191,7 @@ def _spec_json(spec: TensorSpec) -> list[Any]:
 
 
 def request_network(upstream: nn.Module, request: ExportRequest) -> nn.Module:
-    """The network that a request's program is traced from: dynamic where dimensions are open, else static."""
+    """The network of a request for normalised images: dynamic where dimensions are open, else static."""
     shape = request.shape
     net: nn.Module
     if request.dynamic:
@@ -205,10 +205,6 @@ def request_network(upstream: nn.Module, request: ExportRequest) -> nn.Module:
             upstream, shape.batch, shape.views, shape.height, shape.width, request.outputs, request.policy,
             pose_input=request.pose_input,
         )  # fmt: skip
-    if request.preprocess:
-        from exporters.da3.pixels import FromPixels
-
-        net = FromPixels(net, request.source_size, (shape.height, shape.width))
     return net
 
 

@@ -126,6 +126,7 @@ def _results(
 
     from exporters.api import request_network
     from exporters.da3.upstream import build_upstream
+    from exporters.torch_export import from_pixels
 
     upstream = build_upstream(context.request.model, context.state_dict())
     names = context.request.outputs
@@ -133,7 +134,8 @@ def _results(
         static = replace(context.request, shape=shape, dynamic=())
         inputs = _inputs(static)
         with torch.no_grad():
-            expected = request_network(upstream, static)(*(torch.from_numpy(array) for array in inputs.values()))
+            network = from_pixels(request_network(upstream, static), static)
+            expected = network(*(torch.from_numpy(array) for array in inputs.values()))
         found = session.run(list(names), inputs)
         yield (
             shape,
