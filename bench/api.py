@@ -58,6 +58,7 @@ def plan(
     from bench.inputs import load_scenes
     from bench.protocol import get_protocol
     from bench.suites import Filters, Request, build_cells
+    from bench.truth import truth_scenes
     from exporters.artifact import Shape
     from exporters.da3.models import get_model, validate_shape
     from exporters.da3.weights import resolve_weights
@@ -68,7 +69,7 @@ def plan(
     spec = get_model(model)
     validate_shape(batch, views, height, width)
     shape = Shape(batch, views, height, width)
-    ref = resolve_weights(weights, spec.name)
+    ref = resolve_weights(weights, spec.reference)
     default_protocol = {"paper": "paper", "quick": "quick"}.get(suite, "rigorous")
     chosen = get_protocol(protocol or default_protocol)
     for name, value in (("--budget", budget_s), ("--launches", launches)):
@@ -109,9 +110,13 @@ def plan(
         "licence": ref.licence,
         "note": ref.note,
     }
-    return Plan(
-        build_cells(request), scenes, chosen, facts, pose_input, preprocess, suite=suite, regime=regime
+    # What a worker finds them by, where their names are not enough.
+    cells = tuple(
+        replace(cell, export=replace(cell.export, model_source=spec.source or None, weights_source=ref.source))
+        for cell in build_cells(request)
     )
+    truth = truth_scenes(shape, chosen.truth_scenes) if regime is None else ()
+    return Plan(cells, scenes, chosen, facts, pose_input, preprocess, suite=suite, regime=regime, truth=truth)
 
 
 def run(

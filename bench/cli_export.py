@@ -45,6 +45,9 @@ def export(
     preprocess: Preprocess = False,
     source_size: SourceSize = None,
     option: Annotated[list[str] | None, typer.Option("--option", help="The format's own: name=value.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Run it once, where a runtime is here, against upstream fp32.")
+    ] = True,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Artifact store. Default: $DEPTHPORT_ARTIFACTS or ./artifacts.")
     ] = None,
@@ -64,46 +67,55 @@ def export(
 
         depthport export da3-small --source-size 1080x1920
     """
-    import exporters
+    from bench.check import Check, worst_relative_l2
+    from bench.check import check as check_artifact
     from bench.progress import observer_for
+    from exporters.api import export_request, prepare
+    from exporters.artifact import Shape, load_artifact
     from exporters.store import ArtifactStore
 
     source = parse_size(source_size, "--source-size") if source_size is not None else None
     height, width = parse_size(size) if size is not None else _size_for(source)
+    request = prepare(
+        model,
+        format=format,
+        precision=precision,
+        shape=Shape(batch, views, height, width),
+        weights=weights,
+        outputs=names(outputs),
+        target=target,
+        dynamic=names(dynamic) or (),
+        pose_input=pose_input,
+        preprocess=preprocess,
+        source_size=source,
+        options=parse_options(option or []),
+    )
+    store = ArtifactStore(out)
     observer = observer_for()
-    observer.stage(f"exporting {model} to {format}")
+    found: Check | None = None
     try:
-        stored = exporters.export(
-            model,
-            format=format,
-            precision=precision,
-            batch=batch,
-            views=views,
-            height=height,
-            width=width,
-            weights=weights,
-            outputs=names(outputs),
-            target=target,
-            dynamic=names(dynamic) or (),
-            pose_input=pose_input,
-            preprocess=preprocess,
-            source_size=source,
-            options=parse_options(option or []),
-            store=ArtifactStore(out),
-            progress=observer.step,
-        )
+        observer.stage(f"exporting {model} to {format}")
+        stored = export_request(request, store, observer.step)
+        if check and stored.artifact.manifest.parity is None:
+            found = check_artifact(request, stored.artifact, store, observer)
     finally:
         observer.close()
-    manifest = stored.artifact.manifest
+    manifest = load_artifact(stored.artifact.path).manifest
     if json_:
         print_json({"path": str(stored.artifact.path), "origin": stored.origin, "manifest": manifest.to_json()})
-        return
-    if stored.damage:
-        stderr(f"rebuilt: {stored.damage}")
-    if manifest.weights.synthetic:
-        stderr(f"weights are synthetic ({manifest.weights.id}): the depth means nothing, speed and parity do")
-    how = {"built": f"in {manifest.export_s:.1f} s", "rebuilt": f"in {manifest.export_s:.1f} s", "cached": "cached"}
-    typer.echo(f"{stored.artifact.path}  {manifest.size_bytes / 1e6:.1f} MB, {how[stored.origin]}")
+    else:
+        if stored.damage:
+            stderr(f"rebuilt: {stored.damage}")
+        if manifest.weights.synthetic:
+            stderr(f"weights are synthetic ({manifest.weights.id}): the depth means nothing, speed and parity do")
+        for cell, parity in (manifest.parity or {}).items():
+            stderr(f"on {cell} it is upstream's fp32 to {worst_relative_l2(parity)[1]:.1e} (relative L2, worst output)")
+        how = {"built": f"in {manifest.export_s:.1f} s", "rebuilt": f"in {manifest.export_s:.1f} s", "cached": "cached"}
+        typer.echo(f"{stored.artifact.path}  {manifest.size_bytes / 1e6:.1f} MB, {how[stored.origin]}")
+    if found is not None and found.problem is not None:
+        stderr(f"{'it does not compute what upstream does' if found.failed else 'not checked'}: {found.problem}")
+        if found.failed:
+            raise typer.Exit(1)
 
 
 def _size_for(source: tuple[int, int] | None) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -38,6 +39,7 @@ class TorchSession(Session):
         self._memory_fraction = torch_device.limit_memory(self._device, options.memory_fraction)
         torch_device.reset_peak(self._device)
         self._results: Mapping[str, Tensor] = {}
+        self._fell_back: tuple[str, ...] = ()
         try:
             self._module, self._forward = self._build()
         except RuntimeError as error:
@@ -59,12 +61,23 @@ class TorchSession(Session):
 
     def _run(self) -> None:
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), self._fallbacks_seen():
                 found = self._forward(*self._inputs.values())
         except (RuntimeError, torch._dynamo.exc.TorchDynamoException) as error:
             raise RunError(f"pytorch on {self.device} failed: {one_line(error)}") from error
         names = [spec.name for spec in self.output_specs]
         self._results = found if isinstance(found, Mapping) else dict(zip(names, found, strict=True))
+
+    @contextlib.contextmanager
+    def _fallbacks_seen(self) -> Iterator[None]:
+        """On MPS, keep the operators that PyTorch hands to the CPU; it names each once, in the first run."""
+        if self._device.type != "mps" or self._ran:
+            yield
+            return
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            yield
+        self._fell_back = torch_device.fallback_operators(str(warning.message) for warning in said)
 
     def _synchronize(self) -> None:
         try:
@@ -91,8 +104,8 @@ class TorchSession(Session):
         elsewhere = tuple(n for n, tensor in self._tensors.items() if tensor.device.type != self._device.type)
         if self._device.type == "mps" and torch_device.mps_fallback():
             variable = torch_device.MPS_FALLBACK_VARIABLE
-            details["mps_fallback"] = f"{variable} is set: operators that MPS lacks ran on the CPU, unseen"
-        return Placement(self.device, details, fallback=elsewhere)
+            details["mps_fallback"] = f"{variable} is set: operators that MPS lacks run on the CPU"
+        return Placement(self.device, details, fallback=(*elsewhere, *self._fell_back))
 
     def _details(self) -> dict[str, Any]:
         return {}
