@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -167,6 +170,23 @@ def test_a_graph_with_a_baked_in_size_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(network.DynamicPoseMatrices, "forward", baked)
     with pytest.raises(ExportError, match=r"wrong at 1x1x28x42 .*: intrinsics is"):
         export_small(store, "onnx", dynamic=["size"], outputs=["intrinsics"], weights="synthetic:5")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("views", [1, 3])
+def test_a_batch_from_the_command_line_equals_its_scenes(store: Any, views: int) -> None:
+    command = [sys.executable, "-m", "bench.cli", "export", "da3-small", "--size", "70x98", "--target", "ort-cpu"]
+    command += ["--weights", "synthetic:0", "--views", str(views), "--out", str(store.root), "--json"]
+    pixels = image(3, views, 70, 98)
+    found = []
+    for batch in (3, 1):
+        done = subprocess.run([*command, "--batch", str(batch)], capture_output=True, text=True, check=True)
+        artifact = load_artifact(json.loads(done.stdout)["path"])
+        with get_runtime("onnxruntime").load(artifact, "cpu") as session:
+            found += [run(session, {"image": pixels[i : i + batch]}) for i in range(0, 3, batch)]
+    together, *alone = found
+    for index, outputs in enumerate(alone):
+        assert_close(outputs, {name: value[index : index + 1] for name, value in together.items()})
 
 
 @pytest.fixture(scope="module")
