@@ -179,6 +179,20 @@ def describe(scenes: Sequence[Scene]) -> dict[str, Any]:
     }
 
 
+def write_scenes(
+    scenes: Sequence[Scene], folder: Path, kind: str, *, pose_input: bool, preprocess: bool
+) -> list[Path]:
+    """Write `<kind>-<i>.npz` into `folder`, each with one scene's arrays (:meth:`Scene.arrays`); the paths."""
+    paths = []
+    for index, scene in enumerate(scenes):
+        path = folder / f"{kind}-{index}.npz"
+        temporary = path.with_suffix(".tmp.npz")
+        np.savez(temporary, **scene.arrays(pose_input=pose_input, preprocess=preprocess))  # type: ignore[arg-type]
+        temporary.replace(path)
+        paths.append(path)
+    return paths
+
+
 def window_step(width: int, height: int, index: int) -> Steps:
     """The `index`-th window of a photograph; number 0 is the whole of it."""
     if index == 0:

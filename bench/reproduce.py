@@ -82,6 +82,7 @@ def _command(results: Results, cell: Cell) -> list[str]:
     words = ["depthport", "bench", f"--model={cell.model}", f"--views={cell.views}"]
     words += [f"--size={cell.height}x{cell.width}", f"--batch={cell.batch}", f"--weights={cell.weights}"]
     words.append(f"--suite={suite if suite in SUITES else 'full'}")
+    words += _input_options(cell)
     if suite != "paper":
         words.append(f"--also={cell.precision}")
     words.append(f"--cell={cell.id}")
@@ -97,6 +98,32 @@ def _command(results: Results, cell: Cell) -> list[str]:
     words += _regime(protocol.get("regime"))
     # The form --option=value keeps a value that begins with a dash from being read as an option.
     return [*words, "--out=reproduced"]
+
+
+def _input_options(cell: Cell) -> list[str]:
+    """What the cell's artifact takes, as options of `bench`."""
+    asked = _input_arguments(cell)
+    words = ["--pose-input"] if asked["pose_input"] else []
+    if asked["source_size"]:
+        words.append("--source-size=" + "x".join(map(str, asked["source_size"])))
+    elif asked["preprocess"]:
+        words.append("--preprocess")
+    return [*words, *(["--dynamic=" + ",".join(asked["dynamic"])] if asked["dynamic"] else [])]
+
+
+def _input_arguments(cell: Cell) -> dict[str, Any]:
+    """What the cell's artifact takes, as arguments of `exporters.export`; defaults where the file does not say."""
+    artifact = cell.artifact or {}
+    preprocessing = artifact.get("preprocessing")
+    preprocessing = preprocessing if isinstance(preprocessing, Mapping) else {}
+    source = preprocessing.get("source_size")
+    source_size = tuple(int(side) for side in source) if isinstance(source, list) else None
+    return {
+        "dynamic": [str(name) for name in artifact.get("dynamic") or ()],
+        "pose_input": "extrinsics" in (artifact.get("inputs") or ()),
+        "preprocess": preprocessing.get("where") == "graph",
+        "source_size": source_size,
+    }
 
 
 def _regime(regime: Any) -> list[str]:
@@ -161,8 +188,11 @@ shape = Shape(CELL["batch"], CELL["views"], CELL["height"], CELL["width"])
 artifact = export(
     CELL["model"], format=CELL["format"], precision=CELL["precision"], batch=shape.batch, views=shape.views,
     height=shape.height, width=shape.width, weights=CELL["weights"], target=CELL["target"],
+    **CELL["inputs"],
 ).artifact
-inputs = [scene.arrays() for scene in load_scenes(shape, sets=4)]
+scenes = load_scenes(shape, sets=4, source_size=CELL["inputs"]["source_size"])
+takes = {name: CELL["inputs"][name] for name in ("pose_input", "preprocess")}
+inputs = [scene.arrays(**takes) for scene in scenes]
 device_ms, host_ms = [], []
 with get_runtime(CELL["runtime"]).load(artifact, CELL["device"], LoadOptions(mode=CELL["mode"])) as session:
     for call in range(WARMUPS + CALLS):
@@ -188,6 +218,7 @@ def _script(results: Results, cell: Cell) -> str:
     facts = {name: getattr(cell, name) for name in _FACTS}
     target = (cell.artifact or {}).get("options") or {}
     facts["target"] = target.get("target") if isinstance(target, Mapping) else None
+    facts["inputs"] = _input_arguments(cell)
     facts["expected"] = _expected(cell)
     # repr gives a Python literal that no content can leave.
     literal = pprint.pformat(facts, width=100, sort_dicts=False)
