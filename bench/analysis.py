@@ -99,12 +99,11 @@ def analyse(
     protocol: Protocol,
     references: Mapping[str, Path],
     work: Path,
-    weights: str,
 ) -> tuple[list[Cell], dict[str, Control]]:
-    """Every planned cell as a row of the results, and the two controls; `weights` is their id as a report names it."""
+    """Every planned cell as a row of the results, and the two controls."""
     evidence = Evidence(journal)
     reference = _load_references(references)
-    cells = [_cell(spec, plan_cells, evidence, protocol, reference, work, weights) for spec in plan_cells]
+    cells = [_cell(spec, plan_cells, evidence, protocol, reference, work) for spec in plan_cells]
     _rank(cells, plan_cells, evidence, protocol)
     return cells, _controls(plan_cells, evidence, protocol)
 
@@ -134,7 +133,6 @@ def _cell(
     protocol: Protocol,
     reference: Mapping[str, Mapping[str, Any]],
     work: Path,
-    weights: str,
 ) -> Cell:
     export = spec.export
     failed = evidence.failed.get(spec.id)
@@ -145,7 +143,7 @@ def _cell(
         views=export.shape.views,
         height=export.shape.height,
         width=export.shape.width,
-        weights=weights,
+        weights=export.weights or "",
         format=export.format,
         runtime=spec.runtime,
         device=spec.device,

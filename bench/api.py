@@ -62,7 +62,7 @@ def plan(
     spec = get_model(model)
     validate_shape(batch, views, height, width)
     shape = Shape(batch, views, height, width)
-    ref = resolve_weights(weights, spec.name)
+    ref = resolve_weights(weights, spec.reference)
     default_protocol = {"paper": "paper", "quick": "quick"}.get(suite, "rigorous")
     chosen = get_protocol(protocol or default_protocol)
     for name, value in (("--budget", budget_s), ("--launches", launches)):
@@ -78,7 +78,7 @@ def plan(
     request = Request(
         model=spec.name,
         shape=shape,
-        weights=ref.source,
+        weights=ref.id,
         suite=suite,
         filters=filters or Filters(),
         precisions=tuple(precisions),
@@ -92,8 +92,13 @@ def plan(
         "licence": ref.licence,
         "note": ref.note,
     }
+    # What a worker finds them by, where their names are not enough.
+    cells = tuple(
+        replace(cell, export=replace(cell.export, model_source=spec.source or None, weights_source=ref.source))
+        for cell in build_cells(request)
+    )
     truth = truth_scenes(shape, chosen.truth_scenes) if regime is None else ()
-    return Plan(build_cells(request), scenes, chosen, facts, suite=suite, regime=regime, truth=truth)
+    return Plan(cells, scenes, chosen, facts, suite=suite, regime=regime, truth=truth)
 
 
 def run(

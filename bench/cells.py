@@ -21,18 +21,30 @@ class ExportSpec:
     outputs: tuple[str, ...] | None = None
     target: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    model_source: str | None = None
+    """Where the model is found if not by its name: the configuration of the user's own."""
+    weights_source: str | None = None
+    """Where the weights are found if not by their id: a local file."""
+
+    @property
+    def found_model(self) -> str:
+        return self.model_source or self.model
+
+    @property
+    def found_weights(self) -> str | None:
+        return self.weights_source or self.weights
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of :func:`exporters.export` (JSON types only)."""
         return {
-            "model": self.model,
+            "model": self.found_model,
             "format": self.format,
             "precision": self.precision,
             "batch": self.shape.batch,
             "views": self.shape.views,
             "height": self.shape.height,
             "width": self.shape.width,
-            "weights": self.weights,
+            "weights": self.found_weights,
             "outputs": list(self.outputs) if self.outputs is not None else None,
             "target": self.target,
             "options": dict(self.options),

@@ -108,8 +108,9 @@ def _cell(request: ExportRequest, artifact: Artifact) -> CellSpec | str:
                 made_for = mode.target or default_target(runtime.name, device.name)
                 if mode.name != BASELINE_MODE and request.target in (mode.target, made_for):
                     export = ExportSpec(
-                        request.model, request.format, request.policy.name, request.shape, request.weights.source,
-                        request.outputs, request.target,
+                        request.model_name, request.format, request.policy.name, request.shape, request.weights.id,
+                        request.outputs, request.target, model_source=request.model,
+                        weights_source=request.weights.source,
                     )  # fmt: skip
                     return CellSpec(export, runtime.name, device.name, mode.name, artifact=str(artifact.path))
     return "; ".join(reasons) or f"no runtime here runs {request.format} for target {request.target or 'any'}"

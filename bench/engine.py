@@ -228,8 +228,8 @@ class _Run:
             spec = cell.export
             try:
                 found = find(
-                    spec.model, format=spec.format, precision=spec.precision, shape=spec.shape, weights=spec.weights,
-                    outputs=spec.outputs, target=spec.target, options=spec.options, store=self.store,
+                    spec.found_model, format=spec.format, precision=spec.precision, shape=spec.shape,
+                    weights=spec.found_weights, outputs=spec.outputs, target=spec.target, options=spec.options, store=self.store,
                 )  # fmt: skip
             except DepthportError:
                 continue
@@ -284,8 +284,8 @@ class _Run:
         reply = self._in_worker(
             {
                 "op": "reference",
-                "model": spec.model,
-                "weights": spec.weights,
+                "model": spec.found_model,
+                "weights": spec.found_weights,
                 "inputs": [str(p) for p in inputs],
                 "outputs": self._output_names(spec),
                 "folder": str(folder),
@@ -322,7 +322,7 @@ class _Run:
     def _output_names(self, spec: ExportSpec) -> list[str]:
         from exporters.da3.models import get_model, validate_outputs
 
-        return list(validate_outputs(get_model(spec.model), spec.outputs))
+        return list(validate_outputs(get_model(spec.found_model), spec.outputs))
 
     # -- timing -------------------------------------------------------------------------------------------------
 
@@ -354,7 +354,6 @@ class _Run:
         plan = self.plan
         cells, controls = analyse(
             plan_cells=plan.cells, journal=self.journal, protocol=plan.protocol, references=references, work=self.work,
-            weights=plan.weights["id"],
         )
         record_parity(cells, self.journal)
         synthetic = bool(plan.weights["synthetic"])

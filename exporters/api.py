@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from functools import cache, lru_cache
 from pathlib import Path
@@ -29,7 +29,7 @@ from exporters.provenance import package_versions, peak_rss_mib, source_digest
 from exporters.store import ArtifactStore, Stored
 
 if TYPE_CHECKING:
-    from exporters.da3.network import StaticDA3
+    from exporters.da3.network import StaticNetwork
     from exporters.da3.weights import WeightsRef
 
 GROUP = "depthport.exporters"
@@ -67,6 +67,7 @@ def export(
     dynamic: Sequence[str] = (),
     pose_input: bool = False,
     preprocess: bool = False,
+    ray_pose: bool = False,
     options: Mapping[str, Any] | None = None,
     store: ArtifactStore | None = None,
     progress: Progress = lambda step: None,
@@ -74,14 +75,15 @@ def export(
     """Export `model` to `format`, or find the artifact that an earlier export made from the same inputs.
 
     Args:
-        model: one of `exporters.da3.models.MODELS`.
+        model: one of `exporters.da3.models.MODELS`, or the path of upstream's YAML of your own (exporters/MODELS.md).
         format: an installed exporter's name (:func:`formats`).
         precision: a policy's name (exporters/precision.py); `auto` is upstream's choice for the CPU.
         batch, views, height, width: B, N, H, W of the input `image` (B, N, 3, H, W); H and W multiples of 14.
         weights: Hugging Face id, local file or folder, `synthetic:SEED`, or None for the model's own checkpoint if it
             can be had, else synthetic weights (the artifact says so).
-        outputs: names of the outputs wanted, in any order; None for the model's default ones.
-        target, dynamic, pose_input, preprocess: see :class:`exporters.base.ExportRequest`.
+        outputs: names of the outputs wanted, in any order; None for the model's default ones. What the host needs to
+            finish them comes too (`host_steps` of the manifest).
+        target, dynamic, pose_input, preprocess, ray_pose: see :class:`exporters.base.ExportRequest`.
         options: the format's own options.
         store: where artifacts live; None for the default store.
         progress: called with the name of each step as it begins.
@@ -96,7 +98,7 @@ def export(
     request = prepare(
         model, format=format, precision=precision, shape=Shape(batch, views, height, width), weights=weights,
         outputs=outputs, target=target, dynamic=dynamic, pose_input=pose_input, preprocess=preprocess,
-        options=options or {},
+        ray_pose=ray_pose, options=options or {},
     )
     return export_request(request, store or ArtifactStore(), progress)
 
@@ -128,6 +130,7 @@ def prepare(
     dynamic: Sequence[str] = (),
     pose_input: bool = False,
     preprocess: bool = False,
+    ray_pose: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> ExportRequest:
     """Check every argument of an export without building anything; raises as :func:`export` does."""
@@ -135,9 +138,10 @@ def prepare(
     get_exporter(format)
     validate_shape(shape.batch, shape.views, shape.height, shape.width)
     return ExportRequest(
-        model=spec.name, format=format, policy=resolve_policy(precision), shape=shape,
-        weights=_weights(weights, spec.name), outputs=validate_outputs(spec, outputs), target=target,
-        dynamic=tuple(dynamic), pose_input=pose_input, preprocess=preprocess, options=dict(options or {}),
+        model=spec.reference, format=format, policy=resolve_policy(precision), shape=shape,
+        weights=_weights(weights, spec.reference), outputs=validate_outputs(spec, outputs, ray_pose=ray_pose),
+        target=target, dynamic=tuple(dynamic), pose_input=pose_input, preprocess=preprocess, ray_pose=ray_pose,
+        options=dict(options or {}),
     )
 
 
@@ -165,10 +169,11 @@ def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
     from exporters.signature import input_specs, output_specs, preprocessing
 
     ref = request.weights
+    spec = get_model(request.model)
     options = exporter.options(request)
     versions = package_versions((*NETWORK_PACKAGES, *exporter.packages))
     body: dict[str, Any] = {
-        "model": request.model,
+        "model": spec.name,
         "weights": WeightsInfo(ref.id, ref.sha256, ref.synthetic, ref.licence),
         "format": request.format,
         "precision": request.policy.to_json(),
@@ -179,6 +184,8 @@ def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
         "versions": versions,
         "dynamic": request.dynamic,
         "preprocessing": preprocessing(request),
+        "host_steps": request.host_steps,
+        "model_config": spec.config,
     }
     key = artifact_key(
         {
@@ -188,6 +195,7 @@ def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
             "shape": str(request.shape),
             "inputs": [_spec_json(s) for s in body["inputs"]],
             "outputs": [_spec_json(s) for s in body["outputs"]],
+            "host_steps": [asdict(step) for step in body["host_steps"]],
             "source": source_digest(),
         }
     )
@@ -213,7 +221,7 @@ def _context(request: ExportRequest, store: ArtifactStore, progress: Progress) -
         return load_state_dict(request.weights, request.model)
 
     @lru_cache(maxsize=1)
-    def network() -> StaticDA3:
+    def network() -> StaticNetwork:
         from exporters.da3.network import build_static
         from exporters.da3.upstream import build_upstream
 

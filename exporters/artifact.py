@@ -66,6 +66,24 @@ class WeightsInfo:
 
 
 @dataclass(frozen=True)
+class HostStep:
+    """Arithmetic that the graph leaves to the host: a pure function over the outputs (:mod:`exporters.da3.host`).
+
+    It changes values, never names, shapes or dtypes: `outputs` of the manifest hold before it and after it.
+    """
+
+    name: str
+    """`sky_fill`, `metric_scale` or `pose_from_rays`."""
+    reads: tuple[str, ...]
+    """Outputs it needs; those it writes are among them where it changes rather than replaces."""
+    writes: tuple[str, ...]
+    """Outputs it changes, those of them that the artifact has."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the function."""
+    description: str = ""
+
+
+@dataclass(frozen=True)
 class FileInfo:
     path: str
     """Relative to the artifact's folder, with forward slashes."""
@@ -96,6 +114,11 @@ class Manifest:
     """What the inputs must be: where the resize and the normalisation happen and with which constants."""
     target: dict[str, Any] = field(default_factory=dict)
     """Hardware the artifact is bound to, where it is (TensorRT); empty where it runs anywhere."""
+    host_steps: tuple[HostStep, ...] = ()
+    """What must be done to the outputs of the graph, in this order, before they are those of the model. Our sessions do
+    it (:meth:`runtimes.base.Session.outputs`); whoever runs the file otherwise calls :func:`exporters.da3.host.apply`."""
+    model_config: dict[str, Any] | None = None
+    """Upstream's configuration of a model of the user's own; None for the models that `model` names."""
     extra: dict[str, Any] = field(default_factory=dict)
     """What only this format knows (opset, node counts, engine inspector file, eligibility tables, ...)."""
     export_s: float | None = None
@@ -134,6 +157,10 @@ class Manifest:
             if outside := [f.path for f in fields["files"] if PurePosixPath(f.path).is_absolute() or ".." in f.path]:
                 raise ArtifactError(f"{MANIFEST} names a file outside its folder ({outside[0]!r}): don't use this artifact")
             fields["dynamic"] = tuple(fields["dynamic"])
+            fields["host_steps"] = tuple(
+                HostStep(**{**step, "reads": tuple(step["reads"]), "writes": tuple(step["writes"])})
+                for step in fields.get("host_steps", ())
+            )
             return cls(**fields)
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{MANIFEST} is damaged ({error}): delete the folder and export it again") from None

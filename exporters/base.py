@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from exporters.artifact import Artifact, Shape
+from exporters.artifact import Artifact, HostStep, Shape
 from exporters.errors import UsageError
 from exporters.inspection import Table
 from exporters.precision import PrecisionPolicy
 
 if TYPE_CHECKING:
-    from exporters.da3.network import StaticDA3
+    from exporters.da3.network import StaticNetwork
     from exporters.da3.weights import WeightsRef
 
 Progress = Callable[[str], None]
@@ -30,11 +30,14 @@ class ExportRequest:
     """One artifact to make, complete and validated."""
 
     model: str
+    """What :func:`exporters.da3.models.get_model` takes."""
     format: str
     policy: PrecisionPolicy
     shape: Shape
     weights: WeightsRef
     outputs: tuple[str, ...]
+    ray_pose: bool = False
+    """Let the host fit the poses to the rays (:mod:`exporters.da3.host.rays`) in place of the camera decoder's."""
     target: str | None = None
     """What the artifact is for, in the format's own terms: `ort-cpu`, `ort-cuda`, `sm89`, `iOS17`; None: portable."""
     dynamic: tuple[str, ...] = ()
@@ -42,6 +45,20 @@ class ExportRequest:
     preprocess: bool = False
     """Take uint8 (B, N, H', W', 3) and resize/normalise inside the graph."""
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def model_name(self) -> str:
+        """The model's name; `model` is what it is found by, which may be a file."""
+        from exporters.da3.models import get_model
+
+        return get_model(self.model).name
+
+    @property
+    def host_steps(self) -> tuple[HostStep, ...]:
+        """What the host has to do to the outputs of the graph."""
+        from exporters.da3.models import get_model, host_steps
+
+        return host_steps(get_model(self.model), self.outputs, ray_pose=self.ray_pose)
 
 
 @dataclass(frozen=True)
@@ -58,7 +75,7 @@ class ExportContext:
     def __init__(
         self,
         request: ExportRequest,
-        network: Callable[[], StaticDA3],
+        network: Callable[[], StaticNetwork],
         state_dict: Callable[[], dict[str, Any]],
         dependency: Callable[..., Artifact],
         progress: Progress,

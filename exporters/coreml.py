@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from exporters.coreml_check.ane import Prediction
     from exporters.coreml_network import Interface, PackageNetwork
-    from exporters.da3.network import StaticDA3
+    from exporters.da3.network import StaticNetwork
 
 PACKAGE = "model.mlpackage"
 CHECKS = "checks.json"
@@ -157,7 +157,7 @@ class _Build:
 
         return predict(read_package(self.directory / PACKAGE).function(self.main))
 
-    def _network(self, shape: Shape) -> StaticDA3:
+    def _network(self, shape: Shape) -> StaticNetwork:
         """The network in fp32, whatever the policy: coremltools does the rounding, operation by operation."""
         from exporters.da3.network import build_static
         from exporters.da3.upstream import build_upstream

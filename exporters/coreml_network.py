@@ -22,7 +22,7 @@ from exporters.da3.reference_view import MIN_VIEWS
 from exporters.signature import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
-    from exporters.da3.network import StaticDA3
+    from exporters.da3.network import StaticNetwork
 
 POSE_OUTPUTS = ("extrinsics", "intrinsics")
 POSE_ENCODING = "pose_enc"
@@ -67,7 +67,7 @@ class KeepEncoding(nn.Module):
 class PackageNetwork(nn.Module):
     """A static network behind an :class:`Interface`; shares its parts, so use the network itself first."""
 
-    def __init__(self, network: StaticDA3, face: Interface, views: int) -> None:
+    def __init__(self, network: StaticNetwork, face: Interface, views: int) -> None:
         super().__init__()
         self.network = network
         self.face = face

@@ -9,7 +9,7 @@ from typing import Any
 
 from exporters.artifact import Shape
 from exporters.base import ExportRequest
-from exporters.da3.models import get_model, validate_shape
+from exporters.da3.models import validate_shape
 from exporters.errors import UnsupportedError, UsageError
 
 TARGETS = {"iOS16": 7, "iOS17": 8, "iOS18": 9, "iOS26": 10}
@@ -104,8 +104,6 @@ def _refuse(request: ExportRequest) -> None:
         )
     if policy.tf32 or "bfloat16" in (policy.backbone, policy.head):
         raise UnsupportedError(f"Core ML has fp32 and fp16 only: use one of these, not {policy.name}")
-    if not getattr(get_model(request.model), "exportable", True):
-        raise UnsupportedError(f"{request.model} can't be exported yet: choose da3-small, da3-base or da3-large")
 
 
 def _target(asked: str | None, options: CoreMLOptions) -> str:

@@ -53,6 +53,7 @@ def output_specs(request: ExportRequest) -> tuple[TensorSpec, ...]:
         "ray": ((b, n, *rays, 6), "float32"),
         "ray_conf": ((b, n, *rays), "float32"),
         "sky": ((b, n, h, w), "float32"),
+        "metric_depth": ((b, n, h, w), "float32"),
     }
     return tuple(TensorSpec(name, *shapes[name]) for name in request.outputs)
 

@@ -161,16 +161,22 @@ class Session(ABC):
         self._synchronize()
 
     def outputs(self) -> Arrays:
-        """The last run's outputs as host arrays, checked against the manifest.
+        """The last run's outputs as host arrays, checked against the manifest, its host steps done.
 
         Raises:
-            RunError: nothing has run, or an output is missing or has another shape or dtype.
+            RunError: nothing has run, an output is missing or has another shape or dtype, or a host step finds no
+                answer in them.
         """
         self._open()
         if not self._ran:
             raise RunError("outputs() before run(): run the session first")
         arrays = self._outputs()
         check_arrays(arrays, self.output_specs, RunError, "output")
+        steps = self.artifact.manifest.host_steps
+        if steps:
+            from exporters.da3.host import apply
+
+            arrays = apply(steps, arrays)
         return arrays
 
     def placement(self) -> Placement:

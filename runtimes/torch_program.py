@@ -104,7 +104,8 @@ def load_upstream(artifact: Artifact, device: torch.device) -> tuple[nn.Module, 
 
     weights = {key.removeprefix(KEY_PREFIX): tensor for key, tensor in load_weights(artifact).items()}
     try:
-        network = build_upstream(artifact.manifest.model, weights).to(device)
+        manifest = artifact.manifest
+        network = build_upstream(manifest.model, weights, manifest.model_config).to(device)
     except RuntimeError as error:
         raise LoadError(f"{WEIGHTS_FILE} of {artifact.path.name} does not fit upstream: {one_line(error)}") from error
     names = [spec.name for spec in artifact.manifest.outputs]

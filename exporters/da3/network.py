@@ -13,7 +13,7 @@ exponential of the head.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -23,8 +23,11 @@ from exporters.da3.backbone import Backbone
 from exporters.da3.camera import CameraDecoder, PoseMatrices
 from exporters.da3.head import DualHead
 from exporters.da3.layers import torch_dtype
-from exporters.da3.models import get_model, validate_outputs
+from exporters.da3.models import FAMILIES, Family, validate_outputs
+from exporters.da3.mono import StaticMono
+from exporters.da3.nested import StaticNested, anyview_outputs, metric_outputs
 from exporters.da3.shapes import NetworkShape
+from exporters.da3.upstream import network_family
 from exporters.errors import UnsupportedError
 from exporters.precision import PrecisionPolicy
 
@@ -65,6 +68,10 @@ class StaticDA3(nn.Module):
         return tuple(found[name] for name in self.output_names)
 
 
+StaticNetwork = StaticDA3 | StaticMono | StaticNested
+"""The static network of one of the families."""
+
+
 def build_static(
     upstream: nn.Module,
     batch: int,
@@ -73,11 +80,11 @@ def build_static(
     width: int,
     outputs: Sequence[str] | None,
     policy: PrecisionPolicy,
-) -> StaticDA3:
+) -> StaticNetwork:
     """The static network of an upstream network for one input shape.
 
     Args:
-        upstream: an any-view network (:func:`exporters.da3.upstream.build_upstream`). Parameters already in the dtype
+        upstream: a network of any family (:func:`exporters.da3.upstream.build_upstream`). Parameters already in the dtype
             the policy wants share its storage.
         batch, views, height, width: B, N, H, W of the input (B, N, 3, H, W).
         outputs: names of the outputs to compute, in any order; None for the default ones.
@@ -95,7 +102,26 @@ def build_static(
             f"precision {policy.name!r} is a quantization of an exported graph: build the network in fp32 or bf16 "
             "and let the exporter quantize it"
         )
-    names = validate_outputs(get_model("da3-large"), outputs)
+    family = network_family(upstream)
+    names = validate_outputs(FAMILIES[family], outputs)
+    shape = NetworkShape(batch, views, height, width)
     with torch.no_grad():
-        net = StaticDA3(upstream, NetworkShape(batch, views, height, width), names, policy)
+        net = _STATIC[family](upstream, shape, names, policy)
     return net.eval().requires_grad_(False)
+
+
+def _nested(upstream: Any, shape: NetworkShape, outputs: tuple[str, ...], policy: PrecisionPolicy) -> StaticNested:
+    own, metric = anyview_outputs(outputs), metric_outputs(outputs)
+    return StaticNested(
+        StaticDA3(upstream.da3, shape, own, policy) if own else None,
+        StaticMono(upstream.da3_metric, shape, metric, policy) if metric else None,
+        outputs,
+    )
+
+
+_STATIC: dict[Family, Callable[[Any, NetworkShape, tuple[str, ...], PrecisionPolicy], StaticNetwork]] = {
+    "anyview": StaticDA3,
+    "mono": StaticMono,
+    "metric": StaticMono,
+    "nested": _nested,
+}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,13 +39,13 @@ class WeightsRef:
     """Of the safetensors file; of the recipe where synthetic."""
     synthetic: bool
     licence: str
-    source: str
-    """What :func:`resolve_weights` finds them by again, from any folder and in any process: the Hugging Face id, an
-    absolute path, or the recipe. Unlike `id` it may hold a user's folders, so it never enters a report."""
     path: Path | None = None
     """The safetensors file; None where synthetic."""
     seed: int | None = None
     outliers: bool = False
+    source: str | None = None
+    """What :func:`resolve_weights` finds it by in another process, where `id` is not enough: the path of a local file.
+    It holds a user's folders, so it never enters a report."""
     note: str | None = None
     """One line the user should see: why these weights and not the ones they may expect."""
 
@@ -73,31 +73,35 @@ def resolve_weights(spec: str | None, model: str) -> WeightsRef:
         return synthetic_ref(model_spec, int(match["seed"]), match["outliers"] is not None)
     path = Path(spec).expanduser()
     if path.exists():
-        return _local(path, model_spec, id=path.name, licence=f"as of {path.name}", source=str(path.resolve()))
+        return _local(path, model_spec, id=path.resolve().name, licence=f"as of {path.resolve().name}")
     if _HUB_ID.fullmatch(spec) is None:
         raise WeightsError(
-            f"weights {spec!r} are neither a file or folder here nor a Hugging Face id like {model_spec.hub_id}"
+            f"weights {spec!r} are neither a file or folder here nor a Hugging Face id like "
+            f"{model_spec.hub_id or 'depth-anything/DA3-SMALL'}"
         )
     from exporters.da3.hub import fetch
 
     licence = model_spec.licence if spec == model_spec.hub_id else f"as of {spec}"
-    return _local(fetch(spec), model_spec, id=spec, licence=licence, source=spec)
+    return replace(_local(fetch(spec), model_spec, id=spec, licence=licence), source=None)
 
 
 def synthetic_ref(model: ModelSpec, seed: int, outliers: bool = False) -> WeightsRef:
     """The reference to synthetic weights; their hash is that of the recipe, which decides every bit."""
     from exporters.da3.synthetic import RECIPE
 
-    recipe = f"synthetic:{seed}{',outliers' if outliers else ''}"
     return WeightsRef(
-        id=recipe,
-        source=recipe,
-        sha256=canonical_sha256({"recipe": RECIPE, "model": model.name, "seed": seed, "outliers": outliers}),
+        id=f"synthetic:{seed}{',outliers' if outliers else ''}",
+        sha256=canonical_sha256({"recipe": RECIPE, "seed": seed, "outliers": outliers, **_structure(model)}),
         synthetic=True,
         licence="none (synthetic)",
         seed=seed,
         outliers=outliers,
     )
+
+
+def _structure(model: ModelSpec) -> dict[str, Any]:
+    """What tells one network from another: the name, or the configuration of the user's own."""
+    return {"model": model.name} if model.config is None else {"config": model.config}
 
 
 def load_state_dict(ref: WeightsRef, model: str) -> dict[str, Tensor]:
@@ -144,19 +148,22 @@ def tied_keys(net: nn.Module) -> list[list[str]]:
 
 
 def _default(spec: ModelSpec) -> WeightsRef:
-    from dataclasses import replace
-
     from exporters.da3.hub import fetch
 
+    if not spec.hub_id:
+        beside = Path(spec.source).with_name(WEIGHTS_FILE)
+        if beside.is_file():
+            return _local(beside, spec, id=spec.name, licence=spec.licence)
+        return replace(synthetic_ref(spec, 0), note=f"synthetic weights: there is no {WEIGHTS_FILE} beside {spec.source}")
     try:
         folder = fetch(spec.hub_id)
     except (WeightsError, UnavailableError) as error:
         note = f"synthetic weights: {error}"
         return replace(synthetic_ref(spec, 0), note=note)
-    return _local(folder, spec, id=spec.hub_id, licence=spec.licence, source=spec.hub_id)
+    return replace(_local(folder, spec, id=spec.hub_id, licence=spec.licence), source=None)
 
 
-def _local(path: Path, spec: ModelSpec, *, id: str, licence: str, source: str) -> WeightsRef:
+def _local(path: Path, spec: ModelSpec, *, id: str, licence: str) -> WeightsRef:
     """Reference to a checkpoint file or folder on this machine."""
     file = path / WEIGHTS_FILE if path.is_dir() else path
     if file.suffix in PICKLE_SUFFIXES:
@@ -169,8 +176,11 @@ def _local(path: Path, spec: ModelSpec, *, id: str, licence: str, source: str) -
         pickles = sorted(p.name for p in path.iterdir() if p.suffix in PICKLE_SUFFIXES)
         found = f" (only {pickles[0]}, a pickle, which is not read)" if pickles else ""
         raise WeightsError(f"{path} has no {WEIGHTS_FILE}{found}: a checkpoint is {CONFIG_FILE} and {WEIGHTS_FILE}")
-    _check_config(file.with_name(CONFIG_FILE), spec)
-    return WeightsRef(id, file_sha256(file), synthetic=False, licence=licence, source=source, path=file)
+    if spec.config is None:  # else the keys and shapes decide
+        _check_config(file.with_name(CONFIG_FILE), spec)
+    return WeightsRef(
+        id=id, sha256=file_sha256(file), synthetic=False, licence=licence, path=file, source=str(file.absolute())
+    )
 
 
 def _check_config(path: Path, spec: ModelSpec) -> None:
@@ -185,7 +195,7 @@ def _check_config(path: Path, spec: ModelSpec) -> None:
     name = config.get("model_name") if isinstance(config, dict) else None
     if name is None:
         raise WeightsError(f"{path} has no model_name: it should say {spec.name!r}")
-    if name != spec.upstream_config:
+    if name != spec.name:
         raise WeightsError(f"{path} is of {name!r}, not of {spec.name!r}: choose that model or other weights")
 
 
