@@ -76,7 +76,6 @@ def test_options_as_text_and_as_values() -> None:
     ({"policy": POLICIES["tf32"]}, UnsupportedError, "fp32 and fp16 only"),
     ({"policy": POLICIES["fp32"], "options": {"ane": True}}, UnsupportedError, "fp16 only"),
     ({"policy": POLICIES["fp32"], "options": {"islands": "tail"}}, UsageError, "for precision fp16"),
-    ({"model": "da3nested-giant-large"}, UnsupportedError, "can't be exported"),
 ])  # fmt: skip
 def test_refused_in_one_line(changes: dict[str, Any], kind: type[DepthportError], match: str) -> None:
     with pytest.raises(kind, match=match) as caught:
