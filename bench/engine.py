@@ -229,7 +229,8 @@ class _Run:
             try:
                 found = find(
                     spec.found_model, format=spec.format, precision=spec.precision, shape=spec.shape,
-                    weights=spec.found_weights, outputs=spec.outputs, target=spec.target, options=spec.options, store=self.store,
+                    weights=spec.found_weights, outputs=spec.outputs, target=spec.target, options=spec.options,
+                    store=self.store,
                 )  # fmt: skip
             except DepthportError:
                 continue

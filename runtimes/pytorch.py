@@ -123,10 +123,10 @@ def _accelerator_device(kind: str, index: int) -> Device:
 def _mps_notes() -> tuple[str, ...]:
     from runtimes.torch_device import MPS_FALLBACK_VARIABLE, mps_fallback
 
-    notes: tuple[str, ...] = ("mode compile: inductor's Metal backend is a prototype; what it can't compile is a failed cell",)
+    notes = ["mode compile: inductor's Metal backend is a prototype; what it can't compile is a failed cell"]
     if mps_fallback():
-        notes += (f"{MPS_FALLBACK_VARIABLE} is set: operators that Metal lacks would run on the CPU; unset it to be told",)
-    return notes
+        notes.append(f"{MPS_FALLBACK_VARIABLE} is set: operators that Metal lacks would run on the CPU; unset it to be told")
+    return tuple(notes)
 
 
 def _no_cuda(built_for: str | None) -> Device:
