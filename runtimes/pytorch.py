@@ -125,7 +125,7 @@ def _mps_notes() -> tuple[str, ...]:
 
     notes = ["mode compile: inductor's Metal backend is a prototype; what it can't compile is a failed cell"]
     if mps_fallback():
-        notes.append(f"{MPS_FALLBACK_VARIABLE} is set: operators that Metal lacks would run on the CPU; unset it to be told")
+        notes.append(f"{MPS_FALLBACK_VARIABLE} is set: what Metal lacks would run on the CPU; unset it to be told")
     return tuple(notes)
 
 
