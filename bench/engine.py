@@ -157,7 +157,7 @@ class _Run:
             inputs = self._write_inputs(self.plan.scenes, "input")
             truth = self._write_inputs(self.plan.truth, "truth")
             artifacts = self._export()
-            references = self._reference(inputs)
+            references = self._reference(self._write_reference_inputs(inputs))
             timed = self._timed(artifacts)
             if timed and self.plan.regime is not None:
                 run_regime(self.plan.regime, timed, inputs, self.plan.protocol, self.journal, self.observer)
@@ -176,10 +176,19 @@ class _Run:
     # -- inputs -------------------------------------------------------------------------------------------------
 
     def _write_inputs(self, scenes: Sequence[Scene], kind: str) -> list[Path]:
+        return self._write_scenes(scenes, kind, self.plan.preprocess)
+
+    def _write_reference_inputs(self, inputs: list[Path]) -> list[Path]:
+        """What upstream's network takes, which is what the cells take unless they do the preprocessing."""
+        if not self.plan.preprocess:
+            return inputs
+        return self._write_scenes(self.plan.scenes, "reference-input", preprocess=False)
+
+    def _write_scenes(self, scenes: Sequence[Scene], kind: str, preprocess: bool) -> list[Path]:
         paths = []
         for index, scene in enumerate(scenes):
             path = self.work / f"{kind}-{index}.npz"
-            arrays = scene.arrays(pose_input=self.plan.pose_input, preprocess=self.plan.preprocess)
+            arrays = scene.arrays(pose_input=self.plan.pose_input, preprocess=preprocess)
             temporary = path.with_suffix(".tmp.npz")
             np.savez(temporary, **arrays)  # type: ignore[arg-type]
             temporary.replace(path)
@@ -225,13 +234,8 @@ class _Run:
         for cell in self.plan.cells:
             if not cell.unavailable:
                 continue
-            spec = cell.export
             try:
-                found = find(
-                    spec.found_model, format=spec.format, precision=spec.precision, shape=spec.shape,
-                    weights=spec.found_weights, outputs=spec.outputs, target=spec.target, options=spec.options,
-                    store=self.store,
-                )  # fmt: skip
+                found = find(**cell.export.arguments(), store=self.store)
             except DepthportError:
                 continue
             if found is not None:

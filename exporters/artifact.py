@@ -52,6 +52,14 @@ class TensorSpec:
     name: str
     shape: tuple[int | str, ...]
     dtype: str
+    file_name: str | None = None
+    """Its name inside the artifact's files where that is another: ONNX has one name space for inputs and outputs, and
+    poses go in and out."""
+
+    @property
+    def native_name(self) -> str:
+        """What the artifact's files call it."""
+        return self.file_name or self.name
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,9 @@ class Manifest:
     versions: dict[str, str]
     files: tuple[FileInfo, ...] = ()
     dynamic: tuple[str, ...] = ()
-    """Dimensions left open: any of `views`, `size`, `batch`; the shape is then the one traced or optimal."""
+    """Dimensions left open: any of `views`, `size`, `batch`; the shape is then the one asked for first, among many."""
+    limits: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    """Smallest size, largest size and step of an open dimension (`views`, `height`, `width`) that has them."""
     preprocessing: dict[str, Any] = field(default_factory=dict)
     """What the inputs must be: where the resize and the normalisation happen and with which constants."""
     target: dict[str, Any] = field(default_factory=dict)
@@ -152,7 +162,9 @@ class Manifest:
             fields["weights"] = WeightsInfo(**fields["weights"])
             fields["shape"] = Shape(**fields["shape"])
             for name in ("inputs", "outputs"):
-                fields[name] = tuple(TensorSpec(t["name"], tuple(t["shape"]), t["dtype"]) for t in fields[name])
+                fields[name] = tuple(
+                    TensorSpec(t["name"], tuple(t["shape"]), t["dtype"], t.get("file_name")) for t in fields[name]
+                )
             fields["files"] = tuple(FileInfo(**f) for f in fields["files"])
             if outside := [f.path for f in fields["files"] if PurePosixPath(f.path).is_absolute() or ".." in f.path]:
                 raise ArtifactError(f"{MANIFEST} names a file outside its folder ({outside[0]!r}): don't use this artifact")
@@ -161,6 +173,7 @@ class Manifest:
                 HostStep(**{**step, "reads": tuple(step["reads"]), "writes": tuple(step["writes"])})
                 for step in fields.get("host_steps", ())
             )
+            fields["limits"] = {name: tuple(limit) for name, limit in fields.get("limits", {}).items()}
             return cls(**fields)
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{MANIFEST} is damaged ({error}): delete the folder and export it again") from None

@@ -18,7 +18,8 @@ from exporters.inspection import Table
 from exporters.precision import PrecisionPolicy
 
 if TYPE_CHECKING:
-    from exporters.da3.network import StaticNetwork
+    from torch import nn
+
     from exporters.da3.weights import WeightsRef
 
 Progress = Callable[[str], None]
@@ -43,7 +44,9 @@ class ExportRequest:
     dynamic: tuple[str, ...] = ()
     pose_input: bool = False
     preprocess: bool = False
-    """Take uint8 (B, N, H', W', 3) and resize/normalise inside the graph."""
+    """Take uint8 (B, N, H', W', 3) and normalise it inside the graph."""
+    source_size: tuple[int, int] | None = None
+    """(H', W') of photographs that the graph resizes to H×W before it normalises; None: they are H×W."""
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -75,14 +78,14 @@ class ExportContext:
     def __init__(
         self,
         request: ExportRequest,
-        network: Callable[[], StaticNetwork],
+        network: Callable[[], nn.Module],
         state_dict: Callable[[], dict[str, Any]],
         dependency: Callable[..., Artifact],
         progress: Progress,
     ) -> None:
         self.request = request
         self.network = network
-        """The static network of this request, eval mode, on the CPU."""
+        """The network of this request, eval mode, on the CPU: static, or dynamic where dimensions are open."""
         self.state_dict = state_dict
         """Upstream's parameters in fp32, upstream's keys without the `model.` prefix."""
         self.dependency = dependency

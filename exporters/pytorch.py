@@ -53,7 +53,7 @@ class PyTorchExporter(Exporter):
         return f"{' and '.join(missing)} not installed: pip install 'depthport[da3]'" if missing else None
 
     def options(self, request: ExportRequest) -> dict[str, Any]:
-        require_static(request)
+        require_static(request, allow=("pose_input", "preprocess"))
         if request.target not in (None, FUSED_TARGET):
             from exporters.errors import UsageError
 

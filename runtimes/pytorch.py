@@ -123,10 +123,13 @@ def _accelerator_device(kind: str, index: int) -> Device:
 def _mps_notes() -> tuple[str, ...]:
     from runtimes.torch_device import MPS_FALLBACK_VARIABLE, mps_fallback
 
-    notes = ["mode compile: inductor's Metal backend is a prototype; what it can't compile is a failed cell"]
+    notes: tuple[str, ...] = (
+        "mode compile: inductor's Metal backend is a prototype; what it can't compile is a failed cell",
+    )
     if mps_fallback():
-        notes.append(f"{MPS_FALLBACK_VARIABLE} is set: what Metal lacks would run on the CPU; unset it to be told")
-    return tuple(notes)
+        said = f"{MPS_FALLBACK_VARIABLE} is set: operators that Metal lacks would run on the CPU; unset it to be told"
+        notes += (said,)
+    return notes
 
 
 def _no_cuda(built_for: str | None) -> Device:

@@ -100,6 +100,11 @@ class ModelSpec:
     """The file it was read from; empty for upstream's own."""
 
     @property
+    def takes_poses(self) -> bool:
+        """Whether it has a camera encoder, so that known poses may go in."""
+        return self.family == "anyview"
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         return FAMILIES[self.family].outputs
 

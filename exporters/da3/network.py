@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from exporters.da3.backbone import Backbone
 from exporters.da3.camera import CameraDecoder, PoseMatrices
+from exporters.da3.camera_encoder import CameraEncoder
 from exporters.da3.head import DualHead
 from exporters.da3.layers import torch_dtype
 from exporters.da3.models import FAMILIES, Family, validate_outputs
@@ -35,8 +36,16 @@ from exporters.precision import PrecisionPolicy
 class StaticDA3(nn.Module):
     """Depth Anything 3 for one (B, N, H, W); make it with :func:`build_static`."""
 
+    half_size: Tensor
+    """(2,): H / 2, W / 2; where poses are taken."""
+
     def __init__(
-        self, upstream: Any, shape: NetworkShape, outputs: tuple[str, ...], policy: PrecisionPolicy
+        self,
+        upstream: Any,
+        shape: NetworkShape,
+        outputs: tuple[str, ...],
+        policy: PrecisionPolicy,
+        pose_input: bool = False,
     ) -> None:
         super().__init__()
         self.shape = shape
@@ -53,11 +62,21 @@ class StaticDA3(nn.Module):
         )
         self.camera = CameraDecoder(upstream.cam_dec) if camera else None
         self.pose = PoseMatrices(shape.size) if camera else None
+        self.encoder = CameraEncoder(upstream.cam_enc) if pose_input else None
+        if pose_input:
+            self.register_buffer("half_size", torch.tensor(shape.size) / 2, persistent=False)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """(B, N, 3, H, W) fp32, ImageNet-normalised, to the outputs in the order of `output_names`."""
+    def forward(
+        self, image: Tensor, extrinsics: Tensor | None = None, intrinsics: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """(B, N, 3, H, W) fp32, ImageNet-normalised, to the outputs in the order of `output_names`.
+
+        A network with pose input takes `extrinsics` (B, N, 4, 4) and `intrinsics` (B, N, 3, 3) besides, as
+        :class:`~exporters.da3.camera_encoder.CameraEncoder` wants them.
+        """
         scene = tuple(image.shape[:2])
-        features = self.backbone(image)
+        known = None if self.encoder is None else self.encoder(extrinsics, intrinsics, self.half_size)
+        features = self.backbone(image, known)
         found: dict[str, Tensor] = {"reference_view": features.reference_view}
         if self.head is not None:
             maps = self.head(features.patches)
@@ -80,6 +99,8 @@ def build_static(
     width: int,
     outputs: Sequence[str] | None,
     policy: PrecisionPolicy,
+    *,
+    pose_input: bool = False,
 ) -> StaticNetwork:
     """The static network of an upstream network for one input shape.
 
@@ -89,6 +110,7 @@ def build_static(
         batch, views, height, width: B, N, H, W of the input (B, N, 3, H, W).
         outputs: names of the outputs to compute, in any order; None for the default ones.
         policy: dtype of each part. Quantized policies quantize an exported graph, not this network.
+        pose_input: take known poses as further inputs.
 
     Returns:
         The network in eval mode, without gradients, on the device of `upstream`'s parameters.
@@ -106,7 +128,12 @@ def build_static(
     names = validate_outputs(FAMILIES[family], outputs)
     shape = NetworkShape(batch, views, height, width)
     with torch.no_grad():
-        net = _STATIC[family](upstream, shape, names, policy)
+        if pose_input:
+            if family != "anyview":
+                raise UnsupportedError("only an any-view network takes poses: export this one without them")
+            net: StaticNetwork = StaticDA3(upstream, shape, names, policy, pose_input)
+        else:
+            net = _STATIC[family](upstream, shape, names, policy)
     return net.eval().requires_grad_(False)
 
 

@@ -21,6 +21,9 @@ from exporters.errors import RunError, UnavailableError
 
 INSTALL = "pip install --no-deps --ignore-requires-python depth-anything-3==0.1.1"
 
+POSES = ("extrinsics", "intrinsics")
+"""Upstream's names of known poses, in the order of an artifact's inputs."""
+
 
 def build_upstream(
     model: str, state_dict: Mapping[str, Tensor], config: Mapping[str, Any] | None = None
@@ -110,6 +113,23 @@ def upstream_forward(
     found = {**given, **found}
     found["reference_view"] = chosen[-1] if chosen else image.new_zeros(image.shape[0], dtype=torch.int64)
     return {name: found[name] for name in names}
+
+
+def from_pixels(image: Tensor, preprocessing: Mapping[str, Any]) -> Tensor:
+    """Pixels (B, N, H', W', 3) uint8 to `image` on the host, with OpenCV, as upstream's users do it.
+
+    Args:
+        image: on any device.
+        preprocessing: of the manifest: says whether and to what the pixels are resized.
+    """
+    import numpy as np
+
+    from exporters.preprocess import apply_to_rgb, normalise, steps_from_json
+
+    steps = steps_from_json(preprocessing.get("steps", ()))
+    views = image.flatten(0, 1).cpu().numpy()
+    resized = np.stack([apply_to_rgb(view, steps) for view in views])
+    return torch.from_numpy(normalise(resized)).unflatten(0, tuple(image.shape[:2])).to(image.device)
 
 
 @contextmanager

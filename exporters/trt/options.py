@@ -82,7 +82,8 @@ def parse_options(request: ExportRequest, package: Package) -> TensorRTOptions:
         UnsupportedError: a GPU the package can't build for.
     """
     given = dict(request.options)
-    known = {*_SWITCHES, *_RANGES, "workspace_mb", "optimization_level", "timing_cache", "calibration", "calibration_method"}
+    others = ("workspace_mb", "optimization_level", "timing_cache", "calibration", "calibration_method")
+    known = {*_SWITCHES, *_RANGES, *others}
     if unknown := sorted(set(given) - known):
         raise UsageError(f"format {package.format!r} has no option {unknown[0]!r}: choose from {', '.join(sorted(known))}")
     target, capabilities, compatibility = _target(request.target, package)
