@@ -99,7 +99,10 @@ def _refuse(request: ExportRequest) -> None:
     if request.pose_input:
         raise UnsupportedError("format 'coreml' takes no poses as input: leave pose input out or use format onnx")
     if request.source_size is not None:
-        raise UnsupportedError("format 'coreml' does not resize: leave the source size out, or let Vision scale the image")
+        raise UnsupportedError(
+            "format 'coreml' takes images of the network's own size: leave the source size out (Vision and Core Image "
+            "resize on the device), or use format onnx"
+        )
     if policy.quantization is not None:
         raise UnsupportedError(
             f"Core ML compresses weights, not products: use precision fp16 with option compress=int8, not {policy.name}"
