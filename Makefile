@@ -15,6 +15,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
+COMMA := ,
 VENV := .venv
 BIN := $(VENV)/bin
 # One stamp an installed set. It is written last, so what was interrupted is taken up again.
@@ -30,8 +31,9 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-war
 # depth-anything-3 asks for numpy<2, xformers, open3d, pycolmap, ..., which its network never imports, and for
 # Python <= 3.13 (meaning 3.13.0): only its own files are taken.
 DA3 := depth-anything-3==0.1.1
-DEMO_EXTRAS := da3,onnx,openvino,report
-TEST_EXTRAS := $(DEMO_EXTRAS),coreml,test
+# Core ML packages are made anywhere; only a Mac has use for them in the demo.
+DEMO_EXTRAS := da3,onnx,openvino,report$(if $(filter Darwin,$(shell uname -s)),$(COMMA)coreml)
+TEST_EXTRAS := da3,onnx,openvino,report,coreml,test
 ARGS ?=
 PYTEST_ARGS ?=
 

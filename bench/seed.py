@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bench.cells import CellSpec, ExportSpec
+from bench.cells import CellSpec
 
 if TYPE_CHECKING:
     from bench.suites import Request
@@ -128,14 +128,14 @@ def _future(request: Request) -> Iterator[CellSpec]:
 
 def _missing(request: Request, runtime: str, device: str, precision: str, reason: str) -> CellSpec:
     """A row for what the seed report promised and nothing here runs."""
-    export = ExportSpec(request.model, runtime, precision, request.shape, request.weights)
+    export = request.export(runtime, precision)
     return CellSpec(export=export, runtime=runtime, device=device, mode="-", tags=("future",), unavailable=reason)
 
 
 def _cell(row: SeedRow, device: Device | None, request: Request) -> CellSpec:
     mode, precision = seed_mode(row), seed_precision(row)
     cell = CellSpec(
-        export=ExportSpec(request.model, "pytorch", precision, request.shape, request.weights),
+        export=request.export("pytorch", precision),
         runtime="pytorch",
         device=row.device if device is None else device.name,
         mode=mode or "eager",

@@ -72,12 +72,21 @@ class OrtSession(Session):
         self._session = self._create(model, extra)
         self._check_signature()
         self._binding = self._session.io_binding()
+        self._inputs: dict[str, ort.OrtValue] = {}
+        self._outputs_bound: dict[str, ort.OrtValue] = {}
+        self._allocated: dict[str, int] = {}
+        if not artifact.manifest.dynamic:
+            self._allocate_all()
+
+    def _allocate_all(self) -> None:
+        """Buffers for the sizes of now, bound once until the sizes change."""
+        self._allocated = dict(self._sizes)
         self._inputs = {spec.name: self._allocate(spec.shape, spec.dtype) for spec in self.input_specs}
         self._outputs_bound = {spec.name: self._allocate(spec.shape, spec.dtype) for spec in self.output_specs}
-        for name, value in self._inputs.items():
-            self._binding.bind_ortvalue_input(name, value)
-        for name, value in self._outputs_bound.items():
-            self._binding.bind_ortvalue_output(name, value)
+        for spec in self.input_specs:
+            self._binding.bind_ortvalue_input(spec.native_name, self._inputs[spec.name])
+        for spec in self.output_specs:
+            self._binding.bind_ortvalue_output(spec.native_name, self._outputs_bound[spec.name])
 
     def _create(self, model: Path, extra: OrtOptions) -> ort.InferenceSession:
         provider = self._provider
@@ -138,7 +147,7 @@ class OrtSession(Session):
 
     def _check_signature(self) -> None:
         native = {v.name for v in self._session.get_inputs()}, {v.name for v in self._session.get_outputs()}
-        wanted = {s.name for s in self.input_specs}, {s.name for s in self.output_specs}
+        wanted = {s.native_name for s in self.input_specs}, {s.native_name for s in self.output_specs}
         if native != wanted:
             raise LoadError(
                 f"the model takes {sorted(native[0])} and gives {sorted(native[1])}, "
@@ -152,6 +161,8 @@ class OrtSession(Session):
         )
 
     def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        if self._sizes != self._allocated:
+            self._allocate_all()
         for name, array in inputs.items():
             self._inputs[name].update_inplace(np.ascontiguousarray(array))
         self._binding.synchronize_inputs()

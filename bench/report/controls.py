@@ -77,8 +77,8 @@ def doubt(machine: MachineReport) -> str:
     failed = sum(any(not control.ok for control in run.results.controls.values()) for run in runs)
     parts = []
     if failed:
-        count = "the run" if len(machine.runs) == 1 else f"{failed} of {len(machine.runs)} runs"
-        parts.append(f"a control came out wrong in {count}, do not trust its verdicts")
+        where = "the run" if len(machine.runs) == 1 else f"{failed} of {len(machine.runs)} runs"
+        parts.append(f"a control came out wrong in {where}, do not trust its verdicts")
     floors = [f for run in runs if "aa" in run.results.controls and (f := noise_floor(run.results.controls["aa"]))]
     if floors and max(floors) > LOUD:
         parts.append(f"differences below {figures.percent(max(floors))} are noise")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bench.report import figures, regime, rows
+from bench.report import figures, neural_engine, regime, rows
 from bench.report.accuracy import ALIGNMENT, HEADS, MEANINGLESS, accuracy_lines, meaningless
 from bench.report.md import blocks, bullets, code, escape, table
 from bench.report.merge import Group, MachineReport, Row
@@ -36,7 +36,8 @@ def device_sections(machine: MachineReport, picture_of: PictureOf) -> list[str]:
                 continue
             parts.append(f"### {code(device)} · {escape(group.workload.label)}")
             parts.append(_device(members, boundary))
-        parts += [_idle(idle, group), _regimes(group), _phases(group), _accuracy(group), _pictures(group, picture_of)]
+        parts += [_idle(idle, group), _regimes(group), _phases(group), _neural_engine(machine, group)]
+        parts += [_accuracy(group), _pictures(group, picture_of)]
     return [part for part in parts if part]
 
 
@@ -194,6 +195,15 @@ def _phases(group: Group) -> str:
     head = ["Configuration", "Export", "Load", "First call", "Peak memory", "Peak host memory"]
     title = f"### Phases and memory · {escape(group.workload.label)}"
     return f"{title}\n\n{table(head, body, 'lrrrrr')}"
+
+
+def _neural_engine(machine: MachineReport, group: Group) -> str:
+    """What Apple's Neural Engine is predicted to refuse of each Core ML package, and what Core ML placed on it."""
+    body = [[code(line.cell), *(escape(text, 300) for text in line[1:])] for line in neural_engine.lines(machine, group)]
+    if not body:
+        return ""
+    title = f"### {neural_engine.TITLE} · {escape(group.workload.label)}"
+    return f"{title}\n\n{neural_engine.NOTE}\n\n{table(neural_engine.HEAD, body, 'llrrrlll')}"
 
 
 def _accuracy(group: Group) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from bench.choose import Choice
 from bench.metrics import METRICS, number
 from bench.pareto import pareto_set
-from bench.report import figures, regime, rows
+from bench.report import figures, neural_engine, regime, rows
 from bench.report.accuracy import ALIGNMENT, HEADS
 from bench.report.controls import control_lines, doubt, noise_floor, warning_lines
 from bench.report.cross_device import cross_device
@@ -167,6 +167,7 @@ def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> 
         "yardstick": _yardstick(group),
         "regimes": _regimes(group),
         "headline": regime.headline(group.rows) if regime.without_burst(group.rows) else None,
+        "tables": list(neural_engine.block(machine, group)),
         "axes": {axis: _axis(group, axis, boundary) for axis in ("precision", "mode")},
         "ran": sum(row.ok for row in group.rows),
         "count": len(group.rows),

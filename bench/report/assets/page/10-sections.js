@@ -19,7 +19,7 @@ function groupSection(group) {
       burst ? h("div", { class: "grid2" }, latencyPanel(group), parityPanel(group)) : null, burst ? matrixPanel(group) : null, burst ? samplesPanel(group) : null,
       group.regimes.map((block) => regimePanel(group, block)),
       h("div", { class: "grid2" }, phasesPanel(group), memoryPanel(group)),
-      picturesPanel(group), accuracyPanel(group),
+      group.tables.map(tablePanel), picturesPanel(group), accuracyPanel(group),
       h("div", { class: "grid2" }, axisPanel(group, "precision"), axisPanel(group, "mode"))));
 }
 
@@ -28,6 +28,11 @@ function regimePanel(group, block) {
   const plot = group.headline ? null : regimePlot(group, block);
   const note = block.kind === "fixed-rate" ? "Drawn: p50, p95 and p99 of the time from when a frame was due to its result; hollow, where frames were left over, the call alone. The red line is the time a frame has." : null;
   return panel(block.title, { note }, plot, plainTable(block.head, block.rows.map(([id, ...rest]) => [mono(clip(id, 60)), ...rest]), "l".padEnd(block.head.length, "r"), block.title));
+}
+
+/** A further table of a group: cell by cell, with a note on where it is from. */
+function tablePanel(block) {
+  return panel(block.title, { note: block.note }, plainTable(block.head, block.rows.map(([id, ...rest]) => [mono(clip(id, 60)), ...rest]), "l".repeat(block.head.length), block.title));
 }
 
 function regimePlot(group, block) {
