@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pprint
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ _FACTS = (
     *("format", "runtime", "device", "mode", "precision"),
 )
 SUITES = ("quick", "default", "paper", "full")
+DYNAMIC = ("views", "size", "batch")
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,21 @@ def _command(results: Results, cell: Cell) -> list[str]:
         value = protocol.get(name)
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             words.append(f"--{option}={value}")
-    words += _regime(protocol.get("regime"))
+    words += _asked(protocol.get("asked")) + _regime(protocol.get("regime"))
     # The form --option=value keeps a value that begins with a dash from being read as an option.
     return [*words, "--out=reproduced"]
+
+
+def _asked(asked: Any) -> list[str]:
+    """Options for what was asked of the artifacts: poses in, preprocessing inside, open dimensions."""
+    if not isinstance(asked, Mapping):
+        return []
+    words = [f"--{name.replace('_', '-')}" for name in ("pose_input", "preprocess") if asked.get(name) is True]
+    size, dynamic = asked.get("source_size"), asked.get("dynamic")
+    if isinstance(size, Sequence) and len(size) == 2 and all(isinstance(edge, int) for edge in size):
+        words.append(f"--source-size={size[0]}x{size[1]}")
+    names = [name for name in dynamic if name in DYNAMIC] if isinstance(dynamic, Sequence) else []
+    return [*words, f"--dynamic={','.join(names)}"] if names else words
 
 
 def _regime(regime: Any) -> list[str]:

@@ -18,7 +18,7 @@ TITLES = {
     "fixed-rate": "Fixed rate: deadlines, counted from when a frame was due",
 }
 HEADS = {
-    "sustained": ("Minutes", "First minute, ms", "Last minute, ms", "Last / first [95 %]", "Throttling from"),
+    "sustained": ("Minutes", "First minute, ms", "Last minute, ms", "Last / first [95 %]", "Slower from"),
     "fixed-rate": (
         "Rate, Hz",
         "Frames",
@@ -79,7 +79,7 @@ def in_words(regime: Mapping[str, Any]) -> str:
     """A cell's regime in one line."""
     columns = dict(zip(HEADS[str(regime["kind"])], regime_line(regime), strict=True))
     if regime["kind"] == "sustained":
-        return f"last minute over first {columns['Last / first [95 %]']}, throttling {columns['Throttling from']}"
+        return f"last minute over first {columns['Last / first [95 %]']}, slower from: {columns['Slower from']}"
     call = number(regime.get("service_ms"))
     alone = "" if call is None else f", the call alone {figures.reading(call)} ms"
     return f"{columns['Missed [95 %]']} of deadlines missed{alone}"

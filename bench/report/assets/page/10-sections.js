@@ -98,7 +98,7 @@ function axisPanel(group, axis) {
 /** An axis for dots: as wide as the values and a little air, so that small differences show; never below 0. */
 function roomy(values) {
   const [low, high] = d3.extent(values);
-  const air = (high - low) * 0.15 || high * 0.1 || 1;
+  const air = Math.max((high - low) * 0.15, high * 0.03) || 1;
   return [Math.max(0, low - air), high + air];
 }
 
