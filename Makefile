@@ -56,7 +56,7 @@ test-slow: $(TEST_STAMP)
 # Everything that is shown of recorded runs is made from them here; the picture needs Chromium.
 RECORDS := $(sort $(dir $(wildcard bench/records/*/results.json)))
 
-records: $(DEMO_STAMP)
+records: $(if $(filter $(VENV)/bin,$(BIN)),$(DEMO_STAMP))
 	$(BIN)/depthport report $(RECORDS) --out bench/records --picture
 	$(BIN)/python -m bench.report.excerpt README.md $(RECORDS)
 

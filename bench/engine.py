@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from bench.aftermath import advise, draw
 from bench.analysis import analyse, yardstick
-from bench.cells import CellSpec, ExportSpec
+from bench.cells import CellSpec, ExportSpec, asked_of
 from bench.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
 from bench.check import record_parity
 from bench.crew import Timed
@@ -351,6 +351,7 @@ class _Run:
                 **plan.protocol.to_json(),
                 "regime": asdict(plan.regime) if plan.regime else {"kind": "burst"},
                 "suite": plan.suite,
+                "asked": asked_of(plan.cells),
                 "yardstick": yardstick(references),
             },
             inputs={**describe(plan.scenes), "truth": [scene.name for scene in plan.truth], "picture": views},

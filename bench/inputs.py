@@ -137,7 +137,7 @@ def load_scenes(
     """
     if source_size is not None:
         larger = replace(shape, height=source_size[0], width=source_size[1])
-        return tuple(_resized(scene, shape) for scene in load_scenes(larger, sets=sets, images=images, poses=poses))
+        return tuple(resized(scene, shape) for scene in load_scenes(larger, sets=sets, images=images, poses=poses))
     if not images:
         if poses is not None:
             raise InputError("poses without images: name the photographs they are of with --images")
@@ -180,9 +180,9 @@ def describe(scenes: Sequence[Scene]) -> dict[str, Any]:
 
 
 def write_scenes(
-    scenes: Sequence[Scene], folder: Path, kind: str, *, pose_input: bool, preprocess: bool
+    scenes: Sequence[Scene], folder: Path, kind: str, *, pose_input: bool = False, preprocess: bool = False
 ) -> list[Path]:
-    """Write `<kind>-<i>.npz` into `folder`, each with one scene's arrays (:meth:`Scene.arrays`); the paths."""
+    """Each scene's arrays as `folder/<kind>-<index>.npz`, whole or not at all; arguments as of :meth:`Scene.arrays`."""
     paths = []
     for index, scene in enumerate(scenes):
         path = folder / f"{kind}-{index}.npz"
@@ -229,7 +229,7 @@ def _posed_groups(groups: Sequence[Photographs], poses: Poses, shape: Shape) -> 
     return [posed(group, poses.part(b * views, (b + 1) * views)) for b, group in enumerate(groups)]
 
 
-def _resized(scene: Scene, shape: Shape) -> Scene:
+def resized(scene: Scene, shape: Shape) -> Scene:
     """A scene of photographs as an artifact's own resize leaves it."""
     height, width = scene.shape.height, scene.shape.width
     steps = exact_steps((width, height), shape.height, shape.width)

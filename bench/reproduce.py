@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pprint
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ _FACTS = (
     *("format", "runtime", "device", "mode", "precision"),
 )
 SUITES = ("quick", "default", "paper", "full")
+DYNAMIC = ("views", "size", "batch")
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,6 @@ def _command(results: Results, cell: Cell) -> list[str]:
     words = ["depthport", "bench", f"--model={cell.model}", f"--views={cell.views}"]
     words += [f"--size={cell.height}x{cell.width}", f"--batch={cell.batch}", f"--weights={cell.weights}"]
     words.append(f"--suite={suite if suite in SUITES else 'full'}")
-    words += _input_options(cell)
     if suite != "paper":
         words.append(f"--also={cell.precision}")
     words.append(f"--cell={cell.id}")
@@ -95,20 +95,9 @@ def _command(results: Results, cell: Cell) -> list[str]:
         value = protocol.get(name)
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             words.append(f"--{option}={value}")
-    words += _regime(protocol.get("regime"))
+    words += _asked(protocol.get("asked")) + _regime(protocol.get("regime"))
     # The form --option=value keeps a value that begins with a dash from being read as an option.
     return [*words, "--out=reproduced"]
-
-
-def _input_options(cell: Cell) -> list[str]:
-    """What the cell's artifact takes, as options of `bench`."""
-    asked = _input_arguments(cell)
-    words = ["--pose-input"] if asked["pose_input"] else []
-    if asked["source_size"]:
-        words.append("--source-size=" + "x".join(map(str, asked["source_size"])))
-    elif asked["preprocess"]:
-        words.append("--preprocess")
-    return [*words, *(["--dynamic=" + ",".join(asked["dynamic"])] if asked["dynamic"] else [])]
 
 
 def _input_arguments(cell: Cell) -> dict[str, Any]:
@@ -116,14 +105,31 @@ def _input_arguments(cell: Cell) -> dict[str, Any]:
     artifact = cell.artifact or {}
     preprocessing = artifact.get("preprocessing")
     preprocessing = preprocessing if isinstance(preprocessing, Mapping) else {}
-    source = preprocessing.get("source_size")
-    source_size = tuple(int(side) for side in source) if isinstance(source, list) else None
+    opened, inputs = artifact.get("dynamic"), artifact.get("inputs")
     return {
-        "dynamic": [str(name) for name in artifact.get("dynamic") or ()],
-        "pose_input": "extrinsics" in (artifact.get("inputs") or ()),
+        "dynamic": [name for name in opened if name in DYNAMIC] if isinstance(opened, Sequence) else [],
+        "pose_input": isinstance(inputs, Sequence) and "extrinsics" in inputs,
         "preprocess": preprocessing.get("where") == "graph",
-        "source_size": source_size,
+        "source_size": _size(preprocessing.get("source_size")),
     }
+
+
+def _size(value: Any) -> tuple[int, int] | None:
+    """(H, W), if it is two whole numbers."""
+    whole = isinstance(value, Sequence) and len(value) == 2 and all(isinstance(edge, int) for edge in value)
+    return (value[0], value[1]) if whole else None
+
+
+def _asked(asked: Any) -> list[str]:
+    """Options for what was asked of the artifacts: poses in, preprocessing inside, open dimensions."""
+    if not isinstance(asked, Mapping):
+        return []
+    words = [f"--{name.replace('_', '-')}" for name in ("pose_input", "preprocess") if asked.get(name) is True]
+    size, dynamic = _size(asked.get("source_size")), asked.get("dynamic")
+    if size is not None:
+        words.append(f"--source-size={size[0]}x{size[1]}")
+    names = [name for name in dynamic if name in DYNAMIC] if isinstance(dynamic, Sequence) else []
+    return [*words, f"--dynamic={','.join(names)}"] if names else words
 
 
 def _regime(regime: Any) -> list[str]:
