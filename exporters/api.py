@@ -197,8 +197,9 @@ def _context(request: ExportRequest, store: ArtifactStore, progress: Progress) -
         progress("building the network")
         shape = request.shape
         return build_static(
-            upstream, shape.batch, shape.views, shape.height, shape.width, request.outputs, request.policy
-        )
+            upstream, shape.batch, shape.views, shape.height, shape.width, request.outputs,
+            request.policy.unquantized(),
+        )  # fmt: skip
 
     def dependency(format: str, **changes: Any) -> Artifact:
         return export_request(replace(request, format=format, **changes), store, progress).artifact

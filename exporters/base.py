@@ -64,7 +64,7 @@ class ExportContext:
     ) -> None:
         self.request = request
         self.network = network
-        """The static network of this request, eval mode, on the CPU."""
+        """The static network of this request, eval mode, on the CPU; float where the policy quantizes."""
         self.state_dict = state_dict
         """Upstream's parameters in fp32, upstream's keys without the `model.` prefix."""
         self.dependency = dependency

@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 
-def require_static(request: ExportRequest) -> None:
+def require_static(request: ExportRequest, quantizations: tuple[str, ...] = ()) -> None:
     """Refuse what a program traced from the static network can't express.
+
+    Args:
+        request: to check.
+        quantizations: those that the exporter makes itself of the traced program.
 
     Raises:
         UnsupportedError: open dimensions, pose inputs, preprocessing in the graph, or a quantized policy.
@@ -22,7 +26,7 @@ def require_static(request: ExportRequest) -> None:
         f"dynamic {', '.join(request.dynamic)}": bool(request.dynamic),
         "pose inputs": request.pose_input,
         "preprocessing in the graph": request.preprocess,
-        f"precision {request.policy.name!r}": request.policy.quantization is not None,
+        f"precision {request.policy.name!r}": request.policy.quantization not in (None, *quantizations),
     }
     for what, asked in refused.items():
         if asked:
