@@ -231,7 +231,12 @@ def _artifact(cell: str, evidence: Evidence) -> dict[str, Any] | None:
         "versions": manifest.versions,
         "target": manifest.target,
         "options": manifest.options,
+        "dynamic": list(manifest.dynamic),
+        "inputs": [spec.name for spec in manifest.inputs],
+        "preprocessing": manifest.preprocessing,
         "export_peak_mib": manifest.export_peak_mib,
+        # Core ML: what the Neural Engine is predicted to refuse (exporters/coreml_check/ane.py).
+        **({"neural_engine": manifest.extra["neural_engine"]} if "neural_engine" in manifest.extra else {}),
     }
 
 

@@ -21,21 +21,41 @@ class ExportSpec:
     outputs: tuple[str, ...] | None = None
     target: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    dynamic: tuple[str, ...] = ()
+    pose_input: bool = False
+    preprocess: bool = False
+    source_size: tuple[int, int] | None = None
+    model_source: str | None = None
+    """Where the model is found if not by its name: the configuration of the user's own."""
+    weights_source: str | None = None
+    """Where the weights are found if not by their id: a local file."""
+
+    @property
+    def found_model(self) -> str:
+        return self.model_source or self.model
+
+    @property
+    def found_weights(self) -> str | None:
+        return self.weights_source or self.weights
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of :func:`exporters.export` (JSON types only)."""
         return {
-            "model": self.model,
+            "model": self.found_model,
             "format": self.format,
             "precision": self.precision,
             "batch": self.shape.batch,
             "views": self.shape.views,
             "height": self.shape.height,
             "width": self.shape.width,
-            "weights": self.weights,
+            "weights": self.found_weights,
             "outputs": list(self.outputs) if self.outputs is not None else None,
             "target": self.target,
             "options": dict(self.options),
+            "dynamic": list(self.dynamic),
+            "pose_input": self.pose_input,
+            "preprocess": self.preprocess,
+            "source_size": self.source_size,
         }
 
 
@@ -66,10 +86,12 @@ class CellSpec:
 
     @property
     def id(self) -> str:
-        """`runtime/device/mode/precision`, with the target and the label where a cell has one."""
+        """`runtime/device/mode/precision`, with the target, what is dynamic and the label where a cell has them."""
         parts = [self.runtime, self.device, self.mode, self.export.precision]
         if self.export.target:
             parts.append(self.export.target)
+        if self.export.dynamic:
+            parts.append(f"dynamic-{'-'.join(self.export.dynamic)}")
         if self.label:
             parts.append(self.label)
         return "/".join(parts)

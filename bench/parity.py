@@ -149,7 +149,7 @@ def violation(report: Mapping[str, Any], precision: str) -> str | None:
     limit = LIMITS.get(precision, _STRICTEST)
     if limit.same_reference_view and not report.get("reference_view", {"equal": True})["equal"]:
         return "it chose another reference view than upstream, so its poses are in another frame"
-    for output in ("depth", "depth_conf", "extrinsics", "intrinsics"):
+    for output in ("depth", "depth_conf", "extrinsics", "intrinsics", "ray", "ray_conf", "sky", "metric_depth"):
         figure = report.get(output, {}).get("rel_l2", 0.0)
         if not figure <= limit.rel_l2:
             return f"{output} is {figure:.1e} from upstream fp32 (relative L2; {precision} may lose {limit.rel_l2:.0e})"

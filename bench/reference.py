@@ -7,12 +7,13 @@ only, on the CPU. Results are cached beside the artifacts: they depend on weight
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from exporters.artifact import HostStep
 from exporters.provenance import canonical_sha256, package_versions
 
 REFERENCE_PACKAGES = ("torch", "depth-anything-3", "numpy")
@@ -40,12 +41,14 @@ def compute(request: dict[str, Any], progress: Callable[[str], None]) -> dict[st
     """
     import torch
 
+    from exporters.da3.models import get_model, host_steps
     from exporters.da3.upstream import build_upstream, upstream_forward
     from exporters.da3.weights import load_state_dict, resolve_weights
 
     folder = Path(request["folder"])
     folder.mkdir(parents=True, exist_ok=True)
     names = list(request["outputs"])
+    steps = host_steps(get_model(request["model"]), names)
     inputs = [Path(p) for p in request["inputs"]]
     missing = [i for i in range(len(inputs)) if not (folder / f"fp32-{i}.npz").exists()]
     exact_missing = request["yardstick"] and not (folder / "fp64-0.npz").exists()
@@ -56,14 +59,14 @@ def compute(request: dict[str, Any], progress: Callable[[str], None]) -> dict[st
         net = build_upstream(request["model"], state).to(request["device"])
         for number, index in enumerate(missing):
             progress(f"upstream fp32, input {number + 1} of {len(missing)}")
-            _forward(net, inputs[index], folder / f"fp32-{index}.npz", names, torch.float32, upstream_forward)
+            _forward(net, inputs[index], folder / f"fp32-{index}.npz", names, steps, torch.float32, upstream_forward)
         if exact_missing:
             progress("upstream fp64, the yardstick")
             # Built anew: upstream caches positions on the device it last ran on.
             exact = build_upstream(request["model"], state).double()
             torch.set_default_dtype(torch.float64)
             with _float_is_double():
-                _forward(exact, inputs[0], folder / "fp64-0.npz", names, torch.float64, upstream_forward)
+                _forward(exact, inputs[0], folder / "fp64-0.npz", names, steps, torch.float64, upstream_forward)
     return {"folder": str(folder)}
 
 
@@ -82,8 +85,18 @@ def _float_is_double() -> Any:
     return FloatIsDouble()
 
 
-def _forward(net: Any, source: Path, target: Path, names: list[str], dtype: Any, forward: Callable[..., Any]) -> None:
+def _forward(
+    net: Any,
+    source: Path,
+    target: Path,
+    names: list[str],
+    steps: Sequence[HostStep],
+    dtype: Any,
+    forward: Callable[..., Any],
+) -> None:
     import torch
+
+    from exporters.da3.host import apply
 
     with np.load(source, allow_pickle=False) as data:
         arrays = {name: torch.from_numpy(data[name]) for name in data.files}
@@ -91,8 +104,9 @@ def _forward(net: Any, source: Path, target: Path, names: list[str], dtype: Any,
     tensors = {name: a.to(device, dtype) for name, a in arrays.items()}
     image = tensors.pop("image")
     with torch.inference_mode():
-        outputs = forward(net, image, **tensors)
-    found = {name: outputs[name].cpu().numpy() for name in names if name in outputs}
+        outputs = forward(net, image, names, **tensors)
+    # The host's part is the same arithmetic on both sides; upstream's own draws pixels at random.
+    found = apply(steps, {name: value.cpu().numpy() for name, value in outputs.items()})
     temporary = target.with_suffix(".tmp.npz")
-    np.savez(temporary, **found)
+    np.savez(temporary, **found)  # type: ignore[arg-type]
     temporary.replace(target)

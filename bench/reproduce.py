@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.comparable import nearest
+from bench.metrics import number
 from bench.results import Cell, Results
 from exporters.errors import UsageError
 
@@ -93,8 +94,18 @@ def _command(results: Results, cell: Cell) -> list[str]:
         value = protocol.get(name)
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             words.append(f"--{option}={value}")
+    words += _regime(protocol.get("regime"))
     # The form --option=value keeps a value that begins with a dash from being read as an option.
     return [*words, "--out=reproduced"]
+
+
+def _regime(regime: Any) -> list[str]:
+    """Options of a sustained or fixed-rate run; none for `burst`."""
+    if not isinstance(regime, Mapping) or regime.get("kind") not in ("sustained", "fixed-rate"):
+        return []
+    seconds, rate_hz = number(regime.get("seconds")), number(regime.get("rate_hz"))
+    words = [f"--rate-hz={rate_hz:g}"] if regime["kind"] == "fixed-rate" and rate_hz else ["--regime=sustained"]
+    return words if seconds is None else [*words, f"--minutes={seconds / 60:g}"]
 
 
 def _versions(results: Results, cell: Cell) -> dict[str, str]:

@@ -71,11 +71,6 @@ class OnnxRuntimeRuntime(Runtime):
         return devices
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
-        if artifact.manifest.dynamic:
-            dims = ", ".join(artifact.manifest.dynamic)
-            raise UnsupportedError(
-                f"{artifact.path.name} leaves {dims} open and buffers are fixed: export it for one shape"
-            )
         found = self.device(device)
         mode = self.mode(found, options.mode)
         extra = _parse_extra(options.extra)
@@ -87,6 +82,11 @@ class OnnxRuntimeRuntime(Runtime):
 
         candidates = providers_for(device, onnxruntime.get_available_providers())
         provider = next(candidate for candidate in candidates if candidate.mode == mode)
+        if artifact.manifest.dynamic and provider.cuda_graph:
+            raise UnsupportedError(
+                f"mode {mode.name!r} replays a CUDA graph, which has one shape, and {artifact.path.name} leaves "
+                f"{', '.join(artifact.manifest.dynamic)} open: choose another mode or export it for one shape"
+            )
         return OrtSession(artifact, device, options, model, provider, extra)
 
 

@@ -102,7 +102,7 @@ class OpenVinoSession(Session):
 
     def _check_signature(self) -> None:
         native = tuple({port.any_name for port in ports} for ports in (self._compiled.inputs, self._compiled.outputs))
-        wanted = tuple({spec.name for spec in specs} for specs in (self.input_specs, self.output_specs))
+        wanted = tuple({spec.native_name for spec in specs} for specs in (self.input_specs, self.output_specs))
         if native != wanted:
             raise LoadError(
                 f"the model takes {sorted(native[0])} and gives {sorted(native[1])}, "
@@ -111,8 +111,11 @@ class OpenVinoSession(Session):
 
     def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         self._request.wait()
-        for name, array in inputs.items():
-            np.copyto(self._request.get_tensor(name).data, array)
+        for spec in self.input_specs:
+            tensor = self._request.get_tensor(spec.native_name)
+            if self._sizes:
+                tensor.shape = list(spec.shape)
+            np.copyto(tensor.data, inputs[spec.name])
 
     def _run(self) -> None:
         try:
@@ -128,7 +131,7 @@ class OpenVinoSession(Session):
 
     def _outputs(self) -> Arrays:
         self._synchronize()
-        return {spec.name: np.array(self._request.get_tensor(spec.name).data) for spec in self.output_specs}
+        return {spec.name: np.array(self._request.get_tensor(spec.native_name).data) for spec in self.output_specs}
 
     def placement(self) -> Placement:
         """Where and in what each kernel computes.

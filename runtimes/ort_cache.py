@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -80,7 +79,7 @@ class OptimizedGraph:
         if not self.complete():
             self.discard()
         try:
-            os.rename(written, self.folder)
+            written.rename(self.folder)
         except OSError:
             shutil.rmtree(written, ignore_errors=True)
             return False

@@ -22,6 +22,9 @@ ALLOWED = {
         "exporters.artifact",
         "exporters.errors",
         "exporters.plugins",
+        # What goes in: sizes that an artifact leaves open, poses that a camera can have.
+        "exporters.open_dims",
+        "exporters.poses",
         "exporters.da3.upstream",
         # The operators that a program for NVIDIA GPUs calls: one definition for who writes and who runs it.
         "exporters.da3.kernels",

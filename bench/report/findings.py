@@ -8,20 +8,9 @@ from collections.abc import Iterator
 
 from bench.choose import Choice
 from bench.report import figures, rows
-from bench.report.merge import Group, Report, Row
-from bench.report.recommend import Answers
+from bench.report.merge import Group, Row
 from bench.report.standing import main_boundary, ranked, speedup, timing
 from bench.results import Boundary, Status
-
-
-def key_findings(report: Report, answers: Answers) -> list[str]:
-    """All findings, machine by machine, as plain text."""
-    pairs = [(machine, group) for machine in report.machines for group in machine.groups]
-    return [
-        f"{machine.name}, {group.workload.label}: {finding}"
-        for (machine, group), choice in zip(pairs, answers.best, strict=True)
-        for finding in group_findings(group, choice)
-    ]
 
 
 def group_findings(group: Group, choice: Choice) -> Iterator[str]:

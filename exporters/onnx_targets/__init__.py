@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     import onnx_ir
 
 PORTABLE = "portable"
-_MODULES = {PORTABLE: "portable", "ort-cpu": "ort_cpu", "ort-cuda": "ort_cuda"}
+_MODULES = {
+    PORTABLE: "portable",
+    "ort-cpu": "ort_cpu",
+    "ort-cuda": "ort_cuda",
+    "tensorrt": "tensorrt",
+    "tensorrt-matmul": "tensorrt_matmul",
+}
 
 
 @dataclass(frozen=True)

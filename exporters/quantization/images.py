@@ -19,7 +19,9 @@ from exporters.artifact import Shape
 from exporters.errors import InputError, UnavailableError, UsageError
 from exporters.signature import IMAGENET_MEAN, IMAGENET_STD
 
-SHIPPED = ("camera.png", "grass.png", "retina.jpg", "gravel.png", "coins.png", "brick.png", "ihc.png", "hubble_deep_field.jpg")
+SHIPPED = (
+    "camera.png", "grass.png", "retina.jpg", "gravel.png", "coins.png", "brick.png", "ihc.png", "hubble_deep_field.jpg",
+)  # fmt: skip
 """Of public domain or CC0 (scikit-image's `data/README.txt`); grey ones are fed as grey RGB."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 

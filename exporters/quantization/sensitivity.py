@@ -119,7 +119,7 @@ def measure(
     """The loss of each of `layers` alone.
 
     Args:
-        network: a static network with the outputs `depth` and `extrinsics`, of whatever shape.
+        network: a static network with the output `depth` and, where the model has poses, `extrinsics`.
         images: scenes (B, N, 3, H, W) for it.
         layers: by name.
         progress: told how far it is.
@@ -146,9 +146,11 @@ def _run(network: Any, image: Array) -> dict[str, Array]:
 
 
 def compare(found: Mapping[str, Array], expected: Mapping[str, Array]) -> tuple[float, float]:
-    """Relative L2 of depth, and the largest angle (degrees) between rotations."""
+    """Relative L2 of depth, and the largest angle (degrees) between rotations; 0 where there are no poses."""
     right = expected["depth"].astype(np.float64)
     depth = float(np.linalg.norm(found["depth"] - right) / np.linalg.norm(right))
+    if "extrinsics" not in expected:
+        return depth, 0.0
     turned = (found["extrinsics"] - expected["extrinsics"].astype(np.float64))[..., :3].reshape(-1, 9)
     chord = np.linalg.norm(turned, axis=-1) / (2 * np.sqrt(2))
     return depth, float(np.degrees(2 * np.arcsin(np.clip(chord, 0, 1))).max())

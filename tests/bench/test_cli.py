@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -111,3 +112,14 @@ def test_help_imports_no_framework() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "doctor" in done.stdout
+
+
+def test_a_result_below_what_was_asked_is_exit_code_1(tmp_path: Path) -> None:
+    from tests.bench.report import fixtures
+
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(fixtures.cpu_server(n=12).to_json()))
+    for arguments, code in ((["--max-latency-ms", "1"], 1), (["--max-latency-ms", "1e9"], 0)):
+        done = depthport("choose", str(path), *arguments)
+        assert done.returncode == code, done.stderr
+        assert done.stdout

@@ -47,3 +47,15 @@ def test_hostile_names_stay_quoted() -> None:
         assigned = next(n for n in tree.body if isinstance(n, ast.Assign))
         assert ast.literal_eval(assigned.value)["id"] == cell.id
         json.dumps(recipe.to_json(), allow_nan=False)
+
+
+def test_another_regime_is_repeated_in_it() -> None:
+    results = fixtures.h100()
+    for regime, words in (
+        ({"kind": "burst"}, set()),
+        ({"kind": "sustained", "seconds": 300.0, "rate_hz": None}, {"--regime=sustained", "--minutes=5"}),
+        ({"kind": "fixed-rate", "seconds": 30.0, "rate_hz": 12.5}, {"--rate-hz=12.5", "--minutes=0.5"}),
+    ):
+        results.protocol["regime"] = regime
+        command = reproduce(results, CELL).command
+        assert {w for w in command if w.startswith(("--regime", "--minutes", "--rate"))} == words

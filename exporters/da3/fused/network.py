@@ -70,6 +70,8 @@ def build_fused(
             f"the fused kernels have no precision {policy.name!r}: use bf16 or fp16, or leave out the target"
         )
     exact = build_static(upstream, batch, views, height, width, outputs, POLICIES["fp32"])
+    if not isinstance(exact, StaticDA3):
+        raise UnsupportedError("the fused kernels are for any-view networks: leave out the target")
     with torch.no_grad():
         network = FusedDA3(exact, policy)
     return network.eval().requires_grad_(False)

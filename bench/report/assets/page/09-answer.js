@@ -13,17 +13,19 @@ function answers() {
     h("div", { class: `answers${DATA.groups.length === 1 ? " single" : ""}` }, DATA.groups.map(answerCard)));
 }
 
-/** Synthetic weights, warnings of runs, faults of files: before any number. */
+/** Synthetic weights, warnings of runs, faults of files: before any number, a line each, with the rest folded behind it. */
 function doubts() {
-  const out = [];
-  if (DATA.synthetic) out.push(h("div", { class: "banner" }, h("p", {}, h("strong", {}, `Synthetic weights (${clip(DATA.synthetic.models.join(", "), 120)}). `), DATA.synthetic.text)));
+  const lines = [];
+  if (DATA.synthetic) lines.push(doubt("Synthetic weights", DATA.synthetic.short, [`${clip(DATA.synthetic.models.join(", "), 120)}. ${DATA.synthetic.text}`]));
   for (const machine of DATA.machines) {
-    if (machine.warnings.length) out.push(h("div", { class: "banner", role: "note" }, h("strong", {}, machine.name), h("ul", {}, machine.warnings.map((w) => h("li", {}, w)))));
+    if (machine.warnings.length) lines.push(doubt(machine.name, machine.doubt, machine.warnings));
   }
-  if (DATA.notes.length) {
-    out.push(h("div", { class: "banner plain" }, h("details", {}, h("summary", {}, `A results file is incomplete or damaged: ${DATA.notes.length} things were repaired or left out`), notes(DATA.notes))));
-  }
-  return out;
+  if (DATA.notes.length) lines.push(doubt("Damaged file", `${DATA.notes.length} ${DATA.notes.length === 1 ? "thing was" : "things were"} repaired or left out`, DATA.notes));
+  return lines.length ? h("div", { class: "banner", role: "note", "aria-label": "Read this first" }, lines) : null;
+}
+
+function doubt(title, short, lines) {
+  return h("details", {}, h("summary", {}, h("strong", {}, `${clip(title, 80)}:`), ` ${short}`), notes(lines));
 }
 
 /** Ties, and the nearest changes of the question that give another answer. */

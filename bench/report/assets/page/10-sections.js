@@ -1,10 +1,11 @@
 // The parts below the answer: trust, one part a machine and workload, across machines, recommendations, method.
 
 function trust() {
-  const rows = DATA.machines.flatMap((machine) => machine.runs.flatMap((run) => run.controls.map((line) => [machine.name, run.created, ...line])));
+  const rows = DATA.machines.flatMap((machine) => machine.runs.flatMap((run) => run.controls.map(([name, ratio, verdict, expected, passed, tells]) => [[machine.name, h("span", { class: "under" }, run.created)],
+    name, ratio, passed === "✓" ? `✓ ${verdict}` : `✗ ${verdict}, not ${expected}`, tells])));
   return section("trust", "Can these numbers be trusted?",
     "Two comparisons with known answers ran among the others: a cell against itself, and against itself slowed down by 5 %.",
-    rows.length ? plainTable(["Machine", "Run", "Control", "Ratio [95 %]", "Verdict", "Expected", "Passed", "What it tells"], rows, "llllllll", "Controls")
+    rows.length ? plainTable(["Machine, run", "Control", "Ratio [95 %]", "Came out", "What it tells"], rows, "llrll", "Controls")
       : h("p", { class: "banner plain" }, "No run here had controls: nothing shows how quiet its machine was."));
 }
 
@@ -15,12 +16,11 @@ function groupSection(group) {
     h("div", { class: "stack" },
       h("div", { class: "grid2" }, h("div", { class: "panel" }, h("h3", {}, "Machine"), pairs(machine.facts), versionsOf(machine)),
         h("div", { class: "panel" }, h("h3", {}, "Key findings"), notes(group.findings))),
-      h("div", { class: "grid2" }, parts), samplesPanel(group),
+      h("div", { class: "grid2" }, parts), matrixPanel(group), samplesPanel(group),
       group.regimes.map((block) => regimePanel(group, block)),
       h("div", { class: "grid2" }, phasesPanel(group), memoryPanel(group)),
-      picturesPanel(group),
-      h("div", { class: "grid2" }, axisPanel(group, "precision"), axisPanel(group, "mode")),
-      accuracyPanel(group)));
+      picturesPanel(group), accuracyPanel(group),
+      h("div", { class: "grid2" }, axisPanel(group, "precision"), axisPanel(group, "mode"))));
 }
 
 /** Latency over minutes as lines, and the figures of a sustained or fixed-rate run. */
@@ -50,26 +50,70 @@ function axisPanel(group, axis) {
   return panel(`By ${axis}`, { note: "The mean is over cells, an overview and no estimate: it changes with what is in the matrix." }, plainTable(head, body, "lrrl", `By ${axis}`));
 }
 
+/** An axis for dots: as wide as the values and a little air, so that small differences show; never below 0. */
+function roomy(values) {
+  const [low, high] = d3.extent(values);
+  const air = (high - low) * 0.15 || high * 0.1 || 1;
+  return [Math.max(0, low - air), high + air];
+}
+
+/** AbsRel of every cell on every scene with truth, and the figures themselves below. */
 function accuracyPanel(group) {
-  const rows = group.cells.flatMap((cell) => cell.accuracy.map((line) => [mono(clip(cell.id, 60)), ...line]));
-  if (!rows.length) return null;
+  const judged = group.cells.filter((c) => c.truth.length);
+  if (!judged.length) return null;
+  const scenes = distinct(judged.flatMap((c) => c.truth.map(([name]) => name)));
+  const symbol = (name) => SYMBOLS[Math.min(scenes.indexOf(name), SYMBOLS.length - 1)];
+  const limit = rowLimit();
+  const box = plotBox((width) => {
+    const cells = limit.cut(judged.filter(visible));
+    const points = cells.flatMap((cell) => cell.truth.filter(([, value]) => value !== null).map(([scene, value]) => ({ cell, scene, value })));
+    if (!points.length) return null;
+    const main = (c) => c.truth[0][1];
+    return rowChart({
+      cells, width, label: "AbsRel against ground truth", right: (c) => (main(c) === null ? "–" : main(c).toFixed(3)),
+      x: { type: "linear", domain: roomy(points.map((p) => p.value)), label: "AbsRel, lower is better →", grid: true, ticks: Math.max(3, width / 130), tickFormat: plainNumber },
+      marks: (y, dy) => [
+        Plot.dot(points, { y: (p) => y(p.cell), x: "value", symbol: (p) => symbol(p.scene), fill: (p) => colorOf(p.cell), r: 4.6, dy }),
+        Plot.tip(points, Plot.pointer({ y: (p) => y(p.cell), x: "value", title: (p) => `${clip(p.cell.id, 60)}\n${p.scene}: AbsRel ${p.value.toFixed(4)}`, fontSize: 12, dy })),
+      ],
+    });
+  });
+  const rows = judged.flatMap((cell) => cell.accuracy.map((line) => [mono(clip(cell.id, 60)), ...line]));
+  const head = ["Cell", ...DATA.accuracy.head];
+  const void_ = judged.some((c) => c.meaningless);
   return panel("Accuracy against ground truth", {
-    note: "Predicted depth is aligned to the truth, by the ratio of medians or by scale and shift, before it is compared. With synthetic weights the figures mean nothing.",
-  }, plainTable(["Cell", "Scene", "AbsRel ↓", "RMSE, m ↓", "δ1 ↑", "Alignment"], rows.slice(0, 120), "llrrrl", "Accuracy"));
+    controls: [limit.button],
+    legend: h("ul", { class: "legend" }, scenes.slice(0, 8).map((name) => h("li", {}, glyph(symbol(name)), clip(name, 40)))),
+    note: `${DATA.accuracy.note} The figure on the right is the first scene's.`,
+  }, void_ ? h("p", { class: "void" }, "Means nothing here: the weights are synthetic. It shows that the way from a checkpoint to these figures works.") : null,
+  box, h("details", {}, h("summary", {}, "All figures, per scene and alignment"), plainTable(head, rows.slice(0, 240), "ll".padEnd(head.length, "r"), "Accuracy")));
 }
 
 function acrossMachines() {
   if (!DATA.cross.length) return null;
+  const chart = (block) => plotBox((width) => {
+    const rows = block.rows.map((r, i) => ({ ...r, i, name: clip(r.machine === r.device ? r.machine : `${r.machine} · ${r.device}`, Math.floor(width / 9)) }));
+    return Plot.plot({
+      width, height: rows.length * 44 + 40, marginLeft: 4, marginRight: 8, marginTop: 2, marginBottom: 38, style: PLOT_STYLE, ariaLabel: "Throughput of the best cell of each device",
+      x: { ...axisFor(rows.map((r) => r.img_s), "img/s of its best cell →"), labelAnchor: "right" }, y: { type: "point", domain: rows.map((r) => r.i), axis: null, padding: 0.6 },
+      marks: [
+        Plot.ruleY(rows, { y: "i", stroke: "var(--rule)", dy: 8 }),
+        Plot.dot(rows, { y: "i", x: "img_s", r: 6, fill: (r) => `var(--c${Math.min(Math.max(RUNTIMES.indexOf(r.runtime), 0), 7) + 1})`, dy: 8 }),
+        Plot.text(rows, { y: "i", text: "name", frameAnchor: "left", textAnchor: "start", dy: -8, fontWeight: 600, fill: "var(--ink)", stroke: "var(--panel)", strokeWidth: 4 }),
+        Plot.text(rows, { y: "i", text: (r) => `${r.img_s_text} img/s, ${r.times_text.split(" ")[0]}`, frameAnchor: "right", textAnchor: "end", dy: -8, fill: "var(--muted)", stroke: "var(--panel)", strokeWidth: 4 }),
+      ],
+    });
+  }, 120);
   return section("across", "Across devices", "The only part that sets one machine against another: different days, baselines and drivers. It says what to expect, not which software is better.",
     h("div", { class: "stack" }, DATA.cross.map((block) => panel(block.workload, { note: `Best cell of each device at the ${block.boundary} boundary; “times” is throughput over that of the slowest device listed.` },
-      plainTable(["Machine", "Device", "Best cell", "Latency [95 %], ms", "img/s", "Times [95 %]"],
-        block.rows.map((r) => [r.machine, r.device, mono(clip(r.cell, 70)), r.latency, r.img_s_text, r.times_text]), "lllrrr", "Across devices")))));
+      chart(block), plainTable(["Machine and device", "Best cell", "Latency [95 %], ms", "img/s", "Times [95 %]", "vs its own upstream [95 %]", "Depth error"],
+        block.rows.map((r) => [[r.machine, h("span", { class: "under" }, r.device)], mono(clip(r.cell, 70)), r.latency, r.img_s_text, r.times_text, [r.upstream, h("span", { class: "under" }, verdictMark(r.verdict))], r.depth_error]), "llrrrrr", "Across devices")))));
 }
 
 function recommendations() {
   const cards = DATA.recommendations.map((r) => h("article", { class: "panel card" },
     h("h3", {}, r.title), h("p", { class: "muted small" }, `${upperFirst(r.asks)}.`),
-    r.elsewhere ? h("p", { class: "small" }, `Not measured: ${r.elsewhere}.`) : null,
+    r.elsewhere ? h("p", { class: "small" }, `Not measured: ${r.elsewhere.replaceAll("`", "")}.`) : null,
     r.answers.map((a) => h("div", { class: "case" },
       h("p", { class: "muted small" }, `${clip(a.machine, 90)}, ${clip(a.workload, 120)}`),
       h("p", {}, a.pick ? mono(clip(a.pick, 90)) : "No cell meets this."), h("p", { class: "small" }, a.figures),
