@@ -226,18 +226,19 @@ def _spec_json(spec: TensorSpec) -> list[Any]:
 
 
 def request_network(upstream: nn.Module, request: ExportRequest) -> nn.Module:
-    """The network of a request for normalised images: dynamic where dimensions are open, else static."""
-    shape = request.shape
+    """The network of a request for normalised images: dynamic where dimensions are open, else static; float where the
+    policy quantizes."""
+    shape, policy = request.shape, request.policy.unquantized()
     net: nn.Module
     if request.dynamic:
         from exporters.da3.dynamic.network import build_dynamic
 
-        net = build_dynamic(upstream, request.outputs, request.policy, pose_input=request.pose_input)
+        net = build_dynamic(upstream, request.outputs, policy, pose_input=request.pose_input)
     else:
         from exporters.da3.network import build_static
 
         net = build_static(
-            upstream, shape.batch, shape.views, shape.height, shape.width, request.outputs, request.policy,
+            upstream, shape.batch, shape.views, shape.height, shape.width, request.outputs, policy,
             pose_input=request.pose_input,
         )  # fmt: skip
     return net

@@ -20,16 +20,18 @@ def require_static(request: ExportRequest, *, allow: Collection[str] = ()) -> No
 
     Args:
         request: what is asked for.
-        allow: what this format has all the same: any of `dynamic`, `pose_input`, `preprocess`.
+        allow: what this format has all the same: any of `dynamic`, `pose_input`, `preprocess`, and `quantization int8`
+            or `quantization fp8` for one that it makes itself of the traced program.
 
     Raises:
         UnsupportedError: open dimensions, pose inputs, preprocessing in the graph, or a quantized policy.
     """
+    quantization = request.policy.quantization
     refused = {
         f"dynamic {', '.join(request.dynamic)}": bool(request.dynamic) and "dynamic" not in allow,
         "pose inputs": request.pose_input and "pose_input" not in allow,
         "preprocessing in the graph": request.preprocess and "preprocess" not in allow,
-        f"precision {request.policy.name!r}": request.policy.quantization is not None,
+        f"precision {request.policy.name!r}": quantization is not None and f"quantization {quantization}" not in allow,
     }
     for what, asked in refused.items():
         if asked:

@@ -38,6 +38,8 @@ class OnnxTarget:
     description: str
     rewrite: Callable[[onnx_ir.Model], onnx_ir.Model]
     """From the exported graph to the one that is written; inputs and outputs keep names, shapes and dtypes."""
+    signed_activations: bool = True
+    """Of quantized layers: int8 with zero 0, which all take; False: uint8, a bit finer where values have one sign."""
 
 
 def as_exported(model: onnx_ir.Model) -> onnx_ir.Model:
