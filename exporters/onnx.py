@@ -42,6 +42,7 @@ class OnnxExporter(Exporter):
     def options(self, request: ExportRequest) -> dict[str, Any]:
         require_static(request)
         target = get_target(request.target)
+        target.require(request.policy)
         return {**super().options(request), "target": target.name, "opset": target.opset}
 
     def write(self, context: ExportContext, directory: Path) -> ExportResult:
@@ -50,10 +51,14 @@ class OnnxExporter(Exporter):
 
         request = context.request
         target = get_target(request.target)
-        model = _convert(context, target.opset)
-        if target.name != "portable":
-            context.progress(f"rewriting for {target.name}")
-        model = target.rewrite(model)
+        if target.emit is not None:
+            context.progress(f"writing the graph for {target.name}")
+            model = target.emit(context.network())
+        else:
+            model = _convert(context, target.opset)
+            if target.name != "portable":
+                context.progress(f"rewriting for {target.name}")
+            model = target.rewrite(model)
         name_constant_outputs(model)
         describe(model, request)
         check_signature(model, request)

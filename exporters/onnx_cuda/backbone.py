@@ -58,7 +58,7 @@ class BackboneEmitter:
         x = self._embed(image)
         y = self._norm(x, blocks[0].norm1.norm)
         reference = None
-        local, tokens, camera = x, [], None
+        local, tokens, ends = x, [], (x, x)
         for index, block in enumerate(blocks):
             # Here x is the block's input and y its norm.
             g.scope = f"blocks.{index}."
@@ -78,8 +78,9 @@ class BackboneEmitter:
             if index in source.out_layers:
                 normed = y if last else self._norm(x, source.norm.norm)
                 tokens.append(g.op("Concat", local, normed, axis=-1))
-                camera = g.op("Concat", self._special(local), self._special(x), axis=-1)
-        assert camera is not None
+                ends = (local, x)
+        g.scope = "camera."
+        camera = g.op("Concat", *(self._special(end) for end in ends), axis=-1)
         g.scope = ""
         return Features(tokens, camera, self._fixed_reference() if reference is None else reference.view)
 
@@ -171,5 +172,5 @@ class BackboneEmitter:
 
     def _fixed_reference(self) -> Value:
         """View 0 of each scene, as the output of a node."""
-        zeros = self.g.constant("reference_view", torch.zeros(self.shape.batch, dtype=torch.int64))
+        zeros = self.g.constant("first_view", torch.zeros(self.shape.batch, dtype=torch.int64))
         return self.g.op("Identity", zeros)

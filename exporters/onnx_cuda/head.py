@@ -31,7 +31,8 @@ def emit_head(
         views = min(step, total - start)
         g.scope = f"head.{start}." if total > step else "head."
         part = [g.slice(x, 0, start, start + views) for x in features] if total > step else features
-        found.append(_HeadEmitter(g, head, shape, views, dtype).emit(part))
+        maps = _HeadEmitter(g, head, shape, views, dtype).emit(part)
+        found.append({name: g.reshape(value, views, -1) for name, value in maps.items()} if total > step else maps)
     g.scope = ""
     if len(found) == 1:
         return found[0]
@@ -130,7 +131,10 @@ class _HeadEmitter:
     def _ray(self, branch: RayBranch, maps: list[Value]) -> tuple[Value, Value]:
         """Rays (6, V·h·w)ᵀ and their confidence."""
         g, (height, width) = self.g, self.shape.fused
-        x = self.maps.convolve("neck", self._chain(branch.chain, maps), branch.neck)
+        x = self._chain(branch.chain, maps)
+        for index, convolution in enumerate(branch.neck.children()):
+            assert isinstance(convolution, nn.Conv2d)
+            x = self.maps.convolve(f"neck.{index}", x, convolution)
         count = self.views * height * width
         logits = self._logits(branch.output, x, count)
         rays = g.transpose(g.slice(logits, 0, 0, 6), 1, 0)
