@@ -94,12 +94,19 @@ def _rotate(g: Emitter, x: Value, table: RopeTable, size: tuple[int, int, int], 
     """Rotary embedding of (V, T, C), up to a rotation common to queries and keys."""
     views, tokens, channels = size
     cos, sin = rotary_caches(table)
-    if not _patches_alike(cos, sin):
+    if views == 1 or not _patches_alike(cos, sin):
         return _rotary(g, x, cos, sin, dtype)
     # Attention sees rotations of queries against keys only: turn the special token back instead of all patches.
     special = _rotary(g, g.slice(x, 1, 0, 1), cos[1:2], -sin[1:2], dtype)
-    where = torch.stack((torch.arange(views), torch.zeros(views, dtype=torch.int64)), dim=1)
-    return g.op("ScatterND", x, g.constant("special", where), g.reshape(special, views, channels))
+    # One index a channel: the kernel writes what an index stands for one element after the other.
+    places = torch.arange(views)[:, None] * tokens * channels + torch.arange(channels)
+    flat = g.op(
+        "ScatterND",
+        g.reshape(x, views * tokens * channels),
+        g.constant("special", places.reshape(-1, 1)),
+        g.reshape(special, views * channels),
+    )
+    return g.reshape(flat, views, tokens, channels)
 
 
 def _rotary(g: Emitter, x: Value, cos: Tensor, sin: Tensor, dtype: torch.dtype) -> Value:

@@ -2,6 +2,7 @@
 
 `Tan` has no kernel on CUDA: a sine over a cosine. Matrices are built by a few broadcast products instead of the forty
 elementwise operations that writing out each entry takes; sums of products stay out of matrix products, which TF32 rounds.
+The decoder's own products come out in fp32 all the same: see :func:`split_product`.
 """
 
 from __future__ import annotations
@@ -16,21 +17,54 @@ if TYPE_CHECKING:
     from exporters.da3.camera import CameraDecoder, PoseMatrices
     from exporters.onnx_cuda.emitter import Emitter, Value
 
+FP16_MAX = 65504.0
 
-def emit_camera(g: Emitter, decoder: CameraDecoder, pose: PoseMatrices, tokens: Value, views: int) -> tuple[Value, Value]:
-    """Camera tokens (V, 2C) fp32 to `extrinsics` (V, 3, 4) and `intrinsics` (V, 3, 3)."""
+def emit_camera(
+    g: Emitter, decoder: CameraDecoder, pose: PoseMatrices, tokens: Value, views: int, split: bool
+) -> tuple[Value, Value]:
+    """Camera tokens (V, 2C) fp32 to `extrinsics` (V, 3, 4) and `intrinsics` (V, 3, 3).
+
+    `split` is for a provider that rounds the operands of fp32 products to TF32.
+    """
     g.scope = "camera."
-    x = g.op("Relu", _linear(g, "hidden1", tokens, decoder.hidden1.weight, decoder.hidden1.bias))
-    x = g.op("Relu", _linear(g, "hidden2", x, decoder.hidden2.weight, decoder.hidden2.bias))
-    encoding = _linear(g, "heads", x, decoder.weight, decoder.bias)
+    x = tokens
+    for name, layer in (("hidden1", decoder.hidden1), ("hidden2", decoder.hidden2)):
+        x = g.op("Relu", _linear(g, name, x, layer.weight, layer.bias, views, split))
+    encoding = _linear(g, "heads", x, decoder.weight, decoder.bias, views, split)
     found = _extrinsics(g, encoding, views), _intrinsics(g, encoding, pose, views)
     g.scope = ""
     return found
 
 
-def _linear(g: Emitter, name: str, x: Value, weight: Tensor, bias: Tensor) -> Value:
-    product = g.op("MatMul", x, g.constant(f"{name}.weight", weight.T, torch.float32))
+def _linear(g: Emitter, name: str, x: Value, weight: Tensor, bias: Tensor, views: int, split: bool) -> Value:
+    if split:
+        product = split_product(g, name, x, weight, views)
+    else:
+        product = g.op("MatMul", x, g.constant(f"{name}.weight", weight.T, torch.float32))
     return g.op("Add", product, g.constant(f"{name}.bias", bias, torch.float32))
+
+
+def split_product(g: Emitter, name: str, x: Value, weight: Tensor, views: int) -> Value:
+    """x Wᵀ of (V, I) and (O, I), right to fp32's last bits even if operands are rounded to TF32's 11.
+
+    Both are written as a sum of a part that TF32 holds exactly and a rest: one product gives all four partial products.
+    (The provider's tensor-core convolutions of fp16 maps come with `use_tf32` only, and with it TF32 products.)
+    """
+    high = g.op("Clip", x, g.scalar(-FP16_MAX), g.scalar(FP16_MAX))
+    high = g.cast(g.cast(high, torch.float16), torch.float32)
+    parts = g.op("Concat", high, g.op("Sub", x, high), axis=0)
+    coarse = tf32(weight)
+    weights = torch.cat((coarse, weight - coarse))
+    products = g.op("MatMul", parts, g.constant(f"{name}.weight", weights.T, torch.float32))
+    return g.op(
+        "ReduceSum", g.reshape(products, 2, views, 2, weight.shape[0]), g.integers(0, 2), keepdims=0
+    )
+
+
+def tf32(x: Tensor) -> Tensor:
+    """`x` fp32 rounded to 11 significant bits."""
+    bits = x.contiguous().view(torch.int32)
+    return ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
 
 
 def rotation_terms() -> Tensor:

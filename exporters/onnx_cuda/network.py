@@ -45,7 +45,7 @@ def emit_network(network: nn.Module) -> onnx_ir.Model:
         if network.camera is not None and network.pose is not None:
             views = shape.batch * shape.views
             found["extrinsics"], found["intrinsics"] = emit_camera(
-                g, network.camera, network.pose, features.camera, views
+                g, network.camera, network.pose, features.camera, views, split=network.policy.head == "float16"
             )
     outputs = []
     for name in network.output_names:
