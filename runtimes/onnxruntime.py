@@ -22,7 +22,7 @@ from exporters.errors import UnsupportedError, UsageError
 from runtimes.base import Device, LoadOptions, Runtime, Session
 from runtimes.cpu import cpu_description
 from runtimes.cuda import cuda_devices
-from runtimes.ort_providers import CPU_PROVIDER, providers_for
+from runtimes.ort_providers import CPU_PROVIDER, CUDA_TARGET, Provider, providers_for
 
 if TYPE_CHECKING:
     from runtimes.ort_session import OrtOptions
@@ -85,7 +85,17 @@ class OnnxRuntimeRuntime(Runtime):
 
         candidates = providers_for(device, onnxruntime.get_available_providers())
         provider = next(candidate for candidate in candidates if candidate.mode == mode)
+        _require_portable(artifact, provider)
         return OrtSession(artifact, device, options, model, provider, extra)
+
+
+def _require_portable(artifact: Artifact, provider: Provider) -> None:
+    """Refuse a graph of the CUDA provider's own operators on any other provider."""
+    if artifact.manifest.options.get("target") == CUDA_TARGET and provider.mode.target != CUDA_TARGET:
+        raise UnsupportedError(
+            f"{artifact.path.name} is for ONNX Runtime's CUDA provider only (target {CUDA_TARGET!r}): "
+            "export it without that target"
+        )
 
 
 def _cuda_devices(available: list[str]) -> list[Device]:
