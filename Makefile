@@ -30,7 +30,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-war
 # Python <= 3.13 (meaning 3.13.0): only its own files are taken.
 DA3 := depth-anything-3==0.1.1
 DEMO_EXTRAS := da3,onnx,openvino,report
-TEST_EXTRAS := $(DEMO_EXTRAS),coreml,test
+TEST_EXTRAS := $(DEMO_EXTRAS),coreml,tensorrt,test
 ARGS ?=
 PYTEST_ARGS ?=
 

@@ -25,6 +25,8 @@ ALLOWED = {
         "exporters.da3.upstream",
         # The operators that a program for NVIDIA GPUs calls: one definition for who writes and who runs it.
         "exporters.da3.kernels",
+        # What an engine is bound to: one definition for who builds and who runs it.
+        "exporters.trt.platform",
     ),
     "bench": ("bench", "runtimes", "exporters"),
 }
