@@ -38,6 +38,7 @@ def plan(
     filters: Filters | None = None,
     precisions: Sequence[str] = (),
     threads: int | None = None,
+    memory_fraction: float | None = None,
     budget_s: float | None = None,
     launches: int | None = None,
     seed: int | None = None,
@@ -82,6 +83,7 @@ def plan(
         filters=filters or Filters(),
         precisions=tuple(precisions),
         threads=threads,
+        memory_fraction=memory_fraction,
         interpreters=dict(interpreters or {}),
     )
     facts: dict[str, Any] = {

@@ -16,6 +16,7 @@ import typer
 
 from bench.cli_export import export
 from bench.cli_measure import bench, run
+from bench.cli_profile import batch, profile
 from bench.cli_options import Json, print_json, spread, stderr
 from bench.cli_results import choose, compare, report, reproduce
 
@@ -44,7 +45,7 @@ def doctor(json_: Json = False) -> None:
         checks.render(found, Console())
 
 
-for _command in (run, export, bench, report, compare, choose, reproduce):
+for _command in (run, export, bench, profile, batch, report, compare, choose, reproduce):
     app.command()(_command)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from exporters.da3.kernels.bilinear_cuda import source
 
-CONVOLUTION_SAMPLES, CONVOLUTION_WARPS = 32, 4
+CONVOLUTION_SAMPLES, CONVOLUTION_WARPS = 16, 8
 DEPTH_SAMPLES, DEPTH_WARPS = 64, 4
 """Output samples and warps of a program."""
 _LEAST = 16
@@ -20,9 +20,34 @@ _LEAST = 16
 
 
 @triton.jit
-def _gather(taps_ptr, row, first, o, in_height, in_width, height, width, outputs, SAMPLES: tl.constexpr,
+def _gather(taps_ptr, row, columns, o, in_height, in_width, height, width, outputs, SAMPLES: tl.constexpr,
+            BLOCK: tl.constexpr):  # fmt: skip
+    """(SAMPLES, BLOCK) fp32: nine taps, each a bilinear sample of its own channels of the small map."""
+    total = tl.zeros([SAMPLES, BLOCK], tl.float32)
+    pitch = 9 * outputs
+    for y in tl.static_range(3):
+        tap_row = row + y - 1
+        top, bottom, down = source(tap_row, in_height, height)
+        row_inside = (tap_row >= 0) & (tap_row < height)
+        for x in tl.static_range(3):
+            tap_columns = columns + x - 1
+            left, right, along = source(tap_columns, in_width, width)
+            within = row_inside & (tap_columns >= 0) & (tap_columns < width)
+            mask = within[:, None] & (o < outputs)[None, :]
+            at = taps_ptr + (3 * y + x) * outputs + o[None, :]
+            left, right, along = left[:, None] * pitch, right[:, None] * pitch, along[:, None]
+            for edge in tl.static_range(2):
+                line = at + (top if edge == 0 else bottom) * in_width * pitch
+                a = tl.load(line + left, mask=mask, other=0.0).to(tl.float32)
+                b = tl.load(line + right, mask=mask, other=0.0).to(tl.float32)
+                total += ((1.0 - down) if edge == 0 else down) * (a + along * (b - a))
+    return total
+
+
+@triton.jit
+def _gather_window(taps_ptr, row, first, o, in_height, in_width, height, width, outputs, SAMPLES: tl.constexpr,
             WINDOW: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
-    """(SAMPLES, BLOCK) fp32: nine taps, each a bilinear sample of its own channels of the small map.
+    """The same for a run of samples from `first` on, with fewer loads; faster where there are many channels.
 
     Samples of a run that lie side by side read the same inputs, so a window of inputs is fetched once: first the three
     taps of a column are interpolated from row to row and added, then a product with the (SAMPLES, WINDOW) matrix of
@@ -51,8 +76,10 @@ def _gather(taps_ptr, row, first, o, in_height, in_width, height, width, outputs
         weights = tl.where(inputs[None, :] == left[:, None], 1.0 - along[:, None], 0.0)
         weights += tl.where(inputs[None, :] == right[:, None], along[:, None], 0.0)
         weights = tl.where(((tap_columns >= 0) & (tap_columns < width))[:, None], weights, 0.0)
-        # tf32 keeps as many bits as fp16, in which the result is stored.
-        total = tl.dot(weights, summed, total, input_precision="tf32")
+        if taps_ptr.dtype.element_ty == tl.float16:
+            total = tl.dot(weights.to(tl.float16), summed.to(tl.float16), total)
+        else:
+            total = tl.dot(weights, summed, total, input_precision="tf32")
     return total
 
 
@@ -64,8 +91,8 @@ def _convolution(taps_ptr, bias_ptr, out_ptr, in_height, in_width, height, width
     view = tl.program_id(2).to(tl.int64)
     o = tl.arange(0, BLOCK)
     taps_ptr += view * in_height * in_width * 9 * outputs
-    total = _gather(taps_ptr, row, tl.program_id(0) * SAMPLES, o, in_height, in_width, height, width, outputs, SAMPLES,
-                    WINDOW, BLOCK)  # fmt: skip
+    total = _gather_window(taps_ptr, row, tl.program_id(0) * SAMPLES, o, in_height, in_width, height, width, outputs,
+                           SAMPLES, WINDOW, BLOCK)  # fmt: skip
     total += tl.load(bias_ptr + o, mask=o < outputs, other=0.0)[None, :]
     at = ((view * height + row) * width + columns)[:, None] * outputs + o[None, :]
     mask = (columns < width)[:, None] & (o < outputs)[None, :]
@@ -74,16 +101,14 @@ def _convolution(taps_ptr, bias_ptr, out_ptr, in_height, in_width, height, width
 
 @triton.jit
 def _depth(taps_ptr, bias_ptr, rows_ptr, columns_ptr, weight_ptr, weight_bias_ptr, depth_ptr, confidence_ptr,
-           in_height, in_width, height, width, outputs, SAMPLES: tl.constexpr, WINDOW: tl.constexpr,
-           BLOCK: tl.constexpr):  # fmt: skip
+           in_height, in_width, height, width, outputs, SAMPLES: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     columns = tl.program_id(0) * SAMPLES + tl.arange(0, SAMPLES)
     row = tl.program_id(1)
     view = tl.program_id(2).to(tl.int64)
     o = tl.arange(0, BLOCK)
     present = o < outputs
     taps_ptr += view * in_height * in_width * 9 * outputs
-    total = _gather(taps_ptr, row, tl.program_id(0) * SAMPLES, o, in_height, in_width, height, width, outputs, SAMPLES,
-                    WINDOW, BLOCK)  # fmt: skip
+    total = _gather(taps_ptr, row, columns, o, in_height, in_width, height, width, outputs, SAMPLES, BLOCK)
     total += tl.load(bias_ptr + o, mask=present, other=0.0)[None, :]
     mask = (columns < width)[:, None] & present[None, :]
     for tap in tl.static_range(3):
@@ -127,8 +152,7 @@ def upsampled_depth(
     confidence = torch.empty_like(depth)
     _depth[(triton.cdiv(width, DEPTH_SAMPLES), height, views)](
         taps, bias, rows, columns, weight, weight_bias, depth, confidence, in_height, in_width, height, width, outputs,
-        SAMPLES=DEPTH_SAMPLES, WINDOW=window(DEPTH_SAMPLES, in_width, width), BLOCK=_block(outputs),
-        num_warps=DEPTH_WARPS,
+        SAMPLES=DEPTH_SAMPLES, BLOCK=triton.next_power_of_2(outputs), num_warps=DEPTH_WARPS,
     )  # fmt: skip
     return depth, confidence
 
