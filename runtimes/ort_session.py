@@ -73,9 +73,9 @@ class OrtSession(Session):
         if provider.memory == "cuda":
             # CUDA and cuDNN come as Python packages that the dynamic loader does not search by itself.
             ort.preload_dlls()
-        self._graph = "not kept"
             # What operators log while they are made (ScatterND warns of duplicate indices) goes to the default logger.
             ort.set_default_logger_severity(_LOG_ERRORS_ONLY)
+        self._graph = "not kept"
         self._session = self._create(model, extra)
         self._check_signature()
         self._binding = self._session.io_binding()
