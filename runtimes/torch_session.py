@@ -164,15 +164,15 @@ class EagerSession(TorchSession):
         return self._module
 
     @property
-    def image(self) -> Tensor:
-        """The bound image on the device.
+    def bound(self) -> tuple[Tensor, ...]:
+        """The bound inputs on the device, in the manifest's order.
 
         Raises:
             RunError: nothing is bound.
         """
-        if self._image is None:
+        if not self._inputs:
             raise RunError("nothing is bound: bind inputs first")
-        return self._image
+        return tuple(self._inputs.values())
 
     def _build(self) -> tuple[nn.Module, Forward]:
         torch.backends.cudnn.benchmark = True
