@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -119,3 +119,14 @@ class CellSpec:
             "memory_fraction": self.memory_fraction,
             "extra": dict(self.extra),
         }
+
+
+def asked_of(cells: Sequence[CellSpec]) -> dict[str, Any]:
+    """What a run asked of its artifacts beyond model, shape and weights: what repeating one of its cells needs."""
+    exports = [cell.export for cell in cells]
+    return {
+        "pose_input": any(export.pose_input for export in exports),
+        "preprocess": any(export.preprocess for export in exports),
+        "source_size": next((list(export.source_size) for export in exports if export.source_size), None),
+        "dynamic": list(dict.fromkeys(name for export in exports for name in export.dynamic)),
+    }

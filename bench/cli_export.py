@@ -118,6 +118,8 @@ def export(
             stderr(f"on {cell} it is upstream's fp32 to {worst_relative_l2(parity)[1]:.1e} (relative L2, worst output)")
         for step in manifest.host_steps:
             stderr(f"the host does the rest: {step.name} ({step.description})")
+        if "verified" in manifest.extra:
+            stderr(str(manifest.extra["verified"]))
         how = {"built": f"in {manifest.export_s:.1f} s", "rebuilt": f"in {manifest.export_s:.1f} s", "cached": "cached"}
         typer.echo(f"{stored.artifact.path}  {manifest.size_bytes / 1e6:.1f} MB, {how[stored.origin]}")
     if found is not None and found.problem is not None:
