@@ -38,6 +38,7 @@ def plan(
     filters: Filters | None = None,
     precisions: Sequence[str] = (),
     threads: int | None = None,
+    memory_fraction: float | None = None,
     budget_s: float | None = None,
     launches: int | None = None,
     seed: int | None = None,
@@ -75,6 +76,8 @@ def plan(
     for name, value in (("--budget", budget_s), ("--launches", launches)):
         if value is not None and not value > 0:
             raise UsageError(f"{name} is {value}: it must be above 0")
+    if memory_fraction is not None and not 0 < memory_fraction <= 1:
+        raise UsageError(f"--memory-fraction is {memory_fraction}: it must be above 0 and at most 1")
     chosen = replace(
         chosen,
         budget_s=chosen.budget_s if budget_s is None else budget_s,
@@ -97,6 +100,7 @@ def plan(
         filters=filters or Filters(),
         precisions=tuple(precisions),
         threads=threads,
+        memory_fraction=memory_fraction,
         interpreters=dict(interpreters or {}),
         dynamic=opened,
         pose_input=pose_input,

@@ -104,6 +104,10 @@ def bench(
     threads: Annotated[
         int | None, typer.Option("--threads", help="CPU threads. Default: what the cgroup allows.")
     ] = None,
+    memory_fraction: Annotated[
+        float | None,
+        typer.Option("--memory-fraction", help="Share of an accelerator's memory, 0 to 1. Default: 0.85 on MPS, else all."),
+    ] = None,
     launches: Annotated[int | None, typer.Option("--launches", help="Process starts per cell.")] = None,
     budget: Annotated[float | None, typer.Option("--budget", help="Seconds of timed measurement.")] = None,
     regime: Annotated[str, typer.Option("--regime", help="burst or sustained (latency over minutes).")] = "burst",
@@ -157,6 +161,7 @@ def bench(
         filters=filters,
         precisions=also or (),
         threads=threads,
+        memory_fraction=memory_fraction,
         launches=launches,
         budget_s=budget,
         seed=seed,
