@@ -23,7 +23,7 @@ def test_only_accelerators_have_it() -> None:
 
 @pytest.mark.parametrize("value", [0.0, -1.0, 1.5, float("nan")])
 def test_out_of_range(value: float) -> None:
-    with pytest.raises(UsageError, match="--memory-fraction is .*: it must be above 0 and at most 1"):
+    with pytest.raises(UsageError, match=r"--memory-fraction is .*: it must be above 0 and at most 1"):
         api.plan(weights="synthetic:0", height=70, width=98, memory_fraction=value)
 
 
