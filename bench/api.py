@@ -119,7 +119,7 @@ def plan(
         replace(cell, export=replace(cell.export, model_source=spec.source or None, weights_source=ref.source))
         for cell in build_cells(request)
     )
-    truth = truth_scenes(shape, chosen.truth_scenes) if regime is None else ()
+    truth = truth_scenes(shape, chosen.truth_scenes, source_size) if regime is None else ()
     return Plan(cells, scenes, chosen, facts, pose_input, preprocess, suite=suite, regime=regime, truth=truth)
 
 

@@ -105,8 +105,7 @@ def bench(
         int | None, typer.Option("--threads", help="CPU threads. Default: what the cgroup allows.")
     ] = None,
     memory_fraction: Annotated[
-        float | None,
-        typer.Option("--memory-fraction", help="Share of an accelerator's memory, 0 to 1. Default: 0.85 on MPS, else all."),
+        float | None, typer.Option("--memory-fraction", help="Share of the device's memory a cell may take (0, 1].")
     ] = None,
     launches: Annotated[int | None, typer.Option("--launches", help="Process starts per cell.")] = None,
     budget: Annotated[float | None, typer.Option("--budget", help="Seconds of timed measurement.")] = None,

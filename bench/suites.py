@@ -71,7 +71,7 @@ class Request:
     """Precisions to add to every cell's own; empty: the suite's."""
     threads: int | None = None
     memory_fraction: float | None = None
-    """Share of an accelerator's memory that a cell may take; None: the runtime's default."""
+    """Share of a device's memory every cell may take (LoadOptions.memory_fraction)."""
     interpreters: dict[str, str] = field(default_factory=dict)
     """Python interpreter per runtime, where requirements conflict."""
     dynamic: tuple[str, ...] = ()
@@ -149,7 +149,7 @@ def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, requ
         mode_description=mode.description,
         baseline=baseline,
         threads=request.threads,
-        memory_fraction=None if device.name == "cpu" else request.memory_fraction,
+        memory_fraction=request.memory_fraction,
         python=request.interpreters.get(runtime.name),
     )
 
