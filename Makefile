@@ -33,7 +33,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-war
 DA3 := depth-anything-3==0.1.1
 # Core ML packages are made anywhere; only a Mac has use for them in the demo.
 DEMO_EXTRAS := da3,onnx,openvino,report$(if $(filter Darwin,$(shell uname -s)),$(COMMA)coreml)
-TEST_EXTRAS := da3,onnx,openvino,report,coreml,test
+TEST_EXTRAS := da3,onnx,openvino,report,coreml,tensorrt,test
 ARGS ?=
 PYTEST_ARGS ?=
 

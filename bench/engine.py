@@ -29,7 +29,7 @@ from bench.journal import Journal
 from bench.measure import Measurement
 from bench.observer import Observer
 from bench.protocol import Protocol
-from bench.reference import reference_key
+from bench.reference import reference_device, reference_key
 from bench.regime_run import Regime, run_regime
 from bench.results import Results, Status
 from bench.truth import judge_accuracy
@@ -156,7 +156,7 @@ class _Run:
             inputs = self._write_inputs(self.plan.scenes, "input")
             truth = self._write_inputs(self.plan.truth, "truth")
             artifacts = self._export()
-            references = self._reference(self._write_reference_inputs(inputs))
+            references = self._reference(self._reference_inputs(inputs))
             timed = self._timed(artifacts)
             if timed and self.plan.regime is not None:
                 run_regime(self.plan.regime, timed, inputs, self.plan.protocol, self.journal, self.observer)
@@ -174,15 +174,14 @@ class _Run:
 
     # -- inputs -------------------------------------------------------------------------------------------------
 
-    def _write_inputs(self, scenes: Sequence[Scene], kind: str) -> list[Path]:
-        pose_input, preprocess = self.plan.pose_input, self.plan.preprocess
-        return write_scenes(scenes, self.work, kind, pose_input=pose_input, preprocess=preprocess)
+    def _write_inputs(self, scenes: Sequence[Scene], kind: str, *, preprocess: bool | None = None) -> list[Path]:
+        own = self.plan.preprocess if preprocess is None else preprocess
+        return write_scenes(scenes, self.work, kind, pose_input=self.plan.pose_input, preprocess=own)
 
-    def _write_reference_inputs(self, inputs: list[Path]) -> list[Path]:
+    def _reference_inputs(self, inputs: list[Path]) -> list[Path]:
         """What upstream's network takes, which is what the cells take unless they do the preprocessing."""
-        if not self.plan.preprocess:
-            return inputs
-        return write_scenes(self.plan.scenes, self.work, "reference-input", pose_input=self.plan.pose_input)
+        plan = self.plan
+        return self._write_inputs(plan.scenes, "reference-input", preprocess=False) if plan.preprocess else inputs
 
     # -- exports ------------------------------------------------------------------------------------------------
 
@@ -281,9 +280,10 @@ class _Run:
                 "model": spec.found_model,
                 "weights": spec.found_weights,
                 "inputs": [str(p) for p in inputs],
-                "outputs": self._output_names(spec),
+                "outputs": spec.output_names(),
                 "folder": str(folder),
-                "device": self._reference_device(),
+                "device": reference_device(self.plan.cells),
+                "ray_pose": spec.ray_pose,
                 "yardstick": self.plan.yardstick,
             },
             self.plan.protocol.export_timeout_s,
@@ -301,22 +301,14 @@ class _Run:
 
     def _reference_folder(self, spec: ExportSpec) -> Path:
         key = reference_key(
-            spec.model,
+            spec.found_model,
             self.plan.weights["sha256"],
             canonical_sha256([describe(self.plan.scenes), self.plan.pose_input, self.plan.preprocess]),
-            self._output_names(spec),
-            self._reference_device(),
+            spec.output_names(),
+            reference_device(self.plan.cells),
+            spec.ray_pose,
         )
         return self.store.root / "references" / key[:16]
-
-    def _reference_device(self) -> str:
-        devices = {c.device for c in self.plan.cells if c.runtime == "pytorch" and not c.unavailable}
-        return next((d for d in sorted(devices) if d.startswith("cuda")), "cpu")
-
-    def _output_names(self, spec: ExportSpec) -> list[str]:
-        from exporters.da3.models import get_model, validate_outputs
-
-        return list(validate_outputs(get_model(spec.found_model), spec.outputs))
 
     # -- timing -------------------------------------------------------------------------------------------------
 

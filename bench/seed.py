@@ -142,6 +142,7 @@ def _cell(row: SeedRow, device: Device | None, request: Request) -> CellSpec:
         label=row.label,
         tags=("seed", "compile" if row.compile else "no-compile"),
         threads=request.threads,
+        memory_fraction=request.memory_fraction,
     )
     if device is None or not device.available:
         return replace(cell, unavailable=_why_not(row.device, device))

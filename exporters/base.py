@@ -85,7 +85,8 @@ class ExportContext:
     ) -> None:
         self.request = request
         self.network = network
-        """The network of this request, eval mode, on the CPU: static, or dynamic where dimensions are open."""
+        """The network of this request, eval mode, on the CPU: static, or dynamic where dimensions are open; float where
+        the policy quantizes."""
         self.state_dict = state_dict
         """Upstream's parameters in fp32, upstream's keys without the `model.` prefix."""
         self.dependency = dependency
