@@ -33,7 +33,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-war
 DA3 := depth-anything-3==0.1.1
 # Core ML packages are made anywhere; only a Mac has use for them in the demo.
 DEMO_EXTRAS := da3,onnx,openvino,report$(if $(filter Darwin,$(shell uname -s)),$(COMMA)coreml)
-TEST_EXTRAS := da3,onnx,openvino,report,coreml,test
+TEST_EXTRAS := da3,onnx,openvino,report,coreml,tensorrt,test
 ARGS ?=
 PYTEST_ARGS ?=
 
@@ -56,7 +56,7 @@ test-slow: $(TEST_STAMP)
 # Everything that is shown of recorded runs is made from them here; the picture needs Chromium.
 RECORDS := $(sort $(dir $(wildcard bench/records/*/results.json)))
 
-records: $(DEMO_STAMP)
+records: $(if $(filter $(VENV)/bin,$(BIN)),$(DEMO_STAMP))
 	$(BIN)/depthport report $(RECORDS) --out bench/records --picture
 	$(BIN)/python -m bench.report.excerpt README.md $(RECORDS)
 

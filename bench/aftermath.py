@@ -23,12 +23,15 @@ def draw(
 ) -> str | None:
     """Save the first input's views, and every cell's depth and error to the reference, below `out/pictures`.
 
-    Returns the relative path of the views' picture; None where there is no reference to compare with.
+    Returns the relative path of the views' picture; None where there is no reference to compare with, or no
+    depth in it.
     """
     evidence = Evidence(journal)
     if "fp32-0" not in references:
         return None
     reference = load_arrays(references["fp32-0"])
+    if "depth" not in reference:
+        return None  # other outputs were asked for
     from bench.pictures import save_depth, save_error, save_views
 
     folder = out / "pictures"

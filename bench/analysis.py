@@ -171,7 +171,7 @@ def _cell(
                 cell.speedup[boundary] = speedup(ratio(theirs, ours, protocol.margin))
     cell.parity = _parity(spec.id, evidence, reference, work)
     if cell.status is Status.OK and cell.parity is not None:
-        broken = violation(cell.parity, export.precision)
+        broken = violation(cell.parity, export.precision, fitted_poses=export.ray_pose)
         if broken:
             cell.status, cell.reason = Status.PARITY_FAILED, broken
     regime = evidence.regimes.get(spec.id)

@@ -38,6 +38,7 @@ def plan(
     filters: Filters | None = None,
     precisions: Sequence[str] = (),
     threads: int | None = None,
+    memory_fraction: float | None = None,
     budget_s: float | None = None,
     launches: int | None = None,
     seed: int | None = None,
@@ -97,6 +98,7 @@ def plan(
         filters=filters or Filters(),
         precisions=tuple(precisions),
         threads=threads,
+        memory_fraction=memory_fraction,
         interpreters=dict(interpreters or {}),
         dynamic=opened,
         pose_input=pose_input,
@@ -115,7 +117,7 @@ def plan(
         replace(cell, export=replace(cell.export, model_source=spec.source or None, weights_source=ref.source))
         for cell in build_cells(request)
     )
-    truth = truth_scenes(shape, chosen.truth_scenes) if regime is None else ()
+    truth = truth_scenes(shape, chosen.truth_scenes, source_size) if regime is None else ()
     return Plan(cells, scenes, chosen, facts, pose_input, preprocess, suite=suite, regime=regime, truth=truth)
 
 

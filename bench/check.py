@@ -109,8 +109,8 @@ def _cell(request: ExportRequest, artifact: Artifact) -> CellSpec | str:
                 if mode.name != BASELINE_MODE and request.target in (mode.target, made_for):
                     export = ExportSpec(
                         request.model_name, request.format, request.policy.name, request.shape, request.weights.id,
-                        request.outputs, request.target, model_source=request.model,
-                        weights_source=request.weights.source,
+                        request.outputs, request.target, ray_pose=request.ray_pose,
+                        model_source=request.model, weights_source=request.weights.source,
                     )  # fmt: skip
                     return CellSpec(export, runtime.name, device.name, mode.name, artifact=str(artifact.path))
     return "; ".join(reasons) or f"no runtime here runs {request.format} for target {request.target or 'any'}"

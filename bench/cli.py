@@ -18,6 +18,7 @@ from bench.cli_export import export
 from bench.cli_inspect import inspect
 from bench.cli_measure import bench, run
 from bench.cli_options import Json, print_json, spread, stderr
+from bench.cli_profile import batch, profile
 from bench.cli_results import choose, compare, report, reproduce
 
 app = typer.Typer(
@@ -78,7 +79,7 @@ def _self_check(json_: bool) -> None:
         raise typer.Exit(1)
 
 
-for _command in (run, export, inspect, bench, report, compare, choose, reproduce):
+for _command in (run, export, inspect, bench, profile, batch, report, compare, choose, reproduce):
     app.command()(_command)
 
 

@@ -24,7 +24,7 @@ from bench.cli_options import (
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="da3-small, da3-base, da3-large, ...")],
+    model: Annotated[str, typer.Argument(help="da3-small, ..., da3nested-giant-large, or upstream's YAML of your own.")],
     format: Annotated[str, typer.Option("--format", "-f", help="pytorch, onnx, coreml, tensorrt, ...")] = "onnx",
     precision: Annotated[str, typer.Option("--precision", "-p", help="fp32, fp16, bf16, ... or auto.")] = "fp32",
     views: Views = 1,
@@ -44,6 +44,9 @@ def export(
     pose_input: PoseInput = False,
     preprocess: Preprocess = False,
     source_size: SourceSize = None,
+    ray_pose: Annotated[
+        bool, typer.Option("--ray-pose", help="Poses fitted to the rays on the host, not the camera decoder's.")
+    ] = False,
     option: Annotated[list[str] | None, typer.Option("--option", help="The format's own: name=value.")] = None,
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Run it once, where a runtime is here, against upstream fp32.")
@@ -66,6 +69,8 @@ def export(
         depthport export da3-small --dynamic views,size,batch --target ort-cpu
 
         depthport export da3-small --source-size 1080x1920
+
+        depthport export my-model/config.json --outputs depth,extrinsics,intrinsics --ray-pose
     """
     from bench.check import Check, worst_relative_l2
     from bench.check import check as check_artifact
@@ -88,6 +93,7 @@ def export(
         pose_input=pose_input,
         preprocess=preprocess,
         source_size=source,
+        ray_pose=ray_pose,
         options=parse_options(option or []),
     )
     store = ArtifactStore(out)
@@ -110,6 +116,10 @@ def export(
             stderr(f"weights are synthetic ({manifest.weights.id}): the depth means nothing, speed and parity do")
         for cell, parity in (manifest.parity or {}).items():
             stderr(f"on {cell} it is upstream's fp32 to {worst_relative_l2(parity)[1]:.1e} (relative L2, worst output)")
+        for step in manifest.host_steps:
+            stderr(f"the host does the rest: {step.name} ({step.description})")
+        if "verified" in manifest.extra:
+            stderr(str(manifest.extra["verified"]))
         how = {"built": f"in {manifest.export_s:.1f} s", "rebuilt": f"in {manifest.export_s:.1f} s", "cached": "cached"}
         typer.echo(f"{stored.artifact.path}  {manifest.size_bytes / 1e6:.1f} MB, {how[stored.origin]}")
     if found is not None and found.problem is not None:

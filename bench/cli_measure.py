@@ -104,6 +104,9 @@ def bench(
     threads: Annotated[
         int | None, typer.Option("--threads", help="CPU threads. Default: what the cgroup allows.")
     ] = None,
+    memory_fraction: Annotated[
+        float | None, typer.Option("--memory-fraction", help="Share of the device's memory a cell may take (0, 1].")
+    ] = None,
     launches: Annotated[int | None, typer.Option("--launches", help="Process starts per cell.")] = None,
     budget: Annotated[float | None, typer.Option("--budget", help="Seconds of timed measurement.")] = None,
     regime: Annotated[str, typer.Option("--regime", help="burst or sustained (latency over minutes).")] = "burst",
@@ -157,6 +160,7 @@ def bench(
         filters=filters,
         precisions=also or (),
         threads=threads,
+        memory_fraction=memory_fraction,
         launches=launches,
         budget_s=budget,
         seed=seed,

@@ -107,7 +107,7 @@ class Crew:
                 try:
                     self._members[owner] = self._start_one(owner, launch)
                 except CellFailed as failure:
-                    if _is_memory(failure) and self._members:
+                    if is_memory_failure(failure) and self._members:
                         raise _NoRoom from failure
                     self.fail(owner, failure)
         except _NoRoom:
@@ -233,7 +233,8 @@ def _warm_up(member: Member, first_ms: float, protocol: Protocol) -> list[float]
     return calls
 
 
-def _is_memory(failure: CellFailed) -> bool:
+def is_memory_failure(failure: CellFailed) -> bool:
+    """Whether a cell ended because it did not fit: it said so, or the system killed it while it loaded."""
     text = failure.reason.lower()
     return "out of memory" in text or (failure.status is Status.LOAD_FAILED and "sigkill" in text)
 

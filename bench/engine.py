@@ -14,23 +14,22 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from bench.aftermath import advise, draw
 from bench.analysis import analyse, yardstick
-from bench.cells import CellSpec, ExportSpec
+from bench.cells import CellSpec, ExportSpec, asked_of
 from bench.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
 from bench.check import record_parity
 from bench.crew import Timed
 from bench.environment import fingerprint
-from bench.inputs import Scene, describe
+from bench.inputs import Scene, describe, write_scenes
 from bench.journal import NAME as JOURNAL_NAME
 from bench.journal import Journal
 from bench.measure import Measurement
 from bench.observer import Observer
 from bench.protocol import Protocol
-from bench.reference import reference_key
+from bench.reference import reference_device, reference_key
 from bench.regime_run import Regime, run_regime
 from bench.results import Results, Status
 from bench.truth import judge_accuracy
@@ -157,7 +156,7 @@ class _Run:
             inputs = self._write_inputs(self.plan.scenes, "input")
             truth = self._write_inputs(self.plan.truth, "truth")
             artifacts = self._export()
-            references = self._reference(self._write_reference_inputs(inputs))
+            references = self._reference(self._reference_inputs(inputs))
             timed = self._timed(artifacts)
             if timed and self.plan.regime is not None:
                 run_regime(self.plan.regime, timed, inputs, self.plan.protocol, self.journal, self.observer)
@@ -175,25 +174,14 @@ class _Run:
 
     # -- inputs -------------------------------------------------------------------------------------------------
 
-    def _write_inputs(self, scenes: Sequence[Scene], kind: str) -> list[Path]:
-        return self._write_scenes(scenes, kind, self.plan.preprocess)
+    def _write_inputs(self, scenes: Sequence[Scene], kind: str, *, preprocess: bool | None = None) -> list[Path]:
+        own = self.plan.preprocess if preprocess is None else preprocess
+        return write_scenes(scenes, self.work, kind, pose_input=self.plan.pose_input, preprocess=own)
 
-    def _write_reference_inputs(self, inputs: list[Path]) -> list[Path]:
+    def _reference_inputs(self, inputs: list[Path]) -> list[Path]:
         """What upstream's network takes, which is what the cells take unless they do the preprocessing."""
-        if not self.plan.preprocess:
-            return inputs
-        return self._write_scenes(self.plan.scenes, "reference-input", preprocess=False)
-
-    def _write_scenes(self, scenes: Sequence[Scene], kind: str, preprocess: bool) -> list[Path]:
-        paths = []
-        for index, scene in enumerate(scenes):
-            path = self.work / f"{kind}-{index}.npz"
-            arrays = scene.arrays(pose_input=self.plan.pose_input, preprocess=preprocess)
-            temporary = path.with_suffix(".tmp.npz")
-            np.savez(temporary, **arrays)  # type: ignore[arg-type]
-            temporary.replace(path)
-            paths.append(path)
-        return paths
+        plan = self.plan
+        return self._write_inputs(plan.scenes, "reference-input", preprocess=False) if plan.preprocess else inputs
 
     # -- exports ------------------------------------------------------------------------------------------------
 
@@ -292,9 +280,10 @@ class _Run:
                 "model": spec.found_model,
                 "weights": spec.found_weights,
                 "inputs": [str(p) for p in inputs],
-                "outputs": self._output_names(spec),
+                "outputs": spec.output_names(),
                 "folder": str(folder),
-                "device": self._reference_device(),
+                "device": reference_device(self.plan.cells),
+                "ray_pose": spec.ray_pose,
                 "yardstick": self.plan.yardstick,
             },
             self.plan.protocol.export_timeout_s,
@@ -312,22 +301,14 @@ class _Run:
 
     def _reference_folder(self, spec: ExportSpec) -> Path:
         key = reference_key(
-            spec.model,
+            spec.found_model,
             self.plan.weights["sha256"],
             canonical_sha256([describe(self.plan.scenes), self.plan.pose_input, self.plan.preprocess]),
-            self._output_names(spec),
-            self._reference_device(),
+            spec.output_names(),
+            reference_device(self.plan.cells),
+            spec.ray_pose,
         )
         return self.store.root / "references" / key[:16]
-
-    def _reference_device(self) -> str:
-        devices = {c.device for c in self.plan.cells if c.runtime == "pytorch" and not c.unavailable}
-        return next((d for d in sorted(devices) if d.startswith("cuda")), "cpu")
-
-    def _output_names(self, spec: ExportSpec) -> list[str]:
-        from exporters.da3.models import get_model, validate_outputs
-
-        return list(validate_outputs(get_model(spec.found_model), spec.outputs))
 
     # -- timing -------------------------------------------------------------------------------------------------
 
@@ -370,6 +351,7 @@ class _Run:
                 **plan.protocol.to_json(),
                 "regime": asdict(plan.regime) if plan.regime else {"kind": "burst"},
                 "suite": plan.suite,
+                "asked": asked_of(plan.cells),
                 "yardstick": yardstick(references),
             },
             inputs={**describe(plan.scenes), "truth": [scene.name for scene in plan.truth], "picture": views},

@@ -137,7 +137,7 @@ def load_scenes(
     """
     if source_size is not None:
         larger = replace(shape, height=source_size[0], width=source_size[1])
-        return tuple(_resized(scene, shape) for scene in load_scenes(larger, sets=sets, images=images, poses=poses))
+        return tuple(resized(scene, shape) for scene in load_scenes(larger, sets=sets, images=images, poses=poses))
     if not images:
         if poses is not None:
             raise InputError("poses without images: name the photographs they are of with --images")
@@ -179,6 +179,20 @@ def describe(scenes: Sequence[Scene]) -> dict[str, Any]:
     }
 
 
+def write_scenes(
+    scenes: Sequence[Scene], folder: Path, kind: str, *, pose_input: bool = False, preprocess: bool = False
+) -> list[Path]:
+    """Each scene's arrays as `folder/<kind>-<index>.npz`, whole or not at all; arguments as of :meth:`Scene.arrays`."""
+    paths = []
+    for index, scene in enumerate(scenes):
+        path = folder / f"{kind}-{index}.npz"
+        temporary = path.with_suffix(".tmp.npz")
+        np.savez(temporary, **scene.arrays(pose_input=pose_input, preprocess=preprocess))  # type: ignore[arg-type]
+        temporary.replace(path)
+        paths.append(path)
+    return paths
+
+
 def window_step(width: int, height: int, index: int) -> Steps:
     """The `index`-th window of a photograph; number 0 is the whole of it."""
     if index == 0:
@@ -215,7 +229,7 @@ def _posed_groups(groups: Sequence[Photographs], poses: Poses, shape: Shape) -> 
     return [posed(group, poses.part(b * views, (b + 1) * views)) for b, group in enumerate(groups)]
 
 
-def _resized(scene: Scene, shape: Shape) -> Scene:
+def resized(scene: Scene, shape: Shape) -> Scene:
     """A scene of photographs as an artifact's own resize leaves it."""
     height, width = scene.shape.height, scene.shape.width
     steps = exact_steps((width, height), shape.height, shape.width)

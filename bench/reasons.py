@@ -66,7 +66,9 @@ def best_alone(cell: Cell, goal: Metric, boundary: Boundary, count: int) -> str:
     shown = "" if found is None else f", {measured(goal, found)}"
     if count == 1:
         return f"it is the only cell that meets everything{shown}"
-    return f"best {goal.label} of {count} eligible cells{shown}; no other comes within its interval"
+    sure = found is not None and (found.low < found.high or goal.spread > 0)
+    apart = "no other comes within its interval" if sure else "one reading each, so no interval tells them apart"
+    return f"best {goal.label} of {count} eligible cells{shown}; {apart}"
 
 
 def best_of_ties(goal: Metric, count: int, decided: Metric | None) -> str:

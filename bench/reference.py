@@ -7,24 +7,33 @@ only, on the CPU. Results are cached beside the artifacts: they depend on weight
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.cells import CellSpec
 from exporters.artifact import HostStep
 from exporters.provenance import canonical_sha256, package_versions
 
 REFERENCE_PACKAGES = ("torch", "depth-anything-3", "numpy")
 
 
-def reference_key(model: str, weights_sha256: str, inputs_sha256: str, outputs: list[str], device: str) -> str:
-    """What the reference depends on, hashed."""
+def reference_key(
+    model: str, weights_sha256: str, inputs_sha256: str, outputs: list[str], device: str, ray_pose: bool = False
+) -> str:
+    """What the reference depends on, hashed; `model` is what `get_model` takes."""
+    from exporters.da3.models import get_model, host_steps
+
+    spec = get_model(model)
     versions = {k: v for k, v in package_versions(REFERENCE_PACKAGES).items() if k != "python"}
     return canonical_sha256(
         {
-            "model": model,
+            "model": spec.name,
+            "config": spec.config,
+            "host_steps": [asdict(step) for step in host_steps(spec, outputs, ray_pose=ray_pose)],
             "weights": weights_sha256,
             "inputs": inputs_sha256,
             "outputs": outputs,
@@ -34,10 +43,16 @@ def reference_key(model: str, weights_sha256: str, inputs_sha256: str, outputs: 
     )
 
 
+def reference_device(cells: Iterable[CellSpec]) -> str:
+    """Where upstream's fp32 runs: on the GPU that cells of PyTorch use, else on the CPU."""
+    devices = {cell.device for cell in cells if cell.runtime == "pytorch" and not cell.unavailable}
+    return next((device for device in sorted(devices) if device.startswith("cuda")), "cpu")
+
+
 def compute(request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
     """Write `fp32-<i>.npz` for every input and `fp64-0.npz` into the request's folder; existing ones are kept.
 
-    The request: model, weights (spec), inputs (npz paths), outputs (names), folder, device, yardstick (bool).
+    The request: model, weights (spec), inputs (npz paths), outputs (names), folder, device, yardstick (bool), ray_pose.
     """
     import torch
 
@@ -48,7 +63,7 @@ def compute(request: dict[str, Any], progress: Callable[[str], None]) -> dict[st
     folder = Path(request["folder"])
     folder.mkdir(parents=True, exist_ok=True)
     names = list(request["outputs"])
-    steps = host_steps(get_model(request["model"]), names)
+    steps = host_steps(get_model(request["model"]), names, ray_pose=request.get("ray_pose", False))
     inputs = [Path(p) for p in request["inputs"]]
     missing = [i for i in range(len(inputs)) if not (folder / f"fp32-{i}.npz").exists()]
     exact_missing = request["yardstick"] and not (folder / "fp64-0.npz").exists()

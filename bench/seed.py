@@ -142,10 +142,10 @@ def _cell(row: SeedRow, device: Device | None, request: Request) -> CellSpec:
         label=row.label,
         tags=("seed", "compile" if row.compile else "no-compile"),
         threads=request.threads,
+        memory_fraction=request.memory_fraction,
     )
     if device is None or not device.available:
-        reason = "this device is not here" if device is None else device.unavailable
-        return replace(cell, unavailable=reason)
+        return replace(cell, unavailable=_why_not(row.device, device))
     if mode is None:
         return replace(cell, unsupported="off CUDA this is the balanced configuration again: not measured twice")
     known = {m.name: m for m in device.modes}
@@ -154,3 +154,9 @@ def _cell(row: SeedRow, device: Device | None, request: Request) -> CellSpec:
     # The seed's ratios are to its minimal configuration at the device's own precision.
     baseline = row.mode == "minimal" and row.precision == ("None" if row.device == "cuda" else "False")
     return replace(cell, mode_description=known[mode].description, baseline=baseline)
+
+
+def _why_not(name: str, device: Device | None) -> str:
+    if device is None:
+        return f"PyTorch finds no {name} device here" + (": run the same command on a Mac" if name == "mps" else "")
+    return f"{device.unavailable}: {device.remedy}" if device.remedy else device.unavailable or ""

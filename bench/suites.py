@@ -70,6 +70,8 @@ class Request:
     precisions: tuple[str, ...] = ()
     """Precisions to add to every cell's own; empty: the suite's."""
     threads: int | None = None
+    memory_fraction: float | None = None
+    """Share of a device's memory every cell may take (LoadOptions.memory_fraction)."""
     interpreters: dict[str, str] = field(default_factory=dict)
     """Python interpreter per runtime, where requirements conflict."""
     dynamic: tuple[str, ...] = ()
@@ -147,6 +149,7 @@ def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, requ
         mode_description=mode.description,
         baseline=baseline,
         threads=request.threads,
+        memory_fraction=request.memory_fraction,
         python=request.interpreters.get(runtime.name),
     )
 

@@ -9,6 +9,7 @@ same, so that the way is tested where no checkpoint is, and marked meaningless.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,19 @@ if TYPE_CHECKING:
     from bench.inputs import Scene
 
 
-def truth_scenes(shape: Shape, count: int) -> tuple[Scene, ...]:
-    """`count` rendered scenes of a cell's shape; always the same ones."""
+def truth_scenes(shape: Shape, count: int, source_size: tuple[int, int] | None = None) -> tuple[Scene, ...]:
+    """`count` rendered scenes of a cell's shape; always the same ones.
+
+    Args:
+        source_size: (H', W') of what goes into an artifact that resizes by itself.
+    """
+    from bench.inputs import resized
     from bench.scenes import render_scene
 
-    return tuple(render_scene(shape, seed) for seed in range(count))
+    if source_size is None:
+        return tuple(render_scene(shape, seed) for seed in range(count))
+    larger = replace(shape, height=source_size[0], width=source_size[1])
+    return tuple(resized(render_scene(larger, seed), shape) for seed in range(count))
 
 
 def judge_accuracy(

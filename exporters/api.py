@@ -22,7 +22,7 @@ from exporters.artifact import (
 )
 from exporters.base import ExportContext, Exporter, ExportRequest, Progress
 from exporters.da3.models import get_model, validate_outputs, validate_shape
-from exporters.errors import UnavailableError, UsageError
+from exporters.errors import UnavailableError, UnsupportedError, UsageError
 from exporters.open_dims import limits_of, validate_dynamic
 from exporters.plugins import entry_points, load_plugin
 from exporters.precision import resolve_policy
@@ -148,6 +148,8 @@ def prepare(
     get_exporter(format)
     validate_shape(shape.batch, shape.views, shape.height, shape.width)
     opened = validate_dynamic(dynamic, shape)
+    if opened and spec.family != "anyview":
+        raise UnsupportedError(f"{spec.name} has no open dimensions: leave out --dynamic, or choose an any-view model")
     if pose_input and not spec.takes_poses:
         raise UsageError(f"{spec.name} takes no poses in: leave out --pose-input, or choose da3-small, -base or -large")
     if source_size is not None:
@@ -224,8 +226,8 @@ def _spec_json(spec: TensorSpec) -> list[Any]:
 
 
 def request_network(upstream: nn.Module, request: ExportRequest) -> nn.Module:
-    """The network that a request's program is traced from: dynamic where dimensions are open, else static; float where
-    the policy quantizes."""
+    """The network of a request for normalised images: dynamic where dimensions are open, else static; float where the
+    policy quantizes."""
     shape, policy = request.shape, request.policy.unquantized()
     net: nn.Module
     if request.dynamic:
@@ -239,10 +241,6 @@ def request_network(upstream: nn.Module, request: ExportRequest) -> nn.Module:
             upstream, shape.batch, shape.views, shape.height, shape.width, request.outputs, policy,
             pose_input=request.pose_input,
         )  # fmt: skip
-    if request.preprocess:
-        from exporters.da3.pixels import FromPixels
-
-        net = FromPixels(net, request.source_size, (shape.height, shape.width))
     return net
 
 

@@ -98,6 +98,11 @@ def _refuse(request: ExportRequest) -> None:
         raise UnsupportedError("format 'coreml' has static shapes: give further ones with option functions=NxHxW,...")
     if request.pose_input:
         raise UnsupportedError("format 'coreml' takes no poses as input: leave pose input out or use format onnx")
+    if request.source_size is not None:
+        raise UnsupportedError(
+            "format 'coreml' takes images of the network's own size: leave the source size out (Vision and Core Image "
+            "resize on the device), or use format onnx"
+        )
     if policy.quantization is not None:
         raise UnsupportedError(
             f"Core ML compresses weights, not products: use precision fp16 with option compress=int8, not {policy.name}"

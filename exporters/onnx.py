@@ -55,11 +55,10 @@ class OnnxExporter(Exporter):
     def options(self, request: ExportRequest) -> dict[str, Any]:
         # Ranges are of one shape and of photographs as the network takes them.
         quantized = request.policy.quantization in QUANTIZATIONS
-        require_static(
-            request,
-            allow=("quantization int8",) if quantized else ("dynamic", "pose_input", "preprocess"),
-        )
         target = get_target(request.target)
+        allow = ("quantization int8",) if quantized else ("dynamic", "pose_input", "preprocess")
+        require_static(request, allow=allow if target.emit is None else ())
+        target.require(request.policy)
         chosen = {"target": target.name, "opset": target.opset}
         if request.policy.quantization is None:
             return {**super().options(request), **chosen}
@@ -74,10 +73,14 @@ class OnnxExporter(Exporter):
 
         request = context.request
         target = get_target(request.target)
-        model = _convert(context, target.opset)
-        if target.name != "portable":
-            context.progress(f"rewriting for {target.name}")
-        model = target.rewrite(model)
+        if target.emit is not None:
+            context.progress(f"writing the graph for {target.name}")
+            model = target.emit(context.network())
+        else:
+            model = _convert(context, target.opset)
+            if target.name != "portable":
+                context.progress(f"rewriting for {target.name}")
+            model = target.rewrite(model)
         extra = {} if request.policy.quantization is None else {"quantization": _quantize(context, model, target)}
         name_constant_outputs(model)
         if request.dynamic:

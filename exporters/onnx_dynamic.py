@@ -94,11 +94,11 @@ def check_untraced(context: ExportContext, path: Path) -> dict[str, Any]:
         if _rounded_to_another_view(context.request, found, expected):
             continue
         checked.append(str(shape))
-        for name, error in _errors(found, expected):
-            if not error <= _tolerance(context.request):
+        for name, distance in _errors(found, expected):
+            if not distance <= _tolerance(context.request):
                 raise ExportError(
                     f"the graph with open {', '.join(context.request.dynamic)} is wrong at {shape} (batch x views x "
-                    f"height x width): {name} is {error:.1e} off; export for one shape and report this"
+                    f"height x width): {name} is {distance:.1e} off; export for one shape and report this"
                 )
     return {"untraced_shapes": checked}
 
@@ -126,6 +126,7 @@ def _results(
 
     from exporters.api import request_network
     from exporters.da3.upstream import build_upstream
+    from exporters.torch_export import from_pixels
 
     upstream = build_upstream(context.request.model, context.state_dict())
     names = context.request.outputs
@@ -133,7 +134,8 @@ def _results(
         static = replace(context.request, shape=shape, dynamic=())
         inputs = _inputs(static)
         with torch.no_grad():
-            expected = request_network(upstream, static)(*(torch.from_numpy(array) for array in inputs.values()))
+            network = from_pixels(request_network(upstream, static), static)
+            expected = network(*(torch.from_numpy(array) for array in inputs.values()))
         found = session.run(list(names), inputs)
         yield (
             shape,
@@ -149,6 +151,7 @@ def _inputs(request: ExportRequest) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     for spec in input_specs(request):
         dims = tuple(int(dim) for dim in spec.shape)
+        array: NDArray[Any]
         if spec.name == "extrinsics":
             array = np.tile(np.eye(4, dtype=np.float32), (*dims[:2], 1, 1))
             array[..., :3, 3] = rng.standard_normal((*dims[:2], 3))

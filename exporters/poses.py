@@ -210,7 +210,7 @@ def _robust(target: Array, source: Array) -> Similarity:
 
 def _refuse(name: str, bad: NDArray[np.bool_], what: str) -> None:
     if bad.any():
-        index = np.argwhere(bad)[0] if bad.ndim else ()
+        index = [int(i) for i in np.argwhere(bad)[0]]
         scene = f" of scene {index[-2]}" if len(index) > 1 else ""
         view = f" of view {index[-1]}{scene}" if len(index) else ""
         raise InputError(f"{name}{view} is {what}: give finite, invertible poses and camera matrices in pixels")

@@ -62,6 +62,8 @@ class PyTorchExporter(Exporter):
                 "or none for files that run on every device"
             )
         if request.target == FUSED_TARGET:
+            # The fused network is another one: it takes images alone.
+            require_static(request)
             require_fusible(request)
         return super().options(request)
 

@@ -86,9 +86,11 @@ class _EngineExporter(Exporter):
         if request.policy.quantization is not None:
             from exporters.trt.quantize import quantize_file
 
+            reference = context.dependency("onnx", target=graph.target, policy=POLICIES["fp32"], options={})
             extra["quantization"] = quantize_file(
-                path, directory / QUANTIZED_FILE, request, options.calibration, options.calibration_method, context.progress
-            )
+                path, reference.file(ONNX_FILE), directory / QUANTIZED_FILE, request, options.calibration,
+                options.calibration_method, context.progress,
+            )  # fmt: skip
             path = directory / QUANTIZED_FILE
         result = self.build_engine(path, request.policy, options, directory, context.progress)
         return replace(result, extra={**extra, **result.extra})
@@ -182,6 +184,10 @@ class _EngineExporter(Exporter):
             options = replace(options, capabilities=(gpu.capability,))
         policy = PrecisionPolicy(**manifest.precision)
         return self.build_engine(find_onnx(artifact), policy, options, directory, progress).target
+
+    def find_onnx(self, artifact: Artifact) -> Path:
+        """As the function :func:`find_onnx`, for a runtime that has this exporter as a plug-in."""
+        return find_onnx(artifact)
 
     def _onnx_target(self) -> str:
         trt = load_module(self.package)

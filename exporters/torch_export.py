@@ -42,12 +42,21 @@ TRACED = {"batch": 2, "views": 3, "height": 70, "width": 98}
 """Sizes at which open dimensions are traced: none that a rule singles out (1, or equal sides)."""
 
 
+def from_pixels(network: nn.Module, request: ExportRequest) -> nn.Module:
+    """The network behind the request's preprocessing, where that is part of the graph."""
+    if not request.preprocess:
+        return network
+    from exporters.da3.pixels import FromPixels
+
+    return FromPixels(network, request.source_size, (request.shape.height, request.shape.width))
+
+
 def example_inputs(request: ExportRequest) -> tuple[Tensor, ...]:
     """Inputs to trace with; their values do not reach the program."""
     import torch
 
     specs = resolve(input_specs(request), TRACED)
-    return tuple(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in specs)
+    return tuple(torch.zeros([int(dim) for dim in spec.shape], dtype=getattr(torch, spec.dtype)) for spec in specs)
 
 
 def dynamic_shapes(request: ExportRequest) -> tuple[dict[int, Any], ...] | None:
@@ -74,7 +83,7 @@ def export_program(context: ExportContext, network: nn.Module | None = None) -> 
     """
     import torch
 
-    network = context.network() if network is None else network
+    network = from_pixels(context.network() if network is None else network, context.request)
     context.progress("tracing")
     try:
         with torch.no_grad():

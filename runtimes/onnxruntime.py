@@ -24,7 +24,7 @@ from exporters.errors import UnsupportedError, UsageError
 from runtimes.base import Device, LoadOptions, Runtime, Session
 from runtimes.cpu import cpu_description, has_int8
 from runtimes.cuda import cuda_devices
-from runtimes.ort_providers import CPU_PROVIDER, providers_for
+from runtimes.ort_providers import CPU_PROVIDER, CUDA_TARGET, Provider, providers_for
 
 if TYPE_CHECKING:
     from runtimes.ort_session import OrtOptions
@@ -82,12 +82,22 @@ class OnnxRuntimeRuntime(Runtime):
 
         candidates = providers_for(device, onnxruntime.get_available_providers())
         provider = next(candidate for candidate in candidates if candidate.mode == mode)
+        _require_portable(artifact, provider)
         if artifact.manifest.dynamic and provider.cuda_graph:
             raise UnsupportedError(
                 f"mode {mode.name!r} replays a CUDA graph, which has one shape, and {artifact.path.name} leaves "
                 f"{', '.join(artifact.manifest.dynamic)} open: choose another mode or export it for one shape"
             )
         return OrtSession(artifact, device, options, model, provider, extra)
+
+
+def _require_portable(artifact: Artifact, provider: Provider) -> None:
+    """Refuse a graph of the CUDA provider's own operators on any other provider."""
+    if artifact.manifest.options.get("target") == CUDA_TARGET and provider.mode.target != CUDA_TARGET:
+        raise UnsupportedError(
+            f"{artifact.path.name} is for ONNX Runtime's CUDA provider only (target {CUDA_TARGET!r}): "
+            "export it without that target"
+        )
 
 
 def _cpu_precisions() -> tuple[tuple[str, ...], str]:

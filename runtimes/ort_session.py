@@ -73,6 +73,8 @@ class OrtSession(Session):
         if provider.memory == "cuda":
             # CUDA and cuDNN come as Python packages that the dynamic loader does not search by itself.
             ort.preload_dlls()
+            # What operators log while they are made (ScatterND warns of duplicate indices) goes to the default logger.
+            ort.set_default_logger_severity(_LOG_ERRORS_ONLY)
         self._graph = "not kept"
         self._session = self._create(model, extra)
         self._check_signature()
@@ -173,14 +175,18 @@ class OrtSession(Session):
         return ort.InferenceSession(str(model), native, providers=[(self._provider.name, options)], enable_fallback=0)
 
     def _context(self) -> ProviderContext:
-        tf32 = bool(self.artifact.manifest.precision.get("tf32"))
+        precision = self.artifact.manifest.precision
         cache = cache_folder(self.artifact, self.options)
-        limit = None
-        if self._provider.memory == "cuda" and self.options.memory_fraction is not None:
-            gpus = cuda_devices()
-            if self._index < len(gpus):
+        limit, capability = None, (0, 0)
+        gpus = cuda_devices() if self._provider.memory == "cuda" else ()
+        if self._index < len(gpus):
+            capability = gpus[self._index].capability
+            if self.options.memory_fraction is not None:
                 limit = int(self.options.memory_fraction * gpus[self._index].memory_bytes)
-        return ProviderContext(self._index, tf32, self._threads, str(cache), limit)
+        return ProviderContext(
+            self._index, bool(precision.get("tf32")), self._threads, str(cache), limit,
+            fp16_convolutions=precision.get("head") == "float16", capability=capability,
+        )  # fmt: skip
 
     def _strays(self, model: Path, extra: OrtOptions) -> str:
         """One line that names the nodes the provider did not take, from a second session that admits them."""

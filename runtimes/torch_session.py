@@ -157,6 +157,23 @@ class UpstreamSession(TorchSession):
 class EagerSession(TorchSession):
     """The static program, operator by operator; on a CPU bit for bit the static network."""
 
+    @property
+    def program(self) -> torch.fx.GraphModule:
+        """The program as loaded: on the device, every operator a node that knows its module."""
+        assert isinstance(self._module, torch.fx.GraphModule)
+        return self._module
+
+    @property
+    def bound(self) -> tuple[Tensor, ...]:
+        """The bound inputs on the device, in the manifest's order.
+
+        Raises:
+            RunError: nothing is bound.
+        """
+        if not self._inputs:
+            raise RunError("nothing is bound: bind inputs first")
+        return tuple(self._inputs.values())
+
     def _build(self) -> tuple[nn.Module, Forward]:
         torch.backends.cudnn.benchmark = True
         module = load_program(self.artifact, self._device)

@@ -28,6 +28,10 @@ ALLOWED = {
         "exporters.da3.upstream",
         # The operators that a program for NVIDIA GPUs calls: one definition for who writes and who runs it.
         "exporters.da3.kernels",
+        # Numpy that finishes a graph's outputs: what the manifest says is left to the host.
+        "exporters.da3.host",
+        # What an engine is bound to: one definition for who builds and who runs it.
+        "exporters.trt.platform",
     ),
     "bench": ("bench", "runtimes", "exporters"),
 }

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from bench.choose import Choice
 from bench.report import figures, rows
 from bench.report.merge import Group, Row
+from bench.report.regime import headline, without_burst
 from bench.report.standing import main_boundary, ranked, speedup, timing
 from bench.results import Boundary, Status
 
@@ -22,6 +23,8 @@ def group_findings(group: Group, choice: Choice) -> Iterator[str]:
         yield from _no_gain(order, boundary)
         yield from _compile(order, boundary)
         yield from _transfers(order)
+    elif without_burst(group.rows):
+        yield f"{headline(group.rows)[0]}."
     else:
         yield "no cell was timed and passed parity; the reasons are in the table."
     yield from _failures(group)

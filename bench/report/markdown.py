@@ -61,7 +61,9 @@ def _opening(report: Report) -> Iterator[str]:
         for line in control_lines(run)
     ]
     head = ["Machine", "Run", "Control", "Ratio [95 %]", "Verdict", "Expected", "Passed", "What it tells"]
-    yield table(head, found, "llllllcl")
+    if found:
+        passed = sum(line[6] == "✓" for line in found)
+        yield details(f"Controls: {passed} of {len(found)} came out as they must", table(head, found, "lllrllcl"))
 
 
 def _summary(report: Report, answers: Answers) -> str:
@@ -108,6 +110,7 @@ def _findings(report: Report, answers: Answers) -> str:
 
 def _overview(report: Report) -> str:
     body = []
+    idle: dict[str, list[str]] = {}
     for machine in report.machines:
         for group in machine.groups:
             boundary = main_boundary(group.rows)
@@ -116,7 +119,7 @@ def _overview(report: Report) -> str:
                 ran = f"{len(order)} of {len(members)}"
                 lead = [escape(machine.name), code(device), escape(group.workload.label), ran]
                 if not order:
-                    body.append([*lead, "nothing ran", *[figures.NONE] * 7])
+                    idle.setdefault(escape(machine.name), []).append(f"{code(device)} (0 of {len(members)})")
                     continue
                 best, worst = order[0], order[-1]
                 means = " · ".join(
@@ -131,7 +134,8 @@ def _overview(report: Report) -> str:
                 )  # fmt: skip
     head = ["Machine", "Device", "Workload", "Right", "Best [95 %]", "img/s", "vs upstream [95 %]", "Verdict"]
     head += ["Depth error", "Slowest [95 %]", "img/s", "Mean img/s by precision"]
-    return table(head, body, "lllclrrlrlrl")
+    nothing = [f"Nothing ran on {', '.join(dict.fromkeys(devices))} of {name}." for name, devices in idle.items()]
+    return blocks([table(head, body, "lllclrrlrlrl"), *nothing]).rstrip()
 
 
 def _across(report: Report) -> list[str]:

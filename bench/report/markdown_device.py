@@ -29,11 +29,15 @@ def device_sections(machine: MachineReport, picture_of: PictureOf) -> list[str]:
         parts.append(f"Runs of this machine, newest first: {dates}. Where two measured a cell, the newer is shown.")
     for group in machine.groups:
         boundary = main_boundary(group.rows)
+        idle: list[Row] = []
         for device, members in by_device(group).items():
+            if not any(row.cell.timing for row in members):
+                idle += [row for row in members if not row.cell.regime]
+                continue
             parts.append(f"### {code(device)} · {escape(group.workload.label)}")
             parts.append(_device(members, boundary))
-        parts += [_regimes(group), _phases(group), _neural_engine(machine, group), _accuracy(group)]
-        parts += [_pictures(group, picture_of)]
+        parts += [_idle(idle, group), _regimes(group), _phases(group), _neural_engine(machine, group)]
+        parts += [_accuracy(group), _pictures(group, picture_of)]
     return [part for part in parts if part]
 
 
@@ -48,19 +52,30 @@ def _device(members: Sequence[Row], boundary: Boundary) -> str:
         best, worst = order[0], order[-1]
         lines.append(f"**Best**: {_headline(best, boundary)}")
         lines.append(f"**Slowest**: {_headline(worst, boundary)}")
-    if not order and not any(row.cell.timing for row in members):
-        body = [
-            [code(row.cell.id), escape(row.cell.precision), rows.compile_mark(row), escape(rows.status(row), 300)]
-            for row in members
-        ]
-        head = ["Configuration", "Precision", "Compile", "Status"]
-        return f"None of {len(members)} gave a figure.\n\n{table(head, body, 'llcl')}"
     parts = [bullets(lines)]
     if order:
         parts += ["**By precision**", _axis(members, "precision", boundary)]
         parts += ["**By mode**", _axis(members, "mode", boundary)]
     parts += ["**All configurations**", _all(members, boundary, other)]
     return blocks(parts).rstrip()
+
+
+def _idle(members: Sequence[Row], group: Group) -> str:
+    """Devices on which nothing gave a figure: every cell with its reason."""
+    if not members:
+        return ""
+    head = ["Configuration", "Device", "Precision", "Compile", "Status"]
+    body = [
+        [
+            code(row.cell.id),
+            code(row.cell.device),
+            escape(row.cell.precision),
+            rows.compile_mark(row),
+            escape(rows.status(row), 300),
+        ]
+        for row in members
+    ]
+    return f"### Not run here · {escape(group.workload.label)}\n\n{table(head, body, 'lllcl')}"
 
 
 def _headline(row: Row, boundary: Boundary) -> str:

@@ -64,10 +64,10 @@ def lines(machine: MachineReport, group: Group) -> list[Line]:
 
 
 def block(machine: MachineReport, group: Group) -> Iterator[dict[str, Any]]:
-    """The same for the page: a titled table without curves; nothing where no cell has a prediction."""
+    """The same for the page, as a titled table; nothing where no cell has a prediction."""
     body = lines(machine, group)
     if body:
-        yield {"title": TITLE, "head": list(HEAD), "rows": [list(line) for line in body], "lines": []}
+        yield {"title": TITLE, "note": NOTE, "head": list(HEAD), "rows": [list(line) for line in body]}
 
 
 def _prediction(row: Row) -> Mapping[str, Any] | None:

@@ -137,10 +137,12 @@ def _regimes(group: Group) -> list[dict[str, Any]]:
         if members:
             blocks.append(
                 {
+                    "kind": kind,
                     "title": regime.TITLES[kind],
                     "head": ["Cell", *regime.HEADS[kind]],
                     "rows": [[row.cell.id, *regime.regime_line(row.cell.regime or {})] for row in members],
                     "lines": [[row.cell.id, regime.windows(row.cell.regime or {})] for row in members],
+                    "marks": [[row.cell.id, regime.marks(row.cell.regime or {})] for row in members],
                 }
             )
     return blocks
@@ -163,7 +165,9 @@ def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> 
         "findings": list(group_findings(group, choice)),
         "synthetic": any(is_synthetic(row.run.results, row.cell) for row in group.rows),
         "yardstick": _yardstick(group),
-        "regimes": [*_regimes(group), *neural_engine.block(machine, group)],
+        "regimes": _regimes(group),
+        "headline": regime.headline(group.rows) if regime.without_burst(group.rows) else None,
+        "tables": list(neural_engine.block(machine, group)),
         "axes": {axis: _axis(group, axis, boundary) for axis in ("precision", "mode")},
         "ran": sum(row.ok for row in group.rows),
         "count": len(group.rows),

@@ -58,17 +58,20 @@ class PoseEncoding(nn.Module):
     for the reason given there.
     """
 
+    one: Tensor
     smallest: Tensor
 
     def __init__(self) -> None:
         super().__init__()
+        self.register_buffer("one", torch.tensor(1.0), persistent=False)
         self.register_buffer("smallest", torch.tensor(_SMALLEST_DIVISOR), persistent=False)
 
     def forward(self, extrinsics: Tensor, intrinsics: Tensor, half_size: Tensor) -> Tensor:
         rotation = extrinsics[..., :3, :3].transpose(-1, -2)
         centre = -(rotation * extrinsics[..., None, :3, 3]).sum(dim=-1)
         focal = torch.stack((intrinsics[..., 1, 1], intrinsics[..., 0, 0]), dim=-1)
-        field_of_view = (half_size / focal).atan() * 2
+        # Upstream divides a number by a tensor, which PyTorch computes as a reciprocal and a product.
+        field_of_view = (self.one / focal * half_size).atan() * 2
         return torch.cat((centre, self._quaternion(rotation), field_of_view), dim=-1)
 
     def _quaternion(self, rotation: Tensor) -> Tensor:

@@ -108,8 +108,8 @@ def _yaml(file: Path, text: str) -> dict[str, Any]:
             if _INTERPOLATION in _REFERENCE.sub("", value):
                 raise UsageError(f"{file} holds {value!r}, which would run code: write the value")
         parsed = OmegaConf.to_container(config, resolve=True)
-    except (yaml.YAMLError, OmegaConfBaseException, RecursionError, ValueError, TypeError) as error:
-        line = " ".join(str(error).split())[:160]
+    except (yaml.YAMLError, OmegaConfBaseException, AssertionError, RecursionError, ValueError, TypeError) as error:
+        line = " ".join(str(error).split())[:160] or "no mapping"  # omegaconf asserts that it is one
         raise UsageError(f"{file} is no configuration ({line})") from None
     if not isinstance(parsed, dict) or not parsed:
         raise UsageError(f"{file} holds no mapping: give upstream's configuration")

@@ -32,6 +32,7 @@ COMPATIBILITY = ("ampere+", "same-cc")
 METHODS = ("max", "percentile")
 _SWITCHES = {"refit": False, "strip_weights": False, "inspector": True}
 _RANGES = ("views", "size", "batch")
+_VALUES = ("workspace_mb", "optimization_level", "timing_cache", "calibration", "calibration_method")
 _PATCH = 14
 
 
@@ -62,7 +63,8 @@ class TensorRTOptions:
     profile: Mapping[str, Range]
     """By the name of the dimension in the ONNX file: `batch`, `views`, `height`, `width`."""
     calibration: str | None
-    calibration_method: str
+    calibration_method: str | None
+    """None: what suits the kind."""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "capabilities": list(self.capabilities)}
@@ -82,16 +84,15 @@ def parse_options(request: ExportRequest, package: Package) -> TensorRTOptions:
         UnsupportedError: a GPU the package can't build for.
     """
     given = dict(request.options)
-    others = ("workspace_mb", "optimization_level", "timing_cache", "calibration", "calibration_method")
-    known = {*_SWITCHES, *_RANGES, *others}
+    known = {*_SWITCHES, *_RANGES, *_VALUES}
     if unknown := sorted(set(given) - known):
         raise UsageError(f"format {package.format!r} has no option {unknown[0]!r}: choose from {', '.join(sorted(known))}")
     target, capabilities, compatibility = _target(request.target, package)
     switches = {name: _switch(given, name, default) for name, default in _SWITCHES.items()}
     if switches["strip_weights"] and request.policy.quantization:
         raise UnsupportedError("strip_weights can't be had with a quantized precision: its weights lie in the engine only")
-    method = given.get("calibration_method", "percentile")
-    if method not in METHODS:
+    method = given.get("calibration_method")
+    if method is not None and method not in METHODS:
         raise UsageError(f"option calibration_method is {' or '.join(METHODS)}, not {method!r}")
     calibration = given.get("calibration")
     if (calibration is not None or "calibration_method" in given) and not request.policy.quantization:

@@ -122,10 +122,7 @@ def _refusal(
             return f"tensor {value.name!r} has {len(shape)} dimensions, TensorRT takes {MAX_RANK}"
         elements = _elements(value, sizes)
         if elements is not None and elements > MAX_ELEMENTS:
-            return (
-                f"tensor {value.name!r} has {elements:,} elements, TensorRT takes {MAX_ELEMENTS:,}: "
-                "fewer views or scenes"
-            )
+            return f"tensor {value.name!r} has {elements:,} elements, TensorRT takes {MAX_ELEMENTS:,}: give fewer views"
     return None
 
 

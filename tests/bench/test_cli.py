@@ -86,6 +86,13 @@ def test_several_files_after_one_option() -> None:
         (["export", "da3-small", "--precision", "fp7"], "unknown precision"),
         (["export", "da3-small", "--size", "15x14"], "multiple of 14"),
         (["export", "da3-small", "--outputs", "depth,colour"], "colour"),
+        (["export", "da3-small", "--dynamic", "views,frames"], "unknown dimension 'frames'"),
+        (["export", "da3-small", "--format", "pytorch", "--dynamic", "views"], "has no dynamic views"),
+        (["export", "da3-small", "--source-size", "wide"], "--source-size 'wide' is no size"),
+        (["export", "da3-small", "--source-size", "5x5000"], "too thin"),
+        (["export", "da3-small", "--dynamic", "size", "--source-size", "100x100"], "a graph of open size can't resize"),
+        (["bench", "--dynamic", "size", "--size", "1022x504"], "height must be 14 to 1008"),
+        (["run", "--poses", "no-such.npz"], "poses without images"),
         (["report", "no-such-folder"], "no-such-folder"),
     ],
 )

@@ -59,3 +59,16 @@ def test_another_regime_is_repeated_in_it() -> None:
         results.protocol["regime"] = regime
         command = reproduce(results, CELL).command
         assert {w for w in command if w.startswith(("--regime", "--minutes", "--rate"))} == words
+
+
+def test_what_was_asked_of_the_artifacts_is_repeated() -> None:
+    results = fixtures.h100()
+    results.protocol["asked"] = {
+        "pose_input": True, "preprocess": False, "source_size": [480, 640], "dynamic": ["views", "; rm -rf"],
+    }  # fmt: skip
+    command = reproduce(results, CELL).command
+    assert {"--pose-input", "--source-size=480x640", "--dynamic=views"} <= set(command)
+    assert "--preprocess" not in command
+    for broken in (None, 5, {"source_size": "x", "dynamic": 3}, {"source_size": [1]}):
+        results.protocol["asked"] = broken
+        assert not {w for w in reproduce(results, CELL).command if w.startswith(("--source", "--dynamic", "--pose"))}

@@ -71,3 +71,9 @@ def test_scenes_have_the_cells_views_and_exact_truth(views: int) -> None:
     assert [scene.shape.views for scene in scenes] == [views] * 2
     assert not np.array_equal(scenes[0].rgb, scenes[1].rgb)
     assert all(np.isfinite(scene.depth).all() and all(scene.calibrated) for scene in scenes)
+
+
+def test_an_artifact_that_resizes_itself_gets_the_larger_rendering() -> None:
+    (scene,) = truth_scenes(Shape(1, 2, 28, 42), 1, source_size=(56, 84))
+    assert scene.source is not None and scene.source.shape == (1, 2, 56, 84, 3)
+    assert scene.rgb.shape == (1, 2, 28, 42, 3) and scene.depth is not None and scene.depth.shape == (1, 2, 28, 42)

@@ -18,8 +18,10 @@ from exporters.da3.dynamic.backbone import DynamicBackbone
 from exporters.da3.dynamic.head import DynamicHead, Grid
 from exporters.da3.dynamic.sizes import number
 from exporters.da3.layers import torch_dtype
-from exporters.da3.models import get_model, validate_outputs
+from exporters.da3.models import FAMILIES, validate_outputs
 from exporters.da3.shapes import PATCH
+from exporters.da3.upstream import network_family
+from exporters.errors import UnsupportedError
 from exporters.precision import PrecisionPolicy
 
 
@@ -81,8 +83,15 @@ class DynamicDA3(nn.Module):
 def build_dynamic(
     upstream: nn.Module, outputs: Sequence[str] | None, policy: PrecisionPolicy, *, pose_input: bool = False
 ) -> DynamicDA3:
-    """The dynamic network of an upstream network; arguments as :func:`exporters.da3.network.build_static` has them."""
-    names = validate_outputs(get_model("da3-large"), outputs)
+    """The dynamic network of an upstream network; arguments as :func:`exporters.da3.network.build_static` has them.
+
+    Raises:
+        UsageError: an output the model does not have.
+        UnsupportedError: a network of another family.
+    """
+    if network_family(upstream) != "anyview":
+        raise UnsupportedError("only an any-view network has open dimensions: export this one for one shape")
+    names = validate_outputs(FAMILIES["anyview"], outputs)
     with torch.no_grad():
         net = DynamicDA3(upstream, names, policy, pose_input)
     return net.eval().requires_grad_(False)

@@ -1,9 +1,11 @@
 """Cameras from rays: the pose and the pinhole that the ray maps describe, instead of the camera decoder's.
 
 Source: upstream's `use_ray_pose` (`model/da3.py::_process_ray_pose_estimation`, `utils/ray_utils.py`). The directions of
-a view's rays are a homography of its pixel grid, A = R L with a rotation R and a lower triangular L that holds focal
-lengths and principal point. The homography is fitted robustly: RANSAC (Fischler & Bolles 1981) over the most confident
-rays, each sample by weighted direct linear transformation, then a fit to the best sample's inliers.
+a view's rays are a homography of its pixel grid, A = R L with a rotation R and an L that holds focal lengths and
+principal point. As upstream does, L is taken lower triangular; that is a pinhole where the principal point is the centre,
+which is how the network is trained (for any other, A = R K⁻¹ would have an upper triangular factor). The homography is
+fitted robustly: RANSAC (Fischler & Bolles 1981) over the most confident rays, each sample by weighted direct linear
+transformation, then a fit to the best sample's inliers.
 
 Upstream's two random steps have deterministic counterparts: the samples come from a seeded generator (numpy's Philox,
 whose raw stream numpy guarantees), and the last fit takes all of the most confident 95 % of more than 8,000 inliers,
@@ -63,7 +65,9 @@ def pose_from_rays(
     for scene in range(batch):
         for view in range(views):
             rays = ray[scene, view].reshape(-1, 6).astype(np.float64)
-            weight = np.where(np.abs(rays[:, 2]) > PARALLEL, confidence[scene, view].ravel(), 0).astype(np.float64)
+            weight = confidence[scene, view].ravel().astype(np.float64)
+            counts = (np.abs(rays[:, 2]) > PARALLEL) & np.isfinite(rays).all(axis=1) & np.isfinite(weight)
+            rays[~counts], weight[~counts] = 0, 0
             homography = fit_homography(grid, rays[:, :3], weight, samples, inlier_distance)
             if homography is None:
                 raise RunError(f"the rays of view {view} of scene {scene} fit no camera: use the camera decoder's pose")

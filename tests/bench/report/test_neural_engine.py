@@ -68,6 +68,6 @@ def test_both_reports_have_it_and_say_predicted() -> None:
     answers = answer(report)
     text = render_markdown(report, answers)
     assert neural_engine.TITLE in text and "Share of FLOPs refused (predicted)" in text
-    blocks = payload(report, answers)["groups"][0]["regimes"]
+    blocks = payload(report, answers)["groups"][0]["tables"]
     assert [b["title"] for b in blocks] == [neural_engine.TITLE]
     assert not neural_engine.lines(report.machines[0], merge([results("x", None, artifact=None)]).machines[0].groups[0])

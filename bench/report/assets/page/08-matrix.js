@@ -10,9 +10,8 @@ function matrixPanel(group) {
   draw();
   const idle = blocks.filter(([, , ran]) => !ran.length).map(([name, cells]) => `${name}: none of ${cells.length} ran, ${clip(cells[0].status_text, 90)}`);
   return panel("The matrix", {
-    note: "Median ms and the ratio to upstream; the stronger the tint, the faster within its table. Ringed: the pick. Where several cells fall together, the fastest is shown."
-      + (idle.length ? ` Not here: ${idle.slice(0, 6).join("; ")}.` : ""),
-  }, box);
+    note: "Median ms and the ratio to upstream; the stronger the tint, the faster within its table. Ringed: the pick. Where several cells fall together, the fastest is shown.",
+  }, box, idle.length ? h("details", {}, h("summary", {}, `Not here: ${distinct(blocks.filter(([, , ran]) => !ran.length).map(([name]) => name)).slice(0, 6).join(", ")}`), notes(idle)) : null);
 }
 
 function matrixTable(group, name, cells) {

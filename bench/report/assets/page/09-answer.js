@@ -7,8 +7,8 @@ function answers() {
   return h("section", { id: "answer", "aria-labelledby": "answer-title" },
     h("div", { class: "lede" },
       h("h1", { id: "answer-title" }, "Which Depth Anything 3 to deploy"),
-      h("p", {}, `${lede} on ${machines}: ${DATA.cells.length} configurations, of which ${DATA.cells.filter((c) => c.status === "ok").length} ran and passed parity. `
-        + "Each ran in its own process, and the outputs of its timed calls were checked against upstream.")),
+      h("p", {}, `${lede} on ${machines}: ${DATA.cells.length} configurations, of which ${DATA.cells.filter((c) => c.status === "ok").length} ran${DATA.groups.every((g) => g.headline) ? "" : " and passed parity"}. `
+        + `Each ran in its own process${DATA.groups.every((g) => g.headline) ? "." : ", and the outputs of its timed calls were checked against upstream."}`)),
     doubts(),
     h("div", { class: `answers${DATA.groups.length === 1 ? " single" : ""}` }, DATA.groups.map(answerCard)));
 }
@@ -46,13 +46,18 @@ function headline(group, pick) {
   const base = group.cells.find((c) => c.baseline);
   if (pick.baseline) return `Keep upstream: ${pick.name}`;
   if (base && group.choice.ties.includes(base.id)) return `Nothing shown to beat upstream; perhaps ${pick.name}`;
-  return run.controls.length && !run.trusted ? `Perhaps ${pick.name}` : `Take ${pick.name}`;
+  const sure = run.trusted && (!base || pick.at[group.boundary].verdict === "faster");
+  return `${sure ? "Take" : "Perhaps"} ${pick.name}`;
 }
 
 function answerCard(group) {
   const single = DATA.groups.length === 1;
   const pick = pickOf(group);
   const where = h("p", { class: "where" }, h("b", {}, group.machineName), h("span", { class: "muted small" }, clip(group.workload, 160)));
+  if (!pick && group.headline) {
+    return h("article", { class: "panel answer" }, h("div", { class: "stack" }, where, h("p", { class: "take" }, group.headline[0]), notes(group.headline[1].slice(0, 8))),
+      h("div", { class: "stack" }, group.regimes.map((block) => regimePlot(group, block))));
+  }
   if (!pick) return h("article", { class: "panel answer" }, where, h("p", { class: "take" }, "No pick"), h("p", { class: "muted" }, group.choice.why), notes(group.findings.slice(-2)));
   const figure = pick.at[group.boundary];
   const upstream = pick.baseline ? { value: "baseline", note: "nothing beats upstream here" } : { value: figure.ratio_text.split(" ")[0], note: interval(figure.ratio_text) };

@@ -11,29 +11,74 @@ function trust() {
 
 function groupSection(group) {
   const machine = DATA.machines[group.machine];
-  const parts = [latencyPanel(group), parityPanel(group)];
-  return section(`group-${group.index}`, machine.name, `${group.workload}. ${group.ran} of ${group.count} configurations ran and passed parity.`,
+  const burst = !group.headline;
+  return section(`group-${group.index}`, machine.name, `${group.workload}. ${group.ran} of ${group.count} configurations ran${burst ? " and passed parity" : ""}.`,
     h("div", { class: "stack" },
       h("div", { class: "grid2" }, h("div", { class: "panel" }, h("h3", {}, "Machine"), pairs(machine.facts), versionsOf(machine)),
         h("div", { class: "panel" }, h("h3", {}, "Key findings"), notes(group.findings))),
-      h("div", { class: "grid2" }, parts), matrixPanel(group), samplesPanel(group),
+      burst ? h("div", { class: "grid2" }, latencyPanel(group), parityPanel(group)) : null, burst ? matrixPanel(group) : null, burst ? samplesPanel(group) : null,
       group.regimes.map((block) => regimePanel(group, block)),
       h("div", { class: "grid2" }, phasesPanel(group), memoryPanel(group)),
-      picturesPanel(group), accuracyPanel(group),
+      group.tables.map(tablePanel), picturesPanel(group), accuracyPanel(group),
       h("div", { class: "grid2" }, axisPanel(group, "precision"), axisPanel(group, "mode"))));
 }
 
-/** Latency over minutes as lines, and the figures of a sustained or fixed-rate run. */
+/** The figures of a sustained or fixed-rate run, drawn and in a table. */
 function regimePanel(group, block) {
+  const plot = group.headline ? null : regimePlot(group, block);
+  const note = block.kind === "fixed-rate" ? "Drawn: p50, p95 and p99 of the time from when a frame was due to its result; hollow, where frames were left over, the call alone. The red line is the time a frame has." : null;
+  return panel(block.title, { note }, plot, plainTable(block.head, block.rows.map(([id, ...rest]) => [mono(clip(id, 60)), ...rest]), "l".padEnd(block.head.length, "r"), block.title));
+}
+
+/** A further table of a group: cell by cell, with a note on where it is from. */
+function tablePanel(block) {
+  return panel(block.title, { note: block.note }, plainTable(block.head, block.rows.map(([id, ...rest]) => [mono(clip(id, 60)), ...rest]), "l".repeat(block.head.length), block.title));
+}
+
+function regimePlot(group, block) {
   const cellOf = (id) => group.cells.find((c) => c.id === id);
+  return block.kind === "sustained" ? sustainedPlot(block, cellOf) : deadlinePlot(block, cellOf);
+}
+
+/** Median of every window over the minutes, a line a cell, named at its end. */
+function sustainedPlot(block, cellOf) {
   const lines = block.lines.filter(([, points]) => points.length > 1);
-  const plot = lines.length ? plotBox((width) => Plot.plot({
-    width, height: 260, marginLeft: 52, marginBottom: 40, style: PLOT_STYLE, ariaLabel: block.title,
-    x: { label: "minutes →", grid: true }, y: { label: "↑ median ms of a window", grid: true, nice: true },
-    marks: lines.filter(([id]) => visible(cellOf(id))).map(([id, points]) => Plot.line(points, { x: (p) => p[0] / 60, y: (p) => p[1], stroke: colorOf(cellOf(id)), strokeWidth: 1.6, title: () => id })),
-  }), 260) : null;
-  return panel(block.title, { legend: lines.length ? legendOf(lines.map(([id]) => cellOf(id)), false) : null },
-    plot, plainTable(block.head, block.rows.map(([id, ...rest]) => [mono(clip(id, 60)), ...rest]), "l".padEnd(block.head.length, "r"), block.title));
+  if (!lines.length) return null;
+  return plotBox((width) => {
+    const shown = lines.filter(([id]) => visible(cellOf(id)));
+    const values = shown.flatMap(([, points]) => points.map((p) => p[1]));
+    return shown.length ? Plot.plot({
+      width, height: 300, marginLeft: 52, marginRight: 12, marginBottom: 40, marginTop: 26, style: PLOT_STYLE, ariaLabel: block.title,
+      x: { label: "minutes →", grid: true }, y: { ...axisFor(values, "↑ median ms of a window"), zero: false },
+      marks: shown.flatMap(([id, points]) => [
+        Plot.line(points, { x: (p) => p[0] / 60, y: (p) => p[1], stroke: colorOf(cellOf(id)), strokeWidth: 1.8 }),
+        Plot.text([points[points.length - 1]], { x: (p) => p[0] / 60, y: (p) => p[1], text: [clip(id, Math.floor(width / 9))], textAnchor: "end", dy: -9, fill: "var(--ink)", stroke: "var(--panel)", strokeWidth: 4 }),
+      ]),
+    }) : null;
+  }, 300);
+}
+
+/** How long a frame takes from when it was due, against the time it has. */
+function deadlinePlot(block, cellOf) {
+  const found = block.marks.map(([id, m]) => ({ cell: cellOf(id), ...m })).filter((m) => m.cell && (m.p50 ?? m.service));
+  if (!found.length) return null;
+  const ends = ["p50", "p95", "p99"];
+  return plotBox((width) => {
+    const rows = found.filter((m) => visible(m.cell)).sort((a, b) => (a.service ?? a.p50) - (b.service ?? b.p50));
+    if (!rows.length) return null;
+    const most = (m) => d3.max(ends, (key) => m[key]) ?? m.service;
+    return rowChart({
+      cells: rows.map((m) => m.cell), width, label: "Latency of a frame against its deadline",
+      x: axisFor([...rows.map(most), ...rows.map((m) => m.service ?? m.p50), rows[0].period ?? 0].filter((v) => v > 0), "ms from when a frame was due →"),
+      right: (c) => { const m = rows.find((r) => r.cell === c); return m.missed === null ? "" : `${d3.format(".2~r")(m.missed * 100)} % missed`; },
+      marks: (y, dy) => [
+        rows[0].period ? Plot.ruleX([rows[0].period], { stroke: "var(--bad)", strokeWidth: 1.5 }) : null,
+        Plot.ruleY(rows.filter((m) => m.p50), { y: (m) => y(m.cell), x1: "p50", x2: most, stroke: (m) => colorOf(m.cell), strokeWidth: 3, dy }),
+        Plot.dot(rows.flatMap((m) => ends.filter((key) => m[key]).map((key) => ({ m, value: m[key] }))), { y: (d) => y(d.m.cell), x: "value", r: 3.6, fill: (d) => colorOf(d.m.cell), dy }),
+        Plot.dot(rows.filter((m) => !m.p50), { y: (m) => y(m.cell), x: "service", r: 4.4, stroke: (m) => colorOf(m.cell), dy }),
+      ],
+    });
+  }, 160);
 }
 
 function versionsOf(machine) {
@@ -46,14 +91,14 @@ function axisPanel(group, axis) {
   const head = [upperFirst(axis), "Cells", "Mean img/s", "Best cell"];
   const body = rows.map((r) => [
     [clip(r.value, 40), r.description ? h("span", { class: "under" }, clip(r.description, 90)) : null], String(r.cells), r.mean,
-    [mono(clip(r.best, 60)), h("span", { class: "under" }, `${r.latency} ms, ${r.img_s} img/s`)]]);
+    [mono(clip(r.best, 38)), h("span", { class: "under" }, `${r.latency} ms, ${r.img_s} img/s`)]]);
   return panel(`By ${axis}`, { note: "The mean is over cells, an overview and no estimate: it changes with what is in the matrix." }, plainTable(head, body, "lrrl", `By ${axis}`));
 }
 
 /** An axis for dots: as wide as the values and a little air, so that small differences show; never below 0. */
 function roomy(values) {
   const [low, high] = d3.extent(values);
-  const air = (high - low) * 0.15 || high * 0.1 || 1;
+  const air = Math.max((high - low) * 0.15, high * 0.03) || 1;
   return [Math.max(0, low - air), high + air];
 }
 
