@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import typer
 
+from bench.cli_check import check
 from bench.cli_export import export
 from bench.cli_measure import bench, run
 from bench.cli_options import Json, print_json, spread, stderr
@@ -44,7 +45,7 @@ def doctor(json_: Json = False) -> None:
         checks.render(found, Console())
 
 
-for _command in (run, export, bench, report, compare, choose, reproduce):
+for _command in (run, export, check, bench, report, compare, choose, reproduce):
     app.command()(_command)
 
 

@@ -86,5 +86,7 @@ def export(
         stderr(f"rebuilt: {stored.damage}")
     if manifest.weights.synthetic:
         stderr(f"weights are synthetic ({manifest.weights.id}): the depth means nothing, speed and parity do")
+    for warning in manifest.extra.get("warnings", ()):
+        stderr(f"warning: {warning}")
     how = {"built": f"in {manifest.export_s:.1f} s", "rebuilt": f"in {manifest.export_s:.1f} s", "cached": "cached"}
     typer.echo(f"{stored.artifact.path}  {manifest.size_bytes / 1e6:.1f} MB, {how[stored.origin]}")

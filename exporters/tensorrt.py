@@ -135,7 +135,9 @@ class _EngineExporter(Exporter):
             target=describe_target(self.package, str(trt.__version__), options, gpu_here()),
         )  # fmt: skip
 
-    def check(self, trt: ModuleType, onnx: Path, options: TensorRTOptions, progress: Progress) -> tuple[Any, dict[str, int]]:
+    def check(
+        self, trt: ModuleType, onnx: Path, options: TensorRTOptions, progress: Progress
+    ) -> tuple[Any, dict[str, int]]:
         """Preflight of a file: its facts and the estimate of what it costs.
 
         Raises:

@@ -123,7 +123,9 @@ class OrtSession(Session):
             gpus = cuda_devices()
             if self._index < len(gpus):
                 limit = int(self.options.memory_fraction * gpus[self._index].memory_bytes)
-        return ProviderContext(self._index, tf32, self._threads, str(cache), limit)
+        precision = self.artifact.manifest.precision
+        dtypes = tuple(str(precision[part]) for part in ("backbone", "head") if part in precision)
+        return ProviderContext(self._index, tf32, self._threads, str(cache), limit, dtypes)
 
     def _strays(self, model: Path, extra: OrtOptions) -> str:
         """One line that names the nodes the provider did not take, from a second session that admits them."""

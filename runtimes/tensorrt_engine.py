@@ -50,6 +50,16 @@ def open_engine(package: Package, artifact: Artifact, options: LoadOptions, inde
     return TensorRTEngine(trt, package, artifact, found, cache, gpu)
 
 
+def engine_here(package: Package, artifact: Artifact, cache: Path, index: int = 0) -> TensorRTEngine:
+    """The engine of an artifact that was built on this machine, in this process, a moment ago."""
+    require_device(index)
+    gpu = gpu_here(index)
+    if gpu is None:
+        raise LoadError("the NVIDIA driver does not say which GPU this is: is it installed?")
+    call("cudaSetDevice", index)
+    return TensorRTEngine(load_module(package), package, artifact, Found(artifact.path / ENGINE_FILE), cache, gpu)
+
+
 def find_engine(package: Package, artifact: Artifact, version: str, gpu: Gpu, cache: Path, rebuild: bool) -> Found:
     """The engine to load for a GPU and a version: the artifact's, one kept by an earlier load, or one built now.
 
@@ -195,4 +205,4 @@ class TensorRTEngine:
             _log.warning("compiled kernels can't be kept in %s: %s", self._cache_file.parent, one_line(error))
 
 
-__all__ = ["Found", "TensorRTEngine", "find_engine", "open_engine"]
+__all__ = ["Found", "TensorRTEngine", "engine_here", "find_engine", "open_engine"]

@@ -68,7 +68,9 @@ def _load(path: Path, shape: Shape) -> NDArray[np.float32]:
             pixels = image.convert("RGB").resize((shape.width, shape.height), Image.Resampling.BICUBIC)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"option calibration: {path.name} can't be read as an image ({error})") from error
-    values = (np.asarray(pixels, np.float32) / 255.0 - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD)
+    values = (np.asarray(pixels, np.float32) / 255.0 - np.array(IMAGENET_MEAN, np.float32)) / np.array(
+        IMAGENET_STD, np.float32
+    )
     return np.ascontiguousarray(values.transpose(2, 0, 1), np.float32)
 
 
