@@ -55,6 +55,8 @@ class _EngineRuntime(Runtime):
             )  # fmt: skip
         if find_spec("cuda") is None or find_spec("cuda.bindings") is None:
             return self._unavailable(name, description, "cuda-bindings is not installed", "pip install cuda-bindings")
+        if find_spec(package.module) is None:
+            return self._unavailable(name, description, f"{package.name} is not installed", package.install)
         try:
             load_module(package)
         except UnavailableError as error:
