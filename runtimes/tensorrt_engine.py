@@ -15,6 +15,7 @@ from exporters.errors import ArtifactError, DepthportError, LoadError, RunError,
 from exporters.plugins import entry_points, load_plugin
 from exporters.trt.platform import ENGINE_FILE, Gpu, Package, damage, gpu_here, load_module, mismatch
 from runtimes.base import LoadOptions
+from runtimes.cache import cache_folder
 from runtimes.cuda_buffers import call, require_device
 
 _EXPORTERS = "depthport.exporters"
@@ -44,7 +45,7 @@ def open_engine(package: Package, artifact: Artifact, options: LoadOptions, inde
     gpu = gpu_here(index)
     if gpu is None:
         raise LoadError("the NVIDIA driver does not say which GPU this is: is it installed?")
-    cache = options.cache_dir or artifact.path / "cache"
+    cache = cache_folder(artifact, options)
     found = find_engine(package, artifact, str(trt.__version__), gpu, cache, rebuild)
     call("cudaSetDevice", index)
     return TensorRTEngine(trt, package, artifact, found, cache, gpu)

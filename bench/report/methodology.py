@@ -11,6 +11,8 @@ SYNTHETIC = (
     "of the real network; depth, pose and accuracy mean nothing."
 )
 
+SYNTHETIC_SHORT = "speed, memory and parity hold; depth, pose and accuracy mean nothing"
+
 READING = (
     "Every figure is a median of steady-state samples unless it says mean; brackets hold its 95 % interval, "
     "and no digit "
