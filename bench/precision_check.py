@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from exporters.store import ArtifactStore
 
 FORMATS = ("tensorrt", "tensorrt-rtx")
+_SCENES = 4
+"""Photographs looked at: ranges settle with few."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ def run(
     """
     from exporters.api import export
     from exporters.precision import resolve_policy
+    from exporters.quantization.images import find_images, scene
     from exporters.tensorrt import ONNX_FILE, graph_policy
-    from exporters.trt.images import find_images, scenes
 
     if format not in FORMATS:
         raise UsageError(f"check looks at {' or '.join(FORMATS)}, not {format!r}")
@@ -83,7 +85,7 @@ def run(
     reference = graph("fp32")
     typed = graph(graph_policy(policy).name)
     path = typed.file(ONNX_FILE)
-    inputs = list(scenes(paths, shape))
+    inputs = [scene(path, shape) for path in paths[:_SCENES]]
     with tempfile.TemporaryDirectory() as folder:
         if policy.quantization is not None:
             path = _quantized(path, reference.file(ONNX_FILE), Path(folder), policy.quantization, inputs, progress)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from exporters.base import ExportRequest, Progress
 from exporters.errors import ExportError
 from exporters.onnx_targets.graph import array, constant, drop_unused_initializers
+from exporters.quantization.images import find_images, scene
 from exporters.trt.calibrate import Range, backbone_products, calibrate
-from exporters.trt.images import find_images, scenes
 from exporters.trt.onnx_file import read_graph
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def quantize_file(
         method: `max` or `percentile`; None for the kind's own.
 
     Raises:
-        InputError, UnavailableError, ExportError: as :func:`calibrate` and :func:`find_images`.
+        UsageError, InputError, UnavailableError, ExportError: as :func:`calibrate` and :func:`find_images`.
     """
     import onnx_ir as ir
 
@@ -56,7 +56,7 @@ def quantize_file(
     assert kind is not None
     method = method or METHOD[kind]
     images = find_images(calibration)
-    ranges = calibrate(reference, scenes(images, request.shape), progress)
+    ranges = calibrate(reference, (scene(image, request.shape) for image in images), progress)
     progress(f"quantizing to {kind}")
     model = read_graph(source)
     count = quantize(model, {scope: found.of(method) for scope, found in ranges.items()}, kind)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from exporters.artifact import Shape
-from exporters.errors import InputError
+from exporters.errors import InputError, UsageError
+from exporters.quantization.images import find_images, scene
 from exporters.trt.calibrate import backbone_products, calibrate
-from exporters.trt.images import find_images, scenes
 from exporters.trt.onnx_file import read_graph
 from exporters.trt.quantize import LIMITS, before_selection, quantize_weight
 
@@ -35,8 +35,7 @@ def test_ranges_are_those_of_the_fp32_network(graphs: Any) -> None:
     import onnx_ir as ir
 
     path = graphs("fp32")
-    images = list(scenes(find_images(None), Shape(1, 3, 70, 98)))
-    assert len(images) == 2 and images[0].shape == (1, 3, 3, 70, 98)
+    images = [scene(image, Shape(1, 3, 70, 98)) for image in find_images(None)[:2]]
     ranges = calibrate(path, images, lambda step: None)
     model = read_graph(path)
     products = backbone_products(model)
@@ -60,7 +59,7 @@ def test_the_choice_of_the_view_keeps_its_precision(graphs: Any) -> None:
 def test_int8_keeps_depth_and_view(graphs: Any) -> None:
     """The quantized graph in ONNX Runtime: the same view, depth within what 8 bits allow."""
     onnxruntime = pytest.importorskip("onnxruntime")
-    image = next(iter(scenes(find_images(None), Shape(1, 3, 70, 98))))
+    image = scene(find_images(None)[0], Shape(1, 3, 70, 98))
     results = []
     for precision in ("fp32", "int8"):
         session = onnxruntime.InferenceSession(str(graphs(precision)), providers=["CPUExecutionProvider"])
@@ -71,10 +70,10 @@ def test_int8_keeps_depth_and_view(graphs: Any) -> None:
     assert 1e-5 < error < 0.1
 
 
-@pytest.mark.parametrize(("files", "complaint"), [({}, "holds no image"), ({"a.png": b"no image"}, "can't be read")])
+@pytest.mark.parametrize(("files", "complaint"), [({}, "no image in"), ({"a.png": b"no image"}, "can't be read")])
 def test_images_that_are_none_are_one_line(files: dict[str, bytes], complaint: str, tmp_path: Path) -> None:
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=complaint) as raised:
-        list(scenes(find_images(str(tmp_path)), Shape(1, 1, 28, 28)))
+    with pytest.raises((InputError, UsageError), match=complaint) as raised:
+        [scene(image, Shape(1, 1, 28, 28)) for image in find_images(str(tmp_path))]
     assert "\n" not in str(raised.value)
