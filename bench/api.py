@@ -76,6 +76,8 @@ def plan(
     for name, value in (("--budget", budget_s), ("--launches", launches)):
         if value is not None and not value > 0:
             raise UsageError(f"{name} is {value}: it must be above 0")
+    if memory_fraction is not None and not 0 < memory_fraction <= 1:
+        raise UsageError(f"--memory-fraction is {memory_fraction}: it must be above 0 and at most 1")
     chosen = replace(
         chosen,
         budget_s=chosen.budget_s if budget_s is None else budget_s,

@@ -95,9 +95,17 @@ def _command(results: Results, cell: Cell) -> list[str]:
         value = protocol.get(name)
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             words.append(f"--{option}={value}")
-    words += _asked(protocol.get("asked")) + _regime(protocol.get("regime"))
+    words += _memory(cell) + _asked(protocol.get("asked")) + _regime(protocol.get("regime"))
     # The form --option=value keeps a value that begins with a dash from being read as an option.
     return [*words, "--out=reproduced"]
+
+
+def _memory(cell: Cell) -> list[str]:
+    """The share of the accelerator's memory, where it was not the default one."""
+    details = (cell.placement or {}).get("details")
+    fraction = number(details.get("memory_fraction")) if isinstance(details, Mapping) else None
+    usual = fraction is None or (cell.device.startswith("mps") and fraction == 0.85)
+    return [] if usual else [f"--memory-fraction={fraction:g}"]
 
 
 def _input_arguments(cell: Cell) -> dict[str, Any]:

@@ -105,5 +105,5 @@ def test_onnx_runtime_on_the_same_input(store: ArtifactStore, views: int) -> Non
     errors = compare(Interpreter(function).run({"image": image}), reference)
     shown("package against ONNX Runtime:", errors)
     for name, error in errors.items():
-        assert error.equal if error.integer else error.max_over_std <= 1e-4, name
-        assert name not in POSES or error.relative <= 1e-5, name
+        # Kernels that add in another order: as far apart as upstream's fp32 is from its fp64 (5e-6 of depth, L2).
+        assert error.equal if error.integer else error.relative <= (1e-5 if name in POSES else 2e-5), name
