@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from bench.cli_check import check
 from bench.cli_export import export
 from bench.cli_inspect import inspect
 from bench.cli_measure import bench, run
@@ -79,7 +80,7 @@ def _self_check(json_: bool) -> None:
         raise typer.Exit(1)
 
 
-for _command in (run, export, inspect, bench, profile, batch, report, compare, choose, reproduce):
+for _command in (run, export, check, inspect, bench, profile, batch, report, compare, choose, reproduce):
     app.command()(_command)
 
 

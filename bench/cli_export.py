@@ -120,6 +120,8 @@ def export(
             stderr(f"the host does the rest: {step.name} ({step.description})")
         if "verified" in manifest.extra:
             stderr(str(manifest.extra["verified"]))
+        for warning in manifest.extra.get("warnings", ()):
+            stderr(f"warning: {warning}")
         how = {"built": f"in {manifest.export_s:.1f} s", "rebuilt": f"in {manifest.export_s:.1f} s", "cached": "cached"}
         typer.echo(f"{stored.artifact.path}  {manifest.size_bytes / 1e6:.1f} MB, {how[stored.origin]}")
     if found is not None and found.problem is not None:

@@ -67,7 +67,7 @@ def best_alone(cell: Cell, goal: Metric, boundary: Boundary, count: int) -> str:
     if count == 1:
         return f"it is the only cell that meets everything{shown}"
     sure = found is not None and (found.low < found.high or goal.spread > 0)
-    apart = "no other comes within its interval" if sure else "one reading each, so no interval tells them apart"
+    apart = "no other comes within its interval" if sure else "without intervals nothing tells them apart for certain"
     return f"best {goal.label} of {count} eligible cells{shown}; {apart}"
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from exporters.base import ExportRequest
+from exporters.open_dims import limits_of
 from exporters.provenance import package_version
 from exporters.signature import preprocessing
 
@@ -47,6 +48,8 @@ def metadata(request: ExportRequest) -> dict[str, str]:
         "target": request.target or "portable",
         "outputs": {name: OUTPUT_MEANINGS[name] for name in request.outputs},
         "preprocessing": preprocessing(request),
+        "dynamic": list(request.dynamic),
+        "limits": {dim: list(limit) for dim, limit in limits_of(request.dynamic).items()},
         "host_steps": [asdict(step) for step in request.host_steps],
     }
     return {f"{PREFIX}{key}": value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}

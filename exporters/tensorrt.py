@@ -71,9 +71,9 @@ class _EngineExporter(Exporter):
             gpu = gpu_here()
             found["built_on"] = gpu.name if gpu else None
         if options.calibration is not None:
-            from exporters.trt.images import images_digest
+            from exporters.quantization.images import digest, find_images
 
-            found["calibration_sha256"] = images_digest(options.calibration)
+            found["calibration_sha256"] = digest(find_images(options.calibration))
         return found
 
     def write(self, context: ExportContext, directory: Path) -> ExportResult:

@@ -89,7 +89,8 @@ class Buffer:
                 raise
             self.capacity = needed
         memory = (ctypes.c_byte * max(self.nbytes, 1)).from_address(self._locked)
-        self.mirror: NDArray[Any] = np.frombuffer(memory, self.dtype, count=self.nbytes // self.dtype.itemsize)
+        count = self.nbytes // self.dtype.itemsize
+        self.mirror: NDArray[Any] = np.frombuffer(memoryview(memory), self.dtype, count=count)
         self.mirror = self.mirror.reshape(self.shape)
         return moved
 
@@ -121,7 +122,9 @@ class CudaBuffers:
         self.device = device
         self.inputs: dict[str, Buffer] = {}
         self.outputs: dict[str, Buffer] = {}
-        self._stream = self._uploaded = self._graph = None
+        self._stream: Any = None
+        self._uploaded: Any = None
+        self._graph: Any = None
         call("cudaSetDevice", device)
         try:
             # Not ordered after the legacy default stream, which other libraries of the process may use.
@@ -137,7 +140,7 @@ class CudaBuffers:
     @property
     def stream(self) -> int:
         """The stream's handle."""
-        return int(self._stream)  # type: ignore[call-overload]
+        return int(self._stream)
 
     @property
     def captured(self) -> bool:

@@ -183,9 +183,11 @@ class OrtSession(Session):
             capability = gpus[self._index].capability
             if self.options.memory_fraction is not None:
                 limit = int(self.options.memory_fraction * gpus[self._index].memory_bytes)
+        dtypes = tuple(str(precision[part]) for part in ("backbone", "head") if part in precision)
         return ProviderContext(
             self._index, bool(precision.get("tf32")), self._threads, str(cache), limit,
             fp16_convolutions=precision.get("head") == "float16", capability=capability,
+            dtypes=dtypes,
         )  # fmt: skip
 
     def _strays(self, model: Path, extra: OrtOptions) -> str:

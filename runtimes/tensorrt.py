@@ -49,16 +49,20 @@ class _EngineRuntime(Runtime):
         gpu = gpu_here(index)
         if package.capabilities and gpu is not None and gpu.capability not in package.capabilities:
             return self._unavailable(
-                name, description, f"{package.name} does not run on {gpu.capability}: it has {', '.join(package.capabilities)}",
+                name, description,
+                f"{package.name} does not run on {gpu.capability}: it has {', '.join(package.capabilities)}",
                 "use the runtime tensorrt",
             )  # fmt: skip
         if find_spec("cuda") is None or find_spec("cuda.bindings") is None:
             return self._unavailable(name, description, "cuda-bindings is not installed", "pip install cuda-bindings")
+        if find_spec(package.module) is None:
+            return self._unavailable(name, description, f"{package.name} is not installed", package.install)
         try:
             load_module(package)
         except UnavailableError as error:
             return self._unavailable(name, description, str(error), package.install)
-        return Device(name, f"{description}, {package.name} {installed_version(package)}", (ENQUEUE, CUDA_GRAPH), _PRECISIONS)
+        title = f"{description}, {package.name} {installed_version(package)}"
+        return Device(name, title, (ENQUEUE, CUDA_GRAPH), _PRECISIONS)
 
     def _unavailable(self, name: str, description: str, reason: str, remedy: str) -> Device:
         return Device(name, description, (ENQUEUE, CUDA_GRAPH), _PRECISIONS, unavailable=reason, remedy=remedy)

@@ -15,6 +15,7 @@ from exporters.errors import ArtifactError, DepthportError, LoadError, RunError,
 from exporters.plugins import entry_points, load_plugin
 from exporters.trt.platform import ENGINE_FILE, Gpu, Package, damage, gpu_here, load_module, mismatch
 from runtimes.base import LoadOptions
+from runtimes.cache import cache_folder
 from runtimes.cuda_buffers import call, require_device
 
 _EXPORTERS = "depthport.exporters"
@@ -44,10 +45,20 @@ def open_engine(package: Package, artifact: Artifact, options: LoadOptions, inde
     gpu = gpu_here(index)
     if gpu is None:
         raise LoadError("the NVIDIA driver does not say which GPU this is: is it installed?")
-    cache = options.cache_dir or artifact.path / "cache"
+    cache = cache_folder(artifact, options)
     found = find_engine(package, artifact, str(trt.__version__), gpu, cache, rebuild)
     call("cudaSetDevice", index)
     return TensorRTEngine(trt, package, artifact, found, cache, gpu)
+
+
+def engine_here(package: Package, artifact: Artifact, cache: Path, index: int = 0) -> TensorRTEngine:
+    """The engine of an artifact that was built on this machine, in this process, a moment ago."""
+    require_device(index)
+    gpu = gpu_here(index)
+    if gpu is None:
+        raise LoadError("the NVIDIA driver does not say which GPU this is: is it installed?")
+    call("cudaSetDevice", index)
+    return TensorRTEngine(load_module(package), package, artifact, Found(artifact.path / ENGINE_FILE), cache, gpu)
 
 
 def find_engine(package: Package, artifact: Artifact, version: str, gpu: Gpu, cache: Path, rebuild: bool) -> Found:
@@ -195,4 +206,4 @@ class TensorRTEngine:
             _log.warning("compiled kernels can't be kept in %s: %s", self._cache_file.parent, one_line(error))
 
 
-__all__ = ["Found", "TensorRTEngine", "find_engine", "open_engine"]
+__all__ = ["Found", "TensorRTEngine", "engine_here", "find_engine", "open_engine"]

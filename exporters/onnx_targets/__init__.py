@@ -41,12 +41,12 @@ class OnnxTarget:
     description: str
     rewrite: Callable[[onnx_ir.Model], onnx_ir.Model]
     """From the exported graph to the one that is written; inputs and outputs keep names, shapes and dtypes."""
-    signed_activations: bool = True
-    """Of quantized layers: int8 with zero 0, which all take; False: uint8, a bit finer where values have one sign."""
     emit: Callable[[nn.Module], onnx_ir.Model] | None = None
     """Writes the graph from the static network itself, which then is not traced; :attr:`rewrite` is not called."""
     dtypes: tuple[str, ...] | None = None
     """Dtypes a policy may use in the backbone and the head; None: all."""
+    signed_activations: bool = True
+    """Of quantized layers: int8 with zero 0, which all take; False: uint8, a bit finer where values have one sign."""
 
     def require(self, policy: PrecisionPolicy) -> None:
         """Refuse a policy that this target has no form of.

@@ -53,8 +53,11 @@ def _rewrite(graph: onnx_ir.Graph, node: onnx_ir.Node) -> bool:
     new.shape = old.shape
     graph.insert_before(node, [pointwise, spread])
     replace_uses(old, new)
+    new.name, old.name = old.name, f"{old.name}_transposed"
+    for index, output in enumerate(graph.outputs):
+        if output is old:
+            graph.outputs[index] = new
     graph.remove(node, safe=True)
-    new.name = old.name
     return True
 
 

@@ -115,7 +115,10 @@ def build(
     cache = None
     if timing_cache is not None:
         cache = config.create_timing_cache(timing_cache)
-        config.set_timing_cache(cache, ignore_mismatch=False)
+        if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
+            # Damaged, or of another GPU after all: begun anew.
+            cache = config.create_timing_cache(b"")
+            config.set_timing_cache(cache, ignore_mismatch=False)
     engine = _run(trt, parsed, config, progress)
     if engine is None and _NO_KERNEL in parsed.logger.error() and decompose_attention(trt, parsed.network):
         progress("building the engine again: attention in parts")

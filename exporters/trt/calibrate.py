@@ -92,7 +92,7 @@ def calibrate(path: Path, images: Iterable[NDArray[np.float32]], progress: Progr
             for number, image in enumerate(images, 1):
                 progress(f"calibrating: scene {number}")
                 samples.append(session.run(wanted, {"image": image}))
-        except Exception as error:
+        except Exception as error:  # its native errors share no base but Exception
             raise ExportError(f"onnxruntime can't run the graph to calibrate it: {one_line(error)}") from error
     ranges = {}
     for index, scope in enumerate(scopes):

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from exporters.base import ExportRequest
-from exporters.errors import UnsupportedError, UsageError
+from exporters.errors import ArtifactError, UnsupportedError, UsageError
 from exporters.trt.platform import Package, gpu_here
 
 COMPATIBILITY = ("ampere+", "same-cc")
@@ -71,9 +71,16 @@ class TensorRTOptions:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TensorRTOptions:
-        """Options as a manifest holds them."""
-        profile = {name: Range(**sizes) for name, sizes in data["profile"].items()}
-        return cls(**{**data, "capabilities": tuple(data["capabilities"]), "profile": profile})
+        """Options as a manifest holds them.
+
+        Raises:
+            ArtifactError: another version wrote them.
+        """
+        try:
+            profile = {name: Range(**sizes) for name, sizes in data["profile"].items()}
+            return cls(**{**data, "capabilities": tuple(data["capabilities"]), "profile": profile})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ArtifactError(f"the engine's options are another version's ({error}): export it again") from error
 
 
 def parse_options(request: ExportRequest, package: Package) -> TensorRTOptions:
@@ -104,6 +111,19 @@ def parse_options(request: ExportRequest, package: Package) -> TensorRTOptions:
         timing_cache=_timing_cache(given, package),
         profile=_profile(request, given),
         calibration=None if calibration is None else str(calibration), calibration_method=method, **switches,
+    )  # fmt: skip
+
+
+def options_for(target: str | None, package: Package) -> TensorRTOptions:
+    """Default options for a target, for a graph without open dimensions.
+
+    Raises:
+        UsageError, UnsupportedError: as :func:`parse_options` of the target.
+    """
+    normal, capabilities, compatibility = _target(target, package)
+    return TensorRTOptions(
+        normal, capabilities, compatibility, workspace_mb=None, optimization_level=3, refit=False, strip_weights=False,
+        timing_cache=not package.builds_without_gpu, inspector=False, profile={}, calibration=None, calibration_method=None,
     )  # fmt: skip
 
 

@@ -107,8 +107,8 @@ def _refusal(
     for value in (*node.inputs, *node.outputs):
         if value is None:
             continue
-        kind = value.dtype.name if value.dtype is not None else None
-        if kind is not None and kind not in _TYPES:
+        kind = value.dtype.name if value.dtype is not None else ""
+        if kind and kind not in _TYPES:
             return f"tensor {value.name!r} is {kind.lower()}, which TensorRT has not"
         if kind in _SINCE:
             since, generation = _SINCE[kind]

@@ -5,6 +5,7 @@ Without a GPU the typed errors are tested, which is all that there is.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,16 +143,19 @@ def test_a_mirror_is_not_overwritten_while_it_is_copied() -> None:
     shape, count = (1 << 22,), 24
     buffers = CudaBuffers({"x": (shape, "float32")}, {"y": ((count, 4), "float32")})
     try:
-        kind = runtime().cudaMemcpyKind.cudaMemcpyDeviceToDevice
         for index in range(count):
             buffers.upload({"x": np.full(shape, index, np.float32)})
             # The last values of the input, which are copied last.
             source = buffers.address("x") + 4 * (shape[0] - 4)
             target = buffers.address("y") + 16 * index
-            buffers.run(lambda stream, a=target, b=source: call("cudaMemcpyAsync", a, b, 16, kind, stream))  # type: ignore[misc]
+            buffers.run(partial(_copy_16, target, source))
         np.testing.assert_array_equal(buffers.download()["y"], np.repeat(np.arange(count), 4).reshape(count, 4))
     finally:
         buffers.close()
+
+
+def _copy_16(target: int, source: int, stream: int) -> None:
+    call("cudaMemcpyAsync", target, source, 16, runtime().cudaMemcpyKind.cudaMemcpyDeviceToDevice, stream)
 
 
 def _copy(buffers: CudaBuffers) -> Any:
@@ -248,7 +252,9 @@ def test_a_gpu_that_is_not_there() -> None:
 
 @pytest.mark.skipif(bool(cuda_devices()), reason="a GPU is here")
 @pytest.mark.parametrize(
-    "use", [lambda: CudaBuffers({"x": SPEC}, {}), lambda: Buffer(*SPEC), lambda: require_device(0)], ids=["buffers", "buffer", "device"]
+    "use",
+    [lambda: CudaBuffers({"x": SPEC}, {}), lambda: Buffer(*SPEC), lambda: require_device(0)],
+    ids=["buffers", "buffer", "device"],
 )
 def test_without_a_gpu_it_is_one_typed_line(use: Any) -> None:
     with pytest.raises((CudaError, LoadError), match="failed") as raised:

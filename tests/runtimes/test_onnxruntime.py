@@ -122,6 +122,17 @@ def test_tf32_follows_the_policy(tf32):
         assert options.get("enable_cuda_graph") == ("1" if provider.cuda_graph else None)
 
 
+@pytest.mark.parametrize(
+    ("dtypes", "fp16", "bf16"), [(("float16", "float32"), "1", "0"), (("bfloat16", "float16"), "1", "1"), ((), "0", "0")]
+)
+def test_tensorrt_takes_half_precision_from_the_policy(dtypes, fp16, bf16):
+    context = ProviderContext(index=0, tf32=False, threads=2, cache_dir="cache", dtypes=dtypes)
+    (provider,) = providers_for("cuda", ["TensorrtExecutionProvider"])
+    options = provider.options(context)
+    assert (options["trt_fp16_enable"], options["trt_bf16_enable"]) == (fp16, bf16)
+    assert provider.mode.target == "tensorrt" and "fp32" not in provider.mode.precisions
+
+
 def test_probe_without_the_package(monkeypatch):
     monkeypatch.setattr("runtimes.onnxruntime.find_spec", lambda name: None)
     (device,) = OnnxRuntimeRuntime().probe()

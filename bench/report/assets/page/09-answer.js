@@ -79,7 +79,7 @@ function answerCard(group) {
 }
 
 const upperFirst = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-const interval = (text) => { const found = text.match(/\[.*\]/); return found ? `95 % ${found[0]}` : "one reading, no interval"; };
+const interval = (text) => { const found = text.match(/\[.*\]/); return found ? `95 % ${found[0]}` : "no interval"; };
 
 function stat(label, value, note) {
   return h("div", {}, h("dt", {}, label), h("dd", {}, value, h("small", {}, note)));
