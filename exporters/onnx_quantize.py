@@ -49,19 +49,20 @@ def quantize_graph(
     """
     graph = model.graph
     linears = dict(_linears(graph))
-    convolutions = {
-        node.inputs[1].name.removesuffix(".weight"): node
-        for node in graph
-        if node.op_type == "Conv" and node.inputs[1] is not None and node.inputs[1].name
-    }
+    convolutions: dict[str, list[onnx_ir.Node]] = {}
+    for node in graph:
+        if node.op_type == "Conv" and node.inputs[1] is not None:
+            convolutions.setdefault((node.inputs[1].name or "").removesuffix(".weight"), []).append(node)
     for layer in layers:
-        node = linears.get(layer.name) if layer.linear else _convolution(convolutions, layer, weights[layer.name], graph)
-        if node is None:
+        # The head runs once for every eight views.
+        nodes = [linears[layer.name]] if layer.name in linears else convolutions.get(layer.name, [])
+        if not nodes:
             raise ExportError(f"the graph has no layer {layer.name} to quantize")
-        if layer.linear:
-            _linear(graph, node, layer, weights[layer.name].T)
-        else:
-            _conv(graph, node, layer)
+        for index, node in enumerate(nodes):
+            if layer.linear:
+                _linear(graph, node, layer, weights[layer.name].T)
+            else:
+                _conv(graph, node, layer, weights[layer.name], f"{layer.name}_{index}" if index else layer.name)
     drop_unused_initializers(graph)
     return model
 
@@ -149,34 +150,26 @@ def _divide_norm(graph: onnx_ir.Graph, x: onnx_ir.Value, layer: QuantizedLayer) 
         norm.replace_input_with(index, constant(graph, f"{old.name}_balanced", value / layer.factors))
 
 
-def _convolution(
-    known: Mapping[str, onnx_ir.Node], layer: QuantizedLayer, original: Array, graph: onnx_ir.Graph
-) -> onnx_ir.Node | None:
-    node = known.get(layer.name)
-    held = array(node.inputs[1]) if node is not None else None
-    if held is not None and not np.array_equal(held, original):
-        raise ExportError(f"layer {layer.name} has another weight in the graph than in the network")
-    return node
-
-
-def _conv(graph: onnx_ir.Graph, conv: onnx_ir.Node, layer: QuantizedLayer) -> None:
-    x = conv.inputs[0]
+def _conv(graph: onnx_ir.Graph, conv: onnx_ir.Node, layer: QuantizedLayer, original: Array, name: str) -> None:
+    x, held = conv.inputs[0], array(conv.inputs[1])
     assert x is not None
-    weight = _dequantized(graph, layer.name, layer.codes, layer.scales, axis=0)
+    if held is None or not np.array_equal(held, original):
+        raise ExportError(f"layer {layer.name} has another weight in the graph than in the network")
+    weight = _dequantized(graph, name, layer.codes, layer.scales, axis=0)
     graph.insert_before(conv, [weight])
     conv.replace_input_with(1, weight.outputs[0])
     if layer.input is None or layer.output is None:
         return
     producer = x.producer()
     if producer is None or producer.op_type != "DequantizeLinear":
-        pair = _pair(graph, x, layer.input, layer.name)
+        pair = _pair(graph, x, layer.input, name)
         graph.insert_before(conv, list(pair))
         conv.replace_input_with(0, pair[1].outputs[0])
     relu = only_user(conv.outputs[0], "Relu") if relu_after(layer.name) else None
     last = conv if relu is None else relu
     made = last.outputs[0]
     uses = tuple(made.uses())
-    after = _pair(graph, made, layer.output, f"{layer.name}_output")
+    after = _pair(graph, made, layer.output, f"{name}_output")
     after[1].outputs[0].shape, after[1].outputs[0].type = made.shape, made.type
     graph.insert_after(last, list(after))
     for use in uses:

@@ -92,12 +92,14 @@ def observe(network: nn.Module, images: Sequence[Array]) -> dict[str, Observatio
     finally:
         for handle in handles:
             handle.remove()
+    for observation in seen.values():
+        observation.gflop /= max(1, len(images))
     return seen
 
 
 def _update(seen: Observation, name: str, module: Any, x: Tensor, y: Tensor) -> None:
     weight = module.weight
-    seen.gflop = 2e-9 * y.numel() * weight[0].numel()
+    seen.gflop += 2e-9 * y.numel() * weight[0].numel()
     if is_linear(name):
         # Tokens of the camera keep their fp32 product; what they hold must not stretch the patches' range.
         x = x[:, 1:].flatten(0, 1)
