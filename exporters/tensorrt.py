@@ -86,7 +86,11 @@ class _EngineExporter(Exporter):
         if request.policy.quantization is not None:
             from exporters.trt.quantize import quantize_file
 
-            reference = context.dependency("onnx", target=graph.target, policy=POLICIES["fp32"], options={})
+            # Ranges are the same however the image and the poses come in.
+            reference = context.dependency(
+                "onnx", target=graph.target, policy=POLICIES["fp32"], options={}, dynamic=(), pose_input=False,
+                preprocess=False, source_size=None,
+            )  # fmt: skip
             extra["quantization"] = quantize_file(
                 path, reference.file(ONNX_FILE), directory / QUANTIZED_FILE, request, options.calibration,
                 options.calibration_method, context.progress,

@@ -48,7 +48,7 @@ class RangeReport:
     @property
     def parts(self) -> frozenset[str]:
         """Parts of the network with a tensor over the limit."""
-        return frozenset("head" if hot.scope.startswith("head") else "backbone" for hot in self.hot)
+        return frozenset("head" if "head" in hot.scope.split(".") else "backbone" for hot in self.hot)
 
     @property
     def proposal(self) -> str:
