@@ -128,6 +128,11 @@ def memory_limit_mib(root: Path = Path("/")) -> float | None:
     return min(limits, default=None)
 
 
+def usable_memory_mib() -> float:
+    """Host memory this process may use, MiB: all there is, or what its control groups allow."""
+    return float(_memory()["usable_mib"])
+
+
 def _memory_folders(root: Path) -> Iterator[Path]:
     """The folders that can limit this process's memory: its own groups, their parents, and the mounts themselves."""
     mount = root / "sys/fs/cgroup"

@@ -39,6 +39,8 @@ class ProviderContext:
     """Whether the artifact's convolutions are fp16."""
     capability: tuple[int, int] = (0, 0)
     """Compute capability of the GPU."""
+    dtypes: tuple[str, ...] = ()
+    """Dtypes of the artifact's parts (exporters/precision.py)."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,11 @@ def _cuda_graph(context: ProviderContext) -> Options:
 
 
 def _tensorrt(context: ProviderContext) -> Options:
+    # TensorRT 10 takes half precision from these two, 11 from the graph alone; the graph is typed either way.
     return {
         "device_id": str(context.index),
+        "trt_fp16_enable": str(int("float16" in context.dtypes)),
+        "trt_bf16_enable": str(int("bfloat16" in context.dtypes)),
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": context.cache_dir,
         "trt_timing_cache_enable": "1",
@@ -142,14 +147,21 @@ PROVIDERS: tuple[Provider, ...] = (
     Provider(
         "TensorrtExecutionProvider",
         "cuda",
-        Mode("tensorrt", "subgraphs built into TensorRT engines", ("TensorrtExecutionProvider",)),
+        # Without `fp32`: this provider can't turn TF32 off.
+        Mode(
+            "tensorrt", "subgraphs built into TensorRT engines", ("TensorrtExecutionProvider",), target="tensorrt",
+            precisions=("fp16", "bf16", "tf32"),
+        ),
         "cuda",
         _tensorrt,
     ),
     Provider(
         "NvTensorRTRTXExecutionProvider",
         "cuda",
-        Mode("tensorrt-rtx", "subgraphs built into TensorRT-RTX engines", ("NvTensorRTRTXExecutionProvider",)),
+        Mode(
+            "tensorrt-rtx", "subgraphs built into TensorRT-RTX engines", ("NvTensorRTRTXExecutionProvider",),
+            target="tensorrt", precisions=("fp16", "bf16", "tf32"),
+        ),
         "cuda",
         _tensorrt_rtx,
     ),

@@ -22,9 +22,16 @@ ALLOWED = {
         "exporters.artifact",
         "exporters.errors",
         "exporters.plugins",
+        # What goes in: sizes that an artifact leaves open, poses that a camera can have.
+        "exporters.open_dims",
+        "exporters.poses",
         "exporters.da3.upstream",
         # The operators that a program for NVIDIA GPUs calls: one definition for who writes and who runs it.
         "exporters.da3.kernels",
+        # Numpy that finishes a graph's outputs: what the manifest says is left to the host.
+        "exporters.da3.host",
+        # What an engine is bound to: one definition for who builds and who runs it.
+        "exporters.trt.platform",
     ),
     "bench": ("bench", "runtimes", "exporters"),
 }

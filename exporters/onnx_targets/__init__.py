@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 PORTABLE = "portable"
-_MODULES = {PORTABLE: "portable", "ort-cpu": "ort_cpu", "ort-cuda": "ort_cuda"}
+_MODULES = {
+    PORTABLE: "portable",
+    "ort-cpu": "ort_cpu",
+    "ort-cuda": "ort_cuda",
+    "tensorrt": "tensorrt",
+    "tensorrt-matmul": "tensorrt_matmul",
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,8 @@ class OnnxTarget:
     """Writes the graph from the static network itself, which then is not traced; :attr:`rewrite` is not called."""
     dtypes: tuple[str, ...] | None = None
     """Dtypes a policy may use in the backbone and the head; None: all."""
+    signed_activations: bool = True
+    """Of quantized layers: int8 with zero 0, which all take; False: uint8, a bit finer where values have one sign."""
 
     def require(self, policy: PrecisionPolicy) -> None:
         """Refuse a policy that this target has no form of.

@@ -24,5 +24,6 @@ def emit(network: nn.Module) -> onnx_ir.Model:
 
 
 TARGET = OnnxTarget(
-    "ort-cuda", 18, "ONNX Runtime on CUDA: fused attention and norms, NHWC head", as_exported, emit, ("float16", "float32")
+    "ort-cuda", 18, "ONNX Runtime on CUDA: fused attention and norms, NHWC head", as_exported,
+    emit=emit, dtypes=("float16", "float32"),
 )

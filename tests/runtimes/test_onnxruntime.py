@@ -140,7 +140,20 @@ def test_cudnn_attention_is_for_hopper():
 
 def test_cuda_modes_run_the_graph_made_for_them():
     targets = {p.mode.name: p.mode.target for p in PROVIDERS if p.device == "cuda"}
-    assert targets == {"cuda": "ort-cuda", "cuda-graph": "ort-cuda", "tensorrt": None, "tensorrt-rtx": None}
+    assert targets == {
+        "cuda": "ort-cuda", "cuda-graph": "ort-cuda", "tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "fp16", "bf16"), [(("float16", "float32"), "1", "0"), (("bfloat16", "float16"), "1", "1"), ((), "0", "0")]
+)
+def test_tensorrt_takes_half_precision_from_the_policy(dtypes, fp16, bf16):
+    context = ProviderContext(index=0, tf32=False, threads=2, cache_dir="cache", dtypes=dtypes)
+    (provider,) = providers_for("cuda", ["TensorrtExecutionProvider"])
+    options = provider.options(context)
+    assert (options["trt_fp16_enable"], options["trt_bf16_enable"]) == (fp16, bf16)
+    assert provider.mode.target == "tensorrt" and "fp32" not in provider.mode.precisions
 
 
 def test_probe_without_the_package(monkeypatch):

@@ -28,7 +28,7 @@ from exporters.da3.kernels import (
     residual_norm,
     select_reference_view,
 )
-from exporters.da3.kernels.attention import EXPONENT_LIMIT, LOG2_E, exponent_bound
+from exporters.da3.kernels.attention import LOG2_E, exponent_bound, exponent_limit
 from exporters.da3.layers import adopt, parameter
 from exporters.da3.reference_view import MIN_VIEWS
 from exporters.da3.rope import RopeTable
@@ -69,8 +69,7 @@ class FusedAttention(nn.Module):
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm, self.k_norm
             bound = exponent_bound(q.weight, q.bias, k.weight, k.bias, self.scale)
-            # fp16 has a quarter of bf16's exponents: there the running maximum is needed.
-            self.bounded = bound <= EXPONENT_LIMIT and dtype is torch.bfloat16
+            self.bounded = bound <= exponent_limit(dtype)
 
     def forward(self, x: Tensor, groups: int, rope: RopeTable | None) -> Tensor:
         """(V, T, C) to the same shape; `groups` and `rope` as :meth:`exporters.da3.blocks.Attention.forward`."""
@@ -102,6 +101,8 @@ class FusedBlock(nn.Module):
         self.norm1, self.norm2 = source.norm1.norm, source.norm2.norm
         self.scale1, self.scale2 = source.scale1, source.scale2
         self.attn = FusedAttention(source.attn, dtype)
+        if not isinstance(source.mlp, portable.Mlp):
+            raise UnsupportedError("the fused kernels have no SwiGLU blocks: leave out the target for da3-giant")
         self.fc1, self.fc2 = adopt(source.mlp.fc1, dtype), adopt(source.mlp.fc2, dtype)
 
     def mlp(self, x: Tensor) -> Tensor:
@@ -169,6 +170,7 @@ class FusedBackbone(nn.Module):
             branch = block.mlp(y)
             if index in self.out_layers:
                 patches.append(self._feature(local, x, branch, block.scale2))
+            if index == self.out_layers[-1]:
                 camera = torch.cat((local[:, 0], x[:, 0] + block.scale2 * branch[:, 0].float()), dim=-1)
             if index + 1 < len(blocks):
                 x, y = self._add(x, branch, block.scale2, blocks[index + 1].norm1)

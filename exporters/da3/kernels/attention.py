@@ -14,6 +14,8 @@ LOG2_E = math.log2(math.e)
 EXPONENT_LIMIT = 100.0
 """Largest |exponent| for which sums of powers of two neither overflow nor vanish in fp32 or bf16, whose exponents reach
 127: it leaves room for 2^20 keys above and for the rounding of the products below."""
+EXPONENT_LIMIT_FP16 = 60.0
+"""The same for fp16 weights, which are taken relative to another exponent of the row: two of them must fit into fp32."""
 
 
 @operator(lambda q, *_: q.new_empty(q.shape))
@@ -25,7 +27,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, scale: float, bounded: bool) -> T
     Args:
         q, k, v: (G, L, heads, D), G groups of L tokens, the last two dimensions contiguous.
         scale: factor of the scores in the exponent; 1 where `bounded`, so that the caller folds it into `q`.
-        bounded: the caller knows that |scale · q·k| ≤ :data:`EXPONENT_LIMIT` (:func:`exponent_bound`). Then the running
+        bounded: the caller knows that |scale · q·k| ≤ :func:`exponent_limit` (:func:`exponent_bound`). Then the running
             maximum that softmax otherwise needs cancels out of the result and is not computed.
 
     Returns:
@@ -33,6 +35,11 @@ def attention(q: Tensor, k: Tensor, v: Tensor, scale: float, bounded: bool) -> T
     """
     q, k, v = (part.transpose(1, 2) for part in (q, k, v))
     return F.scaled_dot_product_attention(q, k, v, scale=scale / LOG2_E).transpose(1, 2).contiguous()
+
+
+def exponent_limit(dtype: torch.dtype) -> float:
+    """Largest |exponent| that counts as bounded for operands of `dtype`."""
+    return EXPONENT_LIMIT_FP16 if dtype is torch.float16 else EXPONENT_LIMIT
 
 
 def exponent_bound(q_weight: Tensor, q_bias: Tensor, k_weight: Tensor, k_bias: Tensor, scale: float) -> float:

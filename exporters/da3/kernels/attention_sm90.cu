@@ -4,13 +4,15 @@
 // warp groups owns 64 queries. A group keeps two products in flight while its exponentials run: the scores of the next
 // block of keys, and the values of the last block. See attention_cuda.py for the algorithm and its sources.
 //
-// Compile-time: CONSUMERS, KEYS (64 or 128), STAGES, BOUNDED, HALF ("bf16" or "f16"), POLYNOMIAL (every how many-th
-// exponential is a polynomial on the FMA units instead of the special-function unit; 0: none).
-
-typedef unsigned int u32;
-typedef unsigned long long u64;
-
-struct alignas(128) TensorMap { u64 words[16]; };
+// Weights are powers of two relative to a reference of their row. Softmax takes the largest score so far, and searches it
+// in every block. Any reference gives the same result as long as no weight overflows, so:
+//   REFERENCE 0: none (zero). For bounded scores in bf16, whose exponents suffice.
+//   REFERENCE 1: the largest score of the first block, raised when the sum of a block's weights shows that one came near
+//     the end of fp16. For scores so bounded that weights can't overflow fp32.
+//   REFERENCE 2: the same for any scores: raised when a score exceeds it by HEADROOM.
+// Raising is rare, so it is a branch that a warp almost never takes.
+//
+// Compile-time: CONSUMERS, KEYS (64 or 128), STAGES, REFERENCE, HEADROOM (exponent), HALF ("bf16" or "f16").
 
 constexpr int kRows = 64;                    // queries of a warp group
 constexpr int kHead = 64;                    // channels
@@ -19,6 +21,7 @@ constexpr int kBlockBytes = KEYS * kHead * 2;
 constexpr int kScores = KEYS / 2;            // fp32 scores of a thread: 64 × KEYS / 128
 constexpr int kPairs = KEYS / 4;             // the same, packed in pairs
 constexpr int kValues = 32;                  // fp32 sums of a thread: 64 × 64 / 128
+#define kLargest 32768.0f                    // sum of weights from which on a reference is raised (REFERENCE 1)
 
 struct alignas(1024) Shared {
     unsigned char queries[CONSUMERS][kQueryBytes];
@@ -29,52 +32,6 @@ struct alignas(1024) Shared {
 };
 
 __device__ __forceinline__ float infinity() { return __int_as_float(0x7f800000); }
-
-__device__ __forceinline__ u32 address(const void *pointer) { return (u32)__cvta_generic_to_shared(pointer); }
-
-__device__ __forceinline__ void barrier_init(u64 *barrier, u32 count) {
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(address(barrier)), "r"(count));
-}
-
-__device__ __forceinline__ void barrier_expect(u64 *barrier, u32 bytes) {
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(address(barrier)), "r"(bytes) : "memory");
-}
-
-__device__ __forceinline__ void barrier_arrive(u64 *barrier) {
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(address(barrier)) : "memory");
-}
-
-__device__ __forceinline__ void barrier_wait(u64 *barrier, u32 parity) {
-    asm volatile(
-        "{\n"
-        ".reg .pred done;\n"
-        "again:\n"
-        "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
-        "@!done bra again;\n"
-        "}\n" ::"r"(address(barrier)), "r"(parity) : "memory");
-}
-
-__device__ __forceinline__ void load_tile(void *target, const TensorMap *map, u64 *barrier, int column, int row) {
-    asm volatile(
-        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::
-            "r"(address(target)), "l"(map), "r"(address(barrier)), "r"(column), "r"(row) : "memory");
-}
-
-// Shared-memory descriptor of a tile of 128-byte rows in 128-byte swizzle: groups of 8 rows are 1024 bytes apart.
-__device__ __forceinline__ u64 descriptor(u32 start) {
-    return (u64)((start & 0x3FFFF) >> 4) | (1ull << 16) | (64ull << 32) | (1ull << 62);
-}
-
-__device__ __forceinline__ void mma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-__device__ __forceinline__ void mma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-template <int Pending>
-__device__ __forceinline__ void mma_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Pending) : "memory"); }
-
-template <int Count>
-__device__ __forceinline__ void pin(float (&x)[Count]) {
-#pragma unroll
-    for (int i = 0; i < Count; i++) asm volatile("" : "+f"(x[i])::"memory");
-}
 
 #define F4(x, i) "+f"(x[i]), "+f"(x[i + 1]), "+f"(x[i + 2]), "+f"(x[i + 3])
 #define F16(x, i) F4(x, i), F4(x, i + 4), F4(x, i + 8), F4(x, i + 12)
@@ -118,20 +75,9 @@ __device__ __forceinline__ float power(float x) {
     return y;
 }
 
-// 2**x for |x| < 126 on the FMA units: 2**round(x) by the exponent bits, 2**fraction by a cubic (relative error 1e-4,
-// a twentieth of the rounding to bf16 that follows).
-__device__ __forceinline__ float power_polynomial(float x) {
-    const float magic = 12582912.0f;
-    float shifted = x + magic;
-    float fraction = x - (shifted - magic);
-    float y = fmaf(0.05517164f, fraction, 0.24261372f);
-    y = fmaf(y, fraction, 0.69324773f);
-    y = fmaf(y, fraction, 0.99992522f);
-    return __int_as_float(__float_as_int(y) + (__float_as_int(shifted) << 23));
-}
-
-__device__ __forceinline__ float weight(float x, int index) {
-    return (POLYNOMIAL && index % (POLYNOMIAL ? POLYNOMIAL : 1) == 0) ? power_polynomial(x) : power(x);
+__device__ __forceinline__ float widest(float x) {   // largest of the four threads that share a row
+    x = fmaxf(x, __shfl_xor_sync(0xffffffff, x, 1));
+    return fmaxf(x, __shfl_xor_sync(0xffffffff, x, 2));
 }
 
 __device__ __forceinline__ u32 pack(float low, float high) {
@@ -165,35 +111,64 @@ struct Consumer {
         mma_commit();
     }
 
-    // Scores to weights, in place; unbounded, also what the sums so far must be multiplied by.
-    __device__ __forceinline__ void weigh(float (&s)[kScores], Rows &rows, float (&fade)[2], bool exact = false) {
-#if !BOUNDED
+    // Scores to weights, in place. Where it returns true, the sums so far are to be multiplied by `fade`; the answer is
+    // the same throughout a warp.
+    __device__ __forceinline__ bool weigh(float (&s)[kScores], Rows &rows, float (&fade)[2], bool first) {
+        bool raised = false;
+#if REFERENCE
+        float top[2] = {s[0], s[2]};
+        if (REFERENCE == 2 || first) {
 #pragma unroll
-        for (int r = 0; r < 2; r++) {
-            float top = s[2 * r];
-#pragma unroll
-            for (int i = 0; i < kScores; i += 4) top = fmaxf(top, fmaxf(s[i + 2 * r], s[i + 2 * r + 1]));
-            top = fmaxf(top, __shfl_xor_sync(0xffffffff, top, 1));
-            top = fmaxf(top, __shfl_xor_sync(0xffffffff, top, 2)) * scale;
-            top = fmaxf(top, rows.top[r]);
-            fade[r] = power(rows.top[r] - top);
-            rows.top[r] = top;
-            rows.norm[r] *= fade[r];
+            for (int i = 0; i < kScores; i++) top[i / 2 % 2] = fmaxf(top[i / 2 % 2], s[i]);
         }
+        if (first) {
+#pragma unroll
+            for (int r = 0; r < 2; r++) rows.top[r] = widest(top[r]) * scale;
+        }
+#endif
+#if REFERENCE == 2
+        const float above = fmaxf(fmaf(top[0], scale, -rows.top[0]), fmaf(top[1], scale, -rows.top[1]));
+        raised = __any_sync(0xffffffff, above > HEADROOM);
+        if (raised) {
+#pragma unroll
+            for (int r = 0; r < 2; r++) {
+                const float higher = fmaxf(rows.top[r], widest(top[r]) * scale);
+                fade[r] = power(rows.top[r] - higher);
+                rows.top[r] = higher;
+                rows.norm[r] *= fade[r];
+            }
+        }
+#endif
+#if REFERENCE == 1
+        float sum[2] = {0.0f, 0.0f};
+#else
+        float (&sum)[2] = rows.norm;
 #endif
 #pragma unroll
         for (int i = 0; i < kScores; i++) {
             const int r = i / 2 % 2;
-#if BOUNDED
-            s[i] = exact ? power(s[i]) : weight(s[i], i);
-#else
-            {
-                const float x = fmaf(s[i], scale, -rows.top[r]);
-                s[i] = exact ? power(x) : weight(x, i);
-            }
-#endif
-            rows.norm[r] += s[i];
+            s[i] = power(REFERENCE == 0 ? s[i] : REFERENCE == 1 ? s[i] - rows.top[r] : fmaf(s[i], scale, -rows.top[r]));
+            sum[r] += s[i];
         }
+#if REFERENCE == 1
+        raised = __any_sync(0xffffffff, fmaxf(sum[0], sum[1]) > kLargest);
+        if (raised) {
+#pragma unroll
+            for (int r = 0; r < 2; r++) {
+                const float most = widest(sum[r]);
+                const int exponent = most > kLargest ? (__float_as_int(most) >> 23) - 127 : 0;
+                fade[r] = __int_as_float((127 - exponent) << 23);
+                rows.top[r] += exponent;
+                rows.norm[r] *= fade[r];
+                sum[r] *= fade[r];
+            }
+#pragma unroll
+            for (int i = 0; i < kScores; i++) s[i] *= fade[i / 2 % 2];
+        }
+        rows.norm[0] += sum[0];
+        rows.norm[1] += sum[1];
+#endif
+        return raised;
     }
 };
 
@@ -208,7 +183,7 @@ __device__ __forceinline__ void consume(Shared &shared, int member, int first, i
     Consumer self{shared, address(shared.queries[member]), scale};
     float s0[kScores], s1[kScores], o[kValues], fade[2];
     u32 p[kPairs];
-    Rows rows{{0.0f, 0.0f}, {-infinity(), -infinity()}};
+    Rows rows{{0.0f, 0.0f}, {0.0f, 0.0f}};
 #pragma unroll
     for (int i = 0; i < kValues; i++) o[i] = 0.0f;
 
@@ -224,15 +199,15 @@ __device__ __forceinline__ void consume(Shared &shared, int member, int first, i
         const int stage = j % STAGES, next = (j + 1) % STAGES;
         barrier_wait(&shared.keys_full[next], (j + 1) / STAGES % 2);
         self.start_scores(t, next);
-        self.weigh(s, rows, fade);
+        const bool raised = self.weigh(s, rows, fade, j == 0);
         barrier_wait(&shared.values_full[stage], j / STAGES % 2);
         mma_wait<1>();
         pin(o);
         if (lane == 0 && j > 0) barrier_arrive(&shared.values_empty[(j - 1) % STAGES]);
-#if !BOUNDED
+        if (raised) {
 #pragma unroll
-        for (int i = 0; i < kValues; i++) o[i] *= fade[i / 2 % 2];
-#endif
+            for (int i = 0; i < kValues; i++) o[i] *= fade[i / 2 % 2];
+        }
         self.start_values(o, s, p, stage);
         mma_wait<1>();
         pin(t);
@@ -246,14 +221,14 @@ __device__ __forceinline__ void consume(Shared &shared, int member, int first, i
             const int key = 8 * (i / 4) + 2 * (lane % 4) + i % 2;
             if (key >= left) s[i] = -infinity();
         }
-        self.weigh(s, rows, fade, true);
+        const bool raised = self.weigh(s, rows, fade, blocks == 1);
         barrier_wait(&shared.values_full[(blocks - 1) % STAGES], (blocks - 1) / STAGES % 2);
         mma_wait<0>();
         pin(o);
-#if !BOUNDED
+        if (raised) {
 #pragma unroll
-        for (int i = 0; i < kValues; i++) o[i] *= fade[i / 2 % 2];
-#endif
+            for (int i = 0; i < kValues; i++) o[i] *= fade[i / 2 % 2];
+        }
         self.start_values(o, s, p, (blocks - 1) % STAGES);
         mma_wait<0>();
         pin(o);

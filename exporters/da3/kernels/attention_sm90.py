@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from exporters.da3.kernels.nvrtc import FLOAT, INT, POINTER, Kernel, compile_cubin, tensor_map
+from exporters.da3.kernels.nvrtc import FLOAT, INT, POINTER, Kernel, compile_cubin, hopper_source, tensor_map
 
 HEAD_DIM = 64
 ARCHITECTURE = "sm_90a"
@@ -18,6 +18,8 @@ _ROWS = 64
 _LONG = 4096
 """Keys of a group from which on large blocks pay."""
 _NAMES = {torch.bfloat16: "bf16", torch.float16: "f16"}
+_HEADROOM = {"bf16": 60, "f16": 15}
+"""How far an exponent may exceed its row's reference: weights up to 2^60 and 2^15, with room to add them up."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,6 @@ class Tiling:
     """Keys of a block: 64 or 128."""
     stages: int
     """Blocks of keys and of values in shared memory."""
-    polynomial: int = 0
-    """Every how many-th exponential is computed on the FMA units; 0: none."""
 
     @property
     def shared_bytes(self) -> int:
@@ -97,8 +97,9 @@ def build(tiling: Tiling, bounded: bool, dtype: str) -> bytes:
         "CONSUMERS": str(tiling.consumers),
         "KEYS": str(tiling.keys),
         "STAGES": str(tiling.stages),
-        "BOUNDED": str(int(bounded)),
-        "POLYNOMIAL": str(tiling.polynomial),
+        "REFERENCE": "2" if not bounded else "1" if dtype == "f16" else "0",
+        "HEADROOM": f"{_HEADROOM[dtype]}.0f",
         "HALF": f'"{dtype}"',
     }
-    return compile_cubin(SOURCE.read_text(encoding="utf-8"), SOURCE.name, macros, ARCHITECTURE)
+    source = "\n".join((hopper_source(), SOURCE.read_text(encoding="utf-8")))
+    return compile_cubin(source, SOURCE.name, macros, ARCHITECTURE)

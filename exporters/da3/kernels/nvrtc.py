@@ -54,6 +54,11 @@ def compile_cubin(source: str, name: str, macros: Mapping[str, str], architectur
     return bytes(cubin)
 
 
+def hopper_source() -> str:
+    """What the sources for Hopper share, to be put before each."""
+    return Path(__file__).with_name("hopper.cu").read_text(encoding="utf-8")
+
+
 class Kernel:
     """One function of a compiled module in the current CUDA context."""
 

@@ -67,6 +67,11 @@ def upsampled_convolution(make: torch.Generator, dtype: torch.dtype) -> Argument
     return _tensor(make, 2, 4, 5, 9 * 24, dtype=dtype), _tensor(make, 24), 7, 10
 
 
+def upsampled_convolution_wide(make: torch.Generator, dtype: torch.dtype) -> Arguments:
+    """Several runs of samples a row."""
+    return _tensor(make, 1, 3, 23, 9 * 16, dtype=dtype), _tensor(make, 16), 5, 71
+
+
 def upsampled_depth(make: torch.Generator, dtype: torch.dtype) -> Arguments:
     taps, bias = _tensor(make, 2, 4, 5, 9 * 24, dtype=dtype), _tensor(make, 24)
     return taps, bias, _tensor(make, 3, 7, 24), _tensor(make, 3, 10, 24), 0.1 * _tensor(make, 2, 24), _tensor(make, 2)
@@ -105,6 +110,7 @@ CASES: dict[str, tuple[str, Case]] = {
         ("attention", attention_short),
         ("merge_maps", merge_maps),
         ("upsampled_convolution", upsampled_convolution),
+        ("upsampled_convolution", upsampled_convolution_wide),
         ("upsampled_depth", upsampled_depth),
         ("linear_gelu", linear_gelu),
         ("convolution_relu", convolution_relu),
