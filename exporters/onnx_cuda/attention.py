@@ -94,7 +94,7 @@ def _rotate(g: Emitter, x: Value, table: RopeTable, size: tuple[int, int, int], 
     """Rotary embedding of (V, T, C), up to a rotation common to queries and keys."""
     views, tokens, channels = size
     cos, sin = rotary_caches(table)
-    if views == 1 or not _patches_alike(cos, sin):
+    if not _patches_alike(cos, sin):
         return _rotary(g, x, cos, sin, dtype)
     # Attention sees rotations of queries against keys only: turn the special token back instead of all patches.
     special = _rotary(g, g.slice(x, 1, 0, 1), cos[1:2], -sin[1:2], dtype)

@@ -68,7 +68,12 @@ class Emitter:
     # Nodes
 
     def op(
-        self, op_type: str, *inputs: Value | None, dtype: torch.dtype | None = None, contrib: bool = False, **attributes: Any
+        self,
+        op_type: str,
+        *inputs: Value | None,
+        dtype: torch.dtype | None = None,
+        contrib: bool = False,
+        **attributes: Any,
     ) -> Value:
         """A node with one output, of the dtype of the first input unless another is given."""
         return self.ops(op_type, *inputs, outputs=(0,), dtype=dtype, contrib=contrib, **attributes)[0]
