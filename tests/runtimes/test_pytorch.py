@@ -233,8 +233,10 @@ def test_an_operator_that_mps_lacks_is_named(tiny):
     session = load(tiny, "eager")
     session.bind(Subject(PyTorchRuntime(), tiny).inputs(0))
 
+    torchs_own = NotImplementedError("The operator 'aten::_linalg_svd' is not currently implemented for the MPS device.")
+
     def lacks(image):
-        raise NotImplementedError("The operator 'aten::_linalg_svd' is not currently implemented for the MPS device.")
+        raise torchs_own
 
     session._forward, session._device = lacks, torch.device("mps")
     with pytest.raises(RunError, match="aten::_linalg_svd"):
