@@ -36,6 +36,9 @@ DEMO_EXTRAS := da3,onnx,openvino,report$(if $(filter Darwin,$(shell uname -s)),$
 TEST_EXTRAS := da3,onnx,openvino,report,coreml,tensorrt,test
 ARGS ?=
 PYTEST_ARGS ?=
+# One test process a core, four at most, and one thread in each: a process takes about 1 GB.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
+PARALLEL := -n auto --maxprocesses 4
 
 .PHONY: help demo test test-slow records clean
 
@@ -48,10 +51,10 @@ demo: $(DEMO_STAMP)
 test: $(TEST_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy exporters runtimes bench
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
 
 test-slow: $(TEST_STAMP)
-	$(BIN)/pytest -m "slow or not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "slow or not slow" $(PYTEST_ARGS)
 
 # Everything that is shown of recorded runs is made from them here; the picture needs Chromium.
 RECORDS := $(sort $(dir $(wildcard bench/records/*/results.json)))
