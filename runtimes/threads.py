@@ -3,12 +3,15 @@
 A container on a 64-core host may be given two cores by a cgroup quota; a library that asks the host starts 64 threads,
 which the kernel then throttles. The number here is the smallest of
 
-* the cores in the scheduler's affinity mask (`sched_getaffinity`, also how `cpuset` and `taskset` show), counting
-  hyper-threads of one core once: a second thread on a core whose FMA units are busy only adds contention;
+* the cores in the scheduler's affinity mask (`sched_getaffinity`, what `taskset` sets) that are also in the cgroup's
+  cpuset, v2 (`cpuset.cpus.effective`) or v1 (`cpuset.effective_cpus`, `cpuset.cpus`), counting hyper-threads of one core
+  once: a second thread on a core whose FMA units are busy only adds contention. Linux keeps the mask inside the cpuset;
+  sandboxes that answer system calls themselves, and a mask asked for before the cpuset shrank, do not;
 * the CPU bandwidth quota of the cgroup and of each of its parents, v2 (`cpu.max`) or v1 (`cpu.cfs_quota_us` /
   `cpu.cfs_period_us`), rounded down, because more runnable threads than quota are throttled all at once.
 
-Kernel documentation: admin-guide/cgroup-v2.rst ("cpu.max") and scheduler/sched-bwc.rst.
+Kernel documentation: admin-guide/cgroup-v2.rst ("cpu.max", "cpuset.cpus.effective"), admin-guide/cgroup-v1/cpusets.rst
+and scheduler/sched-bwc.rst.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 _CGROUP_MOUNT = Path("sys/fs/cgroup")
+_CPUSET_FILES = ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus")
 
 
 def allowed_threads(root: Path = Path("/")) -> int:
@@ -26,7 +30,9 @@ def allowed_threads(root: Path = Path("/")) -> int:
     Args:
         root: where `proc` and `sys` are mounted; another folder in tests.
     """
-    cores = physical_cores(affinity(), root)
+    mask, allowed = affinity(), cpuset(root)
+    # Two that contradict each other: the mask is what the scheduler goes by.
+    cores = physical_cores(mask if allowed is None else mask & allowed or mask, root)
     quota = cpu_quota(root)
     return max(1, cores if quota is None else min(cores, int(quota)))
 
@@ -50,8 +56,30 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     return min(limits, default=None)
 
 
-def _cgroup_folders(root: Path) -> Iterator[Path]:
-    """The folders of this process's cgroups that can hold a CPU quota, each with all its parents.
+def cpuset(root: Path = Path("/")) -> frozenset[int] | None:
+    """Logical CPUs that the cgroups of this process and their parents allow; None where none says so."""
+    found: frozenset[int] | None = None
+    for folder in _cgroup_folders(root, "cpuset"):
+        texts = (_read(folder / name) for name in _CPUSET_FILES)
+        cpus = next((parsed for text in texts if text and (parsed := parse_cpu_list(text))), None)
+        if cpus is not None:
+            found = cpus if found is None else found & cpus
+    return found
+
+
+def parse_cpu_list(text: str) -> frozenset[int]:
+    """The kernel's list format: `0-3,8` → {0, 1, 2, 3, 8}; empty for anything else."""
+    cpus: set[int] = set()
+    for part in text.strip().split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            return frozenset()
+        cpus.update(range(int(first), int(last if dash else first) + 1))
+    return frozenset(cpus)
+
+
+def _cgroup_folders(root: Path, controller: str = "cpu") -> Iterator[Path]:
+    """The folders of this process's cgroups that can hold what `controller` limits, each with all its parents.
 
     Inside a container `/proc/self/cgroup` may name a path of the host that is not mounted here; the mount's own root is
     then this process's cgroup, so it is always among them.
@@ -62,8 +90,8 @@ def _cgroup_folders(root: Path) -> Iterator[Path]:
         controllers, _, path = rest.partition(":")
         if not controllers:
             bases = [mount, mount / "unified"]
-        elif "cpu" in controllers.split(","):
-            bases = [mount / controllers, mount / "cpu"]
+        elif controller in controllers.split(","):
+            bases = [mount / controllers, mount / controller]
         else:
             continue
         relative = PurePosixPath(path.lstrip("/"))

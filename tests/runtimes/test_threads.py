@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,6 +67,61 @@ def tree(root: Path, files: dict[str, str]) -> Path:
 )
 def test_quota(tmp_path, files, quota):
     assert threads.cpu_quota(tree(tmp_path, files)) == quota
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, None),
+        ({"proc/self/cgroup": "0::/app\n", "sys/fs/cgroup/app/cpuset.cpus.effective": "0-2,8\n"}, {0, 1, 2, 8}),
+        # In a container only the mount's root is here.
+        ({"proc/self/cgroup": "0::/docker/abc\n", "sys/fs/cgroup/cpuset.cpus.effective": "4-5\n"}, {4, 5}),
+        # A parent's set binds too.
+        (
+            {
+                "proc/self/cgroup": "0::/pod/app\n",
+                "sys/fs/cgroup/pod/app/cpuset.cpus.effective": "0-3\n",
+                "sys/fs/cgroup/pod/cpuset.cpus.effective": "2-7\n",
+            },
+            {2, 3},
+        ),
+        # v1; the child inherits by an empty `cpuset.cpus` under v2, and is told by its parent.
+        ({"proc/self/cgroup": "4:cpuset:/job\n", "sys/fs/cgroup/cpuset/job/cpuset.cpus": "1,3\n"}, {1, 3}),
+        (
+            {
+                "proc/self/cgroup": "0::/pod/app\n",
+                "sys/fs/cgroup/pod/app/cpuset.cpus": "\n",
+                "sys/fs/cgroup/pod/cpuset.cpus": "0-1\n",
+            },
+            {0, 1},
+        ),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpuset.cpus.effective": "all of them\n"}, None),
+    ],
+)
+def test_cpuset(tmp_path, files, expected):
+    assert threads.cpuset(tree(tmp_path, files)) == expected
+
+
+@pytest.mark.parametrize(("cpus", "expected"), [("0-1", 2), ("2", 1), ("0-63", 3), ("8-9", 3)])
+def test_a_cpuset_that_the_mask_does_not_show_counts(tmp_path, monkeypatch, cpus, expected):
+    """The last: a set that shares nothing with the mask is of another machine's numbering, and is not gone by."""
+    monkeypatch.setattr(threads, "affinity", lambda: frozenset({0, 1, 2}))
+    files = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpuset.cpus.effective": f"{cpus}\n"}
+    assert threads.allowed_threads(tree(tmp_path, files)) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity masks")
+def test_processes_side_by_side_start_as_many_threads_as_each_may():
+    """Really pinned, really counted: one core each, although the machine has more."""
+    code = (
+        "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])});"
+        "from runtimes.threads import allowed_threads; print(allowed_threads())"
+    )
+    cpus = sorted(os.sched_getaffinity(0))[:2]
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, str(cpu)], stdout=subprocess.PIPE, text=True) for cpu in cpus
+    ]
+    assert [process.communicate(timeout=60)[0].strip() for process in started] == ["1"] * len(cpus)
 
 
 def test_hyper_threads_of_one_core_count_once(tmp_path):
