@@ -10,7 +10,8 @@ turns the camera by a degree. So
 * ranges come from photographs (:mod:`exporters.quantization.images`), and channels with outliers are balanced against
   the weights they meet (SmoothQuant), folded into the LayerNorm before them;
 * every layer is quantized alone and measured (:mod:`exporters.quantization.sensitivity`), and only those are quantized
-  whose errors together stay within a budget (:mod:`exporters.quantization.mix`).
+  whose errors together stay within a budget (:mod:`exporters.quantization.mix`), which held-out pictures decide
+  (:mod:`exporters.quantization.verify`).
 
 Camera decoder, reference-view selection, norms, softmax, patch embedding and the last layer with its exponential are
 never quantized. Sources: GPTQ (Frantar et al. 2023, arXiv 2210.17323), SmoothQuant (Xiao et al. 2023, arXiv

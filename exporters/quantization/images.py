@@ -23,6 +23,8 @@ SHIPPED = (
     "camera.png", "grass.png", "retina.jpg", "gravel.png", "coins.png", "brick.png", "ihc.png", "hubble_deep_field.jpg",
 )  # fmt: skip
 """Of public domain or CC0 (scikit-image's `data/README.txt`); grey ones are fed as grey RGB."""
+SHIPPED_HELD_OUT = ("clock_motion.png", "moon.png", "cell.png", "page.png")
+"""From the same wheel: what was calibrated on :data:`SHIPPED` is tried on these."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 # Where the windows of further views lie, as shares of the photograph: overlapping, of different scale and place.
@@ -53,6 +55,27 @@ def find_images(calibration: str | Sequence[str] | None) -> list[Path]:
     return found
 
 
+def split(calibration: str | Sequence[str] | None) -> tuple[list[Path], list[Path]]:
+    """Files to calibrate on, and files to try the result on: every fourth of the user's, if there are so many.
+
+    Raises:
+        As :func:`find_images`.
+    """
+    paths = find_images(calibration)
+    if calibration is None:
+        return paths, [_shipped(name) for name in SHIPPED_HELD_OUT]
+    return [path for index, path in enumerate(paths) if index % 4 != 3], paths[3::4]
+
+
+def held_out_scenes(
+    calibrated: Sequence[Path], held_out: Sequence[Path], shape: Shape, count: int
+) -> list[NDArray[np.float32]]:
+    """Up to `count` scenes that calibration did not see: pictures held out, then other windows, mirrored, of all."""
+    chosen = [(path, 0) for path in held_out]
+    chosen += [(path, first) for first in (6, 8) for path in (*held_out, *calibrated)]
+    return [scene(path, shape, first) for path, first in chosen[:count]]
+
+
 def digest(paths: Sequence[Path]) -> str:
     """Hex sha256 of the files' contents in order: the calibration's part of an artifact's key."""
     total = hashlib.sha256()
@@ -61,8 +84,13 @@ def digest(paths: Sequence[Path]) -> str:
     return total.hexdigest()
 
 
-def scene(path: Path, shape: Shape) -> NDArray[np.float32]:
+def scene(path: Path, shape: Shape, first: int = 0) -> NDArray[np.float32]:
     """`image` (B, N, 3, H, W) of one photograph: view 0 is the whole of it, further views are windows in it.
+
+    Args:
+        path: of the photograph.
+        shape: of the result.
+        first: window that view 0 takes instead; from the sixth on they are mirrored, then not, and so on.
 
     Raises:
         InputError: the file is no image.
@@ -74,7 +102,8 @@ def scene(path: Path, shape: Shape) -> NDArray[np.float32]:
             photograph = opened.convert("RGB")
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise InputError(f"calibration image {path.name} can't be read ({error})") from error
-    views = [_view(photograph, index, shape.height, shape.width) for index in range(shape.batch * shape.views)]
+    windows = range(first, first + shape.batch * shape.views)
+    views = [_view(photograph, index, shape.height, shape.width) for index in windows]
     pixels = np.stack(views).astype(np.float32) / np.float32(255)
     normal = (pixels - np.array(IMAGENET_MEAN, np.float32)) / np.array(IMAGENET_STD, np.float32)
     arranged = np.moveaxis(normal, -1, 1).reshape(shape.batch, shape.views, 3, shape.height, shape.width)

@@ -1,13 +1,15 @@
 """Which layers are quantized: the most arithmetic that a budget of errors buys. Pure arithmetic.
 
 Roundings of different layers are independent, so their errors add up in quadrature; the largest saving for an error is
-taken first (greedy knapsack). The sum is checked on the finished graph by the parity that every artifact is put to.
+taken first (greedy knapsack). The sum is an expectation; :mod:`exporters.quantization.verify` holds the mix to it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,39 @@ def choose(losses: Sequence[Loss], budget: Budget) -> list[Loss]:
     return chosen
 
 
-def together(losses: Sequence[Loss]) -> tuple[float, float]:
+def quadrature(losses: Sequence[Loss]) -> tuple[float, float]:
     """Depth and rotation error expected of all `losses` together."""
     return (
         sum(loss.depth**2 for loss in losses) ** 0.5,
         sum(loss.rotation_deg**2 for loss in losses) ** 0.5,
     )
+
+
+def give_back(chosen: Sequence[Loss], budget: Budget, depth: float, rotation_deg: float) -> list[Loss]:
+    """Which of the `chosen` to leave float, worst bargain first, so that what stays keeps the budget.
+
+    Whatever exceeds it is taken to shrink as the sum of squares does, of the figure in question.
+
+    Args:
+        chosen: the layers that were tried together.
+        budget: what they may lose.
+        depth: what they lose.
+        rotation_deg: what they lose.
+
+    Returns:
+        At least one layer, unless none was chosen, and at most a quarter of them (or one): where the table is wrong about
+        a layer, what the others lose is not as bad as it looks.
+    """
+    uses = np.square([depth / budget.depth, rotation_deg / budget.rotation_deg])
+    squares = np.array([(loss.depth, loss.rotation_deg) for loss in chosen], np.float64).reshape(len(chosen), 2) ** 2
+    totals = squares.sum(axis=0)
+    # Of what was found, each layer's part: by its share of the squares, or like the others where none lost anything.
+    parts = uses * np.divide(squares, totals, out=np.full_like(squares, 1 / max(1, len(chosen))), where=totals > 0)
+    bargain = (parts * (uses > 1)).max(axis=1, initial=0) / [loss.gflop for loss in chosen]
+    returned: list[Loss] = []
+    for index in np.argsort(-bargain, kind="stable"):
+        if returned and (uses.max() <= 1 or len(returned) >= len(chosen) // 4):
+            break
+        returned.append(chosen[index])
+        uses = uses - parts[index]
+    return returned

@@ -125,19 +125,20 @@ def measure(
         progress: told how far it is.
     """
     modules = candidates(network)
-    expected = [_run(network, image) for image in images]
+    expected = [infer(network, image) for image in images]
     losses = []
     for index, (name, layer) in enumerate(layers.items()):
         if index % 8 == 0:
             progress(f"measuring layer {index + 1} of {len(layers)}")
         with hooked([simulate(modules[name], layer)]):
-            errors = [compare(_run(network, image), right) for image, right in zip(images, expected, strict=True)]
+            errors = [compare(infer(network, image), right) for image, right in zip(images, expected, strict=True)]
         depth, rotation = (max(error[part] for error in errors) for part in (0, 1))
         losses.append(Loss(name, layer.gflop, depth, rotation))
     return losses
 
 
-def _run(network: Any, image: Array) -> dict[str, Array]:
+def infer(network: Any, image: Array) -> dict[str, Array]:
+    """Outputs of a static network for `image` (B, N, 3, H, W), by name."""
     import torch
 
     with torch.inference_mode():

@@ -12,7 +12,7 @@ from exporters.api import prepare
 from exporters.artifact import Shape
 from exporters.errors import ExportError, InputError, UnsupportedError, UsageError
 from exporters.onnx import OnnxExporter
-from exporters.quantization.images import SHIPPED, find_images, scene
+from exporters.quantization.images import SHIPPED, SHIPPED_HELD_OUT, find_images, held_out_scenes, scene, split
 from tests.conftest import export_small
 
 onnx = pytest.importorskip("onnx")
@@ -72,8 +72,11 @@ def test_what_was_chosen_is_in_the_graph_and_the_reasons_in_the_manifest(artifac
     chosen = {row["layer"] for row in report["sensitivity"] if row["quantized"]}
     assert chosen == set(report["layers"])
     assert len(report["sensitivity"]) > len(chosen) > 0
-    assert report["expected"]["depth"] <= 8e-3
-    assert report["expected"]["rotation_deg"] <= 0.4
+    assert not chosen & set(report["held_out"]["given_back"])
+    for told in (report["expected"], report["held_out"]):
+        assert told["depth"] <= 8e-3
+        assert told["rotation_deg"] <= 0.4
+    assert report["held_out"]["scenes"] >= 8
     assert not [name for name in report["layers"] if "patch_embed" in name or "camera" in name or "logits" in name]
     types = {value.data_type for value in model.graph.initializer if value.name.endswith(".weight_int8")}
     assert types == {onnx.TensorProto.INT8}
@@ -141,7 +144,34 @@ def test_no_photograph_is_calibrated_on_and_judged_by():
     from bench.photographs import SINGLE
 
     judged = {*SINGLE.values(), "motorcycle_left.png", "motorcycle_right.png"}
-    assert not judged & set(SHIPPED)
+    assert not judged & {*SHIPPED, *SHIPPED_HELD_OUT}
+    assert not set(SHIPPED) & set(SHIPPED_HELD_OUT)
+
+
+@pytest.mark.parametrize(("given", "calibrated", "tried"), [(1, "0", ""), (3, "012", ""), (8, "012456", "37")])
+def test_every_fourth_picture_of_the_user_is_held_out(tmp_path, given, calibrated, tried):
+    for index in range(given):
+        Image.new("RGB", (40, 30), (index, 0, 0)).save(tmp_path / f"{index}.png")
+    paths, held_out = split(str(tmp_path))
+    assert ["".join(path.stem for path in found) for found in (paths, held_out)] == [calibrated, tried]
+
+
+def test_held_out_scenes_are_none_of_those_calibrated_on(photographs):
+    paths, held_out = split(str(photographs))
+    shape = Shape(1, 2, 70, 98)
+    seen = {scene(path, shape)[0, view].tobytes() for path in paths for view in range(2)}
+    scenes = held_out_scenes(paths, held_out, shape, 24)
+    assert len(scenes) == 4
+    assert not seen & {image[0, view].tobytes() for image in scenes for view in range(2)}
+
+
+@pytest.mark.slow
+def test_a_budget_that_no_layer_keeps_is_an_error(store, photographs):
+    with pytest.raises(ExportError, match="int8 can't keep depth within 1e-07"):
+        export_small(
+            store, "onnx", precision="int8", target="ort-cpu",
+            options={"calibration": str(photographs), "max_depth_error": 1e-7},
+        )  # fmt: skip
 
 
 def test_views_of_a_calibration_scene_differ(photographs):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from exporters.quantization.mix import Budget, Loss, choose, together
+from exporters.quantization.mix import Budget, Loss, choose, give_back, quadrature
 from exporters.quantization.rounding import (
     activation_grid,
     balance,
@@ -82,8 +82,28 @@ def losses():
 def test_the_mix_stays_within_both_budgets_and_takes_the_best_bargains_first():
     chosen = choose(losses(), Budget(6e-3, 0.3))
     assert [loss.layer for loss in chosen] == ["free", "cheap", "small"]
-    depth, rotation = together(chosen)
+    depth, rotation = quadrature(chosen)
     assert depth == pytest.approx(2**0.5 * 1e-3)
     assert rotation == pytest.approx(0.01)
     assert {loss.layer for loss in choose(losses(), Budget(1.0, 10.0))} == {loss.layer for loss in losses()}
     assert [loss.layer for loss in choose(losses(), Budget(1e-9, 1e-9))] == ["free"]
+
+
+def test_layers_are_given_back_until_the_quadrature_of_the_rest_fits():
+    # Twelve mild layers, two that turn cameras, two that cost depth.
+    mild = [Loss(f"mild {index}", 1, 1e-4, 0.01) for index in range(12)]
+    bad = [Loss("turns a", 1, 1e-4, 0.3), Loss("turns b", 1, 1e-4, 0.2)]
+    deep = [Loss("deep a", 1, 5e-3, 0.01), Loss("deep b", 1, 6e-3, 0.01)]
+    chosen = [*mild, *bad, *deep]
+
+    def names(budget, depth, rotation):
+        return [loss.layer for loss in give_back(chosen, budget, depth, rotation)]
+
+    budget = Budget(8e-3, 0.4)
+    assert names(budget, 8e-3, 0.6) == ["turns a"], "depth is not over: no layer goes for it"
+    assert names(budget, 8e-3, 0.8) == ["turns a", "turns b"]
+    assert names(budget, 9e-3, 0.4) == ["deep b"]
+    assert set(names(budget, 1.2e-2, 0.8)) == {"turns a", "turns b", "deep b"}
+    assert names(budget, 8.0001e-3, 0.1) == ["deep b"], "never nothing, so that trying again ends"
+    assert len(names(budget, 1.0, 90.0)) == 4, "not more than a quarter: the table may be wrong about one"
+    assert len(give_back([Loss("alone", 1, 0, 0)], budget, 1, 1)) == 1

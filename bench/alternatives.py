@@ -1,0 +1,232 @@
+"""Ours beside what a user would run on a CPU instead: one run, the same photographs, every cell in its own process.
+
+    python -m bench.alternatives [--model da3-small] [--size 504x504] [--views 1] [--threads N] [--seconds 180] [--compile]
+    python -m bench.alternatives --prepare        # write the files only, so that the timed part is short
+
+Cells take turns in a new random order every round; a turn is one untimed inference and timed ones, numpy in and numpy out.
+Prints a Markdown table: latency and speedup over upstream (paired by round), each with its 95 % interval over rounds,
+`n` timed inferences, and how far depth and cameras are from upstream's fp32 on the timed inputs, the worst of the scenes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.alternative_cells import BASELINE, OUTPUTS, write_dynamic_int8, write_plain_onnx
+from bench.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
+from bench.digits import format_error, format_interval
+from bench.estimate import estimate_log_latency, estimate_log_ratio
+from bench.inputs import load_scenes
+from bench.parity import parity, worst
+from bench.statistics import Block, CellSamples
+from exporters.artifact import Shape
+from exporters.atomic import write_json
+from exporters.provenance import package_versions
+from exporters.store import default_root
+from runtimes.threads import allowed_threads
+
+SCENES = 4
+LOAD_TIMEOUT_S = 600.0
+BLOCK_TIMEOUT_S = 120.0
+MIN_ROUNDS = 3
+PACKAGES = ("torch", "onnxruntime", "openvino", "depth-anything-3", "numpy")
+
+
+def prepare(model: str, weights: str, shape: Shape, folder: Path, int8: str | None = None) -> dict[str, Any]:
+    """Write images, plain ONNX, its dynamic int8, and our artifacts (but `int8`, if its folder is given); what is there
+    stays.
+
+    Returns:
+        {images: paths, plain: path, plain_note: why it is not upstream's own export or None, ...}.
+    """
+    from exporters.api import export
+
+    folder.mkdir(parents=True, exist_ok=True)
+    images = [folder / f"image-{index}.npy" for index in range(SCENES)]
+    for path, scene in zip(images, load_scenes(shape, sets=SCENES), strict=True):
+        np.save(path, scene.arrays()["image"])
+    asked = {"views": shape.views, "height": shape.height, "width": shape.width, "weights": weights, "outputs": OUTPUTS}
+    told = {"progress": lambda step: print(step, file=sys.stderr)}
+    ours = {
+        name: str(export(model, format=form, precision=precision, target=target, **asked, **told).artifact.path)  # type: ignore[arg-type]
+        for name, form, precision, target in (
+            ("pytorch", "pytorch", "fp32", None),
+            ("portable", "onnx", "fp32", "portable"),
+            ("ort-cpu", "onnx", "fp32", "ort-cpu"),
+            ("int8", "onnx", "int8", "ort-cpu"),
+        )
+        if name != "int8" or int8 is None
+    }
+    if int8 is not None:
+        ours["int8"] = int8
+    plain, note = folder / "plain.onnx", folder / "plain.json"
+    if not note.exists():
+        write_json(note, {"failed": write_plain_onnx(model, weights, np.load(images[0]), plain)})
+    failed = json.loads(note.read_text(encoding="utf-8"))["failed"]
+    source = Path(ours["portable"]) / "model.onnx" if failed else plain
+    dynamic = folder / "dynamic-int8.onnx"
+    if not dynamic.exists():
+        write_dynamic_int8(source, dynamic)
+    return {
+        "images": [str(path) for path in images], "plain": str(source), "plain_failed": failed, "dynamic": str(dynamic),
+        "ours": ours,
+    }  # fmt: skip
+
+
+def cells(files: Mapping[str, Any], model: str, weights: str, threads: int, compiled: bool) -> list[dict[str, Any]]:
+    """What to time, as `bench.alternative_cells.make` takes it; the baseline first."""
+    upstream = {"kind": "upstream", "model": model, "weights": weights, "threads": threads}
+    plain = "our portable ONNX" if files["plain_failed"] else "`torch.onnx.export` of upstream"
+    ours = files["ours"]
+    chosen: list[dict[str, Any]] = [{"name": BASELINE, **upstream, "compiled": False}]
+    if compiled:
+        chosen.append({"name": "upstream, `torch.compile`", **upstream, "compiled": True})
+    for name, kind, path in (
+        (f"{plain}, ONNX Runtime", "onnxruntime", files["plain"]),
+        (f"{plain}, `quantize_dynamic`, ONNX Runtime", "onnxruntime", files["dynamic"]),
+        (f"{plain}, OpenVINO", "openvino", files["plain"]),
+    ):
+        chosen.append({"name": name, "kind": kind, "path": path, "threads": threads})
+    for name, runtime, artifact, mode in (
+        ("ours: PyTorch `eager` fp32", "pytorch", "pytorch", "eager"),
+        ("ours: ONNX Runtime `ort-cpu` fp32", "onnxruntime", "ort-cpu", None),
+        ("ours: ONNX Runtime `ort-cpu` int8", "onnxruntime", "int8", None),
+        ("ours: OpenVINO fp32", "openvino", "portable", None),
+    ):
+        chosen.append(
+            {"name": name, "kind": "ours", "runtime": runtime, "artifact": ours[artifact], "threads": threads, "mode": mode}
+        )
+    return chosen
+
+
+class Live:
+    """A cell's process, its samples and its distances from upstream."""
+
+    def __init__(self, cell: Mapping[str, Any], images: Sequence[str], folder: Path, index: int) -> None:
+        self.name: str = cell["name"]
+        self.blocks: list[Block] = []
+        self.parity: list[dict[str, Any]] = []
+        self.failed: str | None = None
+        self.file = folder / f"outputs-{index}.npz"
+        threads = str(cell["threads"])
+        self.channel = Channel(
+            worker_command(None, "bench.alternative_cells"), worker_environment({"OMP_NUM_THREADS": threads})
+        )
+        self._ask({"op": "load", "cell": dict(cell), "images": list(images)}, LOAD_TIMEOUT_S)
+
+    def turn(self, number: int, scene: int, calls: int) -> dict[str, np.ndarray[Any, Any]] | None:
+        """One block; its outputs, or None where it failed."""
+        reply = self._ask({"op": "block", "scene": scene, "calls": calls, "outputs": str(self.file)}, BLOCK_TIMEOUT_S)
+        if reply is None:
+            return None
+        self.blocks.append(Block(0, number, np.array(reply["ns"], np.float64)))
+        with np.load(self.file) as held:
+            return {name: held[name] for name in held.files}
+
+    def _ask(self, message: dict[str, Any], timeout_s: float) -> dict[str, Any] | None:
+        try:
+            reply = self.channel.request(message, timeout_s)
+            self.failed = reply.get("error")
+        except (WorkerGone, WorkerTimeout) as error:
+            self.failed = str(error)
+        return None if self.failed else reply
+
+
+def measure(
+    chosen: Sequence[Mapping[str, Any]], images: Sequence[str], folder: Path, seconds: float, calls: int
+) -> list[Live]:
+    """Start all cells, then rounds in random order until `seconds` are over (at least three)."""
+    live = [Live(cell, images, folder, index) for index, cell in enumerate(chosen)]
+    order = random.Random(0)
+    reference: dict[int, dict[str, np.ndarray[Any, Any]]] = {}
+    try:
+        started, number = time.monotonic(), 0
+        while number < MIN_ROUNDS or time.monotonic() - started < seconds:
+            scene = number % len(images)
+            turns = [cell for cell in live if cell.failed is None]
+            found: dict[str, dict[str, np.ndarray[Any, Any]]] = {}
+            for cell in order.sample(turns, len(turns)):
+                outputs = cell.turn(number, scene, calls)
+                if outputs is not None:
+                    found[cell.name] = outputs
+            reference.setdefault(scene, found.get(BASELINE, {}))
+            for cell in turns:
+                cell.parity.append(parity(found.get(cell.name, {}), reference[scene]))
+            number += 1
+    finally:
+        for cell in live:
+            cell.channel.close()
+    return live
+
+
+def table(live: Iterable[Live]) -> Iterable[str]:
+    """The Markdown table, a row a cell."""
+    cells = list(live)
+    base = CellSamples(cells[0].name, tuple(cells[0].blocks))
+    yield "| cell | n | ms [95 %] | vs upstream [95 %] | depth, rel. L2 | rotation |"
+    yield "|---|---:|---:|---:|---:|---:|"
+    for cell in cells:
+        samples = CellSamples(cell.name, tuple(cell.blocks))
+        if cell.failed or not cell.blocks:
+            yield f"| {cell.name} | {len(samples.steady_ns())} | failed: {cell.failed} | | | |"
+            continue
+        latency, ratio = estimate_log_latency(samples), estimate_log_ratio(base, samples)
+        shown = format_interval(*_scaled(latency, 1e-6))
+        speed = "1" if cell.name == BASELINE or ratio is None else format_interval(*_scaled(ratio, 1.0), unit="×")
+        far = worst(cell.parity)
+        rotation = far["extrinsics"]["rotation_deg"]
+        yield (
+            f"| {cell.name} | {len(samples.steady_ns())} | {shown} | {speed} | {format_error(far['depth']['rel_l2'])} "
+            f"| {rotation:.3f}° |"
+        )
+
+
+def _scaled(estimate: Any, unit: float) -> tuple[float, tuple[float, float] | None]:
+    """Value and interval of a log estimate, in `unit`."""
+    interval = estimate.interval()
+    value = math.exp(estimate.log) * unit
+    return value, None if interval is None else (math.exp(interval[0]) * unit, math.exp(interval[1]) * unit)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="da3-small")
+    parser.add_argument("--weights", default="synthetic:0")
+    parser.add_argument("--size", default="504x504", help="HxW")
+    parser.add_argument("--views", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=allowed_threads())
+    parser.add_argument("--seconds", type=float, default=180.0, help="of timed rounds")
+    parser.add_argument("--calls", type=int, default=1, help="timed inferences a turn")
+    parser.add_argument("--compile", action="store_true", help="upstream under torch.compile too (minutes to compile)")
+    parser.add_argument("--int8", help="folder of our int8 artifact, where there is one already")
+    parser.add_argument("--prepare", action="store_true", help="write the files and stop")
+    given = parser.parse_args()
+    height, width = (int(side) for side in given.size.split("x"))
+    shape = Shape(1, given.views, height, width)
+    folder = default_root() / ".alternatives" / f"{given.model}-{given.weights.replace(':', '-')}-{shape}"
+    files = prepare(given.model, given.weights, shape, folder, given.int8)
+    if files["plain_failed"]:
+        print(f"torch.onnx.export of upstream failed: {files['plain_failed']}")
+    if given.prepare:
+        return
+    chosen = cells(files, given.model, given.weights, given.threads, given.compile)
+    live = measure(chosen, files["images"], folder, given.seconds, given.calls)
+    if live[0].failed:
+        sys.exit(f"{BASELINE} failed: {live[0].failed}")
+    versions = ", ".join(f"{name} {version}" for name, version in package_versions(PACKAGES).items())
+    print(f"{given.model}, {shape}, `{given.weights}`, {given.threads} threads, {SCENES} scenes in turn; {versions}\n")
+    print("\n".join(table(live)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The whole mix on held-out scenes: what breaks the budget goes back to float, and only that."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from exporters.errors import ExportError
+from exporters.quantization.mix import Budget, Loss
+from exporters.quantization.rounding import round_nearest
+from exporters.quantization.sensitivity import QuantizedLayer
+
+torch = pytest.importorskip("torch")
+
+
+class Network(torch.nn.Module):
+    """Depth of two 1×1 convolutions under names of the head's; no poses."""
+
+    output_names = ("depth",)
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        names = ("head", "depth", "chain")
+        place = self
+        for name in names:
+            inner = torch.nn.Module()
+            setattr(place, name, inner)
+            place = inner
+        place.first, place.second = (torch.nn.Conv2d(3, 3, 1) for _ in range(2))
+
+    def forward(self, image):
+        chain = self.head.depth.chain
+        return (chain.second(chain.first(image[0])) + 5,)
+
+
+@pytest.fixture
+def tried():
+    """(network, layers, table, scenes): `first` is rounded well, the scale of `second` is half as large again."""
+    network = Network()
+    layers = {}
+    for name, wrong in (("first", 1.0), ("second", 1.5)):
+        weight = getattr(network.head.depth.chain, name).weight.detach().numpy()
+        codes, scales = round_nearest(weight.reshape(3, 3).T)
+        layers[f"head.depth.chain.{name}"] = QuantizedLayer(
+            f"head.depth.chain.{name}", codes.T.reshape(weight.shape), scales * np.float32(wrong), None, None, None, 1.0
+        )
+    # The table believes in both: it was made on scenes that did not show it.
+    table = [Loss(name, 1.0, 1e-3 + 1e-4 * ("second" in name), 0.0) for name in layers]
+    scenes = list(np.random.default_rng(0).standard_normal((3, 1, 2, 3, 8, 8)).astype(np.float32))
+    return network, layers, table, scenes
+
+
+def keep(tried, budget):
+    from exporters.quantization.verify import keep_within
+
+    network, layers, table, scenes = tried
+    return keep_within(network, scenes, layers, table, budget, lambda text: None)
+
+
+def test_what_breaks_the_budget_goes_back_to_float(tried):
+    kept, found = keep(tried, Budget(8e-3, 0.4))
+    assert list(kept) == ["head.depth.chain.first"]
+    assert found.given_back == ("head.depth.chain.second",)
+    assert 0 < found.depth <= 8e-3
+    assert (found.scenes, found.rotation_deg) == (3, 0)
+
+
+def test_nothing_goes_back_where_the_budget_holds(tried):
+    kept, found = keep(tried, Budget(0.5, 0.4))
+    assert (list(kept), found.given_back) == (list(tried[1]), ())
+    assert found.depth > 1e-2
+
+
+def test_an_empty_mix_is_an_error(tried):
+    with pytest.raises(ExportError, match="can't keep depth within 1e-06"):
+        keep(tried, Budget(1e-6, 0.4))
+
+
+def test_hooks_are_gone_afterwards(tried):
+    network, _, _, scenes = tried
+    before = network(torch.from_numpy(scenes[0]))[0]
+    keep(tried, Budget(8e-3, 0.4))
+    assert torch.equal(network(torch.from_numpy(scenes[0]))[0], before)
