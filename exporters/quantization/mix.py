@@ -70,8 +70,8 @@ def give_back(chosen: Sequence[Loss], budget: Budget, depth: float, rotation_deg
         rotation_deg: what they lose.
 
     Returns:
-        At least one layer, unless none was chosen, and at most a quarter of them (or one): where the table is wrong about
-        a layer, what the others lose is not as bad as it looks.
+        At least one layer, unless none was chosen, and at most half of them (or one): where the table is wrong about a
+        layer, what the others lose is not as bad as it looks.
     """
     uses = np.square([depth / budget.depth, rotation_deg / budget.rotation_deg])
     squares = np.array([(loss.depth, loss.rotation_deg) for loss in chosen], np.float64).reshape(len(chosen), 2) ** 2
@@ -81,7 +81,7 @@ def give_back(chosen: Sequence[Loss], budget: Budget, depth: float, rotation_deg
     bargain = (parts * (uses > 1)).max(axis=1, initial=0) / [loss.gflop for loss in chosen]
     returned: list[Loss] = []
     for index in np.argsort(-bargain, kind="stable"):
-        if returned and (uses.max() <= 1 or len(returned) >= len(chosen) // 4):
+        if returned and (uses.max() <= 1 or len(returned) >= len(chosen) // 2):
             break
         returned.append(chosen[index])
         uses = uses - parts[index]
