@@ -4,7 +4,8 @@ Defaults that would change what is measured are set here and never left to the l
 precision policy (the CUDA provider's own default is on), and the device memory limit follows `memory_fraction`.
 
 One exception: `use_tf32=0` keeps the CUDA provider's convolutions off the tensor cores in fp16 too (its `Conv` deselects
-every cuDNN engine with the note TENSOR_CORE): 35.7 instead of 21.7 ms for five views. So it is on for artifacts with an fp16 head, whose fp32 parts have no convolution; what they have of matrix products may then be rounded to TF32, unless the
+every cuDNN engine with the note TENSOR_CORE): 35.7 instead of 21.7 ms for five views. So it is on for artifacts with an
+fp16 head, whose fp32 parts have no convolution. What they have of matrix products may then be rounded to TF32, unless the
 graph prevents it (target `ort-cuda` does where it matters: :func:`exporters.onnx_cuda.camera.split_product`).
 """
 
