@@ -16,8 +16,8 @@ import typer
 
 from bench.cli_export import export
 from bench.cli_measure import bench, run
-from bench.cli_profile import batch, profile
 from bench.cli_options import Json, print_json, spread, stderr
+from bench.cli_profile import batch, profile
 from bench.cli_results import choose, compare, report, reproduce
 
 app = typer.Typer(
