@@ -3,6 +3,7 @@
 #   make demo          the main job: export, measure, check, report      (ARGS="--views 5" adds options)
 #   make test          ruff, mypy and the tests
 #   make test-slow     also the tests that take minutes or gigabytes
+#   make records       bench/records/*/results.json to bench/records/report.{md,html,png} and README's figures
 #   make clean         remove .venv and caches; artifacts and results stay
 #
 # PYTHON names the interpreter (3.10 to 3.13); by default the first one found. On Linux, PyPI's torch brings CUDA. For
@@ -14,6 +15,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
+COMMA := ,
 VENV := .venv
 BIN := $(VENV)/bin
 # One stamp an installed set. It is written last, so what was interrupted is taken up again.
@@ -29,15 +31,19 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-war
 # depth-anything-3 asks for numpy<2, xformers, open3d, pycolmap, ..., which its network never imports, and for
 # Python <= 3.13 (meaning 3.13.0): only its own files are taken.
 DA3 := depth-anything-3==0.1.1
-DEMO_EXTRAS := da3,onnx,openvino,report
-TEST_EXTRAS := $(DEMO_EXTRAS),coreml,test
+# Core ML packages are made anywhere; only a Mac has use for them in the demo.
+DEMO_EXTRAS := da3,onnx,openvino,report$(if $(filter Darwin,$(shell uname -s)),$(COMMA)coreml)
+TEST_EXTRAS := da3,onnx,openvino,report,coreml,tensorrt,test
 ARGS ?=
 PYTEST_ARGS ?=
+# One test process a core, four at most, and one thread in each: a process takes about 1 GB.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
+PARALLEL := -n auto --maxprocesses 4
 
-.PHONY: help demo test test-slow clean
+.PHONY: help demo test test-slow records clean
 
 help:
-	@sed -n '3,6s/^# *//p' Makefile
+	@sed -n '3,7s/^# *//p' Makefile
 
 demo: $(DEMO_STAMP)
 	$(BIN)/depthport run $(ARGS)
@@ -45,10 +51,17 @@ demo: $(DEMO_STAMP)
 test: $(TEST_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy exporters runtimes bench
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
 
 test-slow: $(TEST_STAMP)
-	$(BIN)/pytest -m "slow or not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "slow or not slow" $(PYTEST_ARGS)
+
+# Everything that is shown of recorded runs is made from them here; the picture needs Chromium.
+RECORDS := $(sort $(dir $(wildcard bench/records/*/results.json)))
+
+records: $(if $(filter $(VENV)/bin,$(BIN)),$(DEMO_STAMP))
+	$(BIN)/depthport report $(RECORDS) --out bench/records --picture
+	$(BIN)/python -m bench.report.excerpt README.md $(RECORDS)
 
 # A virtual environment holds its own path and a link to its interpreter: after the checkout has moved, or the
 # interpreter has gone, it is made anew.

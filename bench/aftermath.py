@@ -1,4 +1,4 @@
-"""What is made of a run's outputs once it has been measured: pictures, accuracy against the truth, advice."""
+"""What is made of a run once it has been measured: pictures, telemetry, advice."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ def draw(
 ) -> str | None:
     """Save the first input's views, and every cell's depth and error to the reference, below `out/pictures`.
 
-    Returns the relative path of the views' picture; None where there is no reference to compare with.
+    Returns the relative path of the views' picture; None where there is no reference to compare with, or no
+    depth in it.
     """
     evidence = Evidence(journal)
     if "fp32-0" not in references:
         return None
     reference = load_arrays(references["fp32-0"])
+    if "depth" not in reference:
+        return None  # other outputs were asked for
     from bench.pictures import save_depth, save_error, save_views
 
     folder = out / "pictures"
@@ -44,23 +47,6 @@ def draw(
         cell.pictures = {"depth": f"pictures/{stem}-depth.png", "error": f"pictures/{stem}-error.png"}
     save_views(scenes[0].rgb, folder / "views.jpg")
     return "pictures/views.jpg"
-
-
-def judge_accuracy(
-    cells: Sequence[Cell], scenes: Sequence[Scene], journal: Journal, work: Path, synthetic: bool
-) -> None:
-    """Every cell's outputs against ground truth on the first scene, if it has one; `meaningless` where the weights
-    are synthetic."""
-    if not scenes or scenes[0].depth is None:
-        return
-    from bench.accuracy import scene_accuracy
-
-    evidence = Evidence(journal)
-    for cell in cells:
-        name = evidence.outputs(cell.id).get(0)
-        if name is not None and (work / name).exists():
-            figures = scene_accuracy(load_arrays(work / name), scenes[0])
-            cell.accuracy = {**figures, "scene": scenes[0].name, "meaningless": synthetic}
 
 
 def advise(results: Results, journal: Journal) -> None:

@@ -171,7 +171,7 @@ def _cell(
                 cell.speedup[boundary] = speedup(ratio(theirs, ours, protocol.margin))
     cell.parity = _parity(spec.id, evidence, reference, work)
     if cell.status is Status.OK and cell.parity is not None:
-        broken = violation(cell.parity, export.precision)
+        broken = violation(cell.parity, export.precision, fitted_poses=export.ray_pose)
         if broken:
             cell.status, cell.reason = Status.PARITY_FAILED, broken
     regime = evidence.regimes.get(spec.id)
@@ -231,7 +231,12 @@ def _artifact(cell: str, evidence: Evidence) -> dict[str, Any] | None:
         "versions": manifest.versions,
         "target": manifest.target,
         "options": manifest.options,
+        "dynamic": list(manifest.dynamic),
+        "inputs": [spec.name for spec in manifest.inputs],
+        "preprocessing": manifest.preprocessing,
         "export_peak_mib": manifest.export_peak_mib,
+        # Core ML: what the Neural Engine is predicted to refuse (exporters/coreml_check/ane.py).
+        **({"neural_engine": manifest.extra["neural_engine"]} if "neural_engine" in manifest.extra else {}),
     }
 
 

@@ -44,6 +44,11 @@ def plan(
     seed: int | None = None,
     interpreters: Mapping[str, str] | None = None,
     regime: Regime | None = None,
+    dynamic: Sequence[str] = (),
+    pose_input: bool = False,
+    poses: Path | str | None = None,
+    preprocess: bool = False,
+    source_size: tuple[int, int] | None = None,
 ) -> Plan:
     """Check a request and lay out its cells; nothing is built or written.
 
@@ -54,15 +59,18 @@ def plan(
     from bench.inputs import load_scenes
     from bench.protocol import get_protocol
     from bench.suites import Filters, Request, build_cells
+    from bench.truth import truth_scenes
     from exporters.artifact import Shape
     from exporters.da3.models import get_model, validate_shape
     from exporters.da3.weights import resolve_weights
     from exporters.errors import UsageError
+    from exporters.open_dims import validate_dynamic
+    from exporters.preprocess import validate_source
 
     spec = get_model(model)
     validate_shape(batch, views, height, width)
     shape = Shape(batch, views, height, width)
-    ref = resolve_weights(weights, spec.name)
+    ref = resolve_weights(weights, spec.reference)
     default_protocol = {"paper": "paper", "quick": "quick"}.get(suite, "rigorous")
     chosen = get_protocol(protocol or default_protocol)
     if memory_fraction is not None and not 0 < memory_fraction <= 1:
@@ -70,13 +78,22 @@ def plan(
     for name, value in (("--budget", budget_s), ("--launches", launches)):
         if value is not None and not value > 0:
             raise UsageError(f"{name} is {value}: it must be above 0")
+    if memory_fraction is not None and not 0 < memory_fraction <= 1:
+        raise UsageError(f"--memory-fraction is {memory_fraction}: it must be above 0 and at most 1")
     chosen = replace(
         chosen,
         budget_s=chosen.budget_s if budget_s is None else budget_s,
         launches=chosen.launches if launches is None else launches,
         seed=chosen.seed if seed is None else seed,
     )
-    scenes = load_scenes(shape, sets=chosen.inputs, images=images)
+    opened = validate_dynamic(dynamic, shape)
+    pose_input = pose_input or poses is not None
+    preprocess = preprocess or source_size is not None
+    if pose_input and not spec.takes_poses:
+        raise UsageError(f"{spec.name} takes no poses in: leave out --pose-input, or choose da3-small, -base or -large")
+    if source_size is not None:
+        validate_source(source_size, shape, opened)
+    scenes = load_scenes(shape, sets=chosen.inputs, images=images, poses=poses, source_size=source_size)
     request = Request(
         model=spec.name,
         shape=shape,
@@ -87,6 +104,10 @@ def plan(
         threads=threads,
         memory_fraction=memory_fraction,
         interpreters=dict(interpreters or {}),
+        dynamic=opened,
+        pose_input=pose_input,
+        preprocess=preprocess,
+        source_size=source_size,
     )
     facts: dict[str, Any] = {
         "id": ref.id,
@@ -95,7 +116,13 @@ def plan(
         "licence": ref.licence,
         "note": ref.note,
     }
-    return Plan(build_cells(request), scenes, chosen, facts, suite=suite, regime=regime)
+    # What a worker finds them by, where their names are not enough.
+    cells = tuple(
+        replace(cell, export=replace(cell.export, model_source=spec.source or None, weights_source=ref.source))
+        for cell in build_cells(request)
+    )
+    truth = truth_scenes(shape, chosen.truth_scenes, source_size) if regime is None else ()
+    return Plan(cells, scenes, chosen, facts, pose_input, preprocess, suite=suite, regime=regime, truth=truth)
 
 
 def run(

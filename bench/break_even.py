@@ -41,7 +41,9 @@ def setup_s(cell: Cell, with_export: bool) -> float | None:
     start = cold_start_s(cell)
     if start is None:
         return None
-    return start + ((cell.phases.export_s or 0.0) if with_export else 0.0)
+    # Upstream runs from its own checkpoint: whoever stays with it exports nothing.
+    exported = with_export and not (cell.baseline or cell.mode == "upstream")
+    return start + ((cell.phases.export_s or 0.0) if exported else 0.0)
 
 
 def break_even(cell: Cell, reference: Cell, boundary: Boundary, *, with_export: bool) -> BreakEven | None:

@@ -24,7 +24,6 @@ class Checkpoint:
     hub_id: str
     licence: str
     """Of the weights; the code is Apache-2.0."""
-    exportable: bool
     cached_mib: int | None
     """Size of the cached weights; None where they are not here."""
 
@@ -33,7 +32,7 @@ def checkpoints(environment: Mapping[str, str] = os.environ) -> tuple[Checkpoint
     """Every model's checkpoint."""
     cache = hub_cache(environment)
     return tuple(
-        Checkpoint(spec.name, spec.hub_id, spec.licence, spec.exportable, cached_mib(cache, spec.hub_id))
+        Checkpoint(spec.name, spec.hub_id, spec.licence, cached_mib(cache, spec.hub_id))
         for spec in MODELS.values()
     )
 

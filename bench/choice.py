@@ -18,6 +18,7 @@ GOALS = (
     "artifact_mib",
     "cold_start_s",
     "depth_error",
+    "accuracy_abs_rel",
 )
 
 
@@ -96,7 +97,9 @@ class Choice:
     flips: tuple[Flip, ...]
     break_even: tuple[BreakEven, ...]
     figures: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    """Every metric of the pick and of the Pareto set, by cell."""
+    """Every metric of the pick, its ties and the Pareto set, by cell."""
+    intervals: dict[str, dict[str, tuple[float, float] | None]] = field(default_factory=dict)
+    """The 95 % interval of each of `figures`; None where none was measured."""
     cautions: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def choose(source: Results | Sequence[Candidate], request: Request | None = None
         near = _closest(rejected)
         return Choice(
             request, workload, boundary, None, f"{why}{near}", (), (), tuple(rejected),
-            flips(None, pool, request, boundary, _pick_only), (), {}, cautions,
+            flips(None, pool, request, boundary, _pick_only), (), {}, {}, cautions,
         )  # fmt: skip
     pick, ties, why = _settle(order, goal, boundary)
     front = _front(eligible, request.goal, boundary)
@@ -69,7 +69,8 @@ def choose(source: Results | Sequence[Candidate], request: Request | None = None
     return Choice(
         request, workload, boundary, pick.id, why, tuple(c.id for c in ties), tuple(front), tuple(rejected),
         flips(pick, pool, request, boundary, _pick_only), _break_evens(pick, ties, order, pool, boundary),
-        {c.id: _figures(c, boundary) for c in eligible if c.id in shown}, cautions,
+        {c.id: _figures(c, boundary) for c in eligible if c.id in shown},
+        {c.id: _intervals(c, boundary) for c in eligible if c.id in shown}, cautions,
     )  # fmt: skip
 
 
@@ -218,6 +219,10 @@ def _break_evens(
 
 def _figures(candidate: Candidate, boundary: Boundary) -> dict[str, float | None]:
     return {name: metric.read(candidate.cell, boundary)[0] for name, metric in METRICS.items()}
+
+
+def _intervals(candidate: Candidate, boundary: Boundary) -> dict[str, tuple[float, float] | None]:
+    return {name: metric.read(candidate.cell, boundary)[1] for name, metric in METRICS.items()}
 
 
 def _closest(rejected: Sequence[Rejected]) -> str:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from bench.cli_check import check
 from bench.cli_export import export
+from bench.cli_inspect import inspect
 from bench.cli_measure import bench, run
 from bench.cli_options import Json, print_json, spread, stderr
 from bench.cli_profile import batch, profile
@@ -32,8 +34,17 @@ app = typer.Typer(
 
 
 @app.command()
-def doctor(json_: Json = False) -> None:
+def doctor(
+    self_check: Annotated[
+        bool,
+        typer.Option("--self-check", help="Export, predict and compare with upstream in every runtime: two minutes."),
+    ] = False,
+    json_: Json = False,
+) -> None:
     """What can run here; what is missing, and the line that installs it."""
+    if self_check:
+        _self_check(json_)
+        return
     from bench import doctor as checks
 
     found = checks.collect()
@@ -45,7 +56,31 @@ def doctor(json_: Json = False) -> None:
         checks.render(found, Console())
 
 
-for _command in (run, export, bench, profile, batch, report, compare, choose, reproduce):
+def _self_check(json_: bool) -> None:
+    from bench import self_check, self_check_view
+    from bench.progress import observer_for
+    from exporters.atomic import write_json
+
+    observer = observer_for()
+    observer.stage("checking")
+    try:
+        report = self_check.run(observer=observer)
+    finally:
+        observer.close()
+    saved = None if report.ok else self_check_view.FILE
+    if saved is not None:
+        write_json(saved, report.to_json())
+    if json_:
+        print_json(report.to_json())
+    else:
+        from rich.console import Console
+
+        self_check_view.render(report, Console(), saved)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+for _command in (run, export, check, inspect, bench, profile, batch, report, compare, choose, reproduce):
     app.command()(_command)
 
 
@@ -56,7 +91,10 @@ def main() -> None:
     # Deprecations inside the frameworks are not the user's.
     warnings.simplefilter("ignore")
     try:
-        app(spread(sys.argv[1:], "--images"), standalone_mode=False)
+        # Outside its standalone mode click returns the code of `typer.Exit` instead of raising it.
+        code = app(spread(sys.argv[1:], "--images"), standalone_mode=False)
+        if isinstance(code, int):
+            sys.exit(code)
     except DepthportError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:

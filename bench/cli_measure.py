@@ -12,10 +12,14 @@ from bench.cli_options import (
     Images,
     Json,
     Model,
+    PoseInput,
+    Preprocess,
     Size,
+    SourceSize,
     Store,
     Views,
     Weights,
+    names,
     parse_interpreters,
     parse_size,
     print_json,
@@ -29,6 +33,13 @@ def run(
     batch: Batch = 1,
     weights: Weights = None,
     images: Images = None,
+    pose_input: PoseInput = False,
+    poses: Annotated[
+        Path | None,
+        typer.Option("--poses", help="Cameras of --images, .npz or .json: extrinsics, intrinsics. Implies --pose-input."),
+    ] = None,
+    preprocess: Preprocess = False,
+    source_size: SourceSize = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results, report and pictures.")] = Path(
         "results"
     ),
@@ -43,6 +54,8 @@ def run(
         depthport run
 
         depthport run --model da3-base --views 5 --images a.jpg b.jpg c.jpg d.jpg e.jpg
+
+        depthport run --views 2 --images left.jpg right.jpg --poses cameras.npz
     """
     _measure(
         out,
@@ -54,6 +67,10 @@ def run(
         batch=batch,
         weights=weights,
         images=images or [],
+        pose_input=pose_input,
+        poses=poses,
+        preprocess=preprocess,
+        source_size=source_size,
         budget_s=budget,
         suite="default",
     )
@@ -74,6 +91,16 @@ def bench(
     also: Annotated[list[str] | None, typer.Option("--also", help="Add these precisions to every runtime.")] = None,
     cell: Annotated[list[str] | None, typer.Option("--cell", help="Only these cells, by id.")] = None,
     images: Images = None,
+    pose_input: PoseInput = False,
+    poses: Annotated[
+        Path | None,
+        typer.Option("--poses", help="Cameras of --images, .npz or .json: extrinsics, intrinsics. Implies --pose-input."),
+    ] = None,
+    preprocess: Preprocess = False,
+    source_size: SourceSize = None,
+    dynamic: Annotated[
+        str | None, typer.Option("--dynamic", help="Measure ONNX with these dimensions open too: views,size,batch.")
+    ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", help="CPU threads. Default: what the cgroup allows.")
     ] = None,
@@ -104,6 +131,8 @@ def bench(
         depthport bench --suite quick
 
         depthport bench --model da3-base --views 5 --runtime onnxruntime --runtime pytorch --launches 5
+
+        depthport bench --views 2 --runtime onnxruntime --dynamic views,size,batch
     """
     from bench.regime_run import parse_regime
     from bench.suites import Filters
@@ -121,6 +150,11 @@ def bench(
         batch=batch,
         weights=weights,
         images=images or [],
+        pose_input=pose_input,
+        poses=poses,
+        preprocess=preprocess,
+        source_size=source_size,
+        dynamic=names(dynamic) or (),
         suite=suite,
         protocol=protocol,
         filters=filters,
@@ -135,14 +169,17 @@ def bench(
     )
 
 
-def _measure(out: Path, artifacts: Path | None, as_json: bool, *, size: str, **request: Any) -> None:
+def _measure(
+    out: Path, artifacts: Path | None, as_json: bool, *, size: str, source_size: str | None, **request: Any
+) -> None:
     """Plan, measure, report; what `run` and `bench` share."""
     from bench import api, engine
     from bench.progress import observer_for
     from exporters.store import ArtifactStore
 
     height, width = parse_size(size)
-    plan = api.plan(height=height, width=width, **request)
+    source = parse_size(source_size, "--source-size") if source_size is not None else None
+    plan = api.plan(height=height, width=width, source_size=source, **request)
     observer = observer_for()
     if plan.weights["note"]:
         observer.note(plan.weights["note"])

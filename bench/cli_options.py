@@ -22,6 +22,14 @@ Weights = Annotated[
     ),
 ]
 Images = Annotated[list[Path] | None, typer.Option("--images", help="Your own photographs, one per view.")]
+PoseInput = Annotated[bool, typer.Option("--pose-input", help="Take known extrinsics and intrinsics as inputs.")]
+Preprocess = Annotated[
+    bool, typer.Option("--preprocess", help="Take uint8 images (B, N, H, W, 3) and normalise them in the graph.")
+]
+SourceSize = Annotated[
+    str | None,
+    typer.Option("--source-size", help="HxW of the photographs: the graph resizes them too. Implies --preprocess."),
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for results, report and pictures.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for machines.")]
 Store = Annotated[
@@ -29,7 +37,7 @@ Store = Annotated[
 ]
 
 
-def parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     """`504x504` or `504` as (height, width).
 
     Raises:
@@ -41,7 +49,7 @@ def parse_size(text: str) -> tuple[int, int]:
     if len(parts) == 1:
         parts *= 2
     if len(parts) != 2 or not all(p.isascii() and p.isdigit() for p in parts):
-        raise UsageError(f"--size {text!r} is no size: give HxW in pixels, for example 504x504")
+        raise UsageError(f"{option} {text!r} is no size: give HxW in pixels, for example 504x504")
     return int(parts[0]), int(parts[1])
 
 

@@ -9,6 +9,7 @@ import typer
 
 from bench.cli_options import Json, parse_size, print_json
 
+MIB_PER_MB = 1e6 / 2**20
 Boundary = Annotated[str | None, typer.Option("--boundary", help="device or host. Default: device where all have it.")]
 
 
@@ -17,22 +18,36 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the report. Default: the first source's.")
     ] = None,
+    picture: Annotated[
+        bool, typer.Option("--picture", help="Also report.png, the page's first screen (needs Chromium).")
+    ] = False,
+    embed_images: Annotated[
+        bool, typer.Option("--embed-images", help="Put photographs that were given with --images into the page.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Write the report of one or many runs: Markdown and one HTML page.
+
+    The page shows depth and its error for every cell. The photographs themselves are in it where they are the shipped
+    ones; your own, given with --images, only with --embed-images.
 
     Examples:
 
         depthport report results
 
-        depthport report cuda-box/results.json mac/results.json --out merged
+        depthport report cuda-box/results.json mac/results.json --out merged --picture
     """
     from bench.load_results import load_results
     from bench.report import write_report
 
     loaded = [load_results(path) for path in sources]
     first = sources[0]
-    written = write_report(loaded, out or (first if first.is_dir() else first.parent))
+    folder = out or (first if first.is_dir() else first.parent)
+    written = write_report(loaded, folder, own_images=embed_images)
+    if picture:
+        from bench.report.screenshot import take_picture
+
+        written.append(take_picture(folder / "report.html", folder / "report.png"))
     if json_:
         print_json({"written": [str(path) for path in written]})
     else:
@@ -94,6 +109,12 @@ def choose(
     max_truth_abs_rel: Annotated[
         float | None, typer.Option("--max-truth-abs-rel", help="Depth AbsRel against ground truth (real weights only).")
     ] = None,
+    min_truth_delta1: Annotated[
+        float | None, typer.Option("--min-truth-delta1", help="Depth δ1 against ground truth (real weights only).")
+    ] = None,
+    max_depth_error: Annotated[
+        float | None, typer.Option("--max-depth-error", help="Relative L2 of depth against upstream fp32.")
+    ] = None,
     device: Annotated[list[str] | None, typer.Option("--device", help="Only these devices.")] = None,
     runtime: Annotated[list[str] | None, typer.Option("--runtime", help="Only these runtimes.")] = None,
     licence: Annotated[list[str] | None, typer.Option("--licence", help="SPDX names, or open.")] = None,
@@ -117,17 +138,18 @@ def choose(
     from bench.choose import choose as choose_cell
     from bench.load_results import load_results
 
-    mib_per_mb = 1e6 / 2**20
     bounds = {
-        "latency_ms": max_latency_ms,
-        "latency_p95_ms": max_p95_ms,
-        "throughput_img_s": min_img_s,
-        "memory_mib": max_memory_mb and max_memory_mb * mib_per_mb,
-        "artifact_mib": max_size_mb and max_size_mb * mib_per_mb,
-        "cold_start_s": max_cold_start_s,
-        "depth_abs_rel": max_abs_rel,
-        "rotation_deg": max_rotation_deg,
-        "accuracy_abs_rel": max_truth_abs_rel,
+        "latency_ms": _bound("--max-latency-ms", max_latency_ms),
+        "latency_p95_ms": _bound("--max-p95-ms", max_p95_ms),
+        "throughput_img_s": _bound("--min-img-s", min_img_s),
+        "memory_mib": _bound("--max-memory-mb", max_memory_mb, MIB_PER_MB),
+        "artifact_mib": _bound("--max-size-mb", max_size_mb, MIB_PER_MB),
+        "cold_start_s": _bound("--max-cold-start-s", max_cold_start_s),
+        "depth_abs_rel": _bound("--max-abs-rel", max_abs_rel),
+        "depth_error": _bound("--max-depth-error", max_depth_error),
+        "rotation_deg": _bound("--max-rotation-deg", max_rotation_deg),
+        "accuracy_abs_rel": _bound("--max-truth-abs-rel", max_truth_abs_rel),
+        "accuracy_delta1": _bound("--min-truth-delta1", min_truth_delta1),
     }
     height, width = parse_size(size) if size else (None, None)
     request = Request(
@@ -178,6 +200,19 @@ def reproduce(
     from bench.report.console import render_recipe
 
     render_recipe(recipe, Console())
+
+
+def _bound(option: str, value: float | None, scale: float = 1.0) -> float | None:
+    """The bound in the metric's own unit.
+
+    Raises:
+        UsageError: it is below 0, or no number.
+    """
+    from exporters.errors import UsageError
+
+    if value is not None and not 0 <= value < float("inf"):
+        raise UsageError(f"{option} is {value:g}: give a number of at least 0")
+    return None if value is None else value * scale
 
 
 def _boundary(name: str | None) -> Literal["device", "host"] | None:

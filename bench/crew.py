@@ -32,6 +32,11 @@ class Timed:
     delay_share: float = 0.0
 
     @property
+    def control(self) -> bool:
+        """Whether it only repeats another cell."""
+        return any(tag.startswith("control-") for tag in self.spec.tags)
+
+    @property
     def owner(self) -> str:
         """Id of the cell whose worker runs it."""
         return self.shares_worker_with or self.spec.id
@@ -67,6 +72,7 @@ class Crew:
         journal: Journal,
         observer: Observer,
         clock: Callable[[], float],
+        truth: Sequence[Path] = (),
     ) -> None:
         self.relaunch = any(e.get("relaunch") for e in journal.of_kind("residency"))
         """Each worker is started anew for every visit."""
@@ -76,7 +82,9 @@ class Crew:
         self._journal = journal
         self._observer = observer
         self._clock = clock
+        self._truth = truth
         self._members: dict[str, Member] = {}
+        self._inferred = {(e["cell"], e["scene"]) for e in journal.of_kind("truth")}
         self._failed = {e["cell"] for e in journal.of_kind("failed")}
 
     def alive(self) -> list[str]:
@@ -180,8 +188,21 @@ class Crew:
     def _report(self, owner: str, member: Member, launch: int) -> None:
         try:
             self._journal.append("report", {"cell": owner, "launch": launch, **member.live.report()})
+            self._infer(owner, member)
         except CellFailed as failure:
             self.fail(owner, failure)
+
+
+    def _infer(self, owner: str, member: Member) -> None:
+        """Keep what the cell computes on the scenes with exact truth, once: after its timed calls and its memory."""
+        if self._cells[owner].control:
+            return
+        for index, source in enumerate(self._truth):
+            if (owner, index) not in self._inferred:
+                outputs = source.with_name(f"truth-{index}-outputs-{list(self._cells).index(owner)}.npz")
+                member.live.infer(source, outputs)
+                self._journal.append("truth", {"cell": owner, "scene": index, "outputs": outputs.name})
+                self._inferred.add((owner, index))
 
 
 def is_steady(call_ms: Sequence[float]) -> bool:

@@ -52,11 +52,22 @@ def _place(value: float, ci95: Interval | None) -> int:
     """Decimals of `value`: from its interval, else a fixed number of significant digits."""
     half = 0.0 if ci95 is None else (ci95[1] - ci95[0]) / 2.0
     if half > 0.0:
-        most = _MOST_DIGITS - 1 - _exponent(abs(value)) if value else _MOST_DIGITS
-        return min(decimals(half), most)
+        if not value:
+            return min(decimals(half), _MOST_DIGITS)
+        places = min(decimals(half), _MOST_DIGITS - 1 - _exponent(abs(value)))
+        # A positive value (a latency, a ratio) far from the top of its wide interval keeps its first digit: it is not 0.
+        return max(places, -_exponent(value)) if ci95 is not None and 0.0 <= ci95[0] < value else places
     # An interval without width (all samples equal) supports what the clock does, which is not known here.
     digits = _UNKNOWN_ERROR_DIGITS if ci95 is None else _EXACT_DIGITS
     return digits - 1 - _exponent(abs(value)) if value else 0
+
+
+def _bound_place(bound: float, places: int, ci95: Interval) -> int:
+    """The value's place, where the interval supports it; else that of the bound's own two leading digits."""
+    half = (ci95[1] - ci95[0]) / 2.0
+    if not half > 0.0 or not bound or places <= decimals(half):
+        return places
+    return _UNKNOWN_ERROR_DIGITS - 1 - _exponent(abs(bound))
 
 
 def _fixed(value: float, places: int) -> str:
@@ -92,7 +103,7 @@ def format_interval(value: float | None, ci95: Interval | None, unit: str = "") 
         return format_value(value, ci95, unit)
     _finite(value, *ci95)
     places = _place(value, ci95)
-    low, high = _outward(ci95[0], places, -1), _outward(ci95[1], places, 1)
+    low, high = (_outward(ci95[i], _bound_place(ci95[i], places, ci95), side) for i, side in enumerate((-1, 1)))
     attached = unit if unit == "×" else ""
     return f"{_fixed(value, places)}{attached} [{low}, {high}]{'' if attached else _suffix(unit)}"
 

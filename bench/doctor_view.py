@@ -62,8 +62,7 @@ def _formats(report: DoctorReport) -> Table:
 def _checkpoints(report: DoctorReport) -> Table:
     table = _table("Checkpoints", "model", "licence", "cached", "Hugging Face repository")
     for row in report.checkpoints:
-        said = row.hub_id if row.exportable else f"{row.hub_id} (can't be exported yet)"
-        table.add_row(row.model, row.licence, _yes(row.cached_mib is not None), said)
+        table.add_row(row.model, row.licence, _yes(row.cached_mib is not None), row.hub_id)
     return table
 
 

@@ -14,25 +14,26 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
-from bench.aftermath import advise, draw, judge_accuracy
+from bench.aftermath import advise, draw
 from bench.analysis import analyse, yardstick
-from bench.cells import CellSpec, ExportSpec
+from bench.cells import CellSpec, ExportSpec, asked_of
 from bench.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
+from bench.check import record_parity
 from bench.crew import Timed
 from bench.environment import fingerprint
-from bench.inputs import Scene, describe
+from bench.inputs import Scene, describe, write_scenes
 from bench.journal import NAME as JOURNAL_NAME
 from bench.journal import Journal
 from bench.measure import Measurement
 from bench.observer import Observer
 from bench.protocol import Protocol
-from bench.reference import reference_key
+from bench.reference import reference_device, reference_key
 from bench.regime_run import Regime, run_regime
 from bench.results import Results, Status
-from exporters.artifact import load_artifact
+from bench.truth import judge_accuracy
+from exporters.artifact import Artifact, load_artifact
 from exporters.atomic import storage_errors, write_json
 from exporters.errors import DepthportError, UsageError
 from exporters.provenance import canonical_sha256, package_versions, source_digest
@@ -55,10 +56,14 @@ class Plan:
     pose_input: bool = False
     preprocess: bool = False
     suite: str = ""
+    truth: tuple[Scene, ...] = ()
+    """Scenes with exact truth that every cell computes once, untimed (bench/truth.py)."""
     regime: Regime | None = None
     """Another regime than `burst` (bench/regime_run.py)."""
     parity: bool = True
     """Compute upstream's outputs and compare every cell with them."""
+    yardstick: bool = True
+    """Also compute upstream in fp64, which says what fp32 itself is worth."""
 
     def fingerprint(self) -> str:
         """Changes when the plan does: a journal of another plan is not gone on with."""
@@ -67,7 +72,7 @@ class Plan:
                 "cells": [
                     [c.id, c.export.arguments(), c.load_arguments(), c.baseline, c.unavailable] for c in self.cells
                 ],
-                "inputs": describe(self.scenes),
+                "inputs": describe((*self.scenes, *self.truth)),
                 "protocol": self.protocol.to_json(),
                 "weights": self.weights["sha256"],
                 "regime": asdict(self.regime) if self.regime else None,
@@ -148,15 +153,16 @@ class _Run:
 
     def execute(self) -> Results:
         try:
-            inputs = self._write_inputs()
+            inputs = self._write_inputs(self.plan.scenes, "input")
+            truth = self._write_inputs(self.plan.truth, "truth")
             artifacts = self._export()
-            references = self._reference(inputs)
+            references = self._reference(self._reference_inputs(inputs))
             timed = self._timed(artifacts)
             if timed and self.plan.regime is not None:
                 run_regime(self.plan.regime, timed, inputs, self.plan.protocol, self.journal, self.observer)
             elif timed:
                 measurement = Measurement(
-                    timed, inputs, self.plan.protocol, self.journal, self.work, self.observer, self.clock
+                    timed, inputs, self.plan.protocol, self.journal, self.work, self.observer, self.clock, truth
                 )
                 measurement.run(self._enough)
             return self._finish(references, complete=True)
@@ -168,16 +174,14 @@ class _Run:
 
     # -- inputs -------------------------------------------------------------------------------------------------
 
-    def _write_inputs(self) -> list[Path]:
-        paths = []
-        for index, scene in enumerate(self.plan.scenes):
-            path = self.work / f"input-{index}.npz"
-            arrays = scene.arrays(pose_input=self.plan.pose_input, preprocess=self.plan.preprocess)
-            temporary = path.with_suffix(".tmp.npz")
-            np.savez(temporary, **arrays)  # type: ignore[arg-type]
-            temporary.replace(path)
-            paths.append(path)
-        return paths
+    def _write_inputs(self, scenes: Sequence[Scene], kind: str, *, preprocess: bool | None = None) -> list[Path]:
+        own = self.plan.preprocess if preprocess is None else preprocess
+        return write_scenes(scenes, self.work, kind, pose_input=self.plan.pose_input, preprocess=own)
+
+    def _reference_inputs(self, inputs: list[Path]) -> list[Path]:
+        """What upstream's network takes, which is what the cells take unless they do the preprocessing."""
+        plan = self.plan
+        return self._write_inputs(plan.scenes, "reference-input", preprocess=False) if plan.preprocess else inputs
 
     # -- exports ------------------------------------------------------------------------------------------------
 
@@ -190,6 +194,7 @@ class _Run:
                 artifacts[cell.id] = self._ready_made(cell)
                 continue
             by_export.setdefault(canonical_sha256(cell.export.arguments()), []).append(cell)
+        self._note_ready_artifacts()
         self.observer.stage("exporting", len(by_export))
         for cells in by_export.values():
             spec = cells[0].export
@@ -210,19 +215,23 @@ class _Run:
                 self._record_artifact(cell, reply)
         return artifacts
 
+    def _note_ready_artifacts(self) -> None:
+        """What can't run here may have been exported here: the report says what is known of it (Core ML's checks)."""
+        from exporters.api import find
+
+        for cell in self.plan.cells:
+            if not cell.unavailable:
+                continue
+            try:
+                found = find(**cell.export.arguments(), store=self.store)
+            except DepthportError:
+                continue
+            if found is not None:
+                self._record_artifact(cell, _given(found, "cached"))
+
     def _ready_made(self, cell: CellSpec) -> Path:
         """An artifact that was given, not exported; the worker that loads it finds out if it is damaged."""
-        manifest = load_artifact(Path(cell.artifact or "")).manifest
-        self._record_artifact(
-            cell,
-            {
-                "artifact": cell.artifact,
-                "origin": "given",
-                "export_s": manifest.export_s,
-                "export_peak_mib": manifest.export_peak_mib,
-                "key": manifest.key,
-            },
-        )
+        self._record_artifact(cell, _given(load_artifact(Path(cell.artifact or "")), "given"))
         return Path(cell.artifact or "")
 
     def _record_artifact(self, cell: CellSpec, entry: dict[str, Any]) -> None:
@@ -268,13 +277,14 @@ class _Run:
         reply = self._in_worker(
             {
                 "op": "reference",
-                "model": spec.model,
-                "weights": spec.weights,
+                "model": spec.found_model,
+                "weights": spec.found_weights,
                 "inputs": [str(p) for p in inputs],
-                "outputs": self._output_names(spec),
+                "outputs": spec.output_names(),
                 "folder": str(folder),
-                "device": self._reference_device(),
-                "yardstick": True,
+                "device": reference_device(self.plan.cells),
+                "ray_pose": spec.ray_pose,
+                "yardstick": self.plan.yardstick,
             },
             self.plan.protocol.export_timeout_s,
         )
@@ -291,22 +301,14 @@ class _Run:
 
     def _reference_folder(self, spec: ExportSpec) -> Path:
         key = reference_key(
-            spec.model,
+            spec.found_model,
             self.plan.weights["sha256"],
             canonical_sha256([describe(self.plan.scenes), self.plan.pose_input, self.plan.preprocess]),
-            self._output_names(spec),
-            self._reference_device(),
+            spec.output_names(),
+            reference_device(self.plan.cells),
+            spec.ray_pose,
         )
         return self.store.root / "references" / key[:16]
-
-    def _reference_device(self) -> str:
-        devices = {c.device for c in self.plan.cells if c.runtime == "pytorch" and not c.unavailable}
-        return next((d for d in sorted(devices) if d.startswith("cuda")), "cpu")
-
-    def _output_names(self, spec: ExportSpec) -> list[str]:
-        from exporters.da3.models import get_model, validate_outputs
-
-        return list(validate_outputs(get_model(spec.model), spec.outputs))
 
     # -- timing -------------------------------------------------------------------------------------------------
 
@@ -337,9 +339,11 @@ class _Run:
         self.observer.stage("analysing")
         plan = self.plan
         cells, controls = analyse(
-            plan_cells=plan.cells, journal=self.journal, protocol=plan.protocol, references=references, work=self.work
+            plan_cells=plan.cells, journal=self.journal, protocol=plan.protocol, references=references, work=self.work,
         )
-        judge_accuracy(cells, plan.scenes, self.journal, self.work, synthetic=bool(plan.weights["synthetic"]))
+        record_parity(cells, self.journal)
+        synthetic = bool(plan.weights["synthetic"])
+        judge_accuracy(cells, plan.scenes, plan.truth, self.journal, self.work, synthetic)
         views = draw(cells, self.journal, plan.scenes, references, self.work, self.out)
         results = Results(
             environment=fingerprint(),
@@ -347,9 +351,10 @@ class _Run:
                 **plan.protocol.to_json(),
                 "regime": asdict(plan.regime) if plan.regime else {"kind": "burst"},
                 "suite": plan.suite,
+                "asked": asked_of(plan.cells),
                 "yardstick": yardstick(references),
             },
-            inputs={**describe(plan.scenes), "picture": views},
+            inputs={**describe(plan.scenes), "truth": [scene.name for scene in plan.truth], "picture": views},
             weights={plan.cells[0].export.model: plan.weights} if plan.cells else {},
             cells=cells,
             controls=controls,
@@ -362,6 +367,18 @@ class _Run:
             self.journal.append("finished", {})
             shutil.rmtree(self.work, ignore_errors=True)
         return results
+
+
+def _given(artifact: Artifact, origin: str) -> dict[str, Any]:
+    """An artifact that this run did not make, as the journal keeps it."""
+    manifest = artifact.manifest
+    return {
+        "artifact": str(artifact.path),
+        "origin": origin,
+        "export_s": manifest.export_s,
+        "export_peak_mib": manifest.export_peak_mib,
+        "key": manifest.key,
+    }
 
 
 def control_subject(cells: Sequence[CellSpec]) -> CellSpec:

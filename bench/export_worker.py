@@ -35,6 +35,13 @@ def reference(request: dict[str, Any], send: Any) -> dict[str, Any]:
     return compute(request, lambda step: send({"event": "progress", "step": step}))
 
 
+def interpret(request: dict[str, Any], send: Any) -> dict[str, Any]:
+    """Run a Core ML artifact in the interpreter (bench/interpret.py)."""
+    from bench.interpret import interpret as run
+
+    return run(request)
+
+
 def main() -> None:
     import traceback
 
@@ -42,7 +49,7 @@ def main() -> None:
     from bench.worker import failure
 
     channel = WorkerEnd()
-    operations = {"export": export, "reference": reference}
+    operations = {"export": export, "reference": reference, "interpret": interpret}
     for request in channel.requests():
         try:
             reply = operations[request["op"]](request, channel.send)

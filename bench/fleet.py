@@ -79,6 +79,12 @@ class LiveCell:
         timeout = max(self._protocol.call_timeout_s, 10 * expected_s)
         return self._ask({"op": "block", **request}, timeout)
 
+    def infer(self, source: Path, outputs: Path) -> None:
+        """One untimed inference on the inputs in `source`, its outputs written to `outputs`."""
+        self._ask(
+            {"op": "infer", "input": str(source), "save_outputs": str(outputs)}, self._protocol.call_timeout_s
+        )
+
     def regime(self, request: Mapping[str, Any], expected_s: float) -> dict[str, Any]:
         """A sustained or fixed-rate stretch of `expected_s`."""
         return self._ask(request, expected_s + self._protocol.call_timeout_s)
@@ -111,7 +117,13 @@ class LiveCell:
         return reply
 
 
-_VERB = {"load": "loading", "first_call": "the first call", "block": "a timed block", "calibrate": "a call"}
+_VERB = {
+    "load": "loading",
+    "first_call": "the first call",
+    "block": "a timed block",
+    "calibrate": "a call",
+    "infer": "a call on a rendered scene",
+}
 
 
 def _quiet(spec: CellSpec) -> dict[str, str]:

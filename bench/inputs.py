@@ -15,8 +15,8 @@ has no parallax, Motorcycle has.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,11 @@ from numpy.typing import NDArray
 
 from bench.images import read_image
 from bench.photographs import Camera, Photographs, from_files, motorcycle, single
-from bench.preprocess import (
+from bench.pose_files import Poses, posed, read_poses
+from exporters.artifact import Shape
+from exporters.errors import InputError
+from exporters.poses import normalise_extrinsics
+from exporters.preprocess import (
     Crop,
     Steps,
     apply_to_intrinsics,
@@ -35,11 +39,8 @@ from bench.preprocess import (
     exact_steps,
     final_size,
     normalise,
-    normalise_extrinsics,
     scene_steps,
 )
-from exporters.artifact import Shape
-from exporters.errors import InputError
 
 DEFAULT_SETS = 4
 """How many different scenes a timed run rotates at least."""
@@ -75,6 +76,8 @@ class Scene:
     """(B, N, H, W) metres, NaN where unknown; None where nothing is known."""
     calibrated: tuple[bool, ...]
     """For each of the B, whether its cameras are the true ones; False: assumed."""
+    source: NDArray[np.uint8] | None = None
+    """(B, N, H', W', 3), what an artifact that resizes by itself takes; `rgb` and cameras are after that resize."""
 
     @property
     def shape(self) -> Shape:
@@ -88,17 +91,20 @@ class Scene:
 
     @cached_property
     def sha256(self) -> str:
-        """Hex sha256 of the pixels fed (`rgb`, C order)."""
-        return hashlib.sha256(np.ascontiguousarray(self.rgb).tobytes()).hexdigest()
+        """Hex sha256 of the pixels fed (`source` if any, else `rgb`, C order)."""
+        pixels = self.rgb if self.source is None else self.source
+        return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
     def arrays(self, *, pose_input: bool = False, preprocess: bool = False) -> dict[str, NDArray[Any]]:
         """What goes into an artifact, by the names of `exporters.signature.input_specs`.
 
         Args:
             pose_input: add `extrinsics` and `intrinsics`, normalised as upstream's API normalises them.
-            preprocess: the artifact normalises itself: `image` is (B, N, H, W, 3) uint8 then, else float32.
+            preprocess: the artifact normalises itself: `image` is uint8 then, (B, N, H, W, 3) or of the size it
+                resizes from; else float32.
         """
-        image = {"image": self.rgb if preprocess else self.image}
+        pixels = self.rgb if self.source is None else self.source
+        image = {"image": pixels if preprocess else self.image}
         if not pose_input:
             return image
         return {
@@ -109,7 +115,12 @@ class Scene:
 
 
 def load_scenes(
-    shape: Shape, *, sets: int = DEFAULT_SETS, images: Sequence[Path | str] = ()
+    shape: Shape,
+    *,
+    sets: int = DEFAULT_SETS,
+    images: Sequence[Path | str] = (),
+    poses: Path | str | None = None,
+    source_size: tuple[int, int] | None = None,
 ) -> tuple[Scene, ...]:
     """Different scenes to rotate through a timed run.
 
@@ -117,15 +128,24 @@ def load_scenes(
         shape: B, N, H, W of the artifact.
         sets: how many.
         images: the user's own files, B·N of them in order; none: the shipped photographs.
+        poses: file with the cameras of the user's own files (bench/pose_files.py).
+        source_size: (H', W') of what goes into an artifact that resizes by itself.
 
     Raises:
-        InputError: another number of files than views, or a file that is no image or too thin.
+        InputError: another number of files or poses than views, a file that is no image or too thin, or bad poses.
         UnavailableError: no files given and scikit-image, which ships the photographs, is not installed.
     """
+    if source_size is not None:
+        larger = replace(shape, height=source_size[0], width=source_size[1])
+        return tuple(resized(scene, shape) for scene in load_scenes(larger, sets=sets, images=images, poses=poses))
     if not images:
+        if poses is not None:
+            raise InputError("poses without images: name the photographs they are of with --images")
         each = [_rotation(index) for index in range(sets * shape.batch)]
         return tuple(_batch(each[i * shape.batch : (i + 1) * shape.batch], shape) for i in range(sets))
     groups = _user_groups(images, shape)
+    if poses is not None:
+        groups = _posed_groups(groups, read_poses(poses), shape)
     return tuple(_batch([(group, variant) for group in groups], shape) for variant in range(sets))
 
 
@@ -159,6 +179,20 @@ def describe(scenes: Sequence[Scene]) -> dict[str, Any]:
     }
 
 
+def write_scenes(
+    scenes: Sequence[Scene], folder: Path, kind: str, *, pose_input: bool = False, preprocess: bool = False
+) -> list[Path]:
+    """Each scene's arrays as `folder/<kind>-<index>.npz`, whole or not at all; arguments as of :meth:`Scene.arrays`."""
+    paths = []
+    for index, scene in enumerate(scenes):
+        path = folder / f"{kind}-{index}.npz"
+        temporary = path.with_suffix(".tmp.npz")
+        np.savez(temporary, **scene.arrays(pose_input=pose_input, preprocess=preprocess))  # type: ignore[arg-type]
+        temporary.replace(path)
+        paths.append(path)
+    return paths
+
+
 def window_step(width: int, height: int, index: int) -> Steps:
     """The `index`-th window of a photograph; number 0 is the whole of it."""
     if index == 0:
@@ -184,6 +218,33 @@ def _user_groups(images: Sequence[Path | str], shape: Shape) -> list[Photographs
             f"as many views as there are images (--views {len(images)})"
         )
     return [from_files(images[b * shape.views : (b + 1) * shape.views]) for b in range(shape.batch)]
+
+
+def _posed_groups(groups: Sequence[Photographs], poses: Poses, shape: Shape) -> list[Photographs]:
+    if len(poses.extrinsics) != shape.images:
+        raise InputError(
+            f"{len(poses.extrinsics)} poses for {shape.images} images: give one pose for each, in their order"
+        )
+    views = shape.views
+    return [posed(group, poses.part(b * views, (b + 1) * views)) for b, group in enumerate(groups)]
+
+
+def resized(scene: Scene, shape: Shape) -> Scene:
+    """A scene of photographs as an artifact's own resize leaves it."""
+    height, width = scene.shape.height, scene.shape.width
+    steps = exact_steps((width, height), shape.height, shape.width)
+
+    def each(apply: Callable[..., NDArray[Any]], values: NDArray[Any]) -> NDArray[Any]:
+        flat = values.reshape(-1, *values.shape[2:])
+        return np.stack([apply(view, steps) for view in flat]).reshape(*values.shape[:2], *apply(flat[0], steps).shape)
+
+    return replace(
+        scene,
+        rgb=each(apply_to_rgb, scene.rgb),
+        intrinsics=each(apply_to_intrinsics, scene.intrinsics),
+        depth=None if scene.depth is None else each(apply_to_map, scene.depth),
+        source=scene.rgb,
+    )
 
 
 def _batch(scenes: Sequence[tuple[Photographs, int]], shape: Shape) -> Scene:

@@ -42,9 +42,10 @@ class Measurement:
         work: Path,
         observer: Observer,
         clock: Callable[[], float],
+        truth: Sequence[Path] = (),
     ) -> None:
         self._cells = {cell.spec.id: cell for cell in cells}
-        self._crew = Crew(self._cells, inputs, protocol, journal, observer, clock)
+        self._crew = Crew(self._cells, inputs, protocol, journal, observer, clock, truth)
         self._inputs = len(inputs)
         self._protocol = protocol
         self._journal = journal

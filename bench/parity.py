@@ -144,12 +144,18 @@ def worst(reports: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return total
 
 
-def violation(report: Mapping[str, Any], precision: str) -> str | None:
-    """Why `report` breaks the limit of `precision`, in one line, or None. An unknown precision gets fp32's limit."""
+def violation(report: Mapping[str, Any], precision: str, *, fitted_poses: bool = False) -> str | None:
+    """Why `report` breaks the limit of `precision`, in one line, or None. An unknown precision gets fp32's limit.
+
+    Poses that RANSAC fitted to the rays (`fitted_poses`) are not judged: it chooses between samples, so rounding may
+    change them at a stroke. The rays they are fitted to are.
+    """
     limit = LIMITS.get(precision, _STRICTEST)
+    if fitted_poses:
+        report = {name: figures for name, figures in report.items() if name not in ("extrinsics", "intrinsics")}
     if limit.same_reference_view and not report.get("reference_view", {"equal": True})["equal"]:
         return "it chose another reference view than upstream, so its poses are in another frame"
-    for output in ("depth", "depth_conf", "extrinsics", "intrinsics"):
+    for output in ("depth", "depth_conf", "extrinsics", "intrinsics", "ray", "ray_conf", "sky", "metric_depth"):
         figure = report.get(output, {}).get("rel_l2", 0.0)
         if not figure <= limit.rel_l2:
             return f"{output} is {figure:.1e} from upstream fp32 (relative L2; {precision} may lose {limit.rel_l2:.0e})"

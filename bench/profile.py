@@ -123,9 +123,9 @@ def _measure(session: Session, hardware: str, calls: int) -> Profile:
 
     assert isinstance(session, EagerSession)
     latency = _latency_ms(session, max(5, calls // 2))
-    operators = profile_program(session.program, session.image, calls)
+    operators = profile_program(session.program, session.bound, calls)
     manifest = session.artifact.manifest
-    rates = measure_rates(session.image.device, getattr(torch, manifest.precision["backbone"]))
+    rates = measure_rates(session.bound[0].device, getattr(torch, manifest.precision["backbone"]))
     shape = manifest.shape
     cell = {
         "model": manifest.model, "batch": shape.batch, "views": shape.views, "height": shape.height,

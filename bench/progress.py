@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from bench.observer import Observer
@@ -44,7 +45,7 @@ class RichObserver(Observer):
         if self._task is None:
             self.stage(text)
             return
-        self._progress.update(self._task, advance=advance, doing=text)
+        self._progress.update(self._task, advance=advance, doing=escape(text))
         self._progress.refresh()
 
     def budget(self, used_s: float, total_s: float) -> None:
@@ -57,11 +58,9 @@ class RichObserver(Observer):
         self._progress.refresh()
 
     def note(self, text: str) -> None:
-        self._console.print(f"[dim]{text}[/dim]", highlight=False)
+        self._console.print(f"[dim]{escape(text)}[/dim]", highlight=False)
 
     def warning(self, text: str) -> None:
-        from rich.markup import escape
-
         self._console.print(f"[yellow]![/yellow] {escape(text)}", highlight=False)
 
     def close(self) -> None:

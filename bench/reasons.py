@@ -6,6 +6,9 @@ from bench.metrics import Estimate, Metric
 from bench.report import figures
 from bench.results import Boundary, Cell, Status
 
+MEDIANS = ("latency_ms", "throughput_img_s")
+"""Metrics that have an interval wherever the samples carry one."""
+
 
 def quantity(metric: Metric, value: float, interval: tuple[float, float] | None = None) -> str:
     """A metric's value with its unit: `19.9 [19.8, 20.0] ms`, `4.2e-3`, `810 MiB`."""
@@ -21,12 +24,19 @@ def quantity(metric: Metric, value: float, interval: tuple[float, float] | None 
     return f"{figures.interval(value, interval)}{unit}"
 
 
+def estimated(metric: Metric, value: float, interval: tuple[float, float] | None) -> str:
+    """A measured value with its unit and the digits its interval supports; `≈` where a median has none."""
+    if interval is None and metric.name in MEDIANS:
+        return f"{figures.number(value)} {metric.unit}"
+    return quantity(metric, value, interval)
+
+
 def measured(metric: Metric, found: Estimate) -> str:
     """A metric's estimate with its interval where one was measured (not where a spread is only assumed)."""
     if metric.resolution and found.value <= metric.resolution:
         return f"at most {quantity(metric, metric.resolution)}"
     real = found.low < found.high and not metric.spread
-    return quantity(metric, found.value, (found.low, found.high) if real else None)
+    return estimated(metric, found.value, (found.low, found.high) if real else None)
 
 
 def status(cell: Cell) -> str:
@@ -56,7 +66,9 @@ def best_alone(cell: Cell, goal: Metric, boundary: Boundary, count: int) -> str:
     shown = "" if found is None else f", {measured(goal, found)}"
     if count == 1:
         return f"it is the only cell that meets everything{shown}"
-    return f"best {goal.label} of {count} eligible cells{shown}; no other comes within its interval"
+    sure = found is not None and (found.low < found.high or goal.spread > 0)
+    apart = "no other comes within its interval" if sure else "without intervals nothing tells them apart for certain"
+    return f"best {goal.label} of {count} eligible cells{shown}; {apart}"
 
 
 def best_of_ties(goal: Metric, count: int, decided: Metric | None) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import pprint
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.comparable import nearest
+from bench.metrics import number
 from bench.results import Cell, Results
 from exporters.errors import UsageError
 
@@ -26,6 +27,7 @@ _FACTS = (
     *("format", "runtime", "device", "mode", "precision"),
 )
 SUITES = ("quick", "default", "paper", "full")
+DYNAMIC = ("views", "size", "batch")
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,58 @@ def _command(results: Results, cell: Cell) -> list[str]:
         value = protocol.get(name)
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             words.append(f"--{option}={value}")
+    words += _memory(cell) + _asked(protocol.get("asked")) + _regime(protocol.get("regime"))
     # The form --option=value keeps a value that begins with a dash from being read as an option.
     return [*words, "--out=reproduced"]
+
+
+def _memory(cell: Cell) -> list[str]:
+    """The share of the accelerator's memory, where it was not the default one."""
+    details = (cell.placement or {}).get("details")
+    fraction = number(details.get("memory_fraction")) if isinstance(details, Mapping) else None
+    usual = fraction is None or (cell.device.startswith("mps") and fraction == 0.85)
+    return [] if usual else [f"--memory-fraction={fraction:g}"]
+
+
+def _input_arguments(cell: Cell) -> dict[str, Any]:
+    """What the cell's artifact takes, as arguments of `exporters.export`; defaults where the file does not say."""
+    artifact = cell.artifact or {}
+    preprocessing = artifact.get("preprocessing")
+    preprocessing = preprocessing if isinstance(preprocessing, Mapping) else {}
+    opened, inputs = artifact.get("dynamic"), artifact.get("inputs")
+    return {
+        "dynamic": [name for name in opened if name in DYNAMIC] if isinstance(opened, Sequence) else [],
+        "pose_input": isinstance(inputs, Sequence) and "extrinsics" in inputs,
+        "preprocess": preprocessing.get("where") == "graph",
+        "source_size": _size(preprocessing.get("source_size")),
+    }
+
+
+def _size(value: Any) -> tuple[int, int] | None:
+    """(H, W), if it is two whole numbers."""
+    whole = isinstance(value, Sequence) and len(value) == 2 and all(isinstance(edge, int) for edge in value)
+    return (value[0], value[1]) if whole else None
+
+
+def _asked(asked: Any) -> list[str]:
+    """Options for what was asked of the artifacts: poses in, preprocessing inside, open dimensions."""
+    if not isinstance(asked, Mapping):
+        return []
+    words = [f"--{name.replace('_', '-')}" for name in ("pose_input", "preprocess") if asked.get(name) is True]
+    size, dynamic = _size(asked.get("source_size")), asked.get("dynamic")
+    if size is not None:
+        words.append(f"--source-size={size[0]}x{size[1]}")
+    names = [name for name in dynamic if name in DYNAMIC] if isinstance(dynamic, Sequence) else []
+    return [*words, f"--dynamic={','.join(names)}"] if names else words
+
+
+def _regime(regime: Any) -> list[str]:
+    """Options of a sustained or fixed-rate run; none for `burst`."""
+    if not isinstance(regime, Mapping) or regime.get("kind") not in ("sustained", "fixed-rate"):
+        return []
+    seconds, rate_hz = number(regime.get("seconds")), number(regime.get("rate_hz"))
+    words = [f"--rate-hz={rate_hz:g}"] if regime["kind"] == "fixed-rate" and rate_hz else ["--regime=sustained"]
+    return words if seconds is None else [*words, f"--minutes={seconds / 60:g}"]
 
 
 def _versions(results: Results, cell: Cell) -> dict[str, str]:
@@ -150,8 +202,11 @@ shape = Shape(CELL["batch"], CELL["views"], CELL["height"], CELL["width"])
 artifact = export(
     CELL["model"], format=CELL["format"], precision=CELL["precision"], batch=shape.batch, views=shape.views,
     height=shape.height, width=shape.width, weights=CELL["weights"], target=CELL["target"],
+    **CELL["inputs"],
 ).artifact
-inputs = [scene.arrays() for scene in load_scenes(shape, sets=4)]
+scenes = load_scenes(shape, sets=4, source_size=CELL["inputs"]["source_size"])
+takes = {name: CELL["inputs"][name] for name in ("pose_input", "preprocess")}
+inputs = [scene.arrays(**takes) for scene in scenes]
 device_ms, host_ms = [], []
 with get_runtime(CELL["runtime"]).load(artifact, CELL["device"], LoadOptions(mode=CELL["mode"])) as session:
     for call in range(WARMUPS + CALLS):
@@ -177,6 +232,7 @@ def _script(results: Results, cell: Cell) -> str:
     facts = {name: getattr(cell, name) for name in _FACTS}
     target = (cell.artifact or {}).get("options") or {}
     facts["target"] = target.get("target") if isinstance(target, Mapping) else None
+    facts["inputs"] = _input_arguments(cell)
     facts["expected"] = _expected(cell)
     # repr gives a Python literal that no content can leave.
     literal = pprint.pformat(facts, width=100, sort_dicts=False)

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bench.cells import CellSpec, ExportSpec
+from bench.cells import CellSpec
 
 if TYPE_CHECKING:
     from bench.suites import Request
@@ -81,34 +81,61 @@ def seed_precision(row: SeedRow) -> str:
     return f"{half}-mixed" if row.mode == "minimal" else half
 
 
+FUTURE = ("onnxruntime", "tensorrt", "coreml")
+"""Runtimes the seed report listed as future work (Core ML with the neural engine), beside :data:`INT8`."""
+INT8 = "int8"
+
+
 def paper_cells(request: Request) -> Iterator[CellSpec]:
-    """The seed's rows as cells, then the formats it listed as future work (ONNX Runtime, TensorRT, Core ML, int8)."""
-    from bench.suites import make_cell
-    from runtimes.base import get_runtime, runtimes
+    """The seed's rows as cells, then the formats it listed as future work: ONNX Runtime, TensorRT, Core ML with the
+    neural engine, int8; and every other runtime that is installed.
+    """
+    from runtimes.base import get_runtime
 
     runtime = get_runtime("pytorch")
     devices = {device.name.partition(":")[0]: device for device in runtime.probe()}
     for row in seed_rows():
         yield _cell(row, devices.get(row.device), request)
-    for name in runtimes():
-        if name == "pytorch":
-            continue
-        other = get_runtime(name)
-        for device in other.probe():
-            if not device.available:
-                from bench.suites import unavailable_cell
+    future = [replace(cell, baseline=False, tags=(*cell.tags, "future")) for cell in _future(request)]
+    yield from future
+    if not any(cell.export.precision == INT8 for cell in future):
+        yield _missing(request, "onnxruntime", "cpu", INT8, "no installed runtime says that it computes in int8")
 
-                yield unavailable_cell(other, device, request)
+
+def _future(request: Request) -> Iterator[CellSpec]:
+    """Each runtime at the precision people deploy on each of its devices, and in int8 where it says it can."""
+    from bench.suites import deployed_precision, make_cell, unavailable_cell
+    from runtimes.base import get_runtime, runtimes
+
+    names = [name for name in runtimes() if name != "pytorch"]
+    for name in names:
+        runtime = get_runtime(name)
+        for device in runtime.probe():
+            if not device.available or not device.modes:
+                yield unavailable_cell(runtime, device, request)
                 continue
-            for mode in device.modes[:1]:
-                precision = "fp32" if device.name == "cpu" else (device.precisions or ("fp32",))[0]
-                yield replace(make_cell(other, device, mode, precision, request), baseline=False)
+            mode = device.modes[0]
+            precisions = [deployed_precision(device, mode)]
+            if INT8 in (mode.precisions or device.precisions):
+                precisions.append(INT8)
+            for precision in dict.fromkeys(precisions):
+                yield make_cell(runtime, device, mode, precision, request)
+    for name in FUTURE:
+        if name not in names:
+            device_name = "cuda" if name == "tensorrt" else "cpu"
+            yield _missing(request, name, device_name, "fp16", f"no adapter called {name} is installed")
+
+
+def _missing(request: Request, runtime: str, device: str, precision: str, reason: str) -> CellSpec:
+    """A row for what the seed report promised and nothing here runs."""
+    export = request.export(runtime, precision)
+    return CellSpec(export=export, runtime=runtime, device=device, mode="-", tags=("future",), unavailable=reason)
 
 
 def _cell(row: SeedRow, device: Device | None, request: Request) -> CellSpec:
     mode, precision = seed_mode(row), seed_precision(row)
     cell = CellSpec(
-        export=ExportSpec(request.model, "pytorch", precision, request.shape, request.weights),
+        export=request.export("pytorch", precision),
         runtime="pytorch",
         device=row.device if device is None else device.name,
         mode=mode or "eager",
@@ -118,8 +145,7 @@ def _cell(row: SeedRow, device: Device | None, request: Request) -> CellSpec:
         memory_fraction=request.memory_fraction,
     )
     if device is None or not device.available:
-        reason = "this device is not here" if device is None else device.unavailable
-        return replace(cell, unavailable=reason)
+        return replace(cell, unavailable=_why_not(row.device, device))
     if mode is None:
         return replace(cell, unsupported="off CUDA this is the balanced configuration again: not measured twice")
     known = {m.name: m for m in device.modes}
@@ -128,3 +154,9 @@ def _cell(row: SeedRow, device: Device | None, request: Request) -> CellSpec:
     # The seed's ratios are to its minimal configuration at the device's own precision.
     baseline = row.mode == "minimal" and row.precision == ("None" if row.device == "cuda" else "False")
     return replace(cell, mode_description=known[mode].description, baseline=baseline)
+
+
+def _why_not(name: str, device: Device | None) -> str:
+    if device is None:
+        return f"PyTorch finds no {name} device here" + (": run the same command on a Mac" if name == "mps" else "")
+    return f"{device.unavailable}: {device.remedy}" if device.remedy else device.unavailable or ""

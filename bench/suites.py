@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from bench.cells import CellSpec, ExportSpec
 from exporters.artifact import Shape
 from exporters.errors import UsageError
-from exporters.precision import POLICIES, auto_precision, policy_name, resolve_policy
+from exporters.precision import auto_precision, policy_name, resolve_policy
 from runtimes.base import Device, Mode, Runtime, get_runtime, runtimes
 
 SUITES = ("default", "quick", "paper", "full")
@@ -74,6 +74,25 @@ class Request:
     """Share of a device's memory every cell may take (LoadOptions.memory_fraction)."""
     interpreters: dict[str, str] = field(default_factory=dict)
     """Python interpreter per runtime, where requirements conflict."""
+    dynamic: tuple[str, ...] = ()
+    """Measure ONNX artifacts that leave these dimensions open too, beside the static ones."""
+    pose_input: bool = False
+    preprocess: bool = False
+    source_size: tuple[int, int] | None = None
+
+    def export(self, format: str, precision: str, target: str | None = None) -> ExportSpec:
+        """The artifact of this request in a format."""
+        return ExportSpec(
+            self.model,
+            format,
+            precision,
+            self.shape,
+            self.weights,
+            target=target,
+            pose_input=self.pose_input,
+            preprocess=self.preprocess,
+            source_size=self.source_size,
+        )
 
 
 def build_cells(request: Request) -> tuple[CellSpec, ...]:
@@ -115,20 +134,19 @@ def _runtime_cells(runtime: Runtime, request: Request) -> Iterable[CellSpec]:
             if request.suite in ("default", "quick") and not _in_default(device, mode, request.suite):
                 continue
             for precision in _precisions(device, mode, request):
-                yield make_cell(runtime, device, mode, precision, request)
+                cell = make_cell(runtime, device, mode, precision, request)
+                yield cell
+                if request.dynamic and cell.export.format == "onnx":
+                    yield replace(cell, export=replace(cell.export, dynamic=request.dynamic))
 
 
 def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, request: Request) -> CellSpec:
     """One cell; the baseline is upstream at its own precision on that device."""
     baseline = is_baseline(runtime.name, mode.name, device.name, precision)
     return CellSpec(
-        export=ExportSpec(
-            request.model,
-            runtime.formats[0],
-            precision,
-            request.shape,
-            request.weights,
-            target=mode.target or default_target(runtime.name, device.name),
+        export=replace(
+            request.export(runtime.formats[0], precision, mode.target or default_target(runtime.name, device.name)),
+            options=dict(mode.export_options),
         ),
         runtime=runtime.name,
         device=device.name,
@@ -151,8 +169,9 @@ def unavailable_cell(runtime: Runtime, device: Device, request: Request) -> Cell
     """The row of a device that can't run here, with the reason and the line that would change it."""
     precision = next(iter(_DEPLOYED.get(_kind(device.name), ("fp32",))))
     reason = device.unavailable or ""
+    options = dict(device.modes[0].export_options) if device.modes else {}
     return CellSpec(
-        export=ExportSpec(request.model, runtime.formats[0], precision, request.shape, request.weights),
+        export=replace(request.export(runtime.formats[0], precision), options=options),
         runtime=runtime.name,
         device=device.name,
         mode=device.modes[0].name if device.modes else "-",
@@ -174,14 +193,20 @@ def _in_default(device: Device, mode: Mode, suite: str) -> bool:
     return not (mode.name == "compile" and _kind(device.name) == "cpu")
 
 
+def deployed_precision(device: Device, mode: Mode) -> str:
+    """The precision people deploy on a device, of those that the mode knows."""
+    deployed = mode.precisions or _DEPLOYED.get(_kind(device.name), ("fp32",))
+    known = mode.precisions or device.precisions
+    return next((p for p in deployed if p in known), auto_precision(device.name))
+
+
 def _precisions(device: Device, mode: Mode, request: Request) -> list[str]:
     own = auto_precision(device.name)
     known = mode.precisions or device.precisions
     if mode.name == BASELINE_MODE:
         wanted = [own] if request.suite != "full" else [own, "fp32", *(("fp16-mixed",) if own != "fp32" else ())]
     elif request.suite == "full":
-        wanted = [p for p in known or ("fp32",) if not POLICIES[p].quantization]
+        wanted = list(known or ("fp32",))
     else:
-        deployed = mode.precisions or _DEPLOYED.get(_kind(device.name), ("fp32",))
-        wanted = [next((p for p in deployed if p in known), own)]
+        wanted = [deployed_precision(device, mode)]
     return list(dict.fromkeys([*wanted, *request.precisions]))

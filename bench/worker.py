@@ -136,6 +136,18 @@ class Worker:
             _save_arrays(Path(request["save_outputs"]), outputs)
         return reply
 
+    def op_infer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """One untimed inference on inputs that are in no timed block; its outputs go to a file."""
+        session = self._session()
+        session.bind(_load_arrays(request["input"]))
+        self.bound = None
+        session.run()
+        session.synchronize()
+        outputs = session.outputs()
+        _check_finite(outputs)
+        _save_arrays(Path(request["save_outputs"]), outputs)
+        return {}
+
     def op_sustained(self, request: dict[str, Any]) -> dict[str, Any]:
         """Sample after sample at the host boundary for some seconds (bench/regimes.py)."""
         from bench.regimes import host_call, run_sustained

@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporters.artifact import Artifact, Manifest, Shape, TensorSpec, WeightsInfo, artifact_key
+from exporters.artifact import (
+    MANIFEST,
+    Artifact,
+    Manifest,
+    Shape,
+    TensorSpec,
+    WeightsInfo,
+    artifact_key,
+    load_artifact,
+)
 from exporters.base import ExportContext, Exporter, ExportRequest, Progress
 from exporters.da3.models import get_model, validate_outputs, validate_shape
-from exporters.errors import UnavailableError
+from exporters.errors import UnavailableError, UnsupportedError, UsageError
+from exporters.open_dims import limits_of, validate_dynamic
 from exporters.plugins import entry_points, load_plugin
 from exporters.precision import resolve_policy
+from exporters.preprocess import validate_source
 from exporters.provenance import package_versions, peak_rss_mib, source_digest
 from exporters.store import ArtifactStore, Stored
 
 if TYPE_CHECKING:
-    from exporters.da3.network import StaticDA3
+    from torch import nn
+
     from exporters.da3.weights import WeightsRef
 
 GROUP = "depthport.exporters"
+PIXEL_PACKAGES = ("opencv-python-headless",)
+"""Decide what a resize inside the graph computes."""
 NETWORK_PACKAGES = ("depthport", "depth-anything-3", "torch", "numpy", "einops")
 
 
@@ -58,6 +72,8 @@ def export(
     dynamic: Sequence[str] = (),
     pose_input: bool = False,
     preprocess: bool = False,
+    ray_pose: bool = False,
+    source_size: tuple[int, int] | None = None,
     options: Mapping[str, Any] | None = None,
     store: ArtifactStore | None = None,
     progress: Progress = lambda step: None,
@@ -65,14 +81,16 @@ def export(
     """Export `model` to `format`, or find the artifact that an earlier export made from the same inputs.
 
     Args:
-        model: one of `exporters.da3.models.MODELS`.
+        model: one of `exporters.da3.models.MODELS`, or the path of upstream's YAML of your own (exporters/MODELS.md).
         format: an installed exporter's name (:func:`formats`).
         precision: a policy's name (exporters/precision.py); `auto` is upstream's choice for the CPU.
         batch, views, height, width: B, N, H, W of the input `image` (B, N, 3, H, W); H and W multiples of 14.
         weights: Hugging Face id, local file or folder, `synthetic:SEED`, or None for the model's own checkpoint if it
             can be had, else synthetic weights (the artifact says so).
-        outputs: names of the outputs wanted, in any order; None for the model's default ones.
-        target, dynamic, pose_input, preprocess: see :class:`exporters.base.ExportRequest`.
+        outputs: names of the outputs wanted, in any order; None for the model's default ones. What the host needs to
+            finish them comes too (`host_steps` of the manifest).
+        target, dynamic, pose_input, preprocess, ray_pose, source_size: see :class:`exporters.base.ExportRequest`; a
+            source size implies preprocessing in the graph.
         options: the format's own options.
         store: where artifacts live; None for the default store.
         progress: called with the name of each step as it begins.
@@ -87,9 +105,26 @@ def export(
     request = prepare(
         model, format=format, precision=precision, shape=Shape(batch, views, height, width), weights=weights,
         outputs=outputs, target=target, dynamic=dynamic, pose_input=pose_input, preprocess=preprocess,
-        options=options or {},
+        ray_pose=ray_pose, source_size=source_size, options=options or {},
     )
     return export_request(request, store or ArtifactStore(), progress)
+
+
+def find(
+    model: str, *, batch: int, views: int, height: int, width: int, store: ArtifactStore | None = None, **arguments: Any
+) -> Artifact | None:
+    """The artifact that :func:`export` would find, None where it would have to make it. File hashes are not checked.
+
+    Args:
+        model, batch, views, height, width, arguments: as :func:`export` takes them.
+        store: where artifacts live; None for the default store.
+
+    Raises:
+        UsageError, UnsupportedError: as :func:`export` does.
+    """
+    request = prepare(model, shape=Shape(batch, views, height, width), **arguments)
+    folder = (store or ArtifactStore()).folder(describe(request, get_exporter(request.format)))
+    return load_artifact(folder) if (folder / MANIFEST).is_file() else None
 
 
 def prepare(
@@ -104,16 +139,26 @@ def prepare(
     dynamic: Sequence[str] = (),
     pose_input: bool = False,
     preprocess: bool = False,
+    ray_pose: bool = False,
+    source_size: tuple[int, int] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> ExportRequest:
     """Check every argument of an export without building anything; raises as :func:`export` does."""
     spec = get_model(model)
     get_exporter(format)
     validate_shape(shape.batch, shape.views, shape.height, shape.width)
+    opened = validate_dynamic(dynamic, shape)
+    if opened and spec.family != "anyview":
+        raise UnsupportedError(f"{spec.name} has no open dimensions: leave out --dynamic, or choose an any-view model")
+    if pose_input and not spec.takes_poses:
+        raise UsageError(f"{spec.name} takes no poses in: leave out --pose-input, or choose da3-small, -base or -large")
+    if source_size is not None:
+        validate_source(source_size, shape, opened)
     return ExportRequest(
-        model=spec.name, format=format, policy=resolve_policy(precision), shape=shape,
-        weights=_weights(weights, spec.name), outputs=validate_outputs(spec, outputs), target=target,
-        dynamic=tuple(dynamic), pose_input=pose_input, preprocess=preprocess, options=dict(options or {}),
+        model=spec.reference, format=format, policy=resolve_policy(precision), shape=shape,
+        weights=_weights(weights, spec.reference), outputs=validate_outputs(spec, outputs, ray_pose=ray_pose),
+        target=target, dynamic=opened, pose_input=pose_input, preprocess=preprocess or source_size is not None,
+        source_size=source_size, ray_pose=ray_pose, options=dict(options or {}),
     )
 
 
@@ -141,10 +186,12 @@ def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
     from exporters.signature import input_specs, output_specs, preprocessing
 
     ref = request.weights
+    spec = get_model(request.model)
     options = exporter.options(request)
-    versions = package_versions((*NETWORK_PACKAGES, *exporter.packages))
+    pixels = PIXEL_PACKAGES if request.source_size else ()
+    versions = package_versions((*NETWORK_PACKAGES, *pixels, *exporter.packages))
     body: dict[str, Any] = {
-        "model": request.model,
+        "model": spec.name,
         "weights": WeightsInfo(ref.id, ref.sha256, ref.synthetic, ref.licence),
         "format": request.format,
         "precision": request.policy.to_json(),
@@ -154,7 +201,10 @@ def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
         "options": options,
         "versions": versions,
         "dynamic": request.dynamic,
+        "limits": limits_of(request.dynamic),
         "preprocessing": preprocessing(request),
+        "host_steps": request.host_steps,
+        "model_config": spec.config,
     }
     key = artifact_key(
         {
@@ -164,6 +214,7 @@ def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
             "shape": str(request.shape),
             "inputs": [_spec_json(s) for s in body["inputs"]],
             "outputs": [_spec_json(s) for s in body["outputs"]],
+            "host_steps": [asdict(step) for step in body["host_steps"]],
             "source": source_digest(),
         }
     )
@@ -171,7 +222,26 @@ def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
 
 
 def _spec_json(spec: TensorSpec) -> list[Any]:
-    return [spec.name, list(spec.shape), spec.dtype]
+    return [spec.name, list(spec.shape), spec.dtype, spec.native_name]
+
+
+def request_network(upstream: nn.Module, request: ExportRequest) -> nn.Module:
+    """The network of a request for normalised images: dynamic where dimensions are open, else static; float where the
+    policy quantizes."""
+    shape, policy = request.shape, request.policy.unquantized()
+    net: nn.Module
+    if request.dynamic:
+        from exporters.da3.dynamic.network import build_dynamic
+
+        net = build_dynamic(upstream, request.outputs, policy, pose_input=request.pose_input)
+    else:
+        from exporters.da3.network import build_static
+
+        net = build_static(
+            upstream, shape.batch, shape.views, shape.height, shape.width, request.outputs, policy,
+            pose_input=request.pose_input,
+        )  # fmt: skip
+    return net
 
 
 def _weights(weights: str | WeightsRef | None, model: str) -> WeightsRef:
@@ -189,16 +259,12 @@ def _context(request: ExportRequest, store: ArtifactStore, progress: Progress) -
         return load_state_dict(request.weights, request.model)
 
     @lru_cache(maxsize=1)
-    def network() -> StaticDA3:
-        from exporters.da3.network import build_static
+    def network() -> nn.Module:
         from exporters.da3.upstream import build_upstream
 
         upstream = build_upstream(request.model, state_dict())
         progress("building the network")
-        shape = request.shape
-        return build_static(
-            upstream, shape.batch, shape.views, shape.height, shape.width, request.outputs, request.policy
-        )
+        return request_network(upstream, request)
 
     def dependency(format: str, **changes: Any) -> Artifact:
         return export_request(replace(request, format=format, **changes), store, progress).artifact

@@ -11,13 +11,12 @@ Imports no framework: a runtime, a report or `doctor` can read an artifact on a 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from exporters.atomic import write_json
+from exporters.atomic import read_json, write_json
 from exporters.errors import ArtifactError
 from exporters.provenance import canonical_sha256, file_sha256
 
@@ -53,6 +52,14 @@ class TensorSpec:
     name: str
     shape: tuple[int | str, ...]
     dtype: str
+    file_name: str | None = None
+    """Its name inside the artifact's files where that is another: ONNX has one name space for inputs and outputs, and
+    poses go in and out."""
+
+    @property
+    def native_name(self) -> str:
+        """What the artifact's files call it."""
+        return self.file_name or self.name
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,24 @@ class WeightsInfo:
     sha256: str
     synthetic: bool
     licence: str
+
+
+@dataclass(frozen=True)
+class HostStep:
+    """Arithmetic that the graph leaves to the host: a pure function over the outputs (:mod:`exporters.da3.host`).
+
+    It changes values, never names, shapes or dtypes: `outputs` of the manifest hold before it and after it.
+    """
+
+    name: str
+    """`sky_fill`, `metric_scale` or `pose_from_rays`."""
+    reads: tuple[str, ...]
+    """Outputs it needs; those it writes are among them where it changes rather than replaces."""
+    writes: tuple[str, ...]
+    """Outputs it changes, those of them that the artifact has."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the function."""
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,11 +117,18 @@ class Manifest:
     versions: dict[str, str]
     files: tuple[FileInfo, ...] = ()
     dynamic: tuple[str, ...] = ()
-    """Dimensions left open: any of `views`, `size`, `batch`; the shape is then the one traced or optimal."""
+    """Dimensions left open: any of `views`, `size`, `batch`; the shape is then the one asked for first, among many."""
+    limits: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    """Smallest size, largest size and step of an open dimension (`views`, `height`, `width`) that has them."""
     preprocessing: dict[str, Any] = field(default_factory=dict)
     """What the inputs must be: where the resize and the normalisation happen and with which constants."""
     target: dict[str, Any] = field(default_factory=dict)
     """Hardware the artifact is bound to, where it is (TensorRT); empty where it runs anywhere."""
+    host_steps: tuple[HostStep, ...] = ()
+    """What must be done to the outputs of the graph, in this order, before they are those of the model. Our sessions do
+    it (:meth:`runtimes.base.Session.outputs`); whoever runs the file otherwise calls :func:`exporters.da3.host.apply`."""
+    model_config: dict[str, Any] | None = None
+    """Upstream's configuration of a model of the user's own; None for the models that `model` names."""
     extra: dict[str, Any] = field(default_factory=dict)
     """What only this format knows (opset, node counts, engine inspector file, eligibility tables, ...)."""
     export_s: float | None = None
@@ -130,9 +162,18 @@ class Manifest:
             fields["weights"] = WeightsInfo(**fields["weights"])
             fields["shape"] = Shape(**fields["shape"])
             for name in ("inputs", "outputs"):
-                fields[name] = tuple(TensorSpec(t["name"], tuple(t["shape"]), t["dtype"]) for t in fields[name])
+                fields[name] = tuple(
+                    TensorSpec(t["name"], tuple(t["shape"]), t["dtype"], t.get("file_name")) for t in fields[name]
+                )
             fields["files"] = tuple(FileInfo(**f) for f in fields["files"])
+            if outside := [f.path for f in fields["files"] if PurePosixPath(f.path).is_absolute() or ".." in f.path]:
+                raise ArtifactError(f"{MANIFEST} names a file outside its folder ({outside[0]!r}): don't use this artifact")
             fields["dynamic"] = tuple(fields["dynamic"])
+            fields["host_steps"] = tuple(
+                HostStep(**{**step, "reads": tuple(step["reads"]), "writes": tuple(step["writes"])})
+                for step in fields.get("host_steps", ())
+            )
+            fields["limits"] = {name: tuple(limit) for name, limit in fields.get("limits", {}).items()}
             return cls(**fields)
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{MANIFEST} is damaged ({error}): delete the folder and export it again") from None
@@ -184,12 +225,12 @@ def load_artifact(path: Path | str) -> Artifact:
     folder = Path(path)
     manifest_path = folder / MANIFEST
     try:
-        data = json.loads(manifest_path.read_text(encoding="utf-8"))
+        data = read_json(manifest_path)
     except FileNotFoundError:
         raise ArtifactError(
             f"{folder} is no artifact (it has no {MANIFEST}): make one with `depthport export`"
         ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ArtifactError(f"{manifest_path} can't be read ({error}): delete the folder and export it again") from None
     return Artifact(folder, Manifest.from_json(data))
 

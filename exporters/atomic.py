@@ -1,4 +1,4 @@
-"""Write files so that a reader, or a kill at any moment, never sees half of one."""
+"""Write files so that a reader, or a kill at any moment, never sees half of one; read what others may have damaged."""
 
 from __future__ import annotations
 
@@ -93,6 +93,19 @@ def write_text(path: Path, content: str) -> None:
 def write_json(path: Path, data: Any) -> None:
     """:func:`write_bytes` for strict JSON (a NaN is a bug of the caller, and raises ValueError)."""
     write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        OSError: it can't be read.
+        ValueError: it is no UTF-8 or no JSON, or nested too deeply to be parsed.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def sync_directory(path: Path) -> None:

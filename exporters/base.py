@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from exporters.artifact import Artifact, Shape
+from exporters.artifact import Artifact, HostStep, Shape
 from exporters.errors import UsageError
+from exporters.inspection import Table
 from exporters.precision import PrecisionPolicy
 
 if TYPE_CHECKING:
-    from exporters.da3.network import StaticDA3
+    from torch import nn
+
     from exporters.da3.weights import WeightsRef
 
 Progress = Callable[[str], None]
@@ -29,18 +31,37 @@ class ExportRequest:
     """One artifact to make, complete and validated."""
 
     model: str
+    """What :func:`exporters.da3.models.get_model` takes."""
     format: str
     policy: PrecisionPolicy
     shape: Shape
     weights: WeightsRef
     outputs: tuple[str, ...]
+    ray_pose: bool = False
+    """Let the host fit the poses to the rays (:mod:`exporters.da3.host.rays`) in place of the camera decoder's."""
     target: str | None = None
     """What the artifact is for, in the format's own terms: `ort-cpu`, `ort-cuda`, `sm89`, `iOS17`; None: portable."""
     dynamic: tuple[str, ...] = ()
     pose_input: bool = False
     preprocess: bool = False
-    """Take uint8 (B, N, H', W', 3) and resize/normalise inside the graph."""
+    """Take uint8 (B, N, H', W', 3) and normalise it inside the graph."""
+    source_size: tuple[int, int] | None = None
+    """(H', W') of photographs that the graph resizes to H×W before it normalises; None: they are H×W."""
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def model_name(self) -> str:
+        """The model's name; `model` is what it is found by, which may be a file."""
+        from exporters.da3.models import get_model
+
+        return get_model(self.model).name
+
+    @property
+    def host_steps(self) -> tuple[HostStep, ...]:
+        """What the host has to do to the outputs of the graph."""
+        from exporters.da3.models import get_model, host_steps
+
+        return host_steps(get_model(self.model), self.outputs, ray_pose=self.ray_pose)
 
 
 @dataclass(frozen=True)
@@ -57,14 +78,15 @@ class ExportContext:
     def __init__(
         self,
         request: ExportRequest,
-        network: Callable[[], StaticDA3],
+        network: Callable[[], nn.Module],
         state_dict: Callable[[], dict[str, Any]],
         dependency: Callable[..., Artifact],
         progress: Progress,
     ) -> None:
         self.request = request
         self.network = network
-        """The static network of this request, eval mode, on the CPU."""
+        """The network of this request, eval mode, on the CPU: static, or dynamic where dimensions are open; float where
+        the policy quantizes."""
         self.state_dict = state_dict
         """Upstream's parameters in fp32, upstream's keys without the `model.` prefix."""
         self.dependency = dependency
@@ -102,3 +124,19 @@ class Exporter(ABC):
         Raises:
             ExportError: the framework failed, or the written file did not pass the format's own checker.
         """
+
+    def inspect(
+        self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True
+    ) -> tuple[Table, ...]:
+        """What only this format can say about an artifact beyond its manifest; nothing by default.
+
+        Args:
+            artifact: of this format, its file hashes checked.
+            arrays: inputs by name, of the manifest's shapes, for what depends on values; None: the exporter's own.
+            run: also what takes as long as running the network.
+
+        Raises:
+            ArtifactError: a file is damaged.
+            UnsupportedError: what is asked needs something that is not here.
+        """
+        return ()

@@ -1,29 +1,32 @@
 """Exporter `coreml`: an ML Program package for Apple's CPU, GPU and Neural Engine, made and verified on any machine.
 
 * `model.mlpackage`: the package. Static shape; further shapes as further functions (option `functions`).
-* `checks.json`: what the interpreter found (errors by output), activation ranges are a command away, and what the
-  Neural Engine is predicted to refuse, per chip family.
+* `checks.json`: what the interpreter found (errors by output), and what the Neural Engine is predicted to refuse, per
+  chip family. `depthport inspect` adds where fp16 leaves and the activation ranges, on your own images if you like.
 
-Conversion needs coremltools but no Mac; running needs a Mac. See docs/apple.md.
+Conversion needs coremltools but no Mac; running needs a Mac. See runtimes/APPLE.md.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from exporters.artifact import Shape
+from exporters.artifact import Artifact, Shape
 from exporters.atomic import write_json
 from exporters.base import ExportContext, Exporter, ExportRequest, ExportResult
 from exporters.coreml_options import CoreMLOptions, function_name, parse_options, parse_shape
+from exporters.inspection import Table
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from exporters.coreml_check.ane import Prediction
     from exporters.coreml_network import Interface, PackageNetwork
-    from exporters.da3.network import StaticDA3
+    from exporters.da3.network import StaticNetwork
 
 PACKAGE = "model.mlpackage"
 CHECKS = "checks.json"
@@ -45,6 +48,13 @@ class CoreMLExporter(Exporter):
     def options(self, request: ExportRequest) -> dict[str, Any]:
         return parse_options(request).to_json()
 
+    def inspect(
+        self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True
+    ) -> tuple[Table, ...]:
+        from exporters.coreml_inspect import inspect_package
+
+        return inspect_package(artifact.path / str(artifact.manifest.extra["package"]), arrays=arrays, run=run)
+
     def write(self, context: ExportContext, directory: Path) -> ExportResult:
         request = context.request
         options = parse_options(request)
@@ -52,15 +62,18 @@ class CoreMLExporter(Exporter):
         main = build.function(request.shape, PACKAGE)
         if options.functions:
             build.add_functions()
-        checks: dict[str, Any] = {"functions": build.checks, **build.eligibility()}
-        write_json(directory / CHECKS, checks)
+        prediction = build.eligibility()
+        write_json(directory / CHECKS, {"functions": build.checks, "neural_engine": prediction.to_json()})
         return ExportResult(
             extra={
                 "package": PACKAGE,
                 "interface": main.to_json(),
+                "interfaces": {name: face.to_json() for name, face in build.faces.items()},
                 "functions": {name: str(shape) for name, shape in build.shapes.items()},
                 "checks": build.checks,
+                "neural_engine": prediction.to_json(),
                 "shims": build.shims,
+                **build.verdict(),
             },
             target={"oldest_system": options.target, "specification": options.specification},
         )
@@ -81,6 +94,7 @@ class _Build:
         self.main = MAIN
         self.shapes: dict[str, Shape] = {MAIN: self.request.shape}
         self.checks: dict[str, Any] = {}
+        self.faces: dict[str, Interface] = {}
         self.shims = [shim.name for shim in shims_needed()]
 
     def function(self, shape: Shape, file: str) -> Interface:
@@ -93,10 +107,12 @@ class _Build:
         options = self.options
         network = self._network(shape)
         face = interface(network.output_names, shape, images=self.request.preprocess, host_pose=options.ane)
-        package = PackageNetwork(network, face)
+        self.faces[name] = face
+        package = PackageNetwork(network, face, shape.views)
         if options.ane:
             split_patch_convolution(network)
         examples = self._examples(shape)
+        began = time.perf_counter()
         self.context.progress(f"converting to Core ML ({options.route} route)")
         model = convert(package, examples, options, self.request.policy)
         describe(model, self.request, options, face)
@@ -104,9 +120,15 @@ class _Build:
         plain = path if options.compress == "none" else self.directory / "uncompressed.mlpackage"
         save(model, plain)
         checks = self.checks.setdefault(name, {})
+        seconds = checks["seconds"] = {"conversion": time.perf_counter() - began}
+        if plain == path:
+            # The model holds the weights several times over; verifying needs the room.
+            del model
         if options.verify:
             self.context.progress("verifying the package")
+            began = time.perf_counter()
             checks.update(self._verify(plain, package, examples))
+            seconds["verification"] = time.perf_counter() - began
         if plain != path:
             self._compress(model, plain, path, package, examples, checks)
         return face
@@ -129,15 +151,30 @@ class _Build:
         for path in parts.values():
             shutil.rmtree(path)
 
-    def eligibility(self) -> dict[str, Any]:
+    def eligibility(self) -> Prediction:
         """What the Neural Engine is predicted to refuse, per chip family, for the main function."""
         from exporters.coreml_check.ane import predict
         from exporters.coreml_check.package import read_package
 
-        package = read_package(self.directory / PACKAGE)
-        return {"neural_engine": predict(package.function(self.main)).to_json()}
+        return predict(read_package(self.directory / PACKAGE).function(self.main))
 
-    def _network(self, shape: Shape) -> StaticDA3:
+    def verdict(self) -> dict[str, str]:
+        """`verified`: one line for people; nothing where the package was not run."""
+        worst = [
+            error["relative"]
+            for checks in self.checks.values()
+            for error in checks.get("conversion", {}).values()
+            if not error["integer"]
+        ]
+        if not worst:
+            return {}
+        text = f"run in the interpreter, the package is the network to {max(worst):.1e} (relative L2, worst output)"
+        if self.half:
+            declared = [e["relative"] for c in self.checks.values() for e in c.get("declared", {}).values()]
+            text += f", rounding of fp16 apart, which costs {max(declared):.1e}"
+        return {"verified": text}
+
+    def _network(self, shape: Shape) -> StaticNetwork:
         """The network in fp32, whatever the policy: coremltools does the rounding, operation by operation."""
         from exporters.da3.network import build_static
         from exporters.da3.upstream import build_upstream

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
-DENSE_OUTPUTS = frozenset({"depth", "depth_conf", "ray", "ray_conf", "sky"})
+DENSE_OUTPUTS = frozenset({"depth", "depth_conf", "ray", "ray_conf", "sky", "metric_depth"})
 
 
 def fp16_predicate(islands: Collection[str]) -> Callable[[Any], bool]:

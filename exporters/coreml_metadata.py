@@ -25,7 +25,8 @@ MEANING = {
     "reference_view": "Index of the view that defines the scene's coordinate system (B)",
     "ray": "Ray direction and origin of each cell (B, N, h, w, 6)",
     "ray_conf": "Confidence of the rays (B, N, h, w)",
-    "sky": "Probability of sky (B, N, H, W)",
+    "sky": "Sky score (B, N, H, W), 0.3 and above is sky",
+    "metric_depth": "Depth of the metric network (B, N, H, W) for a focal length of 300 pixels, in metres",
 }
 
 
@@ -35,14 +36,14 @@ def describe(model: Any, request: ExportRequest, options: CoreMLOptions, face: I
     weights = request.weights
     synthetic = " SYNTHETIC WEIGHTS: outputs mean nothing." if weights.synthetic else ""
     model.short_description = (
-        f"Depth Anything 3 ({request.model}): depth and camera poses of {shape.views} view(s) of "
+        f"Depth Anything 3 ({request.model_name}): depth and camera poses of {shape.views} view(s) of "
         f"{shape.height}x{shape.width} pixels.{synthetic}"
     )
     model.author = f"ByteDance Seed (network and weights, {UPSTREAM}); converted by depthport"
     model.license = weights.licence
     model.version = package_version("depthport") or "0"
     entries = {
-        "model": request.model,
+        "model": request.model_name,
         "weights": weights.id,
         "weights_sha256": weights.sha256,
         "shape": str(shape),
@@ -56,4 +57,4 @@ def describe(model: Any, request: ExportRequest, options: CoreMLOptions, face: I
     if not face.images:
         model.input_description["image"] = "Views (B, N, 3, H, W), RGB, ImageNet-normalised"
     for name in face.outputs:
-        model.output_description[name] = MEANING[name]
+        model.output_description[name] = MEANING.get(name, "")

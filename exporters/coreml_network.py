@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from exporters.artifact import Shape
+from exporters.da3.camera import PoseMatrices
 from exporters.da3.reference_view import MIN_VIEWS
 from exporters.signature import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
-    from exporters.da3.network import StaticDA3
+    from exporters.da3.network import StaticNetwork
 
 POSE_OUTPUTS = ("extrinsics", "intrinsics")
 POSE_ENCODING = "pose_enc"
@@ -66,14 +67,17 @@ class KeepEncoding(nn.Module):
 class PackageNetwork(nn.Module):
     """A static network behind an :class:`Interface`; shares its parts, so use the network itself first."""
 
-    def __init__(self, network: StaticDA3, face: Interface) -> None:
+    def __init__(self, network: StaticNetwork, face: Interface, views: int) -> None:
         super().__init__()
         self.network = network
         self.face = face
+        self.views = views
         if face.images:
             fold_normalisation(network)
         if POSE_ENCODING in face.outputs:
-            network.pose = KeepEncoding()  # type: ignore[assignment]
+            for part in network.modules():
+                if isinstance(getattr(part, "pose", None), PoseMatrices):
+                    part.pose = KeepEncoding()
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """`image` (B, N, 3, H, W), or a (1, 3, H, W) of pixel values 0..255 for each view, to `face.outputs`."""
@@ -84,25 +88,33 @@ class PackageNetwork(nn.Module):
         return tuple(found[name] for name in self.face.outputs)
 
     def _scene(self, views: tuple[Tensor, ...]) -> Tensor:
-        shape = self.network.shape
-        return torch.cat(views, dim=0).unflatten(0, (shape.batch, shape.views))
+        return torch.cat(views, dim=0).unflatten(0, (-1, self.views))
 
 
-def fold_normalisation(network: StaticDA3) -> None:
-    """Make the patch convolution take pixel values 0..255 instead of ImageNet-normalised ones.
+def patch_convolutions(network: nn.Module) -> list[tuple[Any, nn.Conv2d]]:
+    """Each patch convolution with the module that has it as `patch_embed`: one a backbone, nested models have two."""
+    return [
+        (part, conv) for part in network.modules() if isinstance(conv := getattr(part, "patch_embed", None), nn.Conv2d)
+    ]
+
+
+def fold_normalisation(network: nn.Module) -> None:
+    """Make the patch convolutions take pixel values 0..255 instead of ImageNet-normalised ones.
 
     Exact, because it has no padding: conv(s·x + t, W) + b = conv(x, s·W) + (b + ΣW·t). In fp16 it also saves the
     rounding of the normalised image: pixel values are exact.
     """
-    conv = copy.copy(network.backbone.patch_embed)
-    weight, bias = conv.weight.double(), conv.bias.double()
     std = torch.tensor(IMAGENET_STD, dtype=torch.float64).reshape(1, 3, 1, 1)
     mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float64).reshape(1, 3, 1, 1)
-    conv._parameters = {
-        "weight": nn.Parameter((weight / (255.0 * std)).float(), requires_grad=False),
-        "bias": nn.Parameter((bias - (weight * mean / std).sum((1, 2, 3))).float(), requires_grad=False),
-    }
-    network.backbone.patch_embed = conv
+    for backbone, original in patch_convolutions(network):
+        conv = copy.copy(original)
+        assert original.bias is not None
+        weight, bias = original.weight.double(), original.bias.double()
+        conv._parameters = {
+            "weight": nn.Parameter((weight / (255.0 * std)).float(), requires_grad=False),
+            "bias": nn.Parameter((bias - (weight * mean / std).sum((1, 2, 3))).float(), requires_grad=False),
+        }
+        backbone.patch_embed = conv
 
 
 class SplitPatchConvolution(nn.Module):
@@ -121,8 +133,8 @@ class SplitPatchConvolution(nn.Module):
         return left + nn.functional.conv2d(x[..., self.left_width :], self.right, None, self.stride)
 
 
-def split_patch_convolution(network: StaticDA3) -> None:
-    """Replace the patch convolution where its kernel is wider than the Neural Engine takes."""
-    conv = network.backbone.patch_embed
-    if isinstance(conv, nn.Conv2d) and conv.kernel_size[1] > MAX_KERNEL_WIDTH:
-        network.backbone.patch_embed = SplitPatchConvolution(conv)  # type: ignore[assignment]
+def split_patch_convolution(network: nn.Module) -> None:
+    """Replace patch convolutions whose kernel is wider than the Neural Engine takes."""
+    for backbone, conv in patch_convolutions(network):
+        if conv.kernel_size[1] > MAX_KERNEL_WIDTH:
+            backbone.patch_embed = SplitPatchConvolution(conv)

@@ -9,7 +9,7 @@ from typing import Any
 
 from exporters.artifact import Shape
 from exporters.base import ExportRequest
-from exporters.da3.models import get_model, validate_shape
+from exporters.da3.models import validate_shape
 from exporters.errors import UnsupportedError, UsageError
 
 TARGETS = {"iOS16": 7, "iOS17": 8, "iOS18": 9, "iOS26": 10}
@@ -71,15 +71,14 @@ def parse_options(request: ExportRequest) -> CoreMLOptions:
         route=_choice(given, "route", ROUTES, "export"),
         compress=_choice(given, "compress", COMPRESSIONS, "none"),
         ane=_flag(given, "ane", False),
-        functions=tuple(str(_shape(text, request.shape)) for text in _items(given, "functions")),
+        functions=_functions(given, request.shape),
         verify=_flag(given, "verify", True),
     )
     if found.ane and request.policy.name != "fp16":
         raise UnsupportedError(
             f"the Neural Engine computes in fp16 only: use precision fp16 with option ane, not {request.policy.name}"
         )
-    islands = _islands(given, request, found.ane)
-    return replace(found, islands=islands, target=_target(request.target, found))
+    return replace(found, islands=_islands(given, request, found), target=_target(request.target, found))
 
 
 def function_name(shape: Shape) -> str:
@@ -99,14 +98,17 @@ def _refuse(request: ExportRequest) -> None:
         raise UnsupportedError("format 'coreml' has static shapes: give further ones with option functions=NxHxW,...")
     if request.pose_input:
         raise UnsupportedError("format 'coreml' takes no poses as input: leave pose input out or use format onnx")
+    if request.source_size is not None:
+        raise UnsupportedError(
+            "format 'coreml' takes images of the network's own size: leave the source size out (Vision and Core Image "
+            "resize on the device), or use format onnx"
+        )
     if policy.quantization is not None:
         raise UnsupportedError(
             f"Core ML compresses weights, not products: use precision fp16 with option compress=int8, not {policy.name}"
         )
     if policy.tf32 or "bfloat16" in (policy.backbone, policy.head):
         raise UnsupportedError(f"Core ML has fp32 and fp16 only: use one of these, not {policy.name}")
-    if not get_model(request.model).exportable:
-        raise UnsupportedError(f"{request.model} can't be exported yet: choose da3-small, da3-base or da3-large")
 
 
 def _target(asked: str | None, options: CoreMLOptions) -> str:
@@ -122,7 +124,7 @@ def _target(asked: str | None, options: CoreMLOptions) -> str:
     return target
 
 
-def _islands(given: Mapping[str, Any], request: ExportRequest, ane: bool) -> tuple[str, ...]:
+def _islands(given: Mapping[str, Any], request: ExportRequest, options: CoreMLOptions) -> tuple[str, ...]:
     """The islands asked for; by default what the policy keeps in fp32, none where everything is."""
     from exporters.da3.reference_view import MIN_VIEWS
 
@@ -137,9 +139,9 @@ def _islands(given: Mapping[str, Any], request: ExportRequest, ane: bool) -> tup
         if unknown:
             raise UsageError(f"unknown island {unknown[0]!r}: choose from {', '.join(ISLANDS)}, or none")
         return tuple(i for i in ISLANDS if i in asked)
-    selects = request.shape.views >= MIN_VIEWS
-    found = {"reference"} if selects else set()
-    if not ane:
+    shapes = [request.shape, *map(parse_shape, options.functions)]
+    found = {"reference"} if any(shape.views >= MIN_VIEWS for shape in shapes) else set()
+    if not options.ane:
         found |= {"camera", "tail"}
     if policy.head == "float32":
         found.add("head")
@@ -168,6 +170,14 @@ def _items(given: Mapping[str, Any], name: str) -> list[str]:
     value = given.get(name, ())
     items = value.split(",") if isinstance(value, str) else list(value)
     return [str(item).strip() for item in items if str(item).strip()]
+
+
+def _functions(given: Mapping[str, Any], main: Shape) -> tuple[str, ...]:
+    shapes = [str(_shape(text, main)) for text in _items(given, "functions")]
+    twice = next((shape for shape in shapes if shapes.count(shape) > 1), None)
+    if twice is not None:
+        raise UsageError(f"function shape {twice} is given twice: give each shape once")
+    return tuple(shapes)
 
 
 def _shape(text: str, main: Shape) -> Shape:

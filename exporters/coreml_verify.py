@@ -4,6 +4,9 @@ An fp32 package is compared with the network as it is. An fp16 package holds rou
 outputs by 1e-3; so that a wrong conversion can't hide behind that, it is compared with the network with the same
 constants rounded, all arithmetic exact on both sides, under the same limits. What rounding every result to fp16 costs
 on top is reported, not judged: it is a property of the precision, not of the conversion.
+
+Both sides compute in fp32 first. Where they differ by more than the limits, rounding may be why (massive activations
+leave few bits to the rest), so both compute again in fp64, under the same limits: what is left there is not rounding.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ if TYPE_CHECKING:
     from exporters.coreml_check.parity import OutputError
     from exporters.coreml_network import PackageNetwork
 
-HEAD_PARTS = ("head",)
+TOPS = ("backbone", "head", "camera", "pose")
+"""Parts of a static network."""
 SCALES = ("scale1", "scale2")
 
 
@@ -62,14 +66,20 @@ def verify(
         names = network.face.images or ("image",)
         with torch.no_grad():
             expected = dict(zip(network.face.outputs, network(*examples), strict=True))
-            rounded = expected
+            subject, rounded = network, expected
+            inputs = list(examples)
             if half:
                 inputs = [x.half().float() for x in examples]
-                rounded = dict(zip(network.face.outputs, _with_half_constants(network, islands)(*inputs), strict=True))
-            else:
-                inputs = list(examples)
-        exact = compare(Interpreter(body).run(dict(zip(names, inputs, strict=True))), rounded)
-        found: dict[str, Any] = {"conversion": _json(exact), "input": "probe"}
+                subject = _with_half_constants(network, islands)
+                rounded = dict(zip(network.face.outputs, subject(*inputs), strict=True))
+        by_name = dict(zip(names, inputs, strict=True))
+        exact = compare(Interpreter(body).run(by_name), rounded)
+        found: dict[str, Any] = {"input": "probe", "arithmetic": "fp32"}
+        if violations(exact):
+            found["arithmetic"] = "fp64"
+            exact = compare(Interpreter(body, "fp64").run(by_name), _in_fp64(subject, inputs))
+        found["conversion"] = _json(exact)
+        del subject, rounded
         wrong = violations(exact)
         if wrong:
             raise ExportError(f"the converted package does not compute the network: {'; '.join(wrong)}")
@@ -95,6 +105,26 @@ def outputs_as_declared(path: Path, network: PackageNetwork, examples: Sequence[
     return _json(compare(found, expected))
 
 
+def _in_fp64(network: PackageNetwork, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The network's outputs computed in fp64 from the same constants and inputs."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Exact(TorchFunctionMode):
+        """The network asks for fp32 where a policy would go below it: here that would end exact arithmetic."""
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.Tensor.float:
+                return args[0].double()
+            if func is torch.Tensor.to:
+                args = tuple(torch.float64 if value is torch.float32 else value for value in args)
+            return func(*args, **(kwargs or {}))
+
+    double = copy.deepcopy(network).double()
+    with torch.no_grad(), Exact():
+        return dict(zip(network.face.outputs, double(*(x.double() for x in inputs)), strict=True))
+
+
 def _with_half_constants(network: PackageNetwork, islands: Collection[str]) -> PackageNetwork:
     """A copy of the network whose constants are rounded to fp16, but for those that the islands keep."""
     rounded = copy.deepcopy(network)
@@ -107,21 +137,27 @@ def _with_half_constants(network: PackageNetwork, islands: Collection[str]) -> P
 
 def _stem_parts(network: PackageNetwork) -> tuple[str, ...]:
     """Names of what lies before the reference-view selection."""
-    before = network.network.backbone.alternate_from - 1
-    blocks = tuple(f"backbone.blocks.{i}." for i in range(before))
-    return ("backbone.patch_embed", "backbone.prefix", "backbone.positions", *blocks)
+    found: list[str] = []
+    for name, part in network.network.named_modules():
+        first = getattr(part, "alternate_from", None)
+        if isinstance(first, int):
+            blocks = [f"blocks.{i}." for i in range(first - 1)]
+            found += [f"{name}.{inner}" for inner in ("patch_embed", "prefix", "positions", *blocks)]
+    return tuple(found)
 
 
 def _kept(name: str, islands: Collection[str], stem: tuple[str, ...]) -> bool:
     """Whether a constant belongs to an island (:mod:`exporters.coreml_islands` finds the operations themselves)."""
     path = name.removeprefix("network.")
     parts = path.split(".")
+    # Nested models hold their networks one level deeper.
+    top = next((part for part in parts if part in TOPS), "")
     return (
-        ("camera" in islands and parts[0] in ("camera", "pose"))
-        or ("head" in islands and parts[0] in HEAD_PARTS)
-        or ("tail" in islands and parts[0] == "head" and "logits" in parts)
+        ("camera" in islands and top in ("camera", "pose"))
+        or ("head" in islands and top == "head")
+        or ("tail" in islands and top == "head" and "logits" in parts)
         or ("residual" in islands and parts[-1] in SCALES)
-        or ("norm" in islands and parts[0] == "backbone" and any("norm" in part for part in parts))
+        or ("norm" in islands and top == "backbone" and any("norm" in part for part in parts))
         or (bool(stem) and path.startswith(stem))
     )
 

@@ -1,7 +1,16 @@
 """Exporter `onnx`: one `model.onnx`, through torch's dynamo exporter, for a target (exporters/onnx_targets).
 
-Weights lie inside the file; only a model of over 2 GB, protobuf's limit, gets a second file `model.onnx.data`. The
-graph is checked against the request, and the written file by `onnx.checker` with full shape inference.
+Dimensions that a request leaves open are symbolic in the file, and it is run at shapes that were not traced before it
+counts as written (:mod:`exporters.onnx_dynamic`). Weights lie inside the file; only a model of over 2 GB, protobuf's
+limit, gets a second file `model.onnx.data`. The graph is checked against the request, and the written file by
+`onnx.checker` with full shape inference.
+
+Precision `int8` quantizes the graph after the target has rewritten it (:mod:`exporters.quantization`). Its options:
+
+* `calibration`: a folder or files; default: photographs that scikit-image ships and no benchmark runs on.
+* `mix`: `measured` (default; every layer is quantized alone, and those are kept that the budget allows), `weights`
+  (8-bit weights and float arithmetic, for size) or `all` (every layer, whatever it costs).
+* `max_depth_error` (8e-3, relative L2) and `max_rotation_deg` (0.4): the budget of all quantized layers together.
 """
 
 from __future__ import annotations
@@ -11,17 +20,21 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from exporters.base import ExportContext, Exporter, ExportRequest, ExportResult
 from exporters.errors import ExportError, one_line
 from exporters.onnx_targets import get_target
+from exporters.signature import input_specs
 from exporters.torch_export import export_program, require_static
 
 if TYPE_CHECKING:
     import onnx_ir
 
+    from exporters.onnx_targets import OnnxTarget
+
 MODEL_FILE = "model.onnx"
+QUANTIZATIONS = ("int8",)
 DATA_FILE = "model.onnx.data"
 PROTOBUF_LIMIT_BYTES = (1 << 31) - (1 << 26)
 """Most bytes of initializers inside a file: 2 GiB less room for the graph itself."""
@@ -40,21 +53,38 @@ class OnnxExporter(Exporter):
         return f"{', '.join(missing)} not installed: pip install 'depthport[da3,onnx]'" if missing else None
 
     def options(self, request: ExportRequest) -> dict[str, Any]:
-        require_static(request)
+        # Ranges are of one shape and of photographs as the network takes them.
+        quantized = request.policy.quantization in QUANTIZATIONS
         target = get_target(request.target)
-        return {**super().options(request), "target": target.name, "opset": target.opset}
+        allow = ("quantization int8",) if quantized else ("dynamic", "pose_input", "preprocess")
+        require_static(request, allow=allow if target.emit is None else ())
+        target.require(request.policy)
+        chosen = {"target": target.name, "opset": target.opset}
+        if request.policy.quantization is None:
+            return {**super().options(request), **chosen}
+        from exporters.quantization.plan import check_options
+
+        return {**chosen, **check_options(request.options)}
 
     def write(self, context: ExportContext, directory: Path) -> ExportResult:
         from exporters.onnx_check import check_file, check_signature
+        from exporters.onnx_dynamic import check_untraced, name_dimensions
         from exporters.onnx_metadata import describe
 
         request = context.request
         target = get_target(request.target)
-        model = _convert(context, target.opset)
-        if target.name != "portable":
-            context.progress(f"rewriting for {target.name}")
-        model = target.rewrite(model)
+        if target.emit is not None:
+            context.progress(f"writing the graph for {target.name}")
+            model = target.emit(context.network())
+        else:
+            model = _convert(context, target.opset)
+            if target.name != "portable":
+                context.progress(f"rewriting for {target.name}")
+            model = target.rewrite(model)
+        extra = {} if request.policy.quantization is None else {"quantization": _quantize(context, model, target)}
         name_constant_outputs(model)
+        if request.dynamic:
+            name_dimensions(model, request)
         describe(model, request)
         check_signature(model, request)
         size = initializer_bytes(model)
@@ -64,13 +94,30 @@ class OnnxExporter(Exporter):
         operators = Counter(node.op_type for node in model.graph.all_nodes())
         context.progress("checking the file")
         check_file(path)
+        untraced = check_untraced(context, path) if request.dynamic else {}
         return ExportResult(
             extra={
+                **untraced,
                 "opsets": {domain or "ai.onnx": version for domain, version in model.opset_imports.items()},
                 "operators": dict(operators.most_common()),
                 "nodes": operators.total(),
+                **extra,
             }
         )
+
+
+def _quantize(context: ExportContext, model: onnx_ir.Model, target: OnnxTarget) -> dict[str, Any]:
+    """Quantize what the plan chooses; returns the plan's report."""
+    from exporters.onnx_quantize import quantize_graph
+    from exporters.quantization.layers import candidates
+    from exporters.quantization.plan import make_plan
+
+    plan = make_plan(context, signed=target.signed_activations)
+    layers = candidates(context.network())
+    weights = {name: cast(Any, layers[name]).weight.detach().numpy() for name in plan.layers}
+    context.progress(f"quantizing {len(plan.layers)} layers")
+    quantize_graph(model, plan.layers.values(), weights)
+    return plan.report()
 
 
 def _convert(context: ExportContext, opset: int) -> onnx_ir.Model:
@@ -79,7 +126,7 @@ def _convert(context: ExportContext, opset: int) -> onnx_ir.Model:
     request = context.request
     program = export_program(context)
     context.progress("converting to ONNX")
-    names = ["image"]
+    names = [spec.native_name for spec in input_specs(request)]
     try:
         with _quiet():
             converted = torch.onnx.export(
@@ -87,7 +134,7 @@ def _convert(context: ExportContext, opset: int) -> onnx_ir.Model:
                 output_names=list(request.outputs), verbose=False,
             )  # fmt: skip
     except torch.onnx.OnnxExporterError as error:
-        raise ExportError(f"torch.onnx.export failed on {request.model}: {one_line(error)}") from error
+        raise ExportError(f"torch.onnx.export failed on {request.model_name}: {one_line(error)}") from error
     assert converted is not None
     model: onnx_ir.Model = converted.model
     if model.opset_imports.get("") != opset:

@@ -27,7 +27,7 @@ def check_signature(model: onnx_ir.Model, request: ExportRequest) -> None:
     )
     for what, values, specs in pairs:
         found = [_spec(value) for value in values]
-        wanted = list(specs)
+        wanted = [TensorSpec(spec.native_name, spec.shape, spec.dtype) for spec in specs]
         if found != wanted:
             differing = (f"{f} instead of {w}" for f, w in zip(found, wanted, strict=False) if f != w)
             first = next(differing, f"{len(found)} of {len(wanted)}")

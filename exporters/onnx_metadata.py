@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from exporters.base import ExportRequest
+from exporters.open_dims import limits_of
 from exporters.provenance import package_version
 from exporters.signature import preprocessing
 
@@ -27,7 +29,8 @@ OUTPUT_MEANINGS: Mapping[str, str] = {
     "reference_view": "index of the view that defines the world, (B,)",
     "ray": "ray direction and origin per sample, (B, N, h, w, 6)",
     "ray_conf": "confidence of ray, 1 and above, (B, N, h, w)",
-    "sky": "sky score, (B, N, H, W)",
+    "sky": "sky score, 0.3 and above is sky, (B, N, H, W)",
+    "metric_depth": "depth of the metric network for a focal length of 300 pixels, in metres, (B, N, H, W)",
 }
 
 
@@ -36,7 +39,7 @@ def metadata(request: ExportRequest) -> dict[str, str]:
     weights = request.weights
     values: dict[str, object] = {
         "version": package_version("depthport") or "unknown",
-        "model": request.model,
+        "model": request.model_name,
         "weights": weights.id,
         "weights_sha256": weights.sha256,
         "weights_synthetic": weights.synthetic,
@@ -45,6 +48,9 @@ def metadata(request: ExportRequest) -> dict[str, str]:
         "target": request.target or "portable",
         "outputs": {name: OUTPUT_MEANINGS[name] for name in request.outputs},
         "preprocessing": preprocessing(request),
+        "dynamic": list(request.dynamic),
+        "limits": {dim: list(limit) for dim, limit in limits_of(request.dynamic).items()},
+        "host_steps": [asdict(step) for step in request.host_steps],
     }
     return {f"{PREFIX}{key}": value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
 
@@ -53,7 +59,7 @@ def describe(model: onnx_ir.Model, request: ExportRequest) -> None:
     """Write producer, name and metadata into `model`, and take out what names files of this machine."""
     model.producer_name = PRODUCER
     model.producer_version = package_version("depthport")
-    model.graph.name = request.model
+    model.graph.name = request.model_name
     model.metadata_props.clear()
     model.metadata_props.update(metadata(request))
     model.graph.metadata_props.clear()

@@ -9,7 +9,7 @@ change by 100 % (measured, in bf16 and in fp16).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from exporters.errors import UsageError
@@ -34,11 +34,15 @@ class PrecisionPolicy:
     tf32: bool = False
     """Let fp32 matmuls and convolutions use TF32 where the device has it (Ampere and newer)."""
     quantization: Quantization | None = None
-    """8-bit matmuls in the backbone; everything else follows the dtypes above."""
+    """8-bit layers, chosen by the exporter; everything else follows the dtypes above."""
     note: str = ""
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
+
+    def unquantized(self) -> PrecisionPolicy:
+        """The float policy whose network is quantized."""
+        return self if self.quantization is None else replace(self, quantization=None)
 
 
 POLICIES: dict[str, PrecisionPolicy] = {
@@ -64,7 +68,8 @@ POLICIES: dict[str, PrecisionPolicy] = {
             "bf16-mixed", "bfloat16", "float32", "float32", note="upstream's official bf16 split: fp32 head"
         ),
         PrecisionPolicy(
-            "int8", "float32", "float32", "float32", quantization="int8", note="int8 backbone matmuls, rest fp32"
+            "int8", "float32", "float32", "float32", quantization="int8",
+            note="int8 where a measured budget of depth and pose errors allows it, rest and camera tokens fp32",
         ),
         PrecisionPolicy(
             "fp8", "bfloat16", "bfloat16", "float32", quantization="fp8", note="fp8 backbone matmuls, rest bf16"

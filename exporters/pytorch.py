@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.export import ExportedProgram
 
-    from exporters.precision import PrecisionPolicy
-
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 PROGRAM_FILE = "program.pt2"
@@ -55,7 +53,7 @@ class PyTorchExporter(Exporter):
         return f"{' and '.join(missing)} not installed: pip install 'depthport[da3]'" if missing else None
 
     def options(self, request: ExportRequest) -> dict[str, Any]:
-        require_static(request)
+        require_static(request, allow=("pose_input", "preprocess"))
         if request.target not in (None, FUSED_TARGET):
             from exporters.errors import UsageError
 
@@ -64,7 +62,9 @@ class PyTorchExporter(Exporter):
                 "or none for files that run on every device"
             )
         if request.target == FUSED_TARGET:
-            require_fusible(request.policy)
+            # The fused network is another one: it takes images alone.
+            require_static(request)
+            require_fusible(request)
         return super().options(request)
 
     def write(self, context: ExportContext, directory: Path) -> ExportResult:
@@ -79,7 +79,7 @@ class PyTorchExporter(Exporter):
             directory / WEIGHTS_FILE,
             metadata={"format": "pt", "weights": request.weights.id, "licence": request.weights.licence},
         )
-        write_json(directory / CONFIG_FILE, {"model_name": _upstream_name(request.model)})
+        write_json(directory / CONFIG_FILE, _hub_config(request))
         context.progress("writing the program")
         borrowed = borrow_parameters(program, state)
         write_bytes(directory / PROGRAM_FILE, program_bytes(program, borrowed))
@@ -92,13 +92,22 @@ class PyTorchExporter(Exporter):
         )
 
 
-def require_fusible(policy: PrecisionPolicy) -> None:
-    """Refuse a policy that the fused kernels have no form of.
+def require_fusible(request: ExportRequest) -> None:
+    """Refuse a policy or a model that the fused kernels have no form of.
 
     Raises:
-        UnsupportedError: a quantized policy, or one with fp32 matrix products or convolutions.
+        UnsupportedError: a quantized policy, one with fp32 matrix products or convolutions, or another network than the
+            any-view one with GELU blocks.
     """
+    from exporters.da3.models import get_model
     from exporters.errors import UnsupportedError
+
+    spec, policy = get_model(request.model), request.policy
+    if spec.family != "anyview" or spec.feed_forward != "mlp":
+        raise UnsupportedError(
+            f"target {FUSED_TARGET!r} has no {spec.name}: its kernels are for da3-small, da3-base and da3-large; "
+            "leave out the target"
+        )
 
     if policy.quantization is not None or "float32" in (policy.backbone, policy.head):
         raise UnsupportedError(
@@ -173,7 +182,9 @@ def _fingerprint(tensor: Tensor) -> tuple[Any, ...]:
     return tensor.dtype, tuple(tensor.shape), hashlib.blake2b(bits.data, digest_size=16).digest()
 
 
-def _upstream_name(model: str) -> str:
+def _hub_config(request: ExportRequest) -> dict[str, Any]:
+    """`config.json` in Hugging Face layout, with the network's configuration where it is the user's own."""
     from exporters.da3.models import get_model
 
-    return get_model(model).upstream_config
+    spec = get_model(request.model)
+    return {"model_name": spec.name} if spec.config is None else {"model_name": spec.name, "config": spec.config}

@@ -26,8 +26,9 @@ def _dims(request: ExportRequest) -> tuple[int | str, int | str, int | str, int 
 def input_specs(request: ExportRequest) -> tuple[TensorSpec, ...]:
     """`image` and, where the request takes poses, `extrinsics` and `intrinsics`."""
     b, n, h, w = _dims(request)
+    source = request.source_size or (h, w)
     image = (
-        TensorSpec("image", (b, n, h, w, 3), "uint8")
+        TensorSpec("image", (b, n, *source, 3), "uint8")
         if request.preprocess
         else TensorSpec("image", (b, n, 3, h, w), "float32")
     )
@@ -35,8 +36,8 @@ def input_specs(request: ExportRequest) -> tuple[TensorSpec, ...]:
         return (image,)
     return (
         image,
-        TensorSpec("extrinsics", (b, n, 4, 4), "float32"),
-        TensorSpec("intrinsics", (b, n, 3, 3), "float32"),
+        TensorSpec("extrinsics", (b, n, 4, 4), "float32", "extrinsics_in"),
+        TensorSpec("intrinsics", (b, n, 3, 3), "float32", "intrinsics_in"),
     )
 
 
@@ -53,6 +54,7 @@ def output_specs(request: ExportRequest) -> tuple[TensorSpec, ...]:
         "ray": ((b, n, *rays, 6), "float32"),
         "ray_conf": ((b, n, *rays), "float32"),
         "sky": ((b, n, h, w), "float32"),
+        "metric_depth": ((b, n, h, w), "float32"),
     }
     return tuple(TensorSpec(name, *shapes[name]) for name in request.outputs)
 
@@ -63,8 +65,23 @@ def _ray_size(pixels: int | str) -> int | str:
 
 
 def preprocessing(request: ExportRequest) -> dict[str, Any]:
-    """What has been done to `image` before it goes in."""
+    """What has to be done to the inputs before they go in, and by whom; part of every manifest."""
     statistics = {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
     if request.preprocess:
-        return {"where": "graph", "image": "uint8 RGB HWC", **statistics}
-    return {"where": "host", "image": "float32 RGB CHW, ImageNet-normalised", **statistics}
+        found: dict[str, Any] = {"where": "graph", "image": "uint8 RGB HWC", **statistics}
+        if request.source_size is not None:
+            from exporters.preprocess import exact_steps, steps_to_json
+
+            height, width = request.source_size
+            steps = exact_steps((width, height), request.shape.height, request.shape.width)
+            found.update(source_size=list(request.source_size), steps=steps_to_json(steps))
+    else:
+        found = {"where": "host", "image": "float32 RGB CHW, ImageNet-normalised", **statistics}
+    if request.pose_input:
+        found["extrinsics"] = (
+            "world-to-camera 4x4, relative to view 0 and scaled to the scene on the host: "
+            "exporters.poses.normalise_extrinsics"
+        )
+        found["intrinsics"] = "camera matrix in pixels of the H x W image, as it is"
+        found["after"] = "on the host, to the scale of the input poses: exporters.poses.align_to_input"
+    return found

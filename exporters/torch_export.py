@@ -1,40 +1,78 @@
-"""The static network as a `torch.export` program: the step that the formats `pytorch`, `onnx` and others share."""
+"""The network as a `torch.export` program: the step that the formats `pytorch`, `onnx` and others share."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
 
 from exporters.base import ExportContext, ExportRequest
 from exporters.errors import ExportError, UnsupportedError, one_line
+from exporters.open_dims import limits_of, resolve
+from exporters.signature import input_specs
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.export import ExportedProgram
 
 
-def require_static(request: ExportRequest) -> None:
-    """Refuse what a program traced from the static network can't express.
+def require_static(request: ExportRequest, *, allow: Collection[str] = ()) -> None:
+    """Refuse what a program traced from the static network, or this format, can't express.
+
+    Args:
+        request: what is asked for.
+        allow: what this format has all the same: any of `dynamic`, `pose_input`, `preprocess`, and `quantization int8`
+            or `quantization fp8` for one that it makes itself of the traced program.
 
     Raises:
         UnsupportedError: open dimensions, pose inputs, preprocessing in the graph, or a quantized policy.
     """
+    quantization = request.policy.quantization
     refused = {
-        f"dynamic {', '.join(request.dynamic)}": bool(request.dynamic),
-        "pose inputs": request.pose_input,
-        "preprocessing in the graph": request.preprocess,
-        f"precision {request.policy.name!r}": request.policy.quantization is not None,
+        f"dynamic {', '.join(request.dynamic)}": bool(request.dynamic) and "dynamic" not in allow,
+        "pose inputs": request.pose_input and "pose_input" not in allow,
+        "preprocessing in the graph": request.preprocess and "preprocess" not in allow,
+        f"precision {request.policy.name!r}": quantization is not None and f"quantization {quantization}" not in allow,
     }
     for what, asked in refused.items():
         if asked:
             raise UnsupportedError(f"format {request.format!r} has no {what}: export without it")
 
 
-def example_input(request: ExportRequest) -> Tensor:
-    """A float32 `image` (B, N, 3, H, W) to trace with; its values do not reach the program."""
+TRACED = {"batch": 2, "views": 3, "height": 70, "width": 98}
+"""Sizes at which open dimensions are traced: none that a rule singles out (1, or equal sides)."""
+
+
+def from_pixels(network: nn.Module, request: ExportRequest) -> nn.Module:
+    """The network behind the request's preprocessing, where that is part of the graph."""
+    if not request.preprocess:
+        return network
+    from exporters.da3.pixels import FromPixels
+
+    return FromPixels(network, request.source_size, (request.shape.height, request.shape.width))
+
+
+def example_inputs(request: ExportRequest) -> tuple[Tensor, ...]:
+    """Inputs to trace with; their values do not reach the program."""
     import torch
 
-    shape = request.shape
-    return torch.zeros(shape.batch, shape.views, 3, shape.height, shape.width)
+    specs = resolve(input_specs(request), TRACED)
+    return tuple(torch.zeros([int(dim) for dim in spec.shape], dtype=getattr(torch, spec.dtype)) for spec in specs)
+
+
+def dynamic_shapes(request: ExportRequest) -> tuple[dict[int, Any], ...] | None:
+    """Which dimensions of which input are open, as `torch.export` takes it; None where none is."""
+    if not request.dynamic:
+        return None
+    from torch.export import Dim
+
+    opened: dict[str, Any] = {"batch": Dim("batch", min=1)}
+    for name, (low, high, step) in limits_of(request.dynamic).items():
+        dim = Dim(name if step == 1 else f"{name}_{step}", min=low // step, max=high // step)
+        opened[name] = dim if step == 1 else step * dim
+    return tuple(
+        {axis: opened[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
+        for spec in input_specs(request)
+    )
 
 
 def export_program(context: ExportContext, network: nn.Module | None = None) -> ExportedProgram:
@@ -45,13 +83,18 @@ def export_program(context: ExportContext, network: nn.Module | None = None) -> 
     """
     import torch
 
-    network = context.network() if network is None else network
+    network = from_pixels(context.network() if network is None else network, context.request)
     context.progress("tracing")
     try:
         with torch.no_grad():
-            program = torch.export.export(network, (example_input(context.request),), strict=False)
+            program = torch.export.export(
+                network,
+                example_inputs(context.request),
+                dynamic_shapes=dynamic_shapes(context.request),
+                strict=False,
+            )
     except (RuntimeError, torch._dynamo.exc.TorchDynamoException) as error:
-        raise ExportError(f"torch.export failed on {context.request.model}: {one_line(error)}") from error
+        raise ExportError(f"torch.export failed on {context.request.model_name}: {one_line(error)}") from error
     # Neither is part of what the program is, and both would be stored: the example, and for every operator the lines of
     # Python it comes from, with the paths of this machine.
     program.example_inputs = None

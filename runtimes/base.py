@@ -28,7 +28,9 @@ from numpy.typing import NDArray
 
 from exporters.artifact import Artifact, TensorSpec
 from exporters.errors import InputError, LoadError, RunError, UnavailableError, UnsupportedError, UsageError
+from exporters.open_dims import bound_sizes, resolve
 from exporters.plugins import entry_points, load_plugin
+from exporters.poses import check_poses
 
 GROUP = "depthport.runtimes"
 Arrays = dict[str, NDArray[Any]]
@@ -47,6 +49,8 @@ class Mode:
     """Export target of the artifacts it runs; None: portable ones."""
     precisions: tuple[str, ...] = ()
     """Policies worth running in it, best-known first; empty: the device's."""
+    export_options: tuple[tuple[str, Any], ...] = ()
+    """The format's own options of the artifacts it runs, name and value; empty: its defaults."""
 
 
 @dataclass(frozen=True)
@@ -114,26 +118,37 @@ class Session(ABC):
         self.artifact = artifact
         self.device = device
         self.options = options
+        self._sizes: dict[str, int] = {}
         self._bound = False
         self._ran = False
         self._closed = False
 
     @property
     def input_specs(self) -> tuple[TensorSpec, ...]:
-        return self.artifact.manifest.inputs
+        """The manifest's; open dimensions are those of what is bound."""
+        specs = self.artifact.manifest.inputs
+        return resolve(specs, self._sizes) if self._sizes else specs
 
     @property
     def output_specs(self) -> tuple[TensorSpec, ...]:
-        return self.artifact.manifest.outputs
+        """The manifest's; open dimensions are those that what is bound leads to."""
+        specs = self.artifact.manifest.outputs
+        return resolve(specs, self._sizes) if self._sizes else specs
 
     def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Put host arrays where `run` wants them (copied to the device where there is one).
 
         Raises:
-            InputError: a name, shape or dtype other than the manifest's.
+            InputError: a name, shape or dtype other than the manifest's, a size outside of an open dimension's limits,
+                or poses that no camera has.
         """
         self._open()
-        check_arrays(inputs, self.input_specs, InputError, "input")
+        manifest = self.artifact.manifest
+        check_arrays(inputs, manifest.inputs, InputError, "input")
+        if manifest.dynamic:
+            self._sizes = bound_sizes(inputs, manifest.inputs, manifest.limits)
+        if "extrinsics" in inputs:
+            check_poses(inputs["extrinsics"], inputs["intrinsics"])
         self._bind(inputs)
         self._bound = True
 
@@ -159,16 +174,22 @@ class Session(ABC):
         self._synchronize()
 
     def outputs(self) -> Arrays:
-        """The last run's outputs as host arrays, checked against the manifest.
+        """The last run's outputs as host arrays, checked against the manifest, its host steps done.
 
         Raises:
-            RunError: nothing has run, or an output is missing or has another shape or dtype.
+            RunError: nothing has run, an output is missing or has another shape or dtype, or a host step finds no
+                answer in them.
         """
         self._open()
         if not self._ran:
             raise RunError("outputs() before run(): run the session first")
         arrays = self._outputs()
         check_arrays(arrays, self.output_specs, RunError, "output")
+        steps = self.artifact.manifest.host_steps
+        if steps:
+            from exporters.da3.host import apply
+
+            arrays = apply(steps, arrays)
         return arrays
 
     def placement(self) -> Placement:
@@ -327,4 +348,16 @@ def check_arrays(
         if not fits or array.dtype != np.dtype(spec.dtype):
             want = "x".join(map(str, spec.shape))
             have = "x".join(map(str, array.shape))
+            if what == "input" and fits_but_for_views(array.shape, spec.shape):
+                raise error(
+                    f"{spec.name} has {array.shape[1]} views, the artifact takes {spec.shape[1]}: give {spec.shape[1]}, "
+                    f"or export for {array.shape[1]} views (--views {array.shape[1]}, or --dynamic views)"
+                )
             raise error(f"{what} {spec.name!r} is {array.dtype} {have}, the artifact has {spec.dtype} {want}")
+
+
+def fits_but_for_views(have: tuple[int, ...], want: tuple[int | str, ...]) -> bool:
+    """Whether an input (B, N, ...) is wrong in N alone."""
+    pairs = list(zip(have, want, strict=False))
+    wrong = [axis for axis, (size, dim) in enumerate(pairs) if isinstance(dim, int) and size != dim]
+    return len(have) == len(want) and wrong == [1]

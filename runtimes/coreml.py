@@ -17,6 +17,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,13 +34,20 @@ from runtimes.cpu import cpu_description
 
 CPU_ONLY = Mode("CPU_ONLY", "the CPU alone", ("cpu-only",))
 CPU_AND_GPU = Mode("CPU_AND_GPU", "the GPU, and the CPU for what it does not take", ("cpu-and-gpu",))
-CPU_AND_NE = Mode("CPU_AND_NE", "the Neural Engine, and the CPU for what it does not take", ("cpu-and-ane",))
+CPU_AND_NE = Mode(
+    "CPU_AND_NE",
+    "the Neural Engine, and the CPU for what it does not take",
+    ("cpu-and-ane",),
+    export_options=(("ane", True),),
+)
 ALL = Mode("ALL", "whatever unit Core ML prefers for each operation", ("all",))
+ALL_NE = replace(ALL, export_options=CPU_AND_NE.export_options)
+"""The same on a package rewritten for the Neural Engine."""
 
 UNITS = {
     "cpu": ("cpu", "Apple CPU through Core ML", (CPU_ONLY,), ("fp32", "fp16")),
     "mps": ("gpu", "Apple GPU through Core ML", (CPU_AND_GPU, ALL), ("fp16", "fp32")),
-    "ane": ("ane", "Apple Neural Engine through Core ML", (CPU_AND_NE, ALL), ("fp16",)),
+    "ane": ("ane", "Apple Neural Engine through Core ML", (CPU_AND_NE, ALL_NE), ("fp16",)),
 }
 """Device of this package: Core ML's name for it, description, modes, precisions."""
 

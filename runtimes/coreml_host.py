@@ -67,3 +67,16 @@ def _as(array: Array | None, spec: TensorSpec) -> Array:
     if array is None:
         return np.zeros(shape, spec.dtype)
     return np.array(array, spec.dtype).reshape(shape)
+
+
+def package_inputs(image: Array, images: Sequence[str]) -> dict[str, Array]:
+    """The artifact's `image` as arrays by the package's input names.
+
+    Args:
+        image: (B, N, 3, H, W) float32, or (B, N, H, W, 3) uint8 for a package of image inputs.
+        images: names of the image inputs, one a view; empty: the package takes one tensor.
+    """
+    if not images:
+        return {"image": image}
+    views = image.reshape(-1, *image.shape[2:])
+    return {name: view.transpose(2, 0, 1)[None] for name, view in zip(images, views, strict=True)}

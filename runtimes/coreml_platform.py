@@ -69,7 +69,7 @@ class CoreMLTools:
 
     def unavailable(self) -> tuple[str, str] | None:
         if sys.platform != "darwin":
-            return "Core ML runs on macOS only", "run the same command on a Mac (docs/apple.md)"
+            return "Core ML runs on macOS only", "run the same command on a Mac (runtimes/APPLE.md)"
         from importlib.util import find_spec
 
         if find_spec("coremltools") is None:

@@ -1,6 +1,7 @@
 """What the NVIDIA driver says, without a framework: devices by name and a process's memory.
 
-The driver library is asked directly (CUDA Driver API, `cuInit`, `cuDeviceGetCount`, `cuDeviceGetName`), so `doctor` can
+The driver library is asked directly (CUDA Driver API, `cuInit`, `cuDeviceGetCount`, `cuDeviceGetName`,
+`cuDeviceGetAttribute`), so `doctor` can
 tell "no GPU" from "the wrong package is installed". NVML gives the memory a process holds, which libraries with an
 allocator of their own (ONNX Runtime) do not report.
 """
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 
 _NAME_BYTES = 256
+_CAPABILITY = (75, 76)
+"""CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Gpu:
     name: str
     memory_bytes: int
     """All of it, whoever uses it."""
+    capability: tuple[int, int] = (0, 0)
+    """Compute capability, (9, 0) for Hopper; (0, 0) where the driver does not tell."""
 
 
 @cache
@@ -45,8 +50,18 @@ def cuda_devices() -> tuple[Gpu, ...]:
             or driver.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
         )
         if not failures:
-            gpus.append(Gpu(name.value.decode("utf-8", "replace"), memory.value))
+            gpus.append(Gpu(name.value.decode("utf-8", "replace"), memory.value, _capability(driver, device)))
     return tuple(gpus)
+
+
+def _capability(driver: ctypes.CDLL, device: ctypes.c_int) -> tuple[int, int]:
+    parts = []
+    for attribute in _CAPABILITY:
+        value = ctypes.c_int(0)
+        if driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device):
+            return (0, 0)
+        parts.append(value.value)
+    return parts[0], parts[1]
 
 
 def process_memory_mib() -> float | None:

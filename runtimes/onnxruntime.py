@@ -1,5 +1,7 @@
 """Runtime `onnxruntime`: ONNX artifacts on any of ONNX Runtime's execution providers, each provider one mode.
 
+On the CPU the graph that ONNX Runtime has optimized for the processor is kept for later loads (:mod:`runtimes.ort_cache`).
+
 Silent fallback is off: for every provider but the CPU's own, session creation fails if one node would land on the CPU
 (`session.disable_cpu_ep_fallback`), and the nodes are named. Options (`LoadOptions.extra`):
 
@@ -20,15 +22,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from exporters.artifact import Artifact
 from exporters.errors import UnsupportedError, UsageError
 from runtimes.base import Device, LoadOptions, Runtime, Session
-from runtimes.cpu import cpu_description
+from runtimes.cpu import cpu_description, has_int8
 from runtimes.cuda import cuda_devices
-from runtimes.ort_providers import CPU_PROVIDER, providers_for
+from runtimes.ort_providers import CPU_PROVIDER, CUDA_TARGET, Provider, providers_for
 
 if TYPE_CHECKING:
     from runtimes.ort_session import OrtOptions
 
 MODEL_FILE = "model.onnx"
-_CPU_PRECISIONS = ("fp32",)
 _GPU_PRECISIONS = ("fp16", "fp32", "tf32", "fp16-mixed")
 
 
@@ -62,18 +63,14 @@ class OnnxRuntimeRuntime(Runtime):
             ]
         available = onnxruntime.get_available_providers()
         modes = tuple(provider.mode for provider in providers_for("cpu", available))
-        devices = [Device("cpu", cpu_description(), modes, _CPU_PRECISIONS)]
+        precisions, note = _cpu_precisions()
+        devices = [Device("cpu", cpu_description(), modes, precisions, notes=(note,))]
         devices += _cuda_devices(available)
         if sys.platform == "darwin":
             devices += [_apple_device(kind, available) for kind in ("mps", "ane")]
         return devices
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
-        if artifact.manifest.dynamic:
-            dims = ", ".join(artifact.manifest.dynamic)
-            raise UnsupportedError(
-                f"{artifact.path.name} leaves {dims} open and buffers are fixed: export it for one shape"
-            )
         found = self.device(device)
         mode = self.mode(found, options.mode)
         extra = _parse_extra(options.extra)
@@ -85,7 +82,29 @@ class OnnxRuntimeRuntime(Runtime):
 
         candidates = providers_for(device, onnxruntime.get_available_providers())
         provider = next(candidate for candidate in candidates if candidate.mode == mode)
+        _require_portable(artifact, provider)
+        if artifact.manifest.dynamic and provider.cuda_graph:
+            raise UnsupportedError(
+                f"mode {mode.name!r} replays a CUDA graph, which has one shape, and {artifact.path.name} leaves "
+                f"{', '.join(artifact.manifest.dynamic)} open: choose another mode or export it for one shape"
+            )
         return OrtSession(artifact, device, options, model, provider, extra)
+
+
+def _require_portable(artifact: Artifact, provider: Provider) -> None:
+    """Refuse a graph of the CUDA provider's own operators on any other provider."""
+    if artifact.manifest.options.get("target") == CUDA_TARGET and provider.mode.target != CUDA_TARGET:
+        raise UnsupportedError(
+            f"{artifact.path.name} is for ONNX Runtime's CUDA provider only (target {CUDA_TARGET!r}): "
+            "export it without that target"
+        )
+
+
+def _cpu_precisions() -> tuple[tuple[str, ...], str]:
+    """Policies worth running on this CPU, and what to say of them: without VNNI int8 is no faster than fp32."""
+    if has_int8():
+        return ("fp32", "int8"), "int8: the CPU sums its products in hardware"
+    return ("fp32",), "int8: this CPU has no instruction for it (VNNI); not faster than fp32"
 
 
 def _cuda_devices(available: list[str]) -> list[Device]:

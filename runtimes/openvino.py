@@ -20,12 +20,10 @@ laid over the compiler's properties.
 from __future__ import annotations
 
 import gc
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,6 +32,7 @@ from numpy.typing import NDArray
 from exporters.artifact import Artifact
 from exporters.errors import LoadError, PlacementError, RunError, UsageError, one_line
 from runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
+from runtimes.cache import cache_folder, writable
 from runtimes.cpu import cpu_description
 from runtimes.threads import allowed_threads
 
@@ -103,7 +102,7 @@ class OpenVinoSession(Session):
 
     def _check_signature(self) -> None:
         native = tuple({port.any_name for port in ports} for ports in (self._compiled.inputs, self._compiled.outputs))
-        wanted = tuple({spec.name for spec in specs} for specs in (self.input_specs, self.output_specs))
+        wanted = tuple({spec.native_name for spec in specs} for specs in (self.input_specs, self.output_specs))
         if native != wanted:
             raise LoadError(
                 f"the model takes {sorted(native[0])} and gives {sorted(native[1])}, "
@@ -112,8 +111,11 @@ class OpenVinoSession(Session):
 
     def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         self._request.wait()
-        for name, array in inputs.items():
-            np.copyto(self._request.get_tensor(name).data, array)
+        for spec in self.input_specs:
+            tensor = self._request.get_tensor(spec.native_name)
+            if self._sizes:
+                tensor.shape = list(spec.shape)
+            np.copyto(tensor.data, inputs[spec.name])
 
     def _run(self) -> None:
         try:
@@ -129,7 +131,7 @@ class OpenVinoSession(Session):
 
     def _outputs(self) -> Arrays:
         self._synchronize()
-        return {spec.name: np.array(self._request.get_tensor(spec.name).data) for spec in self.output_specs}
+        return {spec.name: np.array(self._request.get_tensor(spec.native_name).data) for spec in self.output_specs}
 
     def placement(self) -> Placement:
         """Where and in what each kernel computes.
@@ -202,16 +204,10 @@ def _properties(artifact: Artifact, device: str, options: LoadOptions, extra: Op
     if device == "cpu":
         properties["INFERENCE_NUM_THREADS"] = options.threads or allowed_threads()
         properties["ENABLE_CPU_PINNING"] = False
-    cache = options.cache_dir or artifact.path / "cache"
-    if _writable(cache):
+    cache = cache_folder(artifact, options)
+    if writable(cache):
         properties["CACHE_DIR"] = str(cache / "openvino")
     return {**properties, **extra.properties}
-
-
-def _writable(folder: Path) -> bool:
-    """Whether `folder` can be written to, or made."""
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    return os.access(existing, os.W_OK)
 
 
 def _parse_extra(extra: Mapping[str, Any]) -> OpenVinoOptions:

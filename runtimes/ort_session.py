@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from exporters.artifact import Artifact
 from exporters.errors import LoadError, PlacementError, RunError, one_line
+from runtimes import ort_cache
 from runtimes.base import Arrays, LoadOptions, Placement, Session, SessionMemory
+from runtimes.cache import cache_folder
 from runtimes.cuda import cuda_devices, process_memory_mib
+from runtimes.ort_cache import OptimizedGraph
 from runtimes.ort_providers import CPU_PROVIDER, Provider, ProviderContext
 from runtimes.threads import allowed_threads
 
@@ -69,21 +73,35 @@ class OrtSession(Session):
         if provider.memory == "cuda":
             # CUDA and cuDNN come as Python packages that the dynamic loader does not search by itself.
             ort.preload_dlls()
+            # What operators log while they are made (ScatterND warns of duplicate indices) goes to the default logger.
+            ort.set_default_logger_severity(_LOG_ERRORS_ONLY)
+        self._graph = "not kept"
         self._session = self._create(model, extra)
         self._check_signature()
         self._binding = self._session.io_binding()
+        self._inputs: dict[str, ort.OrtValue] = {}
+        self._outputs_bound: dict[str, ort.OrtValue] = {}
+        self._allocated: dict[str, int] = {}
+        if not artifact.manifest.dynamic:
+            self._allocate_all()
+
+    def _allocate_all(self) -> None:
+        """Buffers for the sizes of now, bound once until the sizes change."""
+        self._allocated = dict(self._sizes)
         self._inputs = {spec.name: self._allocate(spec.shape, spec.dtype) for spec in self.input_specs}
         self._outputs_bound = {spec.name: self._allocate(spec.shape, spec.dtype) for spec in self.output_specs}
-        for name, value in self._inputs.items():
-            self._binding.bind_ortvalue_input(name, value)
-        for name, value in self._outputs_bound.items():
-            self._binding.bind_ortvalue_output(name, value)
+        for spec in self.input_specs:
+            self._binding.bind_ortvalue_input(spec.native_name, self._inputs[spec.name])
+        for spec in self.output_specs:
+            self._binding.bind_ortvalue_output(spec.native_name, self._outputs_bound[spec.name])
 
     def _create(self, model: Path, extra: OrtOptions) -> ort.InferenceSession:
         provider = self._provider
         strict = provider.name != CPU_PROVIDER and not extra.cpu_fallback
         try:
-            session = self._native_session(model, extra, strict)
+            session = self._optimized_session(model, extra) if self._keeps_graph(extra) else None
+            if session is None:
+                session = self._native_session(model, extra, strict)
         except _ORT_ERRORS as error:
             if strict and "fallback to CPU EP has been explicitly disabled" in str(error):
                 raise PlacementError(self._strays(model, extra)) from error
@@ -95,7 +113,39 @@ class OrtSession(Session):
             )
         return session
 
-    def _native_session(self, model: Path, extra: OrtOptions, strict: bool) -> ort.InferenceSession:
+    def _keeps_graph(self, extra: OrtOptions) -> bool:
+        return self._provider.name == CPU_PROVIDER and extra.graph_optimization in ("all", "extended")
+
+    def _optimized_session(self, model: Path, extra: OrtOptions) -> ort.InferenceSession | None:
+        """A session of the kept graph, or one that keeps its graph; None where neither is possible."""
+        entry = OptimizedGraph.of(self.artifact, self.options, ort.__version__, extra.graph_optimization)
+        if entry.complete():
+            try:
+                session = self._native_session(entry.model, replace(extra, graph_optimization="disabled"), False)
+            except _ORT_ERRORS:
+                entry.discard()
+            else:
+                self._graph = "kept by an earlier load"
+                return session
+        if not entry.can_be_written():
+            return None
+        try:
+            folder = entry.begin()
+        except OSError:
+            return None
+        try:
+            session = self._native_session(model, extra, False, folder / ort_cache.MODEL_FILE)
+        except _ORT_ERRORS:
+            # A full disk fails like a bad model: the load without the cache, which follows, tells which it was.
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
+        if entry.finish(folder):
+            self._graph = "optimized and kept"
+        return session
+
+    def _native_session(
+        self, model: Path, extra: OrtOptions, strict: bool, save_to: Path | None = None
+    ) -> ort.InferenceSession:
         native = ort.SessionOptions()
         native.log_severity_level = _LOG_ERRORS_ONLY
         native.intra_op_num_threads = self._threads
@@ -104,6 +154,15 @@ class OrtSession(Session):
         entries = dict(_SPINNING_ENTRIES[extra.spinning])
         if hasattr(ort.InferenceSession, "get_provider_graph_assignment_info"):
             entries["session.record_ep_graph_assignment_info"] = "1"
+        if self._provider.name == CPU_PROVIDER:
+            # One block for all activations, planned ahead, takes a fifth more than they need at any time and is no faster.
+            native.enable_mem_pattern = False
+        if save_to is not None:
+            native.optimized_model_filepath = str(save_to)
+            entries["session.optimized_model_external_initializers_file_name"] = ort_cache.WEIGHTS_FILE
+            entries["session.optimized_model_external_initializers_min_size_in_bytes"] = str(
+                ort_cache.SMALLEST_EXTERNAL_BYTES
+            )
         if strict:
             entries["session.disable_cpu_ep_fallback"] = "1"
         for key, value in entries.items():
@@ -116,14 +175,20 @@ class OrtSession(Session):
         return ort.InferenceSession(str(model), native, providers=[(self._provider.name, options)], enable_fallback=0)
 
     def _context(self) -> ProviderContext:
-        tf32 = bool(self.artifact.manifest.precision.get("tf32"))
-        cache = self.options.cache_dir or self.artifact.path / "cache"
-        limit = None
-        if self._provider.memory == "cuda" and self.options.memory_fraction is not None:
-            gpus = cuda_devices()
-            if self._index < len(gpus):
+        precision = self.artifact.manifest.precision
+        cache = cache_folder(self.artifact, self.options)
+        limit, capability = None, (0, 0)
+        gpus = cuda_devices() if self._provider.memory == "cuda" else ()
+        if self._index < len(gpus):
+            capability = gpus[self._index].capability
+            if self.options.memory_fraction is not None:
                 limit = int(self.options.memory_fraction * gpus[self._index].memory_bytes)
-        return ProviderContext(self._index, tf32, self._threads, str(cache), limit)
+        dtypes = tuple(str(precision[part]) for part in ("backbone", "head") if part in precision)
+        return ProviderContext(
+            self._index, bool(precision.get("tf32")), self._threads, str(cache), limit,
+            fp16_convolutions=precision.get("head") == "float16", capability=capability,
+            dtypes=dtypes,
+        )  # fmt: skip
 
     def _strays(self, model: Path, extra: OrtOptions) -> str:
         """One line that names the nodes the provider did not take, from a second session that admits them."""
@@ -138,7 +203,7 @@ class OrtSession(Session):
 
     def _check_signature(self) -> None:
         native = {v.name for v in self._session.get_inputs()}, {v.name for v in self._session.get_outputs()}
-        wanted = {s.name for s in self.input_specs}, {s.name for s in self.output_specs}
+        wanted = {s.native_name for s in self.input_specs}, {s.native_name for s in self.output_specs}
         if native != wanted:
             raise LoadError(
                 f"the model takes {sorted(native[0])} and gives {sorted(native[1])}, "
@@ -152,6 +217,8 @@ class OrtSession(Session):
         )
 
     def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        if self._sizes != self._allocated:
+            self._allocate_all()
         for name, array in inputs.items():
             self._inputs[name].update_inplace(np.ascontiguousarray(array))
         self._binding.synchronize_inputs()
@@ -177,6 +244,7 @@ class OrtSession(Session):
             "nodes": dict(counts),
             "threads": self._threads,
             "cuda_graph": self._provider.cuda_graph,
+            "optimized_graph": self._graph,
         }
         return Placement(
             self.device,

@@ -14,6 +14,9 @@ The modes' names are those of the report that started this project, whose three 
 
 `LoadOptions.memory_fraction` caps device memory (on MPS 0.85 unless given); on a CPU, which has no such allocator, it does
 nothing.
+
+On MPS an operator that Metal lacks is an error that names it, as `PYTORCH_ENABLE_MPS_FALLBACK` is left unset; where the
+user sets it, the operators that then run on the CPU are in the placement's `fallback`.
 """
 
 from __future__ import annotations
@@ -114,7 +117,7 @@ def _accelerator_device(kind: str, index: int) -> Device:
 
     name = kind if index == 0 else f"{kind}:{index}"
     if kind == "mps":
-        return Device(name, "Apple GPU", (UPSTREAM, EAGER, COMPILE), _MPS_PRECISIONS)
+        return Device(name, "Apple GPU", (UPSTREAM, EAGER, COMPILE), _MPS_PRECISIONS, notes=_mps_notes())
     properties = torch.get_device_module(kind).get_device_properties(index)
     modes = [UPSTREAM, EAGER, *((GRAPH,) if kind == "cuda" else ())]
     notes = []
@@ -123,6 +126,18 @@ def _accelerator_device(kind: str, index: int) -> Device:
     else:
         notes.append("modes compile and fused need Triton: pip install triton")
     return Device(name, properties.name, tuple(modes), _ACCELERATOR_PRECISIONS, notes=tuple(notes))
+
+
+def _mps_notes() -> tuple[str, ...]:
+    from runtimes.torch_device import MPS_FALLBACK_VARIABLE, mps_fallback
+
+    notes: tuple[str, ...] = (
+        "mode compile: inductor's Metal backend is a prototype; what it can't compile is a failed cell",
+    )
+    if mps_fallback():
+        said = f"{MPS_FALLBACK_VARIABLE} is set: operators that Metal lacks would run on the CPU; unset it to be told"
+        notes += (said,)
+    return notes
 
 
 def _no_cuda(built_for: str | None) -> Device:

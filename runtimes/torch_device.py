@@ -6,7 +6,8 @@ Everything goes through `torch.accelerator`, so cpu, cuda, mps and xpu share the
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ import torch
 MPS_MEMORY_FRACTION = 0.85
 """Default share of unified memory on MPS: beyond it macOS swaps, and every figure is of the swap."""
 MPS_FALLBACK_VARIABLE = "PYTORCH_ENABLE_MPS_FALLBACK"
+_FALLBACK = re.compile(r"operator '([^']+)' is not currently (?:supported on|implemented for) the MPS")
 _MIB = 1 << 20
 
 
@@ -66,6 +68,15 @@ def peak_mib(device: torch.device) -> float | None:
 def mps_fallback(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether PyTorch may silently run operators that MPS lacks on the CPU."""
     return environment.get(MPS_FALLBACK_VARIABLE, "0") not in ("", "0")
+
+
+def fallback_operators(warnings: Iterable[str]) -> tuple[str, ...]:
+    """Operators that PyTorch says it runs on the CPU because MPS lacks them (`aten/src/ATen/mps/MPSFallback.mm`).
+
+    It says so once an operator and process, when that first runs.
+    """
+    found = (match[1] for text in warnings if (match := _FALLBACK.search(text)))
+    return tuple(dict.fromkeys(found))
 
 
 def parameter_report(tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:

@@ -29,9 +29,9 @@ class GraphSession(EagerSession):
         self._graph: torch.cuda.CUDAGraph | None = None
         self._graph_outputs: Any = None
 
-        def replay(image: Tensor) -> Any:
+        def replay(*inputs: Tensor) -> Any:
             if self._graph is None:
-                self._graph, self._graph_outputs = self._capture(eager, image)
+                self._graph, self._graph_outputs = self._capture(eager, *inputs)
             self._graph.replay()
             return self._graph_outputs
 
@@ -40,18 +40,18 @@ class GraphSession(EagerSession):
     def _load(self) -> tuple[nn.Module, Forward]:
         return super()._build()
 
-    def _capture(self, eager: Forward, image: Tensor) -> tuple[torch.cuda.CUDAGraph, Any]:
-        """The graph, which reads `image` where it lies now, and its outputs, which every replay writes anew."""
+    def _capture(self, eager: Forward, *inputs: Tensor) -> tuple[torch.cuda.CUDAGraph, Any]:
+        """The graph, which reads `inputs` where they lie now, and its outputs, which every replay writes anew."""
         with torch.cuda.device(self._device):
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 for _ in range(_WARM_UPS):
-                    eager(image)
+                    eager(*inputs)
             torch.cuda.current_stream().wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
-                outputs = eager(image)
+                outputs = eager(*inputs)
         return graph, outputs
 
     def _details(self) -> dict[str, Any]:
@@ -83,9 +83,9 @@ class FusedSession(GraphSession):
         self._channels_last = 0
         return module, module
 
-    def _capture(self, eager: Forward, image: Tensor) -> tuple[torch.cuda.CUDAGraph, Any]:
+    def _capture(self, eager: Forward, *inputs: Tensor) -> tuple[torch.cuda.CUDAGraph, Any]:
         with _kernel_caches(self.options.cache_dir or self.artifact.path / "cache"):
-            return super()._capture(eager, image)
+            return super()._capture(eager, *inputs)
 
 
 @contextlib.contextmanager

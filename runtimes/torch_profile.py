@@ -53,26 +53,26 @@ class DeviceRates:
     dtype: str
 
 
-def profile_program(module: fx.GraphModule, image: Tensor, calls: int) -> list[OperatorTime]:
-    """Time every operator of `module`, an exported program on the device of `image`; `calls` are averaged.
+def profile_program(module: fx.GraphModule, inputs: tuple[Tensor, ...], calls: int) -> list[OperatorTime]:
+    """Time every operator of `module`, an exported program on the device of `inputs`; `calls` are averaged.
 
     Raises:
         RunError: a device other than cpu and cuda, or a profiler that saw no kernel.
     """
-    if image.device.type not in _MATMUL_SIZE:
-        raise RunError(f"operators can't be timed on {image.device.type}: use cpu or cuda")
+    if inputs[0].device.type not in _MATMUL_SIZE:
+        raise RunError(f"operators can't be timed on {inputs[0].device.type}: use cpu or cuda")
     interpreter = _Interpreter(module)
     with torch.inference_mode():
-        interpreter.run(image)
+        interpreter.run(*inputs)
         for _ in range(_WARM_UPS):
-            interpreter.run(image)
+            interpreter.run(*inputs)
         interpreter.seconds.clear()
-        if image.device.type == "cpu":
+        if inputs[0].device.type == "cpu":
             for _ in range(calls):
-                interpreter.run(image)
+                interpreter.run(*inputs)
             seconds = interpreter.seconds
         else:
-            seconds = _kernel_seconds(lambda: interpreter.run(image), image.device, calls)
+            seconds = _kernel_seconds(lambda: interpreter.run(*inputs), inputs[0].device, calls)
     return [
         OperatorTime(*interpreter.work[node], seconds.get(node.name, 0.0) / calls)
         for node in module.graph.nodes

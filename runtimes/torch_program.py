@@ -23,7 +23,7 @@ KEY_PREFIX = "model."
 FUSED_TARGET = "cuda"
 """Export target whose programs call operators of our own."""
 
-Forward = Callable[[Tensor], "dict[str, Tensor] | tuple[Tensor, ...]"]
+Forward = Callable[..., "dict[str, Tensor] | tuple[Tensor, ...]"]
 
 
 def load_weights(artifact: Artifact) -> dict[str, Tensor]:
@@ -121,16 +121,20 @@ def load_upstream(artifact: Artifact, device: torch.device) -> tuple[nn.Module, 
         LoadError: damaged file.
         UnavailableError: depth-anything-3 is not installed.
     """
-    from exporters.da3.upstream import build_upstream, upstream_forward
+    from exporters.da3.upstream import POSES, build_upstream, from_pixels, upstream_forward
 
     weights = {key.removeprefix(KEY_PREFIX): tensor for key, tensor in load_weights(artifact).items()}
     try:
-        network = build_upstream(artifact.manifest.model, weights).to(device)
+        manifest = artifact.manifest
+        network = build_upstream(manifest.model, weights, manifest.model_config).to(device)
     except RuntimeError as error:
         raise LoadError(f"{WEIGHTS_FILE} of {artifact.path.name} does not fit upstream: {one_line(error)}") from error
     names = [spec.name for spec in artifact.manifest.outputs]
+    preprocessing = artifact.manifest.preprocessing
 
-    def forward(image: Tensor) -> Any:
-        return upstream_forward(network, image, names)
+    def forward(image: Tensor, *poses: Tensor) -> Any:
+        if image.dtype == torch.uint8:
+            image = from_pixels(image, preprocessing)
+        return upstream_forward(network, image, names, **dict(zip(POSES, poses, strict=False)))
 
     return network, forward

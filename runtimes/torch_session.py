@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,7 +28,7 @@ UPSTREAM_PRECISIONS = ("fp32", "tf32", *AUTOCAST)
 
 
 class TorchSession(Session):
-    """What the three modes share: flags, one input buffer on the device, waiting, outputs, memory, placement."""
+    """What the three modes share: flags, one buffer an input on the device, waiting, outputs, memory, placement."""
 
     def __init__(self, artifact: Artifact, device: str, options: LoadOptions) -> None:
         super().__init__(artifact, device, options)
@@ -38,33 +39,45 @@ class TorchSession(Session):
         self._memory_fraction = torch_device.limit_memory(self._device, options.memory_fraction)
         torch_device.reset_peak(self._device)
         self._results: Mapping[str, Tensor] = {}
+        self._fell_back: tuple[str, ...] = ()
         try:
             self._module, self._forward = self._build()
         except RuntimeError as error:
             raise LoadError(f"pytorch can't load {artifact.path.name} on {device}: {one_line(error)}") from error
         self._tensors = {**dict(self._module.named_parameters()), **dict(self._module.named_buffers())}
-        self._image: Tensor | None = None
+        self._inputs: dict[str, Tensor] = {}
 
     @abstractmethod
     def _build(self) -> tuple[nn.Module, Forward]:
-        """The module that holds the parameters, and the function of the image that runs it."""
+        """The module that holds the parameters, and the function of the inputs, in the manifest's order, that runs it."""
 
     def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
-        host = torch.from_numpy(inputs["image"])
-        if self._image is None:
-            self._image = torch.empty_like(host, device=self._device)
-        # One buffer for the session's life: a captured graph reads the address it has seen.
-        self._image.copy_(host)
+        for spec in self.input_specs:
+            host = torch.from_numpy(inputs[spec.name])
+            if spec.name not in self._inputs:
+                self._inputs[spec.name] = torch.empty_like(host, device=self._device)
+            # One buffer for the session's life: a captured graph reads the address it has seen.
+            self._inputs[spec.name].copy_(host)
 
     def _run(self) -> None:
-        assert self._image is not None
         try:
-            with torch.inference_mode():
-                found = self._forward(self._image)
+            with torch.inference_mode(), self._fallbacks_seen():
+                found = self._forward(*self._inputs.values())
         except (RuntimeError, torch._dynamo.exc.TorchDynamoException) as error:
             raise RunError(f"pytorch on {self.device} failed: {one_line(error)}") from error
         names = [spec.name for spec in self.output_specs]
         self._results = found if isinstance(found, Mapping) else dict(zip(names, found, strict=True))
+
+    @contextlib.contextmanager
+    def _fallbacks_seen(self) -> Iterator[None]:
+        """On MPS, keep the operators that PyTorch hands to the CPU; it names each once, in the first run."""
+        if self._device.type != "mps" or self._ran:
+            yield
+            return
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            yield
+        self._fell_back = torch_device.fallback_operators(str(warning.message) for warning in said)
 
     def _synchronize(self) -> None:
         try:
@@ -91,8 +104,8 @@ class TorchSession(Session):
         elsewhere = tuple(n for n, tensor in self._tensors.items() if tensor.device.type != self._device.type)
         if self._device.type == "mps" and torch_device.mps_fallback():
             variable = torch_device.MPS_FALLBACK_VARIABLE
-            details["mps_fallback"] = f"{variable} is set: operators that MPS lacks ran on the CPU, unseen"
-        return Placement(self.device, details, fallback=elsewhere)
+            details["mps_fallback"] = f"{variable} is set: operators that MPS lacks run on the CPU"
+        return Placement(self.device, details, fallback=(*elsewhere, *self._fell_back))
 
     def _details(self) -> dict[str, Any]:
         return {}
@@ -101,7 +114,7 @@ class TorchSession(Session):
         return SessionMemory(torch_device.peak_mib(self._device))
 
     def _close(self) -> None:
-        self._results, self._image, self._tensors = {}, None, {}
+        self._results, self._inputs, self._tensors = {}, {}, {}
         del self._module, self._forward
         gc.collect()
         if self._device.type != "cpu":
@@ -131,9 +144,9 @@ class UpstreamSession(TorchSession):
         if self._autocast is None:
             return network, forward
 
-        def autocast_forward(image: Tensor) -> Any:
+        def autocast_forward(image: Tensor, *poses: Tensor) -> Any:
             with torch.autocast(image.device.type, self._autocast):
-                return forward(image)
+                return forward(image, *poses)
 
         return network, autocast_forward
 
@@ -151,15 +164,15 @@ class EagerSession(TorchSession):
         return self._module
 
     @property
-    def image(self) -> Tensor:
-        """The bound image on the device.
+    def bound(self) -> tuple[Tensor, ...]:
+        """The bound inputs on the device, in the manifest's order.
 
         Raises:
             RunError: nothing is bound.
         """
-        if self._image is None:
+        if not self._inputs:
             raise RunError("nothing is bound: bind inputs first")
-        return self._image
+        return tuple(self._inputs.values())
 
     def _build(self) -> tuple[nn.Module, Forward]:
         torch.backends.cudnn.benchmark = True
@@ -186,14 +199,14 @@ class CompiledSession(EagerSession):
         self._compiled = False
         self._graph_skips = _cuda_graph_skips()
 
-        def forward(image: Tensor) -> Any:
+        def forward(*inputs: Tensor) -> Any:
             if self._compiled:
                 if self._cuda_graph:
                     # The graph writes its outputs anew, whoever still holds those of the call before.
                     torch.compiler.cudagraph_mark_step_begin()
-                return compiled(image)
+                return compiled(*inputs)
             with _inductor_cache(self._cache):
-                found = compiled(image)
+                found = compiled(*inputs)
             self._compiled = True
             return found
 

@@ -22,9 +22,16 @@ ALLOWED = {
         "exporters.artifact",
         "exporters.errors",
         "exporters.plugins",
+        # What goes in: sizes that an artifact leaves open, poses that a camera can have.
+        "exporters.open_dims",
+        "exporters.poses",
         "exporters.da3.upstream",
         # The operators that a program for NVIDIA GPUs calls: one definition for who writes and who runs it.
         "exporters.da3.kernels",
+        # Numpy that finishes a graph's outputs: what the manifest says is left to the host.
+        "exporters.da3.host",
+        # What an engine is bound to: one definition for who builds and who runs it.
+        "exporters.trt.platform",
     ),
     "bench": ("bench", "runtimes", "exporters"),
 }
@@ -102,7 +109,7 @@ def test_source_runs_on_python_3_10() -> None:
         pytest.param("TO" + "DO|FIX" + r"ME|\bX" + r"XX\b|raise Not" + r"Implemented" + "Error", id="unfinished"),
         pytest.param(r"(?<![\w.])/(work|root|tmp|mnt|Users)/\w", id="machine paths"),
         pytest.param(r"except\s*:", id="bare except"),
-        pytest.param(r"\bpickle\.loads?\b|allow_pickle=" + "True|weights_only=" + "False", id="pickle"),
+        pytest.param(r"\bpickle\.loads?\b|allow_pickle=" + r"True|load\(.*weights_only=" + "False", id="pickle"),
     ],
 )
 def test_nothing_is_left_in(pattern: str) -> None:

@@ -165,3 +165,15 @@ def _run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def _path() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+
+
+def test_recorded_figures_are_those_of_the_records() -> None:
+    """`make records` writes them: where this fails, records or report changed and it was not run."""
+    from bench.report.excerpt import excerpt, replaced
+    from bench.report.merge import merge
+
+    records = sorted(path.parent for path in (ROOT / "bench" / "records").glob("*/results.json"))
+    text = README.read_text(encoding="utf-8")
+    assert replaced(text, excerpt(merge(records))) == text, "run `make records`"
+    for name in ("report.md", "report.html", "report.png"):
+        assert (ROOT / "bench" / "records" / name).is_file()

@@ -10,38 +10,50 @@ from bench.metrics import number
 from bench.report import figures
 from bench.results import Cell
 
-COLUMNS = (("abs_rel", "AbsRel ↓"), ("rmse", "RMSE, m ↓"), ("delta1", "δ1 ↑"))
-ALIGNMENTS = (("", "ratio of medians"), ("_scale_shift", "scale and shift"))
-POSE = ("rotation_deg", "translation_deg", "centre_error", "fov_deg")
 MEANINGLESS = "means nothing, the weights are synthetic"
+ALIGNMENT = (
+    "Predicted depth is aligned to the truth before it is compared, by one factor for all views of a scene (the ratio of "
+    "the medians); “+ shift”: by the scale and shift of least squares. Rotation: the worst angle between two views; field "
+    "of view: the worst error."
+)
+DEPTH = ("abs_rel", "rmse", "delta1")
+HEADS = (
+    "Scene",
+    *("AbsRel ↓", "RMSE, m ↓", "δ1 ↑"),
+    *("AbsRel + shift ↓", "RMSE + shift, m ↓", "δ1 + shift ↑"),
+    *("Rotation ↓", "Field of view ↓"),
+)
+"""Columns of :func:`accuracy_lines`."""
 
 
 def accuracy_lines(cell: Cell) -> list[list[str]]:
-    """Per scene and alignment: scene, AbsRel, RMSE, δ1, alignment or why it means nothing. Empty without a truth."""
+    """Per scene the columns of :data:`HEADS`. Empty without a truth."""
+    return [[name, *_depth(scene), *_camera(scene)] for name, scene in truths(cell)]
+
+
+def meaningless(cell: Cell) -> bool:
+    """Whether the cell's figures against the truth say nothing."""
+    return bool((cell.accuracy or {}).get("meaningless"))
+
+
+def truths(cell: Cell) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The scenes that a cell was judged on and their figures."""
     accuracy = cell.accuracy or {}
-    everywhere = bool(accuracy.get("meaningless"))
-    lines = []
-    for name, scene in _scenes(accuracy):
-        for suffix, alignment in ALIGNMENTS:
-            values = [number(scene.get(key + suffix)) for key, _ in COLUMNS]
-            if any(value is not None for value in values):
-                remark = f"{alignment}; {MEANINGLESS}" if everywhere or scene.get("meaningless") else alignment
-                lines.append([name, *(figures.NONE if v is None else f"{v:.3f}" for v in values), remark])
-    return lines
-
-
-def pose_line(cell: Cell) -> str:
-    """Pose and field of view against ground truth, the worst over views; empty without a calibrated camera."""
-    accuracy = cell.accuracy or {}
-    found = [(name, value) for name in POSE if (value := number(accuracy.get(name))) is not None]
-    text = ", ".join(f"{name} {figures.reading(value)}" for name, value in found)
-    return f"{text} ({MEANINGLESS})" if text and accuracy.get("meaningless") else text
-
-
-def _scenes(accuracy: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The scenes of an accuracy block: the block itself where it holds figures, and each block inside it."""
-    if any(key in accuracy for key, _ in COLUMNS):
+    if any(number(accuracy.get(key)) is not None for key in DEPTH):
         yield str(accuracy.get("scene") or "inputs"), accuracy
     for name, value in accuracy.items():
-        if isinstance(value, Mapping):
-            yield name, value
+        if isinstance(value, Mapping) and any(number(value.get(key)) is not None for key in DEPTH):
+            yield str(name), value
+
+
+def _depth(scene: Mapping[str, Any]) -> Iterator[str]:
+    for suffix in ("", "_scale_shift"):
+        for key in DEPTH:
+            value = number(scene.get(key + suffix))
+            yield figures.NONE if value is None else f"{value:.3f}"
+
+
+def _camera(scene: Mapping[str, Any]) -> Iterator[str]:
+    for key in ("rotation_deg", "fov_deg"):
+        value = number(scene.get(key))
+        yield figures.NONE if value is None else f"{figures.reading(value)}°"

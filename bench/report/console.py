@@ -3,6 +3,7 @@ too."""
 
 from __future__ import annotations
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
@@ -12,7 +13,7 @@ from rich.text import Text
 from bench.choice import Choice
 from bench.compare import Comparison
 from bench.metrics import METRICS
-from bench.reasons import quantity
+from bench.reasons import estimated
 from bench.report import figures
 from bench.report.sentences import break_even_lines
 from bench.reproduce import Recipe
@@ -33,6 +34,9 @@ SHOWN = (
     "artifact_mib",
     "cold_start_s",
 )
+NARROW = ("latency_ms", "depth_error", "memory_mib", "cold_start_s")
+WIDE = 140
+"""Columns of a terminal that takes every metric beside whole names of cells."""
 
 
 def render_choice(choice: Choice, console: Console) -> None:
@@ -47,7 +51,7 @@ def render_choice(choice: Choice, console: Console) -> None:
     if choice.ties:
         console.print(f"Tied with it: {escape(', '.join(choice.ties))}")
     if choice.figures:
-        console.print(_figures(choice))
+        console.print(_figures(choice, console.width))
     _list(console, "What would change the choice", [flip.text for flip in choice.flips])
     _list(console, "When it pays", break_even_lines(choice.break_even))
     if choice.rejected:
@@ -57,16 +61,20 @@ def render_choice(choice: Choice, console: Console) -> None:
         console.print(table)
 
 
-def _figures(choice: Choice) -> Table:
-    table = Table(title="Pareto set and ties", title_justify="left")
-    names = [n for n in SHOWN if any(row.get(n) is not None for row in choice.figures.values())]
-    table.add_column("cell")
+def _figures(choice: Choice, width: int) -> Table:
+    table = Table(title="Pareto set and ties", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    wanted = SHOWN if width >= WIDE else [n for n in SHOWN if n in NARROW or n == choice.request.goal]
+    names = [n for n in wanted if any(row.get(n) is not None for row in choice.figures.values())]
+    table.add_column("cell", no_wrap=True)
     for name in names:
         table.add_column(METRICS[name].label, justify="right")
     for cell, row in choice.figures.items():
         mark = "[bold green]▸[/bold green] " if cell == choice.pick else "  "
         values = [
-            figures.NONE if (value := row.get(name)) is None else quantity(METRICS[name], value) for name in names
+            figures.NONE
+            if (value := row.get(name)) is None
+            else estimated(METRICS[name], value, choice.intervals.get(cell, {}).get(name))
+            for name in names
         ]
         table.add_row(mark + escape(cell), *values)
     return table

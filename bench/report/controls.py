@@ -11,6 +11,8 @@ MEANING = {
     "aa": "the noise floor of this machine on this day",
     "plus5": "whether a difference of 5 % would have been found",
 }
+LOUD = 0.05
+"""A noise floor worth a word on the first screen."""
 
 
 def noise_floor(control: Control) -> float | None:
@@ -67,3 +69,20 @@ def warning_lines(machine: MachineReport) -> list[str]:
             parts = [warning.get("message") or warning.get("code", ""), warning.get("advice", "")]
             lines[": ".join(p for p in parts if p) + when] = None
     return list(lines)
+
+
+def doubt(machine: MachineReport) -> str:
+    """All warnings of a machine in a few words; :func:`warning_lines` says them whole."""
+    runs = [run for run in machine.runs if run.results.controls]
+    failed = sum(any(not control.ok for control in run.results.controls.values()) for run in runs)
+    parts = []
+    if failed:
+        where = "the run" if len(machine.runs) == 1 else f"{failed} of {len(machine.runs)} runs"
+        parts.append(f"a control came out wrong in {where}, do not trust its verdicts")
+    floors = [f for run in runs if "aa" in run.results.controls and (f := noise_floor(run.results.controls["aa"]))]
+    if floors and max(floors) > LOUD:
+        parts.append(f"differences below {figures.percent(max(floors))} are noise")
+    count = len(warning_lines(machine))
+    if count > len(parts):
+        parts.append(f"{count} warning{'s' if count != 1 else ''}{' in all' if parts else ''}")
+    return "; ".join(parts)

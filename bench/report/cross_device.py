@@ -66,6 +66,9 @@ def _block(best: list[tuple[MachineReport, Row]], boundary: Boundary, workload: 
                 "img_s_text": rows.throughput(row, boundary),
                 "times": ratio,
                 "times_text": "1×" if last else figures.ratio(ratio, ci),
+                "upstream": rows.ratio(row, boundary),
+                "verdict": rows.verdict(row, boundary),
+                "depth_error": rows.depth(row),
             }
         )
     label = workload._replace(weights="").label

@@ -8,20 +8,10 @@ from collections.abc import Iterator
 
 from bench.choose import Choice
 from bench.report import figures, rows
-from bench.report.merge import Group, Report, Row
-from bench.report.recommend import Answers
+from bench.report.merge import Group, Row
+from bench.report.regime import headline, without_burst
 from bench.report.standing import main_boundary, ranked, speedup, timing
 from bench.results import Boundary, Status
-
-
-def key_findings(report: Report, answers: Answers) -> list[str]:
-    """All findings, machine by machine, as plain text."""
-    pairs = [(machine, group) for machine in report.machines for group in machine.groups]
-    return [
-        f"{machine.name}, {group.workload.label}: {finding}"
-        for (machine, group), choice in zip(pairs, answers.best, strict=True)
-        for finding in group_findings(group, choice)
-    ]
 
 
 def group_findings(group: Group, choice: Choice) -> Iterator[str]:
@@ -33,6 +23,8 @@ def group_findings(group: Group, choice: Choice) -> Iterator[str]:
         yield from _no_gain(order, boundary)
         yield from _compile(order, boundary)
         yield from _transfers(order)
+    elif without_burst(group.rows):
+        yield f"{headline(group.rows)[0]}."
     else:
         yield "no cell was timed and passed parity; the reasons are in the table."
     yield from _failures(group)

@@ -25,10 +25,10 @@ STYLES = ("base.css", "parts.css", "print.css")
 MAX_PAGE_BYTES = 5_000_000
 
 
-def render_html(report: Report, answers: Answers) -> str:
+def render_html(report: Report, answers: Answers, *, own_images: bool = False) -> str:
     """The whole page. Below 5 MB unless the tables alone are larger (thousands of cells)."""
     frame = _frame()
-    data = safe_json(payload(report, answers, PAGE_BYTES - frame.nbytes))
+    data = safe_json(payload(report, answers, PAGE_BYTES - frame.nbytes, own_images=own_images))
     page = frame.text.replace("@TITLE@", html.escape(title(report), quote=True))
     # Last, and once: whatever the data holds, no placeholder is looked for in it.
     head, tail = page.split("@DATA@")

@@ -8,7 +8,7 @@ from bench.choose import Choice
 from bench.report import figures, rows
 from bench.report.controls import control_lines, warning_lines
 from bench.report.cross_device import cross_device
-from bench.report.findings import key_findings
+from bench.report.findings import group_findings
 from bench.report.markdown_device import device_sections
 from bench.report.md import alert, blocks, bullets, code, details, escape, table
 from bench.report.merge import Group, MachineReport, Report, Row
@@ -27,7 +27,7 @@ def render_markdown(report: Report, answers: Answers, picture_of: PictureOf = la
     parts = [f"# {TITLE}", *_opening(report)]
     parts += ["## Executive summary", _summary(report, answers), _sentences(report, answers)]
     parts += ["## Performance overview", _overview(report)]
-    parts += ["## Key findings", bullets(escape(line, longest=600) for line in key_findings(report, answers))]
+    parts += ["## Key findings", _findings(report, answers)]
     for machine in report.machines:
         parts += device_sections(machine, picture_of)
     parts += _across(report)
@@ -61,7 +61,9 @@ def _opening(report: Report) -> Iterator[str]:
         for line in control_lines(run)
     ]
     head = ["Machine", "Run", "Control", "Ratio [95 %]", "Verdict", "Expected", "Passed", "What it tells"]
-    yield table(head, found, "llllllcl")
+    if found:
+        passed = sum(line[6] == "✓" for line in found)
+        yield details(f"Controls: {passed} of {len(found)} came out as they must", table(head, found, "lllrllcl"))
 
 
 def _summary(report: Report, answers: Answers) -> str:
@@ -97,8 +99,18 @@ def _sentences(report: Report, answers: Answers) -> str:
     return "\n".join(line if line.startswith("  -") else f"- {line}" for line in lines)
 
 
+def _findings(report: Report, answers: Answers) -> str:
+    """Machine by machine, so that no line repeats whose it is."""
+    return blocks(
+        f"**{escape(machine.name)}** · {escape(group.workload.label)}\n\n"
+        + bullets(escape(line, longest=600) for line in group_findings(group, choice))
+        for machine, group, choice in _groups(report, answers)
+    ).rstrip()
+
+
 def _overview(report: Report) -> str:
     body = []
+    idle: dict[str, list[str]] = {}
     for machine in report.machines:
         for group in machine.groups:
             boundary = main_boundary(group.rows)
@@ -107,7 +119,7 @@ def _overview(report: Report) -> str:
                 ran = f"{len(order)} of {len(members)}"
                 lead = [escape(machine.name), code(device), escape(group.workload.label), ran]
                 if not order:
-                    body.append([*lead, "nothing ran", *[figures.NONE] * 4])
+                    idle.setdefault(escape(machine.name), []).append(f"{code(device)} (0 of {len(members)})")
                     continue
                 best, worst = order[0], order[-1]
                 means = " · ".join(
@@ -116,31 +128,37 @@ def _overview(report: Report) -> str:
                 )
                 body.append(
                     [*lead, f"{code(best.cell.id)} {rows.latency(best, boundary)} ms", rows.throughput(best, boundary),
+                     rows.ratio(best, boundary), rows.verdict(best, boundary), rows.depth(best),
                      f"{code(worst.cell.id)} {rows.latency(worst, boundary)} ms", rows.throughput(worst, boundary),
                      means]
                 )  # fmt: skip
-    head = ["Machine", "Device", "Workload", "Right", "Best", "img/s", "Slowest", "img/s", "Mean img/s by precision"]
-    return table(head, body, "lllclrlrl")
+    head = ["Machine", "Device", "Workload", "Right", "Best [95 %]", "img/s", "vs upstream [95 %]", "Verdict"]
+    head += ["Depth error", "Slowest [95 %]", "img/s", "Mean img/s by precision"]
+    nothing = [f"Nothing ran on {', '.join(dict.fromkeys(devices))} of {name}." for name, devices in idle.items()]
+    return blocks([table(head, body, "lllclrrlrlrl"), *nothing]).rstrip()
 
 
 def _across(report: Report) -> list[str]:
     """The one section with ratios across machines."""
     found = cross_device(report)
+    parts = ["## Cross-device comparison"]
     if not found:
-        return []
-    parts = [
-        "## Cross-device comparison",
+        return [*parts, "One device gave figures. To set machines side by side, merge their results: "
+                "`depthport report A B --out merged`."]  # fmt: skip
+    parts += [
         "The only part that sets one machine against another: different days, baselines and drivers. "
         "“Times” is throughput "
         "over that of the slowest device listed; its interval is that of two independent medians.",
     ]
     head = ["Machine", "Device", "Best cell", "Latency [95 %], ms", "img/s", "Times [95 %]"]
+    head += ["vs its own upstream [95 %]", "Verdict", "Depth error"]
     for block in found:
         body = [
-            [escape(r["machine"]), code(r["device"]), code(r["cell"]), r["latency"], r["img_s_text"], r["times_text"]]
+            [escape(r["machine"]), code(r["device"]), code(r["cell"]), r["latency"], r["img_s_text"], r["times_text"],
+             r["upstream"], r["verdict"], r["depth_error"]]
             for r in block["rows"]
-        ]
-        parts += [f"**{escape(block['workload'])}**, {block['boundary']} boundary", table(head, body, "lllrrr")]
+        ]  # fmt: skip
+        parts += [f"**{escape(block['workload'])}**, {block['boundary']} boundary", table(head, body, "lllrrrrlr")]
     return parts
 
 
@@ -152,7 +170,7 @@ def _recommendations(answers: Answers) -> Iterator[str]:
         for found in (r for r in answers.recommendations if r.use_case is case):
             choice = found.choice
             where = f"{escape(found.machine)}, {escape(choice.workload)}"
-            shown = figures_of(choice.figures[choice.pick]) if choice.pick else ""
+            shown = figures_of(choice)
             take = f"**{code(choice.pick)}**" if choice.pick else "no cell meets this"
             body.append([f"**{case.title}**: {case.asks}", where, take, escape(shown), escape(choice.why, 300)])
         if case in answers.unanswered:

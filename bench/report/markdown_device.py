@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bench.report import figures, regime, rows
-from bench.report.accuracy import COLUMNS, accuracy_lines
+from bench.report import figures, neural_engine, regime, rows
+from bench.report.accuracy import ALIGNMENT, HEADS, MEANINGLESS, accuracy_lines, meaningless
 from bench.report.md import blocks, bullets, code, escape, table
 from bench.report.merge import Group, MachineReport, Row
 from bench.report.pictures import KINDS
@@ -29,10 +29,15 @@ def device_sections(machine: MachineReport, picture_of: PictureOf) -> list[str]:
         parts.append(f"Runs of this machine, newest first: {dates}. Where two measured a cell, the newer is shown.")
     for group in machine.groups:
         boundary = main_boundary(group.rows)
+        idle: list[Row] = []
         for device, members in by_device(group).items():
+            if not any(row.cell.timing for row in members):
+                idle += [row for row in members if not row.cell.regime]
+                continue
             parts.append(f"### {code(device)} · {escape(group.workload.label)}")
             parts.append(_device(members, boundary))
-        parts += [_regimes(group), _phases(group), _accuracy(group), _pictures(group, picture_of)]
+        parts += [_idle(idle, group), _regimes(group), _phases(group), _neural_engine(machine, group)]
+        parts += [_accuracy(group), _pictures(group, picture_of)]
     return [part for part in parts if part]
 
 
@@ -55,6 +60,24 @@ def _device(members: Sequence[Row], boundary: Boundary) -> str:
     return blocks(parts).rstrip()
 
 
+def _idle(members: Sequence[Row], group: Group) -> str:
+    """Devices on which nothing gave a figure: every cell with its reason."""
+    if not members:
+        return ""
+    head = ["Configuration", "Device", "Precision", "Compile", "Status"]
+    body = [
+        [
+            code(row.cell.id),
+            code(row.cell.device),
+            escape(row.cell.precision),
+            rows.compile_mark(row),
+            escape(rows.status(row), 300),
+        ]
+        for row in members
+    ]
+    return f"### Not run here · {escape(group.workload.label)}\n\n{table(head, body, 'lllcl')}"
+
+
 def _headline(row: Row, boundary: Boundary) -> str:
     text = f"{code(row.cell.id)}, {rows.latency(row, boundary)} ms, {rows.throughput(row, boundary)} img/s"
     ratio = rows.ratio(row, boundary)
@@ -65,6 +88,8 @@ def _headline(row: Row, boundary: Boundary) -> str:
 
 def _axis(members: Sequence[Row], axis: str, boundary: Boundary) -> str:
     head = [axis.capitalize(), "Cells", "Mean img/s", "Best cell", "Best [95 %], ms", "Best img/s"]
+    head += ["vs upstream [95 %]", "Verdict", "Depth error"]
+    means = by_axis(members, axis, boundary)
     body = [
         [
             code(m.value),
@@ -73,16 +98,16 @@ def _axis(members: Sequence[Row], axis: str, boundary: Boundary) -> str:
             code(m.best.cell.id),
             rows.latency(m.best, boundary),
             rows.throughput(m.best, boundary),
+            rows.ratio(m.best, boundary),
+            rows.verdict(m.best, boundary),
+            rows.depth(m.best),
         ]
-        for m in by_axis(members, axis, boundary)
+        for m in means
     ]
     if axis == "mode":
         head.append("What the mode does")
-        body = [
-            [*line, escape(m.description) or figures.NONE]
-            for line, m in zip(body, by_axis(members, axis, boundary), strict=True)
-        ]
-    return table(head, body, "lrrlrrl")
+        body = [[*line, escape(m.description) or figures.NONE] for line, m in zip(body, means, strict=True)]
+    return table(head, body, "lrrlrrrlrl")
 
 
 def _all(members: Sequence[Row], boundary: Boundary, other: Boundary) -> str:
@@ -172,17 +197,24 @@ def _phases(group: Group) -> str:
     return f"{title}\n\n{table(head, body, 'lrrrrr')}"
 
 
+def _neural_engine(machine: MachineReport, group: Group) -> str:
+    """What Apple's Neural Engine is predicted to refuse of each Core ML package, and what Core ML placed on it."""
+    body = [[code(line.cell), *(escape(text, 300) for text in line[1:])] for line in neural_engine.lines(machine, group)]
+    if not body:
+        return ""
+    title = f"### {neural_engine.TITLE} · {escape(group.workload.label)}"
+    return f"{title}\n\n{neural_engine.NOTE}\n\n{table(neural_engine.HEAD, body, 'llrrrlll')}"
+
+
 def _accuracy(group: Group) -> str:
     """Against ground truth, per cell and scene; said to mean nothing where the weights are synthetic."""
     body = [[code(row.cell.id), *map(escape, line)] for row in group.rows for line in accuracy_lines(row.cell)]
     if not body:
         return ""
-    head = ["Configuration", "Scene", *(title for _, title in COLUMNS), "Remark"]
-    title = f"### Accuracy · {escape(group.workload.label)}"
-    note = (
-        "Predicted depth is aligned to the truth before it is compared. AbsRel and RMSE: lower is better; δ1: higher."
-    )
-    return f"{title}\n\n{note}\n\n{table(head, body, 'llrrrl')}"
+    title = f"### Accuracy against ground truth · {escape(group.workload.label)}"
+    void = any(meaningless(row.cell) for row in group.rows if row.cell.accuracy)
+    doubt = f"**Every figure here {MEANINGLESS}**: it shows that the way works. " if void else ""
+    return f"{title}\n\n{doubt}{ALIGNMENT}\n\n{table(['Configuration', *HEADS], body, 'll' + 'r' * (len(HEADS) - 1))}"
 
 
 def _pictures(group: Group, picture_of: PictureOf) -> str:

@@ -40,13 +40,21 @@ def _clipped(text: object, longest: int) -> str:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> str:
     """A table; `align` holds one of `l`, `r`, `c` a column. Cells are Markdown already. Empty without
-    rows."""
-    body = [f"| {' | '.join(row)} |" for row in rows]
+    rows.
+
+    Figures (right-aligned columns) are not broken over lines: GitHub scrolls a wide table sideways.
+    """
+    numeric = {i for i, mark in enumerate(align) if mark == "r"}
+    body = [f"| {' | '.join(_whole(text) if i in numeric else text for i, text in enumerate(row))} |" for row in rows]
     if not body:
         return ""
     marks = {"l": ":---", "r": "---:", "c": ":---:"}
     rule = " | ".join(marks[a] for a in align.ljust(len(head), "l")[: len(head)])
     return "\n".join([f"| {' | '.join(head)} |", f"| {rule} |", *body])
+
+
+def _whole(text: str) -> str:
+    return text.replace(" ", "\u00a0")
 
 
 def bullets(items: Iterable[str]) -> str:

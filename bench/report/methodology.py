@@ -11,10 +11,12 @@ SYNTHETIC = (
     "of the real network; depth, pose and accuracy mean nothing."
 )
 
+SYNTHETIC_SHORT = "speed, memory and parity hold; depth, pose and accuracy mean nothing"
+
 READING = (
     "Every figure is a median of steady-state samples unless it says mean; brackets hold its 95 % interval, "
     "and no digit "
-    "is printed that the interval does not support. A figure without brackets is one reading.",
+    "is printed that the interval does not support. A figure without brackets has no interval (one reading, or one round).",
     "The ratio is baseline / cell, paired within rounds of the same run: above 1 is faster. The baseline is "
     "upstream "
     "depth_anything_3 as its users run it, measured in the same run on the same machine.",

@@ -12,14 +12,15 @@ from typing import Any
 from bench.choose import Choice
 from bench.metrics import METRICS, number
 from bench.pareto import pareto_set
-from bench.report import figures, regime, rows
-from bench.report.controls import control_lines, noise_floor, warning_lines
+from bench.report import figures, neural_engine, regime, rows
+from bench.report.accuracy import ALIGNMENT, HEADS
+from bench.report.controls import control_lines, doubt, noise_floor, warning_lines
 from bench.report.cross_device import cross_device
 from bench.report.findings import group_findings
 from bench.report.merge import Group, MachineReport, Report, Row, is_synthetic
-from bench.report.methodology import READING, SYNTHETIC
+from bench.report.methodology import READING, SYNTHETIC, SYNTHETIC_SHORT
 from bench.report.payload_cell import cell_payload, flat
-from bench.report.pictures import KINDS, Album
+from bench.report.pictures import KINDS, Album, shipped_inputs
 from bench.report.recommend import USE_CASES, Answers, Recommendation
 from bench.report.sentences import break_even_lines, figures_of
 from bench.report.series import limit_per_series, thin
@@ -32,7 +33,9 @@ PICTURES_SHARE = 0.6
 """Of what the tables leave, at most this share is for pictures; samples take the rest."""
 
 
-def payload(report: Report, answers: Answers, page_bytes: float = PAGE_BYTES) -> dict[str, Any]:
+def payload(
+    report: Report, answers: Answers, page_bytes: float = PAGE_BYTES, *, own_images: bool = False
+) -> dict[str, Any]:
     """Everything the page shows, JSON types only.
 
     Pictures and samples are thinned so that the JSON stays below `page_bytes`, pictures of the cells worth the least
@@ -47,7 +50,9 @@ def payload(report: Report, answers: Answers, page_bytes: float = PAGE_BYTES) ->
         for row in _picture_order(group, choice):
             cell_of[id(row)]["pictures"] = {k: album.add(row.run, row.cell.pictures.get(k)) for k in KINDS}
         run = group.rows[0].run
-        shown["inputs"] = album.add(run, run.results.inputs.get("picture"))
+        shipped = shipped_inputs(run)
+        shown["inputs"] = album.add(run, run.results.inputs.get("picture")) if shipped or own_images else None
+        shown["own_images"] = not shipped
     return {
         **data,
         "pictures": album.urls,
@@ -69,11 +74,14 @@ def _tables(report: Report, answers: Answers) -> dict[str, Any]:
         "machines": [_machine(machine) for machine in report.machines],
         "groups": groups,
         "cells": cells,
-        "synthetic": {"models": report.synthetic, "text": SYNTHETIC} if report.synthetic else None,
+        "synthetic": (
+            {"models": report.synthetic, "text": SYNTHETIC, "short": SYNTHETIC_SHORT} if report.synthetic else None
+        ),
         "notes": list(report.notes),
         "cross": cross_device(report),
         "recommendations": _recommendations(answers),
         "reading": list(READING),
+        "accuracy": {"head": list(HEADS), "note": ALIGNMENT},
     }
 
 
@@ -83,6 +91,7 @@ def _machine(machine: MachineReport) -> dict[str, Any]:
         "facts": machine.machine.facts(),
         "versions": sorted(machine.machine.versions.items()),
         "warnings": warning_lines(machine),
+        "doubt": doubt(machine),
         "runs": [
             {
                 "created": run.created,
@@ -128,10 +137,12 @@ def _regimes(group: Group) -> list[dict[str, Any]]:
         if members:
             blocks.append(
                 {
+                    "kind": kind,
                     "title": regime.TITLES[kind],
                     "head": ["Cell", *regime.HEADS[kind]],
                     "rows": [[row.cell.id, *regime.regime_line(row.cell.regime or {})] for row in members],
                     "lines": [[row.cell.id, regime.windows(row.cell.regime or {})] for row in members],
+                    "marks": [[row.cell.id, regime.marks(row.cell.regime or {})] for row in members],
                 }
             )
     return blocks
@@ -147,6 +158,7 @@ def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> 
     return {
         "machine": index,
         "workload": group.workload.label,
+        "tab": _tab(group, machine),
         "images": group.workload.images,
         "boundary": boundary,
         "choice": _choice(choice),
@@ -154,10 +166,24 @@ def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> 
         "synthetic": any(is_synthetic(row.run.results, row.cell) for row in group.rows),
         "yardstick": _yardstick(group),
         "regimes": _regimes(group),
+        "headline": regime.headline(group.rows) if regime.without_burst(group.rows) else None,
+        "tables": list(neural_engine.block(machine, group)),
         "axes": {axis: _axis(group, axis, boundary) for axis in ("precision", "mode")},
         "ran": sum(row.ok for row in group.rows),
         "count": len(group.rows),
     }
+
+
+def _tab(group: Group, machine: MachineReport) -> str:
+    """What tells a workload from the machine's others in a word or two; empty where it has one."""
+    others = [other.workload for other in machine.groups if other is not group]
+    own = group.workload
+    if not others:
+        return ""
+    parts = [own.model] if any(other.model != own.model for other in others) else []
+    if any(other.views != own.views for other in others) or not parts:
+        parts.append(f"{own.views} view{'s' if own.views != 1 else ''}")
+    return ", ".join(parts)
 
 
 def _choice(choice: Choice) -> dict[str, Any]:
@@ -235,11 +261,8 @@ def _recommendation(found: Recommendation) -> dict[str, Any]:
         "workload": choice.workload,
         "pick": choice.pick,
         "why": choice.why,
-        "figures": _shown(choice),
+        "figures": figures_of(choice),
         "flips": [flip.text for flip in choice.flips[:3]],
         "break_even": break_even_lines(choice.break_even)[:2],
     }
 
-
-def _shown(choice: Choice) -> str:
-    return "" if choice.pick is None else figures_of(choice.figures[choice.pick])

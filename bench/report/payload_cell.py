@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.metrics import METRICS, cold_start_s, memory_mib
+from bench.metrics import METRICS, cold_start_s, memory_mib, number
 from bench.report import figures, rows
-from bench.report.accuracy import accuracy_lines, pose_line
+from bench.report.accuracy import accuracy_lines, meaningless, truths
+from bench.report.matrix import slot
 from bench.report.merge import MachineReport, Row
 from bench.report.sentences import short_name
 from bench.report.standing import compiled
@@ -52,7 +53,10 @@ def cell_payload(row: Row, group: int, front: bool, machine: MachineReport) -> d
         "memory_text": rows.memory(row),
         "size_mib": METRICS["artifact_mib"].read(cell, "device")[0],
         "size_text": rows.size(row),
+        "slot": slot(cell),
         "accuracy": accuracy_lines(cell),
+        "truth": [[name, number(scene.get("abs_rel"))] for name, scene in truths(cell)],
+        "meaningless": meaningless(cell),
         "pictures": {},
         "launches": cell.launches,
         "details": _details(row, machine),
@@ -120,7 +124,6 @@ def _details(row: Row, machine: MachineReport) -> list[tuple[str, str]]:
     placement = cell.placement or {}
     if placement:
         lines.append(("Placement", ", ".join(f"{k}: {flat(v)}" for k, v in placement.items())[:600]))
-    lines.append(("Pose against truth", pose_line(cell)))
     for label, block in (("Telemetry", cell.telemetry), ("Regime", cell.regime)):
         shown = {k: v for k, v in (block or {}).items() if k != "windows"}
         lines.append((label, "; ".join(f"{k}: {flat(v)}" for k, v in shown.items())[:600]))

@@ -1,5 +1,8 @@
 """Depth and error pictures for a report: found beside the results, re-encoded, within a budget.
 
+A report is made to be shown to others. Depth and error are its subject and always in it; the photographs that went in
+are embedded where they are the shipped ones, a user's own only when asked for (`report --embed-images`).
+
 A picture's path comes from a file that is not trusted. It must be relative, stay inside the results' folder
 after links are resolved, and decode as an image of bounded size; what is embedded is our own encoding of its
 pixels, never its bytes.
@@ -14,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
+from bench.photographs import SINGLE
 from bench.report.merge import Run
 from exporters.atomic import storage_errors, write_bytes
 
@@ -23,6 +27,13 @@ MAX_PIXELS = 40_000_000
 MAX_FILE_BYTES = 64 << 20
 KINDS = ("depth", "error")
 COPIES = "report-pictures"
+
+
+def shipped_inputs(run: Run) -> bool:
+    """Whether a run was fed with the shipped photographs alone; whatever is not clearly so counts as its user's own."""
+    name = run.results.inputs.get("name")
+    known = {"motorcycle", *SINGLE}
+    return isinstance(name, str) and all(part.split(" mirrored")[0].split(",")[0] in known for part in name.split(" + "))
 
 
 def picture_path(run: Run, name: object) -> Path | None:

@@ -112,4 +112,5 @@ def _choose(pool: list[Candidate], group: Group, request: Request) -> Choice:
 def _applies(case: UseCase, group: Group) -> bool:
     """Whether the group has a cell that ran on a device the use case is about."""
     wanted: Sequence[str] = case.request.devices
-    return any(row.ok and (not wanted or row.cell.device.partition(":")[0] in wanted) for row in group.rows)
+    timed = [row.cell.device.partition(":")[0] for row in group.rows if row.ok and row.cell.timing]
+    return any(not wanted or device in wanted for device in timed)

@@ -18,7 +18,7 @@ TITLES = {
     "fixed-rate": "Fixed rate: deadlines, counted from when a frame was due",
 }
 HEADS = {
-    "sustained": ("Minutes", "First minute, ms", "Last minute, ms", "Last / first [95 %]", "Throttling from"),
+    "sustained": ("Minutes", "First minute, ms", "Last minute, ms", "Last / first [95 %]", "Slower from"),
     "fixed-rate": (
         "Rate, Hz",
         "Frames",
@@ -36,6 +36,53 @@ def kind_of(row: Row) -> str | None:
     """The regime of a row's figures; None for `burst`, which is every other table's."""
     kind = (row.cell.regime or {}).get("kind")
     return kind if kind in KINDS else None
+
+
+def without_burst(rows: Sequence[Row]) -> bool:
+    """Whether a group holds a regime's figures and no cell of it was timed in bursts."""
+    return not any(row.cell.timing for row in rows) and any(kind_of(row) for row in rows)
+
+
+def headline(rows: Sequence[Row]) -> tuple[str, list[str]]:
+    """What a group's regime comes to, and a line a cell, best first; empty for a group without one."""
+    members = [row for row in rows if kind_of(row)]
+    if not members:
+        return "", []
+    regimes = [row.cell.regime or {} for row in members]
+    count = len(members)
+    if kind_of(members[0]) == "fixed-rate":
+        good = sum(regime.get("keeps_up") is True for regime in regimes)
+        title = f"{good} of {count} keep up with {_reading(regimes[0].get('rate_hz'))} frames a second"
+    else:
+        slower = sum(bool(regime.get("onset")) for regime in regimes)
+        minutes = _reading(regimes[0].get("seconds"), 1 / 60)
+        title = f"{slower} of {count} slow down" if slower else "None is seen to slow down"
+        title += f" within {minutes} min of load"
+    return title, [f"{row.cell.id}: {in_words(row.cell.regime or {})}" for row in sorted(members, key=_goodness)]
+
+
+def marks(regime: Mapping[str, Any]) -> dict[str, float | None]:
+    """What a fixed-rate chart places: percentiles and the call alone, ms, and the time a frame has."""
+    rate = number(regime.get("rate_hz"))
+    found = {name: number(regime.get(f"{name}_ms")) for name in ("p50", "p95", "p99", "service")}
+    return {**found, "period": 1e3 / rate if rate else None, "missed": number(regime.get("miss_share"))}
+
+
+def _goodness(row: Row) -> tuple[float, float]:
+    regime = row.cell.regime or {}
+    misses, slowdown = number(regime.get("miss_share")), number(regime.get("ratio"))
+    speed = number(regime.get("service_ms")) or number(regime.get("last_ms"))
+    return (misses if misses is not None else slowdown or 0.0, speed or 0.0)
+
+
+def in_words(regime: Mapping[str, Any]) -> str:
+    """A cell's regime in one line."""
+    columns = dict(zip(HEADS[str(regime["kind"])], regime_line(regime), strict=True))
+    if regime["kind"] == "sustained":
+        return f"last minute over first {columns['Last / first [95 %]']}, slower from: {columns['Slower from']}"
+    call = number(regime.get("service_ms"))
+    alone = "" if call is None else f", the call alone {figures.reading(call)} ms"
+    return f"{columns['Missed [95 %]']} of deadlines missed{alone}"
 
 
 def regime_line(regime: Mapping[str, Any]) -> list[str]:

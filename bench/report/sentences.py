@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from bench.break_even import BreakEven
+from bench.choice import Choice
 from bench.metrics import METRICS
-from bench.reasons import quantity
+from bench.reasons import estimated
 from bench.results import Cell
 
 PRODUCTS = {
@@ -31,14 +32,17 @@ def short_name(cell: Cell) -> str:
     return " · ".join([PRODUCTS.get(cell.runtime, cell.runtime), *mode, cell.precision])
 
 
-def figures_of(values: Mapping[str, float | None]) -> str:
-    """`19.9 ms, 251 img/s, depth error 5.8e-3, 2,310 MiB, cold start 70 s` of a choice's figures."""
+def figures_of(choice: Choice) -> str:
+    """`19.9 [19.8, 20.0] ms, 251 [250, 252] img/s, depth error 5.8e-3, 2,310 MiB, cold start 70 s` of the pick."""
+    if choice.pick is None:
+        return ""
+    values, intervals = choice.figures[choice.pick], choice.intervals.get(choice.pick, {})
     parts = []
     for name in HEADLINE:
         value = values.get(name)
         if value is not None:
             label = f"{METRICS[name].label} " if name in ("depth_error", "cold_start_s") else ""
-            parts.append(label + quantity(METRICS[name], value))
+            parts.append(label + estimated(METRICS[name], value, intervals.get(name)))
     return ", ".join(parts)
 
 

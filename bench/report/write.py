@@ -16,7 +16,9 @@ from exporters.errors import UsageError
 FORMATS = ("md", "html")
 
 
-def write_report(sources: Sequence[Source], out_dir: Path | str, formats: Sequence[str] = FORMATS) -> list[Path]:
+def write_report(
+    sources: Sequence[Source], out_dir: Path | str, formats: Sequence[str] = FORMATS, *, own_images: bool = False
+) -> list[Path]:
     """Write `report.md` and `report.html` into `out_dir` for one or several results, merged; returns the
     paths written.
 
@@ -24,6 +26,7 @@ def write_report(sources: Sequence[Source], out_dir: Path | str, formats: Sequen
         sources: results in memory, as loaded, or paths of results files or of folders that hold one.
         out_dir: made if it is not there.
         formats: any of :data:`FORMATS`.
+        own_images: whether the page may hold photographs that are not the shipped ones.
 
     Raises:
         UsageError: no source, an unknown format, or a file that can't be read as results.
@@ -40,14 +43,14 @@ def write_report(sources: Sequence[Source], out_dir: Path | str, formats: Sequen
     written = []
     for name in dict.fromkeys(formats):
         path = folder / f"report.{name}"
-        write_text(path, _rendered(name, report, answers, folder))
+        write_text(path, _rendered(name, report, answers, folder, own_images))
         written.append(path)
     return written
 
 
-def _rendered(name: str, report: Report, answers: Answers, folder: Path) -> str:
+def _rendered(name: str, report: Report, answers: Answers, folder: Path, own_images: bool) -> str:
     if name == "html":
-        return render_html(report, answers)
+        return render_html(report, answers, own_images=own_images)
 
     def picture(row: Row, kind: str) -> str | None:
         return publish(row.run, row.cell.pictures.get(kind), folder)

@@ -2,13 +2,14 @@
 
 A prediction from third-party tables (:mod:`exporters.coreml_check.ane_chips`), never a measurement: Core ML decides
 when it loads a model, by rules that it does not publish, and may keep even accepted operations elsewhere. On a Mac
-`MLComputePlan` says what was decided; :func:`beside` puts the two next to each other.
+`MLComputePlan` says what was decided; :func:`against_plan` says where the two differ.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -54,6 +55,8 @@ class FamilyPrediction:
     streaming: int
     """Operations with an operand too large for on-chip memory: slower, not refused."""
     blockers: tuple[Blocker, ...]
+    refused: tuple[str, ...]
+    """Names of the refused operations; empty where most are (an fp32 package), which needs no list."""
 
 
 @dataclass(frozen=True)
@@ -103,28 +106,26 @@ def reasons(operation: Operation, types: Types, family: Family) -> list[str]:
     return found
 
 
-def beside(function: Function, plan: Mapping[str, str], family: str) -> list[dict[str, Any]]:
+def against_plan(refused: Collection[str], plan: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Where the prediction for a chip family and what Core ML decided on a Mac differ.
 
     Args:
-        function: of the package.
+        refused: names of the operations that are predicted to be refused.
         plan: device (`cpu`, `gpu`, `ane`) by operation name, from `MLComputePlan`.
-        family: name of one of `FAMILIES`.
 
     Returns:
-        One row an operation on which they differ: name, type, predicted reasons (none: predicted to run), placed.
+        Names of operations predicted to run on the engine that were placed elsewhere, and of operations predicted to be
+        refused that it took.
     """
-    chip = next(f for f in FAMILIES if f.name == family)
-    types = function.types()
-    rows = []
-    for operation in function.operations:
-        placed = plan.get(operation.name)
-        if placed is None or operation.type == "const":
-            continue
-        why = reasons(operation, types, chip)
-        if bool(why) == (placed == "ane"):
-            rows.append({"name": operation.name, "operation": operation.type, "predicted": why, "placed": placed})
-    return rows
+    elsewhere = [name for name, device in plan.items() if device != "ane" and name not in refused]
+    taken = [name for name, device in plan.items() if device == "ane" and name in refused]
+    return elsewhere, taken
+
+
+def family_of(chip: str) -> str | None:
+    """The chip family of a Mac's processor, `Apple M2 Pro`; None where the tables have none for it."""
+    match = re.search(r"\bM\d+\b", chip)
+    return next((f.name for f in FAMILIES if match and match[0] in f.name.split(", ")), None)
 
 
 def _family(
@@ -149,7 +150,14 @@ def _family(
         switches=_inner_runs(refused),
         streaming=sum(_streams(op, types) for op in operations),
         blockers=tuple(sorted(blockers, key=lambda b: (-b.flop_share, b.operation))),
+        refused=_names(operations, refused),
     )
+
+
+def _names(operations: list[Operation], refused: list[bool]) -> tuple[str, ...]:
+    if 2 * sum(refused) > len(refused):
+        return ()
+    return tuple(operation.name for operation, no in zip(operations, refused, strict=True) if no)
 
 
 def _inner_runs(refused: list[bool]) -> int:
@@ -211,5 +219,6 @@ def _tensor_operands(operation: Operation) -> list[str]:
 
 
 def _weight_shape(operation: Operation, types: Types) -> tuple[int | None, ...]:
-    name = operation.inputs["weight"][0].name
+    bindings = operation.inputs.get("weight", ())
+    name = bindings[0].name if bindings else None
     return types[name].shape if name is not None and name in types else ()

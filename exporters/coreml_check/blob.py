@@ -49,7 +49,7 @@ class WeightFile:
         Raises:
             ArtifactError: no record there, another type, or fewer bytes than declared.
         """
-        record = self._bytes[offset : offset + _RECORD.size]
+        record = self._bytes[offset : offset + _RECORD.size] if offset >= 0 else self._bytes[:0]
         if len(record) < _RECORD.size:
             raise ArtifactError(
                 f"{self.path.name} ends at byte {len(self._bytes)}, before the constant at {offset}: it is truncated"

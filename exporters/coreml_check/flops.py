@@ -22,12 +22,12 @@ def flops(operation: Operation, types: dict[str, TensorType]) -> int:
         source = output.size if operation.type == "conv" else prod(_shape(operation, "x", types))
         return 2 * source * prod(weight[1:])
     if operation.type == "linear":
-        return 2 * output.size * _shape(operation, "weight", types)[-1]
+        return 2 * output.size * _size(_shape(operation, "weight", types), -1)
     if operation.type == "matmul":
-        return 2 * output.size * _shape(operation, "x", types)[-1]
+        return 2 * output.size * _size(_shape(operation, "x", types), -1)
     if operation.type == "scaled_dot_product_attention":
         query, key = _shape(operation, "query", types), _shape(operation, "key", types)
-        return 2 * prod(query[:-1]) * key[-2] * (query[-1] + (output.shape[-1] or 0))
+        return 2 * prod(query[:-1]) * _size(key, -2) * (_size(query, -1) + _size(output.shape, -1))
     return output.size
 
 
@@ -44,5 +44,11 @@ _FREE = frozenset({
 
 
 def _shape(operation: Operation, parameter: str, types: dict[str, TensorType]) -> tuple[int, ...]:
-    name = operation.inputs[parameter][0].name
+    """Shape of an operand; empty where there is none, as in a damaged file, of which nothing is computed here."""
+    bindings = operation.inputs.get(parameter, ())
+    name = bindings[0].name if bindings else None
     return tuple(d or 1 for d in types[name].shape) if name is not None and name in types else ()
+
+
+def _size(shape: tuple[int | None, ...], axis: int) -> int:
+    return shape[axis] or 1 if len(shape) >= -axis else 1

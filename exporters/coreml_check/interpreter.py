@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
 from exporters.coreml_check.dtypes import FLOATS
 from exporters.coreml_check.ops import Call, operators
 from exporters.coreml_check.ops.call import torch_dtype
+from exporters.coreml_check.ops.sizes import result_shape
 from exporters.coreml_check.program import Function, Operation, TensorType
 from exporters.errors import ArtifactError, InputError, UnsupportedError, one_line
 
@@ -31,6 +33,8 @@ Mode = Literal["fp32", "fp64", "declared"]
 Value = Tensor | str | list[Any]
 
 _ROUND_BYTES = 1 << 26
+WORKING_BYTES = 4
+"""Of an element in fp32, the narrowest that anything is held in but booleans."""
 _SCALAR_PARAMETERS = frozenset(
     {"epsilon", "alpha", "beta", "constant_val", "scale_factor_height", "scale_factor_width"}
 )
@@ -44,16 +48,20 @@ class Step:
     outputs: tuple[Tensor, ...]
     """As the next operations see them: rounded in mode `declared`."""
     exact: tuple[Tensor, ...]
-    """Before that rounding; the same tensors in the other modes."""
+    """Before that rounding where the interpreter keeps it; else the same tensors."""
 
 
 class Interpreter:
     """Runs one function of a package."""
 
-    def __init__(self, function: Function, mode: Mode = "fp32") -> None:
-        """Raises UnsupportedError for an operation that is not known here, ArtifactError for a malformed program."""
+    def __init__(self, function: Function, mode: Mode = "fp32", keep_exact: bool = False) -> None:
+        """`keep_exact`: give each step's result before rounding too, which doubles the memory of large ones.
+
+        Raises UnsupportedError for an operation that is not known here, ArtifactError for a malformed program.
+        """
         self.function = function
         self.mode = mode
+        self.keep_exact = keep_exact
         self.dtype = torch.float64 if mode == "fp64" else torch.float32
         self._operators = operators()
         check_structure(function)
@@ -79,8 +87,12 @@ class Interpreter:
                     found[variable.name] = value
         # An input or a constant may itself be an output.
         found.update({n: v for n, v in self._inputs(inputs).items() if n in wanted})
-        constants = self.function.constants()
-        found.update({n: torch.as_tensor(np.array(constants[n])) for n in wanted - set(found) if n in constants})
+        for operation in self.function.operations:
+            if operation.type == "const" and operation.name in wanted:
+                constant = self._constant(operation)
+                if not isinstance(constant, Tensor):
+                    raise ArtifactError(f"output {operation.name!r} is no tensor: the file is damaged")
+                found[operation.name] = constant
         return {name: found[name] for name in self.function.outputs}
 
     def steps(self, inputs: Mapping[str, Any]) -> Iterator[Step]:
@@ -91,18 +103,20 @@ class Interpreter:
             if operation.type == "const":
                 name = operation.outputs[0].name
                 if uses[name]:
-                    values[name] = self._constant(operation.attributes["val"], operation.outputs[0].type)
+                    values[name] = self._constant(operation)
                 continue
             exact = self._compute(operation, values)
+            # Rounding where it lies is right only for what no other name stands for.
+            taken = None if self.keep_exact else {_storage(values[name]) for name in operation.reads()}
             outputs = tuple(
-                self._round(x, v.type, operation) for x, v in zip(exact, operation.outputs, strict=True)
+                self._round(x, v.type, operation, taken) for x, v in zip(exact, operation.outputs, strict=True)
             )
             for name in operation.reads():
                 uses[name] -= 1
                 if not uses[name]:
                     values.pop(name, None)
             values.update({v.name: x for v, x in zip(operation.outputs, outputs, strict=True) if uses[v.name]})
-            yield Step(operation, outputs, exact)
+            yield Step(operation, outputs, exact if self.keep_exact else outputs)
 
     def _inputs(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
@@ -116,10 +130,12 @@ class Interpreter:
             found[variable.name] = self._rounded(value.to(torch_dtype(variable.type.dtype, self.dtype)), variable.type)
         return found
 
-    def _constant(self, value: Any, type_: TensorType | None) -> Value:
+    def _constant(self, operation: Operation) -> Value:
+        value, type_ = operation.attributes["val"], operation.outputs[0].type
         if not isinstance(value, np.ndarray):
             return value if isinstance(value, str) else list(value)
-        assert type_ is not None
+        if type_ is None or type_.shape != value.shape:
+            raise ArtifactError(f"constant {operation.name!r} is declared {type_}, its value is another: damaged file")
         tensor = torch.from_numpy(np.array(value)) if value.dtype != np.uint64 else torch.tensor(value.astype(np.int64))
         return tensor.to(torch_dtype(type_.dtype, self.dtype))
 
@@ -129,13 +145,25 @@ class Interpreter:
             tuple(v.type.dtype if v.type else "" for v in operation.outputs),
         )  # fmt: skip
         try:
+            expected = result_shape(call)
+            if expected is not None:
+                _check_shape(expected, operation)
             with torch.no_grad():
                 result = self._operators[operation.type](call)
-        except (RuntimeError, IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        except (
+            RuntimeError, IndexError, KeyError, TypeError, ValueError, AttributeError, AssertionError, ArithmeticError,
+            MemoryError,
+        ) as error:  # fmt: skip
             raise ArtifactError(
                 f"operation {operation.name!r} ({operation.type}) can't be computed from its inputs: {one_line(error)}"
             ) from None
-        return result if isinstance(result, tuple) else (result,)
+        results = result if isinstance(result, tuple) else (result,)
+        if len(results) != len(operation.outputs):
+            raise ArtifactError(
+                f"operation {operation.name!r} ({operation.type}) declares {len(operation.outputs)} results and gives "
+                f"{len(results)}: the file is damaged"
+            )
+        return results
 
     def _arguments(self, operation: Operation, values: Mapping[str, Value]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -150,32 +178,49 @@ class Interpreter:
             found[name] = arguments[0] if len(arguments) == 1 and name != "values" else arguments
         return found
 
-    def _round(self, x: Tensor, type_: TensorType | None, operation: Operation) -> Tensor:
+    def _round(self, x: Tensor, type_: TensorType | None, operation: Operation, taken: set[int] | None) -> Tensor:
+        """`x` as declared; in place where its storage is not among those `taken` (None: never)."""
         if type_ is None:
             raise ArtifactError(f"operation {operation.name!r} ({operation.type}) gives no tensor: not interpreted")
-        if tuple(x.shape) != type_.shape:
-            shape = "×".join(map(str, x.shape))
-            raise ArtifactError(
-                f"operation {operation.name!r} ({operation.type}) is declared {type_} but computes shape [{shape}]"
-            )
+        _check_shape(tuple(x.shape), operation, type_)
         if x.is_floating_point() != (type_.dtype in FLOATS) and operation.type != "cast":
             raise ArtifactError(
                 f"operation {operation.name!r} ({operation.type}) is declared {type_} but computes {x.dtype}"
             )
         x = x.to(torch_dtype(type_.dtype, self.dtype))
-        return self._rounded(x, type_, always=operation.type.startswith("constexpr_"))
+        in_place = taken is not None and _storage(x) not in taken and x.is_contiguous()
+        return self._rounded(x, type_, always=operation.type.startswith("constexpr_"), in_place=in_place)
 
-    def _rounded(self, x: Tensor, type_: TensorType, always: bool = False) -> Tensor:
+    def _rounded(self, x: Tensor, type_: TensorType, always: bool = False, in_place: bool = False) -> Tensor:
         if type_.dtype != "fp16" or not (always or self.mode == "declared"):
             return x
-        return round_to_half(x)
+        return round_to_half(x, in_place)
 
 
-def round_to_half(x: Tensor) -> Tensor:
-    """`x` rounded to fp16 and back, a part at a time: attention scores of many views are gigabytes."""
+def _storage(value: Value) -> int:
+    return value.untyped_storage().data_ptr() if isinstance(value, Tensor) else 0
+
+
+def _check_shape(shape: tuple[int, ...], operation: Operation, declared: TensorType | None = None) -> None:
+    """Raises ArtifactError where an operation (by default its first result) is declared another shape."""
+    type_ = declared or operation.outputs[0].type
+    if type_ is not None and shape != type_.shape:
+        raise ArtifactError(
+            f"operation {operation.name!r} ({operation.type}) is declared {type_} but computes shape "
+            f"[{'×'.join(map(str, shape))}]"
+        )
+
+
+def round_to_half(x: Tensor, in_place: bool = False) -> Tensor:
+    """`x` rounded to fp16 and back, a part at a time: attention scores of many views are gigabytes.
+
+    Args:
+        x: floating.
+        in_place: write the result over `x`, which is contiguous, where it is large.
+    """
     if x.numel() * x.element_size() <= _ROUND_BYTES:
         return x.half().to(x.dtype)
-    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    out = x if in_place else torch.empty_like(x, memory_format=torch.contiguous_format)
     flat, source = out.view(-1), x.contiguous().view(-1)
     for start in range(0, x.numel(), _ROUND_BYTES // 4):
         part = slice(start, start + _ROUND_BYTES // 4)
@@ -190,7 +235,14 @@ def check_structure(function: Function) -> None:
         ArtifactError: the first violation, naming the operation.
     """
     types = {v.name: v.type for v in function.inputs}
+    memory = psutil.virtual_memory().total
     for operation in function.operations:
+        for variable in operation.outputs:
+            if variable.type is not None and variable.type.size * WORKING_BYTES > memory:
+                raise ArtifactError(
+                    f"operation {operation.name!r} ({operation.type}) is declared {variable.type}, more than this "
+                    "machine's memory: the file is damaged, or wants a larger machine"
+                )
         for name in operation.reads():
             if name not in types:
                 raise ArtifactError(

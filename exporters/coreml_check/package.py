@@ -21,6 +21,9 @@ NEWEST_SPECIFICATION = 10
 OLDEST_SPECIFICATION = 6
 """iOS15, the first with ML Programs."""
 
+MAX_MODEL_BYTES = (1 << 31) - 1
+"""What one protobuf message may have; weights lie in a file of their own."""
+
 _ARRAY_DTYPES = {65552: "fp16", 65568: "fp32", 65600: "fp64", 131104: "int32", 131080: "int8"}
 _ML_PROGRAM = 502
 
@@ -71,9 +74,9 @@ def read_package(path: Path) -> Package:
     Raises:
         ArtifactError: not a package, damaged, truncated, another kind of model, or another version; one line.
     """
-    data = _model_file(path).parent
-    # A file that does not end with a newline marker can be cut anywhere; the parser sees most cuts, sizes the rest.
-    model = Message(memoryview(_model_file(path).read_bytes()))
+    file = _model_file(path)
+    # A message can be cut between two fields and still be one: the parser sees most cuts, the checks below the rest.
+    model = Message(memoryview(_bytes(file)))
     version = model.integer(1)
     if not OLDEST_SPECIFICATION <= version <= NEWEST_SPECIFICATION:
         raise ArtifactError(
@@ -82,7 +85,7 @@ def read_package(path: Path) -> Package:
         )
     if _ML_PROGRAM not in model:
         raise ArtifactError(f"{path.name} is no ML Program: export it again")
-    weights = {file.name: WeightFile(file) for file in sorted((data / "weights").glob("*.bin"))}
+    weights = {w.name: WeightFile(w) for w in sorted((file.parent / "weights").glob("*.bin")) if w.is_file()}
     functions = read_program(model.message(_ML_PROGRAM), weights)
     description = model.message(2)
     declared = {m.text(1): (_features(m, 2), _features(m, 3)) for m in description.messages(20)}
@@ -95,15 +98,29 @@ def read_package(path: Path) -> Package:
 
 
 def _model_file(path: Path) -> Path:
+    damaged = ArtifactError(f"{path.name} is no Core ML package ({MANIFEST} is missing or damaged): export it again")
+    if not (path / MANIFEST).is_file():
+        raise damaged
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        item = manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ArtifactError(f"{path.name} is no Core ML package ({MANIFEST} is missing or damaged)") from None
-    file = path / "Data" / str(item)
+        item = Path(manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise damaged from None
+    if item.is_absolute() or ".." in item.parts:
+        raise ArtifactError(f"{path.name} names a model file outside itself: it is damaged or not to be trusted")
+    file = path / "Data" / item
     if not file.is_file():
-        raise ArtifactError(f"{path.name} has no model file {item}: export it again")
+        raise ArtifactError(f"{path.name} has no model file {item.name}: export it again")
     return file
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        if file.stat().st_size > MAX_MODEL_BYTES:
+            raise ArtifactError(f"{file.name} has {file.stat().st_size} bytes, more than a protobuf can: damaged file")
+        return file.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{file.name} can't be read ({error.strerror}): export the model again") from None
 
 
 def _features(message: Message, number: int) -> tuple[Feature, ...]:

@@ -18,9 +18,14 @@ from exporters.coreml_check.dtypes import BY_PROTO, decode
 from exporters.coreml_check.wire import Message
 from exporters.errors import ArtifactError
 
+MAX_RANK = 16
+"""More dimensions than any MIL operation takes; numpy's and torch's own bounds lie above."""
+MAX_DEPTH = 16
+"""Lists in lists a constant may be; ours are lists of numbers."""
+
 Weights = Mapping[str, WeightFile]
 Literal = Any
-"""A constant: a numpy array, `str`, `bool`, or a list, tuple or dict of constants."""
+"""A constant: a numpy array, `str`, or a list or tuple of constants. Dictionaries no MIL operation takes."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class TensorType:
     @property
     def size(self) -> int:
         """Elements."""
-        return prod(d or 1 for d in self.shape)
+        return prod(1 if d is None else d for d in self.shape)
 
 
 @dataclass(frozen=True)
@@ -127,13 +132,18 @@ def _function(name: str, message: Message, weights: Weights) -> Function:
 
 
 def _operation(message: Message, weights: Weights) -> Operation:
-    return Operation(
+    operation = Operation(
         type=message.text(1),
         inputs={name: _argument(m, weights) for name, m in message.map(2).items()},
         outputs=tuple(_variable(m) for m in message.messages(3)),
         attributes={name: _value(m, weights) for name, m in message.map(5).items()},
         blocks=len(message.messages(4)),
     )
+    if not operation.outputs:
+        raise ArtifactError(f"an operation {operation.type!r} gives nothing: the file is damaged")
+    if operation.type == "const" and "val" not in operation.attributes:
+        raise ArtifactError(f"constant {operation.name!r} has no value: the file is damaged")
+    return operation
 
 
 def _argument(message: Message, weights: Weights) -> tuple[Binding, ...]:
@@ -156,15 +166,24 @@ def _tensor_type(message: Message) -> TensorType | None:
     dimensions = tensor.messages(3)
     if len(dimensions) != tensor.integer(2):
         raise ArtifactError(f"a tensor of rank {tensor.integer(2)} has {len(dimensions)} dimensions: damaged file")
-    return TensorType(BY_PROTO[number], tuple(d.message(1).integer(1) if 1 in d else None for d in dimensions))
+    if len(dimensions) > MAX_RANK:
+        raise ArtifactError(f"a tensor has {len(dimensions)} dimensions, more than {MAX_RANK}: the file is damaged")
+    shape = tuple(d.message(1).integer(1) if 1 in d else None for d in dimensions)
+    if any(size is not None and size < 0 for size in shape):
+        raise ArtifactError("a tensor has a negative dimension: the file is damaged")
+    return TensorType(BY_PROTO[number], shape)
 
 
-def _value(message: Message, weights: Weights) -> Literal:
+def _value(message: Message, weights: Weights, depth: int = 0) -> Literal:
+    if depth > MAX_DEPTH:
+        raise ArtifactError(f"a constant is nested more than {MAX_DEPTH} deep: the file is damaged")
     type_ = _tensor_type(message.message(2))
     if 5 in message:
         reference = message.message(5)
         if type_ is None:
             raise ArtifactError("a constant in the weight file has no tensor type: the file is damaged")
+        if None in type_.shape:
+            raise ArtifactError(f"a constant is declared {type_}, with an open dimension: the file is damaged")
         name = reference.text(1).rsplit("/", 1)[-1]
         if name not in weights:
             raise ArtifactError(f"the weight file {name!r} is missing: export the model again")
@@ -175,13 +194,10 @@ def _value(message: Message, weights: Weights) -> Literal:
             raise ArtifactError("a tensor constant has no type: the file is damaged")
         return _tensor_literal(immediate.message(1), type_)
     if 2 in immediate:
-        return tuple(_value(m, weights) for m in immediate.message(2).messages(1))
+        return tuple(_value(m, weights, depth + 1) for m in immediate.message(2).messages(1))
     if 3 in immediate:
-        return [_value(m, weights) for m in immediate.message(3).messages(1)]
-    if 4 in immediate:
-        pairs = immediate.message(4).messages(1)
-        return {_value(p.message(1), weights): _value(p.message(2), weights) for p in pairs}
-    raise ArtifactError("a constant has no value: the file is damaged")
+        return [_value(m, weights, depth + 1) for m in immediate.message(3).messages(1)]
+    raise ArtifactError("a constant has no value that is read here: the file is damaged")
 
 
 def _tensor_literal(message: Message, type_: TensorType) -> Literal:
@@ -199,6 +215,6 @@ def _tensor_literal(message: Message, type_: TensorType) -> Literal:
         number = next((n for n in (2, 3, 5) if n in message), None)
         integers = message.message(number).integers(1) if number is not None else []
         array = np.array(integers, np.bool_ if number == 3 else np.int64)
-    if array.size != type_.size:
+    if array.size != type_.size or None in type_.shape:
         raise ArtifactError(f"a constant declared {type_} has {array.size} elements: the file is damaged")
     return array.reshape(type_.shape)

@@ -59,8 +59,12 @@ class Backbone(nn.Module):
             self.register_buffer(f"{name}_sin", table.sin, persistent=False)
         self.rope_from = source.rope_start
 
-    def forward(self, image: Tensor) -> Features:
-        """(B, N, 3, H, W) fp32 to features of V = B·N views."""
+    def forward(self, image: Tensor, known: Tensor | None = None) -> Features:
+        """(B, N, 3, H, W) fp32 to features of V = B·N views.
+
+        `known`, the camera tokens (B, N, C) of known poses, takes the place of the learned ones; upstream then chooses
+        no reference view, whatever the number of views.
+        """
         batch, views = image.shape[:2]
         x = self._embed(image.flatten(0, 1))
         local, local_rope, global_rope = x, self._table("local"), self._table("global")
@@ -68,12 +72,15 @@ class Backbone(nn.Module):
         restore: Tensor | None = None
         patches, camera = [], x[:, 0]
         for index, block in enumerate(self.blocks):
-            if index == self.alternate_from - 1 and views >= MIN_VIEWS:
+            if index == self.alternate_from - 1 and views >= MIN_VIEWS and known is None:
                 reference = select_reference_view(x[:, 0].unflatten(0, (batch, views)))
                 x = x.index_select(0, reference_first(reference, views))
                 restore = original_order(reference, views)
             if index == self.alternate_from:
-                tokens = self.camera_tokens.expand(batch, -1, -1, -1).flatten(0, 1)
+                if known is None:
+                    tokens = self.camera_tokens.expand(batch, -1, -1, -1).flatten(0, 1)
+                else:
+                    tokens = known.flatten(0, 1).unsqueeze(1)
                 x = torch.cat((tokens, x[:, 1:]), dim=1)
             across = index >= self.alternate_from and index % 2 == 1
             rope = (global_rope if across else local_rope) if index >= self.rope_from else None

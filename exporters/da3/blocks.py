@@ -77,6 +77,27 @@ class Mlp(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
+class SwiGlu(nn.Module):
+    """Linear to twice the width, SiLU of one half times the other, linear: the giant's feed-forward network.
+
+    Source: upstream's `model/dinov2/layers/swiglu_ffn.py`, the plain path.
+    """
+
+    def __init__(self, source: Any, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.w12 = adopt(source.w12, dtype)
+        self.w3 = adopt(source.w3, dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = self.w12(x).chunk(2, dim=-1)
+        return self.w3(F.silu(gate) * value)
+
+
+def feed_forward(source: Any, dtype: torch.dtype) -> Mlp | SwiGlu:
+    """The static form of a block's feed-forward network, of either kind."""
+    return SwiGlu(source, dtype) if hasattr(source, "w12") else Mlp(source, dtype)
+
+
 class Block(nn.Module):
     """x + scale · attention(norm(x)), then x + scale · mlp(norm(x)), on an fp32 residual stream."""
 
@@ -86,7 +107,7 @@ class Block(nn.Module):
         self.attn = Attention(source.attn, dtype)
         self.scale1 = parameter(source.ls1.gamma)
         self.norm2 = Norm(source.norm2, dtype)
-        self.mlp = Mlp(source.mlp, dtype)
+        self.mlp = feed_forward(source.mlp, dtype)
         self.scale2 = parameter(source.ls2.gamma)
 
     def forward(self, x: Tensor, groups: int, rope: RopeTable | None) -> Tensor:

@@ -56,7 +56,8 @@ class PoseMatrices(nn.Module):
         self.register_buffer("axis_y", torch.diag(torch.tensor([0.0, 1.0, 0.0])), persistent=False)
 
     def forward(self, encoding: Tensor) -> tuple[Tensor, Tensor]:
-        return self._extrinsics(encoding[..., :3], encoding[..., 3:7]), self._intrinsics(encoding[..., 7:])
+        intrinsics = self._intrinsics(encoding[..., 7:], self.half_size, self.centre)
+        return self._extrinsics(encoding[..., :3], encoding[..., 3:7]), intrinsics
 
     def _extrinsics(self, position: Tensor, quaternion: Tensor) -> Tensor:
         """Inverse of the camera-to-world pose: (Rᵀ, -Rᵀ t) for a rotation R, which need not be normalised."""
@@ -73,8 +74,8 @@ class PoseMatrices(nn.Module):
         translation = -(transposed * position.unsqueeze(-2)).sum(dim=-1, keepdim=True)
         return torch.cat((transposed, translation), dim=-1)
 
-    def _intrinsics(self, field_of_view: Tensor) -> Tensor:
+    def _intrinsics(self, field_of_view: Tensor, half_size: Tensor, centre: Tensor) -> Tensor:
         """Pinhole matrix with the principal point in the middle, from (B, N, 2): vertical, horizontal."""
-        focal = self.half_size / (field_of_view * 0.5).tan().clamp(min=1e-6)
+        focal = half_size / (field_of_view * 0.5).tan().clamp(min=1e-6)
         fy, fx = focal[..., :1, None], focal[..., 1:, None]
-        return fx * self.axis_x + fy * self.axis_y + self.centre
+        return fx * self.axis_x + fy * self.axis_y + centre

@@ -7,12 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from exporters.artifact import HostStep
+from exporters.da3 import host
 from exporters.da3.shapes import PATCH, validate_shape
 from exporters.errors import UsageError
 
-__all__ = ["MODELS", "OUTPUTS", "PATCH", "Family", "ModelSpec", "get_model", "validate_outputs", "validate_shape"]
+__all__ = [
+    "FAMILIES",
+    "MODELS",
+    "OUTPUTS",
+    "PATCH",
+    "Family",
+    "FamilySpec",
+    "ModelSpec",
+    "get_model",
+    "host_steps",
+    "validate_outputs",
+    "validate_shape",
+]
 
 Family = Literal["anyview", "mono", "metric", "nested"]
 
@@ -25,6 +39,7 @@ OUTPUTS = (
     "ray",
     "ray_conf",
     "sky",
+    "metric_depth",
 )
 """Every output name there is, in the order in which a network returns those it has."""
 
@@ -33,92 +48,149 @@ NON_COMMERCIAL = "CC BY-NC 4.0"
 
 
 @dataclass(frozen=True)
-class ModelSpec:
-    """One model of the family."""
+class FamilySpec:
+    """What the models of one structure have in common."""
 
-    name: str
-    hub_id: str
-    """Hugging Face repository of upstream's own checkpoint."""
-    licence: str
-    """Licence of that checkpoint (the code is Apache-2.0)."""
-    family: Family
-    upstream_config: str
-    """Name of upstream's configuration, `depth_anything_3/configs/<name>.yaml`."""
     outputs: tuple[str, ...]
     """What a network returns when nothing else is asked for."""
     optional_outputs: tuple[str, ...] = ()
     """What it can return besides."""
-    exportable: bool = True
-    """Whether the static network covers it."""
+    steps: tuple[str, ...] = ()
+    """Names of what the host does to the outputs (:mod:`exporters.da3.host`)."""
     ignored_prefixes: tuple[str, ...] = ()
-    """Checkpoint keys (without `model.`) of parts that are not built."""
+    """Checkpoint keys (without `model.`) of parts that are not built: the Gaussian head."""
 
     @property
     def all_outputs(self) -> tuple[str, ...]:
-        """Every name this model can return, in the order of :data:`OUTPUTS`."""
+        """Every name a network can return, in the order of :data:`OUTPUTS`."""
         return tuple(name for name in OUTPUTS if name in (*self.outputs, *self.optional_outputs))
 
 
 _ANYVIEW = ("depth", "depth_conf", "extrinsics", "intrinsics", "reference_view")
 _RAYS = ("ray", "ray_conf")
-_GAUSSIAN_HEAD = ("gs_head.", "gs_adapter.")
+_MONOCULAR = FamilySpec(("depth", "sky"), steps=("sky_fill",))
+
+FAMILIES: dict[Family, FamilySpec] = {
+    "anyview": FamilySpec(_ANYVIEW, _RAYS, ignored_prefixes=("gs_head.", "gs_adapter.")),
+    "mono": _MONOCULAR,
+    "metric": _MONOCULAR,
+    # Both networks side by side in one graph: one file, one session, one artifact.
+    "nested": FamilySpec(
+        (*_ANYVIEW, "sky", "metric_depth"), _RAYS, ("metric_scale",), ("da3.gs_head.", "da3.gs_adapter.")
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model."""
+
+    name: str
+    hub_id: str
+    """Hugging Face repository of upstream's own checkpoint; empty for a configuration of the user's own."""
+    licence: str
+    """Licence of that checkpoint (the code is Apache-2.0)."""
+    family: Family
+    feed_forward: Literal["mlp", "swiglu"] = "mlp"
+    """Of the (any-view) backbone's blocks."""
+    config: dict[str, Any] | None = None
+    """Upstream's configuration where it is the user's own (:mod:`exporters.da3.config`); None: upstream's of that name,
+    `depth_anything_3/configs/<name>.yaml`."""
+    source: str = ""
+    """The file it was read from; empty for upstream's own."""
+
+    @property
+    def takes_poses(self) -> bool:
+        """Whether it has a camera encoder, so that known poses may go in."""
+        return self.family == "anyview"
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return FAMILIES[self.family].outputs
+
+    @property
+    def all_outputs(self) -> tuple[str, ...]:
+        """Every name this model can return, in the order of :data:`OUTPUTS`."""
+        return FAMILIES[self.family].all_outputs
+
+    @property
+    def ignored_prefixes(self) -> tuple[str, ...]:
+        return FAMILIES[self.family].ignored_prefixes
+
+    @property
+    def reference(self) -> str:
+        """What :func:`get_model` finds it by, in another process too: its name, or the file it was read from."""
+        return self.source or self.name
+
 
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
-        ModelSpec(
-            "da3-small", "depth-anything/DA3-SMALL", APACHE, "anyview", "da3-small", _ANYVIEW, _RAYS
-        ),
-        ModelSpec("da3-base", "depth-anything/DA3-BASE", APACHE, "anyview", "da3-base", _ANYVIEW, _RAYS),
+        ModelSpec("da3-small", "depth-anything/DA3-SMALL", APACHE, "anyview"),
+        ModelSpec("da3-base", "depth-anything/DA3-BASE", APACHE, "anyview"),
         # Upstream's README deprecates the first DA3-LARGE, -GIANT and -NESTED checkpoints for their 1.1 versions.
+        ModelSpec("da3-large", "depth-anything/DA3-LARGE-1.1", NON_COMMERCIAL, "anyview"),
+        ModelSpec("da3-giant", "depth-anything/DA3-GIANT-1.1", NON_COMMERCIAL, "anyview", "swiglu"),
+        ModelSpec("da3mono-large", "depth-anything/DA3MONO-LARGE", APACHE, "mono"),
+        ModelSpec("da3metric-large", "depth-anything/DA3METRIC-LARGE", APACHE, "metric"),
         ModelSpec(
-            "da3-large", "depth-anything/DA3-LARGE-1.1", NON_COMMERCIAL, "anyview", "da3-large", _ANYVIEW, _RAYS
-        ),
-        ModelSpec(
-            "da3-giant", "depth-anything/DA3-GIANT-1.1", NON_COMMERCIAL, "anyview", "da3-giant", _ANYVIEW, _RAYS,
-            exportable=False, ignored_prefixes=_GAUSSIAN_HEAD,
-        ),
-        ModelSpec(
-            "da3mono-large", "depth-anything/DA3MONO-LARGE", APACHE, "mono", "da3mono-large", ("depth", "sky"),
-            exportable=False,
-        ),
-        ModelSpec(
-            "da3metric-large", "depth-anything/DA3METRIC-LARGE", APACHE, "metric", "da3metric-large",
-            ("depth", "sky"), exportable=False,
-        ),
-        ModelSpec(
-            "da3nested-giant-large", "depth-anything/DA3NESTED-GIANT-LARGE-1.1", NON_COMMERCIAL, "nested",
-            "da3nested-giant-large", (*_ANYVIEW, "sky"), exportable=False,
-            ignored_prefixes=("da3.gs_head.", "da3.gs_adapter."),
+            "da3nested-giant-large", "depth-anything/DA3NESTED-GIANT-LARGE-1.1", NON_COMMERCIAL, "nested", "swiglu"
         ),
     )
 }  # fmt: skip
 
 
 def get_model(name: str) -> ModelSpec:
-    """The model called `name`.
+    """The model called `name`, or the one that a configuration file describes (:mod:`exporters.da3.config`).
+
+    Args:
+        name: a key of :data:`MODELS`, or the path of a YAML or JSON file (anything that ends like one or has a slash).
 
     Raises:
-        UsageError: no model has that name.
+        UsageError: no model has that name, or the file is not a configuration of a supported structure.
     """
-    try:
+    if name in MODELS:
         return MODELS[name]
-    except KeyError:
-        raise UsageError(f"unknown model {name!r}: choose one of {', '.join(MODELS)}") from None
+    if "/" in name or "\\" in name or name.endswith((".yaml", ".yml", ".json")):
+        from exporters.da3.config import load_model
+
+        return load_model(name)
+    raise UsageError(f"unknown model {name!r}: choose one of {', '.join(MODELS)}, or give upstream's YAML of your own")
 
 
-def validate_outputs(spec: ModelSpec, outputs: Sequence[str] | None) -> tuple[str, ...]:
-    """The outputs asked for (None: the model's default ones), without repetition, in the order of :data:`OUTPUTS`.
+def validate_outputs(
+    spec: ModelSpec | FamilySpec, outputs: Sequence[str] | None, *, ray_pose: bool = False
+) -> tuple[str, ...]:
+    """The outputs a graph must have, in the order of :data:`OUTPUTS`, without repetition.
+
+    Args:
+        spec: the model, or its family.
+        outputs: names asked for; None: the default ones. What the host needs to finish them is added: `depth` of a
+            monocular model brings `sky`.
+        ray_pose: the poses are to be fitted to the rays.
 
     Raises:
         UsageError: none is asked for, or one that this model does not have.
     """
-    if outputs is None:
-        return spec.outputs
-    known = spec.all_outputs
-    unknown = [name for name in outputs if name not in known]
+    family = FAMILIES[spec.family] if isinstance(spec, ModelSpec) else spec
+    called = spec.name if isinstance(spec, ModelSpec) else "this network"
+    known = family.all_outputs
+    asked = family.outputs if outputs is None else outputs
+    unknown = [name for name in asked if name not in known]
     if unknown:
-        raise UsageError(f"{spec.name} has no output {', '.join(unknown)}: choose from {', '.join(known)}")
-    if not outputs:
+        raise UsageError(f"{called} has no output {', '.join(unknown)}: choose from {', '.join(known)}")
+    if not asked:
         raise UsageError(f"no output asked for: choose from {', '.join(known)}")
-    return tuple(name for name in known if name in outputs)
+    if ray_pose and not ("ray" in known and {"extrinsics", "intrinsics"} & set(asked)):
+        raise UsageError("a pose from rays needs an any-view model and output extrinsics or intrinsics: ask for these")
+    wanted = host.with_reads(_step_names(family, ray_pose), asked)
+    return tuple(name for name in known if name in wanted)
+
+
+def host_steps(spec: ModelSpec, outputs: Sequence[str], *, ray_pose: bool = False) -> tuple[HostStep, ...]:
+    """What the host has to do to these outputs of the graph; arguments as :func:`validate_outputs` takes them."""
+    return host.steps_for(_step_names(FAMILIES[spec.family], ray_pose), outputs)
+
+
+def _step_names(family: FamilySpec, ray_pose: bool) -> tuple[str, ...]:
+    return (*(("pose_from_rays",) if ray_pose else ()), *family.steps)

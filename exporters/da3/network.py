@@ -13,7 +13,7 @@ exponential of the head.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,10 +21,14 @@ from torch import Tensor, nn
 
 from exporters.da3.backbone import Backbone
 from exporters.da3.camera import CameraDecoder, PoseMatrices
+from exporters.da3.camera_encoder import CameraEncoder
 from exporters.da3.head import DualHead
 from exporters.da3.layers import torch_dtype
-from exporters.da3.models import get_model, validate_outputs
+from exporters.da3.models import FAMILIES, Family, validate_outputs
+from exporters.da3.mono import StaticMono
+from exporters.da3.nested import StaticNested, anyview_outputs, metric_outputs
 from exporters.da3.shapes import NetworkShape
+from exporters.da3.upstream import network_family
 from exporters.errors import UnsupportedError
 from exporters.precision import PrecisionPolicy
 
@@ -32,8 +36,16 @@ from exporters.precision import PrecisionPolicy
 class StaticDA3(nn.Module):
     """Depth Anything 3 for one (B, N, H, W); make it with :func:`build_static`."""
 
+    half_size: Tensor
+    """(2,): H / 2, W / 2; where poses are taken."""
+
     def __init__(
-        self, upstream: Any, shape: NetworkShape, outputs: tuple[str, ...], policy: PrecisionPolicy
+        self,
+        upstream: Any,
+        shape: NetworkShape,
+        outputs: tuple[str, ...],
+        policy: PrecisionPolicy,
+        pose_input: bool = False,
     ) -> None:
         super().__init__()
         self.shape = shape
@@ -50,11 +62,21 @@ class StaticDA3(nn.Module):
         )
         self.camera = CameraDecoder(upstream.cam_dec) if camera else None
         self.pose = PoseMatrices(shape.size) if camera else None
+        self.encoder = CameraEncoder(upstream.cam_enc) if pose_input else None
+        if pose_input:
+            self.register_buffer("half_size", torch.tensor(shape.size) / 2, persistent=False)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """(B, N, 3, H, W) fp32, ImageNet-normalised, to the outputs in the order of `output_names`."""
+    def forward(
+        self, image: Tensor, extrinsics: Tensor | None = None, intrinsics: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """(B, N, 3, H, W) fp32, ImageNet-normalised, to the outputs in the order of `output_names`.
+
+        A network with pose input takes `extrinsics` (B, N, 4, 4) and `intrinsics` (B, N, 3, 3) besides, as
+        :class:`~exporters.da3.camera_encoder.CameraEncoder` wants them.
+        """
         scene = tuple(image.shape[:2])
-        features = self.backbone(image)
+        known = None if self.encoder is None else self.encoder(extrinsics, intrinsics, self.half_size)
+        features = self.backbone(image, known)
         found: dict[str, Tensor] = {"reference_view": features.reference_view}
         if self.head is not None:
             maps = self.head(features.patches)
@@ -65,6 +87,10 @@ class StaticDA3(nn.Module):
         return tuple(found[name] for name in self.output_names)
 
 
+StaticNetwork = StaticDA3 | StaticMono | StaticNested
+"""The static network of one of the families."""
+
+
 def build_static(
     upstream: nn.Module,
     batch: int,
@@ -73,15 +99,18 @@ def build_static(
     width: int,
     outputs: Sequence[str] | None,
     policy: PrecisionPolicy,
-) -> StaticDA3:
+    *,
+    pose_input: bool = False,
+) -> StaticNetwork:
     """The static network of an upstream network for one input shape.
 
     Args:
-        upstream: an any-view network (:func:`exporters.da3.upstream.build_upstream`). Parameters already in the dtype
+        upstream: a network of any family (:func:`exporters.da3.upstream.build_upstream`). Parameters already in the dtype
             the policy wants share its storage.
         batch, views, height, width: B, N, H, W of the input (B, N, 3, H, W).
         outputs: names of the outputs to compute, in any order; None for the default ones.
         policy: dtype of each part. Quantized policies quantize an exported graph, not this network.
+        pose_input: take known poses as further inputs.
 
     Returns:
         The network in eval mode, without gradients, on the device of `upstream`'s parameters.
@@ -95,7 +124,31 @@ def build_static(
             f"precision {policy.name!r} is a quantization of an exported graph: build the network in fp32 or bf16 "
             "and let the exporter quantize it"
         )
-    names = validate_outputs(get_model("da3-large"), outputs)
+    family = network_family(upstream)
+    names = validate_outputs(FAMILIES[family], outputs)
+    shape = NetworkShape(batch, views, height, width)
     with torch.no_grad():
-        net = StaticDA3(upstream, NetworkShape(batch, views, height, width), names, policy)
+        if pose_input:
+            if family != "anyview":
+                raise UnsupportedError("only an any-view network takes poses: export this one without them")
+            net: StaticNetwork = StaticDA3(upstream, shape, names, policy, pose_input)
+        else:
+            net = _STATIC[family](upstream, shape, names, policy)
     return net.eval().requires_grad_(False)
+
+
+def _nested(upstream: Any, shape: NetworkShape, outputs: tuple[str, ...], policy: PrecisionPolicy) -> StaticNested:
+    own, metric = anyview_outputs(outputs), metric_outputs(outputs)
+    return StaticNested(
+        StaticDA3(upstream.da3, shape, own, policy) if own else None,
+        StaticMono(upstream.da3_metric, shape, metric, policy) if metric else None,
+        outputs,
+    )
+
+
+_STATIC: dict[Family, Callable[[Any, NetworkShape, tuple[str, ...], PrecisionPolicy], StaticNetwork]] = {
+    "anyview": StaticDA3,
+    "mono": StaticMono,
+    "metric": StaticMono,
+    "nested": _nested,
+}

@@ -27,13 +27,17 @@ def select_reference_view(class_tokens: Tensor) -> Tensor:
     Returns:
         (B,) int64, the first view with the lowest score.
     """
+    return view_score(class_tokens, 1.0 / (class_tokens.shape[1] - 1)).argmin(dim=1)
+
+
+def view_score(class_tokens: Tensor, share: float | Tensor) -> Tensor:
+    """(B, N): how far each view is from the middle of its scene in the three measures; `share` is 1 / (N - 1)."""
     norm = class_tokens.norm(dim=-1)
     unit = class_tokens / norm.unsqueeze(-1)
     # The mean cosine to the other views: row sums of the Gram matrix without its diagonal of ones.
-    similarity = ((unit * unit.sum(dim=1, keepdim=True)).sum(dim=-1) - 1.0) * (1.0 / (class_tokens.shape[1] - 1))
+    similarity = ((unit * unit.sum(dim=1, keepdim=True)).sum(dim=-1) - 1.0) * share
     variance = unit.var(dim=-1)
-    score = _off_middle(similarity) + _off_middle(norm) + _off_middle(variance)
-    return score.argmin(dim=1)
+    return _off_middle(similarity) + _off_middle(norm) + _off_middle(variance)
 
 
 def reference_first(reference: Tensor, views: int) -> Tensor:

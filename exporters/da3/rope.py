@@ -44,13 +44,16 @@ def apply_rope(x: Tensor, table: RopeTable) -> Tensor:
     return x * table.cos + torch.cat((b, a, d, c), dim=-1) * table.sin
 
 
-def _table(y: Tensor, x: Tensor, head_dim: int, base: float) -> RopeTable:
-    """Factors for patches at rows `y` and columns `x` (P,), preceded by the special token at (0, 0)."""
+def axis_factors(position: Tensor, head_dim: int, base: float) -> tuple[Tensor, Tensor]:
+    """Cosine and signed sine (P, D/2) of positions (P,) along one axis."""
     axis_dim = head_dim // 2
     inverse_frequency = 1.0 / base ** (torch.arange(0, axis_dim, 2, dtype=torch.float32) / axis_dim)
-    cos, sin = [], []
-    for position in (y, x):
-        angle = torch.cat((position.new_zeros(1), position)).float()[:, None] * inverse_frequency
-        cos += [angle.cos(), angle.cos()]
-        sin += [-angle.sin(), angle.sin()]
-    return RopeTable(torch.cat(cos, dim=-1)[:, None], torch.cat(sin, dim=-1)[:, None])
+    angle = position.float()[:, None] * inverse_frequency
+    return torch.cat((angle.cos(), angle.cos()), dim=-1), torch.cat((-angle.sin(), angle.sin()), dim=-1)
+
+
+def _table(y: Tensor, x: Tensor, head_dim: int, base: float) -> RopeTable:
+    """Factors for patches at rows `y` and columns `x` (P,), preceded by the special token at (0, 0)."""
+    axes = [axis_factors(torch.cat((p.new_zeros(1), p)), head_dim, base) for p in (y, x)]
+    cos, sin = (torch.cat(parts, dim=-1)[:, None] for parts in zip(*axes, strict=True))
+    return RopeTable(cos, sin)

@@ -39,6 +39,7 @@ OUTLIER_SLOPE = 4.0
 
 Array: TypeAlias = NDArray[np.float32]
 
+_BLOCK_KEY = re.compile(r"(.*?)backbone\.pretrained\.blocks\.(\d+)\.mlp\.(?:fc1|w12)\.weight$")
 _BLOCK = 1 << 18
 _LEVELS = 1 << 16
 
@@ -55,9 +56,13 @@ class Draw:
 _GAINS: tuple[tuple[str, float], ...] = (
     (r"attn\.qkv\.weight$", 1.4),
     (r"mlp\.fc2\.weight$", 1.6),
+    (r"mlp\.w12\.weight$", 1.4),
+    (r"mlp\.w3\.weight$", 1.4),
     (r"resConfUnit\d\.conv1\.weight$", 1.4),
     (r"resConfUnit\d\.conv2\.weight$", 0.7),
     (r"out_conv\.weight$", 0.7),
+    (r"sky_output_conv2\.0\.weight$", 1.4),
+    (r"sky_output_conv2\.\d\.weight$", 1.2),
     (r"output_conv1\.weight$", 1.0),
     (r"output_conv2(_aux\.\d)?\.0\.weight$", 1.4),
     (r"output_conv2(_aux\.\d)?\.\d\.weight$", 1.2),
@@ -69,6 +74,7 @@ _GAINS: tuple[tuple[str, float], ...] = (
 )
 _DRAWS: tuple[tuple[str, Draw], ...] = (
     (r"cam_dec\.fc_fov\.0\.bias$", Draw(0.05, 1.0)),
+    (r"sky_output_conv2\.2\.bias$", Draw(0.0, -0.3)),  # most of a scene is not sky
     (r"cls_token$", Draw(0.5)),
     (r"camera_token$", Draw(1.0)),
     (r"pos_embed$", Draw(0.3)),
@@ -93,14 +99,16 @@ def synthetic_arrays(shapes: Mapping[str, tuple[int, ...]], seed: int, outliers:
     with ThreadPoolExecutor() as pool:  # numpy releases the interpreter lock
         drawn = pool.map(lambda key: _draw(key, shapes[key], seed), shapes)
         arrays = dict(zip(shapes, drawn, strict=True))
-    if "cam_dec.fc_qvec.bias" in arrays:
-        arrays["cam_dec.fc_qvec.bias"][3] = 1.0  # quaternions are xyzw: near the identity
+    for key in arrays:
+        if key.endswith("cam_dec.fc_qvec.bias"):
+            arrays[key][3] = 1.0  # quaternions are xyzw: near the identity
     if outliers:
-        _plant_outliers(arrays)
+        for root in sorted({match[1] for key in arrays if (match := _BLOCK_KEY.match(key))}):
+            _plant_outliers(arrays, root)
     return arrays
 
 
-def _plant_outliers(arrays: dict[str, Array]) -> None:
+def _plant_outliers(arrays: dict[str, Array], root: str) -> None:
     """Let one hidden unit write huge values into three channels of the few tokens it fires for.
 
     The unit reads a token along one direction. The position embedding has a pattern of peaks along that direction, so a
@@ -108,12 +116,21 @@ def _plant_outliers(arrays: dict[str, Array]) -> None:
     decides which pass it and by how much. The block is the first after the camera token is set, as in trained DINOv2
     about a third into the network; reference-view selection comes before it. The camera decoder reads the residual
     stream without normalisation and so weighs these channels down, as a trained one must.
+
+    Args:
+        arrays: all parameters, changed in place.
+        root: prefix of the network's keys: empty, or the part's of a nested network.
     """
-    blocks = [int(match[1]) for key in arrays if (match := re.search(r"blocks\.(\d+)\.mlp\.fc1\.weight$", key))]
-    prefix = f"backbone.pretrained.blocks.{(max(blocks) + 1) // 3}"
-    fc1, bias, fc2 = (arrays[f"{prefix}.mlp.{name}"] for name in ("fc1.weight", "fc1.bias", "fc2.weight"))
+    numbers = [int(match[2]) for key in arrays if (match := _BLOCK_KEY.match(key)) and match[1] == root]
+    prefix = f"{root}backbone.pretrained.blocks.{(max(numbers) + 1) // 3}"
+    swiglu = f"{prefix}.mlp.w12.weight" in arrays
+    reading, writing = (f"{prefix}.mlp.{name}" for name in (("w12", "w3") if swiglu else ("fc1", "fc2")))
+    fc1, bias, fc2 = arrays[f"{reading}.weight"], arrays[f"{reading}.bias"], arrays[f"{writing}.weight"]
+    if swiglu:  # the unit's factor is 1, so that it is its gate
+        fc1[len(fc1) // 2] = 0.0
+        bias[len(fc1) // 2] = 1.0
     gamma = arrays[f"{prefix}.ls2.gamma"]
-    positions = arrays["backbone.pretrained.pos_embed"]
+    positions = arrays[f"{root}backbone.pretrained.pos_embed"]
     side = isqrt(positions.shape[1] - 1)
     positions[0, 1:] += np.float32(OUTLIER_MARK) * _peaks(side).reshape(-1, 1) * fc1[0]
     fc1[0] *= np.float32(OUTLIER_SLOPE)
@@ -122,9 +139,9 @@ def _plant_outliers(arrays: dict[str, Array]) -> None:
     for fraction, amplitude in OUTLIER_CHANNELS:
         channel = int(fraction * width)
         fc2[channel, 0] = np.float32(amplitude / OUTLIER_SLOPE) / gamma[channel]
-        if "cam_dec.backbone.0.weight" in arrays:
+        if f"{root}cam_dec.backbone.0.weight" in arrays:
             for column in (channel, width + channel):
-                arrays["cam_dec.backbone.0.weight"][:, column] *= np.float32(1 / 256)
+                arrays[f"{root}cam_dec.backbone.0.weight"][:, column] *= np.float32(1 / 256)
 
 
 def _peaks(side: int) -> Array:

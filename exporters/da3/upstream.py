@@ -7,7 +7,8 @@ network never uses (`depth_anything_3/api.py`).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,25 +16,41 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from exporters.da3.models import ModelSpec, get_model, validate_outputs
-from exporters.errors import UnavailableError
+from exporters.da3.models import FAMILIES, Family, ModelSpec, get_model, validate_outputs
+from exporters.errors import RunError, UnavailableError
 
 INSTALL = "pip install --no-deps --ignore-requires-python depth-anything-3==0.1.1"
 
+POSES = ("extrinsics", "intrinsics")
+"""Upstream's names of known poses, in the order of an artifact's inputs."""
 
-def build_upstream(model: str, state_dict: Mapping[str, Tensor]) -> nn.Module:
+
+def build_upstream(
+    model: str, state_dict: Mapping[str, Tensor], config: Mapping[str, Any] | None = None
+) -> nn.Module:
     """Upstream's network in fp32 and eval mode, its parameters being the tensors of `state_dict` (not copies).
 
     Args:
-        model: a name in `MODELS`.
+        model: what :func:`exporters.da3.models.get_model` takes.
+        config: upstream's configuration of it, where that is known already (an artifact's `model_config`).
         state_dict: upstream's keys without the `model.` prefix (:func:`exporters.da3.weights.load_state_dict`).
 
     Raises:
         UnavailableError: depth-anything-3 is not installed.
     """
-    net = build_upstream_on_meta(get_model(model))
+    net = build_upstream_on_meta(get_model(model) if config is None else _custom(model, config))
     net.load_state_dict(dict(state_dict), strict=True, assign=True)
     return net.eval().requires_grad_(False)
+
+
+def _custom(model: str, config: Mapping[str, Any]) -> ModelSpec:
+    """The model of an artifact: its configuration is checked again, a manifest may have been edited."""
+    from pathlib import Path
+
+    from exporters.da3.config_check import family_of
+
+    family, checked = family_of(config, Path(f"model_config of {model}"))
+    return ModelSpec(model, "", "", family, config=checked)
 
 
 def build_upstream_on_meta(spec: ModelSpec) -> nn.Module:
@@ -43,46 +60,109 @@ def build_upstream_on_meta(spec: ModelSpec) -> nn.Module:
         UnavailableError: depth-anything-3 is not installed.
     """
     cfg, registry = _import_upstream()
-    config = cfg.load_config(registry.MODEL_REGISTRY[spec.upstream_config])
+    if spec.config is None:
+        config = cfg.load_config(registry.MODEL_REGISTRY[spec.name])
+    else:
+        config = cfg.OmegaConf.create(spec.config)
     # The Gaussian head is out of scope and imports `evo`.
-    for part in ("gs_head", "gs_adapter"):
-        config.pop(part, None)
+    for network in (config, config.get("anyview", {})):
+        for part in ("gs_head", "gs_adapter"):
+            network.pop(part, None)
     with torch.device("meta"), _LinspaceOnCpu():
         net: nn.Module = cfg.create_object(config)
     return net
 
 
+def network_family(net: nn.Module) -> Family:
+    """The family of an upstream network; `mono` for both monocular models, which have one structure."""
+    if hasattr(net, "da3_metric"):
+        return "nested"
+    return "mono" if net.cam_dec is None else "anyview"
+
+
 def upstream_forward(
     net: nn.Module, image: Tensor, outputs: Sequence[str] | None = None, **inputs: Any
 ) -> dict[str, Tensor]:
-    """Upstream's forward as its users run it, with the outputs by our names.
+    """Upstream's forward as its users run it, with the outputs of its networks by our names.
+
+    What upstream does to them afterwards (sky fill, metric scale) runs too, and takes its time, but draws pixels at
+    random: what is returned are the values before it. :func:`exporters.da3.host.apply` finishes them, as it does those
+    of every artifact.
 
     Args:
         net: what :func:`build_upstream` returned. Its dtype and device, and any autocast around the call, are kept.
         image: (B, N, 3, H, W) float32, ImageNet-normalised.
-        outputs: names to return; None for the default ones of an any-view model.
+        outputs: names to return; None for the default ones of the network's family.
         inputs: passed on, e.g. `extrinsics` (B, N, 4, 4) and `intrinsics` (B, N, 3, 3).
 
     Returns:
         The outputs asked for, in the order and shapes of DESIGN.md (`depth` (B, N, H, W), ...). `reference_view`
         (B,) int64 is the view that upstream chose, 0 where it chooses none (N < 3).
+
+    Raises:
+        RunError: upstream itself refuses its outputs (a nested network that sees nothing but sky).
     """
-    names = validate_outputs(get_model("da3-large"), outputs)
-    rays: dict[str, Tensor] = {}
-
-    def keep_rays(_module: nn.Module, _args: Any, output: dict[str, Tensor]) -> None:
-        # Upstream deletes them from this dictionary once the camera decoder has run (`da3.py`).
-        rays.update({name: output[name] for name in ("ray", "ray_conf")})
-
-    head: nn.Module = net.get_submodule("head")
-    hook = head.register_forward_hook(keep_rays)
-    try:
-        with torch.no_grad(), _recorded_reference_view() as chosen:
-            found = {**net(image, **inputs), **rays}
-    finally:
-        hook.remove()
+    family = network_family(net)
+    names = validate_outputs(FAMILIES[family], outputs)
+    found: dict[str, Tensor] = {}
+    with torch.no_grad(), _recorded_reference_view() as chosen, _kept_outputs(net, family, found):
+        try:
+            given = net(image, **inputs)
+        except AssertionError as error:
+            raise RunError(f"upstream gives no outputs: {error}") from error
+    found = {**given, **found}
     found["reference_view"] = chosen[-1] if chosen else image.new_zeros(image.shape[0], dtype=torch.int64)
     return {name: found[name] for name in names}
+
+
+def from_pixels(image: Tensor, preprocessing: Mapping[str, Any]) -> Tensor:
+    """Pixels (B, N, H', W', 3) uint8 to `image` on the host, with OpenCV, as upstream's users do it.
+
+    Args:
+        image: on any device.
+        preprocessing: of the manifest: says whether and to what the pixels are resized.
+    """
+    import numpy as np
+
+    from exporters.preprocess import apply_to_rgb, normalise, steps_from_json
+
+    steps = steps_from_json(preprocessing.get("steps", ()))
+    views = image.flatten(0, 1).cpu().numpy()
+    resized = np.stack([apply_to_rgb(view, steps) for view in views])
+    return torch.from_numpy(normalise(resized)).unflatten(0, tuple(image.shape[:2])).to(image.device)
+
+
+@contextmanager
+def _kept_outputs(net: nn.Module, family: Family, found: dict[str, Tensor]) -> Iterator[None]:
+    """While in the context, keep in `found` what upstream deletes or overwrites later in its forward."""
+
+    def keep(names: Mapping[str, str], copy: bool = False) -> Callable[..., None]:
+        def hook(_module: nn.Module, _args: Any, output: Mapping[str, Tensor]) -> None:
+            found.update({ours: output[own].clone() if copy else output[own] for ours, own in names.items()})
+
+        return hook
+
+    def same(*names: str) -> dict[str, str]:
+        return {name: name for name in names}
+
+    # Rays are deleted from the head's dictionary once the camera decoder has run. The sky fill puts a new tensor in
+    # the place of depth; the nested network scales depth and extrinsics where they lie.
+    hooks = {
+        "anyview": (("head", keep(same("ray", "ray_conf"))),),
+        "mono": (("head", keep(same("depth", "sky"))),),
+        "metric": (("head", keep(same("depth", "sky"))),),
+        "nested": (
+            ("da3.head", keep(same("ray", "ray_conf"))),
+            ("da3", keep(same("depth", "depth_conf", "extrinsics"), copy=True)),
+            ("da3_metric.head", keep({"metric_depth": "depth", "sky": "sky"})),
+        ),
+    }[family]
+    handles = [net.get_submodule(name).register_forward_hook(hook) for name, hook in hooks]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager
@@ -114,7 +194,10 @@ def _import_upstream() -> tuple[Any, Any]:
     if "DA3_LOG_LEVEL" not in os.environ:
         logger.logger.level = logger.LOG_LEVELS["ERROR"]
     try:
-        from depth_anything_3 import cfg, registry
+        with warnings.catch_warnings():
+            # Upstream calls omegaconf by a name that omegaconf 2.4 deprecates.
+            warnings.simplefilter("ignore")
+            from depth_anything_3 import cfg, registry
     except ImportError as error:
         raise UnavailableError(
             f"depth-anything-3 can't be imported ({error}): pip install einops omegaconf addict"

@@ -60,7 +60,12 @@ def _coordinates(span: float, steps: int) -> Tensor:
 
 def _sincos(channels: int, position: Tensor) -> Tensor:
     """(channels, P): sines, then cosines, of `position` (P,) at geometrically spaced frequencies."""
+    angle = frequencies(channels)[:, None] * position
+    return torch.cat((angle.sin(), angle.cos()))
+
+
+def frequencies(channels: int) -> Tensor:
+    """(channels / 2,) angular frequencies, geometrically spaced from 1 down to almost 1 / OMEGA."""
     omega = torch.arange(channels // 2, dtype=torch.float32)
     omega /= channels / 2.0
-    angle = (1.0 / OMEGA**omega)[:, None] * position
-    return torch.cat((angle.sin(), angle.cos()))
+    return 1.0 / OMEGA**omega

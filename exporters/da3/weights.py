@@ -6,13 +6,13 @@ upstream's keys prefixed `model.`, and as safetensors only: a pickle can run cod
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exporters.atomic import read_json
 from exporters.da3.models import ModelSpec, get_model
 from exporters.errors import UnavailableError, WeightsError
 from exporters.provenance import canonical_sha256, file_sha256
@@ -43,6 +43,9 @@ class WeightsRef:
     """The safetensors file; None where synthetic."""
     seed: int | None = None
     outliers: bool = False
+    source: str | None = None
+    """What :func:`resolve_weights` finds it by in another process, where `id` is not enough: the path of a local file.
+    It holds a user's folders, so it never enters a report."""
     note: str | None = None
     """One line the user should see: why these weights and not the ones they may expect."""
 
@@ -70,15 +73,16 @@ def resolve_weights(spec: str | None, model: str) -> WeightsRef:
         return synthetic_ref(model_spec, int(match["seed"]), match["outliers"] is not None)
     path = Path(spec).expanduser()
     if path.exists():
-        return _local(path, model_spec, id=path.name, licence=f"as of {path.name}")
+        return _local(path, model_spec, id=path.resolve().name, licence=f"as of {path.resolve().name}")
     if _HUB_ID.fullmatch(spec) is None:
         raise WeightsError(
-            f"weights {spec!r} are neither a file or folder here nor a Hugging Face id like {model_spec.hub_id}"
+            f"weights {spec!r} are neither a file or folder here nor a Hugging Face id like "
+            f"{model_spec.hub_id or 'depth-anything/DA3-SMALL'}"
         )
     from exporters.da3.hub import fetch
 
     licence = model_spec.licence if spec == model_spec.hub_id else f"as of {spec}"
-    return _local(fetch(spec), model_spec, id=spec, licence=licence)
+    return replace(_local(fetch(spec), model_spec, id=spec, licence=licence), source=None)
 
 
 def synthetic_ref(model: ModelSpec, seed: int, outliers: bool = False) -> WeightsRef:
@@ -87,12 +91,17 @@ def synthetic_ref(model: ModelSpec, seed: int, outliers: bool = False) -> Weight
 
     return WeightsRef(
         id=f"synthetic:{seed}{',outliers' if outliers else ''}",
-        sha256=canonical_sha256({"recipe": RECIPE, "model": model.name, "seed": seed, "outliers": outliers}),
+        sha256=canonical_sha256({"recipe": RECIPE, "seed": seed, "outliers": outliers, **_structure(model)}),
         synthetic=True,
         licence="none (synthetic)",
         seed=seed,
         outliers=outliers,
     )
+
+
+def _structure(model: ModelSpec) -> dict[str, Any]:
+    """What tells one network from another: the name, or the configuration of the user's own."""
+    return {"model": model.name} if model.config is None else {"config": model.config}
 
 
 def load_state_dict(ref: WeightsRef, model: str) -> dict[str, Tensor]:
@@ -139,16 +148,19 @@ def tied_keys(net: nn.Module) -> list[list[str]]:
 
 
 def _default(spec: ModelSpec) -> WeightsRef:
-    from dataclasses import replace
-
     from exporters.da3.hub import fetch
 
+    if not spec.hub_id:
+        beside = Path(spec.source).with_name(WEIGHTS_FILE)
+        if beside.is_file():
+            return _local(beside, spec, id=spec.name, licence=spec.licence)
+        return replace(synthetic_ref(spec, 0), note=f"synthetic weights: there is no {WEIGHTS_FILE} beside {spec.source}")
     try:
         folder = fetch(spec.hub_id)
     except (WeightsError, UnavailableError) as error:
         note = f"synthetic weights: {error}"
         return replace(synthetic_ref(spec, 0), note=note)
-    return _local(folder, spec, id=spec.hub_id, licence=spec.licence)
+    return replace(_local(folder, spec, id=spec.hub_id, licence=spec.licence), source=None)
 
 
 def _local(path: Path, spec: ModelSpec, *, id: str, licence: str) -> WeightsRef:
@@ -164,13 +176,16 @@ def _local(path: Path, spec: ModelSpec, *, id: str, licence: str) -> WeightsRef:
         pickles = sorted(p.name for p in path.iterdir() if p.suffix in PICKLE_SUFFIXES)
         found = f" (only {pickles[0]}, a pickle, which is not read)" if pickles else ""
         raise WeightsError(f"{path} has no {WEIGHTS_FILE}{found}: a checkpoint is {CONFIG_FILE} and {WEIGHTS_FILE}")
-    _check_config(file.with_name(CONFIG_FILE), spec)
-    return WeightsRef(id=id, sha256=file_sha256(file), synthetic=False, licence=licence, path=file)
+    if spec.config is None:  # else the keys and shapes decide
+        _check_config(file.with_name(CONFIG_FILE), spec)
+    return WeightsRef(
+        id=id, sha256=file_sha256(file), synthetic=False, licence=licence, path=file, source=str(file.absolute())
+    )
 
 
 def _check_config(path: Path, spec: ModelSpec) -> None:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path)
     except FileNotFoundError:
         raise WeightsError(
             f'{path} is missing: put {{"model_name": "{spec.name}"}} there if the checkpoint is of that model'
@@ -180,7 +195,7 @@ def _check_config(path: Path, spec: ModelSpec) -> None:
     name = config.get("model_name") if isinstance(config, dict) else None
     if name is None:
         raise WeightsError(f"{path} has no model_name: it should say {spec.name!r}")
-    if name != spec.upstream_config:
+    if name != spec.name:
         raise WeightsError(f"{path} is of {name!r}, not of {spec.name!r}: choose that model or other weights")
 
 

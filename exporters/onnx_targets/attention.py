@@ -46,8 +46,11 @@ def _fuse(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:
     tokens = []
     for value in heads_last:
         assert value is not None and value.shape is not None
-        batch, length, heads, width = (int(str(dim)) for dim in value.shape)
-        shape = constant(graph, f"{value.name}_tokens_shape", np.array([batch, length, heads * width]))
+        batch, length = value.shape[0], value.shape[1]
+        heads, width = (int(str(dim)) for dim in value.shape[2:])
+        # A size that is open is taken over from the tokens: 0 in a Reshape.
+        kept = [dim if isinstance(dim, int) else 0 for dim in (batch, length)]
+        shape = constant(graph, f"{value.name}_tokens_shape", np.array([*kept, heads * width]))
         joined = ir.node("Reshape", [value, shape], name=f"{value.name}_tokens")
         joined.outputs[0].shape, joined.outputs[0].type = ir.Shape([batch, length, heads * width]), value.type
         tokens.append(joined)
@@ -56,7 +59,7 @@ def _fuse(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:
         name=f"{node.name}_fused",
     )  # fmt: skip
     result = after[0].outputs[0]
-    shape = constant(graph, f"{node.name}_heads_shape", np.array([batch, -1, heads, width]))
+    shape = constant(graph, f"{node.name}_heads_shape", np.array([kept[0], -1, heads, width]))
     split = ir.node("Reshape", [fused.outputs[0], shape], name=f"{node.name}_heads")
     assert tokens[0].outputs[0].shape is not None
     fused.outputs[0].shape, fused.outputs[0].type = tokens[0].outputs[0].shape, result.type

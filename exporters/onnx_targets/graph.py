@@ -27,7 +27,7 @@ def constant(graph: onnx_ir.Graph, name: str, content: NDArray[Any]) -> onnx_ir.
         return graph.initializers[name]
     while name in graph.initializers:
         name += "_"
-    tensor = ir.tensor(np.ascontiguousarray(content), name=name)
+    tensor = ir.tensor(np.asarray(content, order="C"), name=name)
     value = ir.Value(name=name, shape=ir.Shape(content.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
     graph.initializers[name] = value
     return value

@@ -1,10 +1,29 @@
-"""Target `ort-cuda`: for ONNX Runtime's CUDA provider, which runs opset 23's Attention as one fused kernel.
+"""Target `ort-cuda`: for ONNX Runtime's CUDA provider (:mod:`exporters.onnx_cuda`).
 
-Measured on an H100, da3-large, 5 views of 504×504, fp16: 77.7 ms with opset 23 and 123 ms with opset 20.
+Every node has a CUDA kernel and every shape is fixed, so the provider can capture the whole as one CUDA graph. `NhwcConv`
+has no other kernel than CUDA's: elsewhere the portable graph is the one to run. bf16 is refused, because the provider's
+convolutions have no such kernels.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from exporters.onnx_targets import OnnxTarget, as_exported
 
-TARGET = OnnxTarget("ort-cuda", 23, "ONNX Runtime on CUDA: opset 23 (Attention)", as_exported)
+if TYPE_CHECKING:
+    import onnx_ir
+    from torch import nn
+
+
+def emit(network: nn.Module) -> onnx_ir.Model:
+    """The network in the provider's fused operators."""
+    from exporters.onnx_cuda.network import emit_network
+
+    return emit_network(network)
+
+
+TARGET = OnnxTarget(
+    "ort-cuda", 18, "ONNX Runtime on CUDA: fused attention and norms, NHWC head", as_exported,
+    emit=emit, dtypes=("float16", "float32"),
+)

@@ -21,6 +21,12 @@ from tests.bench.test_engine import SHAPE, check_nothing_lost, kill_at
 from tests.runtimes.fakes import fake_artifact
 
 
+def is_finished(out: Path) -> bool:
+    """Whether the journal says so: the kill came after the last entry, and the next command would begin a new run."""
+    journal = out / engine.JOURNAL_NAME
+    return journal.exists() and '"kind": "finished"' in journal.read_text()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
@@ -32,13 +38,14 @@ def main() -> None:
         artifact = fake_artifact(Path(folder) / "artifact", SHAPE).path
         out, text = Path(folder) / "out", ""
         while kills < arguments.kills:
-            if kill_at(artifact, out, random_moment.uniform(0.3, 9.0)):
+            ended = kill_at(artifact, out, random_moment.uniform(0.3, 9.0))
+            kills += not ended
+            if ended or is_finished(out):
                 assert json.loads((out / "results.json").read_text())["complete"] is True
                 finished += 1
                 shutil.rmtree(out)
                 text = ""
                 continue
-            kills += 1
             text = check_nothing_lost(out, text)
             blocks += text.count('"kind": "block"')
             print(f"kill {kills}: {text.count(chr(10))} journal entries kept", flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,13 @@ def test_several_files_after_one_option() -> None:
         (["export", "da3-small", "--precision", "fp7"], "unknown precision"),
         (["export", "da3-small", "--size", "15x14"], "multiple of 14"),
         (["export", "da3-small", "--outputs", "depth,colour"], "colour"),
+        (["export", "da3-small", "--dynamic", "views,frames"], "unknown dimension 'frames'"),
+        (["export", "da3-small", "--format", "pytorch", "--dynamic", "views"], "has no dynamic views"),
+        (["export", "da3-small", "--source-size", "wide"], "--source-size 'wide' is no size"),
+        (["export", "da3-small", "--source-size", "5x5000"], "too thin"),
+        (["export", "da3-small", "--dynamic", "size", "--source-size", "100x100"], "a graph of open size can't resize"),
+        (["bench", "--dynamic", "size", "--size", "1022x504"], "height must be 14 to 1008"),
+        (["run", "--poses", "no-such.npz"], "poses without images"),
         (["report", "no-such-folder"], "no-such-folder"),
     ],
 )
@@ -111,3 +119,14 @@ def test_help_imports_no_framework() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "doctor" in done.stdout
+
+
+def test_a_result_below_what_was_asked_is_exit_code_1(tmp_path: Path) -> None:
+    from tests.bench.report import fixtures
+
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(fixtures.cpu_server(n=12).to_json()))
+    for arguments, code in ((["--max-latency-ms", "1"], 1), (["--max-latency-ms", "1e9"], 0)):
+        done = depthport("choose", str(path), *arguments)
+        assert done.returncode == code, done.stderr
+        assert done.stdout

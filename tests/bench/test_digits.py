@@ -139,3 +139,16 @@ def test_printed_interval_covers_the_computed_one_and_the_value(value, relative)
 def test_rounding_never_costs_more_than_a_seventh_of_the_half_width(value, relative):
     half = value * relative
     assert 0.5 * 10.0 ** -decimals(half) <= half / 7.0 * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("value", "ci95", "text"),
+    [
+        (219.6, (3.14, 19_999.0), "200 [3.1, 20000]"),
+        (276.0, (0.0, 1.7e6), "300 [0, 1700000]"),
+        (2.03, (0.061, 57.9), "2 [0, 58]"),
+        (380.0, (290.0, 490.0), "380 [290, 490]"),
+    ],
+)
+def test_an_interval_wider_than_its_value_hides_neither(value, ci95, text):
+    assert format_interval(value, ci95) == text

@@ -13,11 +13,11 @@ from bench import photographs
 from bench.images import read_image
 from bench.inputs import Scene, describe, load_scene, load_scenes, native_size
 from bench.photographs import SINGLE, disparity_to_depth, motorcycle, single
-from bench.preprocess import preprocess
 from exporters.artifact import Shape
 from exporters.base import ExportRequest
 from exporters.errors import InputError, UnavailableError
 from exporters.precision import resolve_policy
+from exporters.preprocess import preprocess
 from exporters.signature import input_specs
 from runtimes.base import check_arrays
 

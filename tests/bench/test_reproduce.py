@@ -47,3 +47,28 @@ def test_hostile_names_stay_quoted() -> None:
         assigned = next(n for n in tree.body if isinstance(n, ast.Assign))
         assert ast.literal_eval(assigned.value)["id"] == cell.id
         json.dumps(recipe.to_json(), allow_nan=False)
+
+
+def test_another_regime_is_repeated_in_it() -> None:
+    results = fixtures.h100()
+    for regime, words in (
+        ({"kind": "burst"}, set()),
+        ({"kind": "sustained", "seconds": 300.0, "rate_hz": None}, {"--regime=sustained", "--minutes=5"}),
+        ({"kind": "fixed-rate", "seconds": 30.0, "rate_hz": 12.5}, {"--rate-hz=12.5", "--minutes=0.5"}),
+    ):
+        results.protocol["regime"] = regime
+        command = reproduce(results, CELL).command
+        assert {w for w in command if w.startswith(("--regime", "--minutes", "--rate"))} == words
+
+
+def test_what_was_asked_of_the_artifacts_is_repeated() -> None:
+    results = fixtures.h100()
+    results.protocol["asked"] = {
+        "pose_input": True, "preprocess": False, "source_size": [480, 640], "dynamic": ["views", "; rm -rf"],
+    }  # fmt: skip
+    command = reproduce(results, CELL).command
+    assert {"--pose-input", "--source-size=480x640", "--dynamic=views"} <= set(command)
+    assert "--preprocess" not in command
+    for broken in (None, 5, {"source_size": "x", "dynamic": 3}, {"source_size": [1]}):
+        results.protocol["asked"] = broken
+        assert not {w for w in reproduce(results, CELL).command if w.startswith(("--source", "--dynamic", "--pose"))}

@@ -41,3 +41,14 @@ def test_cells_have_their_own_ids_and_what_cannot_run_has_a_reason() -> None:
         repeated = cell.label is not None and cell.label.startswith("seed-max") and "compile" not in cell.tags
         assert bool(cell.unsupported) == repeated
     assert sum(cell.baseline for cell in seed if not cell.unavailable) >= 1
+
+
+def test_what_the_seed_listed_as_future_work_is_there_as_rows() -> None:
+    cells = list(paper_cells(Request("da3-small", Shape(1, 1, 70, 98), "synthetic:0", suite="paper")))
+    future = [cell for cell in cells if "future" in cell.tags]
+    assert {"onnxruntime", "tensorrt", "coreml"} <= {cell.runtime for cell in future}
+    assert any(cell.device == "ane" for cell in future)
+    assert any(cell.export.precision == "int8" for cell in future)
+    assert not any(cell.baseline for cell in future)
+    runs_here = {cell.runtime for cell in future if not cell.unavailable and not cell.unsupported}
+    assert all(cell.runtime in runs_here or cell.unavailable for cell in future)

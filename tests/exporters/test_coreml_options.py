@@ -71,12 +71,12 @@ def test_options_as_text_and_as_values() -> None:
     ({"target": "macOS14", "options": {"functions": "2x28x28"}}, UnsupportedError, "needs iOS18"),
     ({"dynamic": ("views",)}, UnsupportedError, "static shapes"),
     ({"pose_input": True}, UnsupportedError, "takes no poses"),
+    ({"source_size": (480, 640), "preprocess": True}, UnsupportedError, "the network's own size"),
     ({"policy": POLICIES["int8"]}, UnsupportedError, "compress=int8"),
     ({"policy": POLICIES["bf16"]}, UnsupportedError, "fp32 and fp16 only"),
     ({"policy": POLICIES["tf32"]}, UnsupportedError, "fp32 and fp16 only"),
     ({"policy": POLICIES["fp32"], "options": {"ane": True}}, UnsupportedError, "fp16 only"),
     ({"policy": POLICIES["fp32"], "options": {"islands": "tail"}}, UsageError, "for precision fp16"),
-    ({"model": "da3nested-giant-large"}, UnsupportedError, "can't be exported"),
 ])  # fmt: skip
 def test_refused_in_one_line(changes: dict[str, Any], kind: type[DepthportError], match: str) -> None:
     with pytest.raises(kind, match=match) as caught:

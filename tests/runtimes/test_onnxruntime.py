@@ -122,6 +122,40 @@ def test_tf32_follows_the_policy(tf32):
         assert options.get("enable_cuda_graph") == ("1" if provider.cuda_graph else None)
 
 
+def cuda_options(**changes):
+    context = ProviderContext(index=0, tf32=False, threads=2, cache_dir="cache", **changes)
+    return [provider.options(context) for provider in providers_for("cuda", ["CUDAExecutionProvider"])]
+
+
+def test_fp16_convolutions_get_tensor_cores():
+    """The CUDA provider keeps fp16 convolutions off them unless TF32 is on."""
+    assert {options["use_tf32"] for options in cuda_options(fp16_convolutions=True)} == {"1"}
+    assert {options["use_tf32"] for options in cuda_options(fp16_convolutions=False)} == {"0"}
+
+
+def test_cudnn_attention_is_for_hopper():
+    assert all("sdpa_kernel" not in options for options in cuda_options(capability=(8, 9)))
+    assert {options["sdpa_kernel"] for options in cuda_options(capability=(9, 0))} == {"10"}
+
+
+def test_cuda_modes_run_the_graph_made_for_them():
+    targets = {p.mode.name: p.mode.target for p in PROVIDERS if p.device == "cuda"}
+    assert targets == {
+        "cuda": "ort-cuda", "cuda-graph": "ort-cuda", "tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "fp16", "bf16"), [(("float16", "float32"), "1", "0"), (("bfloat16", "float16"), "1", "1"), ((), "0", "0")]
+)
+def test_tensorrt_takes_half_precision_from_the_policy(dtypes, fp16, bf16):
+    context = ProviderContext(index=0, tf32=False, threads=2, cache_dir="cache", dtypes=dtypes)
+    (provider,) = providers_for("cuda", ["TensorrtExecutionProvider"])
+    options = provider.options(context)
+    assert (options["trt_fp16_enable"], options["trt_bf16_enable"]) == (fp16, bf16)
+    assert provider.mode.target == "tensorrt" and "fp32" not in provider.mode.precisions
+
+
 def test_probe_without_the_package(monkeypatch):
     monkeypatch.setattr("runtimes.onnxruntime.find_spec", lambda name: None)
     (device,) = OnnxRuntimeRuntime().probe()

@@ -91,7 +91,7 @@ def test_the_second_load_comes_from_the_cache(artifact, tmp_path):
 
 
 def test_a_read_only_folder_is_no_obstacle(artifact, tmp_path, monkeypatch):
-    monkeypatch.setattr("runtimes.openvino._writable", lambda folder: False)
+    monkeypatch.setattr("runtimes.openvino.writable", lambda folder: False)
     with load(artifact, tmp_path / "cache") as session:
         assert infer(session, Subject(OpenVinoRuntime(), artifact).inputs(0))
     assert not (tmp_path / "cache").exists()

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from exporters.errors import LoadError, UnsupportedError, UsageError
+from exporters.errors import LoadError, RunError, UnsupportedError, UsageError
 from exporters.precision import resolve_policy
 from runtimes.base import LoadOptions
 from runtimes.pytorch import PyTorchRuntime
@@ -195,3 +195,64 @@ with subject.load() as session:
     assert found[0]["fxgraph_cache_miss"] >= 1
     assert found[1].get("fxgraph_cache_miss", 0) == 0
     assert found[1]["placement"]["graph_breaks"] == 0
+
+
+MPS_WARNING = (
+    "The operator 'aten::{}' is not currently supported on the MPS backend and will fall back to run on the CPU. This may"
+    " have performance implications. (Triggered internally at MPSFallback.mm:14.)"
+)
+
+
+def test_operators_that_mps_hands_to_the_cpu_are_listed(tiny):
+    """PyTorch's own warnings, by a session that believes to be on MPS; each operator once, from the first run."""
+    import warnings
+
+    session = load(tiny, "eager")
+    inputs = Subject(PyTorchRuntime(), tiny).inputs(0)
+    forward = session._forward
+    calls = []
+
+    def falls_back(image):
+        names = ["upsample_bicubic2d.out", "_linalg_svd", "upsample_bicubic2d.out"] if not calls else ["late"]
+        calls.append(1)
+        for name in names:
+            warnings.warn(MPS_WARNING.format(name), stacklevel=1)
+        return forward(image)
+
+    session.bind(inputs)
+    session._forward, session._device = falls_back, torch.device("mps")
+    session.run()
+    assert session._fell_back == ("aten::upsample_bicubic2d.out", "aten::_linalg_svd")
+    with pytest.warns(UserWarning, match="late"):
+        session.run()
+    placement = session.placement()
+    assert set(session._fell_back) <= set(placement.fallback)
+
+
+def test_an_operator_that_mps_lacks_is_named(tiny):
+    session = load(tiny, "eager")
+    session.bind(Subject(PyTorchRuntime(), tiny).inputs(0))
+
+    torchs_own = NotImplementedError("The operator 'aten::_linalg_svd' is not currently implemented for the MPS device.")
+
+    def lacks(image):
+        raise torchs_own
+
+    session._forward, session._device = lacks, torch.device("mps")
+    with pytest.raises(RunError, match="aten::_linalg_svd"):
+        session.run()
+
+
+def test_mps_as_the_seed_report_has_it(monkeypatch):
+    """Fraction 0.85 unless given; a set fallback variable is a note of the device."""
+    from runtimes import pytorch, torch_device
+
+    fractions = []
+    monkeypatch.setattr(torch.mps, "set_per_process_memory_fraction", fractions.append)
+    mps = torch.device("mps")
+    assert torch_device.limit_memory(mps, None) == 0.85 and torch_device.limit_memory(mps, 0.5) == 0.5
+    assert fractions == [0.85, 0.5]
+    monkeypatch.delenv(torch_device.MPS_FALLBACK_VARIABLE, raising=False)
+    assert not torch_device.mps_fallback() and len(pytorch._mps_notes()) == 1
+    monkeypatch.setenv(torch_device.MPS_FALLBACK_VARIABLE, "1")
+    assert any(torch_device.MPS_FALLBACK_VARIABLE in note for note in pytorch._mps_notes())

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exporters.coreml_check.ops.call import Call, operator
+from exporters.coreml_check.ops.sizes import upsampled_size
 from exporters.errors import ArtifactError, UnsupportedError
 
 
@@ -92,10 +93,9 @@ def conv_transpose(call: Call) -> Tensor:
 
 @operator("upsample_bilinear")
 def upsample_bilinear(call: Call) -> Tensor:
-    """Output sizes are the input's times the scale factors, rounded down."""
+    """Output sizes are the input's times the scale factors, rounded down; samples follow from the sizes alone."""
     x = call.tensor("x")
-    factors = call.number("scale_factor_height", 1.0), call.number("scale_factor_width", 1.0)
-    size = [int(length * factor + 1e-4) for length, factor in zip(x.shape[-2:], factors, strict=True)]
+    size = upsampled_size(call)
     aligned = call.flag("align_corners", True)
     if not aligned and not call.flag("half_pixel_centers", True):
         raise UnsupportedError(f"operation {call.name!r}: upsampling without half-pixel centres is not interpreted")

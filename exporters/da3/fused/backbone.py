@@ -103,6 +103,8 @@ class FusedBlock(nn.Module):
         self.norm1, self.norm2 = source.norm1.norm, source.norm2.norm
         self.scale1, self.scale2 = source.scale1, source.scale2
         self.attn = FusedAttention(source.attn, dtype)
+        if not isinstance(source.mlp, portable.Mlp):
+            raise UnsupportedError("the fused kernels have no SwiGLU blocks: leave out the target for da3-giant")
         self.fc1, self.fc2 = adopt(source.mlp.fc1, dtype), adopt(source.mlp.fc2, dtype)
 
     def mlp(self, x: Tensor) -> Tensor:

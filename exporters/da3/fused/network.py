@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from exporters.da3.blocks import SwiGlu
 from exporters.da3.fused.backbone import FusedBackbone
 from exporters.da3.fused.head import FusedDepth
 from exporters.da3.head import Stage
@@ -70,6 +71,8 @@ def build_fused(
             f"the fused kernels have no precision {policy.name!r}: use bf16 or fp16, or leave out the target"
         )
     exact = build_static(upstream, batch, views, height, width, outputs, POLICIES["fp32"])
+    if not isinstance(exact, StaticDA3) or any(isinstance(part, SwiGlu) for part in exact.modules()):
+        raise UnsupportedError("the fused kernels are for any-view networks with GELU blocks: leave out the target")
     with torch.no_grad():
         network = FusedDA3(exact, policy)
     return network.eval().requires_grad_(False)

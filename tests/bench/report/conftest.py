@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
+from bench.report.screenshot import ARGUMENTS as BROWSER_ARGUMENTS
+from bench.report.screenshot import find_browser
+
+ARGUMENTS = ("--no-sandbox", *BROWSER_ARGUMENTS)
 READY = "return document.documentElement.dataset.ready"
 
 
@@ -51,7 +55,7 @@ class Browser:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Callable[[], Browser]]:
     """A function that gives the session's browser."""
-    binary, chromedriver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+    binary, chromedriver = find_browser(), shutil.which("chromedriver")
     if binary is None or chromedriver is None:
         pytest.skip("needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)")
     webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (pip install selenium)")
@@ -62,9 +66,12 @@ def chromium() -> Iterator[Callable[[], Browser]]:
     options.binary_location = binary
     for argument in ARGUMENTS:
         options.add_argument(argument)
+    profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    options.add_argument(f"--user-data-dir={profile.name}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(service=Service(chromedriver), options=options)
     try:
         yield lambda: Browser(driver)
     finally:
         driver.quit()
+        profile.cleanup()

@@ -184,6 +184,48 @@ def test_a_hostile_file_runs_nothing_and_fetches_nothing(chromium: Callable[...,
     assert browser.errors() == []
 
 
+def test_the_matrix_shows_every_precision_and_rings_the_pick(chromium: Callable[..., Any], one: Path) -> None:
+    browser = chromium().open(one)
+    timed = {(c.runtime, c.mode, c.precision) for c in fixtures.h100().cells if c.timing}
+    assert len(browser.all("#group-0 .matrix td.tinted")) == len(timed)
+    heads = [head.text for head in browser.all("#group-0 .matrix thead th")][1:]
+    assert sorted(heads) == sorted({c.precision for c in fixtures.h100().cells})
+    (pick,) = browser.all("#group-0 .matrix td.pick")
+    assert pick.find_element("css selector", "b").text == browser.all("#answer .stats dd")[0].text.split(" ")[0]
+    browser.all("#filters input")[0].send_keys("compile")
+    assert len(browser.all("#group-0 .matrix td.tinted")) == len({t for t in timed if t[1] == "compile"})
+
+
+def test_accuracy_is_shown_per_scene_and_marked_where_it_means_nothing(
+    chromium: Callable[..., Any], merged: Path
+) -> None:
+    browser = chromium().open(merged)
+    browser.draw_all()
+    panels = "return [...document.querySelectorAll('.panel')].filter(p => p.textContent.includes('ground truth'))"
+    texts = browser.js(panels + ".map(p => p.textContent)")
+    assert [("Means nothing here" in text) for text in texts] == [False, False, True]
+    assert all("rendered 0" in text and "motorcycle" in text for text in texts)
+
+
+def test_the_doubts_fit_on_the_first_screen_and_unfold(chromium: Callable[..., Any], merged: Path) -> None:
+    browser = chromium().open(merged, 390, 844)
+    assert browser.js("return document.querySelector('.banner').getBoundingClientRect().bottom") < 844
+    browser.all(".banner summary")[0].click()
+    assert "Random, well-conditioned" in browser.all(".banner details")[0].text
+
+
+def test_the_picture_of_the_page(chromium: Callable[..., Any], one: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from bench.report.screenshot import SIZE, take_picture
+
+    chromium()  # skips where there is none
+    with Image.open(take_picture(one, tmp_path / "report.png")) as image:
+        assert image.size == SIZE
+        assert len(image.convert("RGB").getcolors(1 << 20) or []) > 20
+    assert (tmp_path / "report.png").stat().st_size < 400_000
+
+
 def test_the_page_prints(chromium: Callable[..., Any], one: Path) -> None:
     browser = chromium().open(one)
     browser.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True, "preferCSSPageSize": True})

@@ -73,7 +73,7 @@ def package_network(
     """The short network behind a package's interface, and its inputs."""
     static = build_static(upstream, 1, views, HEIGHT, width, None, POLICIES["fp32"])
     face = interface(static.output_names, Shape(1, views, HEIGHT, width), images=images, host_pose=ane)
-    network = PackageNetwork(static, face)
+    network = PackageNetwork(static, face, views)
     if ane:
         split_patch_convolution(static)
     return network, pixels(views, width) if images else [scene(views, HEIGHT, width)]

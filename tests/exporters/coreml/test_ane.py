@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from exporters.coreml_check.ane import beside, predict, reasons
+from exporters.coreml_check.ane import against_plan, family_of, predict, reasons
 from exporters.coreml_check.ane_chips import FAMILIES
 from exporters.coreml_check.flops import function_flops
 from exporters.coreml_check.interpreter import Interpreter
@@ -120,14 +120,24 @@ def test_flops_are_the_networks(converted: Any) -> None:
     assert counted == pytest.approx(counter.get_total_flops(), rel=0.02)
 
 
-def test_beside_the_plan(engine: Any) -> None:
+def test_against_the_plan(engine: Any) -> None:
     function = engine.package.function()
-    plan = {op.name: "ane" for op in function.operations}
-    rows = beside(function, plan, "M1")
-    assert {row["operation"] for row in rows} == {"upsample_bilinear"}
-    assert not beside(function, plan, "M2")
-    moved = next(op.name for op in function.operations if op.type == "softmax")
-    assert [row["name"] for row in beside(function, {**plan, moved: "cpu"}, "M2")] == [moved]
+    plan = {op.name: "ane" for op in function.operations if op.type != "const"}
+    m1, m2 = predict(function).families[:2]
+    kinds = {op.name: op.type for op in function.operations}
+    elsewhere, taken = against_plan(m1.refused, plan)
+    assert not elsewhere and {kinds[name] for name in taken} == {"upsample_bilinear"}
+    assert against_plan(m2.refused, plan) == ([], [])
+    moved = next(name for name, kind in kinds.items() if kind == "softmax")
+    assert against_plan(m2.refused, {**plan, moved: "cpu"}) == ([moved], [])
+
+
+@pytest.mark.parametrize("chip,family", [
+    ("Apple M1", "M1"), ("Apple M2 Pro", "M2"), ("Apple M3 Max", "M3"), ("Apple M5", "M4, M5"), ("Apple M10", None),
+    ("Intel(R) Core(TM) i7", None),
+])  # fmt: skip
+def test_family_of_a_processor(chip: str, family: str | None) -> None:
+    assert family_of(chip) == family
 
 
 @pytest.mark.slow

@@ -75,3 +75,25 @@ def test_a_wrong_conversion_is_not_an_artifact(tmp_path: Path, monkeypatch: pyte
         export_mini(tmp_path)
     assert "\n" not in str(caught.value)
     assert not [p for p in tmp_path.iterdir() if p.name != ".locks"], "an unfinished export was left behind"
+
+
+def test_what_was_verified_is_said(tmp_path: Path) -> None:
+    exact, half, unseen = (
+        export_mini(tmp_path, precision, options=options).artifact.manifest.extra
+        for precision, options in (("fp32", {}), ("fp16", {}), ("fp32", {"verify": False}))
+    )
+    assert exact["verified"].startswith("run in the interpreter") and "fp16" not in exact["verified"]
+    assert "rounding of fp16 apart" in half["verified"] and "verified" not in unseen
+    assert set(exact["checks"]["main"]["seconds"]) == {"conversion", "verification"}
+    assert set(unseen["checks"]["main"]) == {"seconds"}
+
+
+def test_islands_follow_every_function(tmp_path: Path) -> None:
+    """One view alone selects none; a function of three views does, in fp32."""
+    artifact = export_mini(tmp_path, "fp16", options={"functions": "3x42x56"}).artifact
+    assert "reference" in artifact.manifest.options["islands"]
+    function = read_package(artifact.path / PACKAGE).function("b1_n3_42x56")
+    types = function.types()
+    argmin = next(op for op in function.operations if op.type == "reduce_argmin")
+    assert types[argmin.inputs["x"][0].name or ""].dtype == "fp32"
+    assert artifact.manifest.extra["interfaces"]["b1_n3_42x56"]["host"] == []

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from exporters.coreml_check.interpreter import Interpreter
 from exporters.coreml_check.package import read_package
-from exporters.coreml_shims import import_coremltools, shimmed
+from exporters.coreml_shims import SHIMS, import_coremltools, shimmed, shims_needed
 
 
 class Reciprocal(nn.Module):
@@ -81,3 +81,10 @@ def test_coremltools_is_left_as_it_was() -> None:
         pass
     assert state() == before
     assert np.array_equal([1], [1])
+
+
+def test_switched_off_once_fixed() -> None:
+    assert [shim.name for shim in shims_needed("9.0")] == ["reciprocal", "alias", "scalars"]
+    assert [shim.name for shim in shims_needed("8.3.0")] == ["reciprocal", "alias", "scalars"]
+    assert not shims_needed("9.1") and not shims_needed("10.0b1")
+    assert all(shim.issue.startswith("https://github.com/apple/coremltools/") for shim in SHIMS)

@@ -36,7 +36,7 @@ function plainTable(head, rows, align = "", caption = null) {
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption ?? "table" },
     h("table", {},
       h("thead", {}, h("tr", {}, head.map((text, i) => h("th", { scope: "col", class: cls(i) }, text)))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell, i) => h("td", { class: cls(i) }, cell)))))));
+      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell, i) => h("td", { class: typeof cell === "string" && cell.length > 48 ? "wrap-text" : cls(i) }, cell)))))));
 }
 
 function mono(text) {

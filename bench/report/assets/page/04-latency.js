@@ -84,7 +84,7 @@ function parityPanel(group) {
 }
 
 /** Where a label may stand beside its point: [dx, dy, anchor], best first. */
-const BESIDE = [[13, 0, "start"], [-13, 0, "end"], [10, -14, "start"], [10, 15, "start"], [-10, -14, "end"], [-10, 15, "end"], [0, -19, "middle"], [0, 20, "middle"]];
+const BESIDE = [[13, 0, "start"], [-13, 0, "end"], [10, -14, "start"], [10, 15, "start"], [-10, -14, "end"], [-10, 15, "end"], [0, -19, "middle"], [0, 20, "middle"], [8, -27, "start"], [8, 28, "start"], [-8, -27, "end"], [-8, 28, "end"]];
 
 /** One text mark a named point, where it covers neither a point nor another label; without such a place, none. */
 function labels(named, cells, x, y, place) {

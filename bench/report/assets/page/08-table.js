@@ -90,6 +90,6 @@ function detail(cell) {
     cell.status === "ok" ? null : h("p", {}, cell.status_text),
     pairs(cell.details),
     cell.advice.length ? h("div", {}, h("h4", {}, "Advice"), notes(cell.advice)) : null,
-    cell.accuracy.length ? plainTable(["Ground truth", "AbsRel ↓", "RMSE, m ↓", "δ1 ↑", "Alignment"], cell.accuracy, "lrrrl", "Accuracy") : null,
+    cell.accuracy.length ? plainTable(DATA.accuracy.head, cell.accuracy, "l".padEnd(DATA.accuracy.head.length, "r"), "Accuracy") : null,
     h("div", {}, h("h4", {}, "Rerun this cell alone"), h("code", { class: "command" }, cell.command)));
 }

@@ -7,23 +7,25 @@ function answers() {
   return h("section", { id: "answer", "aria-labelledby": "answer-title" },
     h("div", { class: "lede" },
       h("h1", { id: "answer-title" }, "Which Depth Anything 3 to deploy"),
-      h("p", {}, `${lede} on ${machines}: ${DATA.cells.length} configurations, of which ${DATA.cells.filter((c) => c.status === "ok").length} ran and passed parity. `
-        + "Each ran in its own process, and the outputs of its timed calls were checked against upstream.")),
+      h("p", {}, `${lede} on ${machines}: ${DATA.cells.length} configurations, of which ${DATA.cells.filter((c) => c.status === "ok").length} ran${DATA.groups.every((g) => g.headline) ? "" : " and passed parity"}. `
+        + `Each ran in its own process${DATA.groups.every((g) => g.headline) ? "." : ", and the outputs of its timed calls were checked against upstream."}`)),
     doubts(),
     h("div", { class: `answers${DATA.groups.length === 1 ? " single" : ""}` }, DATA.groups.map(answerCard)));
 }
 
-/** Synthetic weights, warnings of runs, faults of files: before any number. */
+/** Synthetic weights, warnings of runs, faults of files: before any number, a line each, with the rest folded behind it. */
 function doubts() {
-  const out = [];
-  if (DATA.synthetic) out.push(h("div", { class: "banner" }, h("p", {}, h("strong", {}, `Synthetic weights (${clip(DATA.synthetic.models.join(", "), 120)}). `), DATA.synthetic.text)));
+  const lines = [];
+  if (DATA.synthetic) lines.push(doubt("Synthetic weights", DATA.synthetic.short, [`${clip(DATA.synthetic.models.join(", "), 120)}. ${DATA.synthetic.text}`]));
   for (const machine of DATA.machines) {
-    if (machine.warnings.length) out.push(h("div", { class: "banner", role: "note" }, h("strong", {}, machine.name), h("ul", {}, machine.warnings.map((w) => h("li", {}, w)))));
+    if (machine.warnings.length) lines.push(doubt(machine.name, machine.doubt, machine.warnings));
   }
-  if (DATA.notes.length) {
-    out.push(h("div", { class: "banner plain" }, h("details", {}, h("summary", {}, `A results file is incomplete or damaged: ${DATA.notes.length} things were repaired or left out`), notes(DATA.notes))));
-  }
-  return out;
+  if (DATA.notes.length) lines.push(doubt("Damaged file", `${DATA.notes.length} ${DATA.notes.length === 1 ? "thing was" : "things were"} repaired or left out`, DATA.notes));
+  return lines.length ? h("div", { class: "banner", role: "note", "aria-label": "Read this first" }, lines) : null;
+}
+
+function doubt(title, short, lines) {
+  return h("details", {}, h("summary", {}, h("strong", {}, `${clip(title, 80)}:`), ` ${short}`), notes(lines));
 }
 
 /** Ties, and the nearest changes of the question that give another answer. */
@@ -44,13 +46,18 @@ function headline(group, pick) {
   const base = group.cells.find((c) => c.baseline);
   if (pick.baseline) return `Keep upstream: ${pick.name}`;
   if (base && group.choice.ties.includes(base.id)) return `Nothing shown to beat upstream; perhaps ${pick.name}`;
-  return run.controls.length && !run.trusted ? `Perhaps ${pick.name}` : `Take ${pick.name}`;
+  const sure = run.trusted && (!base || pick.at[group.boundary].verdict === "faster");
+  return `${sure ? "Take" : "Perhaps"} ${pick.name}`;
 }
 
 function answerCard(group) {
   const single = DATA.groups.length === 1;
   const pick = pickOf(group);
   const where = h("p", { class: "where" }, h("b", {}, group.machineName), h("span", { class: "muted small" }, clip(group.workload, 160)));
+  if (!pick && group.headline) {
+    return h("article", { class: "panel answer" }, h("div", { class: "stack" }, where, h("p", { class: "take" }, group.headline[0]), notes(group.headline[1].slice(0, 8))),
+      h("div", { class: "stack" }, group.regimes.map((block) => regimePlot(group, block))));
+  }
   if (!pick) return h("article", { class: "panel answer" }, where, h("p", { class: "take" }, "No pick"), h("p", { class: "muted" }, group.choice.why), notes(group.findings.slice(-2)));
   const figure = pick.at[group.boundary];
   const upstream = pick.baseline ? { value: "baseline", note: "nothing beats upstream here" } : { value: figure.ratio_text.split(" ")[0], note: interval(figure.ratio_text) };
@@ -72,7 +79,7 @@ function answerCard(group) {
 }
 
 const upperFirst = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-const interval = (text) => { const found = text.match(/\[.*\]/); return found ? `95 % ${found[0]}` : "one reading, no interval"; };
+const interval = (text) => { const found = text.match(/\[.*\]/); return found ? `95 % ${found[0]}` : "no interval"; };
 
 function stat(label, value, note) {
   return h("div", {}, h("dt", {}, label), h("dd", {}, value, h("small", {}, note)));

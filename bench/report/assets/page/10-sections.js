@@ -1,39 +1,84 @@
 // The parts below the answer: trust, one part a machine and workload, across machines, recommendations, method.
 
 function trust() {
-  const rows = DATA.machines.flatMap((machine) => machine.runs.flatMap((run) => run.controls.map((line) => [machine.name, run.created, ...line])));
+  const rows = DATA.machines.flatMap((machine) => machine.runs.flatMap((run) => run.controls.map(([name, ratio, verdict, expected, passed, tells]) => [[machine.name, h("span", { class: "under" }, run.created)],
+    name, ratio, passed === "✓" ? `✓ ${verdict}` : `✗ ${verdict}, not ${expected}`, tells])));
   return section("trust", "Can these numbers be trusted?",
     "Two comparisons with known answers ran among the others: a cell against itself, and against itself slowed down by 5 %.",
-    rows.length ? plainTable(["Machine", "Run", "Control", "Ratio [95 %]", "Verdict", "Expected", "Passed", "What it tells"], rows, "llllllll", "Controls")
+    rows.length ? plainTable(["Machine, run", "Control", "Ratio [95 %]", "Came out", "What it tells"], rows, "llrll", "Controls")
       : h("p", { class: "banner plain" }, "No run here had controls: nothing shows how quiet its machine was."));
 }
 
 function groupSection(group) {
   const machine = DATA.machines[group.machine];
-  const parts = [latencyPanel(group), parityPanel(group)];
-  return section(`group-${group.index}`, machine.name, `${group.workload}. ${group.ran} of ${group.count} configurations ran and passed parity.`,
+  const burst = !group.headline;
+  return section(`group-${group.index}`, machine.name, `${group.workload}. ${group.ran} of ${group.count} configurations ran${burst ? " and passed parity" : ""}.`,
     h("div", { class: "stack" },
       h("div", { class: "grid2" }, h("div", { class: "panel" }, h("h3", {}, "Machine"), pairs(machine.facts), versionsOf(machine)),
         h("div", { class: "panel" }, h("h3", {}, "Key findings"), notes(group.findings))),
-      h("div", { class: "grid2" }, parts), samplesPanel(group),
+      burst ? h("div", { class: "grid2" }, latencyPanel(group), parityPanel(group)) : null, burst ? matrixPanel(group) : null, burst ? samplesPanel(group) : null,
       group.regimes.map((block) => regimePanel(group, block)),
       h("div", { class: "grid2" }, phasesPanel(group), memoryPanel(group)),
-      picturesPanel(group),
-      h("div", { class: "grid2" }, axisPanel(group, "precision"), axisPanel(group, "mode")),
-      accuracyPanel(group)));
+      group.tables.map(tablePanel), picturesPanel(group), accuracyPanel(group),
+      h("div", { class: "grid2" }, axisPanel(group, "precision"), axisPanel(group, "mode"))));
 }
 
-/** Latency over minutes as lines, and the figures of a sustained or fixed-rate run. */
+/** The figures of a sustained or fixed-rate run, drawn and in a table. */
 function regimePanel(group, block) {
+  const plot = group.headline ? null : regimePlot(group, block);
+  const note = block.kind === "fixed-rate" ? "Drawn: p50, p95 and p99 of the time from when a frame was due to its result; hollow, where frames were left over, the call alone. The red line is the time a frame has." : null;
+  return panel(block.title, { note }, plot, plainTable(block.head, block.rows.map(([id, ...rest]) => [mono(clip(id, 60)), ...rest]), "l".padEnd(block.head.length, "r"), block.title));
+}
+
+/** A further table of a group: cell by cell, with a note on where it is from. */
+function tablePanel(block) {
+  return panel(block.title, { note: block.note }, plainTable(block.head, block.rows.map(([id, ...rest]) => [mono(clip(id, 60)), ...rest]), "l".repeat(block.head.length), block.title));
+}
+
+function regimePlot(group, block) {
   const cellOf = (id) => group.cells.find((c) => c.id === id);
+  return block.kind === "sustained" ? sustainedPlot(block, cellOf) : deadlinePlot(block, cellOf);
+}
+
+/** Median of every window over the minutes, a line a cell, named at its end. */
+function sustainedPlot(block, cellOf) {
   const lines = block.lines.filter(([, points]) => points.length > 1);
-  const plot = lines.length ? plotBox((width) => Plot.plot({
-    width, height: 260, marginLeft: 52, marginBottom: 40, style: PLOT_STYLE, ariaLabel: block.title,
-    x: { label: "minutes →", grid: true }, y: { label: "↑ median ms of a window", grid: true, nice: true },
-    marks: lines.filter(([id]) => visible(cellOf(id))).map(([id, points]) => Plot.line(points, { x: (p) => p[0] / 60, y: (p) => p[1], stroke: colorOf(cellOf(id)), strokeWidth: 1.6, title: () => id })),
-  }), 260) : null;
-  return panel(block.title, { legend: lines.length ? legendOf(lines.map(([id]) => cellOf(id)), false) : null },
-    plot, plainTable(block.head, block.rows.map(([id, ...rest]) => [mono(clip(id, 60)), ...rest]), "l".padEnd(block.head.length, "r"), block.title));
+  if (!lines.length) return null;
+  return plotBox((width) => {
+    const shown = lines.filter(([id]) => visible(cellOf(id)));
+    const values = shown.flatMap(([, points]) => points.map((p) => p[1]));
+    return shown.length ? Plot.plot({
+      width, height: 300, marginLeft: 52, marginRight: 12, marginBottom: 40, marginTop: 26, style: PLOT_STYLE, ariaLabel: block.title,
+      x: { label: "minutes →", grid: true }, y: { ...axisFor(values, "↑ median ms of a window"), zero: false },
+      marks: shown.flatMap(([id, points]) => [
+        Plot.line(points, { x: (p) => p[0] / 60, y: (p) => p[1], stroke: colorOf(cellOf(id)), strokeWidth: 1.8 }),
+        Plot.text([points[points.length - 1]], { x: (p) => p[0] / 60, y: (p) => p[1], text: [clip(id, Math.floor(width / 9))], textAnchor: "end", dy: -9, fill: "var(--ink)", stroke: "var(--panel)", strokeWidth: 4 }),
+      ]),
+    }) : null;
+  }, 300);
+}
+
+/** How long a frame takes from when it was due, against the time it has. */
+function deadlinePlot(block, cellOf) {
+  const found = block.marks.map(([id, m]) => ({ cell: cellOf(id), ...m })).filter((m) => m.cell && (m.p50 ?? m.service));
+  if (!found.length) return null;
+  const ends = ["p50", "p95", "p99"];
+  return plotBox((width) => {
+    const rows = found.filter((m) => visible(m.cell)).sort((a, b) => (a.service ?? a.p50) - (b.service ?? b.p50));
+    if (!rows.length) return null;
+    const most = (m) => d3.max(ends, (key) => m[key]) ?? m.service;
+    return rowChart({
+      cells: rows.map((m) => m.cell), width, label: "Latency of a frame against its deadline",
+      x: axisFor([...rows.map(most), ...rows.map((m) => m.service ?? m.p50), rows[0].period ?? 0].filter((v) => v > 0), "ms from when a frame was due →"),
+      right: (c) => { const m = rows.find((r) => r.cell === c); return m.missed === null ? "" : `${d3.format(".2~r")(m.missed * 100)} % missed`; },
+      marks: (y, dy) => [
+        rows[0].period ? Plot.ruleX([rows[0].period], { stroke: "var(--bad)", strokeWidth: 1.5 }) : null,
+        Plot.ruleY(rows.filter((m) => m.p50), { y: (m) => y(m.cell), x1: "p50", x2: most, stroke: (m) => colorOf(m.cell), strokeWidth: 3, dy }),
+        Plot.dot(rows.flatMap((m) => ends.filter((key) => m[key]).map((key) => ({ m, value: m[key] }))), { y: (d) => y(d.m.cell), x: "value", r: 3.6, fill: (d) => colorOf(d.m.cell), dy }),
+        Plot.dot(rows.filter((m) => !m.p50), { y: (m) => y(m.cell), x: "service", r: 4.4, stroke: (m) => colorOf(m.cell), dy }),
+      ],
+    });
+  }, 160);
 }
 
 function versionsOf(machine) {
@@ -46,30 +91,74 @@ function axisPanel(group, axis) {
   const head = [upperFirst(axis), "Cells", "Mean img/s", "Best cell"];
   const body = rows.map((r) => [
     [clip(r.value, 40), r.description ? h("span", { class: "under" }, clip(r.description, 90)) : null], String(r.cells), r.mean,
-    [mono(clip(r.best, 60)), h("span", { class: "under" }, `${r.latency} ms, ${r.img_s} img/s`)]]);
+    [mono(clip(r.best, 38)), h("span", { class: "under" }, `${r.latency} ms, ${r.img_s} img/s`)]]);
   return panel(`By ${axis}`, { note: "The mean is over cells, an overview and no estimate: it changes with what is in the matrix." }, plainTable(head, body, "lrrl", `By ${axis}`));
 }
 
+/** An axis for dots: as wide as the values and a little air, so that small differences show; never below 0. */
+function roomy(values) {
+  const [low, high] = d3.extent(values);
+  const air = Math.max((high - low) * 0.15, high * 0.03) || 1;
+  return [Math.max(0, low - air), high + air];
+}
+
+/** AbsRel of every cell on every scene with truth, and the figures themselves below. */
 function accuracyPanel(group) {
-  const rows = group.cells.flatMap((cell) => cell.accuracy.map((line) => [mono(clip(cell.id, 60)), ...line]));
-  if (!rows.length) return null;
+  const judged = group.cells.filter((c) => c.truth.length);
+  if (!judged.length) return null;
+  const scenes = distinct(judged.flatMap((c) => c.truth.map(([name]) => name)));
+  const symbol = (name) => SYMBOLS[Math.min(scenes.indexOf(name), SYMBOLS.length - 1)];
+  const limit = rowLimit();
+  const box = plotBox((width) => {
+    const cells = limit.cut(judged.filter(visible));
+    const points = cells.flatMap((cell) => cell.truth.filter(([, value]) => value !== null).map(([scene, value]) => ({ cell, scene, value })));
+    if (!points.length) return null;
+    const main = (c) => c.truth[0][1];
+    return rowChart({
+      cells, width, label: "AbsRel against ground truth", right: (c) => (main(c) === null ? "–" : main(c).toFixed(3)),
+      x: { type: "linear", domain: roomy(points.map((p) => p.value)), label: "AbsRel, lower is better →", grid: true, ticks: Math.max(3, width / 130), tickFormat: plainNumber },
+      marks: (y, dy) => [
+        Plot.dot(points, { y: (p) => y(p.cell), x: "value", symbol: (p) => symbol(p.scene), fill: (p) => colorOf(p.cell), r: 4.6, dy }),
+        Plot.tip(points, Plot.pointer({ y: (p) => y(p.cell), x: "value", title: (p) => `${clip(p.cell.id, 60)}\n${p.scene}: AbsRel ${p.value.toFixed(4)}`, fontSize: 12, dy })),
+      ],
+    });
+  });
+  const rows = judged.flatMap((cell) => cell.accuracy.map((line) => [mono(clip(cell.id, 60)), ...line]));
+  const head = ["Cell", ...DATA.accuracy.head];
+  const void_ = judged.some((c) => c.meaningless);
   return panel("Accuracy against ground truth", {
-    note: "Predicted depth is aligned to the truth, by the ratio of medians or by scale and shift, before it is compared. With synthetic weights the figures mean nothing.",
-  }, plainTable(["Cell", "Scene", "AbsRel ↓", "RMSE, m ↓", "δ1 ↑", "Alignment"], rows.slice(0, 120), "llrrrl", "Accuracy"));
+    controls: [limit.button],
+    legend: h("ul", { class: "legend" }, scenes.slice(0, 8).map((name) => h("li", {}, glyph(symbol(name)), clip(name, 40)))),
+    note: `${DATA.accuracy.note} The figure on the right is the first scene's.`,
+  }, void_ ? h("p", { class: "void" }, "Means nothing here: the weights are synthetic. It shows that the way from a checkpoint to these figures works.") : null,
+  box, h("details", {}, h("summary", {}, "All figures, per scene and alignment"), plainTable(head, rows.slice(0, 240), "ll".padEnd(head.length, "r"), "Accuracy")));
 }
 
 function acrossMachines() {
   if (!DATA.cross.length) return null;
+  const chart = (block) => plotBox((width) => {
+    const rows = block.rows.map((r, i) => ({ ...r, i, name: clip(r.machine === r.device ? r.machine : `${r.machine} · ${r.device}`, Math.floor(width / 9)) }));
+    return Plot.plot({
+      width, height: rows.length * 44 + 40, marginLeft: 4, marginRight: 8, marginTop: 2, marginBottom: 38, style: PLOT_STYLE, ariaLabel: "Throughput of the best cell of each device",
+      x: { ...axisFor(rows.map((r) => r.img_s), "img/s of its best cell →"), labelAnchor: "right" }, y: { type: "point", domain: rows.map((r) => r.i), axis: null, padding: 0.6 },
+      marks: [
+        Plot.ruleY(rows, { y: "i", stroke: "var(--rule)", dy: 8 }),
+        Plot.dot(rows, { y: "i", x: "img_s", r: 6, fill: (r) => `var(--c${Math.min(Math.max(RUNTIMES.indexOf(r.runtime), 0), 7) + 1})`, dy: 8 }),
+        Plot.text(rows, { y: "i", text: "name", frameAnchor: "left", textAnchor: "start", dy: -8, fontWeight: 600, fill: "var(--ink)", stroke: "var(--panel)", strokeWidth: 4 }),
+        Plot.text(rows, { y: "i", text: (r) => `${r.img_s_text} img/s, ${r.times_text.split(" ")[0]}`, frameAnchor: "right", textAnchor: "end", dy: -8, fill: "var(--muted)", stroke: "var(--panel)", strokeWidth: 4 }),
+      ],
+    });
+  }, 120);
   return section("across", "Across devices", "The only part that sets one machine against another: different days, baselines and drivers. It says what to expect, not which software is better.",
     h("div", { class: "stack" }, DATA.cross.map((block) => panel(block.workload, { note: `Best cell of each device at the ${block.boundary} boundary; “times” is throughput over that of the slowest device listed.` },
-      plainTable(["Machine", "Device", "Best cell", "Latency [95 %], ms", "img/s", "Times [95 %]"],
-        block.rows.map((r) => [r.machine, r.device, mono(clip(r.cell, 70)), r.latency, r.img_s_text, r.times_text]), "lllrrr", "Across devices")))));
+      chart(block), plainTable(["Machine and device", "Best cell", "Latency [95 %], ms", "img/s", "Times [95 %]", "vs its own upstream [95 %]", "Depth error"],
+        block.rows.map((r) => [[r.machine, h("span", { class: "under" }, r.device)], mono(clip(r.cell, 70)), r.latency, r.img_s_text, r.times_text, [r.upstream, h("span", { class: "under" }, verdictMark(r.verdict))], r.depth_error]), "llrrrrr", "Across devices")))));
 }
 
 function recommendations() {
   const cards = DATA.recommendations.map((r) => h("article", { class: "panel card" },
     h("h3", {}, r.title), h("p", { class: "muted small" }, `${upperFirst(r.asks)}.`),
-    r.elsewhere ? h("p", { class: "small" }, `Not measured: ${r.elsewhere}.`) : null,
+    r.elsewhere ? h("p", { class: "small" }, `Not measured: ${r.elsewhere.replaceAll("`", "")}.`) : null,
     r.answers.map((a) => h("div", { class: "case" },
       h("p", { class: "muted small" }, `${clip(a.machine, 90)}, ${clip(a.workload, 120)}`),
       h("p", {}, a.pick ? mono(clip(a.pick, 90)) : "No cell meets this."), h("p", { class: "small" }, a.figures),

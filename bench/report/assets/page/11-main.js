@@ -59,7 +59,7 @@ function themeButton() {
 
 function navigation() {
   const links = [["answer", "Answer"],
-    ...DATA.groups.slice(0, 4).map((g) => [`group-${g.index}`, clip(DATA.groups.length > 1 && DATA.machines.length === 1 ? g.workload : g.machineName, 17)]),
+    ...DATA.groups.slice(0, 4).map((g) => [`group-${g.index}`, g.tab ? `${DATA.machines.length > 1 ? `${clip(g.machineName, 12)} · ` : ""}${clip(g.tab, 20)}` : clip(g.machineName, 17)]),
     ...(DATA.cross.length ? [["across", "Across"]] : []), ["cells", "All cells"], ["recommendations", "Use cases"], ["trust", "Trust"], ["method", "Method"]];
   document.getElementById("nav").append(...links.map(([id, text]) => h("a", { href: `#${id}` }, text)));
 }

@@ -1,4 +1,4 @@
-"""`bench.preprocess` against upstream's own InputProcessor, bit for bit, and its arithmetic in closed form.
+"""`exporters.preprocess` against upstream's own InputProcessor, bit for bit, and its arithmetic in closed form.
 
 Upstream's module imports three classes of torchvision, which is no dependency of this project. The fixture
 gives them in torch, operation by operation as torchvision has them (`to_tensor`: permute, float32, divide by
@@ -19,7 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.photographs import motorcycle, single
-from bench.preprocess import (
+from exporters.errors import InputError
+from exporters.poses import normalise_extrinsics
+from exporters.preprocess import (
     Crop,
     Resize,
     apply_to_intrinsics,
@@ -28,11 +30,9 @@ from bench.preprocess import (
     exact_steps,
     final_size,
     normalise,
-    normalise_extrinsics,
     preprocess,
     upstream_steps,
 )
-from exporters.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,9 @@ patch, centre-crop the views of a scene to the smallest of them, divide by 255 a
 statistics. Each scaling uses OpenCV's area interpolation downwards and cubic upwards. :func:`preprocess`
 gives the same bits; a test compares.
 
+It lies here and not with the measuring, because who deploys an artifact needs it and nothing else of this package: numpy,
+OpenCV, no framework. An artifact exported with `--preprocess` does the same inside its graph (:mod:`exporters.da3.pixels`).
+
 An artifact has one fixed H×W, which need not be what upstream would choose for a photograph.
 :func:`exact_steps` then scales with one factor (no stretching) until the target is covered and crops the
 centre.
@@ -16,14 +19,15 @@ then applied to pixels, to intrinsics and to depth maps alike.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.errors import InputError
+from exporters.artifact import Shape
+from exporters.errors import InputError, UsageError
 from exporters.signature import IMAGENET_MEAN, IMAGENET_STD
 
 PATCH = 14
@@ -122,6 +126,48 @@ def scene_steps(sizes: Sequence[Size], process_res: int = PROCESS_RES) -> list[S
     return [steps + crop for steps, crop in zip(each, common, strict=True)]
 
 
+def validate_source(source_size: Size, shape: Shape, dynamic: Sequence[str]) -> None:
+    """Check the size (H', W') of photographs that a graph is to resize to an artifact's own.
+
+    Raises:
+        UsageError: no size, or the artifact's own is open.
+        InputError: the photograph is too thin.
+    """
+    height, width = source_size
+    if height < 1 or width < 1:
+        raise UsageError(f"a source size of {height}x{width} is none: give HxW in pixels of the photographs")
+    if "size" in dynamic:
+        raise UsageError("a graph of open size can't resize: leave out the source size, or size from --dynamic")
+    exact_steps((width, height), shape.height, shape.width)
+
+
+def steps_to_json(steps: Steps) -> list[dict[str, Any]]:
+    """Steps as a manifest has them, in order."""
+    return [
+        {
+            "resize": [step.height, step.width],
+            "from": [step.source[1], step.source[0]],
+            "interpolation": "cubic" if step.upscale else "area",
+        }
+        if isinstance(step, Resize)
+        else {"crop": [step.height, step.width], "top": step.top, "left": step.left}
+        for step in steps
+    ]
+
+
+def steps_from_json(steps: Sequence[Mapping[str, Any]]) -> Steps:
+    """The inverse of :func:`steps_to_json`."""
+    found: list[Resize | Crop] = []
+    for step in steps:
+        if "resize" in step:
+            (height, width), source = step["resize"], step["from"]
+            found.append(Resize((source[1], source[0]), width, height, step["interpolation"] == "cubic"))
+        else:
+            height, width = step["crop"]
+            found.append(Crop(step["left"], step["top"], width, height))
+    return tuple(found)
+
+
 def final_size(size: Size, steps: Steps) -> Size:
     """The size after `steps`."""
     return (steps[-1].width, steps[-1].height) if steps else size
@@ -207,28 +253,6 @@ def preprocess(
         return normalise(views), None
     adjusted = [apply_to_intrinsics(k, plan) for k, plan in zip(intrinsics, steps, strict=True)]
     return normalise(views), np.stack(adjusted).astype(np.float32)
-
-
-def normalise_extrinsics(extrinsics: NDArray[Any]) -> NDArray[np.float32]:
-    """Poses as the network wants them: relative to view 0, scaled by the median camera distance.
-
-    Upstream's `api.py::_normalize_extrinsics`; the median of an even number of views is the lower of the two
-    in the middle (as `torch.median` has it) and at least 0.1.
-
-    Args:
-        extrinsics: (N, 4, 4), world to camera, OpenCV.
-
-    Raises:
-        InputError: a pose is not finite or can't be inverted.
-    """
-    poses = np.asarray(extrinsics, np.float64)
-    if not np.isfinite(poses).all() or (np.abs(np.linalg.det(poses[:, :3, :3])) < 1e-8).any():
-        raise InputError("extrinsics must be finite and invertible world-to-camera matrices (4x4)")
-    relative = poses @ np.linalg.inv(poses[0])
-    centres = np.linalg.inv(relative)[:, :3, 3]
-    distances = np.sort(np.linalg.norm(centres, axis=-1))
-    relative[:, :3, 3] /= max(distances[(len(distances) - 1) // 2], 0.1)
-    return relative.astype(np.float32)
 
 
 def _nearest_multiple(pixels: int) -> int:

@@ -1,0 +1,18 @@
+"""Static 8-bit quantization of the network's matrix products and convolutions that keeps its poses.
+
+What a naive int8 model loses is the pose: it is read from one token a view, and an error of one percent in that token
+turns the camera by a degree. So
+
+* the camera token's row of every linear layer stays fp32 beside the int8 product of the patches' rows: one row in a
+  thousand, and its error no longer reaches the pose directly;
+* weights are rounded channel by channel with what the rounding of earlier inputs left over made good in later ones
+  (:mod:`exporters.quantization.rounding`, GPTQ), which leaves a third of the error;
+* ranges come from photographs (:mod:`exporters.quantization.images`), and channels with outliers are balanced against
+  the weights they meet (SmoothQuant), folded into the LayerNorm before them;
+* every layer is quantized alone and measured (:mod:`exporters.quantization.sensitivity`), and only those are quantized
+  whose errors together stay within a budget (:mod:`exporters.quantization.mix`).
+
+Camera decoder, reference-view selection, norms, softmax, patch embedding and the last layer with its exponential are
+never quantized. Sources: GPTQ (Frantar et al. 2023, arXiv 2210.17323), SmoothQuant (Xiao et al. 2023, arXiv
+2211.10438), Nagel et al. 2021 (arXiv 2106.08295) on ranges and granularity.
+"""

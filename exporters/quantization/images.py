@@ -1,0 +1,105 @@
+"""Photographs to calibrate on: the user's own, or free ones that come with scikit-image's wheel.
+
+The shipped ones here are others than those that benchmarks and parity run on (`bench.photographs`), so a model is
+never judged on what it was tuned to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporters.artifact import Shape
+from exporters.errors import InputError, UnavailableError, UsageError
+from exporters.signature import IMAGENET_MEAN, IMAGENET_STD
+
+SHIPPED = (
+    "camera.png", "grass.png", "retina.jpg", "gravel.png", "coins.png", "brick.png", "ihc.png", "hubble_deep_field.jpg",
+)  # fmt: skip
+"""Of public domain or CC0 (scikit-image's `data/README.txt`); grey ones are fed as grey RGB."""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+# Where the windows of further views lie, as shares of the photograph: overlapping, of different scale and place.
+_WINDOWS = ((0.0, 0.0, 1.0), (0.1, 0.05, 0.8), (0.25, 0.2, 0.72), (0.0, 0.22, 0.76), (0.18, 0.0, 0.78))
+
+
+def find_images(calibration: str | Sequence[str] | None) -> list[Path]:
+    """The files that the option `calibration` names: a folder, one file, several, or None for the shipped ones.
+
+    Raises:
+        UsageError: there is nothing of that name, or no image in the folder.
+        UnavailableError: none named and scikit-image is not installed.
+    """
+    if calibration is None:
+        return [_shipped(name) for name in SHIPPED]
+    names = [calibration] if isinstance(calibration, str) else list(calibration)
+    found: list[Path] = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            found += sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise UsageError(f"option calibration: {name} is neither a file nor a folder")
+    if not found:
+        raise UsageError(f"option calibration: no image in {', '.join(names)} (looked for {', '.join(SUFFIXES)})")
+    return found
+
+
+def digest(paths: Sequence[Path]) -> str:
+    """Hex sha256 of the files' contents in order: the calibration's part of an artifact's key."""
+    total = hashlib.sha256()
+    for path in paths:
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def scene(path: Path, shape: Shape) -> NDArray[np.float32]:
+    """`image` (B, N, 3, H, W) of one photograph: view 0 is the whole of it, further views are windows in it.
+
+    Raises:
+        InputError: the file is no image.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as opened:
+            photograph = opened.convert("RGB")
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise InputError(f"calibration image {path.name} can't be read ({error})") from error
+    views = [_view(photograph, index, shape.height, shape.width) for index in range(shape.batch * shape.views)]
+    pixels = np.stack(views).astype(np.float32) / np.float32(255)
+    normal = (pixels - np.array(IMAGENET_MEAN, np.float32)) / np.array(IMAGENET_STD, np.float32)
+    arranged = np.moveaxis(normal, -1, 1).reshape(shape.batch, shape.views, 3, shape.height, shape.width)
+    return np.ascontiguousarray(arranged)
+
+
+def _view(photograph: Any, index: int, height: int, width: int) -> NDArray[np.uint8]:
+    """(H, W, 3): the `index`-th window, scaled with one factor until it covers H×W, its centre cut out."""
+    from PIL import Image, ImageOps
+
+    left, top, share = _WINDOWS[index % len(_WINDOWS)]
+    w, h = photograph.size
+    box = (left * w, top * h, min(1.0, left + share) * w, min(1.0, top + share) * h)
+    window = photograph.crop(tuple(round(edge) for edge in box)) if share < 1 else photograph
+    if (index // len(_WINDOWS)) % 2:
+        window = ImageOps.mirror(window)
+    return np.asarray(ImageOps.fit(window, (width, height), Image.Resampling.BICUBIC))
+
+
+def _shipped(file: str) -> Path:
+    spec = importlib.util.find_spec("skimage")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        if (path := Path(folder) / "data" / file).is_file():
+            return path
+    raise UnavailableError(
+        f"calibration photograph {file} comes with scikit-image, which is not here: pip install scikit-image, or "
+        "name your own with --option calibration=FOLDER"
+    )

@@ -1,0 +1,103 @@
+"""Rounding to 8 bits, in numpy: scales, weights by GPTQ, activations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+WEIGHT_LIMIT = 127
+"""Weights are symmetric: -127 to 127."""
+DAMPING = 0.01
+"""Share of the mean diagonal that is added to a Hessian's, as GPTQ does: directions no photograph excited."""
+_BLOCK = 128
+
+
+@dataclass(frozen=True)
+class ActivationGrid:
+    """value = (code - zero) · scale."""
+
+    scale: float
+    zero: int
+    signed: bool
+    """int8 with zero 0, which TensorRT asks for; else uint8, whose zero may lie anywhere."""
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Smallest and largest code."""
+        return (-128, 127) if self.signed else (0, 255)
+
+
+def activation_grid(low: float, high: float, signed: bool) -> ActivationGrid:
+    """The grid that covers [low, high] and 0 exactly; a range of one point gets scale 1."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    if signed:
+        return ActivationGrid(max(-low, high) / 127 or 1.0, 0, True)
+    scale = (high - low) / 255 or 1.0
+    return ActivationGrid(scale, min(255, max(0, round(-low / scale))), False)
+
+
+def column_scales(weight: Array) -> Array:
+    """(N,) fp32 scales of a weight (K, N): each column's largest magnitude becomes 127; 1 for a column of zeros."""
+    largest = np.abs(weight).max(axis=0)
+    return np.where(largest > 0, largest / WEIGHT_LIMIT, 1.0).astype(np.float32)
+
+
+def round_nearest(weight: Array) -> tuple[Array, Array]:
+    """int8 codes (K, N) and scales (N,) of a weight (K, N), every entry rounded on its own."""
+    scales = column_scales(weight)
+    return np.clip(np.rint(weight / scales), -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int8), scales
+
+
+def round_gptq(weight: Array, hessian: Array) -> tuple[Array, Array]:
+    """int8 codes and scales of a weight, chosen to keep its products with the inputs it will meet.
+
+    Row after row (input channel after input channel) is rounded, and what that changes in the outputs is made good as
+    far as possible in the rows not yet rounded.
+
+    Args:
+        weight: (K, N), y = x · weight.
+        hessian: (K, K), Σ xᵀx over the inputs; only its shape up to a factor matters.
+
+    Returns:
+        int8 codes (K, N) and fp32 scales (N,).
+    """
+    inner = weight.shape[0]
+    damped = hessian.astype(np.float64)
+    mean = float(np.trace(damped)) / inner
+    if mean <= 0:
+        return round_nearest(weight)
+    damped[np.diag_indices(inner)] += DAMPING * mean
+    scales = column_scales(weight)
+    # Upper Cholesky factor of the inverse: its row k holds how an error in input k is spread over the inputs after it.
+    factor = np.linalg.cholesky(np.linalg.inv(damped)).T.astype(np.float32)
+    rest = weight.astype(np.float32)
+    codes = np.empty(weight.shape, np.int8)
+    for start in range(0, inner, _BLOCK):
+        stop = min(start + _BLOCK, inner)
+        errors = np.empty((stop - start, weight.shape[1]), np.float32)
+        for row in range(start, stop):
+            codes[row] = np.clip(np.rint(rest[row] / scales), -WEIGHT_LIMIT, WEIGHT_LIMIT)
+            error = (rest[row] - codes[row] * scales) / factor[row, row]
+            rest[row + 1 : stop] -= np.outer(factor[row, row + 1 : stop], error)
+            errors[row - start] = error
+        rest[stop:] -= factor[start:stop, stop:].T @ errors
+    return codes, scales
+
+
+def balance(channel_max: Array, weight: Array, strength: float) -> Array:
+    """(K,) factors s > 0: inputs divided and weight rows multiplied by them share the outliers (SmoothQuant).
+
+    Args:
+        channel_max: (K,) largest magnitude of each input channel.
+        weight: (K, N).
+        strength: 0 leaves all with the inputs, 1 moves all to the weights.
+    """
+    floor = np.finfo(np.float32).tiny
+    rows = np.maximum(np.abs(weight).max(axis=1), floor)
+    factors = np.maximum(channel_max, floor) ** strength / rows ** (1 - strength)
+    return (factors / np.exp(np.log(factors).mean())).astype(np.float32)

@@ -1,0 +1,1 @@
+"""TensorRT and TensorRT for RTX: what the exporters `tensorrt` and `tensorrt-rtx` are made of."""

@@ -1,0 +1,166 @@
+"""`--format onnx --precision int8`: what is in the file, that it keeps depth and poses, and what is refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from exporters.api import prepare
+from exporters.artifact import Shape
+from exporters.errors import ExportError, InputError, UnsupportedError, UsageError
+from exporters.onnx import OnnxExporter
+from exporters.quantization.images import SHIPPED, find_images, scene
+from tests.conftest import export_small
+
+onnx = pytest.importorskip("onnx")
+ir = pytest.importorskip("onnx_ir")
+ort = pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Two smooth random pictures."""
+    folder = tmp_path_factory.mktemp("photographs")
+    rng = np.random.default_rng(0)
+    for index in range(2):
+        small = rng.integers(0, 256, (9, 11, 3), dtype=np.uint8)
+        Image.fromarray(small).resize((220, 180), Image.Resampling.BICUBIC).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def artifacts(store):
+    """fp32 and int8 for ONNX Runtime's CPU provider, two views, calibrated on the shipped photographs."""
+    changes = {"views": 2, "target": "ort-cpu"}
+    return (
+        export_small(store, "onnx", **changes).artifact,
+        export_small(store, "onnx", precision="int8", **changes).artifact,
+    )
+
+
+def session(artifact, **options):
+    chosen = ort.SessionOptions()
+    chosen.intra_op_num_threads = 1
+    for name, value in options.items():
+        setattr(chosen, name, value)
+    return ort.InferenceSession(str(artifact.file("model.onnx")), chosen, providers=["CPUExecutionProvider"])
+
+
+def test_depth_and_poses_stay(artifacts):
+    from bench.inputs import load_scenes
+    from exporters.quantization.sensitivity import compare
+
+    plain, quantized = map(session, artifacts)
+    names = [output.name for output in plain.get_outputs()]
+    for held_out in load_scenes(Shape(1, 2, 70, 98), sets=4):
+        expected, found = (dict(zip(names, s.run(None, held_out.arrays()), strict=True)) for s in (plain, quantized))
+        depth, rotation = compare(found, expected)
+        assert 0 < depth <= 1e-2, held_out.name
+        assert 0 < rotation <= 0.5, held_out.name
+
+
+def test_what_was_chosen_is_in_the_graph_and_the_reasons_in_the_manifest(artifacts):
+    quantized = artifacts[1]
+    report = quantized.manifest.extra["quantization"]
+    model = onnx.load(quantized.file("model.onnx"))
+    counts = Counter(node.op_type for node in model.graph.node)
+    linears = [name for name in report["layers"] if name.startswith("backbone.")]
+    assert counts["ScatterND"] == len(linears) > 5, "a float row of the camera token each"
+    chosen = {row["layer"] for row in report["sensitivity"] if row["quantized"]}
+    assert chosen == set(report["layers"])
+    assert len(report["sensitivity"]) > len(chosen) > 0
+    assert report["expected"]["depth"] <= 8e-3
+    assert report["expected"]["rotation_deg"] <= 0.4
+    assert not [name for name in report["layers"] if "patch_embed" in name or "camera" in name or "logits" in name]
+    types = {value.data_type for value in model.graph.initializer if value.name.endswith(".weight_int8")}
+    assert types == {onnx.TensorProto.INT8}
+
+
+def test_onnxruntime_runs_it_in_integers(artifacts, tmp_path):
+    session(artifacts[1], optimized_model_filepath=str(tmp_path / "optimized.onnx"), log_severity_level=3)
+    counts = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx", load_external_data=False).graph.node)
+    layers = artifacts[1].manifest.extra["quantization"]["layers"]
+    linears = sum(name.startswith("backbone.") for name in layers)
+    assert counts["MatMulIntegerToFloat"] == linears
+    assert counts["QLinearConv"] == len(layers) - linears
+
+
+def request(**changes):
+    arguments = {"model": "da3-small", "format": "onnx", "precision": "int8", "shape": Shape(1, 1, 70, 98)}
+    return prepare(**{**arguments, "weights": "synthetic:0", **changes})
+
+
+def options(tmp_path, **given):
+    return OnnxExporter().options(request(options=given))
+
+
+def test_the_images_contents_are_part_of_the_key(photographs):
+    first = options(None, calibration=str(photographs))
+    assert first["calibration"] == options(None, calibration=[str(photographs)])["calibration"]
+    one = options(None, calibration=str(photographs / "0.png"))
+    assert one["calibration"] != first["calibration"]
+    assert first["mix"] == "measured"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"calibration": "no-such-folder"}, "neither a file nor a folder"),
+        ({"mix": "everything"}, "one of measured, weights, all"),
+        ({"max_rotation_deg": 0}, "a number above 0"),
+        ({"max_depth_error": "little"}, "a number above 0"),
+        ({"bits": 4}, "no option 'bits'"),
+    ],
+)
+def test_wrong_options_are_usage_errors(given, message):
+    with pytest.raises(UsageError, match=message):
+        options(None, **given)
+
+
+def test_a_folder_without_images_is_a_usage_error(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(UsageError, match="no image in"):
+        find_images(str(tmp_path))
+
+
+def test_a_file_that_is_no_image_is_named(tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG and then nothing")
+    with pytest.raises(InputError, match=r"broken\.png can't be read"):
+        scene(tmp_path / "broken.png", Shape(1, 1, 70, 98))
+
+
+def test_open_dimensions_are_refused():
+    with pytest.raises(UnsupportedError, match="dynamic views"):
+        OnnxExporter().options(request(dynamic=("views",)))
+
+
+def test_no_photograph_is_calibrated_on_and_judged_by():
+    from bench.photographs import SINGLE
+
+    judged = {*SINGLE.values(), "motorcycle_left.png", "motorcycle_right.png"}
+    assert not judged & set(SHIPPED)
+
+
+def test_views_of_a_calibration_scene_differ(photographs):
+    image = scene(photographs / "0.png", Shape(1, 7, 70, 98))
+    assert image.shape == (1, 7, 3, 70, 98)
+    assert image.dtype == np.float32
+    views = {image[0, view].tobytes() for view in range(7)}
+    assert len(views) == 7
+
+
+def test_a_graph_with_another_weight_is_refused(artifacts):
+    from exporters.onnx_quantize import quantize_graph
+    from exporters.quantization.rounding import activation_grid, round_nearest
+    from exporters.quantization.sensitivity import QuantizedLayer
+
+    model = ir.load(artifacts[0].file("model.onnx"))
+    weight = np.random.default_rng(0).standard_normal((384, 384)).astype(np.float32)
+    codes, scales = round_nearest(weight)
+    name = "backbone.blocks.3.attn.proj"
+    layer = QuantizedLayer(name, codes, scales, None, activation_grid(-1, 1, False), None, 1.0)
+    with pytest.raises(ExportError, match="another weight in the graph"):
+        quantize_graph(model, [layer], {name: weight.T})

@@ -1,0 +1,89 @@
+"""Rounding to 8 bits: grids, GPTQ against plain rounding, balance, and what the mix chooses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from exporters.quantization.mix import Budget, Loss, choose, together
+from exporters.quantization.rounding import (
+    activation_grid,
+    balance,
+    round_gptq,
+    round_nearest,
+)
+
+
+def on_grid(x, grid):
+    low, high = grid.limits
+    return (np.clip(np.rint(x / grid.scale) + grid.zero, low, high) - grid.zero) * grid.scale
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 3.0), (0.0, 5.0), (-0.17, 6.0), (2.0, 5.0), (-4.0, -1.0), (0.0, 0.0)])
+def test_a_grid_holds_zero_exactly_and_its_range_to_half_a_step(low, high, signed):
+    grid = activation_grid(low, high, signed)
+    assert grid.scale > 0
+    assert grid.limits[0] <= grid.zero <= grid.limits[1]
+    assert not signed or grid.zero == 0, "TensorRT takes no other"
+    values = np.append(np.linspace(low, high, 1001), 0.0)
+    found = on_grid(values, grid)
+    assert found[-1] == 0
+    # Rounding the zero may shift the ends of an asymmetric range by half a step more.
+    assert np.abs(found - values).max() <= grid.scale * (0.5 if signed else 1.0) + 1e-9
+
+
+def test_nearest_rounding_is_within_half_a_step_of_each_column():
+    weight = np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32) * np.logspace(-3, 2, 8)
+    weight[:, 3] = 0
+    codes, scales = round_nearest(weight)
+    assert codes.dtype == np.int8
+    assert (np.abs(codes).max(axis=0)[[0, 1, 2, 4, 5, 6, 7]] == 127).all()
+    assert (np.abs(codes * scales - weight) <= scales / 2 * 1.001).all()
+
+
+def test_gptq_keeps_products_better_where_inputs_are_correlated():
+    rng = np.random.default_rng(1)
+    inputs = rng.standard_normal((400, 24)) @ rng.standard_normal((24, 160)) + 0.05 * rng.standard_normal((400, 160))
+    weight = rng.standard_normal((160, 32)).astype(np.float32)
+    held_out = rng.standard_normal((100, 400)) @ inputs / 20
+    errors = []
+    for codes, scales in (round_nearest(weight), round_gptq(weight, inputs.T @ inputs)):
+        errors.append(np.linalg.norm(held_out @ (codes * scales - weight)) / np.linalg.norm(held_out @ weight))
+    assert errors[1] < errors[0] / 2
+
+
+def test_gptq_of_inputs_that_were_all_zero_is_plain_rounding():
+    weight = np.random.default_rng(2).standard_normal((16, 4)).astype(np.float32)
+    found, expected = round_gptq(weight, np.zeros((16, 16))), round_nearest(weight)
+    np.testing.assert_array_equal(found[0], expected[0])
+
+
+def test_balance_shares_outliers_and_changes_no_product():
+    rng = np.random.default_rng(3)
+    x, weight = rng.standard_normal((50, 32)), rng.standard_normal((32, 8))
+    x[:, 5] *= 100
+    factors = balance(np.abs(x).max(axis=0), weight, 0.8)
+    np.testing.assert_allclose((x / factors) @ (weight * factors[:, None]), x @ weight, rtol=1e-5)
+    spread = [np.ptp(np.log(np.abs(values).max(axis=0))) for values in (x, x / factors)]
+    assert spread[1] < spread[0] / 2
+
+
+def losses():
+    return [
+        Loss("cheap", 10.0, 1e-3, 0.01),
+        Loss("dear", 10.0, 9e-3, 0.01),
+        Loss("turns", 10.0, 1e-4, 0.4),
+        Loss("small", 0.1, 1e-3, 0.0),
+        Loss("free", 1.0, 0.0, 0.0),
+    ]
+
+
+def test_the_mix_stays_within_both_budgets_and_takes_the_best_bargains_first():
+    chosen = choose(losses(), Budget(6e-3, 0.3))
+    assert [loss.layer for loss in chosen] == ["free", "cheap", "small"]
+    depth, rotation = together(chosen)
+    assert depth == pytest.approx(2**0.5 * 1e-3)
+    assert rotation == pytest.approx(0.01)
+    assert {loss.layer for loss in choose(losses(), Budget(1.0, 10.0))} == {loss.layer for loss in losses()}
+    assert [loss.layer for loss in choose(losses(), Budget(1e-9, 1e-9))] == ["free"]

@@ -1,0 +1,130 @@
+"""Engines from the real package, built without a GPU; what stops a build, and what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporters.artifact import Artifact
+from exporters.da3.models import MODELS
+from exporters.errors import ArtifactError, ExportError
+from exporters.store import ArtifactStore
+from exporters.tensorrt import QUANTIZED_FILE, TensorRTExporter, TensorRTRTXExporter, find_onnx
+from exporters.trt.build import build, parse
+from exporters.trt.options import options_for
+from exporters.trt.platform import ENGINE_FILE, TENSORRT_RTX, damage, read_header
+from tests.conftest import Exported, export_small
+from tests.exporters.trt.conftest import VIEWS
+
+TARGET = "sm86,sm89,sm120"
+
+
+@pytest.fixture(scope="module")
+def engine(trt: Any, exported: Exported) -> Artifact:
+    pytest.importorskip("onnxscript")
+    return exported("tensorrt-rtx", precision="fp16", views=VIEWS, target=TARGET)
+
+
+def test_an_engine_for_three_generations(engine: Artifact, trt: Any) -> None:
+    manifest = engine.manifest
+    engine.verify()
+    path = engine.file(ENGINE_FILE)
+    assert damage(path, TENSORRT_RTX) is None
+    header = read_header(path)
+    assert header is not None and header.version == manifest.target["version"] == trt.__version__
+    assert manifest.target["capabilities"] == ["sm86", "sm89", "sm120"]
+    assert manifest.extra["network"]["attention"] == {"IAttention": 12}
+    assert manifest.extra["network"]["attention_decomposable"] == 0, "every attention is one kernel"
+    assert manifest.extra["warnings"] == []
+    assert manifest.extra["estimate"]["weights_bytes"] < path.stat().st_size
+    assert find_onnx(engine).is_file()
+
+
+def test_a_second_export_finds_it(engine: Artifact, store: ArtifactStore) -> None:
+    again = export_small(store, "tensorrt-rtx", precision="fp16", views=VIEWS, target="sm120,sm89,sm86")
+    assert again.origin == "cached" and again.artifact.path == engine.path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "int8", "fp8"])
+def test_every_precision_builds(precision: str, trt: Any, exported: Exported) -> None:
+    target = "sm89,sm120" if precision == "fp8" else TARGET
+    artifact = exported("tensorrt-rtx", precision=precision, views=VIEWS, target=target)
+    assert damage(artifact.file(ENGINE_FILE), TENSORRT_RTX) is None
+    quantized = precision in ("int8", "fp8")
+    assert (find_onnx(artifact).name == QUANTIZED_FILE) == quantized
+    assert ("quantization" in artifact.manifest.extra) == quantized
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", list(MODELS))
+def test_every_model_of_the_family_parses(model: str, trt: Any, store: ArtifactStore) -> None:
+    from exporters.api import export
+    from exporters.precision import POLICIES
+    from exporters.trt.network import audit, walk
+    from exporters.trt.onnx_file import onnx_facts, read_graph
+
+    stored = export(
+        model, format="onnx", target="tensorrt", precision="fp16", height=70, width=98, weights="synthetic:0", store=store
+    )
+    path = stored.artifact.file("model.onnx")
+    parsed = parse(trt, path)
+    found = audit(walk(parsed.network), onnx_facts(read_graph(path)), POLICIES["fp16"])
+    assert found.errors == () and found.attention
+
+
+@pytest.mark.slow
+def test_without_weights_an_engine_is_small(trt: Any, exported: Exported, engine: Artifact) -> None:
+    stripped = exported("tensorrt-rtx", precision="fp16", views=VIEWS, target="sm89", options={"strip_weights": True})
+    assert stripped.manifest.extra["stripped"]
+    assert stripped.file(ENGINE_FILE).stat().st_size < 0.3 * engine.file(ENGINE_FILE).stat().st_size
+
+
+def test_ctrl_c_ends_a_build_and_leaves_nothing(engine: Artifact, trt: Any, tmp_path: Path) -> None:
+    parsed = parse(trt, find_onnx(engine))
+    steps: list[str] = []
+
+    def press(step: str) -> None:
+        steps.append(step)
+        if len(steps) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        build(trt, parsed, TENSORRT_RTX, options_for("sm89", TENSORRT_RTX), False, tmp_path / "model.engine", press)
+    assert steps[0] == "building the engine" and all(step.startswith("building the engine") for step in steps)
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_failing_builder_says_why(engine: Artifact, trt: Any, tmp_path: Path) -> None:
+    parsed = parse(trt, find_onnx(engine))
+    parsed.network.unmark_output(parsed.network.get_output(0))
+    for _ in range(parsed.network.num_outputs):
+        parsed.network.unmark_output(parsed.network.get_output(0))
+    with pytest.raises(ExportError, match=r"can't build the engine: .*output") as raised:
+        options = options_for("sm89", TENSORRT_RTX)
+        build(trt, parsed, TENSORRT_RTX, options, False, tmp_path / "model.engine", lambda step: None)
+    assert "\n" not in str(raised.value) and not list(tmp_path.iterdir())
+
+
+def test_a_graph_that_is_gone_is_one_line(engine: Artifact, tmp_path: Path) -> None:
+    moved = Artifact(tmp_path / "elsewhere", engine.manifest)
+    with pytest.raises(ArtifactError, match="is not in the store: export the engine again"):
+        find_onnx(moved)
+
+
+def test_full_tensorrt_says_what_it_needs() -> None:
+    reason = TensorRTExporter().probe()
+    if reason is None:
+        pytest.skip("full TensorRT and a GPU are here")
+    assert "\n" not in reason and ("pip install" in reason or "none is here" in reason)
+
+
+def test_probe(trt: Any) -> None:
+    pytest.importorskip("onnxscript")
+    assert TensorRTRTXExporter().probe() is None
