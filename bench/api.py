@@ -73,6 +73,8 @@ def plan(
     ref = resolve_weights(weights, spec.reference)
     default_protocol = {"paper": "paper", "quick": "quick"}.get(suite, "rigorous")
     chosen = get_protocol(protocol or default_protocol)
+    if memory_fraction is not None and not 0 < memory_fraction <= 1:
+        raise UsageError(f"--memory-fraction is {memory_fraction:g}: it must be above 0 and at most 1")
     for name, value in (("--budget", budget_s), ("--launches", launches)):
         if value is not None and not value > 0:
             raise UsageError(f"{name} is {value}: it must be above 0")

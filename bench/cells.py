@@ -77,6 +77,8 @@ class CellSpec:
     device: str
     mode: str
     mode_description: str = ""
+    mode_aliases: tuple[str, ...] = ()
+    """Other names of the mode, by which it may be asked for (`minimal`, `balanced`, `max`)."""
     baseline: bool = False
     threads: int | None = None
     memory_fraction: float | None = None

@@ -23,7 +23,7 @@ ORDER = (PATCHES, LOCAL, GLOBAL, PROJECTIONS, MLP, NORMS, TOKENS, STAGE, FUSION,
 _ATTENTION = ("attention", "scaled_dot_product_attention")
 _LINEAR = ("linear", "linear_gelu")
 _RESIZES = ("upsample_bilinear2d", "merge_maps", "upsampled_convolution", "upsampled_depth")
-_NORMS = ("residual_norm", "feature_norm", "layer_norm")
+_NORMS = ("branch_norm", "residual_norm", "feature_norm", "layer_norm")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from bench.cells import CellSpec, ExportSpec
 from exporters.artifact import Shape
 from exporters.errors import UsageError
-from exporters.precision import auto_precision, resolve_policy
+from exporters.precision import auto_precision, policy_name, resolve_policy
 from runtimes.base import Device, Mode, Runtime, get_runtime, runtimes
 
 SUITES = ("default", "quick", "paper", "full")
@@ -50,12 +50,12 @@ class Filters:
         pairs = (
             (self.runtimes, cell.runtime),
             (self.devices, cell.device),
-            (self.modes, cell.mode),
             (self.precisions, cell.export.precision),
             (self.formats, cell.export.format),
             (self.cells, cell.id),
         )
-        return all(not wanted or value in wanted for wanted, value in pairs)
+        named = not self.modes or any(name in self.modes for name in (cell.mode, *cell.mode_aliases))
+        return named and all(not wanted or value in wanted for wanted, value in pairs)
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,11 @@ def build_cells(request: Request) -> tuple[CellSpec, ...]:
         raise UsageError(f"unknown suite {request.suite!r}: choose one of {', '.join(SUITES)}")
     for precision in (*request.precisions, *request.filters.precisions):
         resolve_policy(precision)
+    request = replace(
+        request,
+        precisions=tuple(map(policy_name, request.precisions)),
+        filters=replace(request.filters, precisions=tuple(map(policy_name, request.filters.precisions))),
+    )
     if request.suite == "paper":
         from bench.seed import paper_cells
 
@@ -147,6 +152,7 @@ def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, requ
         device=device.name,
         mode=mode.name,
         mode_description=mode.description,
+        mode_aliases=mode.aliases,
         baseline=baseline,
         threads=request.threads,
         memory_fraction=request.memory_fraction,

@@ -78,6 +78,22 @@ POLICIES: dict[str, PrecisionPolicy] = {
 }
 
 
+SEED_NAMES: dict[str, str] = {
+    "None": "auto",
+    "False": "fp32",
+    "float32": "fp32",
+    "float16": "fp16",
+    "bfloat16": "bf16",
+}
+"""What the seed report's precision values mean here: nothing given is what upstream does on that device, `False` is no
+autocast, a dtype is that dtype throughout. (Upstream itself keeps its heads in fp32: bench/seed.py maps its rows.)"""
+
+
+def policy_name(name: str) -> str:
+    """The policy's own name for one of :data:`SEED_NAMES`; any other name as it is."""
+    return SEED_NAMES.get(name, name)
+
+
 def auto_precision(device: str) -> str:
     """The policy upstream's own API would use on `device` (`depth_anything_3/api.py::forward`).
 
@@ -88,11 +104,12 @@ def auto_precision(device: str) -> str:
 
 
 def resolve_policy(name: str, device: str = "cpu") -> PrecisionPolicy:
-    """The policy called `name`; `auto` becomes what upstream does on `device`.
+    """The policy called `name`, or by one of :data:`SEED_NAMES`; `auto` becomes what upstream does on `device`.
 
     Raises:
         UsageError: no policy has that name.
     """
+    name = policy_name(name)
     if name == "auto":
         name = auto_precision(device)
     try:

@@ -66,17 +66,19 @@ class CudaSession(Session):
             self._engine.set_address(name, self._buffers.address(name))
 
     def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
-        shapes = {name: array.shape for name, array in inputs.items()}
+        # Buffers go by the engine's names: poses come in and go out under one name with us.
+        arrays = {spec.native_name: inputs[spec.name] for spec in self.input_specs}
+        shapes = {name: array.shape for name, array in arrays.items()}
         if any(self._buffers.inputs[name].shape != shape for name, shape in shapes.items()):
             self._reshape(shapes)
-        self._buffers.upload(inputs)
+        self._buffers.upload(arrays)
 
     def _reshape(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         for name, shape in shapes.items():
             self._engine.set_input_shape(name, shape)
             self._buffers.reshape(name, shape)
         for spec in self.output_specs:
-            self._buffers.reshape(spec.name, self._engine.output_shape(spec.name))
+            self._buffers.reshape(spec.native_name, self._engine.output_shape(spec.native_name))
         self._tell_addresses()
 
     def _run(self) -> None:
@@ -91,7 +93,8 @@ class CudaSession(Session):
         self._buffers.synchronize()
 
     def _outputs(self) -> Arrays:
-        return self._buffers.download()
+        found = self._buffers.download()
+        return {spec.name: found[spec.native_name] for spec in self.output_specs}
 
     def placement(self) -> Placement:
         details = {
@@ -110,5 +113,5 @@ class CudaSession(Session):
 def _smallest(specs: tuple[TensorSpec, ...]) -> dict[str, tuple[tuple[int, ...], str]]:
     """Buffers to begin with: the shape itself, or none of an open dimension until inputs are bound."""
     return {
-        spec.name: (tuple(size if isinstance(size, int) else 0 for size in spec.shape), spec.dtype) for spec in specs
+        spec.native_name: (tuple(size if isinstance(size, int) else 0 for size in spec.shape), spec.dtype) for spec in specs
     }

@@ -83,12 +83,17 @@ class OnnxRuntimeRuntime(Runtime):
         candidates = providers_for(device, onnxruntime.get_available_providers())
         provider = next(candidate for candidate in candidates if candidate.mode == mode)
         _require_portable(artifact, provider)
-        if artifact.manifest.dynamic and provider.cuda_graph:
-            raise UnsupportedError(
-                f"mode {mode.name!r} replays a CUDA graph, which has one shape, and {artifact.path.name} leaves "
-                f"{', '.join(artifact.manifest.dynamic)} open: choose another mode or export it for one shape"
-            )
+        _require_one_shape(artifact, provider)
         return OrtSession(artifact, device, options, model, provider, extra)
+
+
+def _require_one_shape(artifact: Artifact, provider: Provider) -> None:
+    """Refuse to replay a CUDA graph, which has one shape, of an artifact that has none."""
+    if artifact.manifest.dynamic and provider.cuda_graph:
+        raise UnsupportedError(
+            f"mode {provider.mode.name!r} replays a CUDA graph, which has one shape, and {artifact.path.name} leaves "
+            f"{', '.join(artifact.manifest.dynamic)} open: choose another mode or export it for one shape"
+        )
 
 
 def _require_portable(artifact: Artifact, provider: Provider) -> None:

@@ -1,12 +1,19 @@
 """Runtime `pytorch`: modes that differ in what they do, on every device `torch.accelerator` knows.
 
-* `upstream`: upstream's own forward and autocast, from `model.safetensors`. The baseline.
-* `eager`: the static network (`program.pt2`), operator by operator.
-* `compile`: the same, compiled whole by inductor; a CUDA graph on CUDA.
-* `graph` (CUDA): the same as `eager`, replayed as one CUDA graph.
-* `fused` (CUDA): the network of fused kernels that the export target `cuda` writes, replayed as one CUDA graph.
+| mode | also called | network | cuDNN times its kernels | convolutions | launches |
+|---|---|---|---|---|---|
+| `upstream` | `minimal` | upstream's own, from `model.safetensors`: the baseline | no | NCHW | one by one |
+| `eager` | `balanced` | static (`program.pt2`), constants folded | yes | NHWC on CUDA | one by one |
+| `graph` (CUDA) | | the same | yes | NHWC | one CUDA graph |
+| `compile` | `max` | the same, compiled whole by inductor | yes | NHWC on CUDA | on CUDA one graph |
+| `fused` (CUDA) | `max` | fused kernels, of export target `cuda` | yes | NHWC | one CUDA graph |
 
-`LoadOptions.memory_fraction` caps device memory (on MPS 0.85 unless given); it has no meaning on the CPU.
+`max` is the fastest a device has: `fused` on CUDA where Triton is installed, `compile` elsewhere. TF32 is on where the
+policy `tf32` asks for it and off in every other (upstream's heads under autocast excepted, as its users leave it).
+The modes' names are those of the report that started this project, whose three modes were one configuration.
+
+`LoadOptions.memory_fraction` caps device memory (on MPS 0.85 unless given); on a CPU, which has no such allocator, it does
+nothing.
 
 On MPS an operator that Metal lacks is an error that names it, as `PYTORCH_ENABLE_MPS_FALLBACK` is left unset; where the
 user sets it, the operators that then run on the CPU are in the placement's `fallback`.
@@ -32,6 +39,7 @@ GRAPH = Mode("graph", "static network, eager, replayed as one CUDA graph")
 FUSED = Mode(
     "fused",
     "static network of fused kernels (export target `cuda`), replayed as one CUDA graph",
+    ("max",),
     target="cuda",
     precisions=("bf16-fp16", "fp16", "bf16"),
 )
@@ -114,7 +122,7 @@ def _accelerator_device(kind: str, index: int) -> Device:
     modes = [UPSTREAM, EAGER, *((GRAPH,) if kind == "cuda" else ())]
     notes = []
     if find_spec("triton") is not None:
-        modes += [COMPILE, *((FUSED,) if kind == "cuda" else ())]
+        modes += [*((FUSED,) if kind == "cuda" else ()), COMPILE]
     else:
         notes.append("modes compile and fused need Triton: pip install triton")
     return Device(name, properties.name, tuple(modes), _ACCELERATOR_PRECISIONS, notes=tuple(notes))

@@ -161,7 +161,7 @@ class TensorRTEngine:
     def _check_signature(self, artifact: Artifact) -> None:
         engine = self._engine
         names = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}
-        wanted = {spec.name for spec in (*artifact.manifest.inputs, *artifact.manifest.outputs)}
+        wanted = {spec.native_name for spec in (*artifact.manifest.inputs, *artifact.manifest.outputs)}
         if names != wanted:
             raise LoadError(f"the engine has {sorted(names)}, its manifest says {sorted(wanted)}: export it again")
 

@@ -59,6 +59,8 @@ class GraphSession(EagerSession):
 
     def _close(self) -> None:
         self._graph, self._graph_outputs = None, None
+        # cuBLAS made a workspace for the stream of the capture, which nobody uses again.
+        torch._C._cuda_clearCublasWorkspaces()
         super()._close()
 
 

@@ -155,6 +155,7 @@ def _path(node: fx.Node) -> str:
 
 def _kernel_seconds(call: Callable[[], Any], device: torch.device, calls: int) -> dict[str, float]:
     """Device time of each label's kernels, over all calls."""
+    from torch._C._autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as record:
@@ -163,7 +164,7 @@ def _kernel_seconds(call: Callable[[], Any], device: torch.device, calls: int) -
         wait(device)
     seconds: dict[str, float] = {}
     for event in record.events() or ():
-        if event.name.startswith(_LABEL) and event.device_type == torch.autograd.DeviceType.CPU:
+        if event.name.startswith(_LABEL) and event.device_type == DeviceType.CPU:
             name = event.name.removeprefix(_LABEL)
             seconds[name] = seconds.get(name, 0.0) + event.device_time_total / 1e6
     if not any(seconds.values()):

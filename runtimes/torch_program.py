@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from exporters.artifact import Artifact
 from exporters.errors import LoadError, one_line
@@ -63,20 +64,40 @@ def load_program(artifact: Artifact, device: torch.device) -> nn.Module:
             f"{PROGRAM_FILE} of {artifact.path.name} can't be read by torch {torch.__version__} (made by {made}): "
             f"{one_line(error)}: export it again"
         ) from error
-    weights = load_weights(artifact)
-    for name, key in borrowed.items():
-        stand_in = program.state_dict[name]
-        if key not in weights or weights[key].shape != stand_in.shape:
-            raise LoadError(f"{WEIGHTS_FILE} of {artifact.path.name} does not hold {key}: export it again")
-        program.state_dict[name] = nn.Parameter(weights[key].to(stand_in.dtype), requires_grad=False)
     if device.type != "cpu":
         from torch.export.passes import move_to_device_pass
 
         # With its index: the program asserts where its tensors are, and a compiler takes `cuda` and `cuda:0` for two.
         index = torch.accelerator.current_device_index() if device.index is None else device.index
-        program = move_to_device_pass(program, f"{device.type}:{index}")
+        device = torch.device(device.type, index)
+        program = move_to_device_pass(program, str(device))
+    _lend(program, artifact, borrowed, device)
     # The session checks names, shapes and dtypes itself.
     return program.module(check_guards=False)
+
+
+def _lend(program: ExportedProgram, artifact: Artifact, borrowed: Mapping[str, str], device: torch.device) -> None:
+    """Give the program upstream's parameters that it borrows, each in its own dtype, rounded on the device.
+
+    One after the other: the fp32 parameters are never on the device all at once.
+
+    Raises:
+        LoadError: a damaged file, or one without what is borrowed.
+    """
+    try:
+        with safe_open(artifact.file(WEIGHTS_FILE), framework="pt") as weights:
+            known = set(weights.keys())
+            for name, key in borrowed.items():
+                stand_in = program.state_dict[name]
+                tensor = weights.get_tensor(key) if key in known else None
+                if tensor is None or tensor.shape != stand_in.shape:
+                    raise LoadError(f"{WEIGHTS_FILE} of {artifact.path.name} does not hold {key}: export it again")
+                lent = tensor.to(device).to(stand_in.dtype)
+                program.state_dict[name] = nn.Parameter(lent, requires_grad=False)
+    except (SafetensorError, OSError) as error:
+        raise LoadError(
+            f"{WEIGHTS_FILE} of {artifact.path.name} is damaged ({one_line(error)}): export it again"
+        ) from error
 
 
 def prefer_channels_last(module: nn.Module) -> int:

@@ -143,7 +143,7 @@ def test_no_framework_at_the_top_of_the_command_line_or_an_adapter() -> None:
     assert not light & framework_side()
 
 
-COMMANDS = ["doctor", "run", "export", "check", "bench", "report", "compare", "choose", "reproduce"]
+COMMANDS = ["doctor", "run", "export", "check", "bench", "profile", "batch", "report", "compare", "choose", "reproduce"]
 
 
 def test_help_needs_no_framework() -> None:

@@ -15,7 +15,7 @@ parameters as initializers. It computes the same function; what differs is exact
 - Views stay in their order: attention does not tell views apart by it, only by which of them has the reference's token.
 - The head works on maps (V, h, w, C) (`NhwcConv`); 1×1 convolutions and transposed ones without overlap are matrix
   products, and a 1×1 convolution goes before the upsampling it follows.
-- A resize goes along one axis at a time.
+- A resize is two matrix products, one an axis.
 - The convolution's response to the UV embedding is a constant.
 
 The residual stream is in the backbone's dtype, which the portable graph keeps in fp32: half of what a block moves.

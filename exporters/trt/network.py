@@ -165,11 +165,23 @@ def _attention(layers: Sequence[Layer], produced: Mapping[str, Layer]) -> dict[s
         for name in layer.inputs:
             readers.setdefault(name, []).append(layer)
     pattern = sum(
-        _comes_from_product(layer, produced) and any(r.kind == "MATRIX_MULTIPLY" for r in readers.get(layer.outputs[0], ()))
+        _comes_from_product(layer, produced) and _goes_into_product(layer, readers)
         for layer in layers
         if layer.kind == "SOFTMAX"
     )
     return {name: count for name, count in (("IAttention", fused), ("MatMul-Softmax-MatMul", pattern)) if count}
+
+
+def _goes_into_product(softmax: Layer, readers: Mapping[str, Sequence[Layer]]) -> bool:
+    """Whether what a softmax gives is multiplied, reshaped on the way or not."""
+    waiting = list(readers.get(softmax.outputs[0], ()))
+    while waiting:
+        layer = waiting.pop()
+        if layer.kind == "MATRIX_MULTIPLY":
+            return True
+        if layer.kind in ("CAST", *_MOVES):
+            waiting += readers.get(layer.outputs[0], ())
+    return False
 
 
 def _comes_from_product(softmax: Layer, produced: Mapping[str, Layer]) -> bool:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 LIMITS: Mapping[str, float] = {"int8": 127.0, "fp8": 448.0}
 """Largest magnitude of each kind; fp8 is e4m3fn."""
 METHOD: Mapping[str, str] = {"int8": "percentile", "fp8": "max"}
-"""How the range of an activation is found, unless asked for otherwise. fp8 has the reach to keep the largest value."""
+"""How the range of an activation is found, unless asked for otherwise: what left the smaller error in depth and poses
+(da3-small, 3 views of 70×98, with and without outliers, on photographs that were not calibrated on)."""
 _SMALLEST = 1e-12
 
 

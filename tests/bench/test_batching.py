@@ -43,3 +43,26 @@ def test_out_of_memory_at_one_is_an_answer() -> None:
 def test_nonsense_is_refused(limit: float, most: int) -> None:
     with pytest.raises(UsageError, match="batch search"):
         largest_batch(memory, limit, most)
+
+
+def test_the_real_search_measures_each_size_in_a_process_of_its_own(exported, store) -> None:
+    pytest.importorskip("torch")
+    from bench.batch import find_batch
+
+    exported("pytorch")
+    answer = find_batch(
+        "da3-small", device="cpu", mode="balanced", height=70, width=98, weights="synthetic:0", most=1, threads=1,
+        store=store,
+    )  # fmt: skip
+    (trial,) = answer.trials
+    assert answer.batch == 1 and answer.cell == "pytorch/cpu/eager/fp32"
+    assert trial.fits and trial.img_s == pytest.approx(1e3 / trial.call_ms)
+    assert 0 < trial.peak_mib < answer.limit_mib < answer.memory_mib
+
+
+@pytest.mark.parametrize("fraction", [0.0, -1.0, 1.5, float("nan")])
+def test_a_share_of_memory_lies_within_it(fraction: float) -> None:
+    from bench.batch import find_batch
+
+    with pytest.raises(UsageError, match="share of memory"):
+        find_batch("da3-small", device="cpu", fraction=fraction)

@@ -187,9 +187,20 @@ def test_probe_tells_no_gpu_from_the_wrong_package(monkeypatch, gpus, providers,
             assert device.remedy
 
 
-def test_open_dimensions_are_refused(artifact):
+def test_a_cuda_graph_takes_one_shape(artifact):
     from dataclasses import replace
 
+    from runtimes.onnxruntime import _require_one_shape
+    from runtimes.ort_providers import providers_for
+
     open_views = replace(artifact, manifest=replace(artifact.manifest, dynamic=("views",)))
-    with pytest.raises(UnsupportedError, match="leaves views open"):
-        load(open_views)
+    found = providers_for("cuda", ["CUDAExecutionProvider"])
+    graphs = [provider for provider in found if provider.cuda_graph]
+    others = [provider for provider in found if not provider.cuda_graph]
+    assert graphs and others
+    for provider in graphs:
+        _require_one_shape(artifact, provider)
+        with pytest.raises(UnsupportedError, match="leaves views open"):
+            _require_one_shape(open_views, provider)
+    for provider in others:
+        _require_one_shape(open_views, provider)

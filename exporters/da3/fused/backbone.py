@@ -2,7 +2,8 @@
 
 What differs, all exact in real arithmetic:
 
-- The sum of a residual branch waits for the LayerNorm that follows it, and both are one pass over the stream.
+- The sum of a block's two residual branches waits for the LayerNorm that follows them, and both are one pass over the
+  stream; the norm between the branches adds the first for itself.
 - Attention reads its values where the joint product left them; queries and keys carry the softmax's scale.
 - Views stay in their order. Upstream moves the reference view to the front and back; attention does not tell views
   apart by their order, only by which of them has the reference's camera token.
@@ -22,6 +23,7 @@ from exporters.da3 import blocks as portable
 from exporters.da3.backbone import Backbone
 from exporters.da3.kernels import (
     attention,
+    branch_norm,
     feature_norm,
     linear_gelu,
     qk_norm_rope,
@@ -165,15 +167,19 @@ class FusedBackbone(nn.Module):
             across = self._across(index)
             if across:
                 local = x
-            branch = block.attn(y, batch if across else batch * views, self._rope(index, across))
-            x, y = self._add(x, branch, block.scale1, block.norm2)
-            branch = block.mlp(y)
+            mixed = block.attn(y, batch if across else batch * views, self._rope(index, across))
+            norm = block.norm2
+            y = branch_norm(x, mixed, block.scale1, norm.weight, norm.bias, norm.eps)
+            branches = (mixed, block.scale1, block.mlp(y), block.scale2)
             if index in self.out_layers:
-                patches.append(self._feature(local, x, branch, block.scale2))
+                patches.append(self._feature(local, x, branches))
             if index == self.out_layers[-1]:
-                camera = torch.cat((local[:, 0], x[:, 0] + block.scale2 * branch[:, 0].float()), dim=-1)
+                mixed, scale1, expanded, scale2 = (part[..., 0, :] if part.dim() == 3 else part for part in branches)
+                last = x[:, 0] + scale1 * mixed.float() + scale2 * expanded.float()
+                camera = torch.cat((local[:, 0], last), dim=-1)
             if index + 1 < len(blocks):
-                x, y = self._add(x, branch, block.scale2, blocks[index + 1].norm1)
+                norm = blocks[index + 1].norm1
+                x, y = residual_norm(x, *branches, norm.weight, norm.bias, norm.eps)
         return FusedFeatures(patches, camera, reference)
 
     def _across(self, index: int) -> bool:
@@ -185,13 +191,10 @@ class FusedBackbone(nn.Module):
             return None
         return RopeTable(self.global_cos, self.global_sin) if across else RopeTable(self.local_cos, self.local_sin)
 
-    def _add(self, x: Tensor, branch: Tensor, scale: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
-        return residual_norm(x, branch, scale, norm.weight, norm.bias, norm.eps)
-
-    def _feature(self, local: Tensor, x: Tensor, branch: Tensor, scale: Tensor) -> Tensor:
+    def _feature(self, local: Tensor, x: Tensor, branches: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
         norm, head = self.norm, self.head_norm
         return feature_norm(
-            local, x, branch, scale, norm.weight, norm.bias, norm.eps, head.weight, head.bias, head.eps,
+            local, x, *branches, norm.weight, norm.bias, norm.eps, head.weight, head.bias, head.eps,
             self.head_dtype,
         )  # fmt: skip
 

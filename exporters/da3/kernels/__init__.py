@@ -6,7 +6,7 @@ on every device, and a Triton kernel that takes its place on CUDA:
 
 | operator | module | what it replaces |
 |---|---|---|
-| `residual_norm` | `norms` | x + scale · branch, then LayerNorm |
+| `branch_norm`, `residual_norm` | `norms` | x + scale · branch, of one or two branches, then LayerNorm |
 | `feature_norm` | `norms` | residual, two LayerNorms and a concatenation, before the head |
 | `qk_norm_rope` | `qk_norm_rope` | LayerNorm and rotary embedding of queries and keys, softmax scale |
 | `attention` | `attention` | softmax(q kᵀ) v; without the running maximum where the scores are bounded |
@@ -24,7 +24,7 @@ from exporters.da3.kernels.attention import attention
 from exporters.da3.kernels.convolution import convolution_relu
 from exporters.da3.kernels.linear_gelu import linear_gelu
 from exporters.da3.kernels.maps import merge_maps
-from exporters.da3.kernels.norms import feature_norm, residual_norm
+from exporters.da3.kernels.norms import branch_norm, feature_norm, residual_norm
 from exporters.da3.kernels.pose import pose_matrices
 from exporters.da3.kernels.qk_norm_rope import qk_norm_rope
 from exporters.da3.kernels.reference_view import select_reference_view
@@ -32,6 +32,7 @@ from exporters.da3.kernels.upsampled import upsampled_convolution, upsampled_dep
 
 __all__ = [
     "attention",
+    "branch_norm",
     "convolution_relu",
     "feature_norm",
     "linear_gelu",

@@ -7,8 +7,8 @@ exponential unit is as busy as the tensor cores:
 * the scores of the next block of keys are computed before the exponentials of this one, so the tensor cores work
   through two products while the exponential unit works through one block (the overlap within a warp group of
   FlashAttention-3, arXiv:2407.08608);
-* for bounded scores (in bf16) no maximum is searched, nothing is rescaled, and nothing but the exponential itself stands between
-  the two products.
+* for bounded scores (in bf16) no maximum is searched, nothing is rescaled, and nothing but the exponential itself
+  stands between the two products.
 """
 
 from __future__ import annotations

@@ -11,11 +11,9 @@ from torch import Tensor
 from exporters.da3.kernels.op import operator
 
 
-@operator(lambda x, branch, *_: (torch.empty_like(x), torch.empty_like(branch)))
-def residual_norm(
-    x: Tensor, branch: Tensor, scale: Tensor, weight: Tensor, bias: Tensor, eps: float
-) -> tuple[Tensor, Tensor]:
-    """x + scale · branch, and its LayerNorm.
+@operator(lambda x, branch, *_: torch.empty_like(branch))
+def branch_norm(x: Tensor, branch: Tensor, scale: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """LayerNorm of x + scale · branch, without the sum: :func:`residual_norm` makes it when the next branch is there.
 
     Args:
         x: (..., C) fp32, the residual stream.
@@ -24,10 +22,35 @@ def residual_norm(
         weight, bias, eps: of the LayerNorm; (C,) fp32.
 
     Returns:
-        The sum (..., C) fp32, and its norm (..., C) in the dtype of `branch`.
+        (..., C) in the dtype of `branch`.
     """
-    total = x + scale * branch.float()
-    return total, F.layer_norm(total, weight.shape, weight, bias, eps).to(branch.dtype)
+    return F.layer_norm(x + scale * branch.float(), weight.shape, weight, bias, eps).to(branch.dtype)
+
+
+@operator(lambda x, branch, *_: (torch.empty_like(x), torch.empty_like(branch)))
+def residual_norm(
+    x: Tensor,
+    branch1: Tensor,
+    scale1: Tensor,
+    branch2: Tensor,
+    scale2: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float,
+) -> tuple[Tensor, Tensor]:
+    """x + scale1 · branch1 + scale2 · branch2, and its LayerNorm.
+
+    Both branches of a block at once: the stream, twice as wide as anything else, is written once a block.
+
+    Args:
+        x, weight, bias, eps: as :func:`branch_norm` takes them.
+        branch1, scale1, branch2, scale2: two branches and their scales, likewise.
+
+    Returns:
+        The sum (..., C) fp32, and its norm (..., C) in the dtype of the branches.
+    """
+    total = x + scale1 * branch1.float() + scale2 * branch2.float()
+    return total, F.layer_norm(total, weight.shape, weight, bias, eps).to(branch1.dtype)
 
 
 def _feature_like(local: Tensor, *others: Any) -> Tensor:
@@ -39,8 +62,10 @@ def _feature_like(local: Tensor, *others: Any) -> Tensor:
 def feature_norm(
     local: Tensor,
     x: Tensor,
-    branch: Tensor,
-    scale: Tensor,
+    branch1: Tensor,
+    scale1: Tensor,
+    branch2: Tensor,
+    scale2: Tensor,
     weight: Tensor,
     bias: Tensor,
     eps: float,
@@ -49,11 +74,12 @@ def feature_norm(
     head_eps: float,
     dtype: torch.dtype,
 ) -> Tensor:
-    """What the head reads of one layer: LayerNorm of (local, LayerNorm(x + scale · branch)), of the patch tokens.
+    """What the head reads of one layer: LayerNorm of (local, LayerNorm(x + both branches)), of the patch tokens.
 
     Args:
         local: (V, T, C) fp32, the last state of attention within the view.
-        x, branch, scale: as :func:`residual_norm` takes them, (V, T, C); their sum is the state after the layer.
+        x, branch1, scale1, branch2, scale2: as :func:`residual_norm` takes them, (V, T, C); their sum is the state
+            after the layer.
         weight, bias, eps: of the backbone's last LayerNorm, over C channels.
         head_weight, head_bias, head_eps: of the head's LayerNorm, over the 2C channels of both.
         dtype: of the result.
@@ -61,6 +87,7 @@ def feature_norm(
     Returns:
         (V, T - 1, 2C) in `dtype`; the first token of each view is left out.
     """
-    state = F.layer_norm(x + scale * branch.float(), weight.shape, weight, bias, eps)
+    total = x + scale1 * branch1.float() + scale2 * branch2.float()
+    state = F.layer_norm(total, weight.shape, weight, bias, eps)
     both = torch.cat((local, state), dim=-1)[:, 1:]
     return F.layer_norm(both, head_weight.shape, head_weight, head_bias, head_eps).to(dtype)

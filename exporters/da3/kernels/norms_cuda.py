@@ -19,36 +19,57 @@ def _normalise(row, inside, channels, eps):
 
 
 @triton.jit
-def _residual_norm(x_ptr, branch_ptr, scale_ptr, weight_ptr, bias_ptr, sum_ptr, out_ptr, channels, eps,
-                   BLOCK: tl.constexpr):  # fmt: skip
-    row = tl.program_id(0).to(tl.int64)
-    c = tl.arange(0, BLOCK)
-    inside = c < channels
-    x = tl.load(x_ptr + row * channels + c, mask=inside, other=0.0)
-    branch = tl.load(branch_ptr + row * channels + c, mask=inside, other=0.0).to(tl.float32)
-    total = x + tl.load(scale_ptr + c, mask=inside, other=0.0) * branch
-    tl.store(sum_ptr + row * channels + c, total, mask=inside)
-    weight = tl.load(weight_ptr + c, mask=inside, other=0.0)
-    bias = tl.load(bias_ptr + c, mask=inside, other=0.0)
-    normed = _normalise(total, inside, channels, eps) * weight + bias
-    tl.store(out_ptr + row * channels + c, normed.to(out_ptr.dtype.element_ty), mask=inside)
+def _branch(branch_ptr, scale_ptr, c, inside):
+    """scale · branch in fp32."""
+    branch = tl.load(branch_ptr + c, mask=inside, other=0.0).to(tl.float32)
+    return tl.load(scale_ptr + c, mask=inside, other=0.0) * branch
 
 
 @triton.jit
-def _feature_norm(local_ptr, x_ptr, branch_ptr, scale_ptr, weight_ptr, bias_ptr, head_weight_ptr, head_bias_ptr,
-                  out_ptr, tokens, channels, eps, head_eps, BLOCK: tl.constexpr):  # fmt: skip
+def _affine(row, weight_ptr, bias_ptr, c, inside):
+    weight = tl.load(weight_ptr + c, mask=inside, other=0.0)
+    return row * weight + tl.load(bias_ptr + c, mask=inside, other=0.0)
+
+
+@triton.jit
+def _branch_norm(x_ptr, branch_ptr, scale_ptr, weight_ptr, bias_ptr, out_ptr, channels, eps, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64) * channels
+    c = tl.arange(0, BLOCK)
+    inside = c < channels
+    total = tl.load(x_ptr + row + c, mask=inside, other=0.0)
+    total += _branch(branch_ptr + row, scale_ptr, c, inside)
+    normed = _affine(_normalise(total, inside, channels, eps), weight_ptr, bias_ptr, c, inside)
+    tl.store(out_ptr + row + c, normed.to(out_ptr.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _residual_norm(x_ptr, branch1_ptr, scale1_ptr, branch2_ptr, scale2_ptr, weight_ptr, bias_ptr, sum_ptr, out_ptr,
+                   channels, eps, BLOCK: tl.constexpr):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64) * channels
+    c = tl.arange(0, BLOCK)
+    inside = c < channels
+    total = tl.load(x_ptr + row + c, mask=inside, other=0.0)
+    total += _branch(branch1_ptr + row, scale1_ptr, c, inside)
+    total += _branch(branch2_ptr + row, scale2_ptr, c, inside)
+    tl.store(sum_ptr + row + c, total, mask=inside)
+    normed = _affine(_normalise(total, inside, channels, eps), weight_ptr, bias_ptr, c, inside)
+    tl.store(out_ptr + row + c, normed.to(out_ptr.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _feature_norm(local_ptr, x_ptr, branch1_ptr, scale1_ptr, branch2_ptr, scale2_ptr, weight_ptr, bias_ptr,
+                  head_weight_ptr, head_bias_ptr, out_ptr, tokens, channels, eps, head_eps,
+                  BLOCK: tl.constexpr):  # fmt: skip
     patch = tl.program_id(0)
     view = tl.program_id(1).to(tl.int64)
     row = (view * tokens + patch + 1) * channels
     c = tl.arange(0, BLOCK)
     inside = c < channels
     local = tl.load(local_ptr + row + c, mask=inside, other=0.0)
-    branch = tl.load(branch_ptr + row + c, mask=inside, other=0.0).to(tl.float32)
     state = tl.load(x_ptr + row + c, mask=inside, other=0.0)
-    state += tl.load(scale_ptr + c, mask=inside, other=0.0) * branch
-    weight = tl.load(weight_ptr + c, mask=inside, other=0.0)
-    bias = tl.load(bias_ptr + c, mask=inside, other=0.0)
-    state = _normalise(state, inside, channels, eps) * weight + bias
+    state += _branch(branch1_ptr + row, scale1_ptr, c, inside)
+    state += _branch(branch2_ptr + row, scale2_ptr, c, inside)
+    state = _affine(_normalise(state, inside, channels, eps), weight_ptr, bias_ptr, c, inside)
     mean = (tl.sum(local, 0) + tl.sum(state, 0)) / (2 * channels)
     local = tl.where(inside, local - mean, 0.0)
     state = tl.where(inside, state - mean, 0.0)
@@ -64,25 +85,47 @@ def _feature_norm(local_ptr, x_ptr, branch_ptr, scale_ptr, weight_ptr, bias_ptr,
         tl.store(out + at, normed.to(dtype), mask=inside)
 
 
-def residual_norm(
-    x: Tensor, branch: Tensor, scale: Tensor, weight: Tensor, bias: Tensor, eps: float
-) -> tuple[Tensor, Tensor]:
-    """The kernel behind :func:`exporters.da3.kernels.norms.residual_norm`."""
+def branch_norm(x: Tensor, branch: Tensor, scale: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """The kernel behind :func:`exporters.da3.kernels.norms.branch_norm`."""
     x, branch = x.contiguous(), branch.contiguous()
     channels = x.shape[-1]
-    total, out = torch.empty_like(x), torch.empty_like(branch)
+    out = torch.empty_like(branch)
+    block = triton.next_power_of_2(channels)
+    _branch_norm[(x.numel() // channels,)](
+        x, branch, scale, weight, bias, out, channels, eps, BLOCK=block, num_warps=_warps(block)
+    )
+    return out
+
+
+def residual_norm(
+    x: Tensor,
+    branch1: Tensor,
+    scale1: Tensor,
+    branch2: Tensor,
+    scale2: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float,
+) -> tuple[Tensor, Tensor]:
+    """The kernel behind :func:`exporters.da3.kernels.norms.residual_norm`."""
+    x, branch1, branch2 = x.contiguous(), branch1.contiguous(), branch2.contiguous()
+    channels = x.shape[-1]
+    total, out = torch.empty_like(x), torch.empty_like(branch1)
     block = triton.next_power_of_2(channels)
     _residual_norm[(x.numel() // channels,)](
-        x, branch, scale, weight, bias, total, out, channels, eps, BLOCK=block, num_warps=_warps(block)
-    )
+        x, branch1, scale1, branch2, scale2, weight, bias, total, out, channels, eps,
+        BLOCK=block, num_warps=_warps(block),
+    )  # fmt: skip
     return total, out
 
 
 def feature_norm(
     local: Tensor,
     x: Tensor,
-    branch: Tensor,
-    scale: Tensor,
+    branch1: Tensor,
+    scale1: Tensor,
+    branch2: Tensor,
+    scale2: Tensor,
     weight: Tensor,
     bias: Tensor,
     eps: float,
@@ -92,13 +135,13 @@ def feature_norm(
     dtype: torch.dtype,
 ) -> Tensor:
     """The kernel behind :func:`exporters.da3.kernels.norms.feature_norm`."""
-    local, x, branch = local.contiguous(), x.contiguous(), branch.contiguous()
+    local, x, branch1, branch2 = (part.contiguous() for part in (local, x, branch1, branch2))
     views, tokens, channels = x.shape
     out = local.new_empty(views, tokens - 1, 2 * channels, dtype=dtype)
     block = triton.next_power_of_2(channels)
     _feature_norm[(tokens - 1, views)](
-        local, x, branch, scale, weight, bias, head_weight, head_bias, out, tokens, channels, eps, head_eps,
-        BLOCK=block, num_warps=_warps(block),
+        local, x, branch1, scale1, branch2, scale2, weight, bias, head_weight, head_bias, out, tokens, channels, eps,
+        head_eps, BLOCK=block, num_warps=_warps(block),
     )  # fmt: skip
     return out
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from exporters.da3.kernels.bilinear_cuda import source
 
 CONVOLUTION_SAMPLES, CONVOLUTION_WARPS = 16, 8
-DEPTH_SAMPLES, DEPTH_WARPS = 64, 4
+DEPTH_SAMPLES, DEPTH_WARPS = 32, 4
 """Output samples and warps of a program."""
 _LEAST = 16
 """Smallest extent of a product."""

@@ -20,15 +20,23 @@ def _tensor(generator: torch.Generator, *shape: int, dtype: torch.dtype = torch.
 
 
 def residual_norm(make: torch.Generator, dtype: torch.dtype) -> Arguments:
-    """96 channels: not a power of two."""
-    x, branch = _tensor(make, 2, 5, 96), _tensor(make, 2, 5, 96, dtype=dtype)
-    return x, branch, _tensor(make, 96), _tensor(make, 96), _tensor(make, 96), 1e-6
+    x, weight, bias = _tensor(make, 2, 5, 96), _tensor(make, 96), _tensor(make, 96)
+    return x, *_branch(make, dtype), *_branch(make, dtype), weight, bias, 1e-6
+
+
+def branch_norm(make: torch.Generator, dtype: torch.dtype) -> Arguments:
+    return _tensor(make, 2, 5, 96), *_branch(make, dtype), _tensor(make, 96), _tensor(make, 96), 1e-6
+
+
+def _branch(make: torch.Generator, dtype: torch.dtype) -> Arguments:
+    """A branch and its scale. 96 channels: not a power of two."""
+    return _tensor(make, 2, 5, 96, dtype=dtype), _tensor(make, 96)
 
 
 def feature_norm(make: torch.Generator, dtype: torch.dtype) -> Arguments:
-    local, x, branch = _tensor(make, 2, 5, 96), _tensor(make, 2, 5, 96), _tensor(make, 2, 5, 96, dtype=dtype)
+    local, x = _tensor(make, 2, 5, 96), _tensor(make, 2, 5, 96)
     inner, head = (_tensor(make, 96), _tensor(make, 96), 1e-6), (_tensor(make, 192), _tensor(make, 192), 1e-5)
-    return local, x, branch, _tensor(make, 96), *inner, *head, torch.float16
+    return local, x, *_branch(make, dtype), *_branch(make, dtype), *inner, *head, torch.float16
 
 
 def qk_norm_rope(make: torch.Generator, dtype: torch.dtype) -> Arguments:
@@ -57,6 +65,22 @@ def attention_bounded(make: torch.Generator, dtype: torch.dtype) -> Arguments:
 def attention_short(make: torch.Generator, dtype: torch.dtype) -> Arguments:
     """Fewer keys than a block."""
     return _attention(make, dtype, 37, bounded=True)
+
+
+def _peaks(make: torch.Generator, dtype: torch.dtype, bounded: bool) -> Arguments:
+    """Later keys score far above the first: weights reach 2**40 unless they are taken relative to another."""
+    q, k, v, scale, _ = _attention(make, dtype, 300, bounded)
+    k = k.clone()
+    k[:, 200:204] *= 9.0
+    return q, k, v, scale, bounded
+
+
+def attention_peaks(make: torch.Generator, dtype: torch.dtype) -> Arguments:
+    return _peaks(make, dtype, bounded=False)
+
+
+def attention_peaks_bounded(make: torch.Generator, dtype: torch.dtype) -> Arguments:
+    return _peaks(make, dtype, bounded=True)
 
 
 def merge_maps(make: torch.Generator, dtype: torch.dtype) -> Arguments:
@@ -102,12 +126,15 @@ Case = Callable[[torch.Generator, torch.dtype], Arguments]
 CASES: dict[str, tuple[str, Case]] = {
     case.__name__: (operator, case)
     for operator, case in (
+        ("branch_norm", branch_norm),
         ("residual_norm", residual_norm),
         ("feature_norm", feature_norm),
         ("qk_norm_rope", qk_norm_rope),
         ("attention", attention),
         ("attention", attention_bounded),
         ("attention", attention_short),
+        ("attention", attention_peaks),
+        ("attention", attention_peaks_bounded),
         ("merge_maps", merge_maps),
         ("upsampled_convolution", upsampled_convolution),
         ("upsampled_convolution", upsampled_convolution_wide),

@@ -15,7 +15,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from exporters.da3 import kernels  # noqa: E402
-from exporters.da3.kernels.attention import EXPONENT_LIMIT, LOG2_E, exponent_bound  # noqa: E402
+from exporters.da3.kernels.attention import EXPONENT_LIMIT, LOG2_E, exponent_bound, exponent_limit  # noqa: E402
 from exporters.da3.kernels.attention_sm90 import SOURCE, Tiling, tiling  # noqa: E402
 from tests.exporters.kernels.cases import CASES, LIBRARY, outputs, relative_error  # noqa: E402
 
@@ -75,6 +75,12 @@ def test_the_exponent_bound_is_reached_by_aligned_vectors() -> None:
     assert exponent_bound(3 * ones, zeros, 3 * ones, zeros, scale) > EXPONENT_LIMIT
 
 
+def test_weights_of_fp16_fit_into_fp32_whatever_their_reference() -> None:
+    furthest = 2 * exponent_limit(torch.float16)
+    assert 2**furthest * 128 < torch.finfo(torch.float32).max  # a thread adds up 128 keys at most
+    assert exponent_limit(torch.bfloat16) == EXPONENT_LIMIT
+
+
 def test_weights_at_the_exponent_limit_neither_overflow_nor_vanish() -> None:
     for exponent in (EXPONENT_LIMIT, -EXPONENT_LIMIT):
         total = torch.tensor(2.0).pow(exponent) * 2**20 * 4
@@ -117,3 +123,17 @@ def test_the_hopper_kernel_compiles_without_a_gpu(tmp_path: Path, monkeypatch: p
     assert [file.suffix for file in tmp_path.iterdir()] == [".cubin"]
     assert build(Tiling(3, 64, 3), bounded=False, dtype="f16") == cubin
     assert SOURCE.is_file()
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton: pip install triton")
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (3, 5), (23, 71), (36, 72), (72, 126), (144, 288), (288, 504)])
+def test_a_window_holds_every_input_that_its_run_reads(inputs: int, outputs: int) -> None:
+    from exporters.da3.kernels.upsampled_cuda import window
+
+    def lower(position: int) -> int:
+        return int(min(max(position, 0), outputs - 1) * (inputs - 1) / max(outputs - 1, 1))
+
+    for samples in (16, 32, 64):
+        for first in range(0, outputs, samples):
+            start = lower(first - 1)
+            assert min(lower(first + samples) + 1, inputs - 1) - start < window(samples, inputs, outputs)

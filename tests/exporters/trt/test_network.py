@@ -88,6 +88,7 @@ def test_the_audit_notices_casts_in_a_row(trt: Any, graphs: Any) -> None:
     assert "cast 'again' to FLOAT follows cast" in note
 
 
+@pytest.mark.slow
 def test_attention_of_old_versions_arrives_as_their_pattern(trt: Any, exported: Any) -> None:
     pytest.importorskip("onnxscript")
     path = exported("onnx", target="tensorrt-matmul").file("model.onnx")

@@ -10,6 +10,7 @@ import pytest
 
 from exporters.artifact import Shape
 from exporters.errors import InputError, UsageError
+from exporters.precision_check.probes import fetch, session
 from exporters.quantization.images import find_images, scene
 from exporters.trt.calibrate import backbone_products, calibrate
 from exporters.trt.onnx_file import read_graph
@@ -43,8 +44,8 @@ def test_ranges_are_those_of_the_fp32_network(graphs: Any) -> None:
     scope = "backbone.blocks.7.mlp.fc2"
     value = products[scope].inputs[0]
     model.graph.outputs.append(value)
-    session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
-    largest = max(float(np.abs(session.run([value.name], {"image": image})[0]).max()) for image in images)
+    native = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
+    largest = max(float(np.abs(native.run([value.name], {"image": image})[0]).max()) for image in images)
     assert ranges[scope].largest == pytest.approx(largest, rel=1e-5)
     assert all(0 < found.percentile <= found.largest for found in ranges.values())
 
@@ -58,12 +59,13 @@ def test_the_choice_of_the_view_keeps_its_precision(graphs: Any) -> None:
 
 def test_int8_keeps_depth_and_view(graphs: Any) -> None:
     """The quantized graph in ONNX Runtime: the same view, depth within what 8 bits allow."""
-    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxruntime")
     image = scene(find_images(None)[0], Shape(1, 3, 70, 98))
     results = []
     for precision in ("fp32", "int8"):
-        session = onnxruntime.InferenceSession(str(graphs(precision)), providers=["CPUExecutionProvider"])
-        results.append(dict(zip((o.name for o in session.get_outputs()), session.run(None, {"image": image}), strict=True)))
+        # Without rewrites: ONNX Runtime 1.32 fuses signed Q/DQ products into a graph that it then refuses itself.
+        with session(read_graph(graphs(precision))) as native:
+            results.append(fetch(native, [output.name for output in native.get_outputs()], {"image": image}))
     exact, found = results
     np.testing.assert_array_equal(found["reference_view"], exact["reference_view"])
     error = np.linalg.norm(found["depth"] - exact["depth"]) / np.linalg.norm(exact["depth"])
