@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -49,6 +50,6 @@ def test_predictions_reach_a_report_off_a_mac(tmp_path: Path, monkeypatch: pytes
 
 
 def test_find_makes_nothing(tmp_path: Path) -> None:
-    arguments = {"format": "coreml", "precision": "fp32", "weights": "synthetic:0"}
-    assert find("da3-small", shape=SHAPE, store=ArtifactStore(tmp_path / "store"), **arguments) is None
+    arguments = {"format": "coreml", "precision": "fp32", "weights": "synthetic:0", **asdict(SHAPE)}
+    assert find("da3-small", store=ArtifactStore(tmp_path / "store"), **arguments) is None
     assert not (tmp_path / "store").exists()
