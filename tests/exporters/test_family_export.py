@@ -166,7 +166,9 @@ def test_formats_take_every_model_or_say_why_not(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", ["da3mono-large", "da3nested-giant-large"])
-@pytest.mark.parametrize(("asked", "message"), [({"dynamic": ["views"]}, "no open dim"), ({"pose_input": True}, "no poses")])
+@pytest.mark.parametrize(
+    ("asked", "message"), [({"dynamic": ["views"]}, "no open dimensions"), ({"pose_input": True}, "no poses")]
+)
 def test_what_only_any_view_models_have_is_refused(model: str, asked: dict[str, Any], message: str) -> None:
     with pytest.raises((UsageError, UnsupportedError), match=message):
         prepare(model, format="onnx", precision="fp32", shape=Shape(1, 2, 28, 28), weights="synthetic:0", **asked)
