@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.cells import CellSpec
-from bench.design import block_samples, warmup_rule
+from bench.design import warmup_rule
 from bench.fleet import Calibration, CellFailed, LiveCell
 from bench.journal import Journal
 from bench.observer import Observer
@@ -220,7 +220,7 @@ def _warm_up(member: Member, first_ms: float, protocol: Protocol) -> list[float]
     while 2 + len(calls) < protocol.warmup_calls or (not fixed and not is_steady(member.call_ms)):
         if spent_s > protocol.warmup_budget_s:
             break
-        samples = protocol.warmup_calls - 2 - len(calls) if fixed else block_samples(member.call_ns / 1e9)
+        samples = protocol.warmup_calls - 2 - len(calls) if fixed else warmup_rule(member.call_ns / 1e9).window
         reply = member.live.block(
             {"boundary": "device", "calls": 1, "samples": samples, "first_input": member.next_input},
             samples * member.call_ns / 1e9,

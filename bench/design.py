@@ -18,8 +18,13 @@ from bench.schedule import Order
 from bench.student_t import student_t_quantile
 from exporters.errors import UsageError
 
-BLOCK_S = 0.2
-"""Aim of a block's length: waking a parked worker is a small part of it, and drift has no time."""
+BLOCK_S = 0.05
+"""Aim of a block's length. Short, because what a machine's speed does between two blocks that are compared is the noise
+of their ratio: where it flips between two states every second or so (a virtual machine beside others), a quarter of
+the length and four times the rounds make the interval several times narrower. Not shorter, because each block also
+costs a warm-up call and the waking of a parked worker."""
+WINDOW_S = 0.2
+"""Aim of a warm-up window's length."""
 MAX_BLOCK_SAMPLES = 50
 SLOW_CALL_S = 0.5
 """From here on a call is its own block and window, and waking a worker is nothing beside it."""
@@ -61,8 +66,12 @@ class WarmupRule:
 
 
 def block_samples(call_s: float) -> int:
-    """Steady calls a block: about 0.2 s of them, 1 to 50."""
-    return max(1, min(MAX_BLOCK_SAMPLES, round(BLOCK_S / call_s)))
+    """Steady calls a block: about 0.05 s of them, 2 to 50, so that the warm-up call is not half of it; 1 if slow."""
+    return max(_calls_in(BLOCK_S, call_s), min(2, _calls_in(WINDOW_S, call_s)))
+
+
+def _calls_in(seconds: float, call_s: float) -> int:
+    return max(1, min(MAX_BLOCK_SAMPLES, round(seconds / call_s)))
 
 
 def block_warmups(call_s: float) -> int:
@@ -72,7 +81,7 @@ def block_warmups(call_s: float) -> int:
 
 def warmup_rule(call_s: float) -> WarmupRule:
     """Windows of 0.2 s, 5 calls or more, that agree to 1 %; of one call, to 5 %, where it takes 0.5 s."""
-    return WarmupRule(1, 0.05) if call_s >= SLOW_CALL_S else WarmupRule(max(5, block_samples(call_s)), 0.01)
+    return WarmupRule(1, 0.05) if call_s >= SLOW_CALL_S else WarmupRule(max(5, _calls_in(WINDOW_S, call_s)), 0.01)
 
 
 def expected_half_width(

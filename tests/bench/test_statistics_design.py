@@ -37,7 +37,8 @@ def test_two_random_rounds_are_worth_less_than_a_mirrored_one():
 
 
 @pytest.mark.parametrize(
-    ("call_s", "samples", "warmups"), [(0.001, 50, 1), (0.005, 40, 1), (0.1, 2, 1), (0.2, 1, 1), (9.0, 1, 0)]
+    ("call_s", "samples", "warmups"),
+    [(0.001, 50, 1), (0.005, 10, 1), (0.02, 2, 1), (0.1, 2, 1), (0.2, 1, 1), (9.0, 1, 0)],
 )
 def test_blocks(call_s, samples, warmups):
     assert (block_samples(call_s), block_warmups(call_s)) == (samples, warmups)
