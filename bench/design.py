@@ -10,6 +10,7 @@ affordable designs are compared.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,16 +23,20 @@ BLOCK_S = 0.05
 """Aim of a block's length. Short, because what a machine's speed does between two blocks that are compared is the noise
 of their ratio: where it flips between two states every second or so (a virtual machine beside others), a quarter of
 the length and four times the rounds make the interval several times narrower. Not shorter, because each block also
-costs a warm-up call and the waking of a parked worker."""
+costs warm-up calls and the waking of a parked worker."""
+SETTLE_S = 0.025
+"""Aim of the untimed calls at a block's start."""
+MAX_SETTLE_CALLS = 10
 WINDOW_S = 0.2
 """Aim of a warm-up window's length."""
 MAX_BLOCK_SAMPLES = 50
 SLOW_CALL_S = 0.5
 """From here on a call is its own block and window, and waking a worker is nothing beside it."""
 MIN_LAUNCHES, MAX_LAUNCHES, MAX_ROUNDS = 3, 20, 200
-LAUNCH_NOISE, ROUND_NOISE = 0.005, 0.02
-"""Standard deviations assumed before any is measured: of a log latency between launches, and of a mirrored
-round's log ratio."""
+LAUNCH_NOISE, ROUND_NOISE, MAX_ROUND_NOISE = 0.005, 0.02, 0.2
+"""Standard deviations, of a log latency between launches and of a mirrored round's log ratio: assumed where none can be
+measured before the rounds begin. The second is also the least that a measured one is taken for, since the warm-up is
+short."""
 RANDOM_VARIANCE = 2.5
 """Variance of a random round over that of a mirrored one: half the blocks (2), and the drift is still in it
 (simulated: 1.7 to 2.6)."""
@@ -39,9 +44,9 @@ RANDOM_VARIANCE = 2.5
 
 @dataclass(frozen=True)
 class CellCost:
-    """Seconds that one cell takes: `call_s` a call, `launch_s` one start with load and warm-up."""
+    """Seconds that one cell takes: `visit_s` one turn in a round, `launch_s` one start with load and warm-up."""
 
-    call_s: float
+    visit_s: float
     launch_s: float
 
 
@@ -75,8 +80,23 @@ def _calls_in(seconds: float, call_s: float) -> int:
 
 
 def block_warmups(call_s: float) -> int:
-    """Calls at the start of each block that are warm-ups, since the worker was parked: 1, or 0 if slow."""
-    return 0 if call_s >= SLOW_CALL_S else 1
+    """Calls before a visit's samples, since the worker was parked: about 0.025 s of them, 1 to 10; 0 if slow."""
+    return 0 if call_s >= SLOW_CALL_S else max(1, min(MAX_SETTLE_CALLS, math.ceil(SETTLE_S / call_s)))
+
+
+def round_noise(warmups: Sequence[tuple[Sequence[float], int]]) -> float:
+    """The standard deviation to expect of a mirrored round's log ratio, from calls before the first round.
+
+    `warmups` holds, for each cell, the times of consecutive calls once steady (any unit) and the samples of a block.
+    A mirrored round's ratio is that of two means of two blocks, so its variance is a block's. The median over the cells
+    that have 4 blocks or more, within `ROUND_NOISE` and `MAX_ROUND_NOISE`; `ROUND_NOISE` where none has.
+    """
+    spreads = []
+    for calls, samples in warmups:
+        blocks = [math.log(statistics.median(calls[i : i + samples])) for i in range(0, len(calls) - samples + 1, samples)]
+        if len(blocks) >= 4:
+            spreads.append(statistics.stdev(blocks))
+    return min(MAX_ROUND_NOISE, max(ROUND_NOISE, statistics.median(spreads) if spreads else 0.0))
 
 
 def warmup_rule(call_s: float) -> WarmupRule:
@@ -117,10 +137,10 @@ def choose_design(
     Raises:
         UsageError: no cell, a cost that is not above zero, or a budget that is not.
     """
-    if not cells or not budget_s > 0.0 or any(not (c.call_s > 0.0 and c.launch_s >= 0.0) for c in cells):
-        raise UsageError("a design needs at least one cell, call times above 0 s and a budget above 0 s")
+    if not cells or not budget_s > 0.0 or any(not (c.visit_s > 0.0 and c.launch_s >= 0.0) for c in cells):
+        raise UsageError("a design needs at least one cell, visits above 0 s and a budget above 0 s")
     launch_s = sum(cell.launch_s for cell in cells)
-    turn_s = sum((block_samples(c.call_s) + block_warmups(c.call_s)) * c.call_s for c in cells)
+    turn_s = sum(cell.visit_s for cell in cells)
 
     def design(launches: int, rounds: int, order: Order) -> Design:
         half = expected_half_width(launches, rounds, order, launch_noise, round_noise)

@@ -10,24 +10,19 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench.blocks import Visit
 from bench.crew import Crew, Member, Timed
-from bench.design import block_samples, block_warmups
 from bench.fleet import CellFailed
 from bench.journal import Journal
 from bench.observer import Observer
-from bench.pacing import current_design, describe, repeatable_launch_s, settle_design
+from bench.pacing import current_design, describe, repeatable_launch_s, settle_design, visits_of
 from bench.protocol import Protocol
 from bench.schedule import round_order
-from bench.statistics import group_size
 from bench.telemetry import Telemetry
-
-# An extra synchronize between bind and run is hidden in calls longer than this many synchronizes (1e-3 each).
-_BOTH_FACTOR = 1000
-_BOTH_MIN_NS = 20_000_000
-_CLOCK_NS = 100  # two reads of perf_counter_ns, generously
 
 
 class Measurement:
@@ -53,6 +48,7 @@ class Measurement:
         self._observer = observer
         self._clock = clock
         self._telemetry = Telemetry()
+        self._visits: dict[str, Visit] = {}
         self._blocks = Counter(e["cell"] for e in journal.of_kind("block"))
         self._saved = {(e["cell"], e["input"]) for e in journal.of_kind("block") if e.get("outputs")}
 
@@ -180,25 +176,16 @@ class Measurement:
         }
 
     def _requests(self, member: Member, timed: Timed) -> list[dict[str, Any]]:
-        """The blocks of one visit: one that gives both boundaries where calls are long, else one for each."""
-        protocol, sync_ns, call_ns = self._protocol, member.calibration.sync_ns, member.call_ns
+        """The blocks of one visit, as the worker is asked for them."""
         # A delayed call waits for its own end: grouped calls each gain a synchronize, which is part of the delay.
-        delay_ns = max(0, int(timed.delay_share * call_ns) - sync_ns) if timed.delay_share else 0
-        both = call_ns >= _BOTH_MIN_NS and call_ns >= _BOTH_FACTOR * sync_ns
-        grouped = group_size(call_ns, sync_ns + _CLOCK_NS, protocol.overhead_target)
-        requests: list[dict[str, Any]] = []
-        for boundary, calls in [("both", 1)] if both else [("device", grouped), ("host", 1)]:
-            fixed = protocol.timed_calls
-            requests.append(
-                {
-                    "boundary": boundary,
-                    "calls": 1 if fixed else calls,
-                    "samples": fixed or block_samples(calls * call_ns / 1e9),
-                    "settle": 0 if fixed else block_warmups(call_ns / 1e9),
-                    "delay_ns": delay_ns,
-                }
-            )
-        return requests
+        sync_ns = member.calibration.sync_ns
+        delay_ns = max(0, int(timed.delay_share * member.call_ns) - sync_ns) if timed.delay_share else 0
+        return [{**asdict(block), "delay_ns": delay_ns} for block in self._visit_of(timed.owner).blocks]
+
+    def _visit_of(self, owner: str) -> Visit:
+        if owner not in self._visits:
+            self._visits = visits_of(self._protocol, self._journal)
+        return self._visits[owner]
 
     def _save_path(self, cell: str, index: int) -> Path | None:
         """Where a block's last outputs go, if this cell's outputs for that input are not kept yet."""

@@ -11,8 +11,9 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bench.blocks import CallTimes, Visit, plan_visits
 from bench.crew import Timed
-from bench.design import CellCost, Design, choose_design
+from bench.design import CellCost, Design, choose_design, round_noise
 from bench.journal import Journal
 from bench.protocol import Protocol
 from bench.schedule import Order
@@ -41,8 +42,11 @@ def settle_design(protocol: Protocol, journal: Journal, alive: Iterable[Timed]) 
     """Choose and journal the design after the first start; None where it is fixed or was chosen before."""
     if protocol.launches is not None or journal.of_kind("design"):
         return None
-    launches = journal.of_kind("launch")
-    design = choose_design([_cost(timed, launches) for timed in alive], protocol.budget_s)
+    cells = list(alive)
+    first, visits = first_launches(journal), visits_of(protocol, journal)
+    noise = round_noise([(_steady_ms(first[owner]), visit.blocks[0].samples) for owner, visit in visits.items()])
+    costs = [_cost(timed, first[timed.owner], visits[timed.owner]) for timed in cells]
+    design = choose_design(costs, protocol.budget_s, round_noise=noise)
     finite = math.isfinite(design.expected_half_width)
     journal.append(
         "design",
@@ -52,9 +56,24 @@ def settle_design(protocol: Protocol, journal: Journal, alive: Iterable[Timed]) 
             "order": design.order.value,
             "expected_half_width": design.expected_half_width if finite else None,
             "expected_s": design.expected_s,
+            "round_noise": noise,
         },
     )
     return design
+
+
+def first_launches(journal: Journal) -> dict[str, Mapping[str, Any]]:
+    """The first start of every worker, by the id of its cell."""
+    first: dict[str, Mapping[str, Any]] = {}
+    for entry in journal.of_kind("launch"):
+        first.setdefault(entry["cell"], entry)
+    return first
+
+
+def visits_of(protocol: Protocol, journal: Journal) -> dict[str, Visit]:
+    """What a visit of each worker's cells runs; the same throughout a run, and when it is resumed."""
+    times = {owner: CallTimes(_call_s(e), e["sync_ns"] / 1e9) for owner, e in first_launches(journal).items()}
+    return plan_visits(times, protocol.overhead_target, protocol.timed_calls)
 
 
 def describe(design: Design) -> str:
@@ -78,9 +97,15 @@ def repeatable_launch_s(entry: Mapping[str, Any]) -> float:
     return launch_wall_s(entry) - first_s + min(first_s, max(_CACHED_FIRST_CALL_S, 2 * entry["call_ns"] / 1e9))
 
 
-def _cost(timed: Timed, launches: Iterable[Mapping[str, Any]]) -> CellCost:
-    entry = next(e for e in launches if e["cell"] == timed.owner)
-    call_s = statistics.median([entry["call_ns"] / 1e6, *entry["warmup_ms"]]) / 1e3
-    if timed.shares_worker_with:
-        return CellCost(call_s, 0.0)
-    return CellCost(call_s, repeatable_launch_s(entry))
+def _call_s(entry: Mapping[str, Any]) -> float:
+    return statistics.median([entry["call_ns"] / 1e6, *entry["warmup_ms"]]) / 1e3
+
+
+def _steady_ms(entry: Mapping[str, Any]) -> list[float]:
+    """The later half of a start's warm-up calls."""
+    calls: list[float] = entry["warmup_ms"]
+    return calls[len(calls) // 2 :]
+
+
+def _cost(timed: Timed, entry: Mapping[str, Any], visit: Visit) -> CellCost:
+    return CellCost(visit.calls * _call_s(entry), 0.0 if timed.shares_worker_with else repeatable_launch_s(entry))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.estimate import Estimate, batch_means, latency_batches, mean_and_error, ratio_batches
+from bench.estimate import Estimate, batch_means, latency_batches, mean_and_error, midmean, ratio_batches
 from bench.schedule import Order
 from bench.simulated_clock import CELLS, TRUE_LOG_LATENCY, Clock, Sampling, cell_blocks, simulate_samples
 from bench.statistics import FloatArray
@@ -79,7 +79,7 @@ def paired(baseline: FloatArray, cell: FloatArray) -> list[Estimate]:
     """`estimate_log_ratio` for all runs at once (a test holds the two equal)."""
     blocks = np.median(baseline, axis=-1).mean(axis=-1) - np.median(cell, axis=-1).mean(axis=-1)
     _, launches, rounds = blocks.shape
-    values = blocks.mean(axis=-1) if launches > 1 else batch_means(blocks[:, 0], ratio_batches(rounds))
+    values = midmean(blocks) if launches > 1 else batch_means(blocks[:, 0], ratio_batches(rounds), midmean)
     return _estimates(*mean_and_error(values), values.shape[-1] - 1, launches, rounds)
 
 

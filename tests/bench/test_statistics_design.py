@@ -9,11 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.design import (
+    MAX_ROUND_NOISE,
+    ROUND_NOISE,
     CellCost,
     block_samples,
     block_warmups,
     choose_design,
     expected_half_width,
+    round_noise,
     warmup_rule,
 )
 from bench.schedule import Order
@@ -38,7 +41,7 @@ def test_two_random_rounds_are_worth_less_than_a_mirrored_one():
 
 @pytest.mark.parametrize(
     ("call_s", "samples", "warmups"),
-    [(0.001, 50, 1), (0.005, 10, 1), (0.02, 2, 1), (0.1, 2, 1), (0.2, 1, 1), (9.0, 1, 0)],
+    [(0.001, 50, 10), (0.005, 10, 5), (0.02, 2, 2), (0.1, 2, 1), (0.2, 1, 1), (9.0, 1, 0)],
 )
 def test_blocks(call_s, samples, warmups):
     assert (block_samples(call_s), block_warmups(call_s)) == (samples, warmups)
@@ -49,11 +52,26 @@ def test_warmup_rule():
 
 
 def test_fast_calls_get_several_launches_of_several_rounds():
-    design = choose_design([CellCost(0.005, 8.0)] * 6, budget_s=300.0)
+    design = choose_design([CellCost(0.125, 8.0)] * 6, budget_s=300.0)
     assert 4 <= design.launches <= 5
     assert design.rounds >= 3
     assert design.order is Order.MIRRORED
     assert design.expected_s <= 300.0
+
+
+def test_noise_is_measured_on_blocks_of_what_was_called_before():
+    calm, rough = [10.0, 10.0, 10.0, 10.0] * 4, [10.0, 10.0, 15.0, 15.0] * 4
+    assert round_noise([(calm, 2)]) == ROUND_NOISE
+    assert round_noise([(rough, 2)]) == MAX_ROUND_NOISE
+    assert round_noise([([10.0, 10.0, 11.0, 11.0] * 4, 2)]) == pytest.approx(math.log(1.1) / 2 * math.sqrt(8 / 7))
+    assert round_noise([(rough[:6], 2), ([], 1)]) == ROUND_NOISE  # three blocks say nothing
+
+
+def test_a_noisy_machine_gets_more_rounds_of_fewer_launches():
+    cells = [CellCost(0.15, 1.0)] * 3
+    calm, rough = (choose_design(cells, 60.0, round_noise=noise) for noise in (0.005, 0.1))
+    assert rough.rounds > calm.rounds
+    assert rough.launches < calm.launches
 
 
 def test_slow_calls_still_get_three_launches_where_they_fit():

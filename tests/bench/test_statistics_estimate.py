@@ -16,6 +16,7 @@ from bench.estimate import (
     estimate_log_latency,
     estimate_log_ratio,
     latency_batches,
+    midmean,
     paired_log_ratios,
     ratio_batches,
 )
@@ -130,6 +131,21 @@ def test_batch_means():
     assert batch_means(np.arange(7.0), 3).tolist() == [1.0, 3.5, 5.5]
     assert batch_means(np.arange(2.0), 3).tolist() == [0.0, 1.0]
     assert batch_means(np.arange(12.0).reshape(2, 6), 2).tolist() == [[1.0, 4.0], [7.0, 10.0]]
+
+
+def test_midmean():
+    assert midmean(np.array([5.0])) == 5.0
+    assert midmean(np.array([1.0, 2.0, 9.0])) == 4.0
+    assert midmean(np.array([1.0, 2.0, 4.0, 1e9])) == 3.0
+    assert midmean(np.array([[8.0, 1.0, 2.0, 3.0], [0.0, 0.0, 0.0, -9.0]])).tolist() == [2.5, 0.0]
+
+
+def test_a_burst_in_one_round_of_a_launch_does_not_move_its_ratio():
+    calm = {i: [[[4.0]] for _ in range(8)] for i in range(3)}
+    struck = {**calm, 1: [[[9.0]], *calm[1][1:]]}
+    found = estimate_log_ratio(cell("b", struck), cell("c", calm))
+    assert found is not None
+    assert (found.log, found.standard_error) == (0.0, 0.0)
 
 
 def test_latency_of_a_cell():
