@@ -17,7 +17,7 @@ from bench.statistics import group_size
 ALIKE = 1.5
 """Cells whose calls take up to this many times as long as the fastest of them run blocks of the same count."""
 _BOTH_FACTOR = 1000
-_BOTH_MIN_S = 0.02
+_BOTH_MIN_S = 0.01
 _CLOCK_S = 1e-7
 """Two reads of perf_counter_ns, generously."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.blocks import CallTimes, Visit, plan_visits
 from bench.crew import Timed
-from bench.design import CellCost, Design, choose_design, round_noise
+from bench.design import VISIT_S, CellCost, Design, choose_design, round_noise
 from bench.journal import Journal
 from bench.protocol import Protocol
 from bench.schedule import Order
@@ -108,4 +108,4 @@ def _steady_ms(entry: Mapping[str, Any]) -> list[float]:
 
 
 def _cost(timed: Timed, entry: Mapping[str, Any], visit: Visit) -> CellCost:
-    return CellCost(visit.calls * _call_s(entry), 0.0 if timed.shares_worker_with else repeatable_launch_s(entry))
+    return CellCost(VISIT_S + visit.calls * _call_s(entry), 0.0 if timed.shares_worker_with else repeatable_launch_s(entry))

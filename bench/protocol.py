@@ -19,7 +19,7 @@ class Protocol:
     chosen after the first start from what it cost (bench/design.py), three or more where the budget carries them."""
     min_rounds: int = 1
     """Rounds per launch before the stop rule may end it."""
-    max_rounds: int = 200
+    max_rounds: int = 1000
     budget_s: float = 300.0
     """Wall time for measuring: all launches with their loading and warm-up; exports and the reference come on top."""
     target_half_width: float = 0.01
