@@ -140,6 +140,23 @@ def our_run(runtime: str, artifact: str, threads: int, mode: str | None) -> Run:
     return run
 
 
+def network_gflop(artifact: str) -> float:
+    """Arithmetic of one call of the static network, a `pytorch` artifact: products, convolutions and attention."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from exporters.artifact import load_artifact
+    from runtimes.base import LoadOptions, get_runtime
+
+    loaded = load_artifact(artifact)
+    shape = loaded.manifest.shape
+    with get_runtime("pytorch").load(loaded, "cpu", LoadOptions(mode="eager")) as session:
+        session.bind({"image": np.zeros((shape.batch, shape.views, 3, shape.height, shape.width), np.float32)})
+        with FlopCounterMode(display=False) as counter:
+            session.run()
+            session.synchronize()
+    return float(counter.get_total_flops()) / 1e9
+
+
 def make(cell: Mapping[str, Any]) -> Run:
     """The run of a cell: `kind` and what its function takes."""
     kinds: dict[str, Callable[..., Run]] = {
@@ -157,6 +174,16 @@ class Worker:
         self.run = make(request["cell"])
         self.run(self.images[0])
         return {}
+
+    def peak(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Peak resident memory of this process."""
+        from exporters.provenance import peak_rss_mib
+
+        return {"peak_mib": peak_rss_mib()}
+
+    def count(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Arithmetic of the network."""
+        return {"gflop": network_gflop(request["artifact"])}
 
     def block(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """One inference to wake up, then timed ones; numpy in, numpy out. Outputs of the last go to a file."""
@@ -182,7 +209,7 @@ def main() -> None:
     channel, worker = WorkerEnd(), Worker()
     for request in channel.requests():
         try:
-            reply = worker.load(request) if request["op"] == "load" else worker.block(request)
+            reply = getattr(worker, request["op"])(request)
         except Exception as error:  # noqa: BLE001 - the boundary: whatever a package raises becomes a row's reason
             traceback.print_exc()
             reply = {"error": innermost(error)}

@@ -6,6 +6,10 @@
 Cells take turns in a new random order every round; a turn is one untimed inference and timed ones, numpy in and numpy out.
 Prints a Markdown table: latency and speedup over upstream (paired by round), each with its 95 % interval over rounds,
 `n` timed inferences, and how far depth and cameras are from upstream's fp32 on the timed inputs, the worst of the scenes.
+
+Before that each cell is started twice, alone, in processes of their own: the second, with its caches warm, gives the time
+from the start of Python to the first result, and the peak memory. `of sgemm` is the static network's arithmetic over the
+latency, as a share of what numpy's BLAS reaches on as many threads (bench/roofline_cpu.py), measured in the same run.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import random
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +33,7 @@ from bench.digits import format_error, format_interval
 from bench.estimate import estimate_log_latency, estimate_log_ratio
 from bench.inputs import load_scenes
 from bench.parity import parity, worst
+from bench.roofline_cpu import measure as roofline
 from bench.statistics import Block, CellSamples
 from exporters.artifact import Shape
 from exporters.atomic import write_json
@@ -42,15 +48,16 @@ MIN_ROUNDS = 3
 PACKAGES = ("torch", "onnxruntime", "openvino", "depth-anything-3", "numpy")
 
 
-def prepare(model: str, weights: str, shape: Shape, folder: Path, int8: str | None = None) -> dict[str, Any]:
-    """Write images, plain ONNX, its dynamic int8, and our artifacts (but `int8`, if its folder is given); what is there
-    stays.
+def prepare(model: str, weights: str, shape: Shape, folder: Path, given: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Write images, plain ONNX, its dynamic int8, and our artifacts (but those whose folder is `given`, by the names
+    below); what is there stays.
 
     Returns:
         {images: paths, plain: path, plain_note: why it is not upstream's own export or None, ...}.
     """
     from exporters.api import export
 
+    given = given or {}
     folder.mkdir(parents=True, exist_ok=True)
     images = [folder / f"image-{index}.npy" for index in range(SCENES)]
     for path, scene in zip(images, load_scenes(shape, sets=SCENES), strict=True):
@@ -64,11 +71,11 @@ def prepare(model: str, weights: str, shape: Shape, folder: Path, int8: str | No
             ("portable", "onnx", "fp32", "portable"),
             ("ort-cpu", "onnx", "fp32", "ort-cpu"),
             ("int8", "onnx", "int8", "ort-cpu"),
+            ("int8-portable", "onnx", "int8", "portable"),
         )
-        if name != "int8" or int8 is None
+        if name not in given
     }
-    if int8 is not None:
-        ours["int8"] = int8
+    ours.update(given)
     plain, note = folder / "plain.onnx", folder / "plain.json"
     if not note.exists():
         write_json(note, {"failed": write_plain_onnx(model, weights, np.load(images[0]), plain)})
@@ -102,11 +109,34 @@ def cells(files: Mapping[str, Any], model: str, weights: str, threads: int, comp
         ("ours: ONNX Runtime `ort-cpu` fp32", "onnxruntime", "ort-cpu", None),
         ("ours: ONNX Runtime `ort-cpu` int8", "onnxruntime", "int8", None),
         ("ours: OpenVINO fp32", "openvino", "portable", None),
+        ("ours: OpenVINO int8", "openvino", "int8-portable", None),
     ):
         chosen.append(
             {"name": name, "kind": "ours", "runtime": runtime, "artifact": ours[artifact], "threads": threads, "mode": mode}
         )
     return chosen
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a process of its own, its caches warm: start of Python to the first result, and peak resident memory."""
+
+    first_result_s: float
+    peak_mib: float
+
+
+def start_alone(cell: Mapping[str, Any], images: Sequence[str], folder: Path) -> Cost | None:
+    """What a cell costs before it is fast, on the second of two starts; None where it failed (its row says why)."""
+    cost = None
+    for _ in range(2):
+        began = time.monotonic()
+        live = Live(cell, images[:1], folder, 0)
+        first_result_s = time.monotonic() - began
+        try:
+            cost = None if live.failed else Cost(first_result_s, live.peak_mib())
+        finally:
+            live.channel.close()
+    return cost
 
 
 class Live:
@@ -117,6 +147,7 @@ class Live:
         self.blocks: list[Block] = []
         self.parity: list[dict[str, Any]] = []
         self.failed: str | None = None
+        self.cost: Cost | None = None
         self.file = folder / f"outputs-{index}.npz"
         threads = str(cell["threads"])
         self.channel = Channel(
@@ -133,6 +164,10 @@ class Live:
         with np.load(self.file) as held:
             return {name: held[name] for name in held.files}
 
+    def peak_mib(self) -> float:
+        """Peak resident memory of its process."""
+        return float((self._ask({"op": "peak"}, BLOCK_TIMEOUT_S) or {}).get("peak_mib", math.nan))
+
     def _ask(self, message: dict[str, Any], timeout_s: float) -> dict[str, Any] | None:
         try:
             reply = self.channel.request(message, timeout_s)
@@ -145,8 +180,11 @@ class Live:
 def measure(
     chosen: Sequence[Mapping[str, Any]], images: Sequence[str], folder: Path, seconds: float, calls: int
 ) -> list[Live]:
-    """Start all cells, then rounds in random order until `seconds` are over (at least three)."""
+    """Start each cell alone, then all, then rounds in random order until `seconds` are over (at least three)."""
+    costs = [start_alone(cell, images, folder) for cell in chosen]
     live = [Live(cell, images, folder, index) for index, cell in enumerate(chosen)]
+    for cell, cost in zip(live, costs, strict=True):
+        cell.cost = cost
     order = random.Random(0)
     reference: dict[int, dict[str, np.ndarray[Any, Any]]] = {}
     try:
@@ -169,26 +207,41 @@ def measure(
     return live
 
 
-def table(live: Iterable[Live]) -> Iterable[str]:
-    """The Markdown table, a row a cell."""
+def table(live: Iterable[Live], gflop: float = math.nan, sgemm_gflop_s: float = math.nan) -> Iterable[str]:
+    """The Markdown table, a row a cell; `gflop` of the static network, and what sgemm reaches."""
     cells = list(live)
     base = CellSamples(cells[0].name, tuple(cells[0].blocks))
-    yield "| cell | n | ms [95 %] | vs upstream [95 %] | depth, rel. L2 | rotation |"
-    yield "|---|---:|---:|---:|---:|---:|"
+    yield (
+        "| cell | n | ms [95 %] | vs upstream [95 %] | of sgemm | depth, rel. L2 | rotation | first result, s |"
+        " peak memory, MiB (of upstream's) |"
+    )
+    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
     for cell in cells:
         samples = CellSamples(cell.name, tuple(cell.blocks))
         if cell.failed or not cell.blocks:
-            yield f"| {cell.name} | {len(samples.steady_ns())} | failed: {cell.failed} | | | |"
+            yield f"| {cell.name} | {len(samples.steady_ns())} | failed: {cell.failed} | | | | | | |"
             continue
         latency, ratio = estimate_log_latency(samples), estimate_log_ratio(base, samples)
         shown = format_interval(*_scaled(latency, 1e-6))
         speed = "1" if cell.name == BASELINE or ratio is None else format_interval(*_scaled(ratio, 1.0), unit="×")
         far = worst(cell.parity)
         rotation = far["extrinsics"]["rotation_deg"]
+        share = gflop / math.exp(latency.log) * 1e9 / sgemm_gflop_s
+        cost, least = cell.cost or Cost(math.nan, math.nan), cells[0].cost or Cost(math.nan, math.nan)
         yield (
-            f"| {cell.name} | {len(samples.steady_ns())} | {shown} | {speed} | {format_error(far['depth']['rel_l2'])} "
-            f"| {rotation:.3f}° |"
+            f"| {cell.name} | {len(samples.steady_ns())} | {shown} | {speed} | {100 * share:.0f} % "
+            f"| {format_error(far['depth']['rel_l2'])} | {rotation:.3f}° | {cost.first_result_s:.1f} "
+            f"| {cost.peak_mib:.0f} ({100 * cost.peak_mib / least.peak_mib:.0f} %) |"
         )
+
+
+def network_gflop(artifact: str) -> float:
+    """The static network's arithmetic, counted in a process of its own."""
+    channel = Channel(worker_command(None, "bench.alternative_cells"), worker_environment())
+    try:
+        return float(channel.request({"op": "count", "artifact": artifact}, LOAD_TIMEOUT_S)["gflop"])
+    finally:
+        channel.close()
 
 
 def _scaled(estimate: Any, unit: float) -> tuple[float, tuple[float, float] | None]:
@@ -208,24 +261,28 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=180.0, help="of timed rounds")
     parser.add_argument("--calls", type=int, default=1, help="timed inferences a turn")
     parser.add_argument("--compile", action="store_true", help="upstream under torch.compile too (minutes to compile)")
-    parser.add_argument("--int8", help="folder of our int8 artifact, where there is one already")
+    parser.add_argument("--int8", help="folder of our int8 artifact for `ort-cpu`, where there is one already")
+    parser.add_argument("--int8-portable", help="the same for `portable`, which OpenVINO reads")
     parser.add_argument("--prepare", action="store_true", help="write the files and stop")
     given = parser.parse_args()
     height, width = (int(side) for side in given.size.split("x"))
     shape = Shape(1, given.views, height, width)
     folder = default_root() / ".alternatives" / f"{given.model}-{given.weights.replace(':', '-')}-{shape}"
-    files = prepare(given.model, given.weights, shape, folder, given.int8)
+    ready = {name: path for name, path in (("int8", given.int8), ("int8-portable", given.int8_portable)) if path}
+    files = prepare(given.model, given.weights, shape, folder, ready)
     if files["plain_failed"]:
         print(f"torch.onnx.export of upstream failed: {files['plain_failed']}")
     if given.prepare:
         return
     chosen = cells(files, given.model, given.weights, given.threads, given.compile)
+    gflop, roof = network_gflop(files["ours"]["pytorch"]), roofline(given.threads)
     live = measure(chosen, files["images"], folder, given.seconds, given.calls)
     if live[0].failed:
         sys.exit(f"{BASELINE} failed: {live[0].failed}")
     versions = ", ".join(f"{name} {version}" for name, version in package_versions(PACKAGES).items())
-    print(f"{given.model}, {shape}, `{given.weights}`, {given.threads} threads, {SCENES} scenes in turn; {versions}\n")
-    print("\n".join(table(live)))
+    print(f"{given.model}, {shape}, `{given.weights}`, {given.threads} threads, {SCENES} scenes in turn; {versions}")
+    print(f"Static network {gflop:.0f} GFLOP; sgemm {roof.gflop_s:.0f} GFLOP/s.\n")
+    print("\n".join(table(live, gflop, roof.gflop_s)))
 
 
 if __name__ == "__main__":

@@ -46,14 +46,17 @@ def test_every_cell_is_timed_in_every_round_and_judged_by_the_baseline(tmp_path)
     ]
     live = measure(chosen, [str(tmp_path / "image.npy")], tmp_path, seconds=0.0, calls=2)
     assert [len(cell.blocks) for cell in live] == [3, 3, 0]
-    lines = list(table(live))
+    lines = list(table(live, gflop=1e-3, sgemm_gflop_s=100.0))
     assert len(lines) == 5
     baseline, off, missing = (line.split(" | ") for line in lines[2:])
     assert baseline[1] == off[1] == "6", "three rounds of two calls"
     assert baseline[3] == "1"
     assert "×" in off[3]
-    assert float(off[4]) == pytest.approx(0.01, rel=0.1)
-    assert float(off[5].rstrip(" |°")) == pytest.approx(np.degrees(0.01), abs=2e-3)
+    assert baseline[4].endswith(" %")
+    assert float(off[5]) == pytest.approx(0.01, rel=0.1)
+    assert float(off[6].rstrip("°")) == pytest.approx(np.degrees(0.01), abs=2e-3)
+    assert float(off[7]) > 0
+    assert "(100 %)" in baseline[8]
     assert "failed:" in missing[2]
 
 
