@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-_LINEAR = re.compile(r"backbone\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2))$")
+_LINEAR = re.compile(r"backbone\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2|w12|w3))$")
 _CONVOLUTION = re.compile(r"head\.(stages\.\d\.reduce|depth\.(chain\..*|neck|output\.conv))$")
-_AFTER_NORM = re.compile(r"\.(attn\.qkv|mlp\.fc1)$")
+_AFTER_NORM = re.compile(r"\.(attn\.qkv|mlp\.(fc1|w12))$")
 _BEFORE_RELU = re.compile(r"\.conv1$|depth\.output\.conv$")
 
 
@@ -31,7 +31,7 @@ def norm_before(name: str) -> str | None:
     """The LayerNorm whose output this linear layer alone reads."""
     if not _AFTER_NORM.search(name):
         return None
-    return re.sub(r"attn\.qkv$", "norm1.norm", re.sub(r"mlp\.fc1$", "norm2.norm", name))
+    return re.sub(r"attn\.qkv$", "norm1.norm", re.sub(r"mlp\.(fc1|w12)$", "norm2.norm", name))
 
 
 def relu_after(name: str) -> bool:

@@ -63,6 +63,18 @@ def test_giants_blocks_equal_upstream(tiny: Tiny, scene: Any, weights: str) -> N
         assert float(source.backbone.pretrained.blocks[1].mlp.w3.weight.abs().max()) > 30
 
 
+def test_eight_bits_reach_the_giants_blocks(tiny: Tiny, scene: Any) -> None:
+    from exporters.quantization.layers import candidates, norm_before, observe
+
+    network = build_static(tiny("tiny-swiglu"), 1, 1, 28, 42, ("depth",), FP32)
+    linears = [name for name in candidates(network) if name.startswith("backbone.blocks.1.")]
+    assert [name.removeprefix("backbone.blocks.1.") for name in linears] == ["attn.qkv", "attn.proj", "mlp.w12", "mlp.w3"]
+    modules = dict(network.named_modules())
+    assert [norm_before(name) in modules for name in linears] == [True, False, True, False]
+    seen = observe(network, [scene(1, 1, 28, 42).numpy()])
+    assert seen[linears[2]].hessian.shape == (1536, 1536) and seen[linears[3]].hessian.shape == (4096, 4096)
+
+
 @pytest.mark.parametrize("name", ["tiny-mono", "tiny-nested"])
 def test_the_host_finishes_what_upstream_finishes_itself(tiny: Tiny, scene: Any, name: str) -> None:
     source = tiny(name)
