@@ -134,6 +134,9 @@ def part_of(scope: str, policy: PrecisionPolicy) -> tuple[str, str | None]:
     # The last 1×1 convolution feeds an exponential: fp32 in every policy.
     if "logits" in words:
         return "logits", "float32"
+    # Of open dimensions, the resize of the learned position embedding (exporters/da3/dynamic/positions.py) likewise.
+    if "positions" in words:
+        return "positions", "float32"
     for part in ("backbone", "camera", "head"):
         if part in words:
             return part, getattr(policy, part)
