@@ -71,7 +71,7 @@ def prepare(model: str, weights: str, shape: Shape, folder: Path, given: Mapping
             ("portable", "onnx", "fp32", "portable"),
             ("ort-cpu", "onnx", "fp32", "ort-cpu"),
             ("int8", "onnx", "int8", "ort-cpu"),
-            ("int8-portable", "onnx", "int8", "portable"),
+            ("int8-openvino", "onnx", "int8", "openvino"),
         )
         if name not in given
     }
@@ -109,7 +109,7 @@ def cells(files: Mapping[str, Any], model: str, weights: str, threads: int, comp
         ("ours: ONNX Runtime `ort-cpu` fp32", "onnxruntime", "ort-cpu", None),
         ("ours: ONNX Runtime `ort-cpu` int8", "onnxruntime", "int8", None),
         ("ours: OpenVINO fp32", "openvino", "portable", None),
-        ("ours: OpenVINO int8", "openvino", "int8-portable", None),
+        ("ours: OpenVINO int8", "openvino", "int8-openvino", None),
     ):
         chosen.append(
             {"name": name, "kind": "ours", "runtime": runtime, "artifact": ours[artifact], "threads": threads, "mode": mode}
@@ -262,13 +262,13 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=1, help="timed inferences a turn")
     parser.add_argument("--compile", action="store_true", help="upstream under torch.compile too (minutes to compile)")
     parser.add_argument("--int8", help="folder of our int8 artifact for `ort-cpu`, where there is one already")
-    parser.add_argument("--int8-portable", help="the same for `portable`, which OpenVINO reads")
+    parser.add_argument("--int8-openvino", help="the same for `openvino`")
     parser.add_argument("--prepare", action="store_true", help="write the files and stop")
     given = parser.parse_args()
     height, width = (int(side) for side in given.size.split("x"))
     shape = Shape(1, given.views, height, width)
     folder = default_root() / ".alternatives" / f"{given.model}-{given.weights.replace(':', '-')}-{shape}"
-    ready = {name: path for name, path in (("int8", given.int8), ("int8-portable", given.int8_portable)) if path}
+    ready = {name: path for name, path in (("int8", given.int8), ("int8-openvino", given.int8_openvino)) if path}
     files = prepare(given.model, given.weights, shape, folder, ready)
     if files["plain_failed"]:
         print(f"torch.onnx.export of upstream failed: {files['plain_failed']}")

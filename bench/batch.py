@@ -97,7 +97,7 @@ def find_batch(
     spec = CellSpec(
         ExportSpec(
             model, adapter.formats[0], policy, Shape(1, views, height, width), weights,
-            target=chosen.target or default_target(runtime, device),
+            target=chosen.target or default_target(runtime, device, policy),
         ),
         runtime, device, chosen.name, threads=threads, memory_fraction=fraction,
     )  # fmt: skip

@@ -105,7 +105,7 @@ def _cell(request: ExportRequest, artifact: Artifact) -> CellSpec | str:
                 reasons.append(f"{runtime.name} on {device.name}: {device.unavailable}")
                 continue
             for mode in device.modes:
-                made_for = mode.target or default_target(runtime.name, device.name)
+                made_for = mode.target or default_target(runtime.name, device.name, request.policy.name)
                 if mode.name != BASELINE_MODE and request.target in (mode.target, made_for):
                     export = ExportSpec(
                         request.model_name, request.format, request.policy.name, request.shape, request.weights.id,

@@ -32,6 +32,7 @@ _DEPLOYED: dict[str, tuple[str, ...]] = {
 
 # Artifacts made for one runtime on one kind of device, where that beats the portable one.
 _TARGETS = {("onnxruntime", "cpu"): "ort-cpu"}
+_INT8_TARGETS = {**_TARGETS, ("openvino", "cpu"): "openvino"}
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,10 @@ def _runtime_cells(runtime: Runtime, request: Request) -> Iterable[CellSpec]:
 def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, request: Request) -> CellSpec:
     """One cell; the baseline is upstream at its own precision on that device."""
     baseline = is_baseline(runtime.name, mode.name, device.name, precision)
+    target = mode.target or default_target(runtime.name, device.name, precision)
     return CellSpec(
         export=replace(
-            request.export(runtime.formats[0], precision, mode.target or default_target(runtime.name, device.name)),
+            request.export(runtime.formats[0], precision, target),
             options=dict(mode.export_options),
         ),
         runtime=runtime.name,
@@ -160,9 +162,9 @@ def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, requ
     )
 
 
-def default_target(runtime: str, device: str) -> str | None:
-    """The export target that suits a runtime on a device; None is the portable artifact."""
-    return _TARGETS.get((runtime, _kind(device)))
+def default_target(runtime: str, device: str, precision: str) -> str | None:
+    """The export target that suits a runtime on a device at a precision; None is the portable artifact."""
+    return (_INT8_TARGETS if precision == "int8" else _TARGETS).get((runtime, _kind(device)))
 
 
 def unavailable_cell(runtime: Runtime, device: Device, request: Request) -> CellSpec:

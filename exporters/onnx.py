@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from exporters.base import ExportContext, Exporter, ExportRequest, ExportResult
 from exporters.errors import ExportError, one_line
-from exporters.onnx_targets import get_target
+from exporters.onnx_targets import as_exported, get_target
 from exporters.signature import input_specs
 from exporters.torch_export import export_program, require_static
 
@@ -78,7 +78,7 @@ class OnnxExporter(Exporter):
             model = target.emit(context.network())
         else:
             model = _convert(context, target.opset)
-            if target.name != "portable":
+            if target.rewrite is not as_exported:
                 context.progress(f"rewriting for {target.name}")
             model = target.rewrite(model)
         extra = {} if request.policy.quantization is None else {"quantization": _quantize(context, model, target)}
@@ -112,7 +112,7 @@ def _quantize(context: ExportContext, model: onnx_ir.Model, target: OnnxTarget) 
     from exporters.quantization.layers import candidates
     from exporters.quantization.plan import make_plan
 
-    plan = make_plan(context, signed=target.signed_activations)
+    plan = make_plan(context, signed=target.signed_activations, rounded_outputs=target.rounded_outputs)
     layers = candidates(context.network())
     weights = {name: cast(Any, layers[name]).weight.detach().numpy() for name in plan.layers}
     context.progress(f"quantizing {len(plan.layers)} layers")

@@ -158,13 +158,15 @@ def _conv(graph: onnx_ir.Graph, conv: onnx_ir.Node, layer: QuantizedLayer, origi
     weight = _dequantized(graph, name, layer.codes, layer.scales, axis=0)
     graph.insert_before(conv, [weight])
     conv.replace_input_with(1, weight.outputs[0])
-    if layer.input is None or layer.output is None:
+    if layer.input is None:
         return
     producer = x.producer()
     if producer is None or producer.op_type != "DequantizeLinear":
         pair = _pair(graph, x, layer.input, name)
         graph.insert_before(conv, list(pair))
         conv.replace_input_with(0, pair[1].outputs[0])
+    if layer.output is None:
+        return
     relu = only_user(conv.outputs[0], "Relu") if relu_after(layer.name) else None
     last = conv if relu is None else relu
     made = last.outputs[0]

@@ -26,6 +26,7 @@ _MODULES = {
     PORTABLE: "portable",
     "ort-cpu": "ort_cpu",
     "ort-cuda": "ort_cuda",
+    "openvino": "openvino",
     "tensorrt": "tensorrt",
     "tensorrt-matmul": "tensorrt_matmul",
 }
@@ -47,6 +48,8 @@ class OnnxTarget:
     """Dtypes a policy may use in the backbone and the head; None: all."""
     signed_activations: bool = True
     """Of quantized layers: int8 with zero 0, which all take; False: uint8, a bit finer where values have one sign."""
+    rounded_outputs: bool = False
+    """Of quantized convolutions: what they give is rounded too, without which the runtime fuses no integer kernel."""
 
     def require(self, policy: PrecisionPolicy) -> None:
         """Refuse a policy that this target has no form of.

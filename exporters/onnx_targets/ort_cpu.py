@@ -24,4 +24,7 @@ def rewrite(model: onnx_ir.Model) -> onnx_ir.Model:
     return model
 
 
-TARGET = OnnxTarget("ort-cpu", 23, "ONNX Runtime on the CPU: fused attention, opset 23", rewrite, signed_activations=False)
+TARGET = OnnxTarget(
+    "ort-cpu", 23, "ONNX Runtime on the CPU: fused attention, opset 23", rewrite,
+    signed_activations=False, rounded_outputs=True,
+)  # fmt: skip

@@ -81,12 +81,13 @@ def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
     return {**options, "calibration": digest(find_images(options["calibration"]))}
 
 
-def make_plan(context: ExportContext, *, signed: bool) -> Plan:
+def make_plan(context: ExportContext, *, signed: bool, rounded_outputs: bool) -> Plan:
     """Calibrate, round, measure, choose.
 
     Args:
         context: of the export; its network is the fp32 one of the request.
         signed: int8 activations with zero 0 instead of uint8.
+        rounded_outputs: what a convolution gives is rounded to 8 bits too.
     """
     options = {**DEFAULTS, **context.request.options}
     paths, held_out = split(options["calibration"])
@@ -96,7 +97,9 @@ def make_plan(context: ExportContext, *, signed: bool) -> Plan:
     if not seen:
         raise UnsupportedError(f"precision int8 has no layers to quantize in {context.request.model_name}: use fp32")
     total = sum(observation.gflop for observation in seen.values())
-    layers = _round(context, seen, total, signed=signed, weights_only=options["mix"] == "weights")
+    layers = _round(
+        context, seen, total, signed=signed, rounded_outputs=rounded_outputs, weights_only=options["mix"] == "weights"
+    )
     pixels = shape.batch * shape.views * shape.height * shape.width
     images = held_out_scenes(paths, held_out, shape, _scenes(HELD_OUT_SCENES, HELD_OUT_PIXELS, pixels))
     judge = _judge(context, shape)
@@ -113,8 +116,9 @@ def make_plan(context: ExportContext, *, signed: bool) -> Plan:
 
 
 def _round(
-    context: ExportContext, seen: Mapping[str, Observation], total: float, *, signed: bool, weights_only: bool
-) -> dict[str, QuantizedLayer]:
+    context: ExportContext, seen: Mapping[str, Observation], total: float, *, signed: bool, rounded_outputs: bool,
+    weights_only: bool,
+) -> dict[str, QuantizedLayer]:  # fmt: skip
     """All layers in 8 bits that are worth it, in the network's order."""
     layers: dict[str, QuantizedLayer] = {}
     modules = candidates(context.network())
@@ -125,8 +129,9 @@ def _round(
             context.progress(f"rounding layer {index + 1} of {len(seen)}")
         weight: Any = modules[name].weight
         layers[name] = quantize_layer(
-            name, weight.detach().numpy(), observation, signed=signed, weights_only=weights_only
-        )
+            name, weight.detach().numpy(), observation, signed=signed, rounded_outputs=rounded_outputs,
+            weights_only=weights_only,
+        )  # fmt: skip
     return layers
 
 

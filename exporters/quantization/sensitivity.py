@@ -46,7 +46,7 @@ class QuantizedLayer:
     input: ActivationGrid | None
     """None: weights only."""
     output: ActivationGrid | None
-    """Of a convolution."""
+    """Of a convolution whose output is rounded too; else None."""
     gflop: float
 
     @property
@@ -55,7 +55,7 @@ class QuantizedLayer:
 
 
 def quantize_layer(
-    name: str, weight: Array, seen: Observation, *, signed: bool, weights_only: bool
+    name: str, weight: Array, seen: Observation, *, signed: bool, weights_only: bool, rounded_outputs: bool = False
 ) -> QuantizedLayer:
     """Codes, scales and grids of one layer.
 
@@ -65,11 +65,13 @@ def quantize_layer(
         seen: from calibration.
         signed: int8 activations with zero 0 (TensorRT) or uint8 (ONNX Runtime's fastest on x86).
         weights_only: activations stay float.
+        rounded_outputs: what a convolution gives is rounded to 8 bits too.
     """
     grid = None if weights_only else activation_grid(seen.low, seen.high, signed)
     if not is_linear(name):
         flat, scales = round_nearest(weight.reshape(len(weight), -1).T)
-        out = None if weights_only else activation_grid(seen.out_low, seen.out_high, signed)
+        rounds = rounded_outputs and not weights_only
+        out = activation_grid(seen.out_low, seen.out_high, signed) if rounds else None
         return QuantizedLayer(name, flat.T.reshape(weight.shape), scales, None, grid, out, seen.gflop)
     columns, hessian, factors = weight.T, seen.hessian, None
     if grid is not None and norm_before(name) is not None:

@@ -102,8 +102,9 @@ def convolution_model(convolutions):
     return model_of(x, nodes, outputs, constants, [[1, 4, 8, 8]] * convolutions), weight
 
 
+@pytest.mark.parametrize("rounded_outputs", [True, False])
 @pytest.mark.parametrize("convolutions", [1, 2])
-def test_every_use_of_a_convolution_is_quantized(convolutions, tmp_path):
+def test_every_use_of_a_convolution_is_quantized(convolutions, rounded_outputs, tmp_path):
     from exporters.onnx_quantize import quantize_graph
 
     model, weight = convolution_model(convolutions)
@@ -111,10 +112,12 @@ def test_every_use_of_a_convolution_is_quantized(convolutions, tmp_path):
     expected = run(convolution_model(convolutions)[0], x, tmp_path)
     high = max(float(made.max()) for made in expected)
     seen = Observation(1.0, float(x.min()), float(x.max()), 0.0, high)
-    layer = quantize_layer(CONVOLUTION, weight, seen, signed=False, weights_only=False)
+    layer = quantize_layer(
+        CONVOLUTION, weight, seen, signed=False, weights_only=False, rounded_outputs=rounded_outputs
+    )
     quantized = quantize_graph(model, [layer], {CONVOLUTION: weight})
     kinds = [node.op_type for node in quantized.graph]
-    assert kinds.count("QuantizeLinear") == 2 * convolutions
+    assert kinds.count("QuantizeLinear") == (1 + rounded_outputs) * convolutions
     for found, right in zip(run(quantized, x, tmp_path), expected, strict=True):
         assert 0 < np.linalg.norm(found - right) / np.linalg.norm(right) < 2e-2
 
