@@ -87,7 +87,9 @@ def run(
     path = typed.file(ONNX_FILE)
     inputs = [scene(path, shape) for path in paths[:_SCENES]]
     with tempfile.TemporaryDirectory() as folder:
-        if policy.quantization is not None:
+        if policy.quantization == "int8":
+            path = graph(policy.name).file(ONNX_FILE)
+        elif policy.quantization is not None:
             path = _quantized(path, reference.file(ONNX_FILE), Path(folder), policy.quantization, inputs, progress)
         network, reason = _network(format, target, path, policy, progress)
         ranges = None

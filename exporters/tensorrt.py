@@ -22,7 +22,7 @@ from exporters.base import ExportContext, Exporter, ExportRequest, ExportResult,
 from exporters.errors import ArtifactError, ExportError, UnavailableError
 from exporters.precision import POLICIES, PrecisionPolicy
 from exporters.trt.known_issues import known_issues
-from exporters.trt.options import TensorRTOptions, parse_options
+from exporters.trt.options import BUDGETS, TensorRTOptions, parse_options
 from exporters.trt.platform import (
     ENGINE_FILE,
     TENSORRT,
@@ -74,17 +74,23 @@ class _EngineExporter(Exporter):
             from exporters.quantization.images import digest, find_images
 
             found["calibration_sha256"] = digest(find_images(options.calibration))
+        if measured_mix(request):
+            found["mix"] = OnnxExporter().options(self._mixed(request, options))
         return found
 
     def write(self, context: ExportContext, directory: Path) -> ExportResult:
         request = context.request
         options = parse_options(request, self.package)
-        graph = graph_request(request, self._onnx_target())
-        source = context.dependency("onnx", target=graph.target, policy=graph.policy, options={})
+        measured = measured_mix(request)
+        graph = self._mixed(request, options) if measured else graph_request(request, self._onnx_target())
+        source = context.dependency("onnx", target=graph.target, policy=graph.policy, options=dict(graph.options))
         path = source.file(ONNX_FILE)
         extra: dict[str, Any] = {"onnx": {"artifact": source.path.name, "key": source.manifest.key}}
-        if request.policy.quantization is not None:
-            from exporters.trt.quantize import quantize_file
+        warnings: list[str] = []
+        if measured:
+            extra["quantization"] = {"kind": "int8", **source.manifest.extra["quantization"]}
+        elif request.policy.quantization is not None:
+            from exporters.trt.quantize import beyond, quantize_file
 
             # Ranges are the same however the image and the poses come in.
             reference = context.dependency(
@@ -96,8 +102,11 @@ class _EngineExporter(Exporter):
                 options.calibration_method, context.progress,
             )  # fmt: skip
             path = directory / QUANTIZED_FILE
+            if line := beyond(extra["quantization"]["held_out"], request.policy.quantization):
+                warnings.append(line)
         result = self.build_engine(path, request.policy, options, directory, context.progress)
-        return replace(result, extra={**extra, **result.extra})
+        warnings += result.extra["warnings"]
+        return replace(result, extra={**extra, **result.extra, "warnings": warnings})
 
     def build_engine(
         self, onnx: Path, policy: PrecisionPolicy, options: TensorRTOptions, directory: Path, progress: Progress
@@ -193,6 +202,13 @@ class _EngineExporter(Exporter):
         """As the function :func:`find_onnx`, for a runtime that has this exporter as a plug-in."""
         return find_onnx(artifact)
 
+    def _mixed(self, request: ExportRequest, options: TensorRTOptions) -> ExportRequest:
+        """The request for the ONNX file in which the layers that a budget allows are int8."""
+        chosen = {name: value for name in BUDGETS if (value := request.options.get(name)) is not None}
+        if options.calibration is not None:
+            chosen["calibration"] = options.calibration
+        return replace(request, format="onnx", target=self._onnx_target(), options=chosen)
+
     def _onnx_target(self) -> str:
         trt = load_module(self.package)
         return "tensorrt" if hasattr(trt, "IAttention") else "tensorrt-matmul"
@@ -217,6 +233,12 @@ class TensorRTRTXExporter(_EngineExporter):
 def graph_request(request: ExportRequest, target: str) -> ExportRequest:
     """The request for the ONNX file an engine is built from."""
     return replace(request, format="onnx", target=target, policy=graph_policy(request.policy), options={})
+
+
+def measured_mix(request: ExportRequest) -> bool:
+    """Whether int8 is planned layer by layer: ranges and budget belong to one shape and to photographs as they come in."""
+    opened = request.dynamic or request.pose_input or request.preprocess
+    return request.policy.quantization == "int8" and not opened and "calibration_method" not in request.options
 
 
 def graph_policy(policy: PrecisionPolicy) -> PrecisionPolicy:
@@ -256,7 +278,8 @@ def find_onnx(artifact: Artifact) -> Path:
 
 
 def _build_options(manifest: Manifest) -> dict[str, Any]:
-    return {name: value for name, value in manifest.options.items() if name not in ("built_on", "calibration_sha256")}
+    beside = ("built_on", "calibration_sha256", "mix")
+    return {name: value for name, value in manifest.options.items() if name not in beside}
 
 
 def _memory_warnings(estimate_bytes: int) -> list[str]:

@@ -11,7 +11,8 @@
 | `views`, `batch` | MIN:MAX or MIN:OPT:MAX | range of a dimension that `--dynamic` leaves open |
 | `size` | HxW:HxW or HxW:HxW:HxW | the same for `--dynamic size` |
 | `calibration` | a folder or a file | int8 and fp8: photographs to calibrate with |
-| `calibration_method` | max, percentile | int8 and fp8: range of an activation |
+| `calibration_method` | max, percentile | fp8: range of an activation; int8: round every product by it, budget or not |
+| `max_depth_error`, `max_rotation_deg` | numbers | int8: budget of depth (8e-3, relative L2) and rotation (0.4°) |
 
 `--target` names GPUs: `sm86,sm89` (TensorRT for RTX builds for GPUs that are not there); with full TensorRT the GPU at
 hand, or `ampere+` (any GPU since Ampere) or `same-cc` (any GPU of the same compute capability).
@@ -33,6 +34,7 @@ METHODS = ("max", "percentile")
 _SWITCHES = {"refit": False, "strip_weights": False, "inspector": True}
 _RANGES = ("views", "size", "batch")
 _VALUES = ("workspace_mb", "optimization_level", "timing_cache", "calibration", "calibration_method")
+BUDGETS = ("max_depth_error", "max_rotation_deg")
 _PATCH = 14
 
 
@@ -91,7 +93,7 @@ def parse_options(request: ExportRequest, package: Package) -> TensorRTOptions:
         UnsupportedError: a GPU the package can't build for.
     """
     given = dict(request.options)
-    known = {*_SWITCHES, *_RANGES, *_VALUES}
+    known = {*_SWITCHES, *_RANGES, *_VALUES, *BUDGETS}
     if unknown := sorted(set(given) - known):
         raise UsageError(f"format {package.format!r} has no option {unknown[0]!r}: choose from {', '.join(sorted(known))}")
     target, capabilities, compatibility = _target(request.target, package)
@@ -104,6 +106,8 @@ def parse_options(request: ExportRequest, package: Package) -> TensorRTOptions:
     calibration = given.get("calibration")
     if (calibration is not None or "calibration_method" in given) and not request.policy.quantization:
         raise UsageError(f"precision {request.policy.name!r} needs no calibration: use it with int8 or fp8")
+    if any(name in given for name in BUDGETS) and (request.policy.quantization != "int8" or method or request.dynamic):
+        raise UsageError("a budget of errors is kept by int8 of one shape, without a calibration_method")
     return TensorRTOptions(
         target, capabilities, compatibility,
         workspace_mb=_integer(given, "workspace_mb", None, 1, 1 << 20),

@@ -55,9 +55,34 @@ def test_every_precision_builds(precision: str, trt: Any, exported: Exported) ->
     target = "sm89,sm120" if precision == "fp8" else TARGET
     artifact = exported("tensorrt-rtx", precision=precision, views=VIEWS, target=target)
     assert damage(artifact.file(ENGINE_FILE), TENSORRT_RTX) is None
-    quantized = precision in ("int8", "fp8")
-    assert (find_onnx(artifact).name == QUANTIZED_FILE) == quantized
-    assert ("quantization" in artifact.manifest.extra) == quantized
+    assert (find_onnx(artifact).name == QUANTIZED_FILE) == (precision == "fp8")
+    assert ("quantization" in artifact.manifest.extra) == (precision in ("int8", "fp8"))
+    if precision == "int8":
+        found = artifact.manifest.extra["quantization"]["held_out"]
+        assert found["depth"] <= 8e-3 and found["rotation_deg"] <= 0.4
+    if precision == "fp8":
+        assert any("fp16 keeps both" in line for line in artifact.manifest.extra["warnings"])
+
+
+@pytest.mark.slow
+def test_an_engine_for_a_range_of_shapes(trt: Any, exported: Exported) -> None:
+    """One profile over views, size and batch, from the graph with open dimensions."""
+    pytest.importorskip("onnxruntime")
+    artifact = exported(
+        "tensorrt-rtx", precision="fp16", height=28, width=42, target="sm89", dynamic=("views", "size", "batch"),
+        options={"views": "1:2:4", "batch": "1:2", "size": "28x42:56x84"},
+    )  # fmt: skip
+    assert damage(artifact.file(ENGINE_FILE), TENSORRT_RTX) is None
+    assert artifact.manifest.extra["network"]["products"]["positions matrix_multiply"] == {"float32": 2}
+    assert artifact.manifest.options["profile"]["views"] == {"min": 1, "opt": 2, "max": 4}
+
+
+def test_an_engine_that_takes_poses(trt: Any, exported: Exported) -> None:
+    artifact = exported("tensorrt-rtx", precision="fp16", views=2, height=28, width=42, target="sm89", pose_input=True)
+    names = {spec.name: spec.native_name for spec in artifact.manifest.inputs}
+    assert names == {"image": "image", "extrinsics": "extrinsics_in", "intrinsics": "intrinsics_in"}
+    network = parse(trt, find_onnx(artifact)).network
+    assert {network.get_input(index).name for index in range(network.num_inputs)} == set(names.values())
 
 
 @pytest.mark.slow

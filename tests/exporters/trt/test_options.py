@@ -58,6 +58,7 @@ def test_targets_that_can_not_be_had(target: str | None, package: Any, kind: typ
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
+        ({"max_depth_error": 0.01}, "a budget of errors is kept by int8 of one shape"),
         ({"speed": 3}, "no option 'speed'"),
         ({"workspace_mb": 0}, "workspace_mb is a number from 1"),
         ({"workspace_mb": True}, "workspace_mb is a number"),
