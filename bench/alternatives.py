@@ -48,9 +48,11 @@ MIN_ROUNDS = 3
 PACKAGES = ("torch", "onnxruntime", "openvino", "depth-anything-3", "numpy")
 
 
-def prepare(model: str, weights: str, shape: Shape, folder: Path, given: Mapping[str, str] | None = None) -> dict[str, Any]:
+def prepare(
+    model: str, weights: str, shape: Shape, folder: Path, given: Mapping[str, str | None] | None = None
+) -> dict[str, Any]:
     """Write images, plain ONNX, its dynamic int8, and our artifacts (but those whose folder is `given`, by the names
-    below); what is there stays.
+    below, or None to leave it out); what is there stays.
 
     Returns:
         {images: paths, plain: path, plain_note: why it is not upstream's own export or None, ...}.
@@ -75,7 +77,7 @@ def prepare(model: str, weights: str, shape: Shape, folder: Path, given: Mapping
         )
         if name not in given
     }
-    ours.update(given)
+    ours.update({name: path for name, path in given.items() if path is not None})
     plain, note = folder / "plain.onnx", folder / "plain.json"
     if not note.exists():
         write_json(note, {"failed": write_plain_onnx(model, weights, np.load(images[0]), plain)})
@@ -111,6 +113,8 @@ def cells(files: Mapping[str, Any], model: str, weights: str, threads: int, comp
         ("ours: OpenVINO fp32", "openvino", "portable", None),
         ("ours: OpenVINO int8", "openvino", "int8-openvino", None),
     ):
+        if artifact not in ours:
+            continue
         chosen.append(
             {"name": name, "kind": "ours", "runtime": runtime, "artifact": ours[artifact], "threads": threads, "mode": mode}
         )
@@ -263,12 +267,14 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="upstream under torch.compile too (minutes to compile)")
     parser.add_argument("--int8", help="folder of our int8 artifact for `ort-cpu`, where there is one already")
     parser.add_argument("--int8-openvino", help="the same for `openvino`")
+    parser.add_argument("--fp32-only", action="store_true", help="no int8 of ours, whose planning takes minutes")
     parser.add_argument("--prepare", action="store_true", help="write the files and stop")
     given = parser.parse_args()
     height, width = (int(side) for side in given.size.split("x"))
     shape = Shape(1, given.views, height, width)
     folder = default_root() / ".alternatives" / f"{given.model}-{given.weights.replace(':', '-')}-{shape}"
-    ready = {name: path for name, path in (("int8", given.int8), ("int8-openvino", given.int8_openvino)) if path}
+    ready = {"int8": given.int8, "int8-openvino": given.int8_openvino}
+    ready = {name: path for name, path in ready.items() if path or given.fp32_only}
     files = prepare(given.model, given.weights, shape, folder, ready)
     if files["plain_failed"]:
         print(f"torch.onnx.export of upstream failed: {files['plain_failed']}")
