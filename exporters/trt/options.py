@@ -34,6 +34,7 @@ METHODS = ("max", "percentile")
 _SWITCHES = {"refit": False, "strip_weights": False, "inspector": True}
 _RANGES = ("views", "size", "batch")
 _VALUES = ("workspace_mb", "optimization_level", "timing_cache", "calibration", "calibration_method")
+TURING = "sm75"
 BUDGETS = ("max_depth_error", "max_rotation_deg")
 _PATCH = 14
 
@@ -100,6 +101,11 @@ def parse_options(request: ExportRequest, package: Package) -> TensorRTOptions:
     switches = {name: _switch(given, name, default) for name, default in _SWITCHES.items()}
     if switches["strip_weights"] and request.policy.quantization:
         raise UnsupportedError("strip_weights can't be had with a quantized precision: its weights lie in the engine only")
+    if switches["strip_weights"] and gpu_here() is None:
+        raise UnsupportedError(
+            f"strip_weights needs an NVIDIA GPU and its driver while the engine is built ({package.name} stops without): "
+            "build on a machine with one, or leave the weights in"
+        )
     method = given.get("calibration_method")
     if method is not None and method not in METHODS:
         raise UsageError(f"option calibration_method is {' or '.join(METHODS)}, not {method!r}")
@@ -146,6 +152,11 @@ def _target(text: str | None, package: Package) -> tuple[str, tuple[str, ...], s
     for word in words:
         if not re.fullmatch(r"sm\d{2,3}", word):
             raise UsageError(f"target {text!r} names no GPU: give compute capabilities, for example sm86,sm89")
+        if word == TURING and package.builds_without_gpu:
+            raise UnsupportedError(
+                f"{package.name} computes no fp32 matrix products on Turing (sm75), and every precision has some: "
+                "there, take ONNX Runtime's CUDA provider or PyTorch"
+            )
         if package.capabilities and word not in package.capabilities:
             raise UnsupportedError(
                 f"{package.name} does not build for {word}: it has {', '.join(package.capabilities)}; "

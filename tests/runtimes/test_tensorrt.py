@@ -169,12 +169,13 @@ def test_an_engine_for_another_gpu_is_really_rebuilt(
     from exporters.trt.platform import damage
 
     artifact = exported("tensorrt-rtx", precision="fp16", views=3, target="sm86,sm89,sm120")
-    monkeypatch.setattr(exporter, "gpu_here", lambda: Gpu("NVIDIA RTX 2080", "sm75"))
-    turing = Gpu("NVIDIA RTX 2080", "sm75")
-    found = find_engine(TENSORRT_RTX, artifact, trt.__version__, turing, tmp_path, True)
+    ampere = Gpu("NVIDIA A100", "sm80")
+    monkeypatch.setattr(exporter, "gpu_here", lambda: ampere)
+    monkeypatch.setattr(exporter, "_inspect", lambda *arguments: False)  # that would load the engine on the GPU
+    found = find_engine(TENSORRT_RTX, artifact, trt.__version__, ampere, tmp_path, True)
     assert found.rebuilt and not found.kept and damage(found.path, TENSORRT_RTX) is None
     assert found.path.parent == tmp_path / "tensorrt" and [p.name for p in found.path.parent.iterdir()] == [found.path.name]
-    again = find_engine(TENSORRT_RTX, artifact, trt.__version__, turing, tmp_path, True)
+    again = find_engine(TENSORRT_RTX, artifact, trt.__version__, ampere, tmp_path, True)
     assert again.kept and again.path == found.path
 
 

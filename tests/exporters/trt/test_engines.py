@@ -16,7 +16,7 @@ from exporters.store import ArtifactStore
 from exporters.tensorrt import QUANTIZED_FILE, TensorRTExporter, TensorRTRTXExporter, find_onnx
 from exporters.trt.build import build, parse
 from exporters.trt.options import options_for
-from exporters.trt.platform import ENGINE_FILE, TENSORRT_RTX, damage, read_header
+from exporters.trt.platform import ENGINE_FILE, TENSORRT_RTX, damage, gpu_here, read_header
 from tests.conftest import Exported, export_small
 from tests.exporters.trt.conftest import VIEWS
 
@@ -104,6 +104,8 @@ def test_every_model_of_the_family_parses(model: str, trt: Any, store: ArtifactS
 
 @pytest.mark.slow
 def test_without_weights_an_engine_is_small(trt: Any, exported: Exported, engine: Artifact) -> None:
+    if gpu_here() is None:
+        pytest.skip("no NVIDIA GPU or driver: without one the builder stops halfway when it strips weights")
     stripped = exported("tensorrt-rtx", precision="fp16", views=VIEWS, target="sm89", options={"strip_weights": True})
     assert stripped.manifest.extra["stripped"]
     assert stripped.file(ENGINE_FILE).stat().st_size < 0.3 * engine.file(ENGINE_FILE).stat().st_size

@@ -39,10 +39,17 @@ def test_a_gpu_that_the_package_does_not_know(monkeypatch: pytest.MonkeyPatch) -
     assert "sm90" not in parse_options(request(target=None), TENSORRT_RTX).capabilities
 
 
+def test_weights_are_not_stripped_without_a_gpu() -> None:
+    with pytest.raises(UnsupportedError, match="strip_weights needs an NVIDIA GPU and its driver") as raised:
+        parse_options(request(options={"strip_weights": True}), TENSORRT_RTX)
+    assert "\n" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("target", "package", "kind", "complaint"),
     [
         ("sm90", TENSORRT_RTX, UnsupportedError, "does not build for sm90: it has sm75"),
+        ("sm75", TENSORRT_RTX, UnsupportedError, "no fp32 matrix products on Turing"),
         ("ada", TENSORRT_RTX, UsageError, "names no GPU"),
         ("ampere+", TENSORRT_RTX, UsageError, "takes compute capabilities"),
         ("sm89", TENSORRT, UnsupportedError, "no NVIDIA GPU or driver is here"),
