@@ -33,9 +33,11 @@ def require_static(request: ExportRequest, *, allow: Collection[str] = ()) -> No
         "preprocessing in the graph": request.preprocess and "preprocess" not in allow,
         f"precision {request.policy.name!r}": quantization is not None and f"quantization {quantization}" not in allow,
     }
+    made_here = quantization is not None and not refused[f"precision {request.policy.name!r}"]
+    where = f" in precision {request.policy.name!r}" if made_here else ""
     for what, asked in refused.items():
         if asked:
-            raise UnsupportedError(f"format {request.format!r} has no {what}: export without it")
+            raise UnsupportedError(f"format {request.format!r} has no {what}{where}: export without it")
 
 
 TRACED = {"batch": 2, "views": 3, "height": 70, "width": 98}
