@@ -24,6 +24,10 @@ from bench.protocol import Protocol
 from bench.schedule import round_order
 from bench.telemetry import Telemetry
 
+ROUNDS_SHARE = 0.1
+"""Of the time that starting took, the least that a launch's rounds are given, whatever the budget: a single round after
+a minute of loading hangs on every stray call."""
+
 
 class Measurement:
     """Runs the rounds of one run, resuming from what its journal already holds."""
@@ -87,7 +91,8 @@ class Measurement:
         visits = [e for e in self._journal.of_kind("visit") if e["launch"] == launch]
         done = {(e["round"], e["visit"]) for e in visits}
         used_s = sum(e["wall_s"] for e in visits)
-        budget_s = self._protocol.budget_s / design.launches - self._started_s(launch)
+        started_s = self._started_s(launch)
+        budget_s = max(self._protocol.budget_s / design.launches - started_s, ROUNDS_SHARE * started_s)
         for number in range(design.rounds):
             before_s = used_s
             for visit, cell in enumerate(self._turns(launch, number)):

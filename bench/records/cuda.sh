@@ -5,7 +5,7 @@
 #
 # `depthport` must be on the PATH, or PYTHON name the interpreter it is installed for. Artifacts go to
 # $DEPTHPORT_ARTIFACTS (unchecked: the run itself compares what it times); they are made side by side first, because exporting is most of the time. LAUNCHES (2) and BUDGET_S
-# (12, seconds of timed calls) make a run longer and its intervals narrower.
+# (12, seconds, starts among them; rounds get a tenth of what starting takes at least) make a run longer and its intervals narrower.
 set -euo pipefail
 folder=${1:?usage: cuda.sh FOLDER [VIEWS ...]}
 shift
