@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,6 +134,15 @@ def test_two_runs_into_one_folder(artifact: Path, tmp_path: Path) -> None:
         run(plan([fake_cell(artifact, "Fake", baseline=True)]), out)
 
 
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """Ctrl-C raises, also where the tests were started in a shell's background, which has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 def test_ctrl_c_keeps_what_was_measured_and_the_same_call_goes_on(artifact: Path, tmp_path: Path) -> None:
     cells = [fake_cell(artifact, "Fake", baseline=True, call_ms=4), fake_cell(artifact, "Fake", call_ms=2)]
     # Enough rounds that the third visit is far from the last on any machine.
