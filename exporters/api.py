@@ -10,7 +10,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporters.artifact import (
+from depthport.exporters.base import ExportContext, Exporter, ExportRequest, Progress
+from depthport.exporters.core.artifact import (
     MANIFEST,
     Artifact,
     Manifest,
@@ -20,20 +21,19 @@ from exporters.artifact import (
     artifact_key,
     load_artifact,
 )
-from exporters.base import ExportContext, Exporter, ExportRequest, Progress
-from exporters.da3.models import get_model, validate_outputs, validate_shape
-from exporters.errors import UnavailableError, UnsupportedError, UsageError
-from exporters.open_dims import limits_of, validate_dynamic
-from exporters.plugins import entry_points, load_plugin
-from exporters.precision import resolve_policy
-from exporters.preprocess import validate_source
-from exporters.provenance import package_versions, peak_rss_mib, source_digest
-from exporters.store import ArtifactStore, Stored
+from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
+from depthport.exporters.core.open_dims import limits_of, validate_dynamic
+from depthport.exporters.core.plugins import entry_points, load_plugin
+from depthport.exporters.core.precision import resolve_policy
+from depthport.exporters.core.provenance import package_versions, peak_rss_mib, source_digest
+from depthport.exporters.core.store import ArtifactStore, Stored
+from depthport.exporters.da3.models import get_model, validate_outputs, validate_shape
+from depthport.exporters.inputs.preprocess import validate_source
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from exporters.da3.weights import WeightsRef
+    from depthport.exporters.da3.weights import WeightsRef
 
 GROUP = "depthport.exporters"
 PIXEL_PACKAGES = ("opencv-python-headless",)
@@ -81,15 +81,16 @@ def export(
     """Export `model` to `format`, or find the artifact that an earlier export made from the same inputs.
 
     Args:
-        model: one of `exporters.da3.models.MODELS`, or the path of upstream's YAML of your own (exporters/MODELS.md).
-        format: an installed exporter's name (:func:`formats`).
-        precision: a policy's name (exporters/precision.py); `auto` is upstream's choice for the CPU.
+        model: one of `depthport.exporters.da3.models.MODELS`, or the path of upstream's YAML of your own
+        (exporters/MODELS.md). format: an installed exporter's name (:func:`formats`).
+        precision: a policy's name (exporters/core/precision.py); `auto` is upstream's choice for the CPU.
         batch, views, height, width: B, N, H, W of the input `image` (B, N, 3, H, W); H and W multiples of 14.
         weights: Hugging Face id, local file or folder, `synthetic:SEED`, or None for the model's own checkpoint if it
             can be had, else synthetic weights (the artifact says so).
         outputs: names of the outputs wanted, in any order; None for the model's default ones. What the host needs to
             finish them comes too (`host_steps` of the manifest).
-        target, dynamic, pose_input, preprocess, ray_pose, source_size: see :class:`exporters.base.ExportRequest`; a
+        target, dynamic, pose_input, preprocess, ray_pose, source_size: see
+        :class:`depthport.exporters.base.ExportRequest`; a
             source size implies preprocessing in the graph.
         options: the format's own options.
         store: where artifacts live; None for the default store.
@@ -103,9 +104,19 @@ def export(
         StorageError: unwritable folder or full disk.
     """
     request = prepare(
-        model, format=format, precision=precision, shape=Shape(batch, views, height, width), weights=weights,
-        outputs=outputs, target=target, dynamic=dynamic, pose_input=pose_input, preprocess=preprocess,
-        ray_pose=ray_pose, source_size=source_size, options=options or {},
+        model,
+        format=format,
+        precision=precision,
+        shape=Shape(batch, views, height, width),
+        weights=weights,
+        outputs=outputs,
+        target=target,
+        dynamic=dynamic,
+        pose_input=pose_input,
+        preprocess=preprocess,
+        ray_pose=ray_pose,
+        source_size=source_size,
+        options=options or {},
     )
     return export_request(request, store or ArtifactStore(), progress)
 
@@ -155,10 +166,19 @@ def prepare(
     if source_size is not None:
         validate_source(source_size, shape, opened)
     return ExportRequest(
-        model=spec.reference, format=format, policy=resolve_policy(precision), shape=shape,
-        weights=_weights(weights, spec.reference), outputs=validate_outputs(spec, outputs, ray_pose=ray_pose),
-        target=target, dynamic=opened, pose_input=pose_input, preprocess=preprocess or source_size is not None,
-        source_size=source_size, ray_pose=ray_pose, options=dict(options or {}),
+        model=spec.reference,
+        format=format,
+        policy=resolve_policy(precision),
+        shape=shape,
+        weights=_weights(weights, spec.reference),
+        outputs=validate_outputs(spec, outputs, ray_pose=ray_pose),
+        target=target,
+        dynamic=opened,
+        pose_input=pose_input,
+        preprocess=preprocess or source_size is not None,
+        source_size=source_size,
+        ray_pose=ray_pose,
+        options=dict(options or {}),
     )
 
 
@@ -174,8 +194,12 @@ def export_request(request: ExportRequest, store: ArtifactStore, progress: Progr
         started = time.perf_counter()
         result = exporter.write(_context(request, store, progress), directory)
         return replace(
-            draft, extra=result.extra, target=result.target, export_s=time.perf_counter() - started,
-            export_peak_mib=peak_rss_mib(), created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            draft,
+            extra=result.extra,
+            target=result.target,
+            export_s=time.perf_counter() - started,
+            export_peak_mib=peak_rss_mib(),
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
 
     return store.get_or_build(draft, build)
@@ -183,7 +207,7 @@ def export_request(request: ExportRequest, store: ArtifactStore, progress: Progr
 
 def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
     """The manifest of a request before it is built: everything but files, times and what the exporter adds."""
-    from exporters.signature import input_specs, output_specs, preprocessing
+    from depthport.exporters.da3.signature import input_specs, output_specs, preprocessing
 
     ref = request.weights
     spec = get_model(request.model)
@@ -231,11 +255,11 @@ def request_network(upstream: nn.Module, request: ExportRequest) -> nn.Module:
     shape, policy = request.shape, request.policy.unquantized()
     net: nn.Module
     if request.dynamic:
-        from exporters.da3.dynamic.network import build_dynamic
+        from depthport.exporters.da3.dynamic.network import build_dynamic
 
         net = build_dynamic(upstream, request.outputs, policy, pose_input=request.pose_input)
     else:
-        from exporters.da3.network import build_static
+        from depthport.exporters.da3.static.network import build_static
 
         net = build_static(
             upstream, shape.batch, shape.views, shape.height, shape.width, request.outputs, policy,
@@ -245,7 +269,7 @@ def request_network(upstream: nn.Module, request: ExportRequest) -> nn.Module:
 
 
 def _weights(weights: str | WeightsRef | None, model: str) -> WeightsRef:
-    from exporters.da3.weights import WeightsRef, resolve_weights
+    from depthport.exporters.da3.weights import WeightsRef, resolve_weights
 
     return weights if isinstance(weights, WeightsRef) else resolve_weights(weights, model)
 
@@ -253,14 +277,14 @@ def _weights(weights: str | WeightsRef | None, model: str) -> WeightsRef:
 def _context(request: ExportRequest, store: ArtifactStore, progress: Progress) -> ExportContext:
     @lru_cache(maxsize=1)
     def state_dict() -> dict[str, Any]:
-        from exporters.da3.weights import load_state_dict
+        from depthport.exporters.da3.weights import load_state_dict
 
         progress("loading weights")
         return load_state_dict(request.weights, request.model)
 
     @lru_cache(maxsize=1)
     def network() -> nn.Module:
-        from exporters.da3.upstream import build_upstream
+        from depthport.exporters.da3.upstream import build_upstream
 
         upstream = build_upstream(request.model, state_dict())
         progress("building the network")
@@ -270,5 +294,3 @@ def _context(request: ExportRequest, store: ArtifactStore, progress: Progress) -
         return export_request(replace(request, format=format, **changes), store, progress).artifact
 
     return ExportContext(request, network, state_dict, dependency, progress)
-
-

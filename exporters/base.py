@@ -1,7 +1,7 @@
 """What an exporter is: one class a format, found through the entry-point group `depthport.exporters`.
 
 An exporter turns the static network into files. It does not choose weights, build the network, hash, lock or write
-manifests: :func:`exporters.api.export` does that the same way for all of them.
+manifests: :func:`depthport.exporters.api.export` does that the same way for all of them.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from exporters.artifact import Artifact, HostStep, Shape
-from exporters.errors import UsageError
-from exporters.inspection import Table
-from exporters.precision import PrecisionPolicy
+from depthport.exporters.core.artifact import Artifact, HostStep, Shape
+from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.inspection import Table
+from depthport.exporters.core.precision import PrecisionPolicy
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from exporters.da3.weights import WeightsRef
+    from depthport.exporters.da3.weights import WeightsRef
 
 Progress = Callable[[str], None]
 """Called with a short present-tense phrase when a step begins (`"tracing"`, `"writing 1.4 GB"`)."""
@@ -31,14 +31,15 @@ class ExportRequest:
     """One artifact to make, complete and validated."""
 
     model: str
-    """What :func:`exporters.da3.models.get_model` takes."""
+    """What :func:`depthport.exporters.da3.models.get_model` takes."""
     format: str
     policy: PrecisionPolicy
     shape: Shape
     weights: WeightsRef
     outputs: tuple[str, ...]
     ray_pose: bool = False
-    """Let the host fit the poses to the rays (:mod:`exporters.da3.host.rays`) in place of the camera decoder's."""
+    """Let the host fit the poses to the rays (:mod:`depthport.exporters.da3.host.rays`) in place of the camera
+    decoder's."""
     target: str | None = None
     """What the artifact is for, in the format's own terms: `ort-cpu`, `ort-cuda`, `sm89`, `iOS17`; None: portable."""
     dynamic: tuple[str, ...] = ()
@@ -52,14 +53,14 @@ class ExportRequest:
     @property
     def model_name(self) -> str:
         """The model's name; `model` is what it is found by, which may be a file."""
-        from exporters.da3.models import get_model
+        from depthport.exporters.da3.models import get_model
 
         return get_model(self.model).name
 
     @property
     def host_steps(self) -> tuple[HostStep, ...]:
         """What the host has to do to the outputs of the graph."""
-        from exporters.da3.models import get_model, host_steps
+        from depthport.exporters.da3.models import get_model, host_steps
 
         return host_steps(get_model(self.model), self.outputs, ray_pose=self.ray_pose)
 
@@ -125,9 +126,7 @@ class Exporter(ABC):
             ExportError: the framework failed, or the written file did not pass the format's own checker.
         """
 
-    def inspect(
-        self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True
-    ) -> tuple[Table, ...]:
+    def inspect(self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True) -> tuple[Table, ...]:
         """What only this format can say about an artifact beyond its manifest; nothing by default.
 
         Args:

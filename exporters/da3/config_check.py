@@ -1,7 +1,7 @@
 """Which configurations have a structure that the static network covers, as rules over plain data. Imports no torch.
 
 The rules are those of upstream's constructors (`model/da3.py`, `model/dinov2/dinov2.py`, `model/dualdpt.py`,
-`model/dpt.py`, `model/cam_enc.py`, `model/cam_dec.py`) and of :mod:`exporters.da3.network`.
+`model/dpt.py`, `model/cam_enc.py`, `model/cam_dec.py`) and of :mod:`depthport.exporters.da3.static.network`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from exporters.da3.models import Family
-from exporters.errors import UsageError
+from depthport.exporters.core.errors import UsageError
+from depthport.exporters.da3.models import Family
 
 _MODEL = "depth_anything_3.model"
 CLASSES = {

@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from exporters.errors import UnavailableError, WeightsError
+from depthport.exporters.core.errors import UnavailableError, WeightsError
 
 PROBE_TIMEOUT_S = 3.0
 """How long to wait for the hub to answer at all; a download itself takes what it takes."""

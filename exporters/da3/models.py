@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from exporters.artifact import HostStep
-from exporters.da3 import host
-from exporters.da3.shapes import PATCH, validate_shape
-from exporters.errors import UsageError
+from depthport.exporters.core.artifact import HostStep
+from depthport.exporters.core.errors import UsageError
+from depthport.exporters.da3 import host
+from depthport.exporters.da3.shapes import PATCH, validate_shape
 
 __all__ = [
     "FAMILIES",
@@ -56,7 +56,7 @@ class FamilySpec:
     optional_outputs: tuple[str, ...] = ()
     """What it can return besides."""
     steps: tuple[str, ...] = ()
-    """Names of what the host does to the outputs (:mod:`exporters.da3.host`)."""
+    """Names of what the host does to the outputs (:mod:`depthport.exporters.da3.host`)."""
     ignored_prefixes: tuple[str, ...] = ()
     """Checkpoint keys (without `model.`) of parts that are not built: the Gaussian head."""
 
@@ -75,9 +75,7 @@ FAMILIES: dict[Family, FamilySpec] = {
     "mono": _MONOCULAR,
     "metric": _MONOCULAR,
     # Both networks side by side in one graph: one file, one session, one artifact.
-    "nested": FamilySpec(
-        (*_ANYVIEW, "sky", "metric_depth"), _RAYS, ("metric_scale",), ("da3.gs_head.", "da3.gs_adapter.")
-    ),
+    "nested": FamilySpec((*_ANYVIEW, "sky", "metric_depth"), _RAYS, ("metric_scale",), ("da3.gs_head.", "da3.gs_adapter.")),
 }
 
 
@@ -94,7 +92,8 @@ class ModelSpec:
     feed_forward: Literal["mlp", "swiglu"] = "mlp"
     """Of the (any-view) backbone's blocks."""
     config: dict[str, Any] | None = None
-    """Upstream's configuration where it is the user's own (:mod:`exporters.da3.config`); None: upstream's of that name,
+    """Upstream's configuration where it is the user's own (:mod:`depthport.exporters.da3.config`); None: upstream's of
+    that name,
     `depth_anything_3/configs/<name>.yaml`."""
     source: str = ""
     """The file it was read from; empty for upstream's own."""
@@ -141,7 +140,7 @@ MODELS: dict[str, ModelSpec] = {
 
 
 def get_model(name: str) -> ModelSpec:
-    """The model called `name`, or the one that a configuration file describes (:mod:`exporters.da3.config`).
+    """The model called `name`, or the one that a configuration file describes (:mod:`depthport.exporters.da3.config`).
 
     Args:
         name: a key of :data:`MODELS`, or the path of a YAML or JSON file (anything that ends like one or has a slash).
@@ -152,7 +151,7 @@ def get_model(name: str) -> ModelSpec:
     if name in MODELS:
         return MODELS[name]
     if "/" in name or "\\" in name or name.endswith((".yaml", ".yml", ".json")):
-        from exporters.da3.config import load_model
+        from depthport.exporters.da3.config import load_model
 
         return load_model(name)
     raise UsageError(f"unknown model {name!r}: choose one of {', '.join(MODELS)}, or give upstream's YAML of your own")

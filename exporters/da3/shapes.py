@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exporters.errors import UsageError
+from depthport.exporters.core.errors import UsageError
 
 PATCH = 14
 """Side of a patch in pixels; H and W are multiples of it."""

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from exporters.da3.models import FAMILIES, Family, ModelSpec, get_model, validate_outputs
-from exporters.errors import RunError, UnavailableError
+from depthport.exporters.core.errors import RunError, UnavailableError
+from depthport.exporters.da3.models import FAMILIES, Family, ModelSpec, get_model, validate_outputs
 
 INSTALL = "pip install --no-deps --ignore-requires-python depth-anything-3==0.1.1"
 
@@ -25,15 +25,13 @@ POSES = ("extrinsics", "intrinsics")
 """Upstream's names of known poses, in the order of an artifact's inputs."""
 
 
-def build_upstream(
-    model: str, state_dict: Mapping[str, Tensor], config: Mapping[str, Any] | None = None
-) -> nn.Module:
+def build_upstream(model: str, state_dict: Mapping[str, Tensor], config: Mapping[str, Any] | None = None) -> nn.Module:
     """Upstream's network in fp32 and eval mode, its parameters being the tensors of `state_dict` (not copies).
 
     Args:
-        model: what :func:`exporters.da3.models.get_model` takes.
+        model: what :func:`depthport.exporters.da3.models.get_model` takes.
         config: upstream's configuration of it, where that is known already (an artifact's `model_config`).
-        state_dict: upstream's keys without the `model.` prefix (:func:`exporters.da3.weights.load_state_dict`).
+        state_dict: upstream's keys without the `model.` prefix (:func:`depthport.exporters.da3.weights.load_state_dict`).
 
     Raises:
         UnavailableError: depth-anything-3 is not installed.
@@ -47,7 +45,7 @@ def _custom(model: str, config: Mapping[str, Any]) -> ModelSpec:
     """The model of an artifact: its configuration is checked again, a manifest may have been edited."""
     from pathlib import Path
 
-    from exporters.da3.config_check import family_of
+    from depthport.exporters.da3.config_check import family_of
 
     family, checked = family_of(config, Path(f"model_config of {model}"))
     return ModelSpec(model, "", "", family, config=checked)
@@ -86,8 +84,8 @@ def upstream_forward(
     """Upstream's forward as its users run it, with the outputs of its networks by our names.
 
     What upstream does to them afterwards (sky fill, metric scale) runs too, and takes its time, but draws pixels at
-    random: what is returned are the values before it. :func:`exporters.da3.host.apply` finishes them, as it does those
-    of every artifact.
+    random: what is returned are the values before it. :func:`depthport.exporters.da3.host.apply` finishes them, as it does
+    those of every artifact.
 
     Args:
         net: what :func:`build_upstream` returned. Its dtype and device, and any autocast around the call, are kept.
@@ -124,7 +122,7 @@ def from_pixels(image: Tensor, preprocessing: Mapping[str, Any]) -> Tensor:
     """
     import numpy as np
 
-    from exporters.preprocess import apply_to_rgb, normalise, steps_from_json
+    from depthport.exporters.inputs.preprocess import apply_to_rgb, normalise, steps_from_json
 
     steps = steps_from_json(preprocessing.get("steps", ()))
     views = image.flatten(0, 1).cpu().numpy()

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporters.atomic import read_json
-from exporters.da3.models import ModelSpec, get_model
-from exporters.errors import UnavailableError, WeightsError
-from exporters.provenance import canonical_sha256, file_sha256
+from depthport.exporters.core.atomic import read_json
+from depthport.exporters.core.errors import UnavailableError, WeightsError
+from depthport.exporters.core.provenance import canonical_sha256, file_sha256
+from depthport.exporters.da3.models import ModelSpec, get_model
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -79,7 +79,7 @@ def resolve_weights(spec: str | None, model: str) -> WeightsRef:
             f"weights {spec!r} are neither a file or folder here nor a Hugging Face id like "
             f"{model_spec.hub_id or 'depth-anything/DA3-SMALL'}"
         )
-    from exporters.da3.hub import fetch
+    from depthport.exporters.da3.hub import fetch
 
     licence = model_spec.licence if spec == model_spec.hub_id else f"as of {spec}"
     return replace(_local(fetch(spec), model_spec, id=spec, licence=licence), source=None)
@@ -87,7 +87,7 @@ def resolve_weights(spec: str | None, model: str) -> WeightsRef:
 
 def synthetic_ref(model: ModelSpec, seed: int, outliers: bool = False) -> WeightsRef:
     """The reference to synthetic weights; their hash is that of the recipe, which decides every bit."""
-    from exporters.da3.synthetic import RECIPE
+    from depthport.exporters.da3.synthetic import RECIPE
 
     return WeightsRef(
         id=f"synthetic:{seed}{',outliers' if outliers else ''}",
@@ -111,7 +111,7 @@ def load_state_dict(ref: WeightsRef, model: str) -> dict[str, Tensor]:
         WeightsError: truncated or damaged file, or keys or shapes that do not fit (the first three are named).
         UnavailableError: depth-anything-3 is not installed.
     """
-    from exporters.da3.upstream import build_upstream_on_meta
+    from depthport.exporters.da3.upstream import build_upstream_on_meta
 
     spec = get_model(model)
     net = build_upstream_on_meta(spec)
@@ -119,7 +119,7 @@ def load_state_dict(ref: WeightsRef, model: str) -> dict[str, Tensor]:
     if ref.synthetic:
         import torch
 
-        from exporters.da3.synthetic import synthetic_arrays
+        from depthport.exporters.da3.synthetic import synthetic_arrays
 
         arrays = synthetic_arrays(expected, ref.seed or 0, ref.outliers)
         found = {key: torch.from_numpy(array) for key, array in arrays.items()}
@@ -148,7 +148,7 @@ def tied_keys(net: nn.Module) -> list[list[str]]:
 
 
 def _default(spec: ModelSpec) -> WeightsRef:
-    from exporters.da3.hub import fetch
+    from depthport.exporters.da3.hub import fetch
 
     if not spec.hub_id:
         beside = Path(spec.source).with_name(WEIGHTS_FILE)
@@ -217,9 +217,7 @@ def _read_safetensors(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
     return tensors
 
 
-def _check_fit(
-    found: Mapping[str, Any], expected: Mapping[str, tuple[int, ...]], ref: WeightsRef, spec: ModelSpec
-) -> None:
+def _check_fit(found: Mapping[str, Any], expected: Mapping[str, tuple[int, ...]], ref: WeightsRef, spec: ModelSpec) -> None:
     problems = [f"{key} is missing" for key in expected if key not in found]
     problems += [f"{key} is unknown" for key in found if key not in expected]
     problems += [

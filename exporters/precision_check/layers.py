@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.base import Progress
-from exporters.precision import PrecisionPolicy
-from exporters.precision_check.emulate import emulate
-from exporters.precision_check.probes import Probe, expose, fetch, groups, probes, session
-from exporters.trt.onnx_file import read_graph
+from depthport.exporters.base import Progress
+from depthport.exporters.core.precision import PrecisionPolicy
+from depthport.exporters.onnx.probes import Probe, expose, fetch, groups, probes, session
+from depthport.exporters.precision_check.emulate import emulate
+from depthport.exporters.tensorrt.onnx_file import read_graph
 
 Arrays = Mapping[str, NDArray[Any]]
 Runner = Callable[[Sequence[Probe], Arrays], Arrays]

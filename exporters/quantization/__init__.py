@@ -6,12 +6,14 @@ turns the camera by a degree. So
 * the camera token's row of every linear layer stays fp32 beside the int8 product of the patches' rows: one row in a
   thousand, and its error no longer reaches the pose directly;
 * weights are rounded channel by channel with what the rounding of earlier inputs left over made good in later ones
-  (:mod:`exporters.quantization.rounding`, GPTQ), which leaves a third of the error;
-* ranges come from photographs (:mod:`exporters.quantization.images`), and channels with outliers are balanced against
+  (:mod:`depthport.exporters.quantization.rounding`, GPTQ), which leaves a third of the error;
+* ranges come from photographs (:mod:`depthport.exporters.quantization.images`), and channels with outliers are balanced
+against
   the weights they meet (SmoothQuant), folded into the LayerNorm before them;
-* every layer is quantized alone and measured (:mod:`exporters.quantization.sensitivity`), and only those are quantized
-  whose errors together stay within a budget (:mod:`exporters.quantization.mix`), which held-out pictures decide
-  (:mod:`exporters.quantization.verify`).
+* every layer is quantized alone and measured (:mod:`depthport.exporters.quantization.sensitivity`), and only those are
+quantized
+  whose errors together stay within a budget (:mod:`depthport.exporters.quantization.mix`), which held-out pictures decide
+  (:mod:`depthport.exporters.quantization.verify`).
 
 Camera decoder, reference-view selection, norms, softmax, patch embedding and the last layer with its exponential are
 never quantized. Sources: GPTQ (Frantar et al. 2023, arXiv 2210.17323), SmoothQuant (Xiao et al. 2023, arXiv

@@ -1,7 +1,7 @@
 """Photographs to calibrate on: the user's own, or free ones that come with scikit-image's wheel.
 
-The shipped ones here are others than those that benchmarks and parity run on (`bench.photographs`), so a model is
-never judged on what it was tuned to.
+The shipped ones here are others than those that benchmarks and parity run on (`depthport.bench.inputs.photographs`), so a
+model is never judged on what it was tuned to.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.artifact import Shape
-from exporters.errors import InputError, UnavailableError, UsageError
-from exporters.signature import IMAGENET_MEAN, IMAGENET_STD
+from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.errors import InputError, UnavailableError, UsageError
+from depthport.exporters.da3.signature import IMAGENET_MEAN, IMAGENET_STD
 
 SHIPPED = (
     "camera.png", "grass.png", "retina.jpg", "gravel.png", "coins.png", "brick.png", "ihc.png", "hubble_deep_field.jpg",

@@ -1,7 +1,8 @@
 """Which layers are quantized: the most arithmetic that a budget of errors buys. Pure arithmetic.
 
 Roundings of different layers are independent, so their errors add up in quadrature; the largest saving for an error is
-taken first (greedy knapsack). The sum is an expectation; :mod:`exporters.quantization.verify` holds the mix to it.
+taken first (greedy knapsack). The sum is an expectation; :mod:`depthport.exporters.quantization.verify` holds the mix to
+it.
 """
 
 from __future__ import annotations

@@ -7,18 +7,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporters.artifact import Shape
-from exporters.errors import UnsupportedError, UsageError
-from exporters.quantization.images import digest, find_images, held_out_scenes, scene, split
-from exporters.quantization.layers import Observation, candidates, observe
-from exporters.quantization.mix import Budget, Loss, choose, quadrature
-from exporters.quantization.sensitivity import QuantizedLayer, infer, measure, quantize_layer
-from exporters.quantization.verify import Found, keep_within, together
+from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.errors import UnsupportedError, UsageError
+from depthport.exporters.quantization.images import digest, find_images, held_out_scenes, scene, split
+from depthport.exporters.quantization.layers import Observation, candidates, observe
+from depthport.exporters.quantization.mix import Budget, Loss, choose, quadrature
+from depthport.exporters.quantization.sensitivity import QuantizedLayer, infer, measure, quantize_layer
+from depthport.exporters.quantization.verify import Found, keep_within, together
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from exporters.base import ExportContext
+    from depthport.exporters.base import ExportContext
 
 MIXES = ("measured", "weights", "all")
 DEFAULTS: dict[str, Any] = {
@@ -143,7 +143,7 @@ def _scenes(limits: tuple[int, int], pixels: int, each: int) -> int:
 def _measure(context: ExportContext, paths: Sequence[Path], layers: Mapping[str, QuantizedLayer]) -> list[Loss]:
     """The table, on scenes of one or two views of a reduced size: what layers lose relative to each other depends little
     on the size, and a forward pass per layer does."""
-    from exporters.da3.shapes import PATCH
+    from depthport.exporters.da3.shapes import PATCH
 
     whole = context.request.shape
     factor = min(1.0, MEASURED_SIDE / max(whole.height, whole.width))
@@ -157,9 +157,9 @@ def _measure(context: ExportContext, paths: Sequence[Path], layers: Mapping[str,
 
 def _judge(context: ExportContext, shape: Shape) -> nn.Module:
     """The request's network in fp32 for `shape`, with the outputs that errors are told by; weights are shared."""
-    from exporters.da3.models import get_model
-    from exporters.da3.network import build_static
-    from exporters.da3.upstream import build_upstream
+    from depthport.exporters.da3.models import get_model
+    from depthport.exporters.da3.static.network import build_static
+    from depthport.exporters.da3.upstream import build_upstream
 
     request = context.request
     upstream = build_upstream(request.model, context.state_dict())

@@ -12,15 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.quantization.layers import Observation, candidates, hooked, is_linear, norm_before, relu_after
-from exporters.quantization.mix import Loss
-from exporters.quantization.rounding import (
-    ActivationGrid,
-    activation_grid,
-    balance,
-    round_gptq,
-    round_nearest,
-)
+from depthport.exporters.quantization.layers import Observation, candidates, hooked, is_linear, norm_before, relu_after
+from depthport.exporters.quantization.mix import Loss
+from depthport.exporters.quantization.rounding import ActivationGrid, activation_grid, balance, round_gptq, round_nearest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.errors import ExportError
-from exporters.quantization.layers import candidates, hooked
-from exporters.quantization.mix import Budget, Loss, give_back
-from exporters.quantization.sensitivity import QuantizedLayer, compare, infer, simulate
+from depthport.exporters.core.errors import ExportError
+from depthport.exporters.quantization.layers import candidates, hooked
+from depthport.exporters.quantization.mix import Budget, Loss, give_back
+from depthport.exporters.quantization.sensitivity import QuantizedLayer, compare, infer, simulate
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,9 +65,7 @@ def keep_within(
         depth, rotation = together(network, images, expected, [layers[name] for name in kept])
         progress(f"{len(kept)} layers in 8 bits, {len(images)} held-out scenes: depth {depth:.1e}, {rotation:.2f}°")
         if depth <= budget.depth and rotation <= budget.rotation_deg:
-            return {name: layers[name] for name in layers if name in kept}, Found(
-                len(images), depth, rotation, tuple(gone)
-            )
+            return {name: layers[name] for name in layers if name in kept}, Found(len(images), depth, rotation, tuple(gone))
         for loss in give_back(list(kept.values()), budget, depth, rotation):
             gone.append(loss.layer)
             del kept[loss.layer]

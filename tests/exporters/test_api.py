@@ -1,13 +1,13 @@
-"""Requests, keys and errors of `exporters.export`, without building anything."""
+"""Requests, keys and errors of `depthport.exporters.export`, without building anything."""
 
 from __future__ import annotations
 
 import pytest
 
-from exporters import api
-from exporters.artifact import Shape
-from exporters.errors import DepthportError, UnavailableError, UnsupportedError, UsageError
-from exporters.store import ArtifactStore
+from depthport.exporters import api
+from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.errors import DepthportError, UnavailableError, UnsupportedError, UsageError
+from depthport.exporters.core.store import ArtifactStore
 
 pytest.importorskip("torch")
 

@@ -16,15 +16,15 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 pytest.importorskip("depth_anything_3")
 
-from exporters.api import export, prepare  # noqa: E402
-from exporters.artifact import Artifact, Manifest, Shape, load_artifact  # noqa: E402
-from exporters.da3 import host  # noqa: E402
-from exporters.da3.upstream import build_upstream, upstream_forward  # noqa: E402
-from exporters.da3.weights import load_state_dict, resolve_weights  # noqa: E402
-from exporters.errors import UnsupportedError, UsageError, WeightsError  # noqa: E402
-from exporters.store import ArtifactStore  # noqa: E402
-from runtimes.base import LoadOptions, get_runtime  # noqa: E402
-from tests.exporters.da3.family import write_config  # noqa: E402
+from depthport.exporters.api import export, prepare  # noqa: E402
+from depthport.exporters.core.artifact import Artifact, Manifest, Shape, load_artifact  # noqa: E402
+from depthport.exporters.core.errors import UnsupportedError, UsageError, WeightsError  # noqa: E402
+from depthport.exporters.core.store import ArtifactStore  # noqa: E402
+from depthport.exporters.da3 import host  # noqa: E402
+from depthport.exporters.da3.upstream import build_upstream, upstream_forward  # noqa: E402
+from depthport.exporters.da3.weights import load_state_dict, resolve_weights  # noqa: E402
+from depthport.runtimes.base import LoadOptions, get_runtime  # noqa: E402
+from tests.support.family import write_config  # noqa: E402
 
 HEIGHT, WIDTH = 70, 98
 BOUND = 1e-5
@@ -137,7 +137,7 @@ def test_the_manifest_keeps_steps_and_configuration(made: Make) -> None:
 
 
 def test_another_configuration_is_another_artifact(made: Make, tmp_path: Path) -> None:
-    from exporters.api import describe, get_exporter
+    from depthport.exporters.api import describe, get_exporter
 
     model, artifact = made("tiny-mono", views=2)
     other = tmp_path / "tiny-mono.yaml"
@@ -152,7 +152,7 @@ def test_another_configuration_is_another_artifact(made: Make, tmp_path: Path) -
 
 @pytest.mark.parametrize("model", ["da3-giant", "da3mono-large", "da3metric-large", "da3nested-giant-large"])
 def test_formats_take_every_model_or_say_why_not(model: str) -> None:
-    from exporters.api import get_exporter
+    from depthport.exporters.api import get_exporter
 
     def options(format: str, **changes: Any) -> dict[str, Any]:
         shape = Shape(1, 2, HEIGHT, WIDTH)

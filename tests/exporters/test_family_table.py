@@ -1,6 +1,6 @@
 """The parity table of exporters/MODELS.md: every model at full size, ONNX Runtime on the CPU against upstream's fp32.
 
-    pytest -m slow -s tests/exporters/test_family_table.py -k da3mono      # prints the rows; a giant takes 12 GB
+pytest -m slow -s tests/exporters/test_family_table.py -k da3mono      # prints the rows; a giant takes 12 GB
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 pytest.importorskip("depth_anything_3")
 
-from exporters.api import export  # noqa: E402
-from exporters.da3 import host  # noqa: E402
-from exporters.da3.upstream import build_upstream, upstream_forward  # noqa: E402
-from exporters.da3.weights import load_state_dict, resolve_weights  # noqa: E402
-from exporters.store import ArtifactStore  # noqa: E402
-from runtimes.base import LoadOptions, get_runtime  # noqa: E402
+from depthport.exporters.api import export  # noqa: E402
+from depthport.exporters.core.store import ArtifactStore  # noqa: E402
+from depthport.exporters.da3 import host  # noqa: E402
+from depthport.exporters.da3.upstream import build_upstream, upstream_forward  # noqa: E402
+from depthport.exporters.da3.weights import load_state_dict, resolve_weights  # noqa: E402
+from depthport.runtimes.base import LoadOptions, get_runtime  # noqa: E402
 
 BOUND = 1e-5
 REPEATS = 20

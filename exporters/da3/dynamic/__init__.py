@@ -2,5 +2,5 @@
 
 It reuses the static network's blocks, decoder and convolutions and differs in what depends on the shape: position
 embedding, RoPE tables, UV embedding, sizes, the reference-view rule. A table stands where exactness asks for double
-precision, which not every runtime has: see :mod:`exporters.da3.dynamic.positions`.
+precision, which not every runtime has: see :mod:`depthport.exporters.da3.dynamic.positions`.
 """

@@ -1,4 +1,5 @@
-"""The backbone for any number of views and any size; see :mod:`exporters.da3.backbone` for what it computes.
+"""The backbone for any number of views and any size; see :mod:`depthport.exporters.da3.static.backbone` for what it
+computes.
 
 The reference-view rule is arithmetic here: with fewer than three views the choice is masked to view 0. Views are not
 reordered: attention does not see their order, so giving the reference view its own camera token is the same function up
@@ -12,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from exporters.da3.backbone import Features
-from exporters.da3.blocks import Block
-from exporters.da3.dynamic.positions import PositionEmbedding, RopeTables
-from exporters.da3.dynamic.sizes import number
-from exporters.da3.layers import Norm, adopt, cast
-from exporters.da3.reference_view import MIN_VIEWS, view_score
-from exporters.da3.shapes import PATCH
+from depthport.exporters.da3.dynamic.positions import PositionEmbedding, RopeTables
+from depthport.exporters.da3.dynamic.sizes import number
+from depthport.exporters.da3.shapes import PATCH
+from depthport.exporters.da3.static.backbone import Features
+from depthport.exporters.da3.static.blocks import Block
+from depthport.exporters.da3.static.layers import Norm, adopt, cast
+from depthport.exporters.da3.static.reference_view import MIN_VIEWS, view_score
 
 
 class DynamicBackbone(nn.Module):
@@ -44,7 +45,7 @@ class DynamicBackbone(nn.Module):
         self.norm = Norm(source.norm)
 
     def forward(self, image: Tensor, known: Tensor | None = None) -> Features:
-        """As :meth:`exporters.da3.backbone.Backbone.forward`."""
+        """As :meth:`depthport.exporters.da3.static.backbone.Backbone.forward`."""
         batch, views = image.shape[:2]
         rows = torch.arange(image.shape[-2] // PATCH, device=image.device)
         columns = torch.arange(image.shape[-1] // PATCH, device=image.device)

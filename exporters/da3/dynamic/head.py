@@ -1,4 +1,4 @@
-"""The dense head for any number of views and any size; see :mod:`exporters.da3.head` for what it computes.
+"""The dense head for any number of views and any size; see :mod:`depthport.exporters.da3.static.head` for what it computes.
 
 All views go through at once: the static network's passes of eight views bound memory, not the result, and a graph of
 open size can't be unrolled into them.
@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from exporters.da3.dynamic.sizes import number
-from exporters.da3.head import ResidualUnit, resize
-from exporters.da3.layers import Norm, adopt, cast
-from exporters.da3.uv import RATIO, frequencies
+from depthport.exporters.da3.dynamic.sizes import number
+from depthport.exporters.da3.static.head import ResidualUnit, resize
+from depthport.exporters.da3.static.layers import Norm, adopt, cast
+from depthport.exporters.da3.static.uv import RATIO, frequencies
 
 
 class Grid(NamedTuple):
@@ -64,7 +64,7 @@ class DynamicUv(nn.Module):
 
 
 class DynamicStage(nn.Module):
-    """As :class:`exporters.da3.head.Stage`."""
+    """As :class:`depthport.exporters.da3.static.head.Stage`."""
 
     def __init__(self, head: Any, index: int, dtype: torch.dtype) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class DynamicStage(nn.Module):
 
 
 class DynamicFusion(nn.Module):
-    """As :class:`exporters.da3.head.Fusion`."""
+    """As :class:`depthport.exporters.da3.static.head.Fusion`."""
 
     def __init__(self, source: Any, dtype: torch.dtype) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class DynamicFusion(nn.Module):
 
 
 class DynamicChain(nn.Module):
-    """As :class:`exporters.da3.head.FusionChain`."""
+    """As :class:`depthport.exporters.da3.static.head.FusionChain`."""
 
     def __init__(self, scratch: Any, suffix: str, dtype: torch.dtype) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class DynamicChain(nn.Module):
 
 
 class DynamicOutput(nn.Module):
-    """As :class:`exporters.da3.head.Output`."""
+    """As :class:`depthport.exporters.da3.static.head.Output`."""
 
     def __init__(self, convs: Any, dtype: torch.dtype) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class DynamicOutput(nn.Module):
 
 
 class DynamicHead(nn.Module):
-    """As :class:`exporters.da3.head.DualHead`."""
+    """As :class:`depthport.exporters.da3.static.head.DualHead`."""
 
     def __init__(self, head: Any, dtype: torch.dtype, patch: int, *, depth: bool, ray: bool) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """The dynamic network: the static one's function for shapes that are known only at run time.
 
 Equal to the static network, and so to upstream, to the order of summation. It exists for graphs with open dimensions
-(:mod:`exporters.onnx`); where the shape is known the static one is faster.
+(:mod:`depthport.exporters.onnx.exporter`); where the shape is known the static one is faster.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from exporters.da3.camera import CameraDecoder, PoseMatrices
-from exporters.da3.camera_encoder import CameraEncoder
-from exporters.da3.dynamic.backbone import DynamicBackbone
-from exporters.da3.dynamic.head import DynamicHead, Grid
-from exporters.da3.dynamic.sizes import number
-from exporters.da3.layers import torch_dtype
-from exporters.da3.models import FAMILIES, validate_outputs
-from exporters.da3.shapes import PATCH
-from exporters.da3.upstream import network_family
-from exporters.errors import UnsupportedError
-from exporters.precision import PrecisionPolicy
+from depthport.exporters.core.errors import UnsupportedError
+from depthport.exporters.core.precision import PrecisionPolicy
+from depthport.exporters.da3.dynamic.backbone import DynamicBackbone
+from depthport.exporters.da3.dynamic.head import DynamicHead, Grid
+from depthport.exporters.da3.dynamic.sizes import number
+from depthport.exporters.da3.models import FAMILIES, validate_outputs
+from depthport.exporters.da3.shapes import PATCH
+from depthport.exporters.da3.static.camera import CameraDecoder, PoseMatrices
+from depthport.exporters.da3.static.camera_encoder import CameraEncoder
+from depthport.exporters.da3.static.layers import torch_dtype
+from depthport.exporters.da3.upstream import network_family
 
 
 class DynamicPoseMatrices(PoseMatrices):
@@ -65,7 +65,7 @@ class DynamicDA3(nn.Module):
     def forward(
         self, image: Tensor, extrinsics: Tensor | None = None, intrinsics: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """As :meth:`exporters.da3.network.StaticDA3.forward`."""
+        """As :meth:`depthport.exporters.da3.static.network.StaticDA3.forward`."""
         scene = tuple(image.shape[:2])
         half_size = torch.cat([number(side, image) for side in image.shape[-2:]]).float() * 0.5
         known = None if self.encoder is None else self.encoder(extrinsics, intrinsics, half_size)
@@ -83,7 +83,8 @@ class DynamicDA3(nn.Module):
 def build_dynamic(
     upstream: nn.Module, outputs: Sequence[str] | None, policy: PrecisionPolicy, *, pose_input: bool = False
 ) -> DynamicDA3:
-    """The dynamic network of an upstream network; arguments as :func:`exporters.da3.network.build_static` has them.
+    """The dynamic network of an upstream network; arguments as :func:`depthport.exporters.da3.static.network.build_static`
+    has them.
 
     Raises:
         UsageError: an output the model does not have.

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exporters.da3.dynamic.sizes import number
-from exporters.da3.rope import RopeTable, axis_factors
+from depthport.exporters.da3.dynamic.sizes import number
+from depthport.exporters.da3.static.rope import RopeTable, axis_factors
 
 MAX_PATCHES = 72
 """Most patches along a side: 1,008 pixels."""
@@ -64,7 +64,7 @@ def resize_matrices(side: int, offset: float) -> Tensor:
 
 
 class RopeTables(nn.Module):
-    """Both tables of :mod:`exporters.da3.rope`, cut from the factors of every position along a side."""
+    """Both tables of :mod:`depthport.exporters.da3.static.rope`, cut from the factors of every position along a side."""
 
     cos: Tensor
     sin: Tensor

@@ -1,4 +1,4 @@
-"""The backbone with fused operators: the same function as :class:`exporters.da3.backbone.Backbone`.
+"""The backbone with fused operators: the same function as :class:`depthport.exporters.da3.static.backbone.Backbone`.
 
 What differs, all exact in real arithmetic:
 
@@ -19,9 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exporters.da3 import blocks as portable
-from exporters.da3.backbone import Backbone
-from exporters.da3.kernels import (
+from depthport.exporters.core.errors import UnsupportedError
+from depthport.exporters.da3.kernels import (
     attention,
     branch_norm,
     feature_norm,
@@ -30,12 +29,13 @@ from exporters.da3.kernels import (
     residual_norm,
     select_reference_view,
 )
-from exporters.da3.kernels.attention import LOG2_E, exponent_bound, exponent_limit
-from exporters.da3.layers import adopt, parameter
-from exporters.da3.reference_view import MIN_VIEWS
-from exporters.da3.rope import RopeTable
-from exporters.da3.shapes import PATCH
-from exporters.errors import UnsupportedError
+from depthport.exporters.da3.kernels.attention import LOG2_E, exponent_bound, exponent_limit
+from depthport.exporters.da3.shapes import PATCH
+from depthport.exporters.da3.static import blocks as portable
+from depthport.exporters.da3.static.backbone import Backbone
+from depthport.exporters.da3.static.layers import adopt, parameter
+from depthport.exporters.da3.static.reference_view import MIN_VIEWS
+from depthport.exporters.da3.static.rope import RopeTable
 
 ALIGNMENT = 8
 """Columns of a matrix product's operand are padded to a multiple of this: 16 bytes, what tensor cores load at once."""
@@ -74,7 +74,8 @@ class FusedAttention(nn.Module):
             self.bounded = bound <= exponent_limit(dtype)
 
     def forward(self, x: Tensor, groups: int, rope: RopeTable | None) -> Tensor:
-        """(V, T, C) to the same shape; `groups` and `rope` as :meth:`exporters.da3.blocks.Attention.forward`."""
+        """(V, T, C) to the same shape; `groups` and `rope` as
+        :meth:`depthport.exporters.da3.static.blocks.Attention.forward`."""
         qkv = self.qkv(x)
         views, tokens, _ = qkv.shape
         q, k, v = qkv.view(views, tokens, 3, self.heads, self.head_dim).unbind(2)
@@ -125,9 +126,7 @@ class FusedBackbone(nn.Module):
     norm: nn.LayerNorm
     head_norm: nn.LayerNorm
 
-    def __init__(
-        self, source: Backbone, head_norm: nn.LayerNorm, dtype: torch.dtype, head_dtype: torch.dtype
-    ) -> None:
+    def __init__(self, source: Backbone, head_norm: nn.LayerNorm, dtype: torch.dtype, head_dtype: torch.dtype) -> None:
         super().__init__()
         self.out_layers, self.alternate_from, self.rope_from = (
             source.out_layers, source.alternate_from, source.rope_from,

@@ -1,11 +1,12 @@
-"""The depth branch of the head with fused operators: the same function as in :mod:`exporters.da3.head`.
+"""The depth branch of the head with fused operators: the same function as in :mod:`depthport.exporters.da3.static.head`.
 
 Maps are (V, h, w, C), which is what cuDNN's tensor-core convolutions read. What differs, all exact in real arithmetic:
 
 - A 1×1 convolution runs before the upsampling that precedes it, on a quarter of the samples: bilinear weights sum to
   one, so the two commute, bias included.
 - The neck's 3×3 convolution and the output's run on the small map, tap by tap, and the taps are what is upsampled
-  (:mod:`exporters.da3.kernels.upsampled`). With the 1×1 convolution before it folded in, the neck costs an eighth.
+  (:mod:`depthport.exporters.da3.kernels.upsampled`). With the 1×1 convolution before it folded in, the neck costs an
+  eighth.
 - Transposed convolutions without overlap are matrix products.
 - Biases that meet only linear layers on their way are folded into the next one.
 """
@@ -18,11 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exporters.da3 import head as portable
-from exporters.da3.folding import constant_response, fold_pointwise, tap_matrices
-from exporters.da3.kernels import convolution_relu, merge_maps, upsampled_convolution, upsampled_depth
-from exporters.da3.layers import parameter
-from exporters.errors import UnsupportedError
+from depthport.exporters.core.errors import UnsupportedError
+from depthport.exporters.da3.kernels import convolution_relu, merge_maps, upsampled_convolution, upsampled_depth
+from depthport.exporters.da3.static import head as portable
+from depthport.exporters.da3.static.folding import constant_response, fold_pointwise, tap_matrices
+from depthport.exporters.da3.static.layers import parameter
 
 
 class FusedStage(nn.Module):
@@ -143,9 +144,7 @@ class FusedDepth(nn.Module):
         output = branch.output
         self.taps = parameter(tap_matrices(output.conv.weight), dtype)
         self.output_bias = parameter(output.conv.bias)
-        rows, columns = constant_response(
-            output.conv.weight, output.uv.by_row[0, :, :, 0], output.uv.by_column[0, :, 0]
-        )
+        rows, columns = constant_response(output.conv.weight, output.uv.by_row[0, :, :, 0], output.uv.by_column[0, :, 0])
         self.register_buffer("uv_rows", rows, persistent=False)
         self.register_buffer("uv_columns", columns, persistent=False)
         self.logits = parameter(output.logits.weight.flatten(1))
@@ -155,7 +154,7 @@ class FusedDepth(nn.Module):
         """Four (V, P, 2C) to depth and confidence, each (V, H, W) fp32.
 
         Views are independent here and their maps are the largest tensors of the network, so they go in groups, as in
-        :class:`exporters.da3.head.DualHead`.
+        :class:`depthport.exporters.da3.static.head.DualHead`.
         """
         if features[0].shape[0] <= self.views_per_pass:
             return self._some(features)

@@ -8,15 +8,15 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from exporters.da3.blocks import SwiGlu
-from exporters.da3.fused.backbone import FusedBackbone
-from exporters.da3.fused.head import FusedDepth
-from exporters.da3.head import Stage
-from exporters.da3.kernels import pose_matrices
-from exporters.da3.layers import torch_dtype
-from exporters.da3.network import StaticDA3, build_static
-from exporters.errors import UnsupportedError
-from exporters.precision import POLICIES, PrecisionPolicy
+from depthport.exporters.core.errors import UnsupportedError
+from depthport.exporters.core.precision import POLICIES, PrecisionPolicy
+from depthport.exporters.da3.fused.backbone import FusedBackbone
+from depthport.exporters.da3.fused.head import FusedDepth
+from depthport.exporters.da3.kernels import pose_matrices
+from depthport.exporters.da3.static.blocks import SwiGlu
+from depthport.exporters.da3.static.head import Stage
+from depthport.exporters.da3.static.layers import torch_dtype
+from depthport.exporters.da3.static.network import StaticDA3, build_static
 
 
 class FusedDA3(nn.Module):

@@ -20,8 +20,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from exporters.artifact import HostStep
-from exporters.errors import ArtifactError
+from depthport.exporters.core.artifact import HostStep
+from depthport.exporters.core.errors import ArtifactError
 
 Arrays = dict[str, NDArray[Any]]
 Step = Callable[..., Arrays]
@@ -51,9 +51,9 @@ STEPS: dict[str, HostStep] = {step.name: step for step in (POSE_FROM_RAYS, SKY_F
 """Every step, in the order in which they are done."""
 
 _FUNCTIONS = {
-    "sky_fill": ("exporters.da3.host.sky", "sky_fill"),
-    "metric_scale": ("exporters.da3.host.metric", "metric_scale"),
-    "pose_from_rays": ("exporters.da3.host.rays", "pose_from_rays"),
+    "sky_fill": ("depthport.exporters.da3.host.sky", "sky_fill"),
+    "metric_scale": ("depthport.exporters.da3.host.metric", "metric_scale"),
+    "pose_from_rays": ("depthport.exporters.da3.host.rays", "pose_from_rays"),
 }
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.da3.host.sky import interpolated_quantile
-from exporters.errors import RunError
+from depthport.exporters.core.errors import RunError
+from depthport.exporters.da3.host.sky import interpolated_quantile
 
 Array = NDArray[Any]
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.errors import RunError
+from depthport.exporters.core.errors import RunError
 
 Array = NDArray[np.float64]
 SAMPLE = 8

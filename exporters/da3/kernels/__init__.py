@@ -20,15 +20,15 @@ on every device, and a Triton kernel that takes its place on CUDA:
 Importing this package registers all of them; it needs no GPU and no Triton.
 """
 
-from exporters.da3.kernels.attention import attention
-from exporters.da3.kernels.convolution import convolution_relu
-from exporters.da3.kernels.linear_gelu import linear_gelu
-from exporters.da3.kernels.maps import merge_maps
-from exporters.da3.kernels.norms import branch_norm, feature_norm, residual_norm
-from exporters.da3.kernels.pose import pose_matrices
-from exporters.da3.kernels.qk_norm_rope import qk_norm_rope
-from exporters.da3.kernels.reference_view import select_reference_view
-from exporters.da3.kernels.upsampled import upsampled_convolution, upsampled_depth
+from depthport.exporters.da3.kernels.attention import attention
+from depthport.exporters.da3.kernels.convolution import convolution_relu
+from depthport.exporters.da3.kernels.linear_gelu import linear_gelu
+from depthport.exporters.da3.kernels.maps import merge_maps
+from depthport.exporters.da3.kernels.norms import branch_norm, feature_norm, residual_norm
+from depthport.exporters.da3.kernels.pose import pose_matrices
+from depthport.exporters.da3.kernels.qk_norm_rope import qk_norm_rope
+from depthport.exporters.da3.kernels.reference_view import select_reference_view
+from depthport.exporters.da3.kernels.upsampled import upsampled_convolution, upsampled_depth
 
 __all__ = [
     "attention",

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from exporters.da3.kernels.op import operator
+from depthport.exporters.da3.kernels.op import operator
 
 LOG2_E = math.log2(math.e)
 EXPONENT_LIMIT = 100.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from exporters.da3.kernels.op import operator
+from depthport.exporters.da3.kernels.op import operator
 
 
 @operator(lambda x, weight, _bias: x.new_empty(*x.shape[:3], weight.shape[0]))

@@ -7,8 +7,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from exporters.da3.kernels.op import operator
-from exporters.da3.rope import RopeTable, apply_rope
+from depthport.exporters.da3.kernels.op import operator
+from depthport.exporters.da3.static.rope import RopeTable, apply_rope
 
 
 def _queries_and_keys(qkv: Tensor, heads: int, q_weight: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
@@ -35,7 +35,7 @@ def qk_norm_rope(
         qkv: (V, T, 3·heads·D), queries, keys and values side by side.
         heads: number of heads.
         q_weight, q_bias, k_weight, k_bias, eps: of the two LayerNorms over a head's channels; (D,) fp32.
-        cos, sin: (T, 1, D) fp32 (:class:`exporters.da3.rope.RopeTable`).
+        cos, sin: (T, 1, D) fp32 (:class:`depthport.exporters.da3.static.rope.RopeTable`).
         scale: multiplies the queries after everything else, before they are rounded.
 
     Returns:

@@ -4,7 +4,7 @@ Upsampling and convolution are both linear, so they can trade places: first each
 to the small map (one matrix product), then the nine results are upsampled and added, each shifted by its tap. That is
 (h·w)/(H·W) of the arithmetic, and the large map with all input channels is never stored. Zero padding is exact: a tap
 that falls outside of the large map adds nothing. What precedes the convolution folds into the taps
-(:mod:`exporters.da3.folding`).
+(:mod:`depthport.exporters.da3.static.folding`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from exporters.da3.kernels.op import operator
+from depthport.exporters.da3.kernels.op import operator
 
 
 def _convolution_like(taps: Tensor, bias: Tensor, height: int, width: int) -> Tensor:
@@ -49,7 +49,7 @@ def upsampled_depth(
     Args:
         taps, bias: as :func:`upsampled_convolution` takes them.
         rows, columns: (3, H, O) and (3, W, O) fp32, the convolution's response to a constant map that is to be added
-            to the large one (:func:`exporters.da3.folding.constant_response`).
+            to the large one (:func:`depthport.exporters.da3.static.folding.constant_response`).
         weight, weight_bias: (2, O) and (2,) fp32 of the 1×1 convolution.
 
     Returns:
@@ -65,13 +65,9 @@ def upsampled_depth(
 
 def _gather(taps: Tensor, outputs: int, height: int, width: int) -> Tensor:
     """(V, h, w, 9·O) to the sum (V, H, W, O) fp32 of upsampled and shifted taps."""
-    raised = F.interpolate(
-        taps.float().permute(0, 3, 1, 2), size=(height, width), mode="bilinear", align_corners=True
-    )
+    raised = F.interpolate(taps.float().permute(0, 3, 1, 2), size=(height, width), mode="bilinear", align_corners=True)
     padded = F.pad(raised, (1, 1, 1, 1)).unflatten(1, (9, outputs))
-    shifted = (
-        padded[:, 3 * y + x, :, y : y + height, x : x + width] for y in range(3) for x in range(3)
-    )
+    shifted = (padded[:, 3 * y + x, :, y : y + height, x : x + width] for y in range(3) for x in range(3))
     return sum(shifted, torch.zeros(())).permute(0, 2, 3, 1)
 
 

@@ -23,7 +23,7 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def upstream() -> Any:
-    from tests.exporters.coreml.short import short_upstream
+    from tests.support.coreml.short import short_upstream
 
     return short_upstream()
 
@@ -31,11 +31,11 @@ def upstream() -> Any:
 @pytest.fixture(scope="session")
 def converted(upstream: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """`converted(precision, views=..., images=..., **options)`: the short network as a saved package."""
-    from exporters.coreml_check.package import read_package
-    from exporters.coreml_convert import capture, convert, save
-    from exporters.coreml_options import CoreMLOptions
-    from exporters.precision import POLICIES
-    from tests.exporters.coreml.short import WIDTH, Converted, package_network
+    from depthport.exporters.core.precision import POLICIES
+    from depthport.exporters.coreml.convert import capture, convert, save
+    from depthport.exporters.coreml.mil.package import read_package
+    from depthport.exporters.coreml.options import CoreMLOptions
+    from tests.support.coreml.short import WIDTH, Converted, package_network
 
     @cache
     def traced(route: str, views: int, images: bool, ane: bool, width: int) -> tuple[Any, Any, Any]:
@@ -43,9 +43,7 @@ def converted(upstream: Any, tmp_path_factory: pytest.TempPathFactory) -> Callab
         return network, examples, capture(network, examples, route)
 
     @cache
-    def make(
-        precision: str = "fp32", views: int = 3, images: bool = False, width: int = WIDTH, **given: Any
-    ) -> Converted:
+    def make(precision: str = "fp32", views: int = 3, images: bool = False, width: int = WIDTH, **given: Any) -> Converted:
         options = replace(CoreMLOptions(), **given)
         network, examples, graph = traced(options.route, views, images, options.ane, width)
         model = convert(network, examples, options, POLICIES[precision], graph)

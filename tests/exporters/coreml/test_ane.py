@@ -7,21 +7,19 @@ from typing import Any
 import pytest
 import torch
 
-from exporters.coreml_check.ane import against_plan, family_of, predict, reasons
-from exporters.coreml_check.ane_chips import FAMILIES
-from exporters.coreml_check.flops import function_flops
-from exporters.coreml_check.interpreter import Interpreter
-from exporters.coreml_check.parity import compare, violations
-from exporters.coreml_check.program import Binding, Operation, TensorType, Variable
-from exporters.coreml_verify import verify
-from tests.exporters.coreml.short import package_network
+from depthport.exporters.coreml.mil.ane import against_plan, family_of, predict, reasons
+from depthport.exporters.coreml.mil.ane_chips import FAMILIES
+from depthport.exporters.coreml.mil.flops import function_flops
+from depthport.exporters.coreml.mil.interpreter import Interpreter
+from depthport.exporters.coreml.mil.parity import compare, violations
+from depthport.exporters.coreml.mil.program import Binding, Operation, TensorType, Variable
+from depthport.exporters.coreml.verify import verify
+from tests.support.coreml.short import package_network
 
 M1, NEWEST = FAMILIES[0], FAMILIES[-1]
 
 
-def operation(
-    kind: str, shape: tuple[int, ...], dtype: str = "fp16", **inputs: Any
-) -> tuple[Operation, dict[str, Any]]:
+def operation(kind: str, shape: tuple[int, ...], dtype: str = "fp16", **inputs: Any) -> tuple[Operation, dict[str, Any]]:
     """One operation with an output of that type; inputs are types."""
     types = {name: TensorType(d, s) for name, (d, s) in inputs.items()}
     bindings = {name: (Binding(name),) for name in inputs}
@@ -90,7 +88,7 @@ def test_option_ane_is_exact(engine: Any, converted: Any) -> None:
 
 
 def test_split_convolution_is_exact() -> None:
-    from exporters.coreml_network import SplitPatchConvolution
+    from depthport.exporters.coreml.network import SplitPatchConvolution
 
     conv = torch.nn.Conv2d(3, 8, 14, 14).double()
     x = torch.randn(2, 3, 70, 98, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

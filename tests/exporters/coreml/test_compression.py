@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from exporters.coreml_check.interpreter import Interpreter
-from exporters.coreml_check.package import read_package
-from exporters.coreml_check.program import Binding
-from exporters.coreml_compress import (
+from depthport.exporters.core.errors import ExportError
+from depthport.exporters.coreml.compress import (
     RELATIVE_ERROR,
     _constants_by_use,
     _only_constants,
     compress,
     compression_report,
 )
-from exporters.coreml_convert import save
-from exporters.coreml_options import CoreMLOptions
-from exporters.coreml_palette import palette
-from exporters.coreml_shims import import_coremltools, shimmed
-from exporters.errors import ExportError
+from depthport.exporters.coreml.convert import save
+from depthport.exporters.coreml.mil.interpreter import Interpreter
+from depthport.exporters.coreml.mil.package import read_package
+from depthport.exporters.coreml.mil.program import Binding
+from depthport.exporters.coreml.options import CoreMLOptions
+from depthport.exporters.coreml.palette import palette
+from depthport.exporters.coreml.shims import import_coremltools, shimmed
 
 KINDS = {"int8": "iOS17", "int4": "iOS18", "palette8": "iOS17", "palette6": "iOS18", "palette4": "iOS18"}
 BITS = {"int8": 8, "int4": 4, "palette8": 8, "palette6": 6, "palette4": 4}

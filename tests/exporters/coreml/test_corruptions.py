@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from exporters.coreml_check.interpreter import Interpreter
-from exporters.coreml_check.package import read_package
-from exporters.coreml_check.parity import compare, excess, violations
-from exporters.errors import ArtifactError
-from tests.exporters.coreml.damage import NUMERIC, Edit
+from depthport.exporters.core.errors import ArtifactError
+from depthport.exporters.coreml.mil.interpreter import Interpreter
+from depthport.exporters.coreml.mil.package import read_package
+from depthport.exporters.coreml.mil.parity import compare, excess, violations
+from tests.support.coreml.damage import NUMERIC, Edit
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporters.coreml_check.interpreter import Interpreter
-from exporters.coreml_check.parity import compare, violations
+from depthport.exporters.coreml.mil.interpreter import Interpreter
+from depthport.exporters.coreml.mil.parity import compare, violations
 
 
 @pytest.mark.skipif(

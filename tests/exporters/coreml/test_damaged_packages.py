@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from exporters.coreml_check.interpreter import Interpreter
-from exporters.coreml_check.package import read_package
-from exporters.errors import ArtifactError
-from tests.exporters.coreml.damage import MODEL, WEIGHTS, Edit
+from depthport.exporters.core.errors import ArtifactError
+from depthport.exporters.coreml.mil.interpreter import Interpreter
+from depthport.exporters.coreml.mil.package import read_package
+from tests.support.coreml.damage import MODEL, WEIGHTS, Edit
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from exporters.coreml import CHECKS, PACKAGE
-from exporters.coreml_check.package import read_package
-from exporters.errors import ExportError
-from tests.exporters.coreml.damage import Edit, reciprocal_epsilon
-from tests.exporters.coreml.mini import export_mini, use_mini_network
+from depthport.exporters.core.errors import ExportError
+from depthport.exporters.coreml.exporter import CHECKS, PACKAGE
+from depthport.exporters.coreml.mil.package import read_package
+from tests.support.coreml.damage import Edit, reciprocal_epsilon
+from tests.support.coreml.mini import export_mini, use_mini_network
 
 
 @pytest.fixture(autouse=True)
@@ -42,9 +42,7 @@ def test_several_functions_share_their_weights(tmp_path: Path) -> None:
 
 
 def test_metadata_says_what_it_is(tmp_path: Path) -> None:
-    artifact = export_mini(
-        tmp_path, "fp16", views=2, preprocess=True, options={"compress": "int8", "ane": True}
-    ).artifact
+    artifact = export_mini(tmp_path, "fp16", views=2, preprocess=True, options={"compress": "int8", "ane": True}).artifact
     package = read_package(artifact.path / PACKAGE)
     meta = package.metadata
     assert "SYNTHETIC WEIGHTS" in meta["description"] and "2 view(s) of 42x56" in meta["description"]
@@ -60,7 +58,7 @@ def test_metadata_says_what_it_is(tmp_path: Path) -> None:
 
 def test_a_wrong_conversion_is_not_an_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here: a converter with a defect like coremltools 9.0's reciprocal."""
-    from exporters import coreml_convert
+    from depthport.exporters.coreml import convert as coreml_convert
 
     save = coreml_convert.save
 

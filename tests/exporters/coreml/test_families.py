@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from exporters.api import export
-from exporters.coreml_check.interpreter import Interpreter
-from exporters.coreml_check.package import read_package
-from exporters.coreml_check.parity import compare, violations
-from exporters.coreml_check.probe import probe_image
-from exporters.da3.upstream import build_upstream, upstream_forward
-from exporters.da3.weights import load_state_dict, resolve_weights
-from exporters.signature import IMAGENET_MEAN, IMAGENET_STD
-from exporters.store import ArtifactStore
+from depthport.exporters.api import export
+from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.coreml.mil.interpreter import Interpreter
+from depthport.exporters.coreml.mil.package import read_package
+from depthport.exporters.coreml.mil.parity import compare, violations
+from depthport.exporters.coreml.mil.probe import probe_image
+from depthport.exporters.da3.signature import IMAGENET_MEAN, IMAGENET_STD
+from depthport.exporters.da3.upstream import build_upstream, upstream_forward
+from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 
 pytestmark = pytest.mark.slow
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from exporters.artifact import Shape
-from exporters.coreml_convert import convert, save
-from exporters.coreml_network import PackageNetwork, interface, split_patch_convolution
-from exporters.coreml_options import CoreMLOptions
-from exporters.coreml_verify import verify
-from exporters.da3.network import build_static
-from exporters.precision import POLICIES
-from tests.exporters.coreml.short import pixels, scene
-from tests.exporters.da3.family import short_upstream, write_config
+from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.precision import POLICIES
+from depthport.exporters.coreml.convert import convert, save
+from depthport.exporters.coreml.network import PackageNetwork, interface, split_patch_convolution
+from depthport.exporters.coreml.options import CoreMLOptions
+from depthport.exporters.coreml.verify import verify
+from depthport.exporters.da3.static.network import build_static
+from tests.support.coreml.short import pixels, scene
+from tests.support.family import short_upstream, write_config
 
 HEIGHT, WIDTH = 70, 98
 

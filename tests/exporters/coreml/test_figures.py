@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporters.api import export
-from exporters.coreml_check.interpreter import Interpreter
-from exporters.coreml_check.package import read_package
-from exporters.coreml_check.parity import OutputError, compare
-from exporters.coreml_check.probe import probe_image
-from exporters.da3.upstream import build_upstream, upstream_forward
-from exporters.da3.weights import load_state_dict, resolve_weights
-from exporters.signature import IMAGENET_MEAN, IMAGENET_STD
-from exporters.store import ArtifactStore
-from tests.exporters.coreml.short import upstream_in_fp64
+from depthport.exporters.api import export
+from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.coreml.mil.interpreter import Interpreter
+from depthport.exporters.coreml.mil.package import read_package
+from depthport.exporters.coreml.mil.parity import OutputError, compare
+from depthport.exporters.coreml.mil.probe import probe_image
+from depthport.exporters.da3.signature import IMAGENET_MEAN, IMAGENET_STD
+from depthport.exporters.da3.upstream import build_upstream, upstream_forward
+from depthport.exporters.da3.weights import load_state_dict, resolve_weights
+from tests.support.coreml.short import upstream_in_fp64
 
 pytestmark = pytest.mark.slow
 
@@ -62,9 +62,7 @@ def test_fp32(store: ArtifactStore, full: Any, views: int) -> None:
     own = {name: value for name, value in expected.items() if name in outputs}
     errors = compare(Interpreter(function).run({"image": image}), own)
     shown("package, fp32 arithmetic, against upstream fp32:", errors)
-    in_fp64 = compare(
-        Interpreter(function, "fp64").run({"image": image}), {n: v for n, v in exact.items() if n in outputs}
-    )
+    in_fp64 = compare(Interpreter(function, "fp64").run({"image": image}), {n: v for n, v in exact.items() if n in outputs})
     shown("package, fp64 arithmetic, against upstream fp64:", in_fp64)
     yardstick = compare(expected, exact)
     shown("upstream fp32 against upstream fp64, the yardstick:", yardstick)

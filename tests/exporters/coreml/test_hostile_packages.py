@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporters.coreml_check.ane import predict
-from exporters.coreml_check.interpreter import Interpreter
-from exporters.coreml_check.package import read_package
-from exporters.errors import ArtifactError, DepthportError
-from tests.exporters.coreml.damage import MODEL, WEIGHTS, Edit
-from tests.exporters.coreml.mini import export_mini, use_mini_network
+from depthport.exporters.core.errors import ArtifactError, DepthportError
+from depthport.exporters.coreml.mil.ane import predict
+from depthport.exporters.coreml.mil.interpreter import Interpreter
+from depthport.exporters.coreml.mil.package import read_package
+from tests.support.coreml.damage import MODEL, WEIGHTS, Edit
+from tests.support.coreml.mini import export_mini, use_mini_network
 
 SIZE = (28, 42)
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporters.coreml_functions import first_difference
-from exporters.coreml_inspect import inspect_package
-from exporters.errors import ArtifactError, ExportError, InputError
-from tests.exporters.coreml.damage import Edit
-from tests.exporters.coreml.mini import export_mini, use_mini_network
+from depthport.exporters.core.errors import ArtifactError, ExportError, InputError
+from depthport.exporters.coreml.functions import first_difference
+from depthport.exporters.coreml.inspect import inspect_package
+from tests.support.coreml.damage import Edit
+from tests.support.coreml.mini import export_mini, use_mini_network
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +49,7 @@ def test_says_where_fp16_leaves(minis: Any) -> None:
 
 def test_other_values_give_other_ranges(minis: Any) -> None:
     image = np.full((1, 3, 3, 42, 56), 100.0, np.float32)
-    ranges = [
-        inspect_package(package(minis["fp16"]), arrays=arrays)[-1].rows for arrays in (None, {"image": image})
-    ]
+    ranges = [inspect_package(package(minis["fp16"]), arrays=arrays)[-1].rows for arrays in (None, {"image": image})]
     assert ranges[0] != ranges[1]
 
 
@@ -95,8 +93,8 @@ def test_damage_is_one_line(minis: Any, tmp_path: Path) -> None:
 
 
 def test_a_merge_that_changes_a_function_is_found(minis: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from exporters import coreml_functions
-    from exporters.coreml_check.package import read_package
+    from depthport.exporters.coreml import functions as coreml_functions
+    from depthport.exporters.coreml.mil.package import read_package
 
     main = read_package(package(minis["functions"])).function("main")
     other = read_package(package(minis["functions"])).function("b1_n2_28x42")

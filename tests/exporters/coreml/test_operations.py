@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from exporters.coreml_check.ops import Call, operators
+from depthport.exporters.coreml.mil.ops import Call, operators
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((2, 3, 4)).astype(np.float32)

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from exporters.coreml_check.divergence import divergence, largest_jumps
-from exporters.coreml_check.interpreter import Interpreter
-from exporters.coreml_check.parity import compare, violations
-from exporters.coreml_check.ranges import HALF_MAX, activation_ranges, tightest
-from exporters.coreml_islands import DENSE_OUTPUTS
-from exporters.coreml_verify import verify
-from exporters.da3.upstream import upstream_forward
-from exporters.errors import ExportError
-from tests.exporters.coreml.short import upstream_in_fp64
+from depthport.exporters.core.errors import ExportError
+from depthport.exporters.coreml.islands import DENSE_OUTPUTS
+from depthport.exporters.coreml.mil.divergence import divergence, largest_jumps
+from depthport.exporters.coreml.mil.interpreter import Interpreter
+from depthport.exporters.coreml.mil.parity import compare, violations
+from depthport.exporters.coreml.mil.ranges import HALF_MAX, activation_ranges, tightest
+from depthport.exporters.coreml.verify import verify
+from depthport.exporters.da3.upstream import upstream_forward
+from tests.support.coreml.short import upstream_in_fp64
 
 ISLANDS = ("reference", "camera", "tail")
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporters.coreml_check.dtypes import decode
-from exporters.coreml_check.wire import Message
-from exporters.errors import ArtifactError
-from tests.exporters.coreml.damage import Edit
+from depthport.exporters.core.errors import ArtifactError
+from depthport.exporters.coreml.mil.dtypes import decode
+from depthport.exporters.coreml.mil.wire import Message
+from tests.support.coreml.damage import Edit
 
 
 def test_every_operation_and_type(converted: Any, tmp_path: Any) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from exporters.coreml_check.interpreter import Interpreter
-from exporters.coreml_check.package import read_package
-from exporters.coreml_shims import SHIMS, import_coremltools, shimmed, shims_needed
+from depthport.exporters.coreml.mil.interpreter import Interpreter
+from depthport.exporters.coreml.mil.package import read_package
+from depthport.exporters.coreml.shims import SHIMS, import_coremltools, shimmed, shims_needed
 
 
 class Reciprocal(nn.Module):

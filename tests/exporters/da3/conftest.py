@@ -16,8 +16,8 @@ def upstream() -> Iterator[Build]:
     """`upstream(model="da3-small", weights="synthetic:0")`: upstream's network."""
     pytest.importorskip("torch")
     pytest.importorskip("depth_anything_3")
-    from exporters.da3.upstream import build_upstream
-    from exporters.da3.weights import load_state_dict, resolve_weights
+    from depthport.exporters.da3.upstream import build_upstream
+    from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 
     @lru_cache(maxsize=4)
     def build(model: str = "da3-small", weights: str = "synthetic:0") -> Any:

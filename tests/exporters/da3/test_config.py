@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from exporters.da3.models import MODELS, get_model
-from exporters.errors import UsageError
+from depthport.exporters.core.errors import UsageError
+from depthport.exporters.da3.models import MODELS, get_model
 
 yaml = pytest.importorskip("yaml")
 pytest.importorskip("omegaconf")
@@ -54,7 +54,7 @@ def test_upstreams_own_configurations_are_taken(model: str, tmp_path: Path) -> N
 
 
 def test_values_may_differ_where_the_structure_is_the_same(tmp_path: Path) -> None:
-    from exporters.da3.upstream import build_upstream_on_meta
+    from depthport.exporters.da3.upstream import build_upstream_on_meta
 
     path = tmp_path / "mine.yaml"
     path.write_text(
@@ -97,7 +97,7 @@ def test_a_file_that_takes_a_models_name_gets_another(tmp_path: Path) -> None:
         changed("da3-small", head__name="evil"),
         changed("da3-small", net={"__object__": {"path": "subprocess", "name": "call", "args": "as_params"}}),
         changed("da3-small", net={"__object__": {"path": "builtins", "name": "eval", "args": "as_config"}}),
-        changed("da3-small", head__features="$" + "{eval:'__import__(\"os\").system(\"touch evil\")'}"),
+        changed("da3-small", head__features="$" + '{eval:\'__import__("os").system("touch evil")\'}'),
         changed("da3-small", head__features="$" + "{oc.env:HOME}"),
         changed("da3-small", head__features="$" + "{a$" + "{b}}"),
         "!!python/object/apply:os.system ['touch evil']",

@@ -9,12 +9,12 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("depth_anything_3")
 
-from exporters.da3.dynamic.network import build_dynamic  # noqa: E402
-from exporters.da3.dynamic.positions import MAX_PATCHES, PositionEmbedding  # noqa: E402
-from exporters.da3.positions import position_embedding  # noqa: E402
-from exporters.da3.upstream import upstream_forward  # noqa: E402
-from tests.exporters.da3.parity import ALL_OUTPUTS, FP32, assert_parity, relative_l2  # noqa: E402
-from tests.exporters.posed import known_poses  # noqa: E402
+from depthport.exporters.da3.dynamic.network import build_dynamic  # noqa: E402
+from depthport.exporters.da3.dynamic.positions import MAX_PATCHES, PositionEmbedding  # noqa: E402
+from depthport.exporters.da3.static.positions import position_embedding  # noqa: E402
+from depthport.exporters.da3.upstream import upstream_forward  # noqa: E402
+from tests.support.posed import known_poses  # noqa: E402
+from tests.support.static_network import ALL_OUTPUTS, FP32, assert_parity, relative_l2  # noqa: E402
 
 BOUND = 5e-6
 """Relative L2: sums run in another order than upstream's, whose own fp32 is as far from exact arithmetic."""

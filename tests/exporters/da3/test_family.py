@@ -13,15 +13,15 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("depth_anything_3")
 
-from exporters.da3 import host  # noqa: E402
-from exporters.da3.models import FAMILIES, MODELS, get_model, host_steps, validate_outputs  # noqa: E402
-from exporters.da3.network import build_static  # noqa: E402
-from exporters.da3.upstream import build_upstream_on_meta, network_family, upstream_forward  # noqa: E402
-from exporters.da3.weights import resolve_weights  # noqa: E402
-from exporters.errors import UnsupportedError, UsageError  # noqa: E402
-from exporters.precision import POLICIES  # noqa: E402
-from tests.exporters.da3.family import short_upstream, write_config  # noqa: E402
-from tests.exporters.da3.parity import assert_parity, run_static  # noqa: E402
+from depthport.exporters.core.errors import UnsupportedError, UsageError  # noqa: E402
+from depthport.exporters.core.precision import POLICIES  # noqa: E402
+from depthport.exporters.da3 import host  # noqa: E402
+from depthport.exporters.da3.models import FAMILIES, MODELS, get_model, host_steps, validate_outputs  # noqa: E402
+from depthport.exporters.da3.static.network import build_static  # noqa: E402
+from depthport.exporters.da3.upstream import build_upstream_on_meta, network_family, upstream_forward  # noqa: E402
+from depthport.exporters.da3.weights import resolve_weights  # noqa: E402
+from tests.support.family import short_upstream, write_config  # noqa: E402
+from tests.support.static_network import assert_parity, run_static  # noqa: E402
 
 FP32 = POLICIES["fp32"]
 BOUND = 1e-5
@@ -30,7 +30,7 @@ Tiny = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """`tiny(name, weights)`: upstream's network of a configuration of tests/exporters/da3/family.py."""
+    """`tiny(name, weights)`: upstream's network of a configuration of tests/support/family.py."""
     folder = tmp_path_factory.mktemp("configs")
 
     @lru_cache(maxsize=6)
@@ -64,7 +64,7 @@ def test_giants_blocks_equal_upstream(tiny: Tiny, scene: Any, weights: str) -> N
 
 
 def test_eight_bits_reach_the_giants_blocks(tiny: Tiny, scene: Any) -> None:
-    from exporters.quantization.layers import candidates, norm_before, observe
+    from depthport.exporters.quantization.layers import candidates, norm_before, observe
 
     network = build_static(tiny("tiny-swiglu"), 1, 1, 28, 42, ("depth",), FP32)
     linears = [name for name in candidates(network) if name.startswith("backbone.blocks.1.")]
@@ -164,7 +164,7 @@ def test_the_structure_at_full_width(model: str) -> None:
 
 
 def test_the_fused_network_refuses_other_structures(tiny: Tiny) -> None:
-    from exporters.da3.fused.network import build_fused
+    from depthport.exporters.da3.fused.network import build_fused
 
     for name in ("tiny-mono", "tiny-nested", "tiny-swiglu"):
         with pytest.raises(UnsupportedError, match="any-view networks with GELU blocks: leave out the target"):

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporters.artifact import HostStep
-from exporters.da3 import host
-from exporters.da3.host.rays import draw_samples, pose_from_rays, rotation_and_lower
-from exporters.da3.host.sky import interpolated_quantile
-from exporters.errors import ArtifactError, RunError
+from depthport.exporters.core.artifact import HostStep
+from depthport.exporters.core.errors import ArtifactError, RunError
+from depthport.exporters.da3 import host
+from depthport.exporters.da3.host.rays import draw_samples, pose_from_rays, rotation_and_lower
+from depthport.exporters.da3.host.sky import interpolated_quantile
 
 SKY = host.SKY_FILL.parameters
 METRIC = host.METRIC_SCALE.parameters

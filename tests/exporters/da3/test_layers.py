@@ -9,12 +9,12 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("depth_anything_3")
 
-from exporters.da3 import reference_view  # noqa: E402
-from exporters.da3.camera import CameraDecoder, PoseMatrices  # noqa: E402
-from exporters.da3.layers import adopt  # noqa: E402
-from exporters.da3.positions import position_embedding  # noqa: E402
-from exporters.da3.rope import apply_rope, global_table, local_table  # noqa: E402
-from exporters.da3.uv import uv_embedding  # noqa: E402
+from depthport.exporters.da3.static import reference_view  # noqa: E402
+from depthport.exporters.da3.static.camera import CameraDecoder, PoseMatrices  # noqa: E402
+from depthport.exporters.da3.static.layers import adopt  # noqa: E402
+from depthport.exporters.da3.static.positions import position_embedding  # noqa: E402
+from depthport.exporters.da3.static.rope import apply_rope, global_table, local_table  # noqa: E402
+from depthport.exporters.da3.static.uv import uv_embedding  # noqa: E402
 
 
 @pytest.mark.parametrize("grid", [(1, 1), (5, 7), (36, 24)])

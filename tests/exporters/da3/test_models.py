@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from exporters.da3.models import MODELS, OUTPUTS, get_model, validate_outputs, validate_shape
-from exporters.da3.shapes import NetworkShape
-from exporters.errors import UsageError
+from depthport.exporters.core.errors import UsageError
+from depthport.exporters.da3.models import MODELS, OUTPUTS, get_model, validate_outputs, validate_shape
+from depthport.exporters.da3.shapes import NetworkShape
 
 
 def test_every_model_is_named_as_its_key_and_lists_its_outputs_in_order() -> None:
@@ -80,7 +80,7 @@ def test_sizes_inside_the_network_follow_from_the_shape() -> None:
 def test_models_and_weights_import_without_torch() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "import exporters.da3.models, exporters.da3.weights, exporters.da3.hub, exporters.da3.synthetic\n"
-        "print(exporters.da3.weights.resolve_weights('synthetic:1', 'da3-large').sha256)"
+        "from depthport.exporters.da3 import hub, models, synthetic, weights\n"
+        "print(weights.resolve_weights('synthetic:1', 'da3-large').sha256)"
     )
     assert len(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout) >= 64

@@ -9,11 +9,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("depth_anything_3")
 
-from exporters.da3.network import build_static  # noqa: E402
-from exporters.da3.upstream import upstream_forward  # noqa: E402
-from exporters.errors import UnsupportedError, UsageError  # noqa: E402
-from exporters.precision import POLICIES  # noqa: E402
-from tests.exporters.da3.parity import ALL_OUTPUTS, assert_parity, run_static  # noqa: E402
+from depthport.exporters.core.errors import UnsupportedError, UsageError  # noqa: E402
+from depthport.exporters.core.precision import POLICIES  # noqa: E402
+from depthport.exporters.da3.static.network import build_static  # noqa: E402
+from depthport.exporters.da3.upstream import upstream_forward  # noqa: E402
+from tests.support.static_network import ALL_OUTPUTS, assert_parity, run_static  # noqa: E402
 
 FP32 = POLICIES["fp32"]
 
@@ -113,9 +113,7 @@ def test_quantized_policies_are_refused(upstream: Any, policy: str) -> None:
 @pytest.mark.parametrize("size", [(504, 504), (336, 504)])
 @pytest.mark.parametrize("views", [1, 2, 3, 5])
 @pytest.mark.parametrize("model", ["da3-small", "da3-base"])
-def test_equals_upstream_at_full_size(
-    upstream: Any, scene: Any, model: str, views: int, size: tuple[int, int]
-) -> None:
+def test_equals_upstream_at_full_size(upstream: Any, scene: Any, model: str, views: int, size: tuple[int, int]) -> None:
     source = upstream(model)
     image = scene(1, views, *size, seed=views)
     with torch.no_grad():

@@ -10,10 +10,10 @@ import pytest
 torch = pytest.importorskip("torch")
 cv2 = pytest.importorskip("cv2")
 
-from exporters.artifact import Shape  # noqa: E402
-from exporters.da3.pixels import FromPixels, PixelResize  # noqa: E402
-from exporters.errors import InputError, UsageError  # noqa: E402
-from exporters.preprocess import (  # noqa: E402
+from depthport.exporters.core.artifact import Shape  # noqa: E402
+from depthport.exporters.core.errors import InputError, UsageError  # noqa: E402
+from depthport.exporters.da3.static.pixels import FromPixels, PixelResize  # noqa: E402
+from depthport.exporters.inputs.preprocess import (  # noqa: E402
     Resize,
     apply_to_rgb,
     exact_steps,

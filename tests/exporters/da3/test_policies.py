@@ -9,11 +9,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("depth_anything_3")
 
-from exporters.da3.layers import torch_dtype  # noqa: E402
-from exporters.da3.network import build_static  # noqa: E402
-from exporters.da3.upstream import upstream_forward  # noqa: E402
-from exporters.precision import POLICIES  # noqa: E402
-from tests.exporters.da3.parity import relative_l2, run_static  # noqa: E402
+from depthport.exporters.core.precision import POLICIES  # noqa: E402
+from depthport.exporters.da3.static.layers import torch_dtype  # noqa: E402
+from depthport.exporters.da3.static.network import build_static  # noqa: E402
+from depthport.exporters.da3.upstream import upstream_forward  # noqa: E402
+from tests.support.static_network import relative_l2, run_static  # noqa: E402
 
 FLOATING = [name for name, policy in POLICIES.items() if policy.quantization is None]
 

@@ -10,11 +10,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("depth_anything_3")
 
-from exporters.da3.camera_encoder import PoseEncoding  # noqa: E402
-from exporters.da3.network import build_static  # noqa: E402
-from exporters.da3.upstream import upstream_forward  # noqa: E402
-from tests.exporters.da3.parity import ALL_OUTPUTS, FP32, assert_parity, relative_l2  # noqa: E402
-from tests.exporters.posed import known_poses  # noqa: E402
+from depthport.exporters.da3.static.camera_encoder import PoseEncoding  # noqa: E402
+from depthport.exporters.da3.static.network import build_static  # noqa: E402
+from depthport.exporters.da3.upstream import upstream_forward  # noqa: E402
+from tests.support.posed import known_poses  # noqa: E402
+from tests.support.static_network import ALL_OUTPUTS, FP32, assert_parity, relative_l2  # noqa: E402
 
 
 def run(source: Any, image: Any, poses: tuple[Any, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporters.da3.synthetic import synthetic_arrays
+from depthport.exporters.da3.synthetic import synthetic_arrays
 
 SHAPES = {
     "backbone.pretrained.patch_embed.proj.weight": (8, 3, 14, 14),
@@ -48,7 +48,7 @@ def test_weights_keep_unit_scale() -> None:
 @pytest.mark.parametrize("kind", ["photo", "noise"])
 def test_the_network_is_well_conditioned(upstream: Any, scene: Any, kind: str, seed: int, outliers: str) -> None:
     torch = pytest.importorskip("torch")
-    from exporters.da3.upstream import upstream_forward
+    from depthport.exporters.da3.upstream import upstream_forward
 
     net = upstream("da3-small", f"synthetic:{seed}{outliers}")
     found = upstream_forward(net, scene(1, 3, 140, 196, kind))
@@ -96,7 +96,7 @@ def test_outliers_are_massive_activations_of_few_tokens(
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["da3-base", "da3-large"])
 def test_larger_networks_are_well_conditioned(upstream: Any, scene: Any, model: str) -> None:
-    from exporters.da3.upstream import upstream_forward
+    from depthport.exporters.da3.upstream import upstream_forward
 
     found = upstream_forward(upstream(model), scene(1, 2, 336, 504))
     for depth in found["depth"][0]:

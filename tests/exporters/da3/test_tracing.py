@@ -9,10 +9,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("depth_anything_3")
 
-from exporters.da3.network import build_static  # noqa: E402
-from exporters.da3.upstream import upstream_forward  # noqa: E402
-from exporters.precision import POLICIES  # noqa: E402
-from tests.exporters.da3.parity import ALL_OUTPUTS, assert_parity  # noqa: E402
+from depthport.exporters.core.precision import POLICIES  # noqa: E402
+from depthport.exporters.da3.static.network import build_static  # noqa: E402
+from depthport.exporters.da3.upstream import upstream_forward  # noqa: E402
+from tests.support.static_network import ALL_OUTPUTS, assert_parity  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("depth_anything_3")
 
-from exporters.da3.models import get_model  # noqa: E402
-from exporters.da3.upstream import INSTALL, build_upstream_on_meta, upstream_forward  # noqa: E402
-from exporters.errors import UnavailableError  # noqa: E402
+from depthport.exporters.core.errors import UnavailableError  # noqa: E402
+from depthport.exporters.da3.models import get_model  # noqa: E402
+from depthport.exporters.da3.upstream import INSTALL, build_upstream_on_meta, upstream_forward  # noqa: E402
 
 
 def test_outputs_are_upstreams_by_our_names(upstream: Any, scene: Any, capsys: Any) -> None:

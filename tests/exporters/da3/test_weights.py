@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from exporters.da3.weights import CONFIG_FILE, WEIGHTS_FILE, load_state_dict, resolve_weights
-from exporters.errors import WeightsError
-from exporters.provenance import file_sha256
+from depthport.exporters.core.errors import WeightsError
+from depthport.exporters.core.provenance import file_sha256
+from depthport.exporters.da3.weights import CONFIG_FILE, WEIGHTS_FILE, load_state_dict, resolve_weights
 
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
@@ -45,9 +45,7 @@ def refused(spec: str, model: str = "da3-small") -> str:
     return message
 
 
-@pytest.mark.parametrize(
-    ("spec", "seed", "outliers"), [("synthetic:0", 0, False), ("synthetic:41,outliers", 41, True)]
-)
+@pytest.mark.parametrize(("spec", "seed", "outliers"), [("synthetic:0", 0, False), ("synthetic:41,outliers", 41, True)])
 def test_synthetic_weights_have_a_hash_before_they_are_made(spec: str, seed: int, outliers: bool) -> None:
     ref = resolve_weights(spec, "da3-small")
     assert (ref.id, ref.synthetic, ref.seed, ref.outliers) == (spec, True, seed, outliers)
@@ -89,7 +87,7 @@ def test_the_hub_cache_is_used_without_the_network(
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(revision)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("exporters.da3.hub._reachable", lambda url: pytest.fail("the network was asked"))
+    monkeypatch.setattr("depthport.exporters.da3.hub._reachable", lambda url: pytest.fail("the network was asked"))
     for spec in (None, "depth-anything/DA3-SMALL", f"depth-anything/DA3-SMALL@{revision}"):
         ref = resolve_weights(spec, "da3-small")
         assert (ref.synthetic, ref.note) == (False, None)
@@ -103,7 +101,7 @@ def test_without_checkpoint_and_network_the_default_is_synthetic_and_says_so(
 ) -> None:
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("exporters.da3.hub._reachable", lambda url: False)
+    monkeypatch.setattr("depthport.exporters.da3.hub._reachable", lambda url: False)
     ref = resolve_weights(None, "da3-small")
     assert ref.id == "synthetic:0" and ref.synthetic
     assert ref.note is not None and "\n" not in ref.note
@@ -115,7 +113,7 @@ def test_offline_mode_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("exporters.da3.hub._reachable", lambda url: pytest.fail("the network was asked"))
+    monkeypatch.setattr("depthport.exporters.da3.hub._reachable", lambda url: pytest.fail("the network was asked"))
     assert "HF_HUB_OFFLINE is set" in refused("depth-anything/DA3-SMALL")
 
 

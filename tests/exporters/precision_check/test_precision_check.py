@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporters.precision import POLICIES
-from exporters.precision_check.emulate import emulate
-from exporters.precision_check.layers import compare, emulated, tolerance_of
-from exporters.precision_check.probes import Probe, expose, fetch, groups, probes, session
-from exporters.precision_check.ranges import LIMIT, check_ranges, report
+from depthport.exporters.core.precision import POLICIES
+from depthport.exporters.onnx.probes import Probe, expose, fetch, groups, probes, session
+from depthport.exporters.precision_check.emulate import emulate
+from depthport.exporters.precision_check.layers import compare, emulated, tolerance_of
+from depthport.exporters.precision_check.ranges import LIMIT, check_ranges, report
 
 onnx = pytest.importorskip("onnx")
 ir = pytest.importorskip("onnx_ir")
@@ -136,7 +136,7 @@ def test_the_command_finds_the_layer_and_says_so(capsys: pytest.CaptureFixture[s
 
     pytest.importorskip("onnxscript")
     pytest.importorskip("skimage")
-    from bench.cli_check import check
+    from depthport.bench.cli.check import check
 
     folder = exported("onnx", target="tensorrt", views=3, precision="fp16").path.parent
     arguments: dict[str, Any] = {

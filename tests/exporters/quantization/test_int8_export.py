@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exporters.api import prepare
-from exporters.artifact import Shape
-from exporters.errors import ExportError, InputError, UnsupportedError, UsageError
-from exporters.onnx import OnnxExporter
-from exporters.quantization.images import SHIPPED, SHIPPED_HELD_OUT, find_images, held_out_scenes, scene, split
+from depthport.exporters.api import prepare
+from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.errors import ExportError, InputError, UnsupportedError, UsageError
+from depthport.exporters.onnx.exporter import OnnxExporter
+from depthport.exporters.quantization.images import SHIPPED, SHIPPED_HELD_OUT, find_images, held_out_scenes, scene, split
 from tests.conftest import export_small
 
 onnx = pytest.importorskip("onnx")
@@ -50,8 +50,8 @@ def session(artifact, **options):
 
 
 def test_depth_and_poses_stay(artifacts):
-    from bench.inputs import load_scenes
-    from exporters.quantization.sensitivity import compare
+    from depthport.bench.inputs.inputs import load_scenes
+    from depthport.exporters.quantization.sensitivity import compare
 
     plain, quantized = map(session, artifacts)
     names = [output.name for output in plain.get_outputs()]
@@ -141,7 +141,7 @@ def test_open_dimensions_are_refused():
 
 
 def test_no_photograph_is_calibrated_on_and_judged_by():
-    from bench.photographs import SINGLE
+    from depthport.bench.inputs.photographs import SINGLE
 
     judged = {*SINGLE.values(), "motorcycle_left.png", "motorcycle_right.png"}
     assert not judged & {*SHIPPED, *SHIPPED_HELD_OUT}
@@ -183,9 +183,9 @@ def test_views_of_a_calibration_scene_differ(photographs):
 
 
 def test_a_graph_with_another_weight_is_refused(artifacts):
-    from exporters.onnx_quantize import quantize_graph
-    from exporters.quantization.rounding import activation_grid, round_nearest
-    from exporters.quantization.sensitivity import QuantizedLayer
+    from depthport.exporters.onnx.quantize import quantize_graph
+    from depthport.exporters.quantization.rounding import activation_grid, round_nearest
+    from depthport.exporters.quantization.sensitivity import QuantizedLayer
 
     model = ir.load(artifacts[0].file("model.onnx"))
     weight = np.random.default_rng(0).standard_normal((384, 384)).astype(np.float32)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from exporters.quantization.layers import Observation
-from exporters.quantization.sensitivity import quantize_layer
+from depthport.exporters.quantization.layers import Observation
+from depthport.exporters.quantization.sensitivity import quantize_layer
 
 pytest.importorskip("onnx")
 ir = pytest.importorskip("onnx_ir")
@@ -65,7 +65,7 @@ def linear_model(scale):
 
 @pytest.mark.parametrize("signed", [False, True])
 def test_a_linear_layer_with_a_folded_scale_and_an_outlier_channel(signed, tmp_path):
-    from exporters.onnx_quantize import quantize_graph
+    from depthport.exporters.onnx.quantize import quantize_graph
 
     scale = np.array([0.3, -0.2, 1.0, 0.5, 2.0, -1.0, 0.1, 0.7], np.float32)
     model, weight, content = linear_model(scale)
@@ -105,16 +105,14 @@ def convolution_model(convolutions):
 @pytest.mark.parametrize("rounded_outputs", [True, False])
 @pytest.mark.parametrize("convolutions", [1, 2])
 def test_every_use_of_a_convolution_is_quantized(convolutions, rounded_outputs, tmp_path):
-    from exporters.onnx_quantize import quantize_graph
+    from depthport.exporters.onnx.quantize import quantize_graph
 
     model, weight = convolution_model(convolutions)
     x = np.random.default_rng(1).standard_normal((1, 3, 8, 8)).astype(np.float32)
     expected = run(convolution_model(convolutions)[0], x, tmp_path)
     high = max(float(made.max()) for made in expected)
     seen = Observation(1.0, float(x.min()), float(x.max()), 0.0, high)
-    layer = quantize_layer(
-        CONVOLUTION, weight, seen, signed=False, weights_only=False, rounded_outputs=rounded_outputs
-    )
+    layer = quantize_layer(CONVOLUTION, weight, seen, signed=False, weights_only=False, rounded_outputs=rounded_outputs)
     quantized = quantize_graph(model, [layer], {CONVOLUTION: weight})
     kinds = [node.op_type for node in quantized.graph]
     assert kinds.count("QuantizeLinear") == (1 + rounded_outputs) * convolutions
@@ -123,7 +121,7 @@ def test_every_use_of_a_convolution_is_quantized(convolutions, rounded_outputs, 
 
 
 def test_weights_alone_leave_activations_as_they_are(tmp_path):
-    from exporters.onnx_quantize import quantize_graph
+    from depthport.exporters.onnx.quantize import quantize_graph
 
     model, weight, _ = linear_model(np.ones(8, np.float32))
     name = f"{BLOCK}.attn.qkv"

@@ -5,13 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from exporters.quantization.mix import Budget, Loss, choose, give_back, quadrature
-from exporters.quantization.rounding import (
-    activation_grid,
-    balance,
-    round_gptq,
-    round_nearest,
-)
+from depthport.exporters.quantization.mix import Budget, Loss, choose, give_back, quadrature
+from depthport.exporters.quantization.rounding import activation_grid, balance, round_gptq, round_nearest
 
 
 def on_grid(x, grid):

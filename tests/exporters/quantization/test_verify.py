@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from exporters.errors import ExportError
-from exporters.quantization.mix import Budget, Loss
-from exporters.quantization.rounding import round_nearest
-from exporters.quantization.sensitivity import QuantizedLayer
+from depthport.exporters.core.errors import ExportError
+from depthport.exporters.quantization.mix import Budget, Loss
+from depthport.exporters.quantization.rounding import round_nearest
+from depthport.exporters.quantization.sensitivity import QuantizedLayer
 
 torch = pytest.importorskip("torch")
 
@@ -52,7 +52,7 @@ def tried():
 
 
 def keep(tried, budget):
-    from exporters.quantization.verify import keep_within
+    from depthport.exporters.quantization.verify import keep_within
 
     network, layers, table, scenes = tried
     return keep_within(network, scenes, layers, table, budget, lambda text: None)

@@ -1,0 +1,239 @@
+"""Artifacts: what an exporter wrote, the manifest that describes it, and the store that keeps it.
+
+One folder an artifact: the exporter's files plus `artifact.json` (schema `depthport.artifact/1`). The manifest is
+written last, into a temporary folder that is renamed when complete, so a killed export leaves nothing that looks
+finished. Its key is a hash of everything that went in (request, weights, policy, options, versions, the exporter's own
+source), so a second export is a cache hit and a changed version is not. Every file has a sha256: damage is detected
+and the artifact rebuilt.
+
+Imports no framework: a runtime, a report or `doctor` can read an artifact on a machine that could not have made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from depthport.exporters.core.atomic import read_json, write_json
+from depthport.exporters.core.errors import ArtifactError
+from depthport.exporters.core.provenance import canonical_sha256, file_sha256
+
+SCHEMA = "depthport.artifact/1"
+MANIFEST = "artifact.json"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A scene batch: B scenes of N views of H×W pixels; the input `image` is (B, N, 3, H, W)."""
+
+    batch: int
+    views: int
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.batch}x{self.views}x{self.height}x{self.width}"
+
+    @property
+    def images(self) -> int:
+        """Images in one call, B·N: the numerator of every throughput."""
+        return self.batch * self.views
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, shape and numpy dtype of one input or output as a session takes and gives it.
+
+    A dimension that a dynamic artifact leaves open is a string (`"views"`), as in ONNX.
+    """
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str
+    file_name: str | None = None
+    """Its name inside the artifact's files where that is another: ONNX has one name space for inputs and outputs, and
+    poses go in and out."""
+
+    @property
+    def native_name(self) -> str:
+        """What the artifact's files call it."""
+        return self.file_name or self.name
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """Where the parameters came from."""
+
+    id: str
+    """Hugging Face id, file name, or `synthetic:SEED[,outliers]`."""
+    sha256: str
+    synthetic: bool
+    licence: str
+
+
+@dataclass(frozen=True)
+class HostStep:
+    """Arithmetic that the graph leaves to the host: a pure function over the outputs (:mod:`depthport.exporters.da3.host`).
+
+    It changes values, never names, shapes or dtypes: `outputs` of the manifest hold before it and after it.
+    """
+
+    name: str
+    """`sky_fill`, `metric_scale` or `pose_from_rays`."""
+    reads: tuple[str, ...]
+    """Outputs it needs; those it writes are among them where it changes rather than replaces."""
+    writes: tuple[str, ...]
+    """Outputs it changes, those of them that the artifact has."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the function."""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    path: str
+    """Relative to the artifact's folder, with forward slashes."""
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything known about an artifact; `artifact.json` is its JSON form, field by field."""
+
+    key: str
+    model: str
+    weights: WeightsInfo
+    format: str
+    precision: dict[str, Any]
+    """The policy (exporters/core/precision.py), spelled out: name, dtype of each part, note."""
+    shape: Shape
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    options: dict[str, Any]
+    """The exporter's options with defaults filled in, among them `target`."""
+    versions: dict[str, str]
+    files: tuple[FileInfo, ...] = ()
+    dynamic: tuple[str, ...] = ()
+    """Dimensions left open: any of `views`, `size`, `batch`; the shape is then the one asked for first, among many."""
+    limits: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    """Smallest size, largest size and step of an open dimension (`views`, `height`, `width`) that has them."""
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    """What the inputs must be: where the resize and the normalisation happen and with which constants."""
+    target: dict[str, Any] = field(default_factory=dict)
+    """Hardware the artifact is bound to, where it is (TensorRT); empty where it runs anywhere."""
+    host_steps: tuple[HostStep, ...] = ()
+    """What must be done to the outputs of the graph, in this order, before they are those of the model. Our sessions do
+    it (:meth:`depthport.runtimes.base.Session.outputs`); whoever runs the file otherwise calls
+    :func:`depthport.exporters.da3.host.apply`."""
+    model_config: dict[str, Any] | None = None
+    """Upstream's configuration of a model of the user's own; None for the models that `model` names."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """What only this format knows (opset, node counts, engine inspector file, eligibility tables, ...)."""
+    export_s: float | None = None
+    export_peak_mib: float | None = None
+    """Peak resident memory of the exporting process."""
+    created: str = ""
+    """UTC, ISO 8601."""
+    parity: dict[str, Any] | None = None
+    """Measured by `bench` on a real run against upstream fp32; None until then."""
+    schema: str = SCHEMA
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(f.size_bytes for f in self.files)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Manifest:
+        """Parse a manifest.
+
+        Raises:
+            ArtifactError: another schema, or fields missing or of another type.
+        """
+        schema = data.get("schema") if isinstance(data, Mapping) else None
+        if schema != SCHEMA:
+            raise ArtifactError(f"{MANIFEST} has schema {schema!r}, this version reads {SCHEMA!r}: export it again")
+        try:
+            fields = dict(data)
+            fields["weights"] = WeightsInfo(**fields["weights"])
+            fields["shape"] = Shape(**fields["shape"])
+            for name in ("inputs", "outputs"):
+                fields[name] = tuple(
+                    TensorSpec(t["name"], tuple(t["shape"]), t["dtype"], t.get("file_name")) for t in fields[name]
+                )
+            fields["files"] = tuple(FileInfo(**f) for f in fields["files"])
+            if outside := [f.path for f in fields["files"] if PurePosixPath(f.path).is_absolute() or ".." in f.path]:
+                raise ArtifactError(f"{MANIFEST} names a file outside its folder ({outside[0]!r}): don't use this artifact")
+            fields["dynamic"] = tuple(fields["dynamic"])
+            fields["host_steps"] = tuple(
+                HostStep(**{**step, "reads": tuple(step["reads"]), "writes": tuple(step["writes"])})
+                for step in fields.get("host_steps", ())
+            )
+            fields["limits"] = {name: tuple(limit) for name, limit in fields.get("limits", {}).items()}
+            return cls(**fields)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ArtifactError(f"{MANIFEST} is damaged ({error}): delete the folder and export it again") from None
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A folder and its manifest."""
+
+    path: Path
+    manifest: Manifest
+
+    def file(self, name: str) -> Path:
+        """Absolute path of one of the artifact's files.
+
+        Raises:
+            ArtifactError: the manifest lists no such file.
+        """
+        if name not in {f.path for f in self.manifest.files}:
+            raise ArtifactError(f"artifact {self.path.name} has no file {name!r}: export it again")
+        return self.path / name
+
+    def verify(self) -> None:
+        """Check every file's size and sha256.
+
+        Raises:
+            ArtifactError: a file is missing or differs; the message names the first one.
+        """
+        for info in self.manifest.files:
+            path = self.path / info.path
+            if not path.is_file():
+                raise ArtifactError(f"artifact {self.path.name}: {info.path} is missing: export it again")
+            if path.stat().st_size != info.size_bytes or file_sha256(path) != info.sha256:
+                raise ArtifactError(f"artifact {self.path.name}: {info.path} is damaged: export it again")
+
+    def with_parity(self, parity: Mapping[str, Any]) -> Artifact:
+        """The same artifact with `parity` recorded in its `artifact.json` (atomic)."""
+        manifest = replace(self.manifest, parity=dict(parity))
+        write_json(self.path / MANIFEST, manifest.to_json())
+        return Artifact(self.path, manifest)
+
+
+def load_artifact(path: Path | str) -> Artifact:
+    """Open an artifact folder (file hashes are not checked: see :meth:`Artifact.verify`).
+
+    Raises:
+        ArtifactError: no folder, no manifest, or a manifest that can't be read.
+    """
+    folder = Path(path)
+    manifest_path = folder / MANIFEST
+    try:
+        data = read_json(manifest_path)
+    except FileNotFoundError:
+        raise ArtifactError(f"{folder} is no artifact (it has no {MANIFEST}): make one with `depthport export`") from None
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{manifest_path} can't be read ({error}): delete the folder and export it again") from None
+    return Artifact(folder, Manifest.from_json(data))
+
+
+def artifact_key(inputs: Mapping[str, Any]) -> str:
+    """Hex sha256 of the canonical JSON of everything that determines an artifact's content."""
+    return canonical_sha256({"schema": SCHEMA, **inputs})

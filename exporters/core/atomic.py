@@ -1,0 +1,119 @@
+"""Write files so that a reader, or a kill at any moment, never sees half of one; read what others may have damaged."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from depthport.exporters.core.errors import DepthportError, ExportError, StorageError
+
+_STORAGE_ERRNOS = {
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "the disk quota is used up: free some space",
+    errno.EACCES: "permission denied: choose a folder you may write to",
+    errno.EPERM: "permission denied: choose a folder you may write to",
+    errno.EROFS: "the file system is read-only: choose another folder",
+    errno.ENOTDIR: "a part of the path is a file, not a folder: choose another folder",
+    errno.EEXIST: "a file of that name is in the way: choose another folder",
+    errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
+    errno.EFBIG: "the file system allows no file that large: choose another folder",
+}
+
+
+# How writers that are not Python's say it: Rust's `std::io::Error` (safetensors) gives the number, C++'s iostreams
+# the text of `strerror`, numpy's `tofile` only how far it came.
+_RUST_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_NUMPY_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
+_SHORT_WRITE_ADVICE = "the disk is full, or a quota or file size limit is reached: free some space"
+_TOLD_BY_TEXT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write below `path` into one line, whichever library met them.
+
+    Raises:
+        StorageError: the folder can't be written to or the disk is full.
+    """
+    try:
+        yield
+    except DepthportError as error:
+        # An exporter may have wrapped a writer's error; every other typed error already says what is wrong.
+        advice = _advice(error.__cause__) if isinstance(error, ExportError) else None
+        if advice is None:
+            raise
+        raise StorageError(f"can't write to {path}: {advice}") from error
+    except Exception as error:
+        advice = _advice(error)
+        if advice is None:
+            raise
+        raise StorageError(f"can't write to {getattr(error, 'filename', None) or path}: {advice}") from error
+
+
+def _advice(error: BaseException | None) -> str | None:
+    """What to do about `error` if it is a refusal to write; None if it is something else."""
+    if error is None:
+        return None
+    if isinstance(error, OSError) and error.errno is not None:
+        return _STORAGE_ERRNOS.get(error.errno)
+    text = str(error)
+    if match := _RUST_OS_ERROR.search(text):
+        return _STORAGE_ERRNOS.get(int(match[1]))
+    if _NUMPY_SHORT_WRITE.search(text):
+        return _SHORT_WRITE_ADVICE
+    return next((_STORAGE_ERRNOS[number] for number in _TOLD_BY_TEXT if os.strerror(number) in text), None)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`: temporary file beside it, fsync, rename."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with storage_errors(path.parent):
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+            sync_directory(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, content: str) -> None:
+    """:func:`write_bytes` for UTF-8 text."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, data: Any) -> None:
+    """:func:`write_bytes` for strict JSON (a NaN is a bug of the caller, and raises ValueError)."""
+    write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        OSError: it can't be read.
+        ValueError: it is no UTF-8 or no JSON, or nested too deeply to be parsed.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def sync_directory(path: Path) -> None:
+    """Make a rename inside `path` survive a power cut; a no-op where directories can't be opened (Windows)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,44 @@
+"""Finding exporters and runtimes: by entry point (ours and third parties' alike) or by `module:Class`."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module, metadata
+from typing import Any
+
+from depthport.exporters.core.errors import UsageError
+
+
+@cache
+def entry_points(group: str) -> dict[str, metadata.EntryPoint]:
+    """The entry points of `group` by name, in name order."""
+    return {point.name: point for point in sorted(metadata.entry_points(group=group), key=lambda p: p.name)}
+
+
+def load_plugin(group: str, name: str, what: str) -> Any:
+    """An instance of the class registered as `name`, or found at `package.module:Class`.
+
+    Only that plug-in's module is imported. The second form needs no installed entry point: an adapter can be tried
+    from a checkout, and a worker process finds it by the same name.
+
+    Raises:
+        UsageError: nothing of that name is installed (the message lists what is), or no such module or class.
+    """
+    if ":" in name:
+        return _load_path(name, what)
+    points = entry_points(group)
+    if name not in points:
+        known = ", ".join(points) or "none: is depthport installed? (`pip install -e .`)"
+        raise UsageError(f"unknown {what} {name!r}: choose one of {known}")
+    return points[name].load()()
+
+
+def _load_path(path: str, what: str) -> Any:
+    module, _, attribute = path.partition(":")
+    try:
+        plugin = getattr(import_module(module), attribute, None)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{what} {path!r}: no module {error.name!r} can be imported here") from error
+    if plugin is None:
+        raise UsageError(f"{what} {path!r}: module {module!r} has no {attribute!r}")
+    return plugin()

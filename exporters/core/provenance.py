@@ -1,0 +1,68 @@
+"""Where an artifact comes from: versions, hashes, the exporter's own source."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_CHUNK_BYTES = 1 << 22
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file, read in chunks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def canonical_sha256(data: Any) -> str:
+    """Hex sha256 of the canonical JSON form (sorted keys, no spaces, no NaN) of `data`."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def source_digest() -> str:
+    """Hex sha256 over every source file of the `exporters` package.
+
+    Part of each artifact's key: after a change of an exporter or of the network an old artifact is no hit.
+    """
+    root = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def package_version(name: str) -> str | None:
+    """Version of an installed distribution without importing it, or None."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def package_versions(names: Iterable[str]) -> dict[str, str]:
+    """Versions of those of `names` that are installed, plus Python's own."""
+    found = {name: version for name in names if (version := package_version(name)) is not None}
+    return {"python": platform.python_version(), **found}
+
+
+def peak_rss_mib() -> float | None:
+    """Peak resident memory of this process in MiB so far; None where the system does not say (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -1,0 +1,131 @@
+"""The artifact store: content-addressed folders, one builder at a time, renamed into place when complete."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+
+from depthport.exporters.core.artifact import MANIFEST, Artifact, FileInfo, Manifest, load_artifact
+from depthport.exporters.core.atomic import storage_errors, sync_directory, write_json
+from depthport.exporters.core.errors import ArtifactError
+from depthport.exporters.core.provenance import file_sha256
+
+DEFAULT_ROOT = Path("artifacts")
+ENV_ROOT = "DEPTHPORT_ARTIFACTS"
+_PARTIAL = ".partial-"
+
+Origin = Literal["built", "cached", "rebuilt"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An artifact and how it came: built now, found (its hashes verified), or rebuilt because it was damaged."""
+
+    artifact: Artifact
+    origin: Origin
+    damage: str | None = None
+    """What was wrong with the artifact that was rebuilt."""
+
+
+def default_root() -> Path:
+    """`$DEPTHPORT_ARTIFACTS`, else `artifacts/` below the working directory."""
+    return Path(os.environ.get(ENV_ROOT) or DEFAULT_ROOT)
+
+
+class ArtifactStore:
+    """Artifacts below one folder, found by key.
+
+    Two processes that want the same artifact at once: one builds, the other waits for the lock (the operating system
+    drops it when its holder dies) and finds the result.
+    """
+
+    def __init__(self, root: Path | str | None = None) -> None:
+        self.root = Path(root) if root is not None else default_root()
+
+    def folder(self, manifest: Manifest) -> Path:
+        """Where the artifact of that manifest lives: readable first, unique by the key's first 12 digits."""
+        precision = manifest.precision["name"]
+        return self.root / f"{manifest.model}-{manifest.format}-{precision}-{manifest.shape}-{manifest.key[:12]}"
+
+    def get_or_build(self, manifest: Manifest, build: Callable[[Path], Manifest]) -> Stored:
+        """The artifact with `manifest.key`, built by `build(directory)` if it is not here or is damaged.
+
+        `build` writes its files into `directory` and returns the completed manifest (without `files`, which the store
+        adds with their hashes). Whatever it raises, nothing stays behind.
+
+        Raises:
+            StorageError: the store can't be written to or the disk is full.
+        """
+        final = self.folder(manifest)
+        with storage_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            with self._lock(manifest.key):
+                self._sweep(manifest.key)
+                damage = None
+                if final.exists():
+                    try:
+                        found = load_artifact(final)
+                        if found.manifest.key != manifest.key:
+                            raise ArtifactError(f"artifact {final.name} has another key than its name")
+                        found.verify()
+                    except ArtifactError as error:
+                        damage = str(error)
+                    else:
+                        return Stored(found, "cached")
+                built = self._build(manifest, final, build)
+        return Stored(built, "rebuilt" if damage else "built", damage)
+
+    def artifacts(self) -> Iterator[Artifact]:
+        """Every readable artifact of the store, by name; unreadable folders are skipped."""
+        for manifest in sorted(self.root.glob(f"*/{MANIFEST}")):
+            try:
+                yield load_artifact(manifest.parent)
+            except ArtifactError:
+                continue
+
+    @contextmanager
+    def _lock(self, key: str) -> Iterator[None]:
+        file = self._lock_file(key[:12])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file):
+            yield
+
+    def _lock_file(self, short_key: str) -> Path:
+        return self.root / ".locks" / f"{short_key}.lock"
+
+    def _sweep(self, own_key: str) -> None:
+        """Remove what killed exports of other keys left: a partial folder whose lock nobody holds."""
+        for partial in self.root.glob(f"{_PARTIAL}*"):
+            key = partial.name.removeprefix(_PARTIAL)
+            if own_key.startswith(key):
+                continue
+            with suppress(Timeout), FileLock(self._lock_file(key), timeout=0):
+                shutil.rmtree(partial, ignore_errors=True)
+
+    def _build(self, manifest: Manifest, final: Path, build: Callable[[Path], Manifest]) -> Artifact:
+        # The name needs no process id: the lock is held, so a folder of this name is a killed export's.
+        temporary = self.root / f"{_PARTIAL}{manifest.key[:12]}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        try:
+            completed = replace(build(temporary), files=_files(temporary))
+            write_json(temporary / MANIFEST, completed.to_json())
+            if final.exists():
+                shutil.rmtree(final)
+            temporary.replace(final)
+            sync_directory(self.root)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return Artifact(final, completed)
+
+
+def _files(folder: Path) -> tuple[FileInfo, ...]:
+    paths = sorted(p for p in folder.rglob("*") if p.is_file())
+    return tuple(FileInfo(p.relative_to(folder).as_posix(), p.stat().st_size, file_sha256(p)) for p in paths)

@@ -1,0 +1,1 @@
+"""Core ML packages: conversion, compression, verification of the saved file."""

@@ -1,0 +1,1 @@
+"""The operators' NVIDIA implementations, in Triton and CUDA C++."""

@@ -1,0 +1,220 @@
+"""Known poses on the host, before and after the network, as upstream's API treats them. Pure numpy.
+
+A network with pose input takes camera poses of its views (`extrinsics`, world to camera, OpenCV axes) and their
+`intrinsics`. Around it upstream does two things on the host, which a deployer has to do too (`depth_anything_3/api.py`):
+
+* before, :func:`normalise_extrinsics`: poses relative to view 0, scaled by the median distance of the cameras from it;
+* after, :func:`align_to_input`: the depth is brought to the scale of the poses that were given.
+
+What lies between (inverse, quaternion, field of view, encoder) is in the network. Arithmetic here is fp64, so that poses
+far from the origin (map coordinates) lose nothing; upstream's is fp32.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depthport.exporters.core.errors import InputError
+
+Array = NDArray[np.float64]
+
+RANSAC_VIEWS = 10
+"""From so many views on upstream aligns robustly."""
+_SMALLEST_SCALE = 0.1
+_SMALLEST_DETERMINANT = 1e-8
+_RANSAC_ITERATIONS = 10
+_SEED = 42
+
+
+class Similarity(NamedTuple):
+    """x -> scale · rotation x + translation."""
+
+    rotation: Array
+    """(3, 3)."""
+    translation: Array
+    """(3,)."""
+    scale: float
+
+    def move(self, poses: Array) -> Array:
+        """Camera-to-world poses (N, 4, 4) in the other frame."""
+        moved = poses.copy()
+        moved[:, :3, :3] = self.rotation @ poses[:, :3, :3]
+        moved[:, :3, 3] = self.scale * poses[:, :3, 3] @ self.rotation.T + self.translation
+        return moved
+
+
+class Aligned(NamedTuple):
+    """What :func:`align_to_input` gives."""
+
+    depth: NDArray[np.float32]
+    extrinsics: NDArray[np.float32]
+    """(N, 3, 4)."""
+    intrinsics: NDArray[np.float32]
+    scale: float
+    """By which the depth was divided."""
+
+
+def check_poses(extrinsics: NDArray[Any], intrinsics: NDArray[Any]) -> None:
+    """Refuse poses that no camera has.
+
+    Args:
+        extrinsics: (..., 4, 4) or (..., 3, 4).
+        intrinsics: (..., 3, 3).
+
+    Raises:
+        InputError: another shape, a value that is not finite, a pose that can't be inverted, a focal length that is not
+            positive; the message names the first view.
+    """
+    poses, cameras = np.asarray(extrinsics), np.asarray(intrinsics)
+    if poses.shape[-2:] not in ((4, 4), (3, 4)) or cameras.shape != (*poses.shape[:-2], 3, 3):
+        raise InputError(
+            f"extrinsics {_dims(poses)} and intrinsics {_dims(cameras)} don't fit: give N poses of 4x4 (or 3x4) and as "
+            "many camera matrices of 3x3"
+        )
+    _refuse("extrinsics", ~np.isfinite(poses).all((-1, -2)), "not finite")
+    _refuse("intrinsics", ~np.isfinite(cameras).all((-1, -2)), "not finite")
+    determinants = np.linalg.det(poses[..., :3, :3].astype(np.float64))
+    _refuse("extrinsics", np.abs(determinants) < _SMALLEST_DETERMINANT, "not invertible: its rotation is singular")
+    if poses.shape[-2] == 4:
+        _refuse("extrinsics", (poses[..., 3, :] != (0, 0, 0, 1)).any(-1), "no pose: its last row must be 0 0 0 1")
+    focal = np.minimum(cameras[..., 0, 0], cameras[..., 1, 1])
+    _refuse("intrinsics", focal <= 0, "no camera matrix: its focal lengths must be above 0 pixels")
+
+
+def normalise_extrinsics(extrinsics: NDArray[Any]) -> NDArray[np.float32]:
+    """Poses as the network wants them: relative to view 0, scaled by the median distance of the cameras from it.
+
+    Upstream's `api.py::_normalize_extrinsics`; the median of an even number of views is the lower of the two in the middle
+    (as `torch.median` has it) and at least 0.1. Each scene by itself.
+
+    Args:
+        extrinsics: (..., N, 4, 4), world to camera, OpenCV; rotations are taken to be orthonormal, as upstream does.
+
+    Raises:
+        InputError: a pose is not finite or can't be inverted.
+    """
+    poses = np.asarray(extrinsics, np.float64)
+    if poses.ndim < 3:
+        raise InputError(f"extrinsics {_dims(poses)} are no poses of views: give (N, 4, 4)")
+    check_poses(poses, np.broadcast_to(np.eye(3), (*poses.shape[:-2], 3, 3)))
+    poses = as_homogeneous(poses)
+    relative = poses @ invert(poses[..., :1, :, :])
+    distances = np.sort(np.linalg.norm(invert(relative)[..., :3, 3], axis=-1), axis=-1)
+    scale = np.maximum(distances[..., (distances.shape[-1] - 1) // 2], _SMALLEST_SCALE)
+    relative[..., :3, 3] /= scale[..., None, None]
+    return relative.astype(np.float32)
+
+
+def align_to_input(
+    depth: NDArray[Any],
+    predicted: NDArray[Any],
+    extrinsics: NDArray[Any],
+    intrinsics: NDArray[Any],
+    *,
+    keep_input_scale: bool = True,
+) -> Aligned:
+    """Bring a scene's outputs to the poses that were given.
+
+    Upstream's `api.py::_align_to_input_extrinsics_intrinsics` and `utils/pose_align.py`: the similarity that carries the
+    given camera centres onto the predicted ones (Umeyama 1991; from ten views on over ten random halves of them, seed 42)
+    tells the scale. The given intrinsics replace the predicted ones.
+
+    Args:
+        depth: (N, H, W).
+        predicted: (N, 3, 4), the network's `extrinsics`.
+        extrinsics: (N, 4, 4) as they were before :func:`normalise_extrinsics`.
+        intrinsics: (N, 3, 3).
+        keep_input_scale: divide the depth by the scale and return the given extrinsics (upstream's default); False: keep
+            the depth and return the given extrinsics carried into the predicted frame.
+
+    Raises:
+        InputError: bad poses, or cameras from which no scale follows: fewer than three, or all on one line (upstream
+            raises there too).
+    """
+    check_poses(extrinsics, intrinsics)
+    given = invert(as_homogeneous(np.asarray(extrinsics, np.float64)))
+    wanted = invert(as_homogeneous(np.asarray(predicted, np.float64)))
+    fit = _robust(wanted, given) if len(given) >= RANSAC_VIEWS else umeyama(wanted[:, :3, 3], given[:, :3, 3])
+    kept = np.asarray(intrinsics, np.float32)
+    if keep_input_scale:
+        own = as_homogeneous(np.asarray(extrinsics, np.float64))[:, :3].astype(np.float32)
+        return Aligned((np.asarray(depth) / fit.scale).astype(np.float32), own, kept, fit.scale)
+    moved = invert(fit.move(given))[:, :3].astype(np.float32)
+    return Aligned(np.asarray(depth, np.float32), moved, kept, fit.scale)
+
+
+def umeyama(target: Array, source: Array) -> Similarity:
+    """The similarity that carries points `source` (N, 3) onto `target` (N, 3) with the least squared error.
+
+    Raises:
+        InputError: the points lie on a line or a point, so that none is the best.
+    """
+    target_mean, source_mean = target.mean(0), source.mean(0)
+    centred = source - source_mean
+    u, singular, vt = np.linalg.svd((target - target_mean).T @ centred / len(source))
+    # A rank of two is enough for a rotation; below, upstream's own library (evo) refuses too.
+    if np.count_nonzero(singular > np.finfo(np.float64).eps) < 2:
+        raise InputError(
+            "no scale follows from these poses: it takes three views or more whose cameras do not lie on one line"
+        )
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
+    rotation = (u * signs) @ vt
+    scale = float((singular * signs).sum() / (centred**2).sum() * len(source))
+    return Similarity(rotation, target_mean - scale * rotation @ source_mean, scale)
+
+
+def as_homogeneous(poses: Array) -> Array:
+    """(..., 3, 4) or (..., 4, 4) as (..., 4, 4)."""
+    if poses.shape[-2] == 4:
+        return poses
+    last = np.broadcast_to(np.array([0.0, 0.0, 0.0, 1.0]), (*poses.shape[:-2], 1, 4))
+    return np.concatenate((poses, last), axis=-2)
+
+
+def invert(poses: Array) -> Array:
+    """Inverse of rigid poses (..., 4, 4): the rotation's transpose, as upstream's `affine_inverse` has it."""
+    rotation = np.swapaxes(poses[..., :3, :3], -1, -2)
+    inverse = poses.copy()
+    inverse[..., :3, :3] = rotation
+    inverse[..., :3, 3:] = -rotation @ poses[..., :3, 3:]
+    return inverse
+
+
+def _robust(target: Array, source: Array) -> Similarity:
+    """Of ten fits to a random half of the views the one most views agree with, fitted again to those views."""
+    generator = np.random.default_rng(_SEED)
+    count = len(source)
+    best = umeyama(target[:, :3, 3], source[:, :3, 3])
+    centres = best.move(source)[:, :3, 3]
+    nearest = np.linalg.norm(target[None, :, :3, 3] - centres[:, None], axis=-1).min(1)
+    threshold = np.median(nearest)
+    score, agreeing = (-1, np.inf), None
+    for _ in range(_RANSAC_ITERATIONS):
+        sample = generator.choice(np.arange(count), size=max(3, (count + 1) // 2), replace=False)
+        try:
+            fit = umeyama(target[sample, :3, 3], source[sample, :3, 3])
+        except InputError:
+            continue
+        errors = np.linalg.norm(fit.move(source)[:, :3, 3] - target[:, :3, 3], axis=-1)
+        within = errors <= threshold
+        found = int(within.sum()), float(errors[within].mean()) if within.any() else np.inf
+        if found[0] > score[0] or (found[0] == score[0] and found[1] < score[1]):
+            score, best, agreeing = found, fit, within
+    if agreeing is not None and agreeing.sum() >= 3:
+        return umeyama(target[agreeing, :3, 3], source[agreeing, :3, 3])
+    return best
+
+
+def _refuse(name: str, bad: NDArray[np.bool_], what: str) -> None:
+    if bad.any():
+        index = [int(i) for i in np.argwhere(bad)[0]]
+        scene = f" of scene {index[-2]}" if len(index) > 1 else ""
+        view = f" of view {index[-1]}{scene}" if len(index) else ""
+        raise InputError(f"{name}{view} is {what}: give finite, invertible poses and camera matrices in pixels")
+
+
+def _dims(array: NDArray[Any]) -> str:
+    return "x".join(map(str, array.shape)) or "scalar"

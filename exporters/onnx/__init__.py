@@ -1,0 +1,1 @@
+"""ONNX files: export, the rewrites for each target, quantization, checks."""

@@ -1,0 +1,194 @@
+"""Exporter `onnx`: one `model.onnx`, through torch's dynamo exporter, for a target (exporters/onnx_targets).
+
+Dimensions that a request leaves open are symbolic in the file, and it is run at shapes that were not traced before it
+counts as written (:mod:`depthport.exporters.onnx.dynamic`). Weights lie inside the file; only a model of over 2 GB,
+protobuf's limit, gets a second file `model.onnx.data`. The graph is checked against the request, and the written file by
+`onnx.checker` with full shape inference.
+
+Precision `int8` quantizes the graph after the target has rewritten it (:mod:`depthport.exporters.quantization`). Its
+options:
+
+* `calibration`: a folder or files; default: photographs that scikit-image ships and no benchmark runs on.
+* `mix`: `measured` (default; every layer is quantized alone, and those are kept that the budget allows), `weights`
+  (8-bit weights and float arithmetic, for size) or `all` (every layer, whatever it costs).
+* `max_depth_error` (8e-3, relative L2) and `max_rotation_deg` (0.4): the budget of all quantized layers together.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from depthport.exporters.base import ExportContext, Exporter, ExportRequest, ExportResult
+from depthport.exporters.core.errors import ExportError, one_line
+from depthport.exporters.da3.signature import input_specs
+from depthport.exporters.onnx.targets import as_exported, get_target
+from depthport.exporters.pytorch.program import export_program, require_static
+
+if TYPE_CHECKING:
+    import onnx_ir
+
+    from depthport.exporters.onnx.targets import OnnxTarget
+
+MODEL_FILE = "model.onnx"
+QUANTIZATIONS = ("int8",)
+DATA_FILE = "model.onnx.data"
+PROTOBUF_LIMIT_BYTES = (1 << 31) - (1 << 26)
+"""Most bytes of initializers inside a file: 2 GiB less room for the graph itself."""
+
+
+class OnnxExporter(Exporter):
+    """A standard ONNX file with named inputs and outputs, described and checked."""
+
+    format: ClassVar[str] = "onnx"
+    packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnx-ir")
+
+    def probe(self) -> str | None:
+        from importlib.util import find_spec
+
+        missing = [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]
+        return f"{', '.join(missing)} not installed: pip install 'depthport[da3,onnx]'" if missing else None
+
+    def options(self, request: ExportRequest) -> dict[str, Any]:
+        # Ranges are of one shape and of photographs as the network takes them.
+        quantized = request.policy.quantization in QUANTIZATIONS
+        target = get_target(request.target)
+        allow = ("quantization int8",) if quantized else ("dynamic", "pose_input", "preprocess")
+        require_static(request, allow=allow if target.emit is None else ())
+        target.require(request.policy)
+        chosen = {"target": target.name, "opset": target.opset}
+        if request.policy.quantization is None:
+            return {**super().options(request), **chosen}
+        from depthport.exporters.quantization.plan import check_options
+
+        return {**chosen, **check_options(request.options)}
+
+    def write(self, context: ExportContext, directory: Path) -> ExportResult:
+        from depthport.exporters.onnx.check import check_file, check_signature
+        from depthport.exporters.onnx.dynamic import check_untraced, name_dimensions
+        from depthport.exporters.onnx.metadata import describe
+
+        request = context.request
+        target = get_target(request.target)
+        if target.emit is not None:
+            context.progress(f"writing the graph for {target.name}")
+            model = target.emit(context.network())
+        else:
+            model = _convert(context, target.opset)
+            if target.rewrite is not as_exported:
+                context.progress(f"rewriting for {target.name}")
+            model = target.rewrite(model)
+        extra = {} if request.policy.quantization is None else {"quantization": _quantize(context, model, target)}
+        name_constant_outputs(model)
+        if request.dynamic:
+            name_dimensions(model, request)
+        describe(model, request)
+        check_signature(model, request)
+        size = initializer_bytes(model)
+        context.progress(f"writing {size / 1e9:.1f} GB")
+        path = directory / MODEL_FILE
+        save(model, path, external=size > PROTOBUF_LIMIT_BYTES)
+        operators = Counter(node.op_type for node in model.graph.all_nodes())
+        context.progress("checking the file")
+        check_file(path)
+        untraced = check_untraced(context, path) if request.dynamic else {}
+        return ExportResult(
+            extra={
+                **untraced,
+                "opsets": {domain or "ai.onnx": version for domain, version in model.opset_imports.items()},
+                "operators": dict(operators.most_common()),
+                "nodes": operators.total(),
+                **extra,
+            }
+        )
+
+
+def _quantize(context: ExportContext, model: onnx_ir.Model, target: OnnxTarget) -> dict[str, Any]:
+    """Quantize what the plan chooses; returns the plan's report."""
+    from depthport.exporters.onnx.quantize import quantize_graph
+    from depthport.exporters.quantization.layers import candidates
+    from depthport.exporters.quantization.plan import make_plan
+
+    plan = make_plan(context, signed=target.signed_activations, rounded_outputs=target.rounded_outputs)
+    layers = candidates(context.network())
+    weights = {name: cast(Any, layers[name]).weight.detach().numpy() for name in plan.layers}
+    context.progress(f"quantizing {len(plan.layers)} layers")
+    quantize_graph(model, plan.layers.values(), weights)
+    return plan.report()
+
+
+def _convert(context: ExportContext, opset: int) -> onnx_ir.Model:
+    import torch
+
+    request = context.request
+    program = export_program(context)
+    context.progress("converting to ONNX")
+    names = [spec.native_name for spec in input_specs(request)]
+    try:
+        with _quiet():
+            converted = torch.onnx.export(
+                program, (), dynamo=True, opset_version=opset, input_names=names,
+                output_names=list(request.outputs), verbose=False,
+            )  # fmt: skip
+    except torch.onnx.OnnxExporterError as error:
+        raise ExportError(f"torch.onnx.export failed on {request.model_name}: {one_line(error)}") from error
+    assert converted is not None
+    model: onnx_ir.Model = converted.model
+    if model.opset_imports.get("") != opset:
+        raise ExportError(f"torch.onnx.export wrote opset {model.opset_imports.get('')}, not {opset}")
+    return model
+
+
+def name_constant_outputs(model: onnx_ir.Model) -> None:
+    """Put an Identity behind every output that is an initializer (`reference_view` of fewer than three views).
+
+    The standard allows it, but several runtimes drop or refuse an output that no node computes.
+    """
+    import onnx_ir as ir
+
+    graph = model.graph
+    for index, output in enumerate(graph.outputs):
+        name = output.name
+        if name is None or name not in graph.initializers:
+            continue
+        constant = graph.initializers.pop(name)
+        constant.name = f"{name}_constant"
+        graph.initializers[constant.name] = constant
+        node = ir.node("Identity", [constant], name=f"{name}_identity")
+        copy = node.outputs[0]
+        copy.name, copy.shape, copy.type = name, constant.shape, constant.type
+        graph.append(node)
+        graph.outputs[index] = copy
+
+
+def initializer_bytes(model: onnx_ir.Model) -> int:
+    """Bytes of all initializers."""
+    return sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
+
+
+def save(model: onnx_ir.Model, path: Path, external: bool) -> None:
+    """Write `model` to `path`, its initializers inside or in `model.onnx.data` beside it."""
+    import onnx_ir as ir
+
+    ir.save(model, path, external_data=DATA_FILE if external else None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the exporter logs (torchvision, which nothing here uses, is not installed; ...) off the terminal."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+__all__ = ["DATA_FILE", "MODEL_FILE", "OnnxExporter"]

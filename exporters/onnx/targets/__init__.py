@@ -1,0 +1,90 @@
+"""What an ONNX file is made for: one module a target, each a function from graph to graph.
+
+A target chooses the opset and may rewrite the exported graph for one runtime (fused attention, layouts, constants), or
+write a graph of its own from the static network.
+Rewrites take and return an `onnx_ir.Model`, which is what torch's exporter makes: initializers stay views of the
+network's own tensors, so a graph of several gigabytes is rewritten without a copy and without protobuf's 2 GB limit.
+(`onnx_ir.to_proto` and `onnx_ir.from_proto` convert for tools that want a `ModelProto`.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from depthport.exporters.core.errors import UnsupportedError, UsageError
+from depthport.exporters.core.precision import POLICIES, PrecisionPolicy
+
+if TYPE_CHECKING:
+    import onnx_ir
+    from torch import nn
+
+PORTABLE = "portable"
+_MODULES = {
+    PORTABLE: "portable",
+    "ort-cpu": "ort_cpu",
+    "ort-cuda": "ort_cuda",
+    "openvino": "openvino",
+    "tensorrt": "tensorrt",
+    "tensorrt-matmul": "tensorrt_matmul",
+}
+
+
+@dataclass(frozen=True)
+class OnnxTarget:
+    """One target; each module of this package defines one as `TARGET`."""
+
+    name: str
+    opset: int
+    """Of the default domain."""
+    description: str
+    rewrite: Callable[[onnx_ir.Model], onnx_ir.Model]
+    """From the exported graph to the one that is written; inputs and outputs keep names, shapes and dtypes."""
+    emit: Callable[[nn.Module], onnx_ir.Model] | None = None
+    """Writes the graph from the static network itself, which then is not traced; :attr:`rewrite` is not called."""
+    dtypes: tuple[str, ...] | None = None
+    """Dtypes a policy may use in the backbone and the head; None: all."""
+    signed_activations: bool = True
+    """Of quantized layers: int8 with zero 0, which all take; False: uint8, a bit finer where values have one sign."""
+    rounded_outputs: bool = False
+    """Of quantized convolutions: what they give is rounded too, without which the runtime fuses no integer kernel."""
+
+    def require(self, policy: PrecisionPolicy) -> None:
+        """Refuse a policy that this target has no form of.
+
+        Raises:
+            UnsupportedError: a dtype outside of :attr:`dtypes`.
+        """
+        for part, dtype in (("backbone", policy.backbone), ("head", policy.head)):
+            if self.dtypes is not None and dtype not in self.dtypes:
+                raise UnsupportedError(
+                    f"target {self.name!r} has no {dtype} {part} (precision {policy.name!r}): "
+                    f"use one of {', '.join(self._precisions())}"
+                )
+
+    def _precisions(self) -> list[str]:
+        return [
+            name
+            for name, policy in POLICIES.items()
+            if policy.quantization is None and {policy.backbone, policy.head} <= set(self.dtypes or ())
+        ]
+
+
+def as_exported(model: onnx_ir.Model) -> onnx_ir.Model:
+    """The rewrite that changes nothing."""
+    return model
+
+
+def get_target(name: str | None) -> OnnxTarget:
+    """The target called `name`; None is `portable`.
+
+    Raises:
+        UsageError: no target has that name.
+    """
+    name = name or PORTABLE
+    if name not in _MODULES:
+        raise UsageError(f"format 'onnx' has no target {name!r}: choose one of {', '.join(_MODULES)}")
+    target: OnnxTarget = import_module(f"{__name__}.{_MODULES[name]}").TARGET
+    return target

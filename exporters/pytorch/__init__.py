@@ -1,0 +1,1 @@
+"""PyTorch programs, saved by torch.export."""

@@ -1,0 +1,174 @@
+"""What the exporter `onnx` writes, and that its checks catch what they are for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from depthport.exporters.api import prepare
+from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.errors import ExportError, UsageError
+from tests.conftest import export_small
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def artifact(store):
+    return export_small(store, "onnx").artifact
+
+
+@pytest.fixture(scope="module")
+def model(artifact):
+    return onnx.load(artifact.file("model.onnx"))
+
+
+def request(**changes):
+    return prepare(
+        **{
+            "model": "da3-small",
+            "format": "onnx",
+            "precision": "fp32",
+            "shape": Shape(1, 1, 70, 98),
+            "weights": "synthetic:0",
+            **changes,
+        }
+    )
+
+
+def test_one_file_that_the_checker_takes(artifact):
+    assert [info.path for info in artifact.manifest.files] == ["model.onnx"]
+    onnx.checker.check_model(str(artifact.file("model.onnx")), full_check=True)
+
+
+def test_inputs_and_outputs_are_the_manifests(artifact, model):
+    for values, specs in (
+        (model.graph.input, artifact.manifest.inputs),
+        (model.graph.output, artifact.manifest.outputs),
+    ):
+        assert [value.name for value in values] == [spec.name for spec in specs]
+        for value, spec in zip(values, specs, strict=True):
+            tensor = value.type.tensor_type
+            assert tuple(dim.dim_value for dim in tensor.shape.dim) == spec.shape
+            assert onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name == spec.dtype
+
+
+def test_every_output_is_computed_by_a_node(model):
+    """`reference_view` of one view is a constant, which several runtimes refuse as an output."""
+    computed = {name for node in model.graph.node for name in node.output}
+    assert {value.name for value in model.graph.output} <= computed
+
+
+def test_standard_operators_of_the_portable_opset(artifact, model):
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", 18)]
+    assert {node.domain for node in model.graph.node} == {""}
+    assert artifact.manifest.options == {"target": "portable", "opset": 18}
+    assert artifact.manifest.extra["nodes"] == len(model.graph.node)
+
+
+def test_the_file_describes_itself(artifact, model):
+    properties = {p.key.removeprefix("depthport."): p.value for p in model.metadata_props}
+    assert properties["model"] == "da3-small"
+    assert properties["weights"] == "synthetic:0"
+    assert properties["weights_sha256"] == artifact.manifest.weights.sha256
+    assert properties["licence"] == artifact.manifest.weights.licence
+    assert json.loads(properties["precision"])["name"] == "fp32"
+    assert list(json.loads(properties["outputs"])) == [spec.name for spec in artifact.manifest.outputs]
+    assert json.loads(properties["preprocessing"]) == artifact.manifest.preprocessing
+    assert (model.producer_name, model.producer_version) == ("depthport", properties["version"])
+
+
+def test_no_path_of_this_machine_is_in_it(artifact):
+    content = artifact.file("model.onnx").read_bytes()
+    for path in (Path.cwd(), Path(torch.__file__).parent.parent, artifact.path.parent):
+        assert str(path).encode() not in content
+
+
+def test_nodes_keep_the_module_they_come_from(model):
+    scopes = [p.value for node in model.graph.node for p in node.metadata_props]
+    assert any("backbone.blocks.0.attn" in scope for scope in scopes)
+    assert {p.key for node in model.graph.node for p in node.metadata_props} == {"pkg.torch.onnx.name_scopes"}
+
+
+def test_weights_over_the_limit_lie_in_a_second_file(artifact, tmp_path, monkeypatch):
+    """What a model of over 2 GB gets, at a limit of a megabyte."""
+    import numpy as np
+    import onnx_ir
+
+    from depthport.exporters.onnx.check import check_file
+    from depthport.exporters.onnx.exporter import save
+
+    onnxruntime = pytest.importorskip("onnxruntime")
+    save(onnx_ir.load(artifact.file("model.onnx")), tmp_path / "model.onnx", external=True)
+    inside, outside = ((tmp_path / name).stat().st_size for name in ("model.onnx", "model.onnx.data"))
+    assert inside < 5_000_000 < outside
+    check_file(tmp_path / "model.onnx")
+    image = np.random.default_rng(0).standard_normal((1, 1, 3, 70, 98)).astype(np.float32)
+    results = [
+        onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"image": image})
+        for path in (artifact.file("model.onnx"), tmp_path / "model.onnx")
+    ]
+    for first, second in zip(*results, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_a_graph_of_another_signature_is_an_export_error(artifact):
+    import onnx_ir
+
+    from depthport.exporters.onnx.check import check_signature
+
+    model = onnx_ir.load(artifact.file("model.onnx"))
+    check_signature(model, request())
+    with pytest.raises(ExportError, match=r"another input than asked for: .*name='image'"):
+        check_signature(model, request(shape=Shape(1, 1, 98, 70)))
+    with pytest.raises(ExportError, match="another output than asked for: 5 of 1"):
+        check_signature(model, request(outputs=["depth"]))
+    model.graph.outputs[0].name = "disparity"
+    with pytest.raises(ExportError, match="disparity"):
+        check_signature(model, request())
+
+
+def test_a_broken_file_is_an_export_error(tmp_path):
+    from depthport.exporters.onnx.check import check_file
+
+    path = tmp_path / "model.onnx"
+    bad = onnx.helper.make_graph(
+        [onnx.helper.make_node("Relu", ["nothing"], ["y"])],
+        "broken",
+        [],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])],
+    )
+    path.write_bytes(onnx.helper.make_model(bad).SerializeToString())
+    with pytest.raises(ExportError, match=r"onnx\.checker rejects model\.onnx: ") as raised:
+        check_file(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_failing_converter_is_an_export_error(monkeypatch, tmp_path, store):
+    def fail(*args, **kwargs):
+        raise torch.onnx.OnnxExporterError("no conversion for aten.magic\n(long explanation)")
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    with pytest.raises(ExportError, match=r"torch\.onnx\.export failed on da3-small: no conversion for aten\.magic$"):
+        export_small(store, "onnx", weights="synthetic:7")
+
+
+@pytest.mark.parametrize("name", [None, "portable", "ort-cpu", "ort-cuda"])
+def test_targets_choose_the_opset(name):
+    from depthport.exporters.onnx.exporter import OnnxExporter
+    from depthport.exporters.onnx.targets import get_target
+
+    options = OnnxExporter().options(request(target=name))
+    assert options == {"target": name or "portable", "opset": get_target(name).opset}
+    assert get_target(None).opset == 18, "what every runtime reads"
+
+
+def test_unknown_targets_are_usage_errors():
+    from depthport.exporters.onnx.targets import get_target
+
+    with pytest.raises(UsageError, match="choose one of portable, ort-cpu, ort-cuda"):
+        get_target("ort-npu")

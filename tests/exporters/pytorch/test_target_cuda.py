@@ -1,0 +1,67 @@
+"""Target `cuda` of the exporter `pytorch`: the fused network as a program, readable on any device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("depth_anything_3")
+
+from depthport.exporters.core.errors import UnsupportedError, UsageError  # noqa: E402
+from depthport.runtimes.base import LoadOptions  # noqa: E402
+from depthport.runtimes.pytorch.graph import FusedSession  # noqa: E402
+from depthport.runtimes.pytorch.program import load_program  # noqa: E402
+from tests.conftest import export_small  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory):
+    return _export(tmp_path_factory.mktemp("fused"), "bf16-fp16", "cuda").artifact
+
+
+def test_the_program_is_the_fused_network(artifact):
+    from depthport.exporters.core.precision import POLICIES
+    from depthport.exporters.da3.fused.network import build_fused
+    from depthport.exporters.da3.upstream import build_upstream
+    from depthport.exporters.da3.weights import load_state_dict, resolve_weights
+
+    state = load_state_dict(resolve_weights("synthetic:0", "da3-small"), "da3-small")
+    fused = build_fused(build_upstream("da3-small", state), 1, 2, 28, 42, None, POLICIES["bf16-fp16"])
+    image = torch.randn(1, 2, 3, 28, 42, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        found = load_program(artifact, torch.device("cpu"))(image)
+        expected = fused(image)
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_large_matrices_are_borrowed_from_upstream(artifact):
+    # Four a block; what is folded or laid out anew is the program's own.
+    assert artifact.manifest.extra["borrowed_parameters"] >= 4 * 12
+    assert artifact.manifest.options["target"] == "cuda"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16-mixed"])
+def test_a_precision_without_fused_kernels_is_refused(tmp_path: Path, precision: str):
+    with pytest.raises(UnsupportedError, match="use bf16-fp16"):
+        _export(tmp_path, precision, "cuda")
+
+
+def test_an_unknown_target_is_refused(tmp_path: Path):
+    with pytest.raises(UsageError, match="choose 'cuda'"):
+        _export(tmp_path, "fp16", "sm89")
+
+
+def test_the_mode_refuses_a_portable_artifact(tmp_path: Path):
+    portable = _export(tmp_path, "fp16", None).artifact
+    with pytest.raises(UnsupportedError, match="--target cuda"):
+        FusedSession(portable, "cpu", LoadOptions())
+
+
+def _export(root: Path, precision: str, target: str | None):
+    from depthport.exporters.core.store import ArtifactStore
+
+    small = {"views": 2, "height": 28, "width": 42}
+    return export_small(ArtifactStore(root), "pytorch", precision=precision, target=target, **small)
