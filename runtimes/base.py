@@ -2,12 +2,12 @@
 
 A :class:`Runtime` is stateless: it says what it can run on and loads artifacts. A :class:`Session` is one loaded
 model. Public methods validate, the `_underscored` ones an adapter implements do the work, so every adapter is held to
-the same contract (`tests/runtimes/contract.py` runs it over all of them):
+the same contract (`runtimes/contract.py` runs it over all of them):
 
 * `run()` only has to *enqueue*; `synchronize()` returns when the outputs are truly there.
 * Outputs are numpy arrays, float32 (int64 for `reference_view`), by name, of the manifest's shapes.
 * A session never moves to another device silently: what it could not place where it was asked to is a
-  :class:`~exporters.errors.PlacementError` or is named in :attr:`Placement.fallback`.
+  :class:`~depthport.exporters.core.errors.PlacementError` or is named in :attr:`Placement.fallback`.
 
 Two boundaries are timed from outside with the same four calls:
 `device`: `run(); synchronize()` with inputs bound before; `host`: `bind(numpy); run(); synchronize(); outputs()`.
@@ -26,11 +26,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.artifact import Artifact, TensorSpec
-from exporters.errors import InputError, LoadError, RunError, UnavailableError, UnsupportedError, UsageError
-from exporters.open_dims import bound_sizes, resolve
-from exporters.plugins import entry_points, load_plugin
-from exporters.poses import check_poses
+from depthport.exporters.core.artifact import Artifact, TensorSpec
+from depthport.exporters.core.errors import InputError, LoadError, RunError, UnavailableError, UnsupportedError, UsageError
+from depthport.exporters.core.open_dims import bound_sizes, resolve
+from depthport.exporters.core.plugins import entry_points, load_plugin
+from depthport.exporters.inputs.poses import check_poses
 
 GROUP = "depthport.runtimes"
 Arrays = dict[str, NDArray[Any]]
@@ -187,7 +187,7 @@ class Session(ABC):
         check_arrays(arrays, self.output_specs, RunError, "output")
         steps = self.artifact.manifest.host_steps
         if steps:
-            from exporters.da3.host import apply
+            from depthport.exporters.da3.host import apply
 
             arrays = apply(steps, arrays)
         return arrays
@@ -210,9 +210,7 @@ class Session(ABC):
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def _open(self) -> None:

@@ -6,7 +6,8 @@ What OpenVINO would decide by itself is decided here:
   float part in f32 (`inference_precision` says otherwise, and the placement names it); other policies keep the type
   that each operator has in the graph (execution mode ACCURACY). What each kernel really computes in is in the
   placement, and a bf16 or fp16 kernel in an fp32 policy is a PlacementError.
-* Threads. Intra-op threads are what the cgroup allows (:mod:`runtimes.threads`) and are not pinned: two processes that
+* Threads. Intra-op threads are what the cgroup allows (:mod:`depthport.runtimes.host.threads`) and are not pinned: two
+processes that
   pin take the same first cores.
 * One stream: all threads work on one inference, which is what latency wants.
 
@@ -29,12 +30,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.artifact import Artifact
-from exporters.errors import LoadError, PlacementError, RunError, UsageError, one_line
-from runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
-from runtimes.cache import cache_folder, writable
-from runtimes.cpu import cpu_description
-from runtimes.threads import allowed_threads
+from depthport.exporters.core.artifact import Artifact
+from depthport.exporters.core.errors import LoadError, PlacementError, RunError, UsageError, one_line
+from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
+from depthport.runtimes.host.cache import cache_folder, writable
+from depthport.runtimes.host.cpu import cpu_description
+from depthport.runtimes.host.threads import allowed_threads
 
 MODEL_FILE = "model.onnx"
 LATENCY = Mode("latency", "one stream: all threads compute one inference, compiled once and kept")
@@ -148,9 +149,7 @@ class OpenVinoSession(Session):
         asked = self._properties.get("INFERENCE_PRECISION_HINT")
         lowered = [name for name in _LOW_PRECISION if precisions[name]]
         if asked == "f32" and lowered:
-            raise PlacementError(
-                f"openvino computes {precisions[lowered[0]]} kernels in {lowered[0]} where f32 was asked"
-            )
+            raise PlacementError(f"openvino computes {precisions[lowered[0]]} kernels in {lowered[0]} where f32 was asked")
         details = {
             "devices": list(self._compiled.get_property("EXECUTION_DEVICES")),
             "inference_precision": asked or "as the graph has it",

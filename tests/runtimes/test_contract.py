@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from exporters.errors import UnavailableError, UsageError
-from runtimes.base import LoadOptions, get_runtime
-from tests.runtimes import contract, fakes
-from tests.runtimes.contract import CHECKS, ContractError, Subject
+from depthport.exporters.core.errors import UnavailableError, UsageError
+from depthport.runtimes import contract
+from depthport.runtimes.base import LoadOptions, get_runtime
+from depthport.runtimes.contract import CHECKS, ContractError, Subject
+from tests.support import fakes
 
 
 def subject(fake: str, folder: Path, **extra: object) -> Subject:
     artifact = fakes.fake_artifact(folder / "artifact")
-    return Subject(get_runtime(f"tests.runtimes.fakes:{fake}"), artifact, options=LoadOptions(extra=extra))
+    return Subject(get_runtime(f"tests.support.fakes:{fake}"), artifact, options=LoadOptions(extra=extra))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -43,7 +44,7 @@ def test_misbehaviour_is_caught(fake, check, complaint, tmp_path):
 
 
 def test_a_wrong_shape_is_a_run_error(tmp_path):
-    from exporters.errors import RunError
+    from depthport.exporters.core.errors import RunError
 
     with pytest.raises(RunError, match="'depth' is float32 1x2x14x27, the artifact has float32 1x2x14x28"):
         contract.check_outputs(subject("WrongShape", tmp_path), tmp_path)
@@ -57,7 +58,7 @@ def test_an_unavailable_device_says_why_and_what_to_do(tmp_path):
 @pytest.mark.parametrize(
     ("path", "complaint"),
     [
-        ("tests.runtimes.fakes:NoSuchClass", "has no 'NoSuchClass'"),
+        ("tests.support.fakes:NoSuchClass", "has no 'NoSuchClass'"),
         ("no_such_module:Fake", "no module 'no_such_module'"),
         ("no-such-runtime", "choose one of"),
     ],

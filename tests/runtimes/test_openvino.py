@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters.artifact import Artifact
-from exporters.errors import LoadError, UsageError
-from runtimes.base import LoadOptions
-from runtimes.openvino import OpenVinoRuntime
+from depthport.exporters.core.artifact import Artifact
+from depthport.exporters.core.errors import LoadError, UsageError
+from depthport.runtimes.base import LoadOptions
+from depthport.runtimes.contract import CHECKS, Subject
+from depthport.runtimes.openvino import OpenVinoRuntime
 from tests.runtimes.conftest import THREADS
-from tests.runtimes.contract import CHECKS, Subject
-from tests.runtimes.tiny import seal, tiny_onnx
+from tests.support.tiny import seal, tiny_onnx
 
 pytest.importorskip("openvino")
 
@@ -53,7 +53,7 @@ def test_fp32_is_f32_in_every_kernel(artifact, tmp_path):
 
 def test_agrees_with_onnxruntime(artifact, tmp_path):
     pytest.importorskip("onnxruntime")
-    from runtimes.onnxruntime import OnnxRuntimeRuntime
+    from depthport.runtimes.onnxruntime.runtime import OnnxRuntimeRuntime
 
     inputs = Subject(OpenVinoRuntime(), artifact).inputs(0)
     with (
@@ -68,7 +68,7 @@ def test_agrees_with_onnxruntime(artifact, tmp_path):
 def test_the_real_network(exported, tmp_path):
     """Attention, rotary embedding, resizes and the pose's arithmetic, against ONNX Runtime."""
     pytest.importorskip("onnxruntime")
-    from runtimes.onnxruntime import OnnxRuntimeRuntime
+    from depthport.runtimes.onnxruntime.runtime import OnnxRuntimeRuntime
 
     artifact = exported("onnx", views=3)
     inputs = Subject(OpenVinoRuntime(), artifact).inputs(0)
@@ -91,7 +91,7 @@ def test_the_second_load_comes_from_the_cache(artifact, tmp_path):
 
 
 def test_a_read_only_folder_is_no_obstacle(artifact, tmp_path, monkeypatch):
-    monkeypatch.setattr("runtimes.openvino.writable", lambda folder: False)
+    monkeypatch.setattr("depthport.runtimes.openvino.writable", lambda folder: False)
     with load(artifact, tmp_path / "cache") as session:
         assert infer(session, Subject(OpenVinoRuntime(), artifact).inputs(0))
     assert not (tmp_path / "cache").exists()
@@ -151,7 +151,7 @@ def test_devices_are_those_openvino_reports(monkeypatch):
 
 
 def test_probe_without_the_package(monkeypatch):
-    monkeypatch.setattr("runtimes.openvino.find_spec", lambda name: None)
+    monkeypatch.setattr("depthport.runtimes.openvino.find_spec", lambda name: None)
     (device,) = OpenVinoRuntime().probe()
     assert not device.available
     assert device.remedy == "pip install 'depthport[openvino]'"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtimes.base import Arrays, LoadOptions, get_runtime
+from depthport.runtimes.base import Arrays, LoadOptions, get_runtime
 from tests.conftest import Exported
 from tests.runtimes.conftest import THREADS
 
@@ -33,8 +33,8 @@ def image(batch: int, views: int) -> NDArray[np.float32]:
 
 @cache
 def upstream(batch: int, views: int) -> Arrays:
-    from exporters.da3.upstream import build_upstream, upstream_forward
-    from exporters.da3.weights import load_state_dict, resolve_weights
+    from depthport.exporters.da3.upstream import build_upstream, upstream_forward
+    from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 
     network = build_upstream("da3-small", load_state_dict(resolve_weights("synthetic:0", "da3-small"), "da3-small"))
     found = upstream_forward(network, torch.from_numpy(image(batch, views)))
@@ -74,10 +74,10 @@ def test_program_eager(exported: Exported, batch: int, views: int):
 
 def test_program_is_the_static_network_itself(exported: Exported):
     """Saving, borrowing parameters and loading change nothing that fp32 shows."""
-    from exporters.da3.network import build_static
-    from exporters.da3.upstream import build_upstream
-    from exporters.da3.weights import load_state_dict, resolve_weights
-    from exporters.precision import resolve_policy
+    from depthport.exporters.core.precision import resolve_policy
+    from depthport.exporters.da3.static.network import build_static
+    from depthport.exporters.da3.upstream import build_upstream
+    from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 
     network = build_upstream("da3-small", load_state_dict(resolve_weights("synthetic:0", "da3-small"), "da3-small"))
     static = build_static(network, 1, 3, 70, 98, None, resolve_policy("fp32"))

@@ -1,0 +1,1 @@
+"""Core ML: one mode a set of compute units; runs on macOS."""

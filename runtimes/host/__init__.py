@@ -1,0 +1,1 @@
+"""What the machine gives every runtime: CPUs, NVIDIA GPUs, threads, cache folders."""

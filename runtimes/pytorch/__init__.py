@@ -1,0 +1,1 @@
+"""PyTorch: upstream itself, saved programs, compiled and captured."""

@@ -1,0 +1,117 @@
+"""Sessions of runtime `pytorch` that replay a program as one CUDA graph: the portable one and the fused one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from depthport.exporters.core.artifact import Artifact
+from depthport.exporters.core.errors import LoadError, UnsupportedError, one_line
+from depthport.runtimes.base import LoadOptions
+from depthport.runtimes.pytorch.program import FUSED_TARGET, Forward, load_program
+from depthport.runtimes.pytorch.session import EagerSession
+
+_WARM_UPS = 3
+"""Runs before the capture: libraries choose their algorithms and make their workspaces in the first ones."""
+
+
+class GraphSession(EagerSession):
+    """The static program, captured once and replayed: the CPU enqueues one graph instead of every kernel."""
+
+    def _build(self) -> tuple[nn.Module, Forward]:
+        module, eager = self._load()
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._graph_outputs: Any = None
+
+        def replay(*inputs: Tensor) -> Any:
+            if self._graph is None:
+                self._graph, self._graph_outputs = self._capture(eager, *inputs)
+            self._graph.replay()
+            return self._graph_outputs
+
+        return module, replay
+
+    def _load(self) -> tuple[nn.Module, Forward]:
+        return super()._build()
+
+    def _capture(self, eager: Forward, *inputs: Tensor) -> tuple[torch.cuda.CUDAGraph, Any]:
+        """The graph, which reads `inputs` where they lie now, and its outputs, which every replay writes anew."""
+        with torch.cuda.device(self._device):
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                for _ in range(_WARM_UPS):
+                    eager(*inputs)
+            torch.cuda.current_stream().wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                outputs = eager(*inputs)
+        return graph, outputs
+
+    def _details(self) -> dict[str, Any]:
+        return {**super()._details(), "cuda_graph": self._graph is not None}
+
+    def _close(self) -> None:
+        self._graph, self._graph_outputs = None, None
+        # cuBLAS made a workspace for the stream of the capture, which nobody uses again.
+        torch._C._cuda_clearCublasWorkspaces()
+        super()._close()
+
+
+class FusedSession(GraphSession):
+    """The program of fused kernels, replayed; what it compiles is kept beside the artifact."""
+
+    def __init__(self, artifact: Artifact, device: str, options: LoadOptions) -> None:
+        target = artifact.manifest.options.get("target")
+        if target != FUSED_TARGET:
+            raise UnsupportedError(
+                f"mode fused runs artifacts of target {FUSED_TARGET!r}, not {target!r}: export with --target {FUSED_TARGET}"
+            )
+        super().__init__(artifact, device, options)
+
+    def _load(self) -> tuple[nn.Module, Forward]:
+        torch.backends.cudnn.benchmark = True
+        module = load_program(self.artifact, self._device)
+        # Its convolution kernels are stored as the fused network wants them.
+        self._channels_last = 0
+        return module, module
+
+    def _capture(self, eager: Forward, *inputs: Tensor) -> tuple[torch.cuda.CUDAGraph, Any]:
+        with _kernel_caches(self.options.cache_dir or self.artifact.path / "cache"):
+            return super()._capture(eager, *inputs)
+
+
+@contextlib.contextmanager
+def _kernel_caches(folder: Path) -> Iterator[None]:
+    """Keep compiled kernels, Triton's and ours, in `folder` while something is compiled.
+
+    Raises:
+        LoadError: the folder can't be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LoadError(f"can't keep compiled code in {folder} ({one_line(error)}): give another cache_dir") from error
+    with _environment({"TRITON_CACHE_DIR": str(folder / "triton"), "DEPTHPORT_KERNEL_CACHE": str(folder / "cubin")}):
+        yield
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for a while."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

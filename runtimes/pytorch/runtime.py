@@ -1,0 +1,153 @@
+"""Runtime `pytorch`: modes that differ in what they do, on every device `torch.accelerator` knows.
+
+| mode | also called | network | cuDNN times its kernels | convolutions | launches |
+|---|---|---|---|---|---|
+| `upstream` | `minimal` | upstream's own, from `model.safetensors`: the baseline | no | NCHW | one by one |
+| `eager` | `balanced` | static (`program.pt2`), constants folded | yes | NHWC on CUDA | one by one |
+| `graph` (CUDA) | | the same | yes | NHWC | one CUDA graph |
+| `compile` | `max` | the same, compiled whole by inductor | yes | NHWC on CUDA | on CUDA one graph |
+| `fused` (CUDA) | `max` | fused kernels, of export target `cuda` | yes | NHWC | one CUDA graph |
+
+`max` is the fastest a device has: `fused` on CUDA where Triton is installed, `compile` elsewhere. TF32 is on where the
+policy `tf32` asks for it and off in every other (upstream's heads under autocast excepted, as its users leave it).
+The modes' names are those of the report that started this project, whose three modes were one configuration.
+
+`LoadOptions.memory_fraction` caps device memory (on MPS 0.85 unless given); on a CPU, which has no such allocator, it does
+nothing.
+
+On MPS an operator that Metal lacks is an error that names it, as `PYTORCH_ENABLE_MPS_FALLBACK` is left unset; where the
+user sets it, the operators that then run on the CPU are in the placement's `fallback`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from importlib.util import find_spec
+from typing import ClassVar
+
+from depthport.exporters.core.artifact import Artifact
+from depthport.exporters.core.errors import UsageError
+from depthport.runtimes.base import Device, LoadOptions, Mode, Runtime, Session
+from depthport.runtimes.host.cpu import cpu_description, has_bf16
+from depthport.runtimes.host.nvidia import cuda_devices
+
+UPSTREAM = Mode("upstream", "upstream's own forward, as its users run it", ("minimal",))
+EAGER = Mode("eager", "static network, eager; on CUDA cuDNN benchmark, channels-last convolutions", ("balanced",))
+COMPILE = Mode("compile", "static network compiled whole by inductor, CUDA graph on CUDA", ("max",))
+GRAPH = Mode("graph", "static network, eager, replayed as one CUDA graph")
+FUSED = Mode(
+    "fused",
+    "static network of fused kernels (export target `cuda`), replayed as one CUDA graph",
+    ("max",),
+    target="cuda",
+    precisions=("bf16-fp16", "fp16", "bf16"),
+)
+
+_REMEDY = "pip install torch"
+_ACCELERATOR_PRECISIONS = ("bf16-mixed", "bf16", "fp16-mixed", "fp16", "tf32", "fp32")
+_MPS_PRECISIONS = ("fp32", "bf16-mixed", "bf16", "fp16-mixed", "fp16")
+_CPU_BF16 = ("bf16-mixed", "bf16")
+
+
+class PyTorchRuntime(Runtime):
+    """PyTorch, upstream and static."""
+
+    name: ClassVar[str] = "pytorch"
+    formats: ClassVar[tuple[str, ...]] = ("pytorch",)
+    packages: ClassVar[tuple[str, ...]] = ("torch", "depth-anything-3", "triton", "safetensors")
+
+    def probe(self) -> list[Device]:
+        if find_spec("torch") is None:
+            return [Device("cpu", cpu_description(), unavailable="torch is not installed", remedy=_REMEDY)]
+        try:
+            import torch
+        except (ImportError, OSError, RuntimeError) as error:
+            reason = f"torch does not import ({error})"
+            return [Device("cpu", cpu_description(), unavailable=reason, remedy=f"{_REMEDY} --force-reinstall")]
+        devices = [_cpu_device()]
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        if accelerator is not None:
+            devices += [_accelerator_device(accelerator.type, index) for index in range(torch.accelerator.device_count())]
+        if accelerator is None or accelerator.type != "cuda":
+            devices.append(_no_cuda(torch.version.cuda))
+        if sys.platform == "darwin" and (accelerator is None or accelerator.type != "mps"):
+            devices.append(
+                Device("mps", "Apple GPU", unavailable="this torch finds no Metal device", remedy="use macOS 13 or newer")
+            )
+        return devices
+
+    def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
+        mode = self.mode(self.device(device), options.mode)
+        if options.extra:
+            raise UsageError(f"pytorch has no option {', '.join(sorted(options.extra))}")
+        from depthport.runtimes.pytorch import graph as torch_graph
+        from depthport.runtimes.pytorch import session as torch_session
+
+        sessions: dict[Mode, type[torch_session.TorchSession]] = {
+            UPSTREAM: torch_session.UpstreamSession,
+            EAGER: torch_session.EagerSession,
+            COMPILE: torch_session.CompiledSession,
+            GRAPH: torch_graph.GraphSession,
+            FUSED: torch_graph.FusedSession,
+        }
+        return sessions[mode](artifact, device, options)
+
+
+def _cpu_device() -> Device:
+    bf16 = has_bf16()
+    notes = [
+        "bf16: the CPU multiplies it in hardware" if bf16 else "bf16: this CPU emulates it, slower than fp32; not advised"
+    ]
+    modes = [UPSTREAM, EAGER]
+    if _compiler() is not None:
+        modes.append(COMPILE)
+    else:
+        notes.append("mode compile needs a C++ compiler: apt-get install g++, or xcode-select --install")
+    return Device("cpu", cpu_description(), tuple(modes), ("fp32", *(_CPU_BF16 if bf16 else ())), notes=tuple(notes))
+
+
+def _accelerator_device(kind: str, index: int) -> Device:
+    import torch
+
+    name = kind if index == 0 else f"{kind}:{index}"
+    if kind == "mps":
+        return Device(name, "Apple GPU", (UPSTREAM, EAGER, COMPILE), _MPS_PRECISIONS, notes=_mps_notes())
+    properties = torch.get_device_module(kind).get_device_properties(index)
+    modes = [UPSTREAM, EAGER, *((GRAPH,) if kind == "cuda" else ())]
+    notes = []
+    if find_spec("triton") is not None:
+        modes += [*((FUSED,) if kind == "cuda" else ()), COMPILE]
+    else:
+        notes.append("modes compile and fused need Triton: pip install triton")
+    return Device(name, properties.name, tuple(modes), _ACCELERATOR_PRECISIONS, notes=tuple(notes))
+
+
+def _mps_notes() -> tuple[str, ...]:
+    from depthport.runtimes.pytorch.device import MPS_FALLBACK_VARIABLE, mps_fallback
+
+    notes: tuple[str, ...] = (
+        "mode compile: inductor's Metal backend is a prototype; what it can't compile is a failed cell",
+    )
+    if mps_fallback():
+        said = f"{MPS_FALLBACK_VARIABLE} is set: operators that Metal lacks would run on the CPU; unset it to be told"
+        notes += (said,)
+    return notes
+
+
+def _no_cuda(built_for: str | None) -> Device:
+    gpus = cuda_devices()
+    if not gpus:
+        return Device(
+            "cuda",
+            "NVIDIA GPU",
+            unavailable="no NVIDIA GPU or driver was found",
+            remedy="install NVIDIA's driver on a machine with a GPU",
+        )
+    reason = "this build of torch has no CUDA" if built_for is None else "this torch can't use the installed driver"
+    return Device("cuda", gpus[0].name, unavailable=reason, remedy="pip install --force-reinstall torch")
+
+
+def _compiler() -> str | None:
+    """The C++ compiler inductor would use on this machine."""
+    return next((found for name in ("g++", "clang++", "cl") if (found := shutil.which(name))), None)

@@ -1,0 +1,249 @@
+"""Sessions of runtime `pytorch`: upstream, the static program eager, the static program compiled."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from depthport.exporters.core.artifact import Artifact
+from depthport.exporters.core.errors import LoadError, RunError, UnsupportedError, one_line
+from depthport.runtimes.base import Arrays, LoadOptions, Placement, Session, SessionMemory
+from depthport.runtimes.host.threads import allowed_threads
+from depthport.runtimes.pytorch import device as torch_device
+from depthport.runtimes.pytorch.program import Forward, load_program, load_upstream, prefer_channels_last
+
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}
+"""Upstream's official autocast by policy: matmuls of the backbone in that dtype, heads in fp32."""
+UPSTREAM_PRECISIONS = ("fp32", "tf32", *AUTOCAST)
+
+
+class TorchSession(Session):
+    """What the three modes share: flags, one buffer an input on the device, waiting, outputs, memory, placement."""
+
+    def __init__(self, artifact: Artifact, device: str, options: LoadOptions) -> None:
+        super().__init__(artifact, device, options)
+        self._device = torch.device(device)
+        self._threads = options.threads or allowed_threads()
+        torch.set_num_threads(self._threads)
+        torch_device.set_tf32(bool(artifact.manifest.precision.get("tf32")))
+        self._memory_fraction = torch_device.limit_memory(self._device, options.memory_fraction)
+        torch_device.reset_peak(self._device)
+        self._results: Mapping[str, Tensor] = {}
+        self._fell_back: tuple[str, ...] = ()
+        try:
+            self._module, self._forward = self._build()
+        except RuntimeError as error:
+            raise LoadError(f"pytorch can't load {artifact.path.name} on {device}: {one_line(error)}") from error
+        self._tensors = {**dict(self._module.named_parameters()), **dict(self._module.named_buffers())}
+        self._inputs: dict[str, Tensor] = {}
+
+    @abstractmethod
+    def _build(self) -> tuple[nn.Module, Forward]:
+        """The module that holds the parameters, and the function of the inputs, in the manifest's order, that runs it."""
+
+    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        for spec in self.input_specs:
+            host = torch.from_numpy(inputs[spec.name])
+            if spec.name not in self._inputs:
+                self._inputs[spec.name] = torch.empty_like(host, device=self._device)
+            # One buffer for the session's life: a captured graph reads the address it has seen.
+            self._inputs[spec.name].copy_(host)
+
+    def _run(self) -> None:
+        try:
+            with torch.inference_mode(), self._fallbacks_seen():
+                found = self._forward(*self._inputs.values())
+        except (RuntimeError, torch._dynamo.exc.TorchDynamoException) as error:
+            raise RunError(f"pytorch on {self.device} failed: {one_line(error)}") from error
+        names = [spec.name for spec in self.output_specs]
+        self._results = found if isinstance(found, Mapping) else dict(zip(names, found, strict=True))
+
+    @contextlib.contextmanager
+    def _fallbacks_seen(self) -> Iterator[None]:
+        """On MPS, keep the operators that PyTorch hands to the CPU; it names each once, in the first run."""
+        if self._device.type != "mps" or self._ran:
+            yield
+            return
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            yield
+        self._fell_back = torch_device.fallback_operators(str(warning.message) for warning in said)
+
+    def _synchronize(self) -> None:
+        try:
+            torch_device.wait(self._device)
+        except RuntimeError as error:
+            raise RunError(f"pytorch on {self.device} failed: {one_line(error)}") from error
+
+    def _outputs(self) -> Arrays:
+        arrays: Arrays = {}
+        for spec in self.output_specs:
+            dtype: torch.dtype = getattr(torch, spec.dtype)
+            arrays[spec.name] = self._results[spec.name].to("cpu", dtype, copy=True).numpy()
+        return arrays
+
+    def placement(self) -> Placement:
+        report = torch_device.parameter_report(self._tensors)
+        details = {
+            **report,
+            "threads": self._threads,
+            "tf32": bool(self.artifact.manifest.precision.get("tf32")),
+            "memory_fraction": self._memory_fraction,
+            **self._details(),
+        }
+        elsewhere = tuple(n for n, tensor in self._tensors.items() if tensor.device.type != self._device.type)
+        if self._device.type == "mps" and torch_device.mps_fallback():
+            variable = torch_device.MPS_FALLBACK_VARIABLE
+            details["mps_fallback"] = f"{variable} is set: operators that MPS lacks run on the CPU"
+        return Placement(self.device, details, fallback=(*elsewhere, *self._fell_back))
+
+    def _details(self) -> dict[str, Any]:
+        return {}
+
+    def memory(self) -> SessionMemory:
+        return SessionMemory(torch_device.peak_mib(self._device))
+
+    def _close(self) -> None:
+        self._results, self._inputs, self._tensors = {}, {}, {}
+        del self._module, self._forward
+        gc.collect()
+        if self._device.type != "cpu":
+            torch.accelerator.empty_cache()
+
+
+class UpstreamSession(TorchSession):
+    """Upstream as its users run it: its own forward, its official autocast."""
+
+    def __init__(self, artifact: Artifact, device: str, options: LoadOptions) -> None:
+        policy = artifact.manifest.precision["name"]
+        if policy not in UPSTREAM_PRECISIONS:
+            raise UnsupportedError(f"upstream has no precision {policy!r}: its own are {', '.join(UPSTREAM_PRECISIONS)}")
+        self._autocast = AUTOCAST.get(policy)
+        super().__init__(artifact, device, options)
+
+    def _build(self) -> tuple[nn.Module, Forward]:
+        # Upstream's API module turns it off when it is imported (`api.py`).
+        torch.backends.cudnn.benchmark = False
+        if self._autocast is not None:
+            # Its users leave PyTorch's default, TF32 in cuDNN's convolutions, for the fp32 heads. Without it cuDNN picks
+            # an algorithm that takes 70 GB and 4 s for 5 views of 504x504 (da3-large, H200).
+            torch.backends.cudnn.allow_tf32 = True
+        network, forward = load_upstream(self.artifact, self._device)
+        if self._autocast is None:
+            return network, forward
+
+        def autocast_forward(image: Tensor, *poses: Tensor) -> Any:
+            with torch.autocast(image.device.type, self._autocast):
+                return forward(image, *poses)
+
+        return network, autocast_forward
+
+    def _details(self) -> dict[str, Any]:
+        return {"autocast": str(self._autocast).removeprefix("torch.") if self._autocast else None, "cuda_graph": False}
+
+
+class EagerSession(TorchSession):
+    """The static program, operator by operator; on a CPU bit for bit the static network."""
+
+    @property
+    def program(self) -> torch.fx.GraphModule:
+        """The program as loaded: on the device, every operator a node that knows its module."""
+        assert isinstance(self._module, torch.fx.GraphModule)
+        return self._module
+
+    @property
+    def bound(self) -> tuple[Tensor, ...]:
+        """The bound inputs on the device, in the manifest's order.
+
+        Raises:
+            RunError: nothing is bound.
+        """
+        if not self._inputs:
+            raise RunError("nothing is bound: bind inputs first")
+        return tuple(self._inputs.values())
+
+    def _build(self) -> tuple[nn.Module, Forward]:
+        torch.backends.cudnn.benchmark = True
+        module = load_program(self.artifact, self._device)
+        # On a CPU it saves 7 % (AVX2, da3-small, 336x336) and costs upstream's bits; Metal has no such kernels.
+        self._channels_last = prefer_channels_last(module) if self._device.type == "cuda" else 0
+        return module, module
+
+    def _details(self) -> dict[str, Any]:
+        return {"channels_last_convolutions": self._channels_last, "cuda_graph": False}
+
+
+class CompiledSession(EagerSession):
+    """The static program compiled whole by inductor; on CUDA replayed as one CUDA graph."""
+
+    def _build(self) -> tuple[nn.Module, Forward]:
+        module, _ = super()._build()
+        self._cuda_graph = self._device.type == "cuda"
+        self._cache = self.options.cache_dir or self.artifact.path / "cache"
+        # fullgraph: a break is an error here, so a session that runs has none.
+        compiled = torch.compile(
+            module, fullgraph=True, dynamic=False, mode="reduce-overhead" if self._cuda_graph else None
+        )
+        self._compiled = False
+        self._graph_skips = _cuda_graph_skips()
+
+        def forward(*inputs: Tensor) -> Any:
+            if self._compiled:
+                if self._cuda_graph:
+                    # The graph writes its outputs anew, whoever still holds those of the call before.
+                    torch.compiler.cudagraph_mark_step_begin()
+                return compiled(*inputs)
+            with _inductor_cache(self._cache):
+                found = compiled(*inputs)
+            self._compiled = True
+            return found
+
+        return module, forward
+
+    def _details(self) -> dict[str, Any]:
+        captured = self._cuda_graph and _cuda_graph_skips() == self._graph_skips
+        return {**super()._details(), "graph_breaks": 0, "cuda_graph": captured}
+
+    def _close(self) -> None:
+        super()._close()
+        torch.compiler.reset()
+
+
+def _cuda_graph_skips() -> int:
+    """How often inductor has declined to capture a CUDA graph in this process."""
+    from torch._dynamo.utils import counters
+
+    return counters["inductor"]["cudagraph_skips"]
+
+
+@contextlib.contextmanager
+def _inductor_cache(folder: Path) -> Iterator[None]:
+    """Keep inductor's caches (graphs, C++ and Triton kernels) in `folder` while something is compiled.
+
+    Raises:
+        LoadError: the folder can't be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LoadError(f"can't keep compiled code in {folder} ({one_line(error)}): give another cache_dir") from error
+    variable = "TORCHINDUCTOR_CACHE_DIR"
+    before = os.environ.get(variable)
+    os.environ[variable] = str(folder / "inductor")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before

@@ -1,0 +1,102 @@
+"""Runtimes `tensorrt` and `tensorrt-rtx`: engines on NVIDIA GPUs, without torch.
+
+Modes: `enqueue` launches the engine's kernels each time, `cuda-graph` captures them once and replays them. An engine
+that was built for another GPU or by another version is not run: it is built anew from the ONNX artifact beside it, where
+the exporter is installed, and kept (`LoadOptions.cache_dir`, else in the artifact's folder); the session says so. Without
+the exporter it is one line. How to install, build and run: TENSORRT.md.
+
+Option (`LoadOptions.extra`): `rebuild`, default True; False refuses where it would rebuild.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from depthport.exporters.core.artifact import Artifact
+from depthport.exporters.core.errors import UnavailableError, UsageError
+from depthport.exporters.tensorrt.platform import PACKAGES, Package, gpu_here, installed_version, load_module
+from depthport.runtimes.base import Device, LoadOptions, Mode, Runtime, Session
+from depthport.runtimes.host.nvidia import cuda_devices
+
+ENQUEUE = Mode("enqueue", "kernels launched one by one on the session's stream")
+CUDA_GRAPH = Mode("cuda-graph", "the same kernels captured once and replayed as one CUDA graph")
+_PRECISIONS = ("fp16", "bf16", "tf32", "fp32")
+
+
+class _EngineRuntime(Runtime):
+    """What both runtimes share; they differ in the package alone."""
+
+    package: ClassVar[Package]
+
+    def probe(self) -> list[Device]:
+        gpus = cuda_devices()
+        if not gpus:
+            return [self._unavailable("cuda", "NVIDIA GPU", *self._missing_gpu())]
+        return [self._device("cuda" if index == 0 else f"cuda:{index}", gpu.name, index) for index, gpu in enumerate(gpus)]
+
+    def _missing_gpu(self) -> tuple[str, str]:
+        return (
+            "no NVIDIA GPU or driver was found: an engine can neither be loaded nor run",
+            f"on a machine with one: NVIDIA's driver, {self.package.install}, pip install cuda-bindings",
+        )
+
+    def _device(self, name: str, description: str, index: int) -> Device:
+        from importlib.util import find_spec
+
+        package = self.package
+        gpu = gpu_here(index)
+        if package.capabilities and gpu is not None and gpu.capability not in package.capabilities:
+            return self._unavailable(
+                name, description,
+                f"{package.name} does not run on {gpu.capability}: it has {', '.join(package.capabilities)}",
+                "use the runtime tensorrt",
+            )  # fmt: skip
+        if find_spec("cuda") is None or find_spec("cuda.bindings") is None:
+            return self._unavailable(name, description, "cuda-bindings is not installed", "pip install cuda-bindings")
+        if find_spec(package.module) is None:
+            return self._unavailable(name, description, f"{package.name} is not installed", package.install)
+        try:
+            load_module(package)
+        except UnavailableError as error:
+            return self._unavailable(name, description, str(error), package.install)
+        title = f"{description}, {package.name} {installed_version(package)}"
+        return Device(name, title, (ENQUEUE, CUDA_GRAPH), _PRECISIONS)
+
+    def _unavailable(self, name: str, description: str, reason: str, remedy: str) -> Device:
+        return Device(name, description, (ENQUEUE, CUDA_GRAPH), _PRECISIONS, unavailable=reason, remedy=remedy)
+
+    def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
+        mode = self.mode(self.device(device), options.mode)
+        unknown = sorted(set(options.extra) - {"rebuild"})
+        if unknown:
+            raise UsageError(f"{self.name} has no option {unknown[0]!r}: its only one is rebuild")
+        rebuild = options.extra.get("rebuild", True)
+        if not isinstance(rebuild, bool):
+            raise UsageError(f"{self.name} option rebuild is true or false, not {rebuild!r}")
+        from depthport.runtimes.tensorrt.engine import open_engine
+        from depthport.runtimes.tensorrt.session import CudaSession
+
+        index = int(device.partition(":")[2] or 0)
+        engine = open_engine(self.package, artifact, options, index, rebuild)
+        return CudaSession(artifact, device, options, engine, index, graph=mode is CUDA_GRAPH)
+
+
+class TensorRTRuntime(_EngineRuntime):
+    """Full TensorRT."""
+
+    name: ClassVar[str] = "tensorrt"
+    formats: ClassVar[tuple[str, ...]] = ("tensorrt",)
+    package: ClassVar[Package] = PACKAGES["tensorrt"]
+    packages: ClassVar[tuple[str, ...]] = (*package.distributions, "cuda-bindings")
+
+
+class TensorRTRTXRuntime(_EngineRuntime):
+    """TensorRT for RTX."""
+
+    name: ClassVar[str] = "tensorrt-rtx"
+    formats: ClassVar[tuple[str, ...]] = ("tensorrt-rtx",)
+    package: ClassVar[Package] = PACKAGES["tensorrt-rtx"]
+    packages: ClassVar[tuple[str, ...]] = (*package.distributions, "cuda-bindings")
+
+
+__all__ = ["CUDA_GRAPH", "ENQUEUE", "TensorRTRTXRuntime", "TensorRTRuntime"]
