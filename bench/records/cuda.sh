@@ -12,7 +12,7 @@ shift
 views=("${@:-5}")
 [ $# -gt 0 ] || views=(5 1 32)
 python=${PYTHON:-python3}
-depthport() { "$python" -m bench.cli "$@"; }
+depthport() { "$python" -m depthport "$@"; }
 model=(--size 504x504 --weights synthetic:0)
 
 mkdir -p "$folder"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.report.write import write_report
+    from depthport.bench.report.write import write_report
 
 __all__ = ["write_report"]
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy: `bench.choose` uses the package's figures, and the page uses `bench.choose`.
+    # Lazy: `depthport.bench.choice.choose` uses the package's figures, and the page uses `depthport.bench.choice.choose`.
     if name == "write_report":
-        from bench.report.write import write_report
+        from depthport.bench.report.write import write_report
 
         return write_report
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.report.html import render_html
-from bench.report.markdown import render_markdown
-from bench.report.merge import Report, Row, Source, merge
-from bench.report.pictures import publish
-from bench.report.recommend import Answers, answer
-from exporters.atomic import storage_errors, write_text
-from exporters.errors import UsageError
+from depthport.bench.report.markdown.document import render_markdown
+from depthport.bench.report.model.merge import Report, Row, Source, merge
+from depthport.bench.report.model.pictures import publish
+from depthport.bench.report.model.recommend import Answers, answer
+from depthport.bench.report.page.html import render_html
+from depthport.exporters.core.atomic import storage_errors, write_text
+from depthport.exporters.core.errors import UsageError
 
 FORMATS = ("md", "html")
 

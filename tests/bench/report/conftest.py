@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bench.report.screenshot import ARGUMENTS as BROWSER_ARGUMENTS
-from bench.report.screenshot import find_browser
+from depthport.bench.report.page.screenshot import ARGUMENTS as BROWSER_ARGUMENTS
+from depthport.bench.report.page.screenshot import find_browser
 
 ARGUMENTS = ("--no-sandbox", *BROWSER_ARGUMENTS)
 READY = "return document.documentElement.dataset.ready"
@@ -37,9 +37,7 @@ class Browser:
 
     def draw_all(self) -> None:
         """Draw every figure, as printing does."""
-        self.js(
-            "dispatchEvent(new Event('beforeprint')); document.querySelectorAll('details').forEach(d => d.open = true)"
-        )
+        self.js("dispatchEvent(new Event('beforeprint')); document.querySelectorAll('details').forEach(d => d.open = true)")
 
     def js(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)

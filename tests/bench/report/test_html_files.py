@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.report import write_report
-from bench.report.html import ASSETS, safe_json
-from bench.report.merge import Run, merge
-from bench.report.pictures import Album, picture_path
-from bench.report.series import limit_per_series, thin
-from bench.results import Samples
-from tests.bench.report import fixtures
+from depthport.bench.report import write_report
+from depthport.bench.report.model.merge import Run, merge
+from depthport.bench.report.model.pictures import Album, picture_path
+from depthport.bench.report.model.series import limit_per_series, thin
+from depthport.bench.report.page.html import ASSETS, safe_json
+from depthport.bench.results.model import Samples
+from tests.support import results as fixtures
 
 
 def test_json_can_not_end_its_element() -> None:

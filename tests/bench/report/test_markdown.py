@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.report import write_report
-from exporters.errors import UsageError
-from tests.bench.report import fixtures
+from depthport.bench.report import write_report
+from depthport.exporters.core.errors import UsageError
+from tests.support import results as fixtures
 
 markdown_it = pytest.importorskip("markdown_it")
 

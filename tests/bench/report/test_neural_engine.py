@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from bench.report import neural_engine
-from bench.report.markdown import render_markdown
-from bench.report.merge import merge
-from bench.report.payload import payload
-from bench.report.recommend import answer
-from bench.results import Cell, Results, Status
+from depthport.bench.report.markdown.document import render_markdown
+from depthport.bench.report.model import neural_engine
+from depthport.bench.report.model.merge import merge
+from depthport.bench.report.model.recommend import answer
+from depthport.bench.report.page.payload import payload
+from depthport.bench.results.model import Cell, Results, Status
 
 
 def prediction() -> dict[str, Any]:

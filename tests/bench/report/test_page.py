@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bench.report import write_report
-from tests.bench.report import fixtures
+from depthport.bench.report import write_report
+from tests.support import results as fixtures
 
 pytestmark = pytest.mark.browser
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
@@ -174,8 +174,7 @@ def test_a_hostile_file_runs_nothing_and_fetches_nothing(chromium: Callable[...,
     assert browser.js("return window.pwned === undefined && ({}).polluted === undefined")
     assert browser.js("return document.querySelectorAll('script').length") == 4
     assert (
-        browser.js("return performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length")
-        == 0
+        browser.js("return performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length") == 0
     )
     assert browser.js("return [...document.querySelectorAll('[src],[href]')].every(e => "
                       "/^(#|data:image)/.test(e.getAttribute('src') ?? e.getAttribute('href')))")  # fmt: skip
@@ -196,9 +195,7 @@ def test_the_matrix_shows_every_precision_and_rings_the_pick(chromium: Callable[
     assert len(browser.all("#group-0 .matrix td.tinted")) == len({t for t in timed if t[1] == "compile"})
 
 
-def test_accuracy_is_shown_per_scene_and_marked_where_it_means_nothing(
-    chromium: Callable[..., Any], merged: Path
-) -> None:
+def test_accuracy_is_shown_per_scene_and_marked_where_it_means_nothing(chromium: Callable[..., Any], merged: Path) -> None:
     browser = chromium().open(merged)
     browser.draw_all()
     panels = "return [...document.querySelectorAll('.panel')].filter(p => p.textContent.includes('ground truth'))"
@@ -217,7 +214,7 @@ def test_the_doubts_fit_on_the_first_screen_and_unfold(chromium: Callable[..., A
 def test_the_picture_of_the_page(chromium: Callable[..., Any], one: Path, tmp_path: Path) -> None:
     from PIL import Image
 
-    from bench.report.screenshot import SIZE, take_picture
+    from depthport.bench.report.page.screenshot import SIZE, take_picture
 
     chromium()  # skips where there is none
     with Image.open(take_picture(one, tmp_path / "report.png")) as image:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bench.report import write_report
-from bench.report.merge import Run
-from bench.report.pictures import shipped_inputs
-from bench.results import Results
-from tests.bench.report import fixtures
+from depthport.bench.report import write_report
+from depthport.bench.report.model.merge import Run
+from depthport.bench.report.model.pictures import shipped_inputs
+from depthport.bench.results.model import Results
+from tests.support import results as fixtures
 
 
 def run_on(folder: Path, name: object) -> Results:

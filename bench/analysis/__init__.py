@@ -1,0 +1,1 @@
+"""From samples and outputs to rows: parity, accuracy, advice, pictures."""

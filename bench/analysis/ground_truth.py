@@ -1,0 +1,70 @@
+"""Accuracy in the task's own terms, for every cell of a run: against photographs and renderings whose depth is known.
+
+The first timed input has true depth where it is the Motorcycle pair (Middlebury 2014): its outputs are those of the
+timed calls. Beside it every cell computes a few rendered scenes (bench/inputs/scenes.py: exact depth, intrinsics and
+poses, as
+many views as the cell takes, seeded) once, outside every timed block. What synthetic weights give is measured all the
+same, so that the way is tested where no checkpoint is, and marked meaningless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from depthport.bench.analysis.analysis import Evidence, load_arrays
+from depthport.bench.results.journal import Journal
+from depthport.bench.results.model import Cell
+from depthport.exporters.core.artifact import Shape
+
+if TYPE_CHECKING:
+    from depthport.bench.inputs.inputs import Scene
+
+
+def truth_scenes(shape: Shape, count: int, source_size: tuple[int, int] | None = None) -> tuple[Scene, ...]:
+    """`count` rendered scenes of a cell's shape; always the same ones.
+
+    Args:
+        source_size: (H', W') of what goes into an artifact that resizes by itself.
+    """
+    from depthport.bench.inputs.inputs import resized
+    from depthport.bench.inputs.scenes import render_scene
+
+    if source_size is None:
+        return tuple(render_scene(shape, seed) for seed in range(count))
+    larger = replace(shape, height=source_size[0], width=source_size[1])
+    return tuple(resized(render_scene(larger, seed), shape) for seed in range(count))
+
+
+def judge_accuracy(
+    cells: Sequence[Cell],
+    scenes: Sequence[Scene],
+    truth: Sequence[Scene],
+    journal: Journal,
+    work: Path,
+    synthetic: bool,
+) -> None:
+    """Fill in every cell's `accuracy`: {scene, abs_rel, rmse, delta1, ..., meaningless} of the first timed scene, where
+    it has a truth, and under the name of each scene of `truth` the same of that.
+    """
+    from depthport.bench.analysis.accuracy import scene_accuracy
+
+    evidence = Evidence(journal)
+    for cell in cells:
+        found: dict[str, Any] = {}
+        timed = _outputs(evidence.outputs(cell.id).get(0), work)
+        if timed is not None and scenes[0].depth is not None:
+            found = {**scene_accuracy(timed, scenes[0]), "scene": scenes[0].name}
+        for entry in journal.of_kind("truth"):
+            outputs = _outputs(entry["outputs"], work) if entry["cell"] == cell.id else None
+            if outputs is not None and entry["scene"] < len(truth):
+                scene = truth[entry["scene"]]
+                found[scene.name] = scene_accuracy(outputs, scene)
+        if found:
+            cell.accuracy = {**found, "meaningless": synthetic}
+
+
+def _outputs(name: str | None, work: Path) -> Mapping[str, Any] | None:
+    return load_arrays(work / name) if name is not None and (work / name).exists() else None

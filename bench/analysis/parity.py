@@ -1,0 +1,163 @@
+"""How far a cell's outputs are from upstream's fp32 outputs, per output and in the task's own terms. Pure numpy.
+
+Arrays are (B, N, ...) float32 by name as a session gives them; the reference is upstream fp32 on the same inputs and
+weights. Errors are computed in fp64. Sources: AbsRel and δ1 as in Eigen et al. 2014 (arXiv:1406.2283), here against
+upstream's depth without any alignment (parity is about the same numbers, not the same shape); rotation angle
+arccos((tr RᵀR' − 1)/2); translation as the angle between camera centres seen from the first view's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+DELTA1 = 1.25
+
+
+@dataclass(frozen=True)
+class ParityLimit:
+    """What a precision may lose before its cell is `parity_failed`. A gate against nonsense, not a quality goal: how
+    much each cell really loses is in its row, and `choose --max-abs-rel` asks for less."""
+
+    rel_l2: float
+    """Relative L2 of depth, confidence, extrinsics and intrinsics."""
+    rotation_deg: float
+    same_reference_view: bool = True
+
+
+LIMITS: dict[str, ParityLimit] = {
+    "fp32": ParityLimit(1e-4, 0.05),
+    "tf32": ParityLimit(2e-2, 0.5),
+    "fp16": ParityLimit(2e-2, 0.5),
+    "fp16-mixed": ParityLimit(2e-2, 0.5),
+    "bf16": ParityLimit(8e-2, 2.0),
+    "bf16-fp16": ParityLimit(8e-2, 2.0),
+    "bf16-mixed": ParityLimit(8e-2, 2.0),
+    "int8": ParityLimit(8e-2, 2.0),
+    "fp8": ParityLimit(2e-1, 5.0),
+}
+_STRICTEST = LIMITS["fp32"]
+
+
+def relative_l2(value: Array, reference: Array) -> float:
+    """‖value − reference‖ / ‖reference‖ in fp64; the absolute norm where the reference is all zero."""
+    difference = np.linalg.norm((value.astype(np.float64) - reference).ravel())
+    norm = np.linalg.norm(reference.astype(np.float64).ravel())
+    return float(difference / norm) if norm > 0 else float(difference)
+
+
+def depth_parity(value: Array, reference: Array) -> dict[str, float]:
+    """Depth (…, H, W): relative L2, largest absolute error, AbsRel and δ1 against the reference's depth."""
+    v, r = value.astype(np.float64), reference.astype(np.float64)
+    positive = r > 0
+    ratio = np.maximum(v[positive] / r[positive], r[positive] / np.maximum(v[positive], 1e-12))
+    return {
+        "rel_l2": relative_l2(value, reference),
+        "max_abs": float(np.abs(v - r).max()),
+        "abs_rel": float((np.abs(v - r)[positive] / r[positive]).mean()) if positive.any() else 0.0,
+        "delta1": float((ratio < DELTA1).mean()) if positive.any() else 1.0,
+    }
+
+
+def extrinsics_parity(value: Array, reference: Array) -> dict[str, float]:
+    """Extrinsics (…, 3, 4), world-to-camera: relative L2, worst rotation angle, worst angle between translations.
+
+    The translation's angle is that of the vectors t; where the reference's is shorter than 1e-6 of the longest, the
+    direction is noise and the view is left out.
+    """
+    v = value.reshape(-1, 3, 4).astype(np.float64)
+    r = reference.reshape(-1, 3, 4).astype(np.float64)
+    length = np.linalg.norm(r[:, :, 3], axis=1)
+    told = length > 1e-6 * max(float(length.max()), 1e-12)
+    angles = angle_between_deg(v[told, :, 3], r[told, :, 3])
+    return {
+        "rel_l2": relative_l2(value, reference),
+        "rotation_deg": float(rotation_angle_deg(v[:, :, :3], r[:, :, :3]).max()),
+        "translation_deg": float(angles.max()) if angles.size else 0.0,
+    }
+
+
+def intrinsics_parity(value: Array, reference: Array) -> dict[str, float]:
+    """Intrinsics (…, 3, 3): relative L2 and worst difference of the horizontal or vertical field of view, degrees."""
+    worst = np.abs(field_of_view_deg(value) - field_of_view_deg(reference)).max()
+    return {"rel_l2": relative_l2(value, reference), "fov_deg": float(worst)}
+
+
+def rotation_angle_deg(a: Array, b: Array) -> Array:
+    """Angle of aᵀb for rotations (…, 3, 3), degrees. By the norm of the difference, which keeps its digits near 0
+    (arccos of the trace loses half of them)."""
+    chord = np.linalg.norm((a - b).reshape(*a.shape[:-2], 9), axis=-1) / (2 * np.sqrt(2))
+    return np.degrees(2 * np.arcsin(np.clip(chord, 0, 1)))
+
+
+def angle_between_deg(a: Array, b: Array) -> Array:
+    """Angle between vectors (…, 3), degrees, stable near 0 and 180 (Kahan's formula)."""
+    na, nb = np.linalg.norm(a, axis=-1, keepdims=True), np.linalg.norm(b, axis=-1, keepdims=True)
+    return np.degrees(2 * np.arctan2(np.linalg.norm(nb * a - na * b, axis=-1), np.linalg.norm(nb * a + na * b, axis=-1)))
+
+
+def field_of_view_deg(intrinsics: Array) -> Array:
+    """Horizontal and vertical field of view (…, 2) of intrinsics (…, 3, 3) whose principal point is the centre."""
+    k = intrinsics.astype(np.float64)
+    return np.degrees(2 * np.arctan2(k[..., [0, 1], [2, 2]], k[..., [0, 1], [0, 1]]))
+
+
+def parity(outputs: Mapping[str, Array], reference: Mapping[str, Array]) -> dict[str, Any]:
+    """Every output that both have, by name, in the form of `results.json`'s `parity`."""
+    report: dict[str, Any] = {}
+    for name, value in outputs.items():
+        if name not in reference:
+            continue
+        expected = reference[name]
+        if name == "depth":
+            report[name] = depth_parity(value, expected)
+        elif name == "extrinsics":
+            report[name] = extrinsics_parity(value, expected)
+        elif name == "intrinsics":
+            report[name] = intrinsics_parity(value, expected)
+        elif name == "reference_view":
+            report[name] = {"equal": bool(np.array_equal(value, expected))}
+        else:
+            report[name] = {"rel_l2": relative_l2(value, expected)}
+    return report
+
+
+def worst(reports: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The worst figure of several parity reports, output by output."""
+    total: dict[str, Any] = {}
+    for report in reports:
+        for output, figures in report.items():
+            kept = total.setdefault(output, dict(figures))
+            for name, figure in figures.items():
+                if name in ("delta1", "equal"):
+                    kept[name] = min(kept[name], figure)
+                else:
+                    kept[name] = max(kept[name], figure)
+    return total
+
+
+def violation(report: Mapping[str, Any], precision: str, *, fitted_poses: bool = False) -> str | None:
+    """Why `report` breaks the limit of `precision`, in one line, or None. An unknown precision gets fp32's limit.
+
+    Poses that RANSAC fitted to the rays (`fitted_poses`) are not judged: it chooses between samples, so rounding may
+    change them at a stroke. The rays they are fitted to are.
+    """
+    limit = LIMITS.get(precision, _STRICTEST)
+    if fitted_poses:
+        report = {name: figures for name, figures in report.items() if name not in ("extrinsics", "intrinsics")}
+    if limit.same_reference_view and not report.get("reference_view", {"equal": True})["equal"]:
+        return "it chose another reference view than upstream, so its poses are in another frame"
+    for output in ("depth", "depth_conf", "extrinsics", "intrinsics", "ray", "ray_conf", "sky", "metric_depth"):
+        figure = report.get(output, {}).get("rel_l2", 0.0)
+        if not figure <= limit.rel_l2:
+            return f"{output} is {figure:.1e} from upstream fp32 (relative L2; {precision} may lose {limit.rel_l2:.0e})"
+    rotation = report.get("extrinsics", {}).get("rotation_deg", 0.0)
+    if not rotation <= limit.rotation_deg:
+        return f"a view is rotated by {rotation:.2g}° against upstream fp32 ({precision} may lose {limit.rotation_deg}°)"
+    return None

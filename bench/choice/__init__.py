@@ -1,0 +1,1 @@
+"""What to deploy: choose, compare, reproduce."""

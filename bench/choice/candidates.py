@@ -1,0 +1,70 @@
+"""Cells to choose from, and whether two of them were told apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from depthport.bench.results.metrics import Metric
+from depthport.bench.results.model import Boundary, Cell, Results
+
+CONTROL_PREFIX = "control-"
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A cell with the run it was measured in: only cells of one run share its rounds."""
+
+    cell: Cell
+    run: int = 0
+    _slower: dict[tuple[int, str], bool | None] = field(default_factory=dict, repr=False)
+    """Paired answers already found, by the other candidate and the boundary: choosing asks for each many times."""
+
+    @property
+    def id(self) -> str:
+        return self.cell.id
+
+    @property
+    def workload(self) -> str:
+        """Model, views, size and weights. Scenes B may differ: throughput compares them, latency says which
+        B."""
+        cell = self.cell
+        views = f"{cell.views} view" + ("s" if cell.views != 1 else "")
+        weights = f", {cell.weights}" if cell.weights.startswith("synthetic") else ""
+        return f"{cell.model}, {views} of {cell.width}×{cell.height}{weights}"
+
+
+def is_control(cell: Cell) -> bool:
+    return any(tag.startswith(CONTROL_PREFIX) for tag in cell.tags)
+
+
+def candidates_of(results: Results, run: int = 0) -> list[Candidate]:
+    """Every cell of a run but its controls."""
+    return [Candidate(cell, run) for cell in results.cells if not is_control(cell)]
+
+
+def told_apart(best: Candidate, other: Candidate, metric: Metric, boundary: Boundary) -> bool:
+    """Whether `other` is worse than `best` in `metric` beyond doubt.
+
+    Intervals that do not touch settle it. Where they do, latencies of one run are compared pair by pair within its
+    rounds, as the run's own verdicts are: what two cells share, the machine's mood, does not blur that.
+    """
+    a, b = metric.cost(best.cell, boundary), metric.cost(other.cell, boundary)
+    if a is None or b is None or a.certainly_below(b):
+        return a is not None
+    if best.run != other.run or metric.name not in ("latency_ms", "throughput_img_s"):
+        return False
+    key = (id(other), boundary)
+    if key not in best._slower:
+        best._slower[key] = _paired(best.cell, other.cell, boundary)
+    return bool(best._slower[key])
+
+
+def _paired(best: Cell, other: Cell, boundary: Boundary) -> bool | None:
+    """Whether the paired verdict of one run is that `best` is faster; None where the samples can't be
+    paired."""
+    from depthport.bench.results.paired import paired_verdict
+
+    if best.batch != other.batch:
+        return None
+    verdict = paired_verdict(best, other, boundary)
+    return None if verdict is None else verdict == "faster"

@@ -1,0 +1,95 @@
+"""The sentences of a choice: one line each, with the figure that decides."""
+
+from __future__ import annotations
+
+from depthport.bench.results.metrics import Estimate, Metric
+from depthport.bench.results.model import Boundary, Cell, Status
+from depthport.bench.statistics import figures
+
+MEDIANS = ("latency_ms", "throughput_img_s")
+"""Metrics that have an interval wherever the samples carry one."""
+
+
+def quantity(metric: Metric, value: float, interval: tuple[float, float] | None = None) -> str:
+    """A metric's value with its unit: `19.9 [19.8, 20.0] ms`, `4.2e-3`, `810 MiB`."""
+    if metric.name in ("depth_error", "depth_abs_rel"):
+        return figures.scientific(value)
+    if interval is None and metric.unit not in ("MiB", "s"):
+        return f"{figures.reading(value)}{metric.unit if metric.unit == '°' else f' {metric.unit}'}".rstrip()
+    if metric.unit == "MiB":
+        return figures.mib(value)
+    if metric.unit == "s":
+        return figures.seconds(value)
+    unit = f"{metric.unit}" if metric.unit in ("", "°") else f" {metric.unit}"
+    return f"{figures.interval(value, interval)}{unit}"
+
+
+def estimated(metric: Metric, value: float, interval: tuple[float, float] | None) -> str:
+    """A measured value with its unit and the digits its interval supports; `≈` where a median has none."""
+    if interval is None and metric.name in MEDIANS:
+        return f"{figures.number(value)} {metric.unit}"
+    return quantity(metric, value, interval)
+
+
+def measured(metric: Metric, found: Estimate) -> str:
+    """A metric's estimate with its interval where one was measured (not where a spread is only assumed)."""
+    if metric.resolution and found.value <= metric.resolution:
+        return f"at most {quantity(metric, metric.resolution)}"
+    real = found.low < found.high and not metric.spread
+    return estimated(metric, found.value, (found.low, found.high) if real else None)
+
+
+def status(cell: Cell) -> str:
+    """Why a cell has no valid figure."""
+    name = cell.status.value.replace("_", " ")
+    return f"{name}: {cell.reason}" if cell.reason else name
+
+
+def breach(metric: Metric, found: Estimate, bound: float) -> str | None:
+    """How an estimate breaks a bound, or None where it keeps it over its whole interval."""
+    high_is_good = metric.better == "higher"
+    value_ok = found.value >= bound if high_is_good else found.value <= bound
+    # An assumed spread is no measurement: a single reading is taken at its word.
+    low, high = (found.value, found.value) if metric.spread else (found.low, found.high)
+    surely_ok = low >= bound if high_is_good else high <= bound
+    side = "at least" if high_is_good else "at most"
+    limit = f"{side} {quantity(metric, bound)}"
+    if surely_ok:
+        return None
+    if value_ok:
+        return f"{metric.label} is {measured(metric, found)}: its interval reaches beyond the bound ({limit})"
+    return f"{metric.label} is {measured(metric, found)}, not {limit}"
+
+
+def best_alone(cell: Cell, goal: Metric, boundary: Boundary, count: int) -> str:
+    found = goal.of(cell, boundary)
+    shown = "" if found is None else f", {measured(goal, found)}"
+    if count == 1:
+        return f"it is the only cell that meets everything{shown}"
+    sure = found is not None and (found.low < found.high or goal.spread > 0)
+    apart = "no other comes within its interval" if sure else "without intervals nothing tells them apart for certain"
+    return f"best {goal.label} of {count} eligible cells{shown}; {apart}"
+
+
+def best_of_ties(goal: Metric, count: int, decided: Metric | None) -> str:
+    lead = f"{count} cells share the best {goal.label} (the run can't tell them apart)"
+    return f"{lead}; decided by {decided.label}" if decided else f"{lead}, and nothing else does: any will do"
+
+
+def not_picked(cell: Cell, pick: Cell, goal: Metric, boundary: Boundary, tied: bool, on_front: bool) -> str:
+    """Why an eligible cell was not picked."""
+    if tied:
+        return f"its {goal.label} was not told apart from the pick's; the tie was broken against it"
+    ours, best = goal.cost(cell, boundary), goal.cost(pick, boundary)
+    shown = goal.of(cell, boundary)
+    if ours is None or best is None or shown is None or best.value <= 0:
+        return f"its {goal.label} is not better"
+    times = figures.reading(ours.value / best.value)
+    worse = "lower" if goal.better == "higher" else "higher"
+    front = "; on the Pareto set all the same" if on_front else ""
+    return f"{goal.label} {times} times {worse} ({measured(goal, shown)}){front}"
+
+
+def unavailable(cell: Cell) -> bool:
+    """Whether the cell could run elsewhere: a reason to buy or borrow a machine, not to discard the cell."""
+    return cell.status in (Status.UNAVAILABLE, Status.TIMED_OUT)

@@ -1,0 +1,238 @@
+"""`reproduce`: the command and a short script that rerun one cell of a results file alone.
+
+The command repeats the cell under its own protocol, with the baseline its ratio needs. The script uses only
+the export and runtime interfaces, so that a figure can be checked without trusting the harness that made it.
+Everything that comes from the file is quoted for the shell, or is JSON inside the script.
+"""
+
+from __future__ import annotations
+
+import pprint
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from depthport.bench.choice.comparable import nearest
+from depthport.bench.results.metrics import number
+from depthport.bench.results.model import Cell, Results
+from depthport.exporters.core.errors import UsageError
+
+_PACKAGES = ("depth-anything-3", "torch", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "onnxscript",
+             "coremltools", "openvino", "tensorrt", "tensorrt-rtx-cu13", "executorch")  # fmt: skip
+
+
+_FACTS = (
+    *("id", "model", "batch", "views", "height", "width", "weights"),
+    *("format", "runtime", "device", "mode", "precision"),
+)
+SUITES = ("quick", "default", "paper", "full")
+DYNAMIC = ("views", "size", "batch")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to rerun one cell."""
+
+    cell: str
+    command: tuple[str, ...]
+    """Arguments, unquoted."""
+    install: tuple[str, ...]
+    """`name==version` of what took part."""
+    script: str
+    """A Python program."""
+    expected: str
+    """What the file says, in one line."""
+    notes: tuple[str, ...]
+
+    @property
+    def command_line(self) -> str:
+        """The command as one line for a POSIX shell."""
+        return shlex.join(self.command)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "command_line": self.command_line}
+
+
+def reproduce(results: Results, cell_id: str) -> Recipe:
+    """The recipe of one cell.
+
+    Raises:
+        UsageError: the file has no such cell; names the nearest ones.
+    """
+    cell = next((c for c in results.cells if c.id == cell_id), None)
+    if cell is None:
+        close = [c.id for c in results.cells if cell_id.lower() in c.id.lower()][:3] or [c.id for c in results.cells[:3]]
+        raise UsageError(f"no cell {cell_id!r} in these results: try {', '.join(close) or 'another file'}")
+    versions = _versions(results, cell)
+    return Recipe(
+        cell.id,
+        tuple(_command(results, cell)),
+        tuple(f"{name}=={version}" for name, version in versions.items()),
+        _script(results, cell),
+        _expected(cell),
+        tuple(_notes(results, cell)),
+    )
+
+
+def _command(results: Results, cell: Cell) -> list[str]:
+    protocol = results.protocol
+    suite = protocol.get("suite")
+    words = ["depthport", "bench", f"--model={cell.model}", f"--views={cell.views}"]
+    words += [f"--size={cell.height}x{cell.width}", f"--batch={cell.batch}", f"--weights={cell.weights}"]
+    words.append(f"--suite={suite if suite in SUITES else 'full'}")
+    if suite != "paper":
+        words.append(f"--also={cell.precision}")
+    words.append(f"--cell={cell.id}")
+    for option, name in (
+        ("protocol", "name"),
+        ("launches", "launches"),
+        ("seed", "seed"),
+        ("budget", "budget_s"),
+    ):
+        value = protocol.get(name)
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            words.append(f"--{option}={value}")
+    words += _memory(cell) + _asked(protocol.get("asked")) + _regime(protocol.get("regime"))
+    # The form --option=value keeps a value that begins with a dash from being read as an option.
+    return [*words, "--out=reproduced"]
+
+
+def _memory(cell: Cell) -> list[str]:
+    """The share of the accelerator's memory, where it was not the default one."""
+    details = (cell.placement or {}).get("details")
+    fraction = number(details.get("memory_fraction")) if isinstance(details, Mapping) else None
+    usual = fraction is None or (cell.device.startswith("mps") and fraction == 0.85)
+    return [] if usual else [f"--memory-fraction={fraction:g}"]
+
+
+def _input_arguments(cell: Cell) -> dict[str, Any]:
+    """What the cell's artifact takes, as arguments of `depthport.exporters.export`; defaults where the file does not
+    say."""
+    artifact = cell.artifact or {}
+    preprocessing = artifact.get("preprocessing")
+    preprocessing = preprocessing if isinstance(preprocessing, Mapping) else {}
+    opened, inputs = artifact.get("dynamic"), artifact.get("inputs")
+    return {
+        "dynamic": [name for name in opened if name in DYNAMIC] if isinstance(opened, Sequence) else [],
+        "pose_input": isinstance(inputs, Sequence) and "extrinsics" in inputs,
+        "preprocess": preprocessing.get("where") == "graph",
+        "source_size": _size(preprocessing.get("source_size")),
+    }
+
+
+def _size(value: Any) -> tuple[int, int] | None:
+    """(H, W), if it is two whole numbers."""
+    whole = isinstance(value, Sequence) and len(value) == 2 and all(isinstance(edge, int) for edge in value)
+    return (value[0], value[1]) if whole else None
+
+
+def _asked(asked: Any) -> list[str]:
+    """Options for what was asked of the artifacts: poses in, preprocessing inside, open dimensions."""
+    if not isinstance(asked, Mapping):
+        return []
+    words = [f"--{name.replace('_', '-')}" for name in ("pose_input", "preprocess") if asked.get(name) is True]
+    size, dynamic = _size(asked.get("source_size")), asked.get("dynamic")
+    if size is not None:
+        words.append(f"--source-size={size[0]}x{size[1]}")
+    names = [name for name in dynamic if name in DYNAMIC] if isinstance(dynamic, Sequence) else []
+    return [*words, f"--dynamic={','.join(names)}"] if names else words
+
+
+def _regime(regime: Any) -> list[str]:
+    """Options of a sustained or fixed-rate run; none for `burst`."""
+    if not isinstance(regime, Mapping) or regime.get("kind") not in ("sustained", "fixed-rate"):
+        return []
+    seconds, rate_hz = number(regime.get("seconds")), number(regime.get("rate_hz"))
+    words = [f"--rate-hz={rate_hz:g}"] if regime["kind"] == "fixed-rate" and rate_hz else ["--regime=sustained"]
+    return words if seconds is None else [*words, f"--minutes={seconds / 60:g}"]
+
+
+def _versions(results: Results, cell: Cell) -> dict[str, str]:
+    known: dict[str, str] = {}
+    for source in (results.environment.get("packages"), (cell.artifact or {}).get("versions")):
+        if isinstance(source, Mapping):
+            known |= {k: v for k, v in source.items() if k in _PACKAGES and isinstance(v, str)}
+    return known
+
+
+def _expected(cell: Cell) -> str:
+    parts = [
+        f"{timing.median_ms:.4g} ms at the {boundary} boundary (median of {timing.n})"
+        for boundary, timing in cell.timing.items()
+        if timing.median_ms is not None
+    ]
+    return ", ".join(parts) or cell.reason or cell.status.value
+
+
+def _notes(results: Results, cell: Cell) -> list[str]:
+    notes = []
+    info = results.weights.get(cell.model)
+    sha = info.get("sha256") if isinstance(info, Mapping) else None
+    if not cell.weights.startswith("synthetic:") and "/" not in cell.weights:
+        notes.append(f"the weights were a local file called {cell.weights!r}: give its path to --weights")
+    if isinstance(sha, str):
+        notes.append(f"the weights' sha256 is {sha}")
+    name = results.inputs.get("name")
+    if isinstance(name, str):
+        notes.append(f"the inputs were {name}; give --images if they were yours")
+    if any("+" in version for version in _versions(results, cell).values()):
+        notes.append("a version with + is a build of its own index (pytorch.org): see its install page")
+    runner_up = nearest(cell, [c for c in results.cells if c is not cell])
+    if not cell.timing and runner_up:
+        notes.append(f"it was not timed; {runner_up}")
+    return notes
+
+
+_SCRIPT = '''"""Rerun one cell of a depthport results file, without the benchmark harness."""
+
+import statistics
+import time
+
+from depthport.bench.inputs.inputs import load_scenes
+from depthport import export
+from depthport.exporters.core.artifact import Shape
+from depthport.runtimes.base import LoadOptions, get_runtime
+
+CELL = @CELL@
+WARMUPS, CALLS = 5, 30
+
+shape = Shape(CELL["batch"], CELL["views"], CELL["height"], CELL["width"])
+artifact = export(
+    CELL["model"], format=CELL["format"], precision=CELL["precision"], batch=shape.batch, views=shape.views,
+    height=shape.height, width=shape.width, weights=CELL["weights"], target=CELL["target"],
+    **CELL["inputs"],
+).artifact
+scenes = load_scenes(shape, sets=4, source_size=CELL["inputs"]["source_size"])
+takes = {name: CELL["inputs"][name] for name in ("pose_input", "preprocess")}
+inputs = [scene.arrays(**takes) for scene in scenes]
+device_ms, host_ms = [], []
+with get_runtime(CELL["runtime"]).load(artifact, CELL["device"], LoadOptions(mode=CELL["mode"])) as session:
+    for call in range(WARMUPS + CALLS):
+        began = time.perf_counter_ns()
+        session.bind(inputs[call % len(inputs)])
+        session.synchronize()
+        bound = time.perf_counter_ns()
+        session.run()
+        session.synchronize()
+        done = time.perf_counter_ns()
+        session.outputs()
+        ended = time.perf_counter_ns()
+        if call >= WARMUPS:
+            device_ms.append((done - bound) / 1e6)
+            host_ms.append((ended - began) / 1e6)
+    print("ran on", session.placement())
+print("expected", CELL["expected"])
+print(f"device {statistics.median(device_ms):.4g} ms, host {statistics.median(host_ms):.4g} ms, n = {CALLS}")
+'''
+
+
+def _script(results: Results, cell: Cell) -> str:
+    facts = {name: getattr(cell, name) for name in _FACTS}
+    target = (cell.artifact or {}).get("options") or {}
+    facts["target"] = target.get("target") if isinstance(target, Mapping) else None
+    facts["inputs"] = _input_arguments(cell)
+    facts["expected"] = _expected(cell)
+    # repr gives a Python literal that no content can leave.
+    literal = pprint.pformat(facts, width=100, sort_dicts=False)
+    return _SCRIPT.replace("@CELL@", literal)

@@ -1,0 +1,128 @@
+"""The command line: a thin layer over the Python API. Imports nothing heavy until a command needs it.
+
+Exit codes: 0 done; 1 a result below what was asked (nothing was measured, no cell meets the constraints, a cell is
+slower); 2 bad usage or input, with one line that says what is wrong and what to do; 130 stopped by Ctrl-C (what was
+measured is kept).
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Annotated, NoReturn
+
+import typer
+
+from depthport.bench.cli.check import check
+from depthport.bench.cli.export import export
+from depthport.bench.cli.inspect import inspect
+from depthport.bench.cli.measure import bench, run
+from depthport.bench.cli.options import Json, print_json, spread, stderr
+from depthport.bench.cli.profile import batch, profile
+from depthport.bench.cli.results import choose, compare, report, reproduce
+
+app = typer.Typer(
+    name="depthport",
+    help="Depth Anything 3 to every runtime: export, measure, prove, choose.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
+def doctor(
+    self_check: Annotated[
+        bool,
+        typer.Option("--self-check", help="Export, predict and compare with upstream in every runtime: two minutes."),
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """What can run here; what is missing, and the line that installs it."""
+    if self_check:
+        _self_check(json_)
+        return
+    from depthport.bench.diagnose import doctor as checks
+
+    found = checks.collect()
+    if json_:
+        print_json(found.to_json())
+    else:
+        from rich.console import Console
+
+        checks.render(found, Console())
+
+
+def _self_check(json_: bool) -> None:
+    from depthport.bench.cli import self_check_view
+    from depthport.bench.cli.progress import observer_for
+    from depthport.bench.diagnose import self_check
+    from depthport.exporters.core.atomic import write_json
+
+    observer = observer_for()
+    observer.stage("checking")
+    try:
+        report = self_check.run(observer=observer)
+    finally:
+        observer.close()
+    saved = None if report.ok else self_check_view.FILE
+    if saved is not None:
+        write_json(saved, report.to_json())
+    if json_:
+        print_json(report.to_json())
+    else:
+        from rich.console import Console
+
+        self_check_view.render(report, Console(), saved)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+for _command in (run, export, check, inspect, bench, profile, batch, report, compare, choose, reproduce):
+    app.command()(_command)
+
+
+def main() -> None:
+    """Entry point: typed errors become one line and their exit code; everything else keeps its traceback."""
+    from depthport.exporters.core.errors import DepthportError
+
+    # Deprecations inside the frameworks are not the user's.
+    warnings.simplefilter("ignore")
+    try:
+        # Outside its standalone mode click returns the code of `typer.Exit` instead of raising it.
+        code = app(spread(sys.argv[1:], "--images"), standalone_mode=False)
+        if isinstance(code, int):
+            sys.exit(code)
+    except DepthportError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
+    except (typer.Exit, SystemExit) as end:
+        sys.exit(getattr(end, "exit_code", getattr(end, "code", 0)))
+    except typer.Abort:
+        _fail("stopped", 130)
+    except _ClickException as error:
+        _fail(_usage_text(error), 2)
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    stderr(f"depthport: {' '.join(text.split())}")
+    sys.exit(code)
+
+
+# Newer typer carries its own click, so the class is found through what typer exports.
+_ClickException: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
+def _usage_text(error: Exception) -> str:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "depthport"
+    text: Callable[[], str] = getattr(error, "format_message", lambda: str(error))
+    return f"{text().rstrip('.')} (see `{command} --help`)"
+
+
+if __name__ == "__main__":
+    main()

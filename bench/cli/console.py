@@ -1,0 +1,122 @@
+"""Choices, comparisons and recipes for a terminal; a file's text is escaped: rich markup is a language
+too."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from depthport.bench.choice.choice import Choice
+from depthport.bench.choice.compare import Comparison
+from depthport.bench.choice.reasons import estimated
+from depthport.bench.choice.reproduce import Recipe
+from depthport.bench.report.model.sentences import break_even_lines
+from depthport.bench.results.metrics import METRICS
+from depthport.bench.statistics import figures
+
+STYLES = {
+    "faster": "green",
+    "slower": "red",
+    "equivalent": "cyan",
+    "inconclusive": "yellow",
+    "not comparable": "dim",
+}
+SHOWN = (
+    "latency_ms",
+    "throughput_img_s",
+    "depth_error",
+    "rotation_deg",
+    "memory_mib",
+    "artifact_mib",
+    "cold_start_s",
+)
+NARROW = ("latency_ms", "depth_error", "memory_mib", "cold_start_s")
+WIDE = 140
+"""Columns of a terminal that takes every metric beside whole names of cells."""
+
+
+def render_choice(choice: Choice, console: Console) -> None:
+    """The pick first, then the Pareto set, what would flip it, when it pays, and why not the others."""
+    for caution in choice.cautions:
+        console.print(f"[yellow]![/yellow] {escape(caution)}")
+    console.print(Text(f"{choice.workload}, {choice.boundary} boundary", style="dim"))
+    if choice.pick is None:
+        console.print(f"[bold red]No pick[/bold red]: {escape(choice.why)}")
+    else:
+        console.print(f"[bold green]{escape(choice.pick)}[/bold green]  {escape(choice.why)}")
+    if choice.ties:
+        console.print(f"Tied with it: {escape(', '.join(choice.ties))}")
+    if choice.figures:
+        console.print(_figures(choice, console.width))
+    _list(console, "What would change the choice", [flip.text for flip in choice.flips])
+    _list(console, "When it pays", break_even_lines(choice.break_even))
+    if choice.rejected:
+        table = Table(title="Not picked", title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
+        for rejected in choice.rejected:
+            table.add_row(escape(rejected.cell), Text(rejected.reason, style="dim"))
+        console.print(table)
+
+
+def _figures(choice: Choice, width: int) -> Table:
+    table = Table(title="Pareto set and ties", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    wanted = SHOWN if width >= WIDE else [n for n in SHOWN if n in NARROW or n == choice.request.goal]
+    names = [n for n in wanted if any(row.get(n) is not None for row in choice.figures.values())]
+    table.add_column("cell", no_wrap=True)
+    for name in names:
+        table.add_column(METRICS[name].label, justify="right")
+    for cell, row in choice.figures.items():
+        mark = "[bold green]▸[/bold green] " if cell == choice.pick else "  "
+        values = [
+            figures.NONE
+            if (value := row.get(name)) is None
+            else estimated(METRICS[name], value, choice.intervals.get(cell, {}).get(name))
+            for name in names
+        ]
+        table.add_row(mark + escape(cell), *values)
+    return table
+
+
+def render_comparison(comparison: Comparison, console: Console) -> None:
+    """Every cell with its verdict, ratio and reason; what differs between the runs first."""
+    for bar in comparison.bars:
+        console.print(f"[red]not comparable[/red]: {escape(bar)}")
+    for flag in comparison.flags:
+        console.print(f"[yellow]differs[/yellow]: {escape(flag)}")
+    table = Table(title=f"B against A, {comparison.boundary} boundary; ratio A / B, above 1 B is faster",
+                  title_justify="left")  # fmt: skip
+    for column in ("cell", "verdict"):
+        table.add_column(column)
+    table.add_column("ratio", justify="right")
+    table.add_column("why")
+    for change in comparison.changes:
+        why = "; ".join([change.reason, *change.flags])
+        table.add_row(
+            escape(change.cell), Text(change.verdict, style=STYLES[change.verdict]),
+            figures.ratio(change.ratio, change.ci95), escape(why),
+        )  # fmt: skip
+    console.print(table)
+    counts = ", ".join(f"{count} {answer}" for answer, count in comparison.counts.items())
+    console.print(counts or "no cell in either run", highlight=False)
+
+
+def render_recipe(recipe: Recipe, console: Console) -> None:
+    """The command, what to install, what to expect, and the script."""
+    console.print(f"[bold]{escape(recipe.cell)}[/bold]: {escape(recipe.expected)}")
+    for note in recipe.notes:
+        console.print(Text(note, style="dim"))
+    if recipe.install:
+        console.print(Text("pip install " + " ".join(recipe.install)), soft_wrap=True)
+    console.print(Text(recipe.command_line), soft_wrap=True)
+    console.print(Text("\nor, without the harness, this script:\n", style="dim"))
+    console.print(Text(recipe.script), soft_wrap=True)
+
+
+def _list(console: Console, title: str, lines: list[str]) -> None:
+    if lines:
+        console.print(f"[bold]{escape(title)}[/bold]")
+        for line in lines:
+            console.print(Padding(Text(line), (0, 0, 0, 2)))

@@ -1,0 +1,141 @@
+"""`depthport export`: one artifact, described and cached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from depthport.bench.cli.options import (
+    Batch,
+    Json,
+    PoseInput,
+    Preprocess,
+    SourceSize,
+    Views,
+    Weights,
+    names,
+    parse_options,
+    parse_size,
+    print_json,
+    stderr,
+)
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="da3-small, ..., da3nested-giant-large, or upstream's YAML of your own.")],
+    format: Annotated[str, typer.Option("--format", "-f", help="pytorch, onnx, coreml, tensorrt, ...")] = "onnx",
+    precision: Annotated[str, typer.Option("--precision", "-p", help="fp32, fp16, bf16, ... or auto.")] = "fp32",
+    views: Views = 1,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            "--size",
+            "-s",
+            help="HxW in pixels, multiples of 14. Default: 504x504, or what upstream makes of --source-size.",
+        ),
+    ] = None,
+    batch: Batch = 1,
+    weights: Weights = None,
+    outputs: Annotated[str | None, typer.Option("--outputs", help="Comma-separated: depth,extrinsics,ray,...")] = None,
+    target: Annotated[str | None, typer.Option("--target", help="sm89, iOS17, ort-cpu, ort-cuda, ...")] = None,
+    dynamic: Annotated[str | None, typer.Option("--dynamic", help="Dimensions left open: views,size,batch.")] = None,
+    pose_input: PoseInput = False,
+    preprocess: Preprocess = False,
+    source_size: SourceSize = None,
+    ray_pose: Annotated[
+        bool, typer.Option("--ray-pose", help="Poses fitted to the rays on the host, not the camera decoder's.")
+    ] = False,
+    option: Annotated[list[str] | None, typer.Option("--option", help="The format's own: name=value.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Run it once, where a runtime is here, against upstream fp32.")
+    ] = True,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Artifact store. Default: $DEPTHPORT_ARTIFACTS or ./artifacts.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Export one artifact, or find it if it was exported before.
+
+    Examples:
+
+        depthport export da3-small --format onnx
+
+        depthport export da3-large --format onnx --precision fp16 --views 5 --size 504x504
+
+        depthport export da3-base --views 2 --pose-input
+
+        depthport export da3-small --dynamic views,size,batch --target ort-cpu
+
+        depthport export da3-small --source-size 1080x1920
+
+        depthport export my-model/config.json --outputs depth,extrinsics,intrinsics --ray-pose
+    """
+    from depthport.bench.cli.progress import observer_for
+    from depthport.bench.diagnose.check import Check, worst_relative_l2
+    from depthport.bench.diagnose.check import check as check_artifact
+    from depthport.exporters.api import export_request, prepare
+    from depthport.exporters.core.artifact import Shape, load_artifact
+    from depthport.exporters.core.store import ArtifactStore
+
+    source = parse_size(source_size, "--source-size") if source_size is not None else None
+    height, width = parse_size(size) if size is not None else _size_for(source)
+    request = prepare(
+        model,
+        format=format,
+        precision=precision,
+        shape=Shape(batch, views, height, width),
+        weights=weights,
+        outputs=names(outputs),
+        target=target,
+        dynamic=names(dynamic) or (),
+        pose_input=pose_input,
+        preprocess=preprocess,
+        source_size=source,
+        ray_pose=ray_pose,
+        options=parse_options(option or []),
+    )
+    store = ArtifactStore(out)
+    observer = observer_for()
+    found: Check | None = None
+    try:
+        observer.stage(f"exporting {model} to {format}")
+        stored = export_request(request, store, observer.step)
+        if check and stored.artifact.manifest.parity is None:
+            found = check_artifact(request, stored.artifact, store, observer)
+    finally:
+        observer.close()
+    manifest = load_artifact(stored.artifact.path).manifest
+    if json_:
+        print_json({"path": str(stored.artifact.path), "origin": stored.origin, "manifest": manifest.to_json()})
+    else:
+        if stored.damage:
+            stderr(f"rebuilt: {stored.damage}")
+        if manifest.weights.synthetic:
+            stderr(f"weights are synthetic ({manifest.weights.id}): the depth means nothing, speed and parity do")
+        for cell, parity in (manifest.parity or {}).items():
+            stderr(f"on {cell} it is upstream's fp32 to {worst_relative_l2(parity)[1]:.1e} (relative L2, worst output)")
+        for step in manifest.host_steps:
+            stderr(f"the host does the rest: {step.name} ({step.description})")
+        if "verified" in manifest.extra:
+            stderr(str(manifest.extra["verified"]))
+        for warning in manifest.extra.get("warnings", ()):
+            stderr(f"warning: {warning}")
+        how = {"built": f"in {manifest.export_s:.1f} s", "rebuilt": f"in {manifest.export_s:.1f} s", "cached": "cached"}
+        typer.echo(f"{stored.artifact.path}  {manifest.size_bytes / 1e6:.1f} MB, {how[stored.origin]}")
+    if found is not None and found.problem is not None:
+        stderr(f"{'it does not compute what upstream does' if found.failed else 'not checked'}: {found.problem}")
+        if found.failed:
+            raise typer.Exit(1)
+
+
+def _size_for(source: tuple[int, int] | None) -> tuple[int, int]:
+    """504×504, or the size (H, W) at which upstream would process photographs of size `source` (H', W')."""
+    from depthport.exporters.inputs.preprocess import PROCESS_RES, final_size, upstream_steps
+
+    if source is None:
+        return PROCESS_RES, PROCESS_RES
+    size = (source[1], source[0])
+    width, height = final_size(size, upstream_steps(size))
+    return height, width

@@ -1,0 +1,120 @@
+"""What the commands share: option types, and the parsing of what people type. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Model = Annotated[str, typer.Option("--model", "-m", help="da3-small, da3-base, da3-large, ...")]
+Views = Annotated[int, typer.Option("--views", "-n", help="Views N of one scene: they go in together.")]
+Batch = Annotated[int, typer.Option("--batch", "-b", help="Scenes B in one call (not views).")]
+Size = Annotated[str, typer.Option("--size", "-s", help="HxW in pixels, multiples of 14.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        "-w",
+        help="Hugging Face id, local file or folder, or synthetic:SEED[,outliers]. Default: the model's checkpoint"
+        " if it is cached or can be downloaded, else synthetic.",
+    ),
+]
+Images = Annotated[list[Path] | None, typer.Option("--images", help="Your own photographs, one per view.")]
+PoseInput = Annotated[bool, typer.Option("--pose-input", help="Take known extrinsics and intrinsics as inputs.")]
+Preprocess = Annotated[
+    bool, typer.Option("--preprocess", help="Take uint8 images (B, N, H, W, 3) and normalise them in the graph.")
+]
+SourceSize = Annotated[
+    str | None,
+    typer.Option("--source-size", help="HxW of the photographs: the graph resizes them too. Implies --preprocess."),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for results, report and pictures.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for machines.")]
+Store = Annotated[
+    Path | None, typer.Option("--artifacts", help="Artifact store. Default: $DEPTHPORT_ARTIFACTS or ./artifacts.")
+]
+
+
+def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
+    """`504x504` or `504` as (height, width).
+
+    Raises:
+        UsageError: it is neither.
+    """
+    from depthport.exporters.core.errors import UsageError
+
+    parts = text.lower().split("x")
+    if len(parts) == 1:
+        parts *= 2
+    if len(parts) != 2 or not all(p.isascii() and p.isdigit() for p in parts):
+        raise UsageError(f"{option} {text!r} is no size: give HxW in pixels, for example 504x504")
+    return int(parts[0]), int(parts[1])
+
+
+def parse_options(pairs: list[str]) -> dict[str, Any]:
+    """`name=value` pairs as a dictionary; values that are JSON (true, 3, 0.5) become what they are.
+
+    Raises:
+        UsageError: a pair has no `=`.
+    """
+    from depthport.exporters.core.errors import UsageError
+
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not name:
+            raise UsageError(f"--option {pair!r} is no option: give name=value")
+        try:
+            options[name] = json.loads(value)
+        except json.JSONDecodeError:
+            options[name] = value
+    return options
+
+
+def parse_interpreters(pairs: list[str]) -> dict[str, str]:
+    """`runtime=/path/to/python` pairs as a dictionary.
+
+    Raises:
+        UsageError: a pair has no `=` or its interpreter does not exist.
+    """
+    import shutil
+
+    from depthport.exporters.core.errors import UsageError
+
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, separator, python = pair.partition("=")
+        if not separator or shutil.which(python) is None:
+            raise UsageError(f"--interpreter {pair!r}: give RUNTIME=PYTHON with a Python that can be started")
+        found[name] = python
+    return found
+
+
+def spread(arguments: list[str], option: str) -> list[str]:
+    """`--images a b c` as `--images a --images b --images c`: what people type, in the form typer takes."""
+    spread_out: list[str] = []
+    within = False
+    for argument in arguments:
+        if argument.startswith("-") and argument != "-":
+            within = argument == option
+            if not within:
+                spread_out.append(argument)
+        elif within:
+            spread_out += [option, argument]
+        else:
+            spread_out.append(argument)
+    return spread_out
+
+
+def names(text: str | None) -> list[str] | None:
+    return [name.strip() for name in text.split(",") if name.strip()] if text is not None else None
+
+
+def print_json(data: Any) -> None:
+    typer.echo(json.dumps(data, indent=1, allow_nan=False))
+
+
+def stderr(text: str) -> None:
+    typer.echo(text, err=True)

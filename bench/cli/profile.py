@@ -1,0 +1,116 @@
+"""`depthport profile` and `depthport batch`: one configuration looked at closely."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from depthport.bench.cli.options import Batch, Json, Size, Store, Views, Weights, parse_size, print_json, stderr
+
+Model = Annotated[str, typer.Argument(help="da3-small, da3-base, da3-large, ...")]
+Device = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda or cuda:N.")]
+Mode = Annotated[str | None, typer.Option("--mode", help="The runtime's mode. Default: its own choice for the device.")]
+Precision = Annotated[str | None, typer.Option("--precision", "-p", help="Default: the mode's own.")]
+Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads. Default: what the cgroup allows.")]
+
+
+def profile(
+    model: Model = "da3-small",
+    device: Device = "cpu",
+    mode: Annotated[str | None, typer.Option("--mode", help="eager, graph or fused. Default: the fastest of them.")] = None,
+    precision: Precision = None,
+    views: Views = 1,
+    size: Size = "504x504",
+    batch: Batch = 1,
+    weights: Weights = None,
+    calls: Annotated[int, typer.Option("--calls", help="Calls that are averaged.")] = 10,
+    threads: Threads = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for profile.json and profile.png. Default: none written.")
+    ] = None,
+    artifacts: Store = None,
+    json_: Json = False,
+) -> None:
+    """Where the time goes, by part of the network, against this device's own roofline.
+
+    Examples:
+
+        depthport profile da3-small --views 2 --size 252x336
+
+        depthport profile da3-large --device cuda --mode fused --views 5 --out profile
+    """
+    from depthport.bench.cli.progress import observer_for
+    from depthport.bench.diagnose import profile as profiling
+    from depthport.exporters.core.store import ArtifactStore
+
+    height, width = parse_size(size)
+    observer = observer_for()
+    try:
+        found = profiling.profile(
+            model, device=device, mode=mode, precision=precision, batch=batch, views=views, height=height, width=width,
+            weights=weights, threads=threads, calls=calls, store=ArtifactStore(artifacts), observer=observer,
+        )  # fmt: skip
+    finally:
+        observer.close()
+    if out is not None:
+        for path in profiling.write_profile(found, out):
+            stderr(f"written: {path}")
+        if not (out / "profile.png").exists():
+            stderr("no picture: pip install 'depthport[report]'")
+    if json_:
+        print_json(found.to_json())
+    else:
+        from rich.console import Console
+
+        profiling.render(found, Console())
+
+
+def batch(
+    model: Model = "da3-small",
+    runtime: Annotated[str, typer.Option("--runtime", "-r", help="pytorch, onnxruntime, ...")] = "pytorch",
+    device: Device = "cpu",
+    mode: Mode = None,
+    precision: Precision = None,
+    views: Views = 1,
+    size: Size = "504x504",
+    weights: Weights = None,
+    memory_fraction: Annotated[
+        float, typer.Option("--memory-fraction", help="Share of the device's memory a batch may take.")
+    ] = 0.8,
+    most: Annotated[int, typer.Option("--most", help="Largest batch of interest.")] = 64,
+    threads: Threads = None,
+    artifacts: Store = None,
+    json_: Json = False,
+) -> None:
+    """The largest batch of scenes that fits a share of the device's memory, found by trying.
+
+    Examples:
+
+        depthport batch da3-small --size 252x336 --most 8
+
+        depthport batch da3-large --device cuda --mode fused --views 5 --memory-fraction 0.5
+    """
+    from depthport.bench.cli.progress import observer_for
+    from depthport.bench.diagnose import batch as batches
+    from depthport.exporters.core.store import ArtifactStore
+
+    height, width = parse_size(size)
+    observer = observer_for()
+    try:
+        answer = batches.find_batch(
+            model, runtime=runtime, device=device, mode=mode, precision=precision, views=views, height=height,
+            width=width, weights=weights, fraction=memory_fraction, most=most, threads=threads,
+            store=ArtifactStore(artifacts), observer=observer,
+        )  # fmt: skip
+    finally:
+        observer.close()
+    if json_:
+        print_json(answer.to_json())
+    else:
+        from rich.console import Console
+
+        batches.render(answer, Console())
+    if answer.batch == 0:
+        raise typer.Exit(1)

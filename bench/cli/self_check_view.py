@@ -1,0 +1,44 @@
+"""The self-check for people: a table, and what to send back where something failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from depthport.bench.diagnose.self_check import SelfCheck
+
+FILE = Path("depthport-self-check.json")
+_MARKS = {"passed": "[green]passed[/green]", "failed": "[red]failed[/red]"}
+
+
+def render(report: SelfCheck, console: Console, saved: Path | None) -> None:
+    """Print a report; `saved` is the file to send back, None where nothing failed."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="Self-check", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("runtime/device/mode/precision", "result", "s"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("difference to upstream fp32, or what went wrong", overflow="fold")
+    for check in report.checks:
+        where = f"at {check.step}: " if check.step else ""
+        mark = _MARKS.get(check.status, f"[dim]{check.status}[/dim]")
+        table.add_row(escape(check.cell), mark, f"{check.seconds:.0f}", escape(f"{where}{check.detail}"))
+    console.print(f"[bold]{escape(report.environment['machine'])}[/bold]")
+    console.print(f"{report.model}, {report.shape}, {report.weights}: {report.seconds:.0f} s", highlight=False)
+    console.print(table)
+    if any(check.cell.startswith("coreml/interpreter") for check in report.checks):
+        console.print("[dim]coreml/interpreter: the saved package by our own reading of it, no Apple code.[/dim]")
+    if any(check.status == "not reached" for check in report.checks):
+        console.print("Some were not reached: what was exported is not kept, so try again on an idle machine.")
+    if saved is not None:
+        console.print(
+            f"Send back {escape(str(saved))}: hardware, versions, each step's error and the end of its log; names of "
+            "users and folders are taken out, have a look before you send it.",
+            highlight=False,
+            soft_wrap=True,
+        )

@@ -1,0 +1,94 @@
+"""The end of a run on the terminal: the ranking, the controls, where the report is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from depthport.bench.report.model.regime import KINDS, TITLES, in_words
+from depthport.bench.results.model import Cell, Results, Status
+from depthport.bench.statistics.digits import format_error, format_interval
+
+LEAST = {"latency, ms": 14, "img/s": 5, "vs upstream": 15, "depth error": 7}
+"""Characters a column of figures takes at least; where a terminal is narrow, names are folded, figures are not cut."""
+
+
+def render_summary(results: Results, written: Sequence[Path], console: Console) -> None:
+    """Print what a person wants to know first; everything else is in the report."""
+    for warning in results.warnings:
+        console.print(f"[yellow]![/yellow] {escape(warning['message'])}: [dim]{escape(warning['advice'])}[/dim]")
+    if any(cell.timing for cell in results.cells):
+        console.print(_table(results))
+    for kind in KINDS:
+        members = [c for c in results.cells if (c.regime or {}).get("kind") == kind]
+        if members:
+            console.print(f"[bold]{escape(TITLES[kind])}[/bold]")
+        for cell in members:
+            console.print(Padding(Text(f"{cell.id}: {in_words(cell.regime or {})}"), (0, 0, 0, 2)))
+    for reason, cells in _without_figures(results).items():
+        named = ", ".join(cells[:3]) + (f" and {len(cells) - 3} more" if len(cells) > 3 else "")
+        console.print(f"[dim]{escape(named)}: {escape(reason)}[/dim]", highlight=False)
+    for name, control in results.controls.items():
+        mark = "[green]✓[/green]" if control.ok else "[red]✗[/red]"
+        console.print(
+            f"{mark} control {name}: {escape(control.verdict)} (expected {control.expected}) {escape(control.reason)}"
+        )
+    for path in written:
+        console.print(f"[bold]{escape(str(path))}[/bold]", highlight=False)
+
+
+def _table(results: Results) -> Table:
+    machine = results.environment.get("machine", "this machine")
+    title = f"{escape(str(machine))}: device boundary, median [95 % interval]"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column, justify in (
+        ("cell", "left"),
+        ("latency, ms", "right"),
+        ("img/s", "right"),
+        ("vs upstream", "right"),
+        ("depth error", "right"),
+    ):
+        table.add_column(
+            column,
+            justify=justify,  # type: ignore[arg-type]
+            overflow="fold" if column == "cell" else "ellipsis",
+            min_width=LEAST.get(column),
+        )
+    measured = [c for c in results.cells if c.timing]
+    for cell in sorted(measured, key=lambda c: c.timing["device"].median_ms or 0.0):
+        table.add_row(*_row(cell))
+    return table
+
+
+def _without_figures(results: Results) -> dict[str, list[str]]:
+    """Cells that were not timed, by status and reason: many share one."""
+    found: dict[str, list[str]] = {}
+    for cell in results.cells:
+        if not cell.timing and not cell.regime:
+            reason = f"{cell.status.value.replace('_', ' ')}: {cell.reason}" if cell.reason else cell.status.value
+            found.setdefault(reason, []).append(cell.id)
+    return found
+
+
+def _row(cell: Cell) -> list[str]:
+    timing = cell.timing["device"]
+    speedup = cell.speedup.get("device")
+    ratio = "baseline" if cell.baseline else "–"
+    if speedup is not None and speedup.ratio is not None:
+        ratio = format_interval(speedup.ratio, speedup.ci95, "×")
+    error = (cell.parity or {}).get("depth", {}).get("rel_l2")
+    name = escape(cell.id) if cell.status is Status.OK else f"[red]{escape(cell.id)} ({cell.status.value})[/red]"
+    return [
+        name,
+        format_interval(timing.median_ms, timing.ci95_ms),
+        f"{timing.img_s:.3g}" if timing.img_s is not None else "–",
+        ratio,
+        format_error(error),
+    ]

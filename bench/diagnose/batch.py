@@ -1,0 +1,174 @@
+"""`depthport batch`: the largest batch that fits a share of the device's memory, and what each batch size gives.
+
+A batch is B scenes of N views in one call. Every size that is tried is exported (programs are static), loaded in a
+process of its own, so that one that does not fit costs nothing but its trial, and called a few times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from depthport.bench.diagnose.batching import largest_batch
+from depthport.bench.measure.observer import Observer
+from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from depthport.exporters.core.store import ArtifactStore
+
+DEFAULT_FRACTION = 0.8
+DEFAULT_MOST = 64
+
+
+@dataclass(frozen=True)
+class BatchTrial:
+    """One size, measured."""
+
+    batch: int
+    peak_mib: float | None
+    """Device memory on a GPU, the process's resident memory on a CPU; None: it ran out of memory."""
+    call_ms: float | None
+    """One call after the first, inputs on the device."""
+    img_s: float | None
+    fits: bool
+
+
+@dataclass(frozen=True)
+class BatchAnswer:
+    """The largest batch that fits, and every size tried."""
+
+    cell: str
+    batch: int
+    """0 where not even one scene fits."""
+    limit_mib: float
+    memory_mib: float
+    """Of the whole device (a CPU: what this process may use)."""
+    trials: tuple[BatchTrial, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def find_batch(
+    model: str,
+    *,
+    runtime: str = "pytorch",
+    device: str,
+    mode: str | None = None,
+    precision: str | None = None,
+    views: int = 1,
+    height: int = 504,
+    width: int = 504,
+    weights: str | None = None,
+    fraction: float = DEFAULT_FRACTION,
+    most: int = DEFAULT_MOST,
+    threads: int | None = None,
+    store: ArtifactStore | None = None,
+    observer: Observer | None = None,
+) -> BatchAnswer:
+    """Search the batch sizes from 1 to `most` (bench/diagnose/batching.py).
+
+    Args:
+        fraction: of the device's memory, (0, 1]; where the runtime can, it is also the cap of its allocator.
+        most: largest batch of interest.
+
+    Raises:
+        UsageError: a fraction or number outside of its range, or a device or mode the runtime does not have.
+        RunError: a trial failed for another reason than memory.
+    """
+    from depthport.bench.plan.suites import default_target
+    from depthport.runtimes.base import get_runtime
+
+    if not 0 < fraction <= 1:
+        raise UsageError(f"a share of memory lies above 0 and at most at 1, got {fraction:g}")
+    adapter, observer = get_runtime(runtime), observer or Observer()
+    place = adapter.device(device)
+    chosen = adapter.mode(place, mode)
+    policy = precision or next(iter(chosen.precisions or place.precisions), "fp32")
+    memory = device_memory_mib(device)
+    spec = CellSpec(
+        ExportSpec(
+            model, adapter.formats[0], policy, Shape(1, views, height, width), weights,
+            target=chosen.target or default_target(runtime, device, policy),
+        ),
+        runtime, device, chosen.name, threads=threads, memory_fraction=fraction,
+    )  # fmt: skip
+    trials: dict[int, BatchTrial] = {}
+    with TemporaryDirectory(prefix="depthport-batch-") as folder:
+
+        def trial(size: int) -> float | None:
+            observer.stage(f"trying {size} scene{'s' if size > 1 else ''} a call")
+            shape = replace(spec.export.shape, batch=size)
+            found = _try(replace(spec, export=replace(spec.export, shape=shape)), Path(folder), store, observer.step)
+            trials[size] = replace(found, fits=found.peak_mib is not None and found.peak_mib <= fraction * memory)
+            return found.peak_mib
+
+        search = largest_batch(trial, fraction * memory, most)
+    return BatchAnswer(spec.id, search.batch, fraction * memory, memory, tuple(trials[size] for size in sorted(trials)))
+
+
+def _try(spec: CellSpec, folder: Path, store: ArtifactStore | None, progress: Callable[[str], None]) -> BatchTrial:
+    """Export, load in a fresh process, call three times."""
+    import numpy as np
+
+    from depthport.bench.inputs.inputs import load_scenes
+    from depthport.bench.measure.crew import is_memory_failure
+    from depthport.bench.plan.protocol import get_protocol
+    from depthport.bench.workers.live_cell import CellFailed, LiveCell
+    from depthport.exporters.api import export as export_artifact
+
+    shape = spec.export.shape
+    stored = export_artifact(**spec.export.arguments(), store=store, progress=progress)
+    inputs = folder / f"inputs-{shape.batch}.npz"
+    np.savez(inputs, image=load_scenes(shape, sets=1)[0].image)
+    with closing(LiveCell(spec, stored.artifact.path, [inputs], get_protocol("rigorous"))) as live:
+        try:
+            live.load()
+            live.first_call()
+            call_ms = min(live.calibrate().call_ns for _ in range(2)) / 1e6
+            report = live.report()
+        except CellFailed as failure:
+            if is_memory_failure(failure):
+                return BatchTrial(shape.batch, None, None, None, False)
+            raise RunError(f"a batch of {shape.batch} failed: {failure}") from failure
+    peak = report["device_peak_mib"] if report["device_peak_mib"] is not None else report["host_peak_mib"]
+    return BatchTrial(shape.batch, peak, call_ms, 1e3 * shape.batch * shape.views / call_ms, False)
+
+
+def device_memory_mib(device: str) -> float:
+    """All memory of a device: an NVIDIA GPU's own, else what this process may use of the host's."""
+    if device.startswith("cuda"):
+        from depthport.runtimes.host.nvidia import cuda_devices
+
+        gpus = cuda_devices()
+        index = int(device.partition(":")[2] or 0)
+        if index >= len(gpus):
+            raise UsageError(f"there is no device {device!r} here")
+        return gpus[index].memory_bytes / (1 << 20)
+    from depthport.bench.environment.environment import usable_memory_mib
+
+    return usable_memory_mib()
+
+
+def render(answer: BatchAnswer, console: Console) -> None:
+    """The table and the answer."""
+    from rich.table import Table
+
+    table = Table(title=answer.cell, title_justify="left")
+    for name in ("batch", "peak MiB", "ms a call", "img/s", "fits"):
+        table.add_column(name, justify="right")
+    for trial in answer.trials:
+        peak = "out of memory" if trial.peak_mib is None else f"{trial.peak_mib:.0f}"
+        call = "-" if trial.call_ms is None else f"{trial.call_ms:.3g}"
+        rate = "-" if trial.img_s is None else f"{trial.img_s:.3g}"
+        table.add_row(str(trial.batch), peak, call, rate, "yes" if trial.fits else "no")
+    console.print(table)
+    console.print(f"Largest batch within {answer.limit_mib:.0f} of {answer.memory_mib:.0f} MiB: {answer.batch}")

@@ -1,0 +1,116 @@
+"""Does one artifact compute what upstream computes? One inference in a process of its own, compared with upstream fp32.
+
+`depthport export` does this for what it made, wherever a runtime for it is here, and the answer is kept in the
+artifact's manifest; `depthport bench` records the parity of every artifact it measures in the same place.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from depthport.bench.measure.observer import Observer
+from depthport.bench.plan.protocol import PAPER
+from depthport.bench.results.journal import Journal
+from depthport.bench.results.model import Cell, Status
+from depthport.exporters.core.artifact import Artifact, load_artifact
+
+if TYPE_CHECKING:
+    from depthport.bench.plan.cells import CellSpec
+    from depthport.exporters.base import ExportRequest
+    from depthport.exporters.core.store import ArtifactStore
+
+CHECK = replace(PAPER, name="check", inputs=1, timed_calls=1, warmup_calls=1)
+"""One input, one call after the first; its time is of no interest."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What the check of an artifact found."""
+
+    cell: str | None
+    """`runtime/device/mode/precision` that ran it; None where nothing here runs it."""
+    parity: Mapping[str, Any] | None
+    """Per output, as in `results.json`; None where it could not be run."""
+    problem: str | None
+    """One line: why it is wrong, or why it could not be checked."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ran and computes something else than upstream."""
+        return self.parity is not None and self.problem is not None
+
+
+def check(request: ExportRequest, artifact: Artifact, store: ArtifactStore, observer: Observer) -> Check:
+    """Run `artifact`, which `request` made, on the first runtime of this machine that takes it, against upstream fp32.
+
+    The finding is written into the artifact's manifest under the cell that ran it.
+    """
+    from depthport.bench.inputs.inputs import load_scenes
+    from depthport.bench.measure import engine
+
+    spec = _cell(request, artifact)
+    if isinstance(spec, str):
+        return Check(None, None, spec)
+    weights = request.weights
+    plan = engine.Plan(
+        cells=(spec,),
+        scenes=load_scenes(request.shape, sets=1),
+        protocol=CHECK,
+        weights={"id": weights.id, "sha256": weights.sha256, "synthetic": weights.synthetic,
+                 "licence": weights.licence, "note": weights.note},
+        pose_input=request.pose_input,
+        preprocess=request.preprocess,
+        suite="check",
+        yardstick=False,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="depthport-check-") as folder:
+        cell = engine.run(plan, Path(folder), store, observer).cells[0]
+    if cell.parity is None:
+        return Check(cell.id, None, cell.reason or "upstream's own outputs could not be computed")
+    return Check(cell.id, cell.parity, cell.reason if cell.status is Status.PARITY_FAILED else None)
+
+
+def worst_relative_l2(parity: Mapping[str, Any]) -> tuple[str, float]:
+    """The output that is furthest from upstream, and its relative L2."""
+    distances = {k: f["rel_l2"] for k, f in parity.items() if isinstance(f, Mapping) and "rel_l2" in f}
+    name = max(distances, key=lambda key: distances[key])
+    return name, float(distances[name])
+
+
+def record_parity(cells: Iterable[Cell], journal: Journal) -> None:
+    """Write each measured cell's parity into the manifest of the artifact that it ran, beside other cells'."""
+    folders = {e["cell"]: e["artifact"] for e in journal.of_kind("artifact")}
+    for cell in cells:
+        if cell.parity is not None and cell.id in folders and not cell.baseline:
+            artifact = load_artifact(folders[cell.id])
+            artifact.with_parity({**(artifact.manifest.parity or {}), cell.id: cell.parity})
+
+
+def _cell(request: ExportRequest, artifact: Artifact) -> CellSpec | str:
+    """The cell that runs the artifact here, on its first suitable device; else why there is none."""
+    from depthport.bench.plan.cells import CellSpec, ExportSpec
+    from depthport.bench.plan.suites import BASELINE_MODE, default_target
+    from depthport.runtimes.base import get_runtime, runtimes
+
+    reasons = []
+    for runtime in map(get_runtime, runtimes()):
+        if request.format not in runtime.formats:
+            continue
+        for device in runtime.probe():
+            if not device.available:
+                reasons.append(f"{runtime.name} on {device.name}: {device.unavailable}")
+                continue
+            for mode in device.modes:
+                made_for = mode.target or default_target(runtime.name, device.name, request.policy.name)
+                if mode.name != BASELINE_MODE and request.target in (mode.target, made_for):
+                    export = ExportSpec(
+                        request.model_name, request.format, request.policy.name, request.shape, request.weights.id,
+                        request.outputs, request.target, ray_pose=request.ray_pose,
+                        model_source=request.model, weights_source=request.weights.source,
+                    )  # fmt: skip
+                    return CellSpec(export, runtime.name, device.name, mode.name, artifact=str(artifact.path))
+    return "; ".join(reasons) or f"no runtime here runs {request.format} for target {request.target or 'any'}"

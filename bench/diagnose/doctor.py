@@ -1,0 +1,133 @@
+"""`doctor`: what can run on this machine, what is missing, and the line that installs it.
+
+Works with neither torch nor any runtime installed: every adapter is asked, and says itself why it can't.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from depthport.bench.cli.doctor_view import render
+from depthport.bench.diagnose.checkpoints import Checkpoint, checkpoints
+from depthport.bench.diagnose.findings import Finding, findings
+from depthport.bench.environment.environment import fingerprint
+from depthport.exporters.core.errors import DepthportError
+from depthport.exporters.core.store import default_root
+from depthport.runtimes.base import Device
+
+__all__ = ["DoctorReport", "FormatRow", "RuntimeRow", "collect", "render"]
+
+
+@dataclass(frozen=True)
+class RuntimeRow:
+    """A runtime on one device."""
+
+    runtime: str
+    device: str
+    description: str
+    available: bool
+    reason: str | None = None
+    """Why not, where it is not available."""
+    remedy: str | None = None
+    modes: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FormatRow:
+    """A format that can, or could, be exported here."""
+
+    format: str
+    available: bool
+    reason: str | None = None
+    """Why not, with the line that installs what is missing."""
+
+
+@dataclass(frozen=True)
+class DoctorReport:
+    """Everything `doctor` found."""
+
+    environment: dict[str, Any]
+    runtimes: tuple[RuntimeRow, ...]
+    formats: tuple[FormatRow, ...]
+    checkpoints: tuple[Checkpoint, ...]
+    artifacts: Path
+    """Where artifacts are kept."""
+    free_gb: float
+    """Free space there."""
+    findings: tuple[Finding, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "artifacts": str(self.artifacts)}
+
+
+def collect() -> DoctorReport:
+    """Ask every adapter, the cache, the disk and the hardware; a few seconds, nothing is changed."""
+    environment = fingerprint()
+    runtimes, formats = runtime_rows(), format_rows()
+    free_gb = free_space_gb(default_root())
+    return DoctorReport(
+        environment=environment,
+        runtimes=runtimes,
+        formats=formats,
+        checkpoints=checkpoints(),
+        artifacts=default_root(),
+        free_gb=free_gb,
+        findings=findings(environment, free_gb, adapters=len(runtimes) + len(formats)),
+    )
+
+
+def runtime_rows() -> tuple[RuntimeRow, ...]:
+    """One row for each device of each registered runtime; an adapter that fails is a row with its reason."""
+    from depthport.runtimes.base import get_runtime, runtimes
+
+    rows: list[RuntimeRow] = []
+    for name in runtimes():
+        try:
+            rows += [_row(name, device) for device in get_runtime(name).probe()]
+        except Exception as error:  # noqa: BLE001 - anyone's adapter may fail in any way; doctor must not
+            rows.append(RuntimeRow(name, "-", "", False, _failure(error)))
+    return tuple(rows)
+
+
+def format_rows() -> tuple[FormatRow, ...]:
+    """One row for each registered exporter."""
+    from depthport.exporters.api import formats, get_exporter
+
+    rows: list[FormatRow] = []
+    for name in formats():
+        try:
+            reason = get_exporter(name).probe()
+        except Exception as error:  # noqa: BLE001 - as above
+            reason = _failure(error)
+        rows.append(FormatRow(name, reason is None, reason))
+    return tuple(rows)
+
+
+def free_space_gb(folder: Path) -> float:
+    """Free space (10⁹ bytes) on the disk that holds `folder`, which need not exist yet."""
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free / 1e9
+
+
+def _row(runtime: str, device: Device) -> RuntimeRow:
+    return RuntimeRow(
+        runtime,
+        device.name,
+        device.description,
+        device.available,
+        device.unavailable,
+        device.remedy,
+        tuple(mode.name for mode in device.modes),
+        device.precisions,
+        device.notes,
+    )
+
+
+def _failure(error: Exception) -> str:
+    line = (str(error) or type(error).__name__).splitlines()[0]
+    return line if isinstance(error, DepthportError) else f"its adapter failed: {line}"

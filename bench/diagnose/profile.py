@@ -1,0 +1,199 @@
+"""`depthport profile`: where the time of one configuration goes, by part of the network, against the device's roofline.
+
+The roofline is measured on the spot: a large matrix product and a large copy. Each operator's roof is the larger of its
+arithmetic over the one and its arguments and results over the other (Williams, Waterman, Patterson 2009); what a fused
+kernel keeps on the chip is not counted, so fusing lowers the roof as well as the time.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from depthport.bench.diagnose.profile_parts import PartTime, add_up
+from depthport.bench.measure.observer import Observer
+from depthport.exporters.core.errors import UnsupportedError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from depthport.exporters.core.store import ArtifactStore
+    from depthport.runtimes.base import Session
+
+SCHEMA = "depthport.profile/1"
+MODES = ("eager", "graph", "fused")
+"""Modes of runtime `pytorch` that run the program as it stands; a compiled one has no operators left."""
+_WARM_UPS = 5
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One configuration's time by part."""
+
+    cell: dict[str, Any]
+    """Model, shape, device, mode, precision, weights."""
+    hardware: str
+    versions: dict[str, str]
+    calls: int
+    latency_ms: float
+    """Median of whole calls in the mode itself, inputs on the device."""
+    matmul_tflop_s: float
+    copy_gb_s: float
+    dtype: str
+    """Of the matrix product that was timed: the backbone's."""
+    parts: tuple[PartTime, ...]
+
+    @property
+    def parts_ms(self) -> float:
+        """All operators; the rest of the latency is launches and gaps, or less than nothing where a graph closes them."""
+        return sum(part.ms for part in self.parts)
+
+    @property
+    def roof_ms(self) -> float:
+        return sum(part.roof_ms for part in self.parts)
+
+    def to_json(self) -> dict[str, Any]:
+        parts = [{**asdict(part), "of_roof": part.of_roof} for part in self.parts]
+        return {
+            "schema": SCHEMA, **asdict(self), "parts": parts, "parts_ms": self.parts_ms, "roof_ms": self.roof_ms,
+        }  # fmt: skip
+
+
+def profile(
+    model: str,
+    *,
+    device: str,
+    mode: str | None = None,
+    precision: str | None = None,
+    batch: int = 1,
+    views: int = 1,
+    height: int = 504,
+    width: int = 504,
+    weights: str | None = None,
+    threads: int | None = None,
+    calls: int = 10,
+    store: ArtifactStore | None = None,
+    observer: Observer | None = None,
+) -> Profile:
+    """Export (or find) the artifact, run it on the first of the shipped photographs and time its parts.
+
+    Args:
+        model, batch, views, height, width, weights: as :func:`depthport.exporters.export` takes them.
+        device: `cpu` or `cuda[:N]`.
+        mode: one of :data:`MODES` or an alias; None: the fastest of them on that device.
+        precision: a policy; None: the mode's own.
+        calls: averaged; half as many whole calls give the latency, five at least.
+
+    Raises:
+        UsageError, UnsupportedError, UnavailableError: what is wrong with the request, in one line.
+    """
+    from depthport.bench.inputs.inputs import load_scene
+    from depthport.exporters.api import export as export_artifact
+    from depthport.runtimes.base import LoadOptions, get_runtime
+
+    if calls < 1:
+        raise UsageError(f"a profile needs at least one call, got {calls}")
+    runtime, observer = get_runtime("pytorch"), observer or Observer()
+    place = runtime.device(device)
+    chosen = runtime.mode(place, mode or next(m.name for m in reversed(place.modes) if m.name in MODES))
+    if chosen.name not in MODES:
+        raise UnsupportedError(f"mode {chosen.name!r} does not run operator by operator: choose {', '.join(MODES)}")
+    policy = precision or next(iter(chosen.precisions or place.precisions), "fp32")
+    observer.stage(f"exporting {model} in {policy}")
+    stored = export_artifact(
+        model, format="pytorch", precision=policy, batch=batch, views=views, height=height, width=width,
+        weights=weights, target=chosen.target, store=store, progress=observer.step,
+    )  # fmt: skip
+    observer.stage(f"timing {calls} calls")
+    options = LoadOptions(mode=chosen.name, threads=threads)
+    with runtime.load(stored.artifact, device, options) as session:
+        session.bind({"image": load_scene(stored.artifact.manifest.shape).image})
+        return _measure(session, place.description, calls)
+
+
+def _measure(session: Session, hardware: str, calls: int) -> Profile:
+    import torch
+
+    from depthport.exporters.core.provenance import package_versions
+    from depthport.runtimes.pytorch.profile import measure_rates, profile_program
+    from depthport.runtimes.pytorch.session import EagerSession
+
+    assert isinstance(session, EagerSession)
+    latency = _latency_ms(session, max(5, calls // 2))
+    operators = profile_program(session.program, session.bound, calls)
+    manifest = session.artifact.manifest
+    rates = measure_rates(session.bound[0].device, getattr(torch, manifest.precision["backbone"]))
+    shape = manifest.shape
+    cell = {
+        "model": manifest.model, "batch": shape.batch, "views": shape.views, "height": shape.height,
+        "width": shape.width, "runtime": "pytorch", "device": session.device, "mode": session.options.mode,
+        "precision": manifest.precision["name"], "weights": manifest.weights.id,
+    }  # fmt: skip
+    return Profile(
+        cell, hardware, package_versions(("torch", "triton", "depthport")), calls, latency,
+        rates.matmul_flop_s / 1e12, rates.copy_bytes_s / 1e9, rates.dtype,
+        add_up(operators, rates, shape.batch * shape.views),
+    )  # fmt: skip
+
+
+def _latency_ms(session: Session, calls: int) -> float:
+    samples = []
+    for index in range(_WARM_UPS + calls):
+        begin = time.perf_counter()
+        session.run()
+        session.synchronize()
+        if index >= _WARM_UPS:
+            samples.append(1e3 * (time.perf_counter() - begin))
+    return statistics.median(samples)
+
+
+def render(profile: Profile, console: Console) -> None:
+    """The table."""
+    from rich.table import Table
+
+    cell = profile.cell
+    title = (
+        f"{cell['model']}, {cell['batch']}×{cell['views']} views {cell['height']}×{cell['width']}, "
+        f"{cell['device']}/{cell['mode']}/{cell['precision']} on {profile.hardware}"
+    )
+    table = Table(title=title, title_justify="left")
+    for name, justify in (("part", "left"), *((n, "right") for n in ("ms", "share", "GFLOP", "MiB", "roof ms", "of roof"))):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for part in profile.parts:
+        reached = "-" if part.of_roof is None else f"{part.of_roof:.0%}"
+        table.add_row(
+            part.name, f"{part.ms:.3f}", f"{part.share:.1%}", f"{part.gflop:.1f}", f"{part.mib:.0f}",
+            f"{part.roof_ms:.3f}", reached,
+        )  # fmt: skip
+    total = sum(part.gflop for part in profile.parts)
+    traffic = sum(part.mib for part in profile.parts)
+    reached = f"{profile.roof_ms / profile.parts_ms:.0%}" if profile.parts_ms else "-"
+    table.add_section()
+    table.add_row(
+        "all", f"{profile.parts_ms:.3f}", "100 %", f"{total:.1f}", f"{traffic:.0f}", f"{profile.roof_ms:.3f}", reached
+    )
+    console.print(table)
+    console.print(
+        f"A whole call takes {profile.latency_ms:.3f} ms. Roofline measured here: {profile.matmul_tflop_s:.3g} TFLOP/s "
+        f"({profile.dtype} matrix product), {profile.copy_gb_s:.0f} GB/s (copy, read and written)."
+    )
+
+
+def write_profile(profile: Profile, folder: Path) -> list[Path]:
+    """`profile.json`, and `profile.png` where matplotlib is installed; the paths written."""
+    from importlib.util import find_spec
+
+    from depthport.exporters.core.atomic import write_json
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / "profile.json"]
+    write_json(written[0], profile.to_json())
+    if find_spec("matplotlib") is not None:
+        from depthport.bench.diagnose.profile_picture import draw
+
+        written.append(folder / "profile.png")
+        draw(profile, written[1])
+    return written

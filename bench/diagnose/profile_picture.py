@@ -1,0 +1,42 @@
+"""A profile as a picture: one bar a part, and in it what the part would take at the device's measured rates."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from depthport.bench.diagnose.profile import Profile
+from depthport.exporters.core.atomic import write_bytes
+
+_MEASURED, _ROOF = "#9ec1e0", "#1f5f99"
+
+
+def draw(profile: Profile, path: Path) -> None:
+    """Write the picture as PNG; needs matplotlib."""
+    from matplotlib.figure import Figure
+
+    parts = profile.parts
+    figure = Figure(figsize=(9, 0.36 * len(parts) + 1.6), layout="constrained")
+    axes = figure.subplots()
+    rows = range(len(parts))
+    axes.barh(rows, [part.ms for part in parts], color=_MEASURED, label="measured")
+    axes.barh(rows, [part.roof_ms for part in parts], height=0.35, color=_ROOF, label="at the measured rates")
+    for row, part in zip(rows, parts, strict=True):
+        end = max(part.ms, part.roof_ms)
+        axes.annotate(f"{part.ms:.2f} ms, {part.share:.0%}", (end, row), (4, 0), textcoords="offset points", va="center")
+    axes.set_yticks(rows, [part.name for part in parts])
+    axes.invert_yaxis()
+    axes.margins(x=0.18)
+    axes.set_xlabel("ms a call")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="lower right", frameon=False)
+    cell = profile.cell
+    axes.set_title(
+        f"{cell['model']}, {cell['views']} views {cell['height']}×{cell['width']}, {cell['mode']}/{cell['precision']}\n"
+        f"{profile.hardware}: {profile.matmul_tflop_s:.3g} TFLOP/s, {profile.copy_gb_s:.0f} GB/s; "
+        f"a call {profile.latency_ms:.2f} ms",
+        loc="left", fontsize=10,
+    )  # fmt: skip
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    write_bytes(path, buffer.getvalue())

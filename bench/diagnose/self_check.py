@@ -1,0 +1,290 @@
+"""`doctor --self-check`: on this machine, does every runtime compute what upstream computes? Two minutes at most.
+
+Small shape, synthetic weights, no download: export, load, predict, compare with upstream in fp32, each in a process of
+its own, as a run has it, but without timing. Core ML packages are also run in the interpreter
+(bench/workers/interpret.py), off
+a Mac in place of Core ML and on a Mac beside it: if both fail the package is wrong, if one does it is Core ML or us.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from depthport.bench.measure.observer import Observer
+from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
+from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.provenance import canonical_sha256
+from depthport.exporters.core.store import ArtifactStore
+
+MODEL, WEIGHTS = "da3-small", "synthetic:0"
+SHAPE = Shape(1, 3, 70, 98)
+"""Three views: the least for which upstream chooses a reference view."""
+BUDGET_S = 110.0
+INTERPRETER = "interpreter"
+
+Step = Literal["export", "load", "predict", "parity"]
+Status = Literal["passed", "failed", "unavailable", "not reached"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One runtime, device, mode and precision."""
+
+    cell: str
+    status: Status
+    step: Step | None = None
+    """Where it failed."""
+    detail: str = ""
+    """Why, or how near to upstream it came."""
+    seconds: float = 0.0
+    parity: dict[str, Any] | None = None
+    log: str = ""
+    """The end of what the failed process printed, without names of people and folders."""
+
+
+@dataclass(frozen=True)
+class SelfCheck:
+    """All of it: what to send back where something failed."""
+
+    environment: dict[str, Any]
+    checks: tuple[Check, ...]
+    seconds: float
+    model: str = MODEL
+    shape: str = str(SHAPE)
+    weights: str = WEIGHTS
+
+    @property
+    def ok(self) -> bool:
+        """Nothing failed, and something was checked."""
+        return all(c.status != "failed" for c in self.checks) and any(c.status == "passed" for c in self.checks)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": "depthport.self-check/1", "ok": self.ok, **asdict(self)}
+
+
+def run(
+    cells: Sequence[CellSpec] | None = None,
+    *,
+    store: ArtifactStore | None = None,
+    observer: Observer | None = None,
+    budget_s: float = BUDGET_S,
+) -> SelfCheck:
+    """Check cells one after the other until the time is up.
+
+    Args:
+        cells: what to check; None: the quick suite's of this machine, and Core ML in the interpreter.
+        store: where artifacts are made; None: a temporary folder.
+        observer: told what is being done.
+        budget_s: no check begins later, and none runs longer.
+    """
+    from depthport.bench.environment.environment import fingerprint
+
+    began = time.monotonic()
+    chosen = default_cells() if cells is None else cells
+    with tempfile.TemporaryDirectory(prefix="depthport-") as folder:
+        job = _Job(Path(folder), store or ArtifactStore(Path(folder) / "artifacts"), observer or Observer())
+        job.deadline = began + budget_s
+        try:
+            checks = [job.check(cell) for cell in chosen]
+        finally:
+            job.close()
+    return SelfCheck(fingerprint(), tuple(checks), time.monotonic() - began, shape=str(_shape_of(chosen)))
+
+
+def default_cells() -> list[CellSpec]:
+    """Every runtime that is here, the quickest to check first; Core ML's packages in the interpreter."""
+    from depthport.bench.plan.suites import Request, build_cells
+    from depthport.exporters.api import get_exporter
+
+    cells = [c for c in build_cells(Request(MODEL, SHAPE, WEIGHTS, "quick")) if c.export.format]
+    interpreted: list[CellSpec] = []
+    if get_exporter("coreml").probe() is None:
+        options: list[tuple[str, dict[str, Any]]] = [("fp32", {}), ("fp16", {"ane": True})]
+        for precision, given in options:
+            export = ExportSpec(MODEL, "coreml", precision, SHAPE, WEIGHTS, options=given)
+            interpreted.append(CellSpec(export, "coreml", INTERPRETER, "ane" if given else "plain"))
+    return [*sorted(cells, key=lambda c: (bool(c.unavailable), c.mode == "compile")), *interpreted]
+
+
+def _shape_of(cells: Sequence[CellSpec]) -> Shape:
+    return cells[0].export.shape if cells else SHAPE
+
+
+class _Stop(Exception):
+    """A check ends here."""
+
+    def __init__(self, status: Status, step: Step | None, detail: str, log: str = "") -> None:
+        super().__init__(detail)
+        self.check = Check("", status, step, detail, log=anonymous(log))
+
+
+class _Job:
+    """The folder of a self-check, and what its cells share."""
+
+    def __init__(self, folder: Path, store: ArtifactStore, observer: Observer) -> None:
+        self.folder = folder
+        self.store = store
+        self.observer = observer
+        self.deadline = 0.0
+        self._exporter: Channel | None = None
+        self._exports: dict[str, dict[str, Any]] = {}
+        self._reference: dict[str, Any] | None = None
+
+    def check(self, cell: CellSpec) -> Check:
+        began = time.monotonic()
+        self.observer.step(cell.id)
+        try:
+            found = self._check(cell)
+        except _Stop as stop:
+            found = stop.check
+        return replace(found, cell=cell.id, seconds=time.monotonic() - began)
+
+    def _check(self, cell: CellSpec) -> Check:
+        if cell.unavailable or cell.unsupported:
+            return Check(cell.id, "unavailable", detail=cell.unavailable or cell.unsupported or "")
+        from depthport.bench.analysis.parity import parity, violation
+
+        artifact = self._export(cell.export)
+        reference = self._upstream(cell.export)
+        outputs = self.folder / "outputs.npz"
+        outputs.unlink(missing_ok=True)
+        if cell.device == INTERPRETER:
+            request = {"op": "interpret", "artifact": artifact, "inputs": str(self._input(cell)), "outputs": str(outputs)}
+            self._ask("predict", request)
+        else:
+            load = {
+                "op": "load", "artifact": artifact, "inputs": [str(self._input(cell))],
+                "cache_dir": str(self.folder / "cache"), **cell.load_arguments(),
+            }  # fmt: skip
+            block = {"op": "block", "boundary": "host", "samples": 1, "calls": 1, "save_outputs": str(outputs)}
+            self._predict([("load", load), ("predict", {"op": "first_call"}), ("predict", block)])
+        found = parity(_arrays(outputs), reference)
+        broken = violation(found, cell.export.precision)
+        if broken:
+            return Check(cell.id, "failed", "parity", broken, parity=found)
+        return Check(cell.id, "passed", detail=_nearness(found), parity=found)
+
+    def _export(self, spec: ExportSpec) -> str:
+        key = canonical_sha256(spec.arguments())
+        if key not in self._exports:
+            request = {"op": "export", "arguments": spec.arguments(), "store": str(self.store.root)}
+            try:
+                self._exports[key] = self._ask("export", request)
+            except _Stop as stop:
+                self._exports[key] = {"stop": stop}
+        found = self._exports[key]
+        if "stop" in found:
+            raise found["stop"]
+        return str(found["artifact"])
+
+    def _upstream(self, spec: ExportSpec) -> dict[str, Any]:
+        """Upstream's outputs in fp32 on the check's input."""
+        if self._reference is None:
+            from depthport.exporters.da3.models import get_model
+
+            self._ask("parity", {
+                "op": "reference", "model": spec.model, "weights": spec.weights, "inputs": [str(self._write_input(spec))],
+                "outputs": list(get_model(spec.model).outputs), "folder": str(self.folder), "device": "cpu",
+                "yardstick": False,
+            })  # fmt: skip
+            self._reference = _arrays(self.folder / "fp32-0.npz")
+        return self._reference
+
+    def _input(self, cell: CellSpec) -> Path:
+        return self._write_input(cell.export)
+
+    def _write_input(self, spec: ExportSpec) -> Path:
+        """The exporters' own probe: it needs no photograph, and every package is verified with it."""
+        import numpy as np
+
+        from depthport.exporters.coreml.mil.probe import probe_image
+        from depthport.exporters.da3.signature import IMAGENET_MEAN, IMAGENET_STD
+
+        path, shape = self.folder / "input.npz", spec.shape
+        if not path.exists():
+            image = probe_image(shape.batch, shape.views, shape.height, shape.width, IMAGENET_MEAN, IMAGENET_STD)
+            np.savez(path, image=image)
+        return path
+
+    def _ask(self, step: Step, request: dict[str, Any]) -> dict[str, Any]:
+        """An answer of the exporting process, which lives on: starting it costs seconds."""
+        if self._exporter is None:
+            self._exporter = _start("depthport.bench.workers.export_worker")
+        try:
+            return self._answer(self._exporter, step, request)
+        except (WorkerTimeout, WorkerGone) as error:
+            exporter, self._exporter = self._exporter, None
+            raise _lost(error, step, exporter) from None
+
+    def _predict(self, requests: Sequence[tuple[Step, dict[str, Any]]]) -> None:
+        """Requests to a fresh process: runtimes in one process disturb each other."""
+        channel = _start("depthport.bench.workers.worker")
+        step: Step = requests[0][0]
+        try:
+            for step, request in requests:
+                self._answer(channel, step, request)
+        except (WorkerTimeout, WorkerGone) as error:
+            raise _lost(error, step, channel) from None
+        finally:
+            channel.close(timeout_s=5)
+
+    def _answer(self, channel: Channel, step: Step, request: dict[str, Any]) -> dict[str, Any]:
+        left = self.deadline - time.monotonic()
+        if left <= 1:
+            raise _Stop("not reached", None, UP)
+        reply = channel.request(request, left, lambda event: None)
+        if "error" in reply:
+            missing = reply["status"] in ("unavailable", "unsupported")
+            status: Status = "unavailable" if missing else "failed"
+            raise _Stop(status, step, anonymous(reply["error"]), "" if missing else channel.stderr_tail())
+        return reply
+
+    def close(self) -> None:
+        if self._exporter is not None:
+            self._exporter.close(timeout_s=5)
+
+
+UP = "the time was up"
+
+
+def _start(module: str) -> Channel:
+    return Channel(worker_command(None, module), worker_environment())
+
+
+def _lost(error: WorkerTimeout | WorkerGone, step: Step, channel: Channel) -> _Stop:
+    """What became of a check whose process has gone."""
+    if isinstance(error, WorkerTimeout):
+        return _Stop("not reached", step, UP, channel.stderr_tail())
+    return _Stop("failed", step, anonymous(error.reason), channel.stderr_tail())
+
+
+def anonymous(text: str) -> str:
+    """Text without the folders that would name a user: what is to be sent to strangers."""
+    for folder, sign in ((Path.cwd(), "."), (Path.home(), "~"), (Path(tempfile.gettempdir()), "<tmp>")):
+        if len(folder.parts) > 1:
+            text = text.replace(str(folder), sign)
+    return re.sub(r"(/Users/|/home/|\\Users\\)[^/\\\s]+", r"\1<user>", text)
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as data:
+        return {name: data[name] for name in data.files}
+
+
+def _nearness(found: dict[str, Any]) -> str:
+    """`depth 1.2e-06, rotation 3e-05°, reference view equal`."""
+    parts = [f"depth {found['depth']['rel_l2']:.1e}"] if "depth" in found else []
+    if "extrinsics" in found:
+        parts.append(f"rotation {found['extrinsics']['rotation_deg']:.1e}°")
+    if "reference_view" in found:
+        parts.append("same reference view" if found["reference_view"]["equal"] else "another reference view")
+    return ", ".join(parts)

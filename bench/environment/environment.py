@@ -1,0 +1,194 @@
+"""Where a measurement was taken: hardware, system and versions, and nothing that names a person or a place.
+
+No host name, user name or path is recorded. No framework is imported: versions come from installed metadata.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import psutil
+
+from depthport.bench.environment.cpu import Cpu, command_output, describe_cpu, read_text
+from depthport.bench.environment.gpu import Gpu, nvidia_gpus
+from depthport.exporters.core.provenance import package_version
+
+# Distributions whose versions can change a result, in the order printed; NVIDIA's own are added as found.
+PACKAGES = (
+    "depthport",
+    "depth-anything-3",
+    "torch",
+    "triton",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-openvino",
+    "onnxruntime-directml",
+    "tensorrt",
+    "tensorrt-rtx-cu12",
+    "tensorrt-rtx-cu13",
+    "coremltools",
+    "openvino",
+    "executorch",
+    "ai-edge-litert",
+    "ncnn",
+    "numpy",
+    "mkl",
+    "intel-openmp",
+    "opencv-python-headless",
+    "opencv-python",
+    "scikit-image",
+    "pillow",
+    "einops",
+    "safetensors",
+    "huggingface-hub",
+    "nvidia-ml-py",
+)
+
+# Set by users or images, and able to change what is measured.
+_VARIABLES = re.compile(
+    r"(OMP|MKL|KMP|OPENBLAS|GOMP|BLIS|ORT|TORCH|TORCHINDUCTOR|PYTORCH|CUDA|CUBLAS|CUDNN|NVIDIA|TF32)_[A-Z0-9_]+"
+)
+
+
+def fingerprint() -> dict[str, Any]:
+    """The `environment` of results.json; JSON types only. Takes a second or two.
+
+    Keys: `machine` (a name for people), `cpu`, `memory`, `gpus`, `system`, `power`, `python`, `packages`,
+    `variables` (those set that steer threads, allocators and math modes; values that look like paths are left
+    out).
+    """
+    cpu, gpus = describe_cpu(), nvidia_gpus()
+    memory = _memory()
+    return {
+        "machine": machine_name(cpu, gpus, memory["usable_mib"]),
+        "cpu": asdict(cpu) | {"features": list(cpu.features)},
+        "memory": memory,
+        "gpus": [asdict(gpu) for gpu in gpus],
+        "system": _system(),
+        "power": _power(),
+        "python": {"version": platform.python_version(), "implementation": platform.python_implementation()},
+        "packages": package_versions(),
+        "variables": steering_variables(os.environ),
+    }
+
+
+def machine_name(cpu: Cpu, gpus: tuple[Gpu, ...], memory_mib: float) -> str:
+    """`2 x NVIDIA H100 80GB HBM3 · AMD EPYC 9654 (Zen 4), 16 cores, 128 GB`; the same for like hardware."""
+    cores = "1 core" if cpu.usable_cores == 1 else f"{cpu.usable_cores} cores"
+    host = f"{cpu.label}, {cores}, {memory_mib / 1024:.0f} GB"
+    names = [gpu.name for gpu in gpus]
+    counted = [f"{names.count(name)} x {name}" if names.count(name) > 1 else name for name in dict.fromkeys(names)]
+    return " · ".join([*counted, host])
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the installed distributions that can change a result."""
+    found = {name: version for name in PACKAGES if (version := package_version(name)) is not None}
+    for distribution in metadata.distributions():
+        name = (distribution.metadata["Name"] or "").lower()
+        if name.startswith("nvidia-") and name not in found:
+            found[name] = distribution.version
+    return found
+
+
+def steering_variables(environment: os._Environ[str] | dict[str, str]) -> dict[str, str]:
+    """Environment variables that steer runtimes, without any that hold a path."""
+    return {
+        name: value
+        for name, value in sorted(environment.items())
+        if _VARIABLES.fullmatch(name) and not re.search(r"[/\\]", value)
+    }
+
+
+def memory_limit_mib(root: Path = Path("/")) -> float | None:
+    """Memory that the control groups (version 2 or 1) of this process allow, MiB; None where nothing limits it.
+
+    Args:
+        root: where `proc` and `sys` are mounted; another folder in tests.
+    """
+    limits = []
+    for folder in _memory_folders(root):
+        for file in ("memory.max", "memory.limit_in_bytes"):
+            text = read_text(folder / file) or ""
+            # Version 1 says "unlimited" with a number just below 2^63.
+            if text.isdecimal() and int(text) < 1 << 60:
+                limits.append(int(text) / (1 << 20))
+    return min(limits, default=None)
+
+
+def usable_memory_mib() -> float:
+    """Host memory this process may use, MiB: all there is, or what its control groups allow."""
+    return float(_memory()["usable_mib"])
+
+
+def _memory_folders(root: Path) -> Iterator[Path]:
+    """The folders that can limit this process's memory: its own groups, their parents, and the mounts themselves."""
+    mount = root / "sys/fs/cgroup"
+    for line in (read_text(root / "proc/self/cgroup") or "").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        base = mount / "memory" if controllers else mount
+        relative = PurePosixPath(path.lstrip("/"))
+        yield from (base / part for part in (relative, *relative.parents))
+
+
+def _memory() -> dict[str, Any]:
+    total = psutil.virtual_memory().total / (1 << 20)
+    limit = memory_limit_mib()
+    return {"total_mib": round(total), "usable_mib": round(total if limit is None else min(total, limit))}
+
+
+def _system() -> dict[str, Any]:
+    return {
+        "os": platform.system(),
+        "release": platform.mac_ver()[0] if sys.platform == "darwin" else numbers_of(platform.release()),
+        "distribution": _distribution(),
+        "architecture": platform.machine(),
+        "libc": " ".join(platform.libc_ver()).strip() or None,
+        "virtual_machine": _virtual(),
+    }
+
+
+def numbers_of(release: str) -> str:
+    """`6.8.12` of `6.8.12-acme-build7`: what follows the numbers may name a site or an owner."""
+    found = re.match(r"\d+(\.\d+)*", release)
+    return found.group() if found else ""
+
+
+def _distribution() -> str | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME")
+    except OSError:
+        return None
+
+
+def _virtual() -> bool | None:
+    """Whether a hypervisor is below (a reason for noise); None where the system does not say."""
+    text = read_text("/proc/cpuinfo")
+    return None if text is None else bool(re.search(r"^flags\s*:.*\bhypervisor\b", text, re.MULTILINE))
+
+
+def _power() -> dict[str, Any]:
+    """`source` is `battery`, `mains`, or None where there is no battery to ask."""
+    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    source = None if battery is None else "mains" if battery.power_plugged else "battery"
+    low_power = None
+    if sys.platform == "darwin":
+        settings = command_output("pmset", "-g") or ""
+        if match := re.search(r"^\s*lowpowermode\s+(\d)", settings, re.MULTILINE):
+            low_power = match.group(1) == "1"
+    return {"source": source, "low_power_mode": low_power}

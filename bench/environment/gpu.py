@@ -1,0 +1,101 @@
+"""The NVIDIA GPUs of this machine, from the driver: by nvidia-ml-py if installed, else by `nvidia-smi`.
+
+Asking the driver creates no CUDA context and imports no framework, so it may be done in the parent process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from depthport.bench.environment.cpu import command_output
+
+_QUERY = "name,driver_version,compute_cap,memory.total,power.limit,mig.mode.current"
+
+
+@dataclass(frozen=True)
+class Gpu:
+    name: str
+    driver: str
+    compute_capability: str
+    """`9.0` is Hopper (sm_90)."""
+    memory_mib: int | None
+    power_limit_w: float | None = None
+    mig: bool = False
+    """True: the GPU is partitioned; a cell may see a part of it only."""
+
+
+def nvidia_gpus() -> tuple[Gpu, ...]:
+    """Every GPU the driver shows; empty where there is none. Takes at most a few seconds and never raises."""
+    found = _by_nvml()
+    return found if found is not None else parse_nvidia_smi(_smi() or "")
+
+
+def parse_nvidia_smi(text: str) -> tuple[Gpu, ...]:
+    """GPUs from the CSV of `nvidia-smi --query-gpu=… --format=csv,noheader,nounits`."""
+    gpus = []
+    for line in text.splitlines():
+        fields = [field.strip() for field in line.split(",")]
+        if len(fields) == len(_QUERY.split(",")):
+            name, driver, capability, memory, power, mig = fields
+            mib, watts = _number(memory), _number(power)
+            gpus.append(
+                Gpu(
+                    name,
+                    driver,
+                    capability,
+                    None if mib is None else int(mib),
+                    watts,
+                    mig.lower() == "enabled",
+                )
+            )
+    return tuple(gpus)
+
+
+def _smi() -> str | None:
+    return command_output("nvidia-smi", f"--query-gpu={_QUERY}", "--format=csv,noheader,nounits")
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _by_nvml() -> tuple[Gpu, ...] | None:
+    """None where nvidia-ml-py is not installed or finds no driver."""
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    try:
+        driver = _text(pynvml.nvmlSystemGetDriverVersion())
+        return tuple(_nvml_gpu(pynvml, index, driver) for index in range(pynvml.nvmlDeviceGetCount()))
+    except pynvml.NVMLError:
+        return None
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _nvml_gpu(nvml: Any, index: int, driver: str) -> Gpu:
+    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+    try:
+        power = nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
+    except nvml.NVMLError:
+        power = None
+    try:
+        mig = nvml.nvmlDeviceGetMigMode(handle)[0] == nvml.NVML_DEVICE_MIG_ENABLE
+    except nvml.NVMLError:
+        mig = False
+    memory_mib = int(nvml.nvmlDeviceGetMemoryInfo(handle).total) >> 20
+    return Gpu(_text(nvml.nvmlDeviceGetName(handle)), driver, f"{major}.{minor}", memory_mib, power, mig)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

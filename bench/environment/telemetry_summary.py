@@ -1,0 +1,143 @@
+"""Many telemetry records into one: for a cell's row, and as the facts that advice is given on."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from depthport.bench.environment.telemetry_nvml import HARMFUL_REASONS
+
+Record = Mapping[str, Any]
+
+FOREIGN_CPU_SHARE = 0.05
+"""Share of the machine's CPU time that other processes may take before it is said."""
+STEAL_SHARE = 0.02
+THROTTLED_SHARE = 0.01
+"""Share of a block's time held back that counts as throttled."""
+
+_TAGS = ("index", "name")
+
+
+@dataclass(frozen=True)
+class MachineFacts:
+    """What the records of some blocks say together; None where no record says it."""
+
+    blocks: int = 0
+    foreign_cpu_share: float | None = None
+    """Of the machine's CPU time, over all the blocks' wall time."""
+    steal_cpu_share: float | None = None
+    parked_cpu_share: float | None = None
+    """CPU seconds of all parked workers per second of the blocks' wall time."""
+    throttled: Mapping[str, int] = field(default_factory=dict)
+    """In how many blocks each cause held clocks down, most frequent first."""
+    on_battery: int = 0
+    """Blocks on battery."""
+    low_power: int = 0
+    """Blocks in a low-power mode."""
+    device_processes: int = 0
+    """Most computing processes of others seen on one device."""
+    device_processes_memory_mib: float | None = None
+    device_utilization: float | None = None
+    """Median of the busiest device, 0..1."""
+
+
+def machine_facts(records: Iterable[Record | None]) -> MachineFacts:
+    """The facts of some blocks' records (`depthport.bench.environment.telemetry.Telemetry.after`)."""
+    known = [record for record in records if record]
+    causes: dict[str, int] = {}
+    for record in known:
+        for cause in _throttle_causes(record):
+            causes[cause] = causes.get(cause, 0) + 1
+    gpus = [gpu for record in known for gpu in record.get("gpus") or ()]
+    crowded: Record = max(gpus, key=lambda gpu: gpu.get("other_compute_processes") or 0, default={})
+    busy = [max(values) for record in known if (values := _values(record.get("gpus") or (), "utilization_percent"))]
+    return MachineFacts(
+        blocks=len(known),
+        foreign_cpu_share=_weighted(known, "foreign_cpu_share"),
+        steal_cpu_share=_weighted(known, "steal_cpu_share"),
+        parked_cpu_share=_weighted(known, "parked_cpu_share"),
+        throttled=dict(sorted(causes.items(), key=lambda item: (-item[1], item[0]))),
+        on_battery=sum(record.get("on_battery") is True for record in known),
+        low_power=sum(record.get("low_power_mode") is True for record in known),
+        device_processes=crowded.get("other_compute_processes") or 0,
+        device_processes_memory_mib=crowded.get("other_compute_memory_mib"),
+        device_utilization=statistics.median(busy) / 100 if busy else None,
+    )
+
+
+def summarize_records(records: Iterable[Record | None]) -> dict[str, Any] | None:
+    """`Cell.telemetry`: figures as {median, min, max}, flags and reasons as counts of blocks.
+
+    Keys are the record's own; a figure that no record has is left out. None without records.
+    """
+    known = [record for record in records if record]
+    if not known:
+        return None
+    summary: dict[str, Any] = {"blocks": len(known), **_merged(known)}
+    by_device: dict[int, list[Record]] = {}
+    for record in known:
+        for gpu in record.get("gpus") or ():
+            by_device.setdefault(gpu["index"], []).append(gpu)
+    if by_device:
+        summary["gpus"] = [{**{tag: gpus[0].get(tag) for tag in _TAGS}, **_merged(gpus)} for gpus in by_device.values()]
+    return summary
+
+
+def _merged(records: Sequence[Record]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for name in dict.fromkeys(key for record in records for key in record):
+        values = [record[name] for record in records if record.get(name) is not None]
+        if name in _TAGS or not values:
+            continue
+        kind = type(values[0])
+        if kind in (int, float):
+            merged[name] = {"median": statistics.median(values), "min": min(values), "max": max(values)}
+        elif kind is bool:
+            merged[f"{name}_blocks"] = sum(values)
+        elif kind is str:
+            merged[name] = _counts(values)
+        elif name == "throttle_reasons":
+            merged[name] = _counts(reason for reasons in values for reason in reasons)
+        elif name == "unreadable":
+            merged[name] = {source: error for record in values for source, error in record.items()}
+    return merged
+
+
+def _throttle_causes(record: Record) -> set[str]:
+    causes = set()
+    if record.get("cpu_throttle_events"):
+        causes.add("CPU heat or power limit")
+    if (record.get("quota_throttled_share") or 0) > THROTTLED_SHARE:
+        causes.add("CPU quota of the container")
+    if record.get("thermal_pressure") not in (None, "nominal"):
+        causes.add(f"thermal pressure {record['thermal_pressure']}")
+    if (record.get("cpu_speed_limit_percent") or 100) < 100:
+        causes.add("CPU speed limit")
+    for gpu in record.get("gpus") or ():
+        reasons = HARMFUL_REASONS & set(gpu.get("throttle_reasons") or ())
+        causes |= {f"GPU {reason.replace('_', ' ')}" for reason in reasons}
+        if (gpu.get("power_throttled_share") or 0) > THROTTLED_SHARE:
+            causes.add("GPU power limit")
+        if (gpu.get("thermal_throttled_share") or 0) > THROTTLED_SHARE:
+            causes.add("GPU heat limit")
+    return causes
+
+
+def _weighted(records: Sequence[Record], name: str) -> float | None:
+    """Mean over the blocks' wall time."""
+    pairs = [(r[name], r["wall_s"]) for r in records if r.get(name) is not None and r.get("wall_s")]
+    total = sum(wall for _, wall in pairs)
+    return sum(share * wall for share, wall in pairs) / total if total > 0 else None
+
+
+def _values(records: Iterable[Record], name: str) -> list[float]:
+    return [record[name] for record in records if record.get(name) is not None]
+
+
+def _counts(values: Iterable[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for value in values:
+        counts[value] = counts.get(value, 0) + 1
+    return counts

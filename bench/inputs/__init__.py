@@ -1,0 +1,1 @@
+"""What is fed: photographs, cameras, rendered scenes."""

@@ -1,0 +1,48 @@
+"""Reading a photograph from a file a user named: 8-bit RGB as upstream reads it, or one line why not."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depthport.exporters.core.errors import InputError
+
+# Sample types that Pillow's conversion to RGB would clip at 255, without a word.
+_WIDE_MODES = ("I", "F")
+
+
+def read_image(path: Path | str) -> NDArray[np.uint8]:
+    """The image as (H, W, 3) uint8 RGB, as upstream's `Image.open(path).convert("RGB")` gives it.
+
+    That means: an EXIF orientation is not applied, transparency is dropped, of several frames the first counts.
+    Sixteen-bit and floating-point samples are refused, because that conversion clips them to white.
+
+    Raises:
+        InputError: no such file, no image, damaged, more than 8 bits a sample, or beyond Pillow's size limit.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} is no file: name an image")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns from 89 megapixels on and refuses from 179: large photographs are fine here.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                if image.mode.startswith(_WIDE_MODES):
+                    raise InputError(f"{path} has more than 8 bits a sample (mode {image.mode}): convert it to 8-bit RGB")
+                return np.asarray(image.convert("RGB"), np.uint8)
+    except UnidentifiedImageError:
+        raise InputError(f"{path} is no image: name a PNG, JPEG, WebP or TIFF file") from None
+    except Image.DecompressionBombError:
+        raise InputError(f"{path} has too many pixels: scale it down below 178 megapixels") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise InputError(f"{path} is a damaged image ({_first_line(error)}): save it again") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,89 @@
+"""Known poses from a file a user names: `.npz` (numpy) or `.json`, with `extrinsics` and `intrinsics`."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depthport.bench.inputs.photographs import Camera, Photographs
+from depthport.exporters.core.errors import InputError
+from depthport.exporters.inputs.poses import as_homogeneous, check_poses
+
+_ASK = "give extrinsics (N x 4x4, world to camera) and intrinsics (N x 3x3, pixels of the photographs)"
+
+
+class Poses(NamedTuple):
+    """Cameras of the user's photographs, in their order."""
+
+    extrinsics: NDArray[np.float64]
+    """(N, 4, 4), world to camera, OpenCV axes."""
+    intrinsics: NDArray[np.float64]
+    """(N, 3, 3), pixels of the photographs as they lie on disk."""
+
+    def part(self, start: int, stop: int) -> Poses:
+        """Those of views `start` to `stop`."""
+        return Poses(self.extrinsics[start:stop], self.intrinsics[start:stop])
+
+
+def read_poses(path: Path | str) -> Poses:
+    """The poses of a file; scenes of a batch may be an axis of their own or follow each other.
+
+    Raises:
+        InputError: no such file, another kind of file, something missing, or poses that no camera has.
+    """
+    path = Path(path)
+    content = _content(path)
+    for name in ("extrinsics", "intrinsics"):
+        if name not in content:
+            raise InputError(f"{path} has no {name}: {_ASK}")
+    try:
+        extrinsics, intrinsics = (np.asarray(content[name], np.float64) for name in ("extrinsics", "intrinsics"))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path} holds no arrays of numbers ({error}): {_ASK}") from None
+    if extrinsics.ndim not in (3, 4):
+        raise InputError(f"{path}: extrinsics have {extrinsics.ndim} axes: {_ASK}")
+    check_poses(extrinsics, intrinsics)
+    return Poses(
+        as_homogeneous(extrinsics.reshape(-1, *extrinsics.shape[-2:])), intrinsics.reshape(-1, *intrinsics.shape[-2:])
+    )
+
+
+def posed(photographs: Photographs, poses: Poses) -> Photographs:
+    """The photographs with known cameras in place of assumed ones.
+
+    Raises:
+        InputError: another number of poses than photographs.
+    """
+    if len(poses.extrinsics) != len(photographs.cameras):
+        raise InputError(
+            f"{len(poses.extrinsics)} poses for {len(photographs.cameras)} images: give one pose for each, in their order"
+        )
+    cameras: Sequence[Camera] = [
+        replace(camera, extrinsics=extrinsics, intrinsics=intrinsics)
+        for camera, extrinsics, intrinsics in zip(photographs.cameras, *poses, strict=True)
+    ]
+    return replace(photographs, cameras=tuple(cameras), calibrated=True)
+
+
+def _content(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path} is no file: name an .npz or .json file of poses")
+    try:
+        if path.suffix == ".json":
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(content, dict):
+                raise InputError(f"{path} holds no object: {_ASK}")
+            return content
+        with np.load(path, allow_pickle=False) as archive:
+            if not hasattr(archive, "files"):
+                raise InputError(f"{path} holds one array: {_ASK} in an .npz")
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is no .npz or .json file that can be read ({error}): {_ASK}") from None

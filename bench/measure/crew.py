@@ -1,0 +1,252 @@
+"""The workers of one launch: started and warmed up once, alive together, one active at a time.
+
+Where they do not fit in memory together (or one runs out of memory while others are alive) the crew changes for good to
+starting each worker anew for every visit, and the journal and the report say so.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from depthport.bench.measure.observer import Observer
+from depthport.bench.plan.cells import CellSpec
+from depthport.bench.plan.design import warmup_rule
+from depthport.bench.plan.protocol import Protocol
+from depthport.bench.results.journal import Journal
+from depthport.bench.results.model import Status
+from depthport.bench.statistics.steady_state import steady_state
+from depthport.bench.workers.live_cell import Calibration, CellFailed, LiveCell
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A cell to be timed: what to load, and which delay (share of a call) to add, for the +5 % control."""
+
+    spec: CellSpec
+    artifact: Path
+    shares_worker_with: str | None = None
+    """Id of the cell whose worker runs this one's blocks too (the +5 % control)."""
+    delay_share: float = 0.0
+
+    @property
+    def control(self) -> bool:
+        """Whether it only repeats another cell."""
+        return any(tag.startswith("control-") for tag in self.spec.tags)
+
+    @property
+    def owner(self) -> str:
+        """Id of the cell whose worker runs it."""
+        return self.shares_worker_with or self.spec.id
+
+
+@dataclass
+class Member:
+    """A live worker and what is known of its calls within this launch."""
+
+    live: LiveCell
+    calibration: Calibration
+    call_ms: list[float] = field(default_factory=list)
+    next_input: int = 0
+
+    @property
+    def call_ns(self) -> int:
+        """What a call takes at present: the median of the last five."""
+        return max(1, int(statistics.median(self.call_ms[-5:]) * 1e6))
+
+
+class _NoRoom(Exception):
+    """The workers do not fit in memory together."""
+
+
+class Crew:
+    """All workers of a measurement; see the module's docstring."""
+
+    def __init__(
+        self,
+        cells: Mapping[str, Timed],
+        inputs: list[Path],
+        protocol: Protocol,
+        journal: Journal,
+        observer: Observer,
+        clock: Callable[[], float],
+        truth: Sequence[Path] = (),
+    ) -> None:
+        self.relaunch = any(e.get("relaunch") for e in journal.of_kind("residency"))
+        """Each worker is started anew for every visit."""
+        self._cells = cells
+        self._inputs = inputs
+        self._protocol = protocol
+        self._journal = journal
+        self._observer = observer
+        self._clock = clock
+        self._truth = truth
+        self._members: dict[str, Member] = {}
+        self._inferred = {(e["cell"], e["scene"]) for e in journal.of_kind("truth")}
+        self._failed = {e["cell"] for e in journal.of_kind("failed")}
+
+    def alive(self) -> list[str]:
+        """Cells whose worker has not failed."""
+        return [id for id, timed in self._cells.items() if timed.owner not in self._failed]
+
+    def parked_pids(self, active: str) -> list[int | None]:
+        """Processes that must be quiet while `active` runs."""
+        return [member.live.pid for owner, member in self._members.items() if owner != active]
+
+    def start(self, launch: int) -> None:
+        """Start and warm up every worker, unless they are started for each visit."""
+        if self.relaunch:
+            return
+        try:
+            for owner in [c for c in self.alive() if self._cells[c].owner == c]:
+                if not _room_for_one_more(self._members):
+                    raise _NoRoom
+                self._observer.step(f"{owner}: loading and warming up", 1)
+                try:
+                    self._members[owner] = self._start_one(owner, launch)
+                except CellFailed as failure:
+                    if is_memory_failure(failure) and self._members:
+                        raise _NoRoom from failure
+                    self.fail(owner, failure)
+        except _NoRoom:
+            self.relaunch = True
+            self.close()
+            self._journal.append("residency", {"relaunch": True})
+            self._observer.note("the workers do not fit in memory together: each is started anew for every visit")
+
+    def call_in(self, owner: str, launch: int) -> Member:
+        """The worker of `owner`, started now if it is not alive.
+
+        Raises:
+            CellFailed: it could not be started.
+        """
+        if owner not in self._members:
+            self._members[owner] = self._start_one(owner, launch)
+        return self._members[owner]
+
+    def dismiss(self, owner: str, launch: int) -> None:
+        """End a worker that was called in for one visit only."""
+        if self.relaunch and owner in self._members:
+            member = self._members.pop(owner)
+            self._report(owner, member, launch)
+            member.live.close()
+
+    def fail(self, owner: str, failure: CellFailed) -> None:
+        """A cell is out; the run goes on without it."""
+        member = self._members.pop(owner, None)
+        if member is not None:
+            member.live.close()
+        self._failed.add(owner)
+        self._journal.append("failed", {"cell": owner, "status": failure.status.value, "reason": failure.reason})
+        self._observer.warning(f"{owner}: {failure.status.value}: {failure.reason}")
+
+    def finish(self, launch: int) -> None:
+        """Journal every worker's placement and peak memory, and end them all."""
+        for owner, member in list(self._members.items()):
+            self._report(owner, member, launch)
+        self.close()
+
+    def close(self) -> None:
+        for member in self._members.values():
+            member.live.close()
+        self._members.clear()
+
+    def _start_one(self, owner: str, launch: int) -> Member:
+        """Start one worker and warm it up; all its calls are journaled as warm-up samples."""
+        timed = self._cells[owner]
+        live = LiveCell(timed.spec, timed.artifact, self._inputs, self._protocol)
+        try:
+            started = self._clock()
+            live.load()
+            first_ms = live.first_call()
+            calibration = live.calibrate()
+            member = Member(live, calibration, [calibration.call_ns / 1e6])
+            warm = _warm_up(member, first_ms, self._protocol)
+        except CellFailed:
+            live.close()
+            raise
+        self._journal.append(
+            "launch",
+            {
+                "cell": owner,
+                "launch": launch,
+                "started_s": started,
+                "load_s": live.load_s,
+                "first_call_ms": first_ms,
+                "call_ns": calibration.call_ns,
+                "enqueue_ns": calibration.enqueue_ns,
+                "sync_ns": calibration.sync_ns,
+                "fetch_ns": calibration.fetch_ns,
+                "warmup_ms": warm,
+                "steady": is_steady([calibration.call_ns / 1e6, *warm]),
+            },
+        )
+        return member
+
+    def _report(self, owner: str, member: Member, launch: int) -> None:
+        try:
+            self._journal.append("report", {"cell": owner, "launch": launch, **member.live.report()})
+            self._infer(owner, member)
+        except CellFailed as failure:
+            self.fail(owner, failure)
+
+    def _infer(self, owner: str, member: Member) -> None:
+        """Keep what the cell computes on the scenes with exact truth, once: after its timed calls and its memory."""
+        if self._cells[owner].control:
+            return
+        for index, source in enumerate(self._truth):
+            if (owner, index) not in self._inferred:
+                outputs = source.with_name(f"truth-{index}-outputs-{list(self._cells).index(owner)}.npz")
+                member.live.infer(source, outputs)
+                self._journal.append("truth", {"cell": owner, "scene": index, "outputs": outputs.name})
+                self._inferred.add((owner, index))
+
+
+def is_steady(call_ms: Sequence[float]) -> bool:
+    """Whether the calls so far end in a steady state, by the windows that suit how long a call takes."""
+    rule = warmup_rule(statistics.median(call_ms) / 1e3)
+    return steady_state(call_ms, rule.window, rule.tolerance) is not None
+
+
+def _warm_up(member: Member, first_ms: float, protocol: Protocol) -> list[float]:
+    """Call until two windows agree, or the warm-up's budget or count is used; ms of each call after the calibration's
+    (which is the second call of the process)."""
+    calls: list[float] = []
+    spent_s = (first_ms + member.call_ms[0]) / 1e3
+    fixed = protocol.timed_calls is not None
+    while 2 + len(calls) < protocol.warmup_calls or (not fixed and not is_steady(member.call_ms)):
+        if spent_s > protocol.warmup_budget_s:
+            break
+        samples = protocol.warmup_calls - 2 - len(calls) if fixed else warmup_rule(member.call_ns / 1e9).window
+        reply = member.live.block(
+            {"boundary": "device", "calls": 1, "samples": samples, "first_input": member.next_input},
+            samples * member.call_ns / 1e9,
+        )
+        member.next_input += samples
+        new = [ns / 1e6 for ns in reply["device_ns"]]
+        calls += new
+        member.call_ms += new
+        spent_s += sum(new) / 1e3
+    return calls
+
+
+def is_memory_failure(failure: CellFailed) -> bool:
+    """Whether a cell ended because it did not fit: it said so, or the system killed it while it loaded."""
+    text = failure.reason.lower()
+    return "out of memory" in text or (failure.status is Status.LOAD_FAILED and "sigkill" in text)
+
+
+def _room_for_one_more(members: Mapping[str, Member]) -> bool:
+    """Whether another worker as large as the largest so far would still fit in this machine's memory."""
+    import psutil
+
+    sizes = []
+    for member in members.values():
+        if member.live.pid is not None:
+            try:
+                sizes.append(psutil.Process(member.live.pid).memory_info().rss)
+            except psutil.Error:
+                continue
+    return not sizes or bool(psutil.virtual_memory().available > 1.2 * max(sizes))

@@ -1,0 +1,390 @@
+"""One run from request to results: inputs, exports, reference, timed rounds, analysis, pictures.
+
+Every stage journals what it finishes, so the same command goes on after Ctrl-C, a kill or a power cut. A stage that
+fails for a cell makes that cell a row with a reason; the others go on.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from depthport.bench.analysis.aftermath import advise, draw
+from depthport.bench.analysis.analysis import analyse, yardstick
+from depthport.bench.analysis.ground_truth import judge_accuracy
+from depthport.bench.diagnose.check import record_parity
+from depthport.bench.environment.environment import fingerprint
+from depthport.bench.inputs.inputs import Scene, describe, write_scenes
+from depthport.bench.measure.crew import Timed
+from depthport.bench.measure.measure import Measurement
+from depthport.bench.measure.observer import Observer
+from depthport.bench.measure.regime_run import Regime, run_regime
+from depthport.bench.plan.cells import CellSpec, ExportSpec, asked_of
+from depthport.bench.plan.protocol import Protocol
+from depthport.bench.results.journal import NAME as JOURNAL_NAME
+from depthport.bench.results.journal import Journal
+from depthport.bench.results.model import Results, Status
+from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
+from depthport.bench.workers.reference import reference_device, reference_key
+from depthport.exporters.core.artifact import Artifact, load_artifact
+from depthport.exporters.core.atomic import storage_errors, write_json
+from depthport.exporters.core.errors import DepthportError, UsageError
+from depthport.exporters.core.provenance import canonical_sha256, package_versions, source_digest
+from depthport.exporters.core.store import ArtifactStore
+
+RESULTS = "results.json"
+DELAY = 0.05
+"""The control that must be found."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, complete: what to measure, on which inputs, how."""
+
+    cells: tuple[CellSpec, ...]
+    scenes: tuple[Scene, ...]
+    protocol: Protocol
+    weights: dict[str, Any]
+    """{id, sha256, synthetic, licence, note} of the model's weights."""
+    pose_input: bool = False
+    preprocess: bool = False
+    suite: str = ""
+    truth: tuple[Scene, ...] = ()
+    """Scenes with exact truth that every cell computes once, untimed (bench/analysis/ground_truth.py)."""
+    regime: Regime | None = None
+    """Another regime than `burst` (bench/measure/regime_run.py)."""
+    parity: bool = True
+    """Compute upstream's outputs and compare every cell with them."""
+    yardstick: bool = True
+    """Also compute upstream in fp64, which says what fp32 itself is worth."""
+
+    def fingerprint(self) -> str:
+        """Changes when the plan does: a journal of another plan is not gone on with."""
+        return canonical_sha256(
+            {
+                "cells": [[c.id, c.export.arguments(), c.load_arguments(), c.baseline, c.unavailable] for c in self.cells],
+                "inputs": describe((*self.scenes, *self.truth)),
+                "protocol": self.protocol.to_json(),
+                "weights": self.weights["sha256"],
+                "regime": asdict(self.regime) if self.regime else None,
+                "versions": package_versions(("torch", "onnxruntime", "depth-anything-3", "numpy")),
+                "source": source_digest(),
+            }
+        )
+
+
+class Interrupted(DepthportError):
+    """Ctrl-C: what was measured is in `results.json`; the same command goes on."""
+
+    exit_code = 130
+
+
+def run(plan: Plan, out: Path, store: ArtifactStore, observer: Observer) -> Results:
+    """Measure `plan` into `out` and return its results (also written to `out/results.json`).
+
+    Raises:
+        UsageError: another run is using `out`, or `out` holds an unfinished run of another plan.
+        StorageError: `out` can't be written to, or the disk is full.
+        Interrupted: Ctrl-C, after the results so far were written.
+    """
+    with storage_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(f"another run is measuring into {out}: wait for it or choose another --out") from None
+        try:
+            with _open_journal(plan, out) as journal:
+                return _Run(plan, out, store, observer, journal).execute()
+        finally:
+            lock.release()
+
+
+def _open_journal(plan: Plan, out: Path) -> Journal:
+    """The journal of this plan in `out`: a finished one is put aside, an unfinished one of this plan goes on."""
+    path = out / JOURNAL_NAME
+    journal = Journal(path)
+    headers, finished = journal.of_kind("header"), journal.of_kind("finished")
+    if headers and not finished and headers[0]["plan"] != plan.fingerprint():
+        journal.close()
+        raise UsageError(
+            f"{out} holds an unfinished run of another configuration: give the same command to finish it, choose"
+            f" another --out, or delete {path} to drop it"
+        )
+    if headers and finished:
+        journal.close()
+        path.replace(out / "journal-previous.jsonl")
+        journal = Journal(path)
+    if not journal.of_kind("header"):
+        journal.append(
+            "header",
+            {
+                "plan": plan.fingerprint(),
+                "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "epoch_s": time.time(),
+            },
+        )
+    return journal
+
+
+class _Run:
+    def __init__(self, plan: Plan, out: Path, store: ArtifactStore, observer: Observer, journal: Journal) -> None:
+        self.plan = plan
+        self.out = out
+        self.store = store
+        self.observer = observer
+        self.journal = journal
+        self.work = out / "work"
+        self.work.mkdir(exist_ok=True)
+        # Wall time ties sessions of a resumed run together; within one, the monotonic clock counts.
+        offset = time.time() - journal.of_kind("header")[0]["epoch_s"]
+        began = time.monotonic()
+        self.clock = lambda: offset + time.monotonic() - began
+
+    def execute(self) -> Results:
+        try:
+            inputs = self._write_inputs(self.plan.scenes, "input")
+            truth = self._write_inputs(self.plan.truth, "truth")
+            artifacts = self._export()
+            references = self._reference(self._reference_inputs(inputs))
+            timed = self._timed(artifacts)
+            if timed and self.plan.regime is not None:
+                run_regime(self.plan.regime, timed, inputs, self.plan.protocol, self.journal, self.observer)
+            elif timed:
+                measurement = Measurement(
+                    timed, inputs, self.plan.protocol, self.journal, self.work, self.observer, self.clock, truth
+                )
+                measurement.run(self._enough)
+            return self._finish(references, complete=True)
+        except KeyboardInterrupt:
+            self._finish(self._known_references(), complete=False)
+            raise Interrupted(
+                f"stopped; what was measured is in {self.out / RESULTS}, the same command goes on from there"
+            ) from None
+
+    # -- inputs -------------------------------------------------------------------------------------------------
+
+    def _write_inputs(self, scenes: Sequence[Scene], kind: str, *, preprocess: bool | None = None) -> list[Path]:
+        own = self.plan.preprocess if preprocess is None else preprocess
+        return write_scenes(scenes, self.work, kind, pose_input=self.plan.pose_input, preprocess=own)
+
+    def _reference_inputs(self, inputs: list[Path]) -> list[Path]:
+        """What upstream's network takes, which is what the cells take unless they do the preprocessing."""
+        plan = self.plan
+        return self._write_inputs(plan.scenes, "reference-input", preprocess=False) if plan.preprocess else inputs
+
+    # -- exports ------------------------------------------------------------------------------------------------
+
+    def _export(self) -> dict[str, Path]:
+        """Artifacts by cell id; cells whose export fails are journaled as failed."""
+        artifacts: dict[str, Path] = {}
+        by_export: dict[str, list[CellSpec]] = {}
+        for cell in self._open_cells():
+            if cell.artifact is not None:
+                artifacts[cell.id] = self._ready_made(cell)
+                continue
+            by_export.setdefault(canonical_sha256(cell.export.arguments()), []).append(cell)
+        self._note_ready_artifacts()
+        self.observer.stage("exporting", len(by_export))
+        for cells in by_export.values():
+            spec = cells[0].export
+            self.observer.step(f"{spec.model} to {spec.format}, {spec.precision}")
+            reply = self._in_worker(
+                {"op": "export", "arguments": spec.arguments(), "store": str(self.store.root)},
+                self.plan.protocol.export_timeout_s,
+            )
+            self.observer.step(f"{spec.model} to {spec.format}, {spec.precision}", 1)
+            if "error" in reply:
+                for cell in cells:
+                    self._fail(cell, reply["status"], reply["error"])
+                continue
+            if reply["damage"]:
+                self.observer.warning(f"rebuilt a damaged artifact ({reply['damage']})")
+            for cell in cells:
+                artifacts[cell.id] = Path(reply["artifact"])
+                self._record_artifact(cell, reply)
+        return artifacts
+
+    def _note_ready_artifacts(self) -> None:
+        """What can't run here may have been exported here: the report says what is known of it (Core ML's checks)."""
+        from depthport.exporters.api import find
+
+        for cell in self.plan.cells:
+            if not cell.unavailable:
+                continue
+            try:
+                found = find(**cell.export.arguments(), store=self.store)
+            except DepthportError:
+                continue
+            if found is not None:
+                self._record_artifact(cell, _given(found, "cached"))
+
+    def _ready_made(self, cell: CellSpec) -> Path:
+        """An artifact that was given, not exported; the worker that loads it finds out if it is damaged."""
+        self._record_artifact(cell, _given(load_artifact(Path(cell.artifact or "")), "given"))
+        return Path(cell.artifact or "")
+
+    def _record_artifact(self, cell: CellSpec, entry: dict[str, Any]) -> None:
+        if cell.id not in {e["cell"] for e in self.journal.of_kind("artifact")}:
+            self.journal.append("artifact", {"cell": cell.id, **entry})
+
+    def _open_cells(self) -> list[CellSpec]:
+        failed = {e["cell"] for e in self.journal.of_kind("failed")}
+        for cell in self.plan.cells:
+            if cell.id not in failed and (cell.unavailable or cell.unsupported):
+                status = Status.UNAVAILABLE if cell.unavailable else Status.UNSUPPORTED
+                self._fail(cell, status.value, cell.unavailable or cell.unsupported or "")
+                failed.add(cell.id)
+        return [cell for cell in self.plan.cells if cell.id not in failed]
+
+    def _fail(self, cell: CellSpec, status: str, reason: str) -> None:
+        self.journal.append("failed", {"cell": cell.id, "status": status, "reason": reason})
+        if status not in (Status.UNAVAILABLE.value, Status.UNSUPPORTED.value):
+            self.observer.warning(f"{cell.id}: {status}: {reason}")
+
+    def _in_worker(self, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        """One request in a fresh process; a crash or time-out comes back as an error reply."""
+        channel = Channel(worker_command(None, "depthport.bench.workers.export_worker"), worker_environment())
+        try:
+            return channel.request(request, timeout_s, lambda event: self.observer.step(event["step"]))
+        except WorkerTimeout as error:
+            return {"error": f"it took over {error.seconds:.0f} s", "status": Status.TIMED_OUT.value}
+        except WorkerGone as error:
+            return {"error": error.reason, "status": Status.EXPORT_FAILED.value}
+        finally:
+            channel.close(timeout_s=5)
+
+    # -- reference ----------------------------------------------------------------------------------------------
+
+    def _reference(self, inputs: list[Path]) -> dict[str, Path]:
+        """Upstream's fp32 outputs per input, and `fp64-0`; empty (with a warning) where upstream can't run."""
+        cells = self._open_cells()
+        if not cells or not self.plan.parity:
+            return {}
+        spec = cells[0].export
+        folder = self._reference_folder(spec)
+        self.observer.stage("computing the reference")
+        reply = self._in_worker(
+            {
+                "op": "reference",
+                "model": spec.found_model,
+                "weights": spec.found_weights,
+                "inputs": [str(p) for p in inputs],
+                "outputs": spec.output_names(),
+                "folder": str(folder),
+                "device": reference_device(self.plan.cells),
+                "ray_pose": spec.ray_pose,
+                "yardstick": self.plan.yardstick,
+            },
+            self.plan.protocol.export_timeout_s,
+        )
+        if "error" in reply:
+            self.observer.warning(f"no parity: the reference could not be computed: {reply['error']}")
+            self.journal.append("reference_failed", {"reason": reply["error"]})
+        return self._known_references()
+
+    def _known_references(self) -> dict[str, Path]:
+        if not self.plan.cells or not self.plan.parity:
+            return {}
+        folder = self._reference_folder(self.plan.cells[0].export)
+        return {path.stem: path for path in sorted(folder.glob("fp*-*.npz")) if ".tmp" not in path.name}
+
+    def _reference_folder(self, spec: ExportSpec) -> Path:
+        key = reference_key(
+            spec.found_model,
+            self.plan.weights["sha256"],
+            canonical_sha256([describe(self.plan.scenes), self.plan.pose_input, self.plan.preprocess]),
+            spec.output_names(),
+            reference_device(self.plan.cells),
+            spec.ray_pose,
+        )
+        return self.store.root / "references" / key[:16]
+
+    # -- timing -------------------------------------------------------------------------------------------------
+
+    def _timed(self, artifacts: dict[str, Path]) -> list[Timed]:
+        """The cells to time, and the two controls of the first static cell (the baseline if there is no other)."""
+        cells = [c for c in self._open_cells() if c.id in artifacts]
+        timed = [Timed(c, artifacts[c.id]) for c in cells]
+        if not (self.plan.protocol.controls and cells) or self.plan.regime is not None:
+            return timed
+        subject = control_subject(cells)
+        aa = subject.with_tag("control-aa", "control-aa")
+        plus5 = subject.with_tag("control-plus5", "control-plus5")
+        path = artifacts[subject.id]
+        return [
+            *timed,
+            Timed(aa, path),
+            Timed(plus5, path, shares_worker_with=subject.id, delay_share=DELAY),
+        ]
+
+    def _enough(self) -> bool:
+        from depthport.bench.analysis.analysis import intervals_narrow
+
+        return intervals_narrow(self.journal, self.plan.cells, self.plan.protocol)
+
+    # -- results ------------------------------------------------------------------------------------------------
+
+    def _finish(self, references: dict[str, Path], complete: bool) -> Results:
+        self.observer.stage("analysing")
+        plan = self.plan
+        cells, controls = analyse(
+            plan_cells=plan.cells,
+            journal=self.journal,
+            protocol=plan.protocol,
+            references=references,
+            work=self.work,
+        )
+        record_parity(cells, self.journal)
+        synthetic = bool(plan.weights["synthetic"])
+        judge_accuracy(cells, plan.scenes, plan.truth, self.journal, self.work, synthetic)
+        views = draw(cells, self.journal, plan.scenes, references, self.work, self.out)
+        results = Results(
+            environment=fingerprint(),
+            protocol={
+                **plan.protocol.to_json(),
+                "regime": asdict(plan.regime) if plan.regime else {"kind": "burst"},
+                "suite": plan.suite,
+                "asked": asked_of(plan.cells),
+                "yardstick": yardstick(references),
+            },
+            inputs={**describe(plan.scenes), "truth": [scene.name for scene in plan.truth], "picture": views},
+            weights={plan.cells[0].export.model: plan.weights} if plan.cells else {},
+            cells=cells,
+            controls=controls,
+            created=self.journal.of_kind("header")[0]["created"],
+            complete=complete,
+        )
+        advise(results, self.journal)
+        write_json(self.out / RESULTS, results.to_json())
+        if complete:
+            self.journal.append("finished", {})
+            shutil.rmtree(self.work, ignore_errors=True)
+        return results
+
+
+def _given(artifact: Artifact, origin: str) -> dict[str, Any]:
+    """An artifact that this run did not make, as the journal keeps it."""
+    manifest = artifact.manifest
+    return {
+        "artifact": str(artifact.path),
+        "origin": origin,
+        "export_s": manifest.export_s,
+        "export_peak_mib": manifest.export_peak_mib,
+        "key": manifest.key,
+    }
+
+
+def control_subject(cells: Sequence[CellSpec]) -> CellSpec:
+    """The cell both controls repeat: the first that is neither the baseline nor compiled (those start slowly, and may
+    fail), else the first."""
+    others = [c for c in cells if not c.baseline and c.mode != "compile"]
+    return others[0] if others else cells[0]

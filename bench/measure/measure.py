@@ -1,0 +1,199 @@
+"""Timed rounds: live workers, one active at a time, in mirrored or seeded random order, every block journaled.
+
+A *launch* is one start of every worker; a *round* visits every cell twice (mirrored) or once (random); a visit runs
+one *block* per boundary. Where the workers do not fit in memory together (bench/measure/crew.py), each round is its own
+launch. Nothing here computes a statistic that is reported: bench/analysis/analysis.py does, from the journal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from depthport.bench.environment.telemetry import Telemetry
+from depthport.bench.measure.crew import Crew, Member, Timed
+from depthport.bench.measure.observer import Observer
+from depthport.bench.measure.pacing import current_design, describe, repeatable_launch_s, settle_design, visits_of
+from depthport.bench.plan.protocol import Protocol
+from depthport.bench.plan.schedule import round_order
+from depthport.bench.plan.visits import Visit
+from depthport.bench.results.journal import Journal
+from depthport.bench.workers.live_cell import CellFailed
+
+ROUNDS_SHARE = 0.1
+"""Of the time that starting took, the least that a launch's rounds are given, whatever the budget: a single round after
+a minute of loading hangs on every stray call."""
+
+
+class Measurement:
+    """Runs the rounds of one run, resuming from what its journal already holds."""
+
+    def __init__(
+        self,
+        cells: Sequence[Timed],
+        inputs: list[Path],
+        protocol: Protocol,
+        journal: Journal,
+        work: Path,
+        observer: Observer,
+        clock: Callable[[], float],
+        truth: Sequence[Path] = (),
+    ) -> None:
+        self._cells = {cell.spec.id: cell for cell in cells}
+        self._crew = Crew(self._cells, inputs, protocol, journal, observer, clock, truth)
+        self._inputs = len(inputs)
+        self._protocol = protocol
+        self._journal = journal
+        self._work = work
+        self._observer = observer
+        self._clock = clock
+        self._telemetry = Telemetry()
+        self._visits: dict[str, Visit] = {}
+        self._blocks = Counter(e["cell"] for e in journal.of_kind("block"))
+        self._saved = {(e["cell"], e["input"]) for e in journal.of_kind("block") if e.get("outputs")}
+
+    def run(self, enough: Callable[[], bool]) -> None:
+        """Measure until every launch has used its share of the budget or `enough()` says the intervals are narrow."""
+        done = {e["launch"] for e in self._journal.of_kind("launch_done")}
+        try:
+            launch = 0
+            while launch < current_design(self._protocol, self._journal).launches:
+                if launch not in done:
+                    self._launch(launch, enough)
+                    if not self._crew.alive() or enough():
+                        return
+                launch += 1
+        finally:
+            self._telemetry.close()
+            self._crew.close()
+
+    def _launch(self, launch: int, enough: Callable[[], bool]) -> None:
+        self._observer.stage(f"warming up, launch {launch + 1}", len(self._crew.alive()))
+        self._crew.start(launch)
+        if not self._crew.alive():
+            return
+        if not self._crew.relaunch:
+            chosen = settle_design(self._protocol, self._journal, [self._cells[c] for c in self._crew.alive()])
+            if chosen is not None:
+                self._observer.note(describe(chosen))
+        launches = current_design(self._protocol, self._journal).launches
+        self._observer.stage(f"measuring, launch {launch + 1} of {launches}")
+        self._rounds(launch, enough)
+        self._crew.finish(launch)
+        self._journal.append("launch_done", {"launch": launch})
+
+    def _rounds(self, launch: int, enough: Callable[[], bool]) -> None:
+        design = current_design(self._protocol, self._journal)
+        visits = [e for e in self._journal.of_kind("visit") if e["launch"] == launch]
+        done = {(e["round"], e["visit"]) for e in visits}
+        used_s = sum(e["wall_s"] for e in visits)
+        started_s = self._started_s(launch)
+        budget_s = max(self._protocol.budget_s / design.launches - started_s, ROUNDS_SHARE * started_s)
+        for number in range(design.rounds):
+            before_s = used_s
+            for visit, cell in enumerate(self._turns(launch, number)):
+                if (number, visit) in done or cell not in self._crew.alive():
+                    continue
+                self._observer.step(f"round {number + 1}: {cell}")
+                began = time.monotonic()
+                try:
+                    self._visit(cell, launch, number, visit)
+                except CellFailed as failure:
+                    self._crew.fail(self._cells[cell].owner, failure)
+                used_s += time.monotonic() - began
+                self._observer.budget(used_s, max(budget_s, used_s))
+            if not self._crew.alive():
+                return
+            # Another round as long as this one must still fit in the budget.
+            spent = used_s + (used_s - before_s) > budget_s
+            narrow = design.launches == 1 and enough()
+            if number + 1 >= self._protocol.min_rounds and (spent or narrow):
+                return
+
+    def _started_s(self, launch: int) -> float:
+        """Seconds of this launch's budget that starting and warming up took."""
+        if self._crew.relaunch:
+            return 0.0
+        return sum(repeatable_launch_s(e) for e in self._journal.of_kind("launch") if e["launch"] == launch)
+
+    def _turns(self, launch: int, number: int) -> Sequence[str]:
+        """The order in which cells take turns in a round; a pure function of the plan, so a resumed run agrees."""
+        cells = list(self._cells)
+        if self._protocol.order == "sequential":
+            return cells
+        order = current_design(self._protocol, self._journal).order
+        return round_order(cells, order, self._protocol.seed, launch, number)
+
+    def _visit(self, cell: str, launch: int, number: int, visit: int) -> None:
+        timed = self._cells[cell]
+        began = time.monotonic()
+        member = self._crew.call_in(timed.owner, launch)
+        # Workers started for each visit make each round a launch of its own.
+        replicate = launch * self._protocol.max_rounds + number if self._crew.relaunch else launch
+        token = self._telemetry.before(self._crew.parked_pids(timed.owner))
+        for request in self._requests(member, timed):
+            entry = self._block(member, cell, request)
+            self._journal.append("block", {**entry, "launch": replicate, "round": number, "visit": visit})
+        telemetry = self._telemetry.after(token, member.live.pid)
+        self._crew.dismiss(timed.owner, launch)
+        self._journal.append(
+            "visit",
+            {
+                "cell": cell,
+                "launch": launch,
+                "round": number,
+                "visit": visit,
+                "wall_s": time.monotonic() - began,
+                "telemetry": telemetry,
+            },
+        )
+
+    def _block(self, member: Member, cell: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Run one block; its journal entry."""
+        samples, calls = request["samples"], request["calls"]
+        # A cell's n-th block ends with input n, so that a few short blocks see, and keep the outputs of, every input.
+        last = self._blocks[cell] % self._inputs
+        request["first_input"] = (last - samples + 1) % self._inputs
+        save = self._save_path(cell, last)
+        if save is not None:
+            request["save_outputs"] = str(save)
+        started = self._clock()
+        reply = member.live.block(request, samples * calls * member.call_ns / 1e9)
+        self._blocks[cell] += 1
+        member.call_ms += [ns / calls / 1e6 for ns in reply.get("device_ns") or reply["host_ns"]]
+        if save is not None:
+            self._saved.add((cell, reply["input"]))
+        origin = reply["starts_ns"][0]
+        return {
+            "cell": cell,
+            "calls": calls,
+            "device_ns": reply.get("device_ns"),
+            "host_ns": reply.get("host_ns"),
+            "starts_s": [round(started + (s - origin) / 1e9, 6) for s in reply["starts_ns"]],
+            "input": reply["input"],
+            "outputs_sha256": reply["outputs_sha256"],
+            "outputs": save.name if save is not None else None,
+            "event_ms": reply.get("event_ms"),
+        }
+
+    def _requests(self, member: Member, timed: Timed) -> list[dict[str, Any]]:
+        """The blocks of one visit, as the worker is asked for them."""
+        # A delayed call waits for its own end: grouped calls each gain a synchronize, which is part of the delay.
+        sync_ns = member.calibration.sync_ns
+        delay_ns = max(0, int(timed.delay_share * member.call_ns) - sync_ns) if timed.delay_share else 0
+        return [{**asdict(block), "delay_ns": delay_ns} for block in self._visit_of(timed.owner).blocks]
+
+    def _visit_of(self, owner: str) -> Visit:
+        if owner not in self._visits:
+            self._visits = visits_of(self._protocol, self._journal)
+        return self._visits[owner]
+
+    def _save_path(self, cell: str, index: int) -> Path | None:
+        """Where a block's last outputs go, if this cell's outputs for that input are not kept yet."""
+        if (cell, index) in self._saved or self._cells[cell].shares_worker_with:
+            return None
+        return self._work / f"outputs-{list(self._cells).index(cell)}-{index}.npz"

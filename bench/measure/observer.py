@@ -1,0 +1,25 @@
+"""What a run tells the person who watches it; rich draws it (bench/cli/progress.py), `--json` and tests stay silent."""
+
+from __future__ import annotations
+
+
+class Observer:
+    """Called as things happen; every method may be left as it is."""
+
+    def stage(self, name: str, steps: int | None = None) -> None:
+        """A stage begins: exporting, reference, warming up, measuring; `steps` if their number is known."""
+
+    def step(self, text: str, advance: float = 0) -> None:
+        """Something within the stage begins; `advance` steps are done."""
+
+    def budget(self, used_s: float, total_s: float) -> None:
+        """How much of the stage's time budget is used."""
+
+    def note(self, text: str) -> None:
+        """One line worth keeping on the screen."""
+
+    def warning(self, text: str) -> None:
+        """One line the user should see."""
+
+    def close(self) -> None:
+        """The run is over."""

@@ -1,0 +1,130 @@
+"""Runs the regimes other than `burst`: `sustained` (latency over minutes) and `fixed-rate` (deadlines at a frame rate).
+
+One cell at a time, alone on the machine: what is asked is how it holds up, not how it compares. The arithmetic is in
+bench/workers/regimes.py and bench/analysis/regime_analysis.py; this only drives workers and journals what they did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from depthport.bench.analysis.regime_analysis import summarize_fixed_rate, summarize_sustained
+from depthport.bench.environment.telemetry import Telemetry
+from depthport.bench.environment.telemetry_summary import summarize_records
+from depthport.bench.measure.crew import Timed
+from depthport.bench.measure.observer import Observer
+from depthport.bench.plan.protocol import Protocol
+from depthport.bench.results.journal import Journal
+from depthport.bench.workers.live_cell import CellFailed, LiveCell
+from depthport.bench.workers.regimes import FixedRateResult, SustainedResult, check_sustained, frames_in, join
+from depthport.exporters.core.errors import UsageError
+
+CHUNK_S = 15.0
+"""A sustained run is made of chunks of this length with telemetry between them."""
+
+
+@dataclass(frozen=True)
+class Regime:
+    """What is asked of every cell: always at the host boundary, numpy in and numpy out."""
+
+    kind: Literal["sustained", "fixed-rate"]
+    seconds: float
+    rate_hz: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind == "sustained":
+            check_sustained(self.seconds)
+        else:
+            frames_in(self.rate_hz or 0.0, self.seconds)
+
+
+def parse_regime(name: str, minutes: float | None, rate_hz: float | None) -> Regime | None:
+    """The regime the command line asks for; None for `burst`, the default.
+
+    Raises:
+        UsageError: an unknown regime, or a time or rate it does not take.
+    """
+    if rate_hz is not None:
+        if name not in ("burst", "fixed-rate"):
+            raise UsageError("--rate-hz is a regime of its own: leave --regime out")
+        return Regime("fixed-rate", 60 * (1.0 if minutes is None else minutes), rate_hz)
+    if name == "burst":
+        if minutes is not None:
+            raise UsageError("--minutes goes with --regime sustained or --rate-hz; burst takes --budget")
+        return None
+    if name == "sustained":
+        return Regime("sustained", 60 * (10.0 if minutes is None else minutes))
+    raise UsageError(f"unknown regime {name!r}: choose burst, sustained, or give --rate-hz")
+
+
+def run_regime(
+    regime: Regime, cells: Sequence[Timed], inputs: list[Path], protocol: Protocol, journal: Journal, observer: Observer
+) -> None:
+    """Measure every cell that the journal does not hold yet."""
+    done = {e["cell"] for e in (*journal.of_kind("regime"), *journal.of_kind("failed"))}
+    todo = [c for c in cells if c.spec.id not in done and not c.delay_share]
+    observer.stage(f"{regime.kind}, {regime.seconds / 60:g} min a cell", len(todo))
+    for timed in todo:
+        observer.step(timed.spec.id)
+        live = LiveCell(timed.spec, timed.artifact, inputs, protocol)
+        try:
+            _measure(regime, live, journal, timed.spec.id)
+        except CellFailed as failure:
+            journal.append("failed", {"cell": timed.spec.id, "status": failure.status.value, "reason": failure.reason})
+            observer.warning(f"{timed.spec.id}: {failure.status.value}: {failure.reason}")
+        finally:
+            live.close()
+        observer.step(timed.spec.id, 1)
+
+
+def _measure(regime: Regime, live: LiveCell, journal: Journal, cell: str) -> None:
+    live.load()
+    first_ms = live.first_call()
+    calibration = live.calibrate()
+    telemetry = Telemetry()
+    try:
+        if regime.kind == "sustained":
+            summary, records = _sustained(regime, live, telemetry)
+        else:
+            summary, records = _fixed_rate(regime, live, telemetry)
+    finally:
+        telemetry.close()
+    journal.append("report", {"cell": cell, "launch": 0, **live.report()})
+    journal.append(
+        "regime",
+        {
+            "cell": cell,
+            "regime": regime.kind,
+            "load_s": live.load_s,
+            "first_call_ms": first_ms,
+            "call_ns": calibration.call_ns,
+            "summary": summary,
+            "telemetry": summarize_records(records),
+        },
+    )
+
+
+def _sustained(regime: Regime, live: LiveCell, telemetry: Telemetry) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    parts: list[SustainedResult] = []
+    records = []
+    samples = 0
+    left = regime.seconds
+    while left > 0:
+        chunk = min(CHUNK_S, left)
+        token = telemetry.before([])
+        reply = live.regime({"op": "sustained", "seconds": chunk, "first_index": samples}, chunk)
+        records.append(telemetry.after(token, live.pid))
+        parts.append(SustainedResult(**reply["result"]))
+        samples += len(parts[-1].sample_ns)
+        left -= max(chunk, sum(parts[-1].sample_ns) / 1e9)
+    return asdict(summarize_sustained(join(parts))), records
+
+
+def _fixed_rate(regime: Regime, live: LiveCell, telemetry: Telemetry) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    token = telemetry.before([])
+    reply = live.regime({"op": "fixed_rate", "rate_hz": regime.rate_hz, "seconds": regime.seconds}, regime.seconds)
+    record = telemetry.after(token, live.pid)
+    return asdict(summarize_fixed_rate(FixedRateResult(**reply["result"]))), [record]

@@ -1,0 +1,82 @@
+"""The two protocols as data. bench/PROTOCOL.md explains them; what a run used is written into its results."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from depthport.exporters.core.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Every parameter that decides how samples are taken."""
+
+    name: str
+    seed: int = 0
+    launches: int | None = None
+    """Process starts per cell: what differs from start to start (memory layout, kernels chosen) is sampled too. None:
+    chosen after the first start from what it cost (bench/plan/design.py), three or more where the budget carries them."""
+    min_rounds: int = 1
+    """Rounds per launch before the stop rule may end it."""
+    max_rounds: int = 1000
+    budget_s: float = 300.0
+    """Wall time for measuring: all launches with their loading and warm-up; exports and the reference come on top."""
+    target_half_width: float = 0.01
+    """Stop when every ratio's 95 % interval is at most ±1 %."""
+    inputs: int = 4
+    """Distinct inputs rotated through."""
+    truth_scenes: int = 2
+    """Rendered scenes with exact depth and poses that every cell also computes once, after its timed calls."""
+    order: str = "mirrored"
+    """`mirrored` (A B C C B A), `random` (seeded), or `sequential` (the seed report's: one cell after the other)."""
+    margin: float = 0.02
+    """Equivalence: a ratio within ±2 % is no difference that matters."""
+    controls: bool = True
+    warmup_calls: int = 2
+    """Warm-up calls at least (of which the first call is one), as time allows."""
+    warmup_budget_s: float = 8.0
+    """Seconds of warm-up per launch at most, after two calls."""
+    overhead_target: float = 1e-3
+    """Calls are grouped until timer and synchronize cost less than this share of a sample."""
+    timed_calls: int | None = None
+    """Fixed number of timed calls per cell (the paper protocol); None: by time."""
+    load_timeout_s: float = 900.0
+    call_timeout_s: float = 600.0
+    export_timeout_s: float = 3600.0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+RIGOROUS = Protocol("rigorous")
+
+PAPER = Protocol(
+    "paper",
+    launches=1,
+    min_rounds=1,
+    max_rounds=1,
+    inputs=4,
+    order="sequential",
+    controls=False,
+    warmup_calls=2,
+    timed_calls=5,
+)
+"""The seed report's: 2 warm-ups, 5 timed iterations, mean ± std, one configuration after the other."""
+
+QUICK = replace(RIGOROUS, name="quick", launches=1, min_rounds=2, budget_s=45.0, warmup_budget_s=5.0, truth_scenes=1)
+"""For a look: one launch, under a minute of timed rounds. Its intervals say how little it knows."""
+
+PROTOCOLS = {p.name: p for p in (RIGOROUS, PAPER, QUICK)}
+
+
+def get_protocol(name: str) -> Protocol:
+    """The protocol called `name`.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    try:
+        return PROTOCOLS[name]
+    except KeyError:
+        raise UsageError(f"unknown protocol {name!r}: choose one of {', '.join(PROTOCOLS)}") from None

@@ -1,0 +1,162 @@
+"""The seed report's matrix as real cells: 36 configurations, mode × precision × compile on CUDA, MPS and CPU.
+
+In the report that started this project (a fork of upstream, its branch `device-optimizations`) the mode was stored and
+read by nothing and compile was always off, so its 36 rows were 9 configurations. Here a mode is what the PyTorch
+runtime does, and a row that would repeat another is marked so instead of being measured twice:
+
+| seed | here |
+|---|---|
+| minimal | mode `upstream`: upstream's own forward |
+| balanced | mode `eager`: the static network |
+| max, compile off | mode `graph`: the static network in a CUDA graph; off CUDA that is `balanced` again |
+| max, compile on | mode `compile`: the static network compiled whole |
+| precision None | what upstream's API does on that device: its autocast (bf16 on CUDA, fp16 elsewhere) |
+| precision False | fp32, TF32 off |
+| float16, bfloat16 | upstream: its autocast in that dtype; static network: fp16 or bf16, head included |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from depthport.bench.plan.cells import CellSpec
+
+if TYPE_CHECKING:
+    from depthport.bench.plan.suites import Request
+    from depthport.runtimes.base import Device
+
+# Order of the seed report's own tables.
+PRECISIONS: Mapping[str, tuple[str, ...]] = {
+    "cuda": ("bfloat16", "float16", "None", "False"),
+    "mps": ("bfloat16", "None", "False"),
+    "cpu": ("None", "False"),
+}
+ROWS = (("minimal", False), ("balanced", False), ("max", False), ("max", True))
+"""Mode and compile."""
+
+
+@dataclass(frozen=True)
+class SeedRow:
+    """One row of the seed report."""
+
+    device: str
+    mode: str
+    precision: str
+    compile: bool
+
+    @property
+    def label(self) -> str:
+        return f"seed-{self.mode}-{self.precision}" + ("-compiled" if self.compile else "")
+
+
+def seed_rows() -> Iterator[SeedRow]:
+    """All 36, in the seed report's order: 16 CUDA, 12 MPS, 8 CPU."""
+    for device, precisions in PRECISIONS.items():
+        for mode, compiled in ROWS:
+            for precision in precisions:
+                yield SeedRow(device, mode, precision, compiled)
+
+
+def seed_mode(row: SeedRow) -> str | None:
+    """The PyTorch runtime's mode for a row; None where it would be `balanced` again."""
+    if row.mode == "minimal":
+        return "upstream"
+    if row.mode == "balanced":
+        return "eager"
+    if row.compile:
+        return "compile"
+    return "graph" if row.device == "cuda" else None
+
+
+def seed_precision(row: SeedRow) -> str:
+    """The policy for a row."""
+    if row.precision == "False":
+        return "fp32"
+    half = {"float16": "fp16", "bfloat16": "bf16"}.get(row.precision)
+    if half is None:
+        return "bf16-mixed" if row.device == "cuda" else "fp16-mixed"
+    # Upstream keeps its heads in fp32 under autocast, whatever one asks for.
+    return f"{half}-mixed" if row.mode == "minimal" else half
+
+
+FUTURE = ("onnxruntime", "tensorrt", "coreml")
+"""Runtimes the seed report listed as future work (Core ML with the neural engine), beside :data:`INT8`."""
+INT8 = "int8"
+
+
+def paper_cells(request: Request) -> Iterator[CellSpec]:
+    """The seed's rows as cells, then the formats it listed as future work: ONNX Runtime, TensorRT, Core ML with the
+    neural engine, int8; and every other runtime that is installed.
+    """
+    from depthport.runtimes.base import get_runtime
+
+    runtime = get_runtime("pytorch")
+    devices = {device.name.partition(":")[0]: device for device in runtime.probe()}
+    for row in seed_rows():
+        yield _cell(row, devices.get(row.device), request)
+    future = [replace(cell, baseline=False, tags=(*cell.tags, "future")) for cell in _future(request)]
+    yield from future
+    if not any(cell.export.precision == INT8 for cell in future):
+        yield _missing(request, "onnxruntime", "cpu", INT8, "no installed runtime says that it computes in int8")
+
+
+def _future(request: Request) -> Iterator[CellSpec]:
+    """Each runtime at the precision people deploy on each of its devices, and in int8 where it says it can."""
+    from depthport.bench.plan.suites import deployed_precision, make_cell, unavailable_cell
+    from depthport.runtimes.base import get_runtime, runtimes
+
+    names = [name for name in runtimes() if name != "pytorch"]
+    for name in names:
+        runtime = get_runtime(name)
+        for device in runtime.probe():
+            if not device.available or not device.modes:
+                yield unavailable_cell(runtime, device, request)
+                continue
+            mode = device.modes[0]
+            precisions = [deployed_precision(device, mode)]
+            if INT8 in (mode.precisions or device.precisions):
+                precisions.append(INT8)
+            for precision in dict.fromkeys(precisions):
+                yield make_cell(runtime, device, mode, precision, request)
+    for name in FUTURE:
+        if name not in names:
+            device_name = "cuda" if name == "tensorrt" else "cpu"
+            yield _missing(request, name, device_name, "fp16", f"no adapter called {name} is installed")
+
+
+def _missing(request: Request, runtime: str, device: str, precision: str, reason: str) -> CellSpec:
+    """A row for what the seed report promised and nothing here runs."""
+    export = request.export(runtime, precision)
+    return CellSpec(export=export, runtime=runtime, device=device, mode="-", tags=("future",), unavailable=reason)
+
+
+def _cell(row: SeedRow, device: Device | None, request: Request) -> CellSpec:
+    mode, precision = seed_mode(row), seed_precision(row)
+    cell = CellSpec(
+        export=request.export("pytorch", precision),
+        runtime="pytorch",
+        device=row.device if device is None else device.name,
+        mode=mode or "eager",
+        label=row.label,
+        tags=("seed", "compile" if row.compile else "no-compile"),
+        threads=request.threads,
+        memory_fraction=request.memory_fraction,
+    )
+    if device is None or not device.available:
+        return replace(cell, unavailable=_why_not(row.device, device))
+    if mode is None:
+        return replace(cell, unsupported="off CUDA this is the balanced configuration again: not measured twice")
+    known = {m.name: m for m in device.modes}
+    if mode not in known:
+        return replace(cell, unsupported=f"the PyTorch runtime has no mode {mode!r} on {device.name}")
+    # The seed's ratios are to its minimal configuration at the device's own precision.
+    baseline = row.mode == "minimal" and row.precision == ("None" if row.device == "cuda" else "False")
+    return replace(cell, mode_description=known[mode].description, baseline=baseline)
+
+
+def _why_not(name: str, device: Device | None) -> str:
+    if device is None:
+        return f"PyTorch finds no {name} device here" + (": run the same command on a Mac" if name == "mps" else "")
+    return f"{device.unavailable}: {device.remedy}" if device.remedy else device.unavailable or ""

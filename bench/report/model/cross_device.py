@@ -1,0 +1,74 @@
+"""Cross-device comparison: the only place where figures of two machines stand in one ratio.
+
+Per workload, the best cell of each machine and device, its throughput, and how many times that is of the
+slowest listed. Machines were measured on different days with different baselines, so no verdict is given and
+the interval is that of two independent medians.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from depthport.bench.report.model import rows
+from depthport.bench.report.model.merge import Group, MachineReport, Report, Row, Workload
+from depthport.bench.report.model.standing import main_boundary, ranked, timing
+from depthport.bench.results.model import Boundary
+from depthport.bench.statistics import figures
+
+
+def cross_device(report: Report) -> list[dict[str, Any]]:
+    """One block a workload that two or more devices ran, slowest device last."""
+    places: dict[tuple[Any, ...], list[tuple[MachineReport, Group, str]]] = {}
+    for machine in report.machines:
+        for group in machine.groups:
+            for device in dict.fromkeys(row.cell.device for row in group.rows if row.ok):
+                places.setdefault(_same_work(group.workload), []).append((machine, group, device))
+    blocks = []
+    for found in places.values():
+        boundary: Boundary = "device" if all(main_boundary(group.rows) == "device" for _, group, _ in found) else "host"
+        best = [(machine, row) for machine, group, device in found if (row := _best(group, device, boundary)) is not None]
+        if len(best) > 1:
+            blocks.append(_block(best, boundary, found[0][1].workload))
+    return blocks
+
+
+def _same_work(workload: Workload) -> tuple[Any, ...]:
+    """What must agree across machines; weights need not, as they do not change the time."""
+    return workload[:5]
+
+
+def _best(group: Group, device: str, boundary: Boundary) -> Row | None:
+    order = ranked([row for row in group.rows if row.cell.device == device], boundary)
+    return order[0] if order else None
+
+
+def _block(best: list[tuple[MachineReport, Row]], boundary: Boundary, workload: Workload) -> dict[str, Any]:
+    ordered = sorted(best, key=lambda pair: timing(pair[1], boundary).median_ms or 0.0)  # type: ignore[union-attr]
+    slowest = timing(ordered[-1][1], boundary)
+    lines = []
+    for machine, row in ordered:
+        own = timing(row, boundary)
+        assert own is not None and slowest is not None and own.median_ms and slowest.median_ms
+        ci = None
+        if own.ci95_ms and slowest.ci95_ms:
+            ci = (slowest.ci95_ms[0] / own.ci95_ms[1], slowest.ci95_ms[1] / own.ci95_ms[0])
+        ratio = slowest.median_ms / own.median_ms
+        last = row is ordered[-1][1]
+        lines.append(
+            {
+                "machine": machine.name,
+                "device": row.cell.device,
+                "cell": row.cell.id,
+                "runtime": row.cell.runtime,
+                "latency": rows.latency(row, boundary),
+                "img_s": own.img_s,
+                "img_s_text": rows.throughput(row, boundary),
+                "times": ratio,
+                "times_text": "1×" if last else figures.ratio(ratio, ci),
+                "upstream": rows.ratio(row, boundary),
+                "verdict": rows.verdict(row, boundary),
+                "depth_error": rows.depth(row),
+            }
+        )
+    label = workload._replace(weights="").label
+    return {"workload": label, "boundary": boundary, "rows": lines}

@@ -1,0 +1,35 @@
+"""Where a cell stands in the matrix of its group: what executes it against the precision it computes in.
+
+The rows of the `paper` suite keep the seed report's own axes (bench/plan/seed.py): mode, compiled or not, against what the
+seed calls a precision.
+"""
+
+from __future__ import annotations
+
+import re
+
+from depthport.bench.report.model.sentences import PRODUCTS
+from depthport.bench.results.model import Cell
+from depthport.exporters.core.precision import POLICIES
+
+_SEED = re.compile(r"seed-(minimal|balanced|max)-(\w+?)(-compiled)?$")
+SEED_PRECISIONS = ("bfloat16", "float16", "None", "False")
+SEED_MODES = ("minimal", "balanced", "max", "max, compiled")
+
+
+def slot(cell: Cell) -> dict[str, str | int]:
+    """{block, row, column, order}: a table, a row and a column of it, and where the column goes."""
+    found = _SEED.search(cell.id)
+    if found:
+        row = found[1] + (", compiled" if found[3] else "")
+        order = SEED_PRECISIONS.index(found[2]) if found[2] in SEED_PRECISIONS else len(SEED_PRECISIONS)
+        block = f"{cell.device}, the seed report's rows"
+        return {"block": block, "row": row, "column": found[2], "order": order}
+    mode = [] if cell.mode in ("default", "-", "", cell.device) else [cell.mode]
+    known = list(POLICIES)
+    return {
+        "block": cell.device,
+        "row": " · ".join([PRODUCTS.get(cell.runtime, cell.runtime), *mode]),
+        "column": cell.precision,
+        "order": known.index(cell.precision) if cell.precision in known else len(known),
+    }

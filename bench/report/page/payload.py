@@ -1,0 +1,268 @@
+"""The page's data: every figure twice, as a number for plots and sorting and as the text that is printed.
+
+The texts come from the same functions as the Markdown report's, so the two can't disagree; the page's script
+formats no statistic itself.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from depthport.bench.choice.choose import Choice
+from depthport.bench.choice.pareto import pareto_set
+from depthport.bench.report.markdown.methodology import READING, SYNTHETIC, SYNTHETIC_SHORT
+from depthport.bench.report.model import neural_engine, regime, rows
+from depthport.bench.report.model.accuracy import ALIGNMENT, HEADS
+from depthport.bench.report.model.controls import control_lines, doubt, noise_floor, warning_lines
+from depthport.bench.report.model.cross_device import cross_device
+from depthport.bench.report.model.findings import group_findings
+from depthport.bench.report.model.merge import Group, MachineReport, Report, Row, is_synthetic
+from depthport.bench.report.model.pictures import KINDS, Album, shipped_inputs
+from depthport.bench.report.model.recommend import USE_CASES, Answers, Recommendation
+from depthport.bench.report.model.sentences import break_even_lines, figures_of
+from depthport.bench.report.model.series import limit_per_series, thin
+from depthport.bench.report.model.standing import by_axis, main_boundary
+from depthport.bench.report.page.payload_cell import cell_payload, flat
+from depthport.bench.results.metrics import METRICS, number
+from depthport.bench.results.model import Boundary
+from depthport.bench.statistics import figures
+
+PAGE_BYTES = 4_600_000
+"""What the whole page may weigh; the issue's bound is 5 MB."""
+PICTURES_SHARE = 0.6
+"""Of what the tables leave, at most this share is for pictures; samples take the rest."""
+
+
+def payload(
+    report: Report, answers: Answers, page_bytes: float = PAGE_BYTES, *, own_images: bool = False
+) -> dict[str, Any]:
+    """Everything the page shows, JSON types only.
+
+    Pictures and samples are thinned so that the JSON stays below `page_bytes`, pictures of the cells worth the least
+    first; the page says what was left out.
+    """
+    data = _tables(report, answers)
+    budget = max(0.0, page_bytes - len(json.dumps(data)))
+    album = Album(budget * PICTURES_SHARE)
+    rows_ = [row for group in report.groups for row in group.rows]
+    cell_of = {id(row): cell for row, cell in zip(rows_, data["cells"], strict=True)}
+    for group, choice, shown in zip(report.groups, answers.best, data["groups"], strict=True):
+        for row in _picture_order(group, choice):
+            cell_of[id(row)]["pictures"] = {k: album.add(row.run, row.cell.pictures.get(k)) for k in KINDS}
+        run = group.rows[0].run
+        shipped = shipped_inputs(run)
+        shown["inputs"] = album.add(run, run.results.inputs.get("picture")) if shipped or own_images else None
+        shown["own_images"] = not shipped
+    return {
+        **data,
+        "pictures": album.urls,
+        "pictures_left_out": album.left_out,
+        "series": _series(rows_, budget - album.spent),
+    }
+
+
+def _tables(report: Report, answers: Answers) -> dict[str, Any]:
+    """All but pictures and samples."""
+    cells: list[dict[str, Any]] = []
+    groups: list[dict[str, Any]] = []
+    for index, machine in enumerate(report.machines):
+        for group in machine.groups:
+            groups.append(_group(machine, index, group, answers.best[len(groups)]))
+            front = _front(group)
+            cells += [cell_payload(row, len(groups) - 1, row.cell.id in front, machine) for row in group.rows]
+    return {
+        "machines": [_machine(machine) for machine in report.machines],
+        "groups": groups,
+        "cells": cells,
+        "synthetic": (
+            {"models": report.synthetic, "text": SYNTHETIC, "short": SYNTHETIC_SHORT} if report.synthetic else None
+        ),
+        "notes": list(report.notes),
+        "cross": cross_device(report),
+        "recommendations": _recommendations(answers),
+        "reading": list(READING),
+        "accuracy": {"head": list(HEADS), "note": ALIGNMENT},
+    }
+
+
+def _machine(machine: MachineReport) -> dict[str, Any]:
+    return {
+        "name": machine.name,
+        "facts": machine.machine.facts(),
+        "versions": sorted(machine.machine.versions.items()),
+        "warnings": warning_lines(machine),
+        "doubt": doubt(machine),
+        "runs": [
+            {
+                "created": run.created,
+                "controls": control_lines(run),
+                "noise": _noise(run.results.controls.get("aa")),
+                "trusted": bool(run.results.controls) and all(c.ok for c in run.results.controls.values()),
+                "protocol": {
+                    str(k): flat(v) for k, v in run.results.protocol.items() if k != "yardstick" and v is not None
+                },
+                "inputs": str(run.results.inputs.get("name") or ""),
+                "weights": [
+                    [
+                        model,
+                        str(info.get("id") or ""),
+                        str(info.get("licence") or "unknown"),
+                        str(info.get("sha256") or ""),
+                    ]
+                    for model, info in run.results.weights.items()
+                    if isinstance(info, dict)
+                ],
+            }
+            for run in machine.runs
+        ],
+    }
+
+
+def _yardstick(group: Group) -> float | None:
+    """Upstream's own rounding: the depth error of its fp32 outputs against its fp64 ones, where the run measured it."""
+    for row in group.rows:
+        found = row.run.results.protocol.get("yardstick")
+        depth = found.get("depth") if isinstance(found, dict) else None
+        value = number(depth.get("rel_l2")) if isinstance(depth, dict) else None
+        if value:
+            return value
+    return None
+
+
+def _regimes(group: Group) -> list[dict[str, Any]]:
+    """Tables and lines of cells that ran in another regime than `burst`."""
+    blocks = []
+    for kind in regime.KINDS:
+        members = [row for row in group.rows if regime.kind_of(row) == kind]
+        if members:
+            blocks.append(
+                {
+                    "kind": kind,
+                    "title": regime.TITLES[kind],
+                    "head": ["Cell", *regime.HEADS[kind]],
+                    "rows": [[row.cell.id, *regime.regime_line(row.cell.regime or {})] for row in members],
+                    "lines": [[row.cell.id, regime.windows(row.cell.regime or {})] for row in members],
+                    "marks": [[row.cell.id, regime.marks(row.cell.regime or {})] for row in members],
+                }
+            )
+    return blocks
+
+
+def _noise(control: Any) -> str | None:
+    floor = None if control is None else noise_floor(control)
+    return None if floor is None else f"±{figures.percent(floor)}"
+
+
+def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> dict[str, Any]:
+    boundary = main_boundary(group.rows)
+    return {
+        "machine": index,
+        "workload": group.workload.label,
+        "tab": _tab(group, machine),
+        "images": group.workload.images,
+        "boundary": boundary,
+        "choice": _choice(choice),
+        "findings": list(group_findings(group, choice)),
+        "synthetic": any(is_synthetic(row.run.results, row.cell) for row in group.rows),
+        "yardstick": _yardstick(group),
+        "regimes": _regimes(group),
+        "headline": regime.headline(group.rows) if regime.without_burst(group.rows) else None,
+        "tables": list(neural_engine.block(machine, group)),
+        "axes": {axis: _axis(group, axis, boundary) for axis in ("precision", "mode")},
+        "ran": sum(row.ok for row in group.rows),
+        "count": len(group.rows),
+    }
+
+
+def _tab(group: Group, machine: MachineReport) -> str:
+    """What tells a workload from the machine's others in a word or two; empty where it has one."""
+    others = [other.workload for other in machine.groups if other is not group]
+    own = group.workload
+    if not others:
+        return ""
+    parts = [own.model] if any(other.model != own.model for other in others) else []
+    if any(other.views != own.views for other in others) or not parts:
+        parts.append(f"{own.views} view{'s' if own.views != 1 else ''}")
+    return ", ".join(parts)
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    return {
+        "pick": choice.pick,
+        "why": choice.why,
+        "ties": list(choice.ties),
+        "pareto": list(choice.pareto),
+        "flips": [{"text": f.text, "kind": f.kind, "pick": f.pick} for f in choice.flips],
+        "break_even": break_even_lines(choice.break_even),
+    }
+
+
+def _axis(group: Group, axis: str, boundary: Boundary) -> list[dict[str, Any]]:
+    return [
+        {
+            "value": m.value,
+            "cells": m.cells,
+            "mean": figures.reading(m.mean_img_s),
+            "best": m.best.cell.id,
+            "latency": rows.latency(m.best, boundary),
+            "img_s": rows.throughput(m.best, boundary),
+            "description": m.description,
+        }
+        for m in by_axis(group.rows, axis, boundary)
+    ]
+
+
+def _front(group: Group) -> set[str]:
+    """Ids on the Pareto set of latency and depth error: the one the page draws."""
+    boundary = main_boundary(group.rows)
+    right = [row.cell for row in group.rows if row.ok and METRICS["latency_ms"].of(row.cell, boundary)]
+    costs = [[METRICS[name].cost(cell, boundary) for name in ("latency_ms", "depth_error")] for cell in right]
+    return {right[i].id for i in pareto_set(costs)}
+
+
+def _picture_order(group: Group, choice: Choice) -> list[Row]:
+    """Rows in the order their pictures are worth the page's budget: baseline, pick, ties, front, the rest."""
+    first = [choice.pick, *choice.ties, *choice.pareto]
+
+    def worth(row: Row) -> tuple[bool, int]:
+        return not row.cell.baseline, first.index(row.cell.id) if row.cell.id in first else len(first)
+
+    return sorted(group.rows, key=worth)
+
+
+def _series(rows_: list[Row], budget_bytes: float) -> list[dict[str, Any]]:
+    """Per cell in the payload's order: its samples at each boundary."""
+    limit = limit_per_series([len(t.samples.ms) for row in rows_ for t in row.cell.timing.values()], budget_bytes)
+    return [
+        {boundary: thin(t.samples, limit).to_json() for boundary, t in row.cell.timing.items() if t.samples.ms}
+        for row in rows_
+    ]
+
+
+def _recommendations(answers: Answers) -> list[dict[str, Any]]:
+    """One entry a use case, with the answer of every machine that has its device."""
+    found = answers.recommendations
+    return [
+        {
+            "title": case.title,
+            "asks": case.asks,
+            "elsewhere": case.elsewhere if case in answers.unanswered else None,
+            "answers": [_recommendation(r) for r in found if r.use_case is case],
+        }
+        for case in USE_CASES
+        if case.elsewhere or any(r.use_case is case for r in found)
+    ]
+
+
+def _recommendation(found: Recommendation) -> dict[str, Any]:
+    choice = found.choice
+    return {
+        "machine": found.machine,
+        "workload": choice.workload,
+        "pick": choice.pick,
+        "why": choice.why,
+        "figures": figures_of(choice),
+        "flips": [flip.text for flip in choice.flips[:3]],
+        "break_even": break_even_lines(choice.break_even)[:2],
+    }

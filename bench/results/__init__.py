@@ -1,0 +1,1 @@
+"""Results as data: records, metrics, journal, schema."""

@@ -1,0 +1,144 @@
+"""Read a `results.json` that may be incomplete, damaged or hostile, and say in one line why one can't be
+read.
+
+A results file travels: it comes by mail, from another version, from a run that was killed. So nothing in it
+is believed. What is missing becomes its default, what has the wrong type is left out, and each such repair is
+a line in :attr:`ResultsFile.notes`, which reports print. Three things are refused, because no honest table
+can be made of them: a file that is no JSON, one of another schema, and one without a list of cells.
+
+Every string is cleaned on the way in (control and bidirectional-override characters, lone surrogates, endless
+names), so that no renderer, terminal included, meets them. Every number is finite: `NaN` and `Infinity`,
+which Python's own writer emits though JSON has neither, become null. A sample without a positive latency is
+dropped with its time stamp.
+
+The reader follows the dataclasses of `bench/results/model.py` by their type hints: a field added there is read
+here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from depthport.bench.results.model import SCHEMA, Cell, Results
+from depthport.bench.results.sanitize import clean_text
+from depthport.bench.results.typed_reader import UNKNOWN, Notes, read_dataclass
+from depthport.exporters.core.errors import UsageError
+
+MAX_BYTES = 1 << 30
+"""Largest file read: 10^7 samples fit; a larger one is refused before it fills the memory."""
+
+_FAMILY, _VERSION = SCHEMA.rsplit("/", 1)
+_MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = types.MappingProxyType({})
+"""Schema version -> a function that lifts a file of it to the next one. Version 1 is the first that was
+published."""
+
+
+class ResultsError(UsageError):
+    """A file that can't be read as results; the message says why in one line."""
+
+
+@dataclass(frozen=True)
+class ResultsFile:
+    """Results as read, with where they came from."""
+
+    results: Results
+    folder: Path | None = None
+    """What the cells' picture paths are relative to; None for results that never were a file."""
+    notes: tuple[str, ...] = ()
+    """One line for each thing that was missing or wrong and how it was read."""
+
+
+def load_results(path: Path | str) -> ResultsFile:
+    """Read one results file, or the `results.json` in a folder.
+
+    Raises:
+        ResultsError: it is missing, too large, no JSON, of another schema, or has no list of cells.
+    """
+    source = Path(path)
+    if source.is_dir():
+        source = source / "results.json"
+    try:
+        # NaN and Infinity, which Python's writer emits though JSON has neither, are figures nobody measured.
+        data = json.loads(_read_text(source), parse_constant=lambda token: None)
+    except RecursionError:
+        raise ResultsError(f"{source} is nested too deeply to be results: give a file of depthport") from None
+    except ValueError as error:  # JSONDecodeError, and integers of more digits than Python converts
+        fault = clean_text(str(error))[:120]
+        raise ResultsError(f"{source} is no JSON ({fault}): it may be cut short") from None
+    try:
+        results, notes = parse_results(data)
+    except ResultsError as error:
+        raise ResultsError(f"{source}: {error}") from None
+    return ResultsFile(results, source.parent, notes)
+
+
+def _read_text(source: Path) -> str:
+    try:
+        size = source.stat().st_size
+        if size > MAX_BYTES:
+            raise ResultsError(f"{source} has {size >> 20} MiB, over {MAX_BYTES >> 20}: drop its raw samples")
+        return source.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ResultsError(f"{source} does not exist: make it with `depthport run`") from None
+    except UnicodeDecodeError:
+        raise ResultsError(f"{source} is no text in UTF-8: give a results.json of depthport") from None
+    except OSError as error:
+        raise ResultsError(f"{source} can't be read ({error.strerror}): check its permissions") from None
+
+
+def parse_results(data: Any) -> tuple[Results, tuple[str, ...]]:
+    """Results and notes from decoded JSON.
+
+    Raises:
+        ResultsError: another schema, or no list of cells.
+    """
+    if not isinstance(data, dict):
+        raise ResultsError("no depthport results (its top level is no object): give a file of depthport")
+    data = _migrated(data)
+    if not isinstance(data.get("cells"), list):
+        raise ResultsError("it has no list of cells: run the benchmark again")
+    notes = Notes()
+    cells = data["cells"]
+    kept = [cell for cell in cells if isinstance(cell, dict)]
+    if len(kept) < len(cells):
+        notes.add(f"{len(cells) - len(kept)} of {len(cells)} cells are no objects and were left out")
+    results = read_dataclass(Results, {**data, "cells": kept}, "", notes)
+    return replace(results, cells=_unique_ids(results.cells, notes)), notes.lines()
+
+
+def _migrated(data: dict[str, Any]) -> dict[str, Any]:
+    """`data` lifted to this version's schema."""
+    name = data.get("schema")
+    match = re.fullmatch(r"(.+)/(\d{1,6})", name) if isinstance(name, str) else None
+    if match is None or match[1] != _FAMILY:
+        shown = clean_text(repr(name))[:60]
+        raise ResultsError(f"no depthport results (schema {shown}, expected {SCHEMA!r})")
+    version, wanted = int(match[2]), int(_VERSION)
+    if version > wanted:
+        raise ResultsError(f"schema {match[0]!r} is newer than this version's {SCHEMA!r}: update depthport")
+    while version < wanted:
+        lift = _MIGRATIONS.get(version)
+        if lift is None:
+            raise ResultsError(f"schema {match[0]!r} is older than this version reads: run the benchmark again")
+        data, version = lift(data), version + 1
+    return data
+
+
+def _unique_ids(cells: list[Cell], notes: Notes) -> list[Cell]:
+    """The cells with a number appended to ids that occur twice: an id names one row everywhere."""
+    seen: dict[str, int] = {}
+    out = []
+    for index, cell in enumerate(cells):
+        name = cell.id if cell.id != UNKNOWN else f"cell {index + 1}"
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] > 1:
+            notes.add(f"cell id {name[:60]!r} occurs more than once: numbered")
+            name = f"{name} ({seen[name]})"
+        out.append(cell if name == cell.id else replace(cell, id=name))
+    return out

@@ -1,0 +1,209 @@
+"""Means on the log scale with an honest standard error: of one cell's latency, and of the ratio of two cells.
+
+Latencies multiply (a hot chip is some per cent slower for every cell), so all arithmetic is on logarithms and
+an interval of a ratio is an interval of a difference.
+
+**What is a replicate.** Not a sample: neighbours are correlated, and at 0.9 an interval over samples is sqrt(19) = 4.4
+times too narrow. Not a round either: rounds of one process start share that start's luck (memory layout, kernel
+choice), and where that spreads by 0.5 % an interval over rounds covers 86 %. The replicate is the *launch*: its mean
+over rounds (of a ratio the midmean: below), of the mean over blocks, of the logarithm of the block's median. The
+interval is Student's t over launch means with L - 1 degrees of freedom. That is the launch-level bootstrap with
+studentized error (Kalibera & Jones 2013; Ren et al. 2010 on drawing the top level alone) in closed form, and exact for
+normal launches where the percentile bootstrap is not: that covers 75 % with 3 launches and 84 % with 5.
+
+**Bursts.** On a machine shared with others some blocks are slowed by a third, a few in a row, and a ratio is thrown as
+far to either side. So a launch's ratio is the midmean of its rounds' (the mean of the middle half, from 4 rounds on):
+84 % as efficient as the mean where noise is normal, and with half the error where it was not (16 rounds of an ONNX Runtime
+call on 2 cores of a virtual machine: 1.0 % against 1.5 %). A latency has no such symmetry: bursts are part of it, and a
+midmean would hide them.
+
+**One launch.** The replicate is then a *batch* of consecutive rounds (batch means, Schmeiser 1982), and the interval
+holds for that process start only; `Estimate.n_launches` is 1 and every verdict says so. In mirrored and random rounds
+paired ratios are white even where samples are correlated at 0.9, so each round is a batch up to `RATIO_BATCHES` = 10 of
+them, and 94-96 % is covered from 3 rounds on. A single cell's latency has no partner to cancel the machine's mood:
+there 2 to `LATENCY_BATCHES` = 5 batches, of at least three rounds from 6 on, cover 91-93 % in the worst case (one call
+a block, calls correlated at 0.9, no pause between rounds) and 95 % elsewhere.
+
+`python -m depthport.bench.studies.simulate` prints the coverage of each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from depthport.bench.statistics.samples import CONFIDENCE, CellSamples, FloatArray
+from depthport.bench.statistics.student_t import student_t_quantile, student_t_tail
+from depthport.exporters.core.errors import UsageError
+
+RATIO_BATCHES = 10
+LATENCY_BATCHES = 5
+
+Center = Callable[[FloatArray], FloatArray]
+"""What a launch's rounds are summed up by: float (..., n) -> (...)."""
+
+RoundTable = dict[int, dict[int, FloatArray]]
+"""launch -> round -> log of the median of each block with a steady sample, float64 (1,) or (2,)."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean of replicates on the log scale; `standard_error` and `df` are None where there was only one."""
+
+    log: float
+    standard_error: float | None
+    df: float | None
+    n_launches: int
+    n_rounds: int
+
+    def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+        """Student's t interval on the log scale, or None where there is no standard error."""
+        if self.standard_error is None or self.df is None:
+            return None
+        half = student_t_quantile(0.5 + confidence / 2.0, self.df) * self.standard_error
+        return self.log - half, self.log + half
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the 95 % interval on the log scale: 0.01 is about ±1 %."""
+        interval = self.interval()
+        return None if interval is None else (interval[1] - interval[0]) / 2.0
+
+    @property
+    def p_value(self) -> float | None:
+        """Two-sided, of the hypothesis that the ratio is 1; None where there is no standard error."""
+        if self.standard_error is None or self.df is None:
+            return None
+        if self.standard_error == 0.0:
+            return 0.0 if self.log else 1.0
+        return 2.0 * student_t_tail(abs(self.log) / self.standard_error, self.df)
+
+
+def mean_and_error(replicates: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and its standard error over the last axis of float (..., n), n >= 2."""
+    n = replicates.shape[-1]
+    return replicates.mean(axis=-1), replicates.std(axis=-1, ddof=1) / math.sqrt(n)
+
+
+def mean(values: FloatArray) -> FloatArray:
+    """Over the last axis: float (..., n) -> (...)."""
+    averages: FloatArray = values.mean(axis=-1)
+    return averages
+
+
+def midmean(values: FloatArray) -> FloatArray:
+    """The mean without the lowest and the highest quarter, floor(n / 4) each: float (..., n) -> (...)."""
+    n = values.shape[-1]
+    return mean(np.sort(values, axis=-1)[..., n // 4 : n - n // 4])
+
+
+def batch_means(values: FloatArray, batches: int, center: Center = mean) -> FloatArray:
+    """`center` of consecutive, near-equal parts of the last axis: float (..., n) -> (..., min(n, batches))."""
+    parts = np.array_split(values, min(batches, values.shape[-1]), axis=-1)
+    return np.stack([center(part) for part in parts], axis=-1)
+
+
+def ratio_batches(n_rounds: int) -> int:
+    """Replicates in `n_rounds` paired rounds of one launch: each round, up to 10; then batches of up to 5."""
+    return min(n_rounds, max(RATIO_BATCHES, n_rounds // 5))
+
+
+def latency_batches(n_rounds: int) -> int:
+    """Replicates in `n_rounds` unpaired rounds of one launch: 2 to 5 batches, of 3 rounds or more."""
+    return min(n_rounds, max(2, min(LATENCY_BATCHES, n_rounds // 3)))
+
+
+def replicates(launches: Sequence[FloatArray], batches: Callable[[int], int], center: Center = mean) -> FloatArray:
+    """Independent replicates, float64 (n,): `center` of each launch, or, of one launch, of batches of its rounds.
+
+    `launches` holds the values of each launch's rounds in order, every one non-empty.
+    """
+    if len(launches) == 1:
+        return batch_means(launches[0], batches(len(launches[0])), center)
+    return np.array([center(rounds) for rounds in launches])
+
+
+def estimate(launches: Sequence[FloatArray], batches: Callable[[int], int], center: Center = mean) -> Estimate:
+    """The mean over `replicates(launches, batches, center)`; `launches` is not empty."""
+    values = replicates(launches, batches, center)
+    n_rounds = sum(len(rounds) for rounds in launches)
+    if len(values) < 2:
+        return Estimate(float(values[0]), None, None, len(launches), n_rounds)
+    average, error = mean_and_error(values)
+    return Estimate(float(average), float(error), float(len(values) - 1), len(launches), n_rounds)
+
+
+def round_table(cell: CellSamples) -> RoundTable:
+    """Log block medians (ns) by launch and round; blocks without a steady sample are not in it."""
+    table: dict[int, dict[int, list[float]]] = {}
+    for block in cell.blocks:
+        steady = block.steady_ns
+        if len(steady):
+            rounds = table.setdefault(block.launch, {}).setdefault(block.round, [])
+            rounds.append(math.log(float(np.median(steady))))
+    return {launch: {index: np.array(blocks) for index, blocks in rounds.items()} for launch, rounds in table.items()}
+
+
+def latency_rounds(cell: CellSamples) -> list[FloatArray]:
+    """Log latency (ns) of every round, the mean of its log block medians: one float64 (rounds,) a launch."""
+    launches = round_table(cell).values()
+    return [np.array([blocks.mean() for blocks in rounds.values()]) for rounds in launches]
+
+
+def estimate_log_latency(cell: CellSamples) -> Estimate:
+    """Log of the cell's latency (ns): the mean over replicates of log block medians.
+
+    Raises:
+        UsageError: no block of the cell has a steady sample.
+    """
+    launches = latency_rounds(cell)
+    if not launches:
+        raise UsageError(f"cell {cell.cell} has no steady sample: there is no steady-state latency")
+    return estimate(launches, latency_batches)
+
+
+def paired_log_ratios(baseline: CellSamples, cell: CellSamples) -> list[FloatArray]:
+    """log(baseline / cell) of every round both ran, one float64 (rounds,) for each launch set they share.
+
+    A round counts when both have all their blocks in it, as many as in their fullest round. Half of a
+    mirrored round (the run was stopped, or a block was still warm-up) would carry the drift that the other
+    half cancels.
+    """
+    ours, theirs = round_table(baseline), round_table(cell)
+    tables = (ours, theirs)
+    whole = max((len(blocks) for t in tables for rounds in t.values() for blocks in rounds.values()), default=0)
+    launches = []
+    for launch in sorted(ours.keys() & theirs.keys()):
+        a, b = ours[launch], theirs[launch]
+        shared = [i for i in sorted(a.keys() & b.keys()) if len(a[i]) == len(b[i]) == whole]
+        if shared:
+            launches.append(np.array([a[i].mean() - b[i].mean() for i in shared]))
+    return launches
+
+
+def estimate_log_ratio(baseline: CellSamples, cell: CellSamples) -> Estimate | None:
+    """log(baseline / cell), paired by (launch, round); above 0 the cell is faster. None: nothing to pair."""
+    launches = paired_log_ratios(baseline, cell)
+    return estimate(launches, ratio_batches, midmean) if launches else None
+
+
+def difference(a: Estimate, b: Estimate) -> Estimate:
+    """a - b of two *independent* estimates, with Welch's standard error and degrees of freedom.
+
+    For what was not measured side by side: two runs (`compare`), or two cells that never lived in one launch
+    set, each through its own ratio to the baseline.
+    """
+    n_launches, n_rounds = min(a.n_launches, b.n_launches), min(a.n_rounds, b.n_rounds)
+    if a.standard_error is None or b.standard_error is None or a.df is None or b.df is None:
+        return Estimate(a.log - b.log, None, None, n_launches, n_rounds)
+    variances = a.standard_error**2, b.standard_error**2
+    total = sum(variances)
+    if total == 0.0:
+        df = a.df + b.df
+    else:
+        shares = variances[0] / total, variances[1] / total
+        df = 1.0 / (shares[0] ** 2 / a.df + shares[1] ** 2 / b.df)
+    return Estimate(a.log - b.log, math.sqrt(total), df, n_launches, n_rounds)

@@ -1,0 +1,1 @@
+"""The processes that export, load and run: one cell each."""

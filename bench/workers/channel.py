@@ -1,0 +1,195 @@
+"""Requests and replies between the manager and a worker: one JSON object a line, over the worker's stdin and stdout.
+
+The worker moves its real stdout aside at start and points file descriptor 1 at stderr, so nothing a framework prints
+can land in the protocol. The manager blocks on the pipe (never polls: a polling parent steals a core from what it
+measures) and gives up at a deadline.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import depthport
+
+
+class WorkerGone(Exception):
+    """The worker's process ended before it answered; `reason` says how."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class WorkerTimeout(Exception):
+    """The worker did not answer in time and was killed."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no answer in {seconds:.0f} s")
+        self.seconds = seconds
+
+
+class Channel:
+    """The manager's end: a child process and its two pipes."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+        self._process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=dict(environment) if environment is not None else None,
+            # Its own group: Ctrl-C reaches the manager alone, which then ends its workers in order.
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._stdin = self._process.stdin
+        self._stdout = self._process.stdout
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._stdout, selectors.EVENT_READ)
+        self._buffer = b""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def request(
+        self,
+        message: Mapping[str, Any],
+        timeout_s: float,
+        on_event: Callable[[dict[str, Any]], None] = lambda event: None,
+    ) -> dict[str, Any]:
+        """Send `message` and wait for its reply; lines with an `event` key are passed to `on_event` on the way.
+
+        Raises:
+            WorkerGone: the process died.
+            WorkerTimeout: no reply within `timeout_s`; the process has been killed.
+        """
+        line = json.dumps(message, allow_nan=False).encode() + b"\n"
+        try:
+            self._stdin.write(line)
+            self._stdin.flush()
+        except OSError:
+            raise WorkerGone(self._death()) from None
+        deadline = time.monotonic() + timeout_s
+        while True:
+            reply = self._read_line(deadline, timeout_s)
+            if "event" not in reply:
+                return reply
+            on_event(reply)
+
+    def _read_line(self, deadline: float, timeout_s: float) -> dict[str, Any]:
+        while b"\n" not in self._buffer:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 or not self._selector.select(remaining):
+                self.kill()
+                raise WorkerTimeout(timeout_s)
+            chunk = os.read(self._stdout.fileno(), 1 << 16)
+            if not chunk:
+                raise WorkerGone(self._death())
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        reply: dict[str, Any] = json.loads(line)
+        return reply
+
+    def stderr_tail(self, limit: int = 2000) -> str:
+        """The end of what the worker printed."""
+        size = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, size - limit))
+        return self._log.read().decode("utf-8", "replace").strip()
+
+    def close(self, timeout_s: float = 20.0) -> None:
+        """End the worker: closing its stdin asks it to, a signal insists."""
+        with suppress(OSError):
+            self._stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the worker and everything it started."""
+        if os.name == "posix":
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._selector.close()
+        for stream in (self._stdin, self._stdout):
+            with suppress(OSError):
+                stream.close()
+
+    def _death(self) -> str:
+        try:
+            code = self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return "the process closed its pipe without an answer"
+        if code < 0:
+            name = signal.Signals(-code).name
+            hint = ": often the system was out of memory" if name == "SIGKILL" else ""
+            reason = f"the process was killed by {name}{hint}"
+        else:
+            reason = f"the process ended with exit code {code}"
+        last = self.stderr_tail().splitlines()
+        return f"{reason} ({last[-1].strip()[:200]})" if last and last[-1].strip() else reason
+
+
+class WorkerEnd:
+    """The worker's end of the channel."""
+
+    def __init__(self) -> None:
+        self._out = os.fdopen(os.dup(1), "wb")
+        os.dup2(2, 1)
+        sys.stdout = sys.stderr
+        die_with_parent()
+
+    def requests(self) -> Any:
+        """Yield requests until the manager closes the pipe."""
+        for line in sys.stdin.buffer:
+            yield json.loads(line)
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        self._out.write(json.dumps(message, allow_nan=False).encode() + b"\n")
+        self._out.flush()
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when the manager is killed, also in the middle of a long call (Linux).
+
+    Elsewhere the worker notices at the end of its call, when its stdin is at an end.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    pr_set_pdeathsig = 1
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
+
+
+def worker_command(python: str | None, module: str) -> list[str]:
+    """The command line of a worker that runs `module` with `python` (this interpreter by default)."""
+    return [python or sys.executable, "-u", "-m", module]
+
+
+def worker_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment, with our packages importable when they are used from a checkout."""
+    root = str(Path(depthport.__path__[0]).parent)
+    path = os.environ.get("PYTHONPATH")
+    return {
+        **os.environ,
+        "PYTHONPATH": root + (os.pathsep + path if path else ""),
+        **(extra or {}),
+    }

@@ -1,0 +1,140 @@
+"""A live cell: its worker process, from start to close, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from depthport.bench.plan.cells import CellSpec
+from depthport.bench.plan.protocol import Protocol
+from depthport.bench.results.model import Status
+from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
+
+
+class CellFailed(Exception):
+    """A cell ended; the run goes on without it."""
+
+    def __init__(self, status: Status, reason: str, during: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.during = during
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Costs in ns that decide how calls are grouped."""
+
+    call_ns: int
+    enqueue_ns: int
+    """Until `run` returned; as long as the call where the runtime is synchronous."""
+    sync_ns: int
+    fetch_ns: int
+
+
+class LiveCell:
+    """One cell's worker. Every method raises :class:`CellFailed` with the status the cell gets."""
+
+    def __init__(self, spec: CellSpec, artifact: Path, inputs: list[Path], protocol: Protocol) -> None:
+        self.spec = spec
+        self._artifact = artifact
+        self._inputs = inputs
+        self._protocol = protocol
+        self._channel: Channel | None = None
+        self.load_s: float | None = None
+        self.first_call_ms: float | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._channel.pid if self._channel else None
+
+    def load(self) -> None:
+        """Start the process and load the artifact."""
+        self._channel = Channel(
+            worker_command(self.spec.python, "depthport.bench.workers.worker"), worker_environment(_quiet(self.spec))
+        )
+        reply = self._ask(
+            {
+                "op": "load",
+                "artifact": str(self._artifact),
+                "inputs": [str(p) for p in self._inputs],
+                **self.spec.load_arguments(),
+            },
+            self._protocol.load_timeout_s,
+        )
+        self.load_s = reply["load_s"]
+
+    def first_call(self) -> float:
+        """The first inference, in ms; compilation happens here, so it has the loading time-out."""
+        reply = self._ask({"op": "first_call"}, self._protocol.load_timeout_s)
+        self.first_call_ms = reply["first_call_ms"]
+        return float(reply["first_call_ms"])
+
+    def calibrate(self) -> Calibration:
+        reply = self._ask({"op": "calibrate"}, self._protocol.call_timeout_s)
+        return Calibration(reply["call_ns"], reply["enqueue_ns"], reply["sync_ns"], reply["fetch_ns"])
+
+    def block(self, request: Mapping[str, Any], expected_s: float) -> dict[str, Any]:
+        """One timed block; `expected_s` is how long it should take, ten times that is a hang."""
+        timeout = max(self._protocol.call_timeout_s, 10 * expected_s)
+        return self._ask({"op": "block", **request}, timeout)
+
+    def infer(self, source: Path, outputs: Path) -> None:
+        """One untimed inference on the inputs in `source`, its outputs written to `outputs`."""
+        self._ask({"op": "infer", "input": str(source), "save_outputs": str(outputs)}, self._protocol.call_timeout_s)
+
+    def regime(self, request: Mapping[str, Any], expected_s: float) -> dict[str, Any]:
+        """A sustained or fixed-rate stretch of `expected_s`."""
+        return self._ask(request, expected_s + self._protocol.call_timeout_s)
+
+    def report(self) -> dict[str, Any]:
+        return self._ask({"op": "report"}, self._protocol.call_timeout_s)
+
+    def close(self) -> None:
+        if self._channel is not None:
+            channel, self._channel = self._channel, None
+            channel.close()
+
+    def _ask(self, message: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
+        operation = str(message["op"])
+        if self._channel is None:
+            raise CellFailed(Status.RUN_FAILED, "its worker is not running", operation)
+        try:
+            reply = self._channel.request(message, timeout_s)
+        except WorkerTimeout as error:
+            self.close()
+            raise CellFailed(
+                Status.TIMED_OUT, f"{_VERB.get(operation, operation)} took over {error.seconds:.0f} s", operation
+            ) from None
+        except WorkerGone as error:
+            self.close()
+            status = Status.LOAD_FAILED if operation == "load" else Status.RUN_FAILED
+            raise CellFailed(status, f"{_VERB.get(operation, operation)}: {error.reason}", operation) from None
+        if "error" in reply:
+            raise CellFailed(Status(reply["status"]), reply["error"], operation)
+        return reply
+
+
+_VERB = {
+    "load": "loading",
+    "first_call": "the first call",
+    "block": "a timed block",
+    "calibrate": "a call",
+    "infer": "a call on a rendered scene",
+}
+
+
+def _quiet(spec: CellSpec) -> dict[str, str]:
+    """Environment that keeps a parked worker's thread pools asleep instead of spinning, and its threads counted."""
+    quiet = {
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "KMP_BLOCKTIME": "0",
+        "GOMP_SPINCOUNT": "0",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONHASHSEED": "0",
+    }
+    if spec.threads is not None:
+        quiet["OMP_NUM_THREADS"] = str(spec.threads)
+    return quiet

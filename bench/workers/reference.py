@@ -1,0 +1,127 @@
+"""The reference of every parity figure: upstream's own forward in fp32, and once in fp64 as the yardstick.
+
+How far fp32 itself is from exact arithmetic (fp64) says what an error means: a cell within a few times that distance
+computes the same function (TorchDynamo's `same()`, benchmarks/dynamo/common.py). The fp64 pass runs on the first input
+only, on the CPU. Results are cached beside the artifacts: they depend on weights, shape and inputs alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from depthport.bench.plan.cells import CellSpec
+from depthport.exporters.core.artifact import HostStep
+from depthport.exporters.core.provenance import canonical_sha256, package_versions
+
+REFERENCE_PACKAGES = ("torch", "depth-anything-3", "numpy")
+
+
+def reference_key(
+    model: str, weights_sha256: str, inputs_sha256: str, outputs: list[str], device: str, ray_pose: bool = False
+) -> str:
+    """What the reference depends on, hashed; `model` is what `get_model` takes."""
+    from depthport.exporters.da3.models import get_model, host_steps
+
+    spec = get_model(model)
+    versions = {k: v for k, v in package_versions(REFERENCE_PACKAGES).items() if k != "python"}
+    return canonical_sha256(
+        {
+            "model": spec.name,
+            "config": spec.config,
+            "host_steps": [asdict(step) for step in host_steps(spec, outputs, ray_pose=ray_pose)],
+            "weights": weights_sha256,
+            "inputs": inputs_sha256,
+            "outputs": outputs,
+            "device": device,
+            "versions": versions,
+        }
+    )
+
+
+def reference_device(cells: Iterable[CellSpec]) -> str:
+    """Where upstream's fp32 runs: on the GPU that cells of PyTorch use, else on the CPU."""
+    devices = {cell.device for cell in cells if cell.runtime == "pytorch" and not cell.unavailable}
+    return next((device for device in sorted(devices) if device.startswith("cuda")), "cpu")
+
+
+def compute(request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+    """Write `fp32-<i>.npz` for every input and `fp64-0.npz` into the request's folder; existing ones are kept.
+
+    The request: model, weights (spec), inputs (npz paths), outputs (names), folder, device, yardstick (bool), ray_pose.
+    """
+    import torch
+
+    from depthport.exporters.da3.models import get_model, host_steps
+    from depthport.exporters.da3.upstream import build_upstream, upstream_forward
+    from depthport.exporters.da3.weights import load_state_dict, resolve_weights
+
+    folder = Path(request["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    names = list(request["outputs"])
+    steps = host_steps(get_model(request["model"]), names, ray_pose=request.get("ray_pose", False))
+    inputs = [Path(p) for p in request["inputs"]]
+    missing = [i for i in range(len(inputs)) if not (folder / f"fp32-{i}.npz").exists()]
+    exact_missing = request["yardstick"] and not (folder / "fp64-0.npz").exists()
+    if missing or exact_missing:
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        state = load_state_dict(resolve_weights(request["weights"], request["model"]), request["model"])
+        net = build_upstream(request["model"], state).to(request["device"])
+        for number, index in enumerate(missing):
+            progress(f"upstream fp32, input {number + 1} of {len(missing)}")
+            _forward(net, inputs[index], folder / f"fp32-{index}.npz", names, steps, torch.float32, upstream_forward)
+        if exact_missing:
+            progress("upstream fp64, the yardstick")
+            # Built anew: upstream caches positions on the device it last ran on.
+            exact = build_upstream(request["model"], state).double()
+            torch.set_default_dtype(torch.float64)
+            with _float_is_double():
+                _forward(exact, inputs[0], folder / "fp64-0.npz", names, steps, torch.float64, upstream_forward)
+    return {"folder": str(folder)}
+
+
+def _float_is_double() -> Any:
+    """Within it, `tensor.float()` gives fp64: upstream casts to fp32 in places (`cam_dec.py`, the position embedding),
+    which would end exact arithmetic there."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class FloatIsDouble(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.Tensor.float:
+                return args[0].double()
+            return func(*args, **(kwargs or {}))
+
+    return FloatIsDouble()
+
+
+def _forward(
+    net: Any,
+    source: Path,
+    target: Path,
+    names: list[str],
+    steps: Sequence[HostStep],
+    dtype: Any,
+    forward: Callable[..., Any],
+) -> None:
+    import torch
+
+    from depthport.exporters.da3.host import apply
+
+    with np.load(source, allow_pickle=False) as data:
+        arrays = {name: torch.from_numpy(data[name]) for name in data.files}
+    device = next(net.parameters()).device
+    tensors = {name: a.to(device, dtype) for name, a in arrays.items()}
+    image = tensors.pop("image")
+    with torch.inference_mode():
+        outputs = forward(net, image, names, **tensors)
+    # The host's part is the same arithmetic on both sides; upstream's own draws pixels at random.
+    found = apply(steps, {name: value.cpu().numpy() for name, value in outputs.items()})
+    temporary = target.with_suffix(".tmp.npz")
+    np.savez(temporary, **found)  # type: ignore[arg-type]
+    temporary.replace(target)

@@ -1,0 +1,199 @@
+"""The two regimes beside `burst`: `sustained` load, and frames that arrive at a fixed rate.
+
+**Sustained**: one call after the other for ten minutes or more, because a device that is fast for a second
+may be slow once it is warm. **Fixed rate**: frame i is due at `origin + i / rate`, whether or not the frame
+before it is done, as a camera delivers them. Its latency counts from when it was *due*, not from when the
+program got around to it; timing from the actual start hides every frame that waited ("coordinated omission",
+Gil Tene, "How NOT to measure latency", Strange Loop 2015). Frames queue, none is dropped; its deadline is
+when the next one is due. What had not been started when the time was over is a miss.
+
+The drivers here run in the worker and know a call, a clock (`perf_counter_ns`, as everywhere) and nothing
+else; what the samples say is computed in :mod:`depthport.bench.analysis.regime_analysis`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from depthport.exporters.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from depthport.runtimes.base import Session
+
+Call = Callable[[int], object]
+"""One sample, given its index (inputs rotate by it); returns when it is done."""
+Clock = Callable[[], int]
+"""Nanoseconds, monotonic."""
+
+MIN_SUSTAINED_S = 600.0
+SPIN_NS = 1_000_000
+"""The last millisecond before a frame is due is spent spinning: a sleep ends tens of microseconds late."""
+_LEAD_NS = 2_000_000
+
+
+@dataclass(frozen=True)
+class SustainedResult:
+    """Every sample of a sustained run, in order; times are those of the worker's clock."""
+
+    start_ns: list[int] = field(default_factory=list)
+    sample_ns: list[int] = field(default_factory=list)
+    """Duration of each sample, `calls_per_sample` calls together."""
+    calls_per_sample: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class FixedRateResult:
+    """Every frame that was started, in order; frame i was due at `origin_ns + i * 1e9 / rate_hz`."""
+
+    rate_hz: float
+    frames: int
+    """Frames that were due."""
+    origin_ns: int
+    start_ns: list[int] = field(default_factory=list)
+    done_ns: list[int] = field(default_factory=list)
+
+    def due_ns(self, frame: int) -> int:
+        """When a frame arrives; the deadline of the one before it."""
+        return self.origin_ns + round(frame * 1e9 / self.rate_hz)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def check_sustained(seconds: float) -> None:
+    """Raise UsageError for a sustained run too short to show what it is for."""
+    if not (math.isfinite(seconds) and seconds >= MIN_SUSTAINED_S):
+        raise UsageError(
+            f"a sustained run takes at least {MIN_SUSTAINED_S:.0f} s, not {seconds:g}: a chip needs minutes to warm up"
+        )
+
+
+def frames_in(rate_hz: float, seconds: float) -> int:
+    """How many frames are due within `seconds`, all deadlines included.
+
+    Raises:
+        UsageError: the rate or the time is not a positive number, or less than one frame fits.
+    """
+    if not (math.isfinite(rate_hz) and rate_hz > 0 and math.isfinite(seconds) and seconds > 0):
+        raise UsageError(f"rate and time must be above 0, not {rate_hz:g} Hz for {seconds:g} s")
+    frames = math.floor(rate_hz * seconds + 1e-9)
+    if frames < 1:
+        raise UsageError(f"not one frame fits: {rate_hz:g} Hz for {seconds:g} s; give a longer time")
+    return frames
+
+
+def run_sustained(
+    call: Call,
+    seconds: float,
+    clock: Clock = time.perf_counter_ns,
+    prepare: Call = lambda index: None,
+    *,
+    first_index: int = 0,
+    calls_per_sample: int = 1,
+) -> SustainedResult:
+    """Sample after sample without a pause until `seconds` have passed; at least one.
+
+    `prepare` is called before each sample, outside its time (binding the next input at the device boundary).
+    A long run may be made of several with `first_index` going on, telemetry between them: see `join`.
+    """
+    starts: list[int] = []
+    samples: list[int] = []
+    end = clock() + round(seconds * 1e9)
+    while True:
+        index = first_index + len(starts)
+        prepare(index)
+        begin = clock()
+        if begin >= end and starts:
+            return SustainedResult(starts, samples, calls_per_sample)
+        call(index)
+        samples.append(clock() - begin)
+        starts.append(begin)
+
+
+def join(parts: Sequence[SustainedResult]) -> SustainedResult:
+    """Consecutive parts of one run, all by the same process's clock.
+
+    Raises:
+        UsageError: parts with different calls per sample, or not in the order they ran.
+    """
+    if len({part.calls_per_sample for part in parts}) > 1:
+        raise UsageError("parts of a sustained run differ in calls per sample: they are of different runs")
+    starts = [start for part in parts for start in part.start_ns]
+    if any(later < earlier for earlier, later in pairwise(starts)):
+        raise UsageError("parts of a sustained run are not in the order they ran, or of different processes")
+    samples = [sample for part in parts for sample in part.sample_ns]
+    return SustainedResult(starts, samples, parts[0].calls_per_sample if parts else 1)
+
+
+def run_fixed_rate(
+    call: Call,
+    rate_hz: float,
+    seconds: float,
+    clock: Clock = time.perf_counter_ns,
+    sleep: Callable[[float], object] = time.sleep,
+) -> FixedRateResult:
+    """Call once a frame, `rate_hz` times a second for `seconds`; late frames are served at once, none
+    dropped.
+
+    Ends with the last frame or the first call that ends after the time is over, whichever is first.
+
+    Raises:
+        UsageError: see `frames_in`.
+    """
+    frames = frames_in(rate_hz, seconds)
+    result = FixedRateResult(rate_hz, frames, clock() + _LEAD_NS)
+    end = result.due_ns(frames)
+    for frame in range(frames):
+        _wait_until(result.due_ns(frame), clock, sleep)
+        start = clock()
+        if start >= end:
+            break
+        call(frame)
+        result.done_ns.append(clock())
+        result.start_ns.append(start)
+    return result
+
+
+def _wait_until(due_ns: int, clock: Clock, sleep: Callable[[float], object]) -> None:
+    while (remaining := due_ns - clock()) > SPIN_NS:
+        sleep((remaining - SPIN_NS) / 1e9)
+    while clock() < due_ns:
+        pass
+
+
+def host_call(session: Session, inputs: Sequence[Mapping[str, NDArray[Any]]]) -> Call:
+    """A sample at the host boundary: numpy in, numpy out."""
+
+    def call(index: int) -> None:
+        session.bind(inputs[index % len(inputs)])
+        session.run()
+        session.synchronize()
+        session.outputs()
+
+    return call
+
+
+def device_call(session: Session, inputs: Sequence[Mapping[str, NDArray[Any]]], calls: int = 1) -> tuple[Call, Call]:
+    """`(prepare, call)` of a sample at the device boundary: `calls` runs on resident inputs, one
+    synchronize."""
+
+    def prepare(index: int) -> None:
+        session.bind(inputs[index % len(inputs)])
+        session.synchronize()
+
+    def call(index: int) -> None:
+        for _ in range(calls):
+            session.run()
+        session.synchronize()
+
+    return prepare, call

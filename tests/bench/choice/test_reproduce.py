@@ -1,0 +1,74 @@
+"""`reproduce`: a command that names one cell, a script that runs, and no name that leaves its quotes."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shlex
+
+import pytest
+
+from depthport.bench.choice.reproduce import reproduce
+from depthport.bench.results.load_results import parse_results
+from depthport.exporters.core.errors import UsageError
+from tests.support import results as fixtures
+
+CELL = "pytorch/cuda/compile/bf16"
+
+
+def test_the_command_repeats_cell_shape_weights_and_protocol() -> None:
+    recipe = reproduce(fixtures.h100(), CELL)
+    words = shlex.split(recipe.command_line)
+    assert tuple(words) == recipe.command
+    for word in ("--model=da3-large", "--views=5", "--size=504x504", f"--cell={CELL}", "--protocol=rigorous"):
+        assert word in words
+    assert "--weights=depth-anything/DA3-LARGE" in words
+    assert "19.9" in recipe.expected
+
+
+def test_the_script_holds_the_cell_and_compiles() -> None:
+    tree = ast.parse(reproduce(fixtures.h100(), CELL).script)
+    assigned = next(n for n in tree.body if isinstance(n, ast.Assign))
+    assert ast.literal_eval(assigned.value)["id"] == CELL
+
+
+def test_an_unknown_cell_names_near_ones() -> None:
+    with pytest.raises(UsageError, match="compile/bf16"):
+        reproduce(fixtures.h100(), "compile")
+
+
+def test_hostile_names_stay_quoted() -> None:
+    results, _ = parse_results(json.loads(json.dumps(fixtures.hostile())))
+    for cell in results.cells:
+        recipe = reproduce(results, cell.id)
+        assert tuple(shlex.split(recipe.command_line)) == recipe.command
+        assert all(word.startswith("--") for word in recipe.command[2:])
+        tree = ast.parse(recipe.script)
+        assigned = next(n for n in tree.body if isinstance(n, ast.Assign))
+        assert ast.literal_eval(assigned.value)["id"] == cell.id
+        json.dumps(recipe.to_json(), allow_nan=False)
+
+
+def test_another_regime_is_repeated_in_it() -> None:
+    results = fixtures.h100()
+    for regime, words in (
+        ({"kind": "burst"}, set()),
+        ({"kind": "sustained", "seconds": 300.0, "rate_hz": None}, {"--regime=sustained", "--minutes=5"}),
+        ({"kind": "fixed-rate", "seconds": 30.0, "rate_hz": 12.5}, {"--rate-hz=12.5", "--minutes=0.5"}),
+    ):
+        results.protocol["regime"] = regime
+        command = reproduce(results, CELL).command
+        assert {w for w in command if w.startswith(("--regime", "--minutes", "--rate"))} == words
+
+
+def test_what_was_asked_of_the_artifacts_is_repeated() -> None:
+    results = fixtures.h100()
+    results.protocol["asked"] = {
+        "pose_input": True, "preprocess": False, "source_size": [480, 640], "dynamic": ["views", "; rm -rf"],
+    }  # fmt: skip
+    command = reproduce(results, CELL).command
+    assert {"--pose-input", "--source-size=480x640", "--dynamic=views"} <= set(command)
+    assert "--preprocess" not in command
+    for broken in (None, 5, {"source_size": "x", "dynamic": 3}, {"source_size": [1]}):
+        results.protocol["asked"] = broken
+        assert not {w for w in reproduce(results, CELL).command if w.startswith(("--source", "--dynamic", "--pose"))}

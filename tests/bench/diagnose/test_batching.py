@@ -1,0 +1,68 @@
+"""The batch search over a simulated memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from depthport.bench.diagnose.batching import largest_batch
+from depthport.exporters.core.errors import UsageError
+
+FIXED, PER_ITEM, DEVICE = 100.0, 7.0, 1000.0
+
+
+def memory(size: int) -> float | None:
+    peak = FIXED + PER_ITEM * size
+    return peak if peak <= DEVICE else None
+
+
+@pytest.mark.parametrize("limit", [106.9, 107.0, 113.9, 114.0, 300.0, 545.5, 900.0, 1000.0, 5000.0])
+def test_it_finds_the_largest_that_fits(limit: float) -> None:
+    expected = max((n for n in range(1, 1025) if (memory(n) or 1e9) <= limit), default=0)
+    found = largest_batch(memory, limit)
+    assert found.batch == expected
+    assert found.peak_mib == (memory(expected) if expected else None)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 64, 100, 127, 128])
+def test_it_stops_at_the_largest_of_interest(most: int) -> None:
+    assert largest_batch(memory, DEVICE, most).batch == most
+
+
+def test_it_tries_few_sizes_and_none_twice() -> None:
+    for limit in range(100, 1100, 13):
+        sizes = [size for size, _ in largest_batch(memory, float(limit)).trials]
+        assert len(sizes) == len(set(sizes)) <= 22
+
+
+def test_out_of_memory_at_one_is_an_answer() -> None:
+    found = largest_batch(lambda size: None, 100.0)
+    assert (found.batch, found.peak_mib, found.trials) == (0, None, ((1, None),))
+
+
+@pytest.mark.parametrize(("limit", "most"), [(0.0, 4), (-1.0, 4), (float("nan"), 4), (10.0, 0)])
+def test_nonsense_is_refused(limit: float, most: int) -> None:
+    with pytest.raises(UsageError, match="batch search"):
+        largest_batch(memory, limit, most)
+
+
+def test_the_real_search_measures_each_size_in_a_process_of_its_own(exported, store) -> None:
+    pytest.importorskip("torch")
+    from depthport.bench.diagnose.batch import find_batch
+
+    exported("pytorch")
+    answer = find_batch(
+        "da3-small", device="cpu", mode="balanced", height=70, width=98, weights="synthetic:0", most=1, threads=1,
+        store=store,
+    )  # fmt: skip
+    (trial,) = answer.trials
+    assert answer.batch == 1 and answer.cell == "pytorch/cpu/eager/fp32"
+    assert trial.fits and trial.img_s == pytest.approx(1e3 / trial.call_ms)
+    assert 0 < trial.peak_mib < answer.limit_mib < answer.memory_mib
+
+
+@pytest.mark.parametrize("fraction", [0.0, -1.0, 1.5, float("nan")])
+def test_a_share_of_memory_lies_within_it(fraction: float) -> None:
+    from depthport.bench.diagnose.batch import find_batch
+
+    with pytest.raises(UsageError, match="share of memory"):
+        find_batch("da3-small", device="cpu", fraction=fraction)

@@ -1,0 +1,73 @@
+"""An exported artifact is run once against upstream, and what was found stays in its manifest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from depthport.bench.diagnose.check import _cell, check, worst_relative_l2
+from depthport.bench.measure.observer import Observer
+from depthport.exporters.api import export_request, prepare
+from depthport.exporters.base import ExportRequest
+from depthport.exporters.core.artifact import MANIFEST, Shape, load_artifact
+from depthport.exporters.core.store import ArtifactStore
+from tests.bench.cli.test_cli import depthport
+
+SHAPE = Shape(1, 1, 70, 98)
+
+
+def small(weights: str = "synthetic:0", **changes: str | None) -> ExportRequest:
+    arguments = {"format": "onnx", "precision": "fp32", "target": None, **changes}
+    return prepare("da3-small", shape=SHAPE, weights=weights, **arguments)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A local checkpoint in Hugging Face layout."""
+    from safetensors.torch import save_file
+
+    from depthport.exporters.da3.weights import load_state_dict, resolve_weights
+
+    folder = tmp_path_factory.mktemp("weights") / "checkpoint"
+    folder.mkdir()
+    state = load_state_dict(resolve_weights("synthetic:3", "da3-small"), "da3-small")
+    save_file({f"model.{key}": value.clone() for key, value in state.items()}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model_name": "da3-small"}))
+    return folder
+
+
+def test_a_sound_artifact_is_upstream_and_says_so_in_its_manifest(store: ArtifactStore) -> None:
+    request = small()
+    artifact = export_request(request, store).artifact
+    found = check(request, artifact, store, Observer())
+    assert not found.failed and found.problem is None and found.parity is not None
+    assert worst_relative_l2(found.parity)[1] < 1e-5
+    kept = load_artifact(artifact.path).manifest.parity
+    assert kept is not None and kept[found.cell] == found.parity
+
+
+def test_an_artifact_of_other_weights_fails(store: ArtifactStore, tmp_path: Path) -> None:
+    other = export_request(small("synthetic:1"), ArtifactStore(tmp_path)).artifact
+    found = check(small(), other, store, Observer())
+    assert found.failed and "from upstream fp32" in (found.problem or "")
+
+
+def test_what_no_runtime_here_takes_is_not_checked_with_the_reason() -> None:
+    from depthport.exporters.core.artifact import Artifact
+
+    found = _cell(small(format="coreml"), Artifact(Path(), None))  # type: ignore[arg-type]
+    assert found if isinstance(found, str) else found.runtime == "coreml"
+
+
+def test_the_command_checks_weights_from_any_folder(checkpoint: Path, tmp_path: Path) -> None:
+    words = ("export", "da3-small", "--size", "70x98", "--weights", str(checkpoint), "--out", str(tmp_path / "store"))
+    done = depthport(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "upstream's fp32 to" in done.stderr
+    (manifest,) = (tmp_path / "store").glob(f"*/{MANIFEST}")
+    content = json.loads(manifest.read_text())
+    assert content["parity"] and str(checkpoint.parent) not in manifest.read_text()
+    again = depthport(*words, "--json", cwd=tmp_path)
+    assert json.loads(again.stdout)["origin"] == "cached" and "reference" not in again.stderr

@@ -1,0 +1,257 @@
+"""Whole runs over fake runtimes in real worker processes: every way to fail is a row, kills lose a block at most."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from depthport.bench.inputs.inputs import load_scenes
+from depthport.bench.measure import engine
+from depthport.bench.measure.engine import Interrupted, Plan
+from depthport.bench.measure.observer import Observer
+from depthport.bench.measure.regime_run import Regime, parse_regime
+from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.bench.plan.protocol import PAPER, RIGOROUS, Protocol
+from depthport.bench.results.model import Results, Status
+from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.store import ArtifactStore
+from tests.support.fakes import fake_artifact
+from tests.support.paths import ROOT
+
+SHAPE = Shape(1, 2, 14, 28)
+WEIGHTS = {"id": "synthetic:0", "sha256": "0" * 64, "synthetic": True, "licence": "none", "note": None}
+FAST = replace(
+    RIGOROUS, launches=2, budget_s=2.0, max_rounds=3, load_timeout_s=30.0, call_timeout_s=3.0, warmup_budget_s=0.3
+)
+
+
+def fake_cell(artifact: Path, fake: str, baseline: bool = False, **extra: object) -> CellSpec:
+    return CellSpec(
+        export=ExportSpec("da3-small", "fake", "fp32", SHAPE, "synthetic:0"),
+        runtime=f"tests.support.fakes:{fake}",
+        device="cpu",
+        mode="plain",
+        baseline=baseline,
+        extra=extra,
+        artifact=str(artifact),
+        label=None if fake != "Fake" or baseline else json.dumps(extra, sort_keys=True),
+    )
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Path:
+    return fake_artifact(tmp_path / "artifact", SHAPE).path
+
+
+def plan(cells: list[CellSpec], protocol: Protocol = FAST) -> Plan:
+    return Plan(tuple(cells), load_scenes(SHAPE, sets=2), protocol, WEIGHTS, parity=False)
+
+
+def run(the_plan: Plan, out: Path) -> Results:
+    return engine.run(the_plan, out, ArtifactStore(out / "store"), Observer())
+
+
+def test_every_way_to_fail_is_a_row_and_the_others_are_all_there(artifact: Path, tmp_path: Path) -> None:
+    cells = [
+        fake_cell(artifact, "Fake", baseline=True, call_ms=4),
+        fake_cell(artifact, "Fake", call_ms=2),
+        *(fake_cell(artifact, name) for name in ("Crasher", "Raiser", "Hanger", "OutOfMemory")),
+        *(fake_cell(artifact, name) for name in ("NotANumber", "WrongShape")),
+        fake_cell(artifact, "Lazy", call_ms=20),
+        fake_cell(artifact, "SlowLoader", load_s=0.5),
+        replace(fake_cell(artifact, "Fake", call_ms=9), unavailable="not on this machine"),
+    ]
+    results = run(plan(cells), tmp_path / "out")
+    by_runtime = {cell.runtime.partition(":")[2]: cell for cell in results.cells if cell.runtime != cells[0].runtime}
+    for name, status, words in [
+        ("Crasher", Status.RUN_FAILED, "SIGSEGV"),
+        ("Raiser", Status.RUN_FAILED, "the kernel refused"),
+        ("Hanger", Status.TIMED_OUT, "took over"),
+        ("OutOfMemory", Status.RUN_FAILED, "out of memory"),
+        ("NotANumber", Status.RUN_FAILED, "NaN"),
+        ("WrongShape", Status.RUN_FAILED, "the artifact has"),
+        ("Lazy", Status.RUN_FAILED, "before the outputs were there"),
+        ("SlowLoader", Status.OK, ""),
+    ]:
+        cell = by_runtime[name]
+        assert cell.status is status, (name, cell.status, cell.reason)
+        assert words in (cell.reason or "")
+    good = [cell for cell in results.cells if cell.runtime == cells[0].runtime]
+    assert [cell.status for cell in good] == [Status.OK, Status.OK, Status.UNAVAILABLE]
+    assert good[2].reason == "not on this machine"
+    for cell in good[:2]:
+        assert set(cell.timing) == {"device", "host"}
+        assert cell.timing["device"].n >= 4
+        assert cell.launches == 2
+        assert cell.phases.load_s and cell.phases.first_call_ms
+        assert cell.memory.host_peak_mib
+    speedup = good[1].speedup["device"]
+    assert speedup.ratio == pytest.approx(4 / 2, rel=0.5)
+    assert by_runtime["SlowLoader"].phases.load_s >= 0.5
+    assert set(results.controls) == {"aa", "plus5"}
+    stored = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert stored == json.loads(json.dumps(results.to_json()))
+    assert not (tmp_path / "out" / "work").exists()
+
+
+def test_the_paper_protocol_times_five_calls_after_two_warmups(artifact: Path, tmp_path: Path) -> None:
+    cells = [fake_cell(artifact, "Fake", baseline=True, call_ms=3), fake_cell(artifact, "Fake", call_ms=30)]
+    results = run(plan(cells, replace(PAPER, load_timeout_s=30.0)), tmp_path / "out")
+    for cell in results.cells:
+        assert cell.timing["device"].n == 5
+        assert cell.phases.warmup_calls == 2
+        assert cell.launches == 1
+    assert results.controls == {}
+
+
+def test_a_run_of_another_plan_is_not_gone_on_with(artifact: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / engine.JOURNAL_NAME).write_text('{"kind": "header", "plan": "another", "epoch_s": 0, "created": ""}\n')
+    with pytest.raises(UsageError, match="unfinished run of another configuration"):
+        run(plan([fake_cell(artifact, "Fake", baseline=True)]), out)
+    assert (out / engine.JOURNAL_NAME).read_text().count("\n") == 1
+
+
+def test_two_runs_into_one_folder(artifact: Path, tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    out = tmp_path / "out"
+    out.mkdir()
+    with FileLock(out / ".lock"), pytest.raises(UsageError, match="another run is measuring"):
+        run(plan([fake_cell(artifact, "Fake", baseline=True)]), out)
+
+
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """Ctrl-C raises, also where the tests were started in a shell's background, which has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
+def test_ctrl_c_keeps_what_was_measured_and_the_same_call_goes_on(artifact: Path, tmp_path: Path) -> None:
+    cells = [fake_cell(artifact, "Fake", baseline=True, call_ms=4), fake_cell(artifact, "Fake", call_ms=2)]
+    # Enough rounds that the third visit is far from the last on any machine.
+    the_plan = plan(cells, replace(FAST, budget_s=6.0, max_rounds=60))
+    out = tmp_path / "out"
+
+    def interrupt() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            journal = out / engine.JOURNAL_NAME
+            if journal.exists() and journal.read_text().count('"kind": "visit"') >= 3:
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(Interrupted, match="goes on"):
+        run(the_plan, out)
+    thread.join()
+    first = json.loads((out / "results.json").read_text())
+    assert first["complete"] is False
+    before = (out / engine.JOURNAL_NAME).read_text()
+    results = run(the_plan, out)
+    assert results.complete
+    assert (out / engine.JOURNAL_NAME).read_text().startswith(before)
+    assert all(cell.status is Status.OK for cell in results.cells)
+
+
+KILLED_RUN = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from tests.bench.measure.test_engine import FAST, fake_cell, plan, run
+from dataclasses import replace
+artifact, out = Path(sys.argv[1]), Path(sys.argv[2])
+cells = [fake_cell(artifact, "Fake", baseline=True, call_ms=4), fake_cell(artifact, "Fake", call_ms=2)]
+run(plan(cells, replace(FAST, launches=2, budget_s=1.5, max_rounds=2)), out)
+"""
+
+
+def kill_at(artifact: Path, out: Path, seconds: float) -> bool:
+    """Run the killed run once; kill it after `seconds`. True if it finished by itself."""
+    command = [sys.executable, "-c", textwrap.dedent(KILLED_RUN.format(root=str(ROOT))), str(artifact), str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        _, errors = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return False
+    assert process.returncode == 0, errors.decode()
+    return True
+
+
+def check_nothing_lost(out: Path, before: str) -> str:
+    """The journal only grew, and what results there are can be read; returns the journal's text."""
+    journal = out / engine.JOURNAL_NAME
+    text = journal.read_text() if journal.exists() else ""
+    whole = before[: before.rfind("\n") + 1]
+    assert text.startswith(whole)
+    if (out / "results.json").exists():
+        json.loads((out / "results.json").read_text())
+    return text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
+def test_kills_at_random_moments_lose_no_finished_block(artifact: Path, tmp_path: Path) -> None:
+    """A short form of `python -m tests.support.kills`, which does it a hundred times."""
+    out, text = tmp_path / "out", ""
+    for seconds in (2.0, 3.1, 4.3, 120.0):
+        finished = kill_at(artifact, out, seconds)
+        text = check_nothing_lost(out, text)
+        if finished:
+            break
+    assert finished
+    assert json.loads((out / "results.json").read_text())["complete"] is True
+
+
+def test_a_fixed_rate_run_counts_deadlines(artifact: Path, tmp_path: Path) -> None:
+    cells = [fake_cell(artifact, "Fake", baseline=True, call_ms=2), fake_cell(artifact, "Fake", call_ms=200)]
+    the_plan = replace(plan(cells), regime=Regime("fixed-rate", 2.0, 10.0))
+    results = run(the_plan, tmp_path / "out")
+    quick, slow = results.cells
+    assert [(c.status, c.reason) for c in results.cells] == [(Status.OK, None)] * 2
+    assert quick.regime is not None and slow.regime is not None
+    assert quick.regime["frames"] == 20
+    assert slow.regime["missed"] >= 15
+    assert slow.regime["missed"] > quick.regime["missed"]
+    assert quick.timing == {} and results.controls == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "minutes", "rate_hz", "words"),
+    [
+        ("often", None, None, "unknown regime"),
+        ("burst", 5.0, None, "--minutes goes with"),
+        ("sustained", 1.0, None, "at least"),
+        ("sustained", None, 30.0, "regime of its own"),
+        ("burst", None, -1.0, "above 0"),
+        ("burst", None, float("nan"), "above 0"),
+    ],
+)
+def test_impossible_regimes(name: str, minutes: float | None, rate_hz: float | None, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        parse_regime(name, minutes, rate_hz)
+
+
+def test_regimes() -> None:
+    assert parse_regime("burst", None, None) is None
+    assert parse_regime("sustained", None, None) == Regime("sustained", 600.0)
+    assert parse_regime("burst", 0.5, 30.0) == Regime("fixed-rate", 30.0, 30.0)

@@ -1,0 +1,41 @@
+"""`--memory-fraction` reaches the cells, and the command that reruns one."""
+
+from __future__ import annotations
+
+import pytest
+
+from depthport.bench.choice.reproduce import reproduce
+from depthport.bench.measure import api
+from depthport.bench.plan.suites import Request, make_cell
+from depthport.bench.results.model import Cell, Results
+from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.errors import UsageError
+from depthport.runtimes.base import Device, Mode
+from depthport.runtimes.pytorch.runtime import PyTorchRuntime
+
+
+def test_cells_have_it() -> None:
+    request = Request("da3-small", Shape(1, 1, 70, 98), "synthetic:0", memory_fraction=0.5)
+    runtime, mode = PyTorchRuntime(), Mode("eager", "")
+    assert make_cell(runtime, Device("mps", ""), mode, "fp32", request).load_arguments()["memory_fraction"] == 0.5
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 1.5, float("nan")])
+def test_out_of_range(value: float) -> None:
+    with pytest.raises(UsageError, match=r"--memory-fraction is .*: it must be above 0 and at most 1"):
+        api.plan(weights="synthetic:0", height=70, width=98, memory_fraction=value)
+
+
+@pytest.mark.parametrize("device,fraction,word", [
+    ("mps", 0.85, None), ("mps", 0.5, "--memory-fraction=0.5"), ("cuda", 0.85, "--memory-fraction=0.85"),
+    ("cuda", None, None),
+])  # fmt: skip
+def test_reproduced(device: str, fraction: float | None, word: str | None) -> None:
+    shape = {"batch": 1, "views": 1, "height": 70, "width": 98}
+    cell = Cell(
+        "pytorch/x/eager/fp32", "da3-small", **shape, weights="synthetic:0", format="pytorch", runtime="pytorch",
+        device=device, mode="eager", precision="fp32",
+        placement={"device": device, "details": {"memory_fraction": fraction}},
+    )  # fmt: skip
+    command = reproduce(Results({}, {"name": "rigorous"}, {}, {}, [cell]), cell.id).command
+    assert [w for w in command if w.startswith("--memory")] == ([word] if word else [])

@@ -1,0 +1,113 @@
+"""How a budget is spent."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from depthport.bench.plan.design import (
+    MAX_ROUND_NOISE,
+    ROUND_NOISE,
+    CellCost,
+    block_samples,
+    block_warmups,
+    choose_design,
+    expected_half_width,
+    round_noise,
+    warmup_rule,
+)
+from depthport.bench.plan.schedule import Order
+from depthport.exporters.core.errors import UsageError
+
+settings.register_profile("any machine", deadline=None)  # time is no test result
+settings.load_profile("any machine")
+
+
+def test_expected_half_width_in_closed_form():
+    assert expected_half_width(5, 4, Order.MIRRORED, 0.005, 0.02) == pytest.approx(
+        2.776445 * math.sqrt((2 * 0.005**2 + 0.02**2 / 4) / 5), rel=1e-6
+    )
+    assert expected_half_width(1, 5, Order.MIRRORED, 0.005, 0.02) == pytest.approx(2.776445 * 0.02 / math.sqrt(5))
+    assert expected_half_width(1, 1, Order.MIRRORED) == math.inf
+
+
+def test_two_random_rounds_are_worth_less_than_a_mirrored_one():
+    random, mirrored = (expected_half_width(5, n, order, 0.0) for n, order in ((2, Order.RANDOM), (1, Order.MIRRORED)))
+    assert random == pytest.approx(mirrored * math.sqrt(2.5 / 2))
+
+
+@pytest.mark.parametrize(
+    ("call_s", "samples", "warmups"),
+    [(1e-4, 50, 10), (0.001, 15, 10), (0.005, 3, 2), (0.02, 1, 1), (0.2, 1, 1), (9.0, 1, 0)],
+)
+def test_blocks(call_s, samples, warmups):
+    assert (block_samples(call_s), block_warmups(call_s)) == (samples, warmups)
+
+
+def test_warmup_rule():
+    assert (warmup_rule(0.005).window, warmup_rule(0.1).window, warmup_rule(2.0).window) == (40, 5, 1)
+
+
+def test_fast_calls_get_several_launches_of_several_rounds():
+    design = choose_design([CellCost(0.125, 8.0)] * 6, budget_s=300.0)
+    assert 4 <= design.launches <= 5
+    assert design.rounds >= 3
+    assert design.order is Order.MIRRORED
+    assert design.expected_s <= 300.0
+
+
+def test_noise_is_measured_on_blocks_of_what_was_called_before():
+    steps = [10.0, 10.0, 11.0, 11.0] * 4
+    assert round_noise([([10.0] * 16, 2)]) == ROUND_NOISE
+    assert round_noise([([10.0, 10.0, 20.0, 20.0] * 4, 2)]) == MAX_ROUND_NOISE
+    assert round_noise([(steps, 2)]) == pytest.approx(math.log(1.1) / math.sqrt(2))
+    assert round_noise([(steps[:6], 2), ([], 1)]) == ROUND_NOISE  # three blocks say nothing
+
+
+def test_a_noisy_machine_gets_more_rounds_of_fewer_launches():
+    cells = [CellCost(0.15, 1.0)] * 3
+    calm, rough = (choose_design(cells, 60.0, round_noise=noise) for noise in (0.005, 0.1))
+    assert rough.rounds > calm.rounds
+    assert rough.launches < calm.launches
+
+
+def test_slow_calls_still_get_three_launches_where_they_fit():
+    design = choose_design([CellCost(9.0, 12.0), CellCost(2.4, 5.0)], budget_s=120.0)
+    assert design.launches >= 3
+    assert design.expected_s <= 120.0
+
+
+def test_what_does_not_fit_three_launches_gets_one():
+    design = choose_design([CellCost(9.0, 12.0), CellCost(2.4, 5.0)], budget_s=60.0)
+    assert (design.launches, design.rounds) == (1, 3)
+    assert design.expected_s <= 60.0
+
+
+def test_a_budget_that_fits_nothing_is_exceeded_openly():
+    design = choose_design([CellCost(9.0, 10.0)] * 4, budget_s=10.0)
+    assert (design.launches, design.rounds, design.order) == (1, 3, Order.RANDOM)
+    assert design.expected_s == pytest.approx(40.0 + 3 * 36.0)
+
+
+costs = st.lists(st.builds(CellCost, st.floats(1e-4, 20.0), st.floats(0.0, 60.0)), min_size=1, max_size=8)
+
+
+@given(costs, st.floats(1.0, 3600.0))
+def test_more_time_is_never_worse(cells, budget_s):
+    less, more = choose_design(cells, budget_s), choose_design(cells, 2 * budget_s)
+    if less.launches == more.launches or less.launches > 1:
+        assert more.expected_half_width <= less.expected_half_width * (1 + 1e-12)
+    assert less.launches != 2
+    assert less.launches == 1 or less.expected_s <= budget_s * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("cells", "budget_s"),
+    [([], 60.0), ([CellCost(1.0, 1.0)], 0.0), ([CellCost(0.0, 1.0)], 60.0), ([CellCost(1.0, -1.0)], 60.0)],
+)
+def test_refuses(cells, budget_s):
+    with pytest.raises(UsageError):
+        choose_design(cells, budget_s)

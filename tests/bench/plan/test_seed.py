@@ -1,0 +1,54 @@
+"""The seed report's 36 rows, as its tables count them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from depthport.bench.plan.seed import SeedRow, paper_cells, seed_mode, seed_precision, seed_rows
+from depthport.bench.plan.suites import Request
+from depthport.exporters.core.artifact import Shape
+
+
+def test_the_matrix_is_the_seeds() -> None:
+    rows = list(seed_rows())
+    assert len(rows) == len(set(rows)) == 36
+    assert Counter(row.device for row in rows) == {"cuda": 16, "mps": 12, "cpu": 8}
+    assert all(row.mode == "max" for row in rows if row.compile)
+
+
+def test_modes_differ_in_what_they_do() -> None:
+    for device, distinct in (("cuda", 4), ("mps", 3), ("cpu", 3)):
+        modes = {seed_mode(row) for row in seed_rows() if row.device == device} - {None}
+        assert len(modes) == distinct
+
+
+def test_precisions() -> None:
+    assert seed_precision(SeedRow("cuda", "minimal", "None", False)) == "bf16-mixed"
+    assert seed_precision(SeedRow("cpu", "minimal", "None", False)) == "fp16-mixed"
+    assert seed_precision(SeedRow("cuda", "minimal", "float16", False)) == "fp16-mixed"
+    assert seed_precision(SeedRow("cuda", "max", "float16", True)) == "fp16"
+    assert seed_precision(SeedRow("mps", "max", "False", True)) == "fp32"
+
+
+def test_cells_have_their_own_ids_and_what_cannot_run_has_a_reason() -> None:
+    cells = list(paper_cells(Request("da3-small", Shape(1, 1, 70, 98), "synthetic:0", suite="paper")))
+    assert len({cell.id for cell in cells}) == len(cells)
+    seed = [cell for cell in cells if "seed" in cell.tags]
+    assert len(seed) == 36
+    for cell in seed:
+        if cell.device != "cpu":
+            continue
+        repeated = cell.label is not None and cell.label.startswith("seed-max") and "compile" not in cell.tags
+        assert bool(cell.unsupported) == repeated
+    assert sum(cell.baseline for cell in seed if not cell.unavailable) >= 1
+
+
+def test_what_the_seed_listed_as_future_work_is_there_as_rows() -> None:
+    cells = list(paper_cells(Request("da3-small", Shape(1, 1, 70, 98), "synthetic:0", suite="paper")))
+    future = [cell for cell in cells if "future" in cell.tags]
+    assert {"onnxruntime", "tensorrt", "coreml"} <= {cell.runtime for cell in future}
+    assert any(cell.device == "ane" for cell in future)
+    assert any(cell.export.precision == "int8" for cell in future)
+    assert not any(cell.baseline for cell in future)
+    runs_here = {cell.runtime for cell in future if not cell.unavailable and not cell.unsupported}
+    assert all(cell.runtime in runs_here or cell.unavailable for cell in future)

@@ -1,0 +1,123 @@
+"""A damaged, hostile, older or newer results file is read as far as possible, or refused in one line."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from depthport.bench.results.load_results import ResultsError, load_results, parse_results
+from depthport.bench.results.model import Samples, Status
+from tests.support import results as fixtures
+
+
+def as_json(results: Any) -> dict[str, Any]:
+    return json.loads(json.dumps(results.to_json()))
+
+
+@pytest.mark.parametrize("make", [fixtures.cpu_server, fixtures.h100, fixtures.mac, fixtures.synthetic])
+def test_what_bench_writes_reads_back_equal_and_without_a_note(make: Any) -> None:
+    data = as_json(make())
+    results, notes = parse_results(data)
+    assert results.to_json() == data
+    assert notes == ()
+
+
+def test_a_folder_stands_for_its_results_file(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text(json.dumps(as_json(fixtures.cpu_server(n=6))))
+    loaded = load_results(tmp_path)
+    assert loaded.folder == tmp_path
+    assert loaded.results.cells
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is no JSON"),
+        (b'{"schema": "depthport.results/1", "cells": [', "cut short"),
+        (b"\xff\xfe\x00", "no text in UTF-8"),
+        (b"[]", "top level is no object"),
+        (b"{}", "no depthport results"),
+        (b'{"schema": "depthport.results/1"}', "no list of cells"),
+        (b'{"schema": "depthport.results/1", "cells": {}}', "no list of cells"),
+        (b'{"schema": "depthport.results/2", "cells": []}', "newer"),
+        (b'{"schema": "depthport.results/0", "cells": []}', "older"),
+        (b'{"schema": "depthport.artifact/1", "cells": []}', "no depthport results"),
+        (b'{"schema": "<script>\\u001b[31m", "cells": []}', "no depthport results"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b'{"schema": "depthport.results/1", "cells": [' + b"9" * 5000 + b"]}", ""),
+    ],
+)
+def test_what_can_not_be_read_says_why_in_one_line(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "results.json"
+    path.write_bytes(content)
+    try:
+        loaded = load_results(path)
+    except ResultsError as error:
+        text = str(error)
+        assert says in text
+        assert "\n" not in text and "\x1b" not in text and len(text) < 400
+        assert error.exit_code == 2
+    else:  # Python 3.10 without the digit limit reads the long integer: then the cell is left out
+        assert says == "" and loaded.notes
+
+
+def test_a_missing_file_names_the_command_that_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="depthport run"):
+        load_results(tmp_path / "none.json")
+
+
+def test_hostile_content_is_cleaned_and_every_repair_noted() -> None:
+    results, notes = parse_results(json.loads(json.dumps(fixtures.hostile()), parse_constant=lambda _: None))
+    text = json.dumps(results.to_json(), allow_nan=False, ensure_ascii=False)
+    text.encode("utf-8")
+    assert not any(c in text for c in "\x1b\u202e\u2028\u2029")
+    assert 0 < len(notes) <= 41
+    assert len({cell.id for cell in results.cells}) == len(results.cells)
+    for cell in results.cells:
+        assert isinstance(cell.status, Status)
+        for timing in cell.timing.values():
+            assert timing.samples.ms == [5.0, 1e-308] or all(0 < ms < 1e12 for ms in timing.samples.ms)
+
+
+def test_samples_without_a_latency_go_with_their_time_stamps() -> None:
+    data = as_json(fixtures.cpu_server(n=12))
+    block = data["cells"][0]["timing"]["device"]["samples"]
+    block["ms"][3] = None
+    block["ms"][5] = -1.0
+    results, notes = parse_results(data)
+    read = results.cells[0].timing["device"].samples
+    expected = [i for i in range(12) if i not in (3, 5)]
+    assert read.start_s == [block["start_s"][i] for i in expected]
+    assert {len(getattr(read, f.name)) for f in fields(Samples) if f.name != "calls_per_sample"} == {10}
+    assert any("2 of 12 samples" in note for note in notes)
+
+
+def test_not_a_number_in_a_figure_is_not_measured() -> None:
+    data = as_json(fixtures.cpu_server(n=6))
+    timing = data["cells"][0]["timing"]["device"]
+    timing["p90_ms"], timing["ci95_ms"] = math.nan, [math.nan, 3.0]
+    results, notes = parse_results(data)
+    assert results.cells[0].timing["device"].p90_ms is None
+    assert results.cells[0].timing["device"].ci95_ms is None
+    assert len(notes) == 2
+
+
+def test_unknown_fields_are_no_fault() -> None:
+    data = as_json(fixtures.cpu_server(n=6))
+    data["future"] = 1
+    data["cells"][0]["future"] = {"x": 1}
+    assert parse_results(data)[1] == ()
+
+
+def test_a_million_samples_are_read(tmp_path: Path) -> None:
+    data = as_json(fixtures.cpu_server(n=6))
+    count = 1_000_000
+    data["cells"][0]["timing"]["device"]["samples"] = {"ms": [1.5] * count, "start_s": [0.5] * count}
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(data))
+    assert len(load_results(path).results.cells[0].timing["device"].samples.ms) == count

@@ -1,0 +1,166 @@
+"""End of warm-up, the stop rule, drift."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from depthport.bench.statistics.estimate import Estimate
+from depthport.bench.statistics.samples import Block, CellSamples
+from depthport.bench.statistics.steady_state import Stop, drift, should_stop, slope_estimate, steady_state
+from depthport.exporters.core.errors import UsageError
+
+settings.register_profile("any machine", deadline=None)  # time is no test result
+settings.load_profile("any machine")
+
+
+def warmup(length, tau, height, noise=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    return 1e6 * (1 + height * np.exp(-np.arange(length) / tau)) * np.exp(noise * rng.standard_normal(length))
+
+
+@pytest.mark.parametrize("n", range(10))
+def test_too_short_a_series_is_not_steady(n):
+    assert steady_state([5.0] * n, window=5) is None
+
+
+def test_a_constant_series_is_steady_from_its_second_window():
+    assert steady_state([5.0] * 10, window=5) == 5
+    assert steady_state([5.0] * 2, window=1) == 1
+
+
+def test_slow_calls_at_the_start_are_warm_up():
+    samples = [100.0, 60.0] + [20.0] * 20
+    assert (steady_state(samples, window=5) or 0) >= 2
+    assert steady_state(samples, window=1) == 3
+
+
+def test_a_step_inside_the_series_is_waited_for():
+    assert steady_state([9.0, 7.0, 5.0, 4.0, 4.0, 4.0], window=1, tolerance=0.05) == 4
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.003, 0.01])
+def test_what_is_left_of_a_slow_warm_up_is_small(noise):
+    for seed in range(20):
+        samples = warmup(200, tau=10.0, height=1.0, noise=noise, seed=seed)
+        index = steady_state(samples, window=5)
+        assert index is not None
+        assert math.exp(-index / 10.0) < 0.12
+
+
+def test_noise_alone_does_not_hold_up_a_run():
+    found = [steady_state(warmup(60, 1.0, 0.0, noise=0.1, seed=seed), window=5) for seed in range(200)]
+    assert None not in found
+    assert np.median([index for index in found if index is not None]) <= 6
+
+
+def test_a_series_that_never_settles_is_a_finding():
+    assert steady_state(1e6 * 0.97 ** np.arange(100), window=5) is None
+    assert steady_state([1e6, 2e6] * 50, window=1) is None
+
+
+@given(st.lists(st.floats(1.0, 1e9), min_size=2, max_size=60), st.integers(1, 6))
+def test_more_samples_never_move_the_index(samples, window):
+    found = steady_state(samples, window)
+    growing = [steady_state(samples[:n], window) for n in range(len(samples) + 1)]
+    first = next((index for index in growing if index is not None), None)
+    assert found == first
+    assert found is None or window <= found <= len(samples) - window
+
+
+@pytest.mark.parametrize(("window", "tolerance"), [(0, 0.01), (-1, 0.01), (5, 0.0), (5, math.nan)])
+def test_steady_state_refuses(window, tolerance):
+    with pytest.raises(UsageError, match="steady state needs"):
+        steady_state([1.0] * 20, window, tolerance)
+
+
+def estimate(error, launches=8, rounds=24):
+    return Estimate(0.0, error, float(launches - 1), launches, rounds)
+
+
+def stop(estimates, elapsed_s=1.0, planned_launches=20):
+    return should_stop(estimates, elapsed_s, planned_launches=planned_launches, target=0.01, budget_s=60.0)
+
+
+def test_stops_when_every_interval_is_narrow():
+    assert stop([estimate(0.001), estimate(0.002)]) is Stop.PRECISE
+    assert stop([estimate(0.001), estimate(0.02)]) is None
+    assert stop([estimate(0.001), None]) is None
+    assert stop([]) is None
+
+
+def test_does_not_look_before_eight_launches():
+    assert stop([estimate(0.0001, launches=7)]) is None
+    assert stop([estimate(0.0001, launches=9)]) is Stop.PRECISE
+
+
+def test_one_launch_looks_at_ten_rounds_and_doublings():
+    looks = [
+        rounds
+        for rounds in range(1, 200)
+        if stop([Estimate(0.0, 1e-4, 9.0, 1, rounds)], planned_launches=1) is Stop.PRECISE
+    ]
+    assert looks == [10, 20, 40, 80, 160]
+
+
+def test_the_budget_ends_any_run():
+    assert stop([estimate(0.02)], elapsed_s=60.0) is Stop.BUDGET
+    assert stop([None], elapsed_s=61.0) is Stop.BUDGET
+    assert stop([estimate(0.001)], elapsed_s=61.0) is Stop.PRECISE
+    for bad in ({"target": 0.0, "budget_s": 1.0}, {"target": 0.1, "budget_s": math.nan}):
+        with pytest.raises(UsageError, match="stop rule"):
+            should_stop([], 0.0, planned_launches=1, **bad)
+
+
+def cell(launches):
+    blocks = [
+        Block(launch, index, np.array([ns])) for launch, rounds in enumerate(launches) for index, ns in enumerate(rounds)
+    ]
+    return CellSamples("c", tuple(blocks))
+
+
+def test_slope_by_hand():
+    slope, error = slope_estimate(np.array([0.0, 1.0, 5.0]))
+    # over times -1/2, 0, 1/2: slope 5; residuals 1/2, -1, 1/2 with 1 degree of freedom over a power of 1/2
+    assert slope == pytest.approx(5.0)
+    assert error == pytest.approx(math.sqrt(1.5 / 0.5))
+
+
+def test_slope_against_scipy():
+    stats = pytest.importorskip("scipy.stats")
+    values = np.random.default_rng(0).standard_normal(9)
+    theirs = stats.linregress(np.linspace(0, 1, 9), values)
+    assert slope_estimate(values) == (pytest.approx(theirs.slope), pytest.approx(theirs.stderr))
+
+
+def test_drift_of_a_run():
+    found = drift(cell([[1.00 * f for f in (1.0, 1.001)], [1.02, 1.021], [1.04, 1.041], [1.061, 1.06]]))
+    assert found is not None
+    assert found.change == pytest.approx(0.06, abs=0.002)
+    assert found.ci95[0] < found.change < found.ci95[1]
+    assert found.detected
+
+
+def test_drift_needs_three_replicates():
+    assert drift(CellSamples("c", ())) is None
+    assert drift(cell([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0]])) is None
+    assert drift(cell([[1.0, 2.0]])) is None
+    assert drift(cell([[1.0, 1.0, 1.0]])) is not None
+
+
+def test_a_constant_cell_has_no_drift():
+    found = drift(cell([[7.0]] * 5))
+    assert found is not None
+    assert found.change == pytest.approx(0.0, abs=1e-12)
+    assert not found.detected or abs(found.change) < 1e-12
+
+
+def test_false_drift_is_rare():
+    rng = np.random.default_rng(0)
+    found = [drift(cell([list(np.exp(0.01 * rng.standard_normal(20)))])) for _ in range(400)]
+    false = sum(d is not None and d.detected for d in found) / len(found)
+    assert false <= 0.05 + 3.3 * math.sqrt(0.05 * 0.95 / 400)
