@@ -50,7 +50,7 @@ demo: $(DEMO_STAMP)
 
 test: $(TEST_STAMP)
 	$(BIN)/ruff check .
-	$(BIN)/mypy exporters runtimes bench
+	$(BIN)/mypy -p depthport
 	$(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
 
 test-slow: $(TEST_STAMP)
@@ -61,7 +61,7 @@ RECORDS := $(sort $(dir $(wildcard bench/records/*/results.json)))
 
 records: $(if $(filter $(VENV)/bin,$(BIN)),$(DEMO_STAMP))
 	$(BIN)/depthport report $(RECORDS) --out bench/records --picture
-	$(BIN)/python -m bench.report.excerpt README.md $(RECORDS)
+	$(BIN)/python -m depthport.bench.report.markdown.excerpt README.md $(RECORDS)
 
 # A virtual environment holds its own path and a link to its interpreter: after the checkout has moved, or the
 # interpreter has gone, it is made anew.

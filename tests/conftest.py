@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from exporters.artifact import Artifact
-from exporters.store import ArtifactStore, Stored
+from depthport.exporters.core.artifact import Artifact
+from depthport.exporters.core.store import ArtifactStore, Stored
 
 Exported = Callable[..., Artifact]
 
@@ -33,7 +33,7 @@ def exported(store: ArtifactStore) -> Exported:
 
 def export_small(store: ArtifactStore, format: str, **changes: Any) -> Stored:
     """da3-small, one view of 70×98, synthetic weights, unless `changes` say otherwise."""
-    from exporters.api import export
+    from depthport.exporters.api import export
 
     arguments: dict[str, Any] = {"height": 70, "width": 98, "weights": "synthetic:0", **changes}
     return export("da3-small", format=format, store=store, **arguments)

@@ -15,10 +15,10 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-PACKAGES = ("exporters", "runtimes", "bench")
+from tests.support.paths import ROOT
+
+PACKAGE = "depthport"
 
 BARE = """
 import json, sys
@@ -54,7 +54,7 @@ def core_modules() -> frozenset[str]:
         for module, distributions in metadata.packages_distributions().items()
         if seen & {_canonical(distribution) for distribution in distributions}
     }
-    return frozenset(provided | set(sys.stdlib_module_names) | set(PACKAGES))
+    return frozenset(provided | set(sys.stdlib_module_names) | {PACKAGE})
 
 
 def _canonical(name: str) -> str:
@@ -73,9 +73,11 @@ def bare(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def modules() -> list[str]:
-    """Every module of the three packages, by its dotted name."""
-    paths = [path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
-    return sorted(".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths)
+    """Every module of the package, by its dotted name."""
+    rooms = [path for path in (ROOT / PACKAGE).iterdir() if path.is_dir()]
+    paths = [*(ROOT / PACKAGE).glob("*.py"), *(path for room in rooms for path in room.rglob("*.py"))]
+    dotted = (".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths)
+    return sorted(name for name in dotted if not name.endswith(".__main__"))
 
 
 @cache
@@ -109,7 +111,7 @@ def framework_side() -> frozenset[str]:
 def plugin_modules() -> set[str]:
     """The modules of this project's own entry points."""
     points = metadata.entry_points(group="depthport.exporters"), metadata.entry_points(group="depthport.runtimes")
-    return {point.module for group in points for point in group if point.module.split(".")[0] in PACKAGES}
+    return {point.module for group in points for point in group if point.module.split(".")[0] == PACKAGE}
 
 
 def test_frameworks_are_really_absent() -> None:
@@ -137,8 +139,14 @@ print(json.dumps(failed))
 
 
 def test_no_framework_at_the_top_of_the_command_line_or_an_adapter() -> None:
-    light = {m for m in modules() if m.split(".")[0] == "bench"} | plugin_modules()
-    light |= {"exporters", "exporters.api", "exporters.artifact", "runtimes", "runtimes.base"}
+    light = {m for m in modules() if m.startswith("depthport.bench.")} | plugin_modules()
+    light |= {
+        "depthport.exporters",
+        "depthport.exporters.api",
+        "depthport.exporters.core.artifact",
+        "depthport.runtimes",
+        "depthport.runtimes.base",
+    }
     assert plugin_modules(), "no entry point is installed: pip install -e ."
     assert not light & framework_side()
 
@@ -148,7 +156,7 @@ COMMANDS = ["doctor", "run", "export", "check", "bench", "profile", "batch", "re
 
 def test_help_needs_no_framework() -> None:
     program = """
-from bench.cli import main
+from depthport.bench.cli.app import main
 for command in json.loads(sys.argv.pop(1)):
     sys.argv[1:] = [*command.split(), "--help"]
     try:
@@ -162,10 +170,10 @@ for command in json.loads(sys.argv.pop(1)):
 
 
 def test_doctor_needs_no_framework() -> None:
-    done = bare("from bench.cli import main; main()", "doctor")
+    done = bare("from depthport.bench.cli.app import main; main()", "doctor")
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    found = json.loads(bare("from bench.cli import main; main()", "doctor", "--json").stdout)
+    found = json.loads(bare("from depthport.bench.cli.app import main; main()", "doctor", "--json").stdout)
     assert found["runtimes"] and not any(row["available"] for row in found["runtimes"])
     assert all(row["reason"] and row["remedy"] for row in found["runtimes"])
     assert all(row["reason"] for row in found["formats"])
@@ -173,7 +181,7 @@ def test_doctor_needs_no_framework() -> None:
 
 
 def test_run_says_in_one_line_what_to_install() -> None:
-    done = bare("from bench.cli import main; main()", "export", "da3-small", "--format", "onnx")
+    done = bare("from depthport.bench.cli.app import main; main()", "export", "da3-small", "--format", "onnx")
     assert done.returncode == 2
     # Progress may stand above it; the error itself is the last line.
     *progress, error = done.stderr.strip().splitlines()
@@ -183,7 +191,7 @@ def test_run_says_in_one_line_what_to_install() -> None:
 
 def test_the_command_line_starts_without_heavy_modules() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import sys, bench.cli; print(*sys.modules)"],
+        [sys.executable, "-c", "import sys, depthport.bench.cli.app; print(*sys.modules)"],
         capture_output=True,
         text=True,
         cwd=ROOT,

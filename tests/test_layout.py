@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.support.paths import ROOT
+
 MAX_LINES = 400
 
 # Weights -> exporters -> artifacts -> runtimes -> bench. What each package may import of ours.
@@ -19,19 +20,19 @@ ALLOWED = {
     # The PyTorch runtime runs upstream itself, the baseline of every ratio; the rest reads artifacts and raises errors.
     "runtimes": (
         "runtimes",
-        "exporters.artifact",
-        "exporters.errors",
-        "exporters.plugins",
+        "depthport.exporters.core.artifact",
+        "depthport.exporters.core.errors",
+        "depthport.exporters.core.plugins",
         # What goes in: sizes that an artifact leaves open, poses that a camera can have.
-        "exporters.open_dims",
-        "exporters.poses",
-        "exporters.da3.upstream",
+        "depthport.exporters.core.open_dims",
+        "depthport.exporters.inputs.poses",
+        "depthport.exporters.da3.upstream",
         # The operators that a program for NVIDIA GPUs calls: one definition for who writes and who runs it.
-        "exporters.da3.kernels",
+        "depthport.exporters.da3.kernels",
         # Numpy that finishes a graph's outputs: what the manifest says is left to the host.
-        "exporters.da3.host",
+        "depthport.exporters.da3.host",
         # What an engine is bound to: one definition for who builds and who runs it.
-        "exporters.trt.platform",
+        "depthport.exporters.tensorrt.platform",
     ),
     "bench": ("bench", "runtimes", "exporters"),
 }

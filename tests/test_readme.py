@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.support.paths import ROOT
+
 README = ROOT / "README.md"
 PAGES = [
     path
@@ -46,7 +47,7 @@ def click_command(words: list[str]) -> tuple[Any, list[str]]:
     """The (sub)command that `depthport WORDS...` calls, and the rest of the words."""
     import typer.main
 
-    from bench.cli import app
+    from depthport.bench.cli.app import app
 
     command: Any = typer.main.get_command(app)
     while words and words[0] in getattr(command, "commands", {}):
@@ -159,7 +160,7 @@ def test_every_command_of_the_readme_runs_as_printed(tmp_path: Path) -> None:
 
 
 def _run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "bench.cli", *shlex.split(line)[1:]]
+    words = [sys.executable, "-m", "depthport", *shlex.split(line)[1:]]
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, env=_path())
 
 
@@ -169,8 +170,8 @@ def _path() -> dict[str, str]:
 
 def test_recorded_figures_are_those_of_the_records() -> None:
     """`make records` writes them: where this fails, records or report changed and it was not run."""
-    from bench.report.excerpt import excerpt, replaced
-    from bench.report.merge import merge
+    from depthport.bench.report.markdown.excerpt import excerpt, replaced
+    from depthport.bench.report.model.merge import merge
 
     records = sorted(path.parent for path in (ROOT / "bench" / "records").glob("*/results.json"))
     text = README.read_text(encoding="utf-8")
