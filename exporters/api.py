@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depthport.exporters.base import ExportContext, Exporter, ExportRequest, Progress
+from depthport.exporters.base import ExportContext, Exporter, Progress
 from depthport.exporters.core.artifact import (
     MANIFEST,
     Artifact,
@@ -27,13 +27,16 @@ from depthport.exporters.core.plugins import entry_points, load_plugin
 from depthport.exporters.core.precision import resolve_policy
 from depthport.exporters.core.provenance import package_versions, peak_rss_mib, source_digest
 from depthport.exporters.core.store import ArtifactStore, Stored
-from depthport.exporters.da3.models import get_model, validate_outputs, validate_shape
+from depthport.exporters.da3.build import request_network
+from depthport.exporters.da3.models import validate_outputs, validate_shape
+from depthport.exporters.da3.registry import get_model
+from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.inputs.preprocess import validate_source
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from depthport.exporters.da3.weights import WeightsRef
+    from depthport.exporters.da3.weights_ref import WeightsRef
 
 GROUP = "depthport.exporters"
 PIXEL_PACKAGES = ("opencv-python-headless",)
@@ -90,7 +93,7 @@ def export(
         outputs: names of the outputs wanted, in any order; None for the model's default ones. What the host needs to
             finish them comes too (`host_steps` of the manifest).
         target, dynamic, pose_input, preprocess, ray_pose, source_size: see
-        :class:`depthport.exporters.base.ExportRequest`; a
+        :class:`depthport.exporters.da3.request.ExportRequest`; a
             source size implies preprocessing in the graph.
         options: the format's own options.
         store: where artifacts live; None for the default store.
@@ -249,27 +252,9 @@ def _spec_json(spec: TensorSpec) -> list[Any]:
     return [spec.name, list(spec.shape), spec.dtype, spec.native_name]
 
 
-def request_network(upstream: nn.Module, request: ExportRequest) -> nn.Module:
-    """The network of a request for normalised images: dynamic where dimensions are open, else static; float where the
-    policy quantizes."""
-    shape, policy = request.shape, request.policy.unquantized()
-    net: nn.Module
-    if request.dynamic:
-        from depthport.exporters.da3.dynamic.network import build_dynamic
-
-        net = build_dynamic(upstream, request.outputs, policy, pose_input=request.pose_input)
-    else:
-        from depthport.exporters.da3.static.network import build_static
-
-        net = build_static(
-            upstream, shape.batch, shape.views, shape.height, shape.width, request.outputs, policy,
-            pose_input=request.pose_input,
-        )  # fmt: skip
-    return net
-
-
 def _weights(weights: str | WeightsRef | None, model: str) -> WeightsRef:
-    from depthport.exporters.da3.weights import WeightsRef, resolve_weights
+    from depthport.exporters.da3.weights import resolve_weights
+    from depthport.exporters.da3.weights_ref import WeightsRef
 
     return weights if isinstance(weights, WeightsRef) else resolve_weights(weights, model)
 

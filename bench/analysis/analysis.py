@@ -299,7 +299,7 @@ def _rank(cells: list[Cell], specs: Sequence[CellSpec], evidence: Evidence, prot
 def _controls(specs: Sequence[CellSpec], evidence: Evidence, protocol: Protocol) -> dict[str, Control]:
     if not protocol.controls or evidence.regimes:
         return {}
-    from depthport.bench.measure.engine import control_subject
+    from depthport.bench.plan.controls import control_subject
 
     usable = [s for s in specs if evidence.samples(s.id, "device") is not None]
     names = {e["cell"] for e in evidence.blocks}

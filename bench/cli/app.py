@@ -45,6 +45,7 @@ def doctor(
     if self_check:
         _self_check(json_)
         return
+    from depthport.bench.cli.doctor_view import render
     from depthport.bench.diagnose import doctor as checks
 
     found = checks.collect()
@@ -53,7 +54,7 @@ def doctor(
     else:
         from rich.console import Console
 
-        checks.render(found, Console())
+        render(found, Console())
 
 
 def _self_check(json_: bool) -> None:

@@ -129,7 +129,7 @@ def bench(
         depthport bench --views 2 --runtime onnxruntime --dynamic views,size,batch
     """
     from depthport.bench.measure.regime_run import parse_regime
-    from depthport.bench.plan.suites import Filters
+    from depthport.bench.plan.request import Filters
 
     filters = Filters(
         runtimes=runtime or (), devices=device or (), modes=mode or (), precisions=precision or (), cells=cell or ()

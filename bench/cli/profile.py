@@ -43,6 +43,7 @@ def profile(
     """
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.diagnose import profile as profiling
+    from depthport.bench.diagnose.profile_picture import write_profile
     from depthport.exporters.core.store import ArtifactStore
 
     height, width = parse_size(size)
@@ -55,7 +56,7 @@ def profile(
     finally:
         observer.close()
     if out is not None:
-        for path in profiling.write_profile(found, out):
+        for path in write_profile(found, out):
             stderr(f"written: {path}")
         if not (out / "profile.png").exists():
             stderr("no picture: pip install 'depthport[report]'")

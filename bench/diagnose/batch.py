@@ -84,7 +84,7 @@ def find_batch(
         UsageError: a fraction or number outside of its range, or a device or mode the runtime does not have.
         RunError: a trial failed for another reason than memory.
     """
-    from depthport.bench.plan.suites import default_target
+    from depthport.bench.plan.request import default_target
     from depthport.runtimes.base import get_runtime
 
     if not 0 < fraction <= 1:

@@ -7,21 +7,20 @@ artifact's manifest; `depthport bench` records the parity of every artifact it m
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depthport.bench.measure.observer import Observer
 from depthport.bench.plan.protocol import PAPER
-from depthport.bench.results.journal import Journal
-from depthport.bench.results.model import Cell, Status
-from depthport.exporters.core.artifact import Artifact, load_artifact
+from depthport.bench.results.model import Status
+from depthport.exporters.core.artifact import Artifact
 
 if TYPE_CHECKING:
     from depthport.bench.plan.cells import CellSpec
-    from depthport.exporters.base import ExportRequest
     from depthport.exporters.core.store import ArtifactStore
+    from depthport.exporters.da3.request import ExportRequest
 
 CHECK = replace(PAPER, name="check", inputs=1, timed_calls=1, warmup_calls=1)
 """One input, one call after the first; its time is of no interest."""
@@ -81,19 +80,10 @@ def worst_relative_l2(parity: Mapping[str, Any]) -> tuple[str, float]:
     return name, float(distances[name])
 
 
-def record_parity(cells: Iterable[Cell], journal: Journal) -> None:
-    """Write each measured cell's parity into the manifest of the artifact that it ran, beside other cells'."""
-    folders = {e["cell"]: e["artifact"] for e in journal.of_kind("artifact")}
-    for cell in cells:
-        if cell.parity is not None and cell.id in folders and not cell.baseline:
-            artifact = load_artifact(folders[cell.id])
-            artifact.with_parity({**(artifact.manifest.parity or {}), cell.id: cell.parity})
-
-
 def _cell(request: ExportRequest, artifact: Artifact) -> CellSpec | str:
     """The cell that runs the artifact here, on its first suitable device; else why there is none."""
     from depthport.bench.plan.cells import CellSpec, ExportSpec
-    from depthport.bench.plan.suites import BASELINE_MODE, default_target
+    from depthport.bench.plan.request import BASELINE_MODE, default_target
     from depthport.runtimes.base import get_runtime, runtimes
 
     reasons = []

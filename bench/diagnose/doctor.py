@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from depthport.bench.cli.doctor_view import render
 from depthport.bench.diagnose.checkpoints import Checkpoint, checkpoints
 from depthport.bench.diagnose.findings import Finding, findings
 from depthport.bench.environment.environment import fingerprint
@@ -18,7 +17,7 @@ from depthport.exporters.core.errors import DepthportError
 from depthport.exporters.core.store import default_root
 from depthport.runtimes.base import Device
 
-__all__ = ["DoctorReport", "FormatRow", "RuntimeRow", "collect", "render"]
+__all__ = ["DoctorReport", "FormatRow", "RuntimeRow", "collect"]
 
 
 @dataclass(frozen=True)

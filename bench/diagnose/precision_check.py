@@ -99,9 +99,9 @@ def run(
             ranges = check_ranges(reference.file(ONNX_FILE), path, inputs, progress)
         layers = None
         if debug_layers:
+            from depthport.exporters.onnx.graph_file import read_graph
             from depthport.exporters.onnx.probes import probes
             from depthport.exporters.precision_check.layers import compare, emulated, tolerance_of
-            from depthport.exporters.tensorrt.onnx_file import read_graph
 
             runner, executed = _engine_runner(format, path, typed, policy), f"{format} on this GPU"
             if runner is None:
@@ -116,8 +116,8 @@ def run(
 def _quantized(path: Path, reference: Path, folder: Path, kind: str, inputs: Sequence[Any], progress: Progress) -> Path:
     import onnx_ir
 
+    from depthport.exporters.onnx.graph_file import read_graph
     from depthport.exporters.tensorrt.calibrate import calibrate
-    from depthport.exporters.tensorrt.onnx_file import read_graph
     from depthport.exporters.tensorrt.quantize import METHOD, quantize
 
     ranges = calibrate(reference, inputs, progress)
@@ -165,8 +165,8 @@ def _engine_runner(format: str, path: Path, typed: Artifact, policy: Any) -> Run
         import onnx_ir
 
         from depthport.exporters.api import get_exporter
+        from depthport.exporters.onnx.graph_file import read_graph
         from depthport.exporters.onnx.probes import expose
-        from depthport.exporters.tensorrt.onnx_file import read_graph
         from depthport.exporters.tensorrt.options import options_for
         from depthport.exporters.tensorrt.platform import PACKAGES
         from depthport.runtimes.tensorrt.engine import TensorRTEngine, engine_here

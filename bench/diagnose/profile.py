@@ -10,7 +10,6 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depthport.bench.diagnose.profile_parts import PartTime, add_up
@@ -180,20 +179,3 @@ def render(profile: Profile, console: Console) -> None:
         f"A whole call takes {profile.latency_ms:.3f} ms. Roofline measured here: {profile.matmul_tflop_s:.3g} TFLOP/s "
         f"({profile.dtype} matrix product), {profile.copy_gb_s:.0f} GB/s (copy, read and written)."
     )
-
-
-def write_profile(profile: Profile, folder: Path) -> list[Path]:
-    """`profile.json`, and `profile.png` where matplotlib is installed; the paths written."""
-    from importlib.util import find_spec
-
-    from depthport.exporters.core.atomic import write_json
-
-    folder.mkdir(parents=True, exist_ok=True)
-    written = [folder / "profile.json"]
-    write_json(written[0], profile.to_json())
-    if find_spec("matplotlib") is not None:
-        from depthport.bench.diagnose.profile_picture import draw
-
-        written.append(folder / "profile.png")
-        draw(profile, written[1])
-    return written

@@ -1,12 +1,17 @@
-"""A profile as a picture: one bar a part, and in it what the part would take at the device's measured rates."""
+"""A profile as files: JSON, and a picture of one bar a part with what it would take at the measured rates."""
 
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from depthport.bench.diagnose.profile import Profile
-from depthport.exporters.core.atomic import write_bytes
+from depthport.exporters.core.atomic import write_bytes, write_json
+
+if TYPE_CHECKING:
+    pass
 
 _MEASURED, _ROOF = "#9ec1e0", "#1f5f99"
 
@@ -40,3 +45,14 @@ def draw(profile: Profile, path: Path) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
     write_bytes(path, buffer.getvalue())
+
+
+def write_profile(profile: Profile, folder: Path) -> list[Path]:
+    """`profile.json`, and `profile.png` where matplotlib is installed; the paths written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / "profile.json"]
+    write_json(written[0], profile.to_json())
+    if find_spec("matplotlib") is not None:
+        written.append(folder / "profile.png")
+        draw(profile, written[1])
+    return written

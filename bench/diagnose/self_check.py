@@ -100,7 +100,8 @@ def run(
 
 def default_cells() -> list[CellSpec]:
     """Every runtime that is here, the quickest to check first; Core ML's packages in the interpreter."""
-    from depthport.bench.plan.suites import Request, build_cells
+    from depthport.bench.plan.request import Request
+    from depthport.bench.plan.suites import build_cells
     from depthport.exporters.api import get_exporter
 
     cells = [c for c in build_cells(Request(MODEL, SHAPE, WEIGHTS, "quick")) if c.export.format]
@@ -187,7 +188,7 @@ class _Job:
     def _upstream(self, spec: ExportSpec) -> dict[str, Any]:
         """Upstream's outputs in fp32 on the check's input."""
         if self._reference is None:
-            from depthport.exporters.da3.models import get_model
+            from depthport.exporters.da3.registry import get_model
 
             self._ask("parity", {
                 "op": "reference", "model": spec.model, "weights": spec.weights, "inputs": [str(self._write_input(spec))],
@@ -205,7 +206,7 @@ class _Job:
         import numpy as np
 
         from depthport.exporters.coreml.mil.probe import probe_image
-        from depthport.exporters.da3.signature import IMAGENET_MEAN, IMAGENET_STD
+        from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
         path, shape = self.folder / "input.npz", spec.shape
         if not path.exists():

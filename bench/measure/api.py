@@ -18,7 +18,7 @@ from depthport.bench.results.model import Results
 if TYPE_CHECKING:
     from depthport.bench.measure.engine import Plan
     from depthport.bench.measure.regime_run import Regime
-    from depthport.bench.plan.suites import Filters
+    from depthport.bench.plan.request import Filters
     from depthport.exporters.core.store import ArtifactStore
 
 DEFAULT_MODEL = "da3-small"
@@ -59,11 +59,13 @@ def plan(
     from depthport.bench.inputs.inputs import load_scenes
     from depthport.bench.measure.engine import Plan
     from depthport.bench.plan.protocol import get_protocol
-    from depthport.bench.plan.suites import Filters, Request, build_cells
+    from depthport.bench.plan.request import Filters, Request
+    from depthport.bench.plan.suites import build_cells
     from depthport.exporters.core.artifact import Shape
     from depthport.exporters.core.errors import UsageError
     from depthport.exporters.core.open_dims import validate_dynamic
-    from depthport.exporters.da3.models import get_model, validate_shape
+    from depthport.exporters.da3.models import validate_shape
+    from depthport.exporters.da3.registry import get_model
     from depthport.exporters.da3.weights import resolve_weights
     from depthport.exporters.inputs.preprocess import validate_source
 

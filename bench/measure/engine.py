@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from depthport.bench.analysis.aftermath import advise, draw
 from depthport.bench.analysis.analysis import analyse, yardstick
 from depthport.bench.analysis.ground_truth import judge_accuracy
-from depthport.bench.diagnose.check import record_parity
+from depthport.bench.analysis.parity_records import record_parity
 from depthport.bench.environment.environment import fingerprint
 from depthport.bench.inputs.inputs import Scene, describe, write_scenes
 from depthport.bench.measure.crew import Timed
@@ -27,6 +27,7 @@ from depthport.bench.measure.measure import Measurement
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.regime_run import Regime, run_regime
 from depthport.bench.plan.cells import CellSpec, ExportSpec, asked_of
+from depthport.bench.plan.controls import control_subject
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal import Journal
@@ -381,10 +382,3 @@ def _given(artifact: Artifact, origin: str) -> dict[str, Any]:
         "export_peak_mib": manifest.export_peak_mib,
         "key": manifest.key,
     }
-
-
-def control_subject(cells: Sequence[CellSpec]) -> CellSpec:
-    """The cell both controls repeat: the first that is neither the baseline nor compiled (those start slowly, and may
-    fail), else the first."""
-    others = [c for c in cells if not c.baseline and c.mode != "compile"]
-    return others[0] if others else cells[0]

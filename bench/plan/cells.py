@@ -42,7 +42,8 @@ class ExportSpec:
 
     def output_names(self) -> list[str]:
         """The outputs the artifact has: those asked for, and what the host needs to finish them."""
-        from depthport.exporters.da3.models import get_model, validate_outputs
+        from depthport.exporters.da3.models import validate_outputs
+        from depthport.exporters.da3.registry import get_model
 
         return list(validate_outputs(get_model(self.found_model), self.outputs, ray_pose=self.ray_pose))
 

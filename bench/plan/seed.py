@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from depthport.bench.plan.cells import CellSpec
 
 if TYPE_CHECKING:
-    from depthport.bench.plan.suites import Request
+    from depthport.bench.plan.request import Request
     from depthport.runtimes.base import Device
 
 # Order of the seed report's own tables.
@@ -104,7 +104,7 @@ def paper_cells(request: Request) -> Iterator[CellSpec]:
 
 def _future(request: Request) -> Iterator[CellSpec]:
     """Each runtime at the precision people deploy on each of its devices, and in int8 where it says it can."""
-    from depthport.bench.plan.suites import deployed_precision, make_cell, unavailable_cell
+    from depthport.bench.plan.request import deployed_precision, make_cell, unavailable_cell
     from depthport.runtimes.base import get_runtime, runtimes
 
     names = [name for name in runtimes() if name != "pytorch"]

@@ -18,7 +18,7 @@ from depthport.bench.measure import engine
 from depthport.bench.measure.api import plan
 from depthport.bench.measure.observer import Observer
 from depthport.bench.plan.protocol import RIGOROUS
-from depthport.bench.plan.suites import Filters
+from depthport.bench.plan.request import Filters
 from depthport.exporters.core.store import ArtifactStore
 
 

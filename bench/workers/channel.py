@@ -17,10 +17,9 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
-
-import depthport
 
 
 class WorkerGone(Exception):
@@ -186,7 +185,9 @@ def worker_command(python: str | None, module: str) -> list[str]:
 
 def worker_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment, with our packages importable when they are used from a checkout."""
-    root = str(Path(depthport.__path__[0]).parent)
+    package = find_spec("depthport")
+    assert package is not None and package.submodule_search_locations
+    root = str(Path(package.submodule_search_locations[0]).parent)
     path = os.environ.get("PYTHONPATH")
     return {
         **os.environ,

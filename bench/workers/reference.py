@@ -25,7 +25,8 @@ def reference_key(
     model: str, weights_sha256: str, inputs_sha256: str, outputs: list[str], device: str, ray_pose: bool = False
 ) -> str:
     """What the reference depends on, hashed; `model` is what `get_model` takes."""
-    from depthport.exporters.da3.models import get_model, host_steps
+    from depthport.exporters.da3.models import host_steps
+    from depthport.exporters.da3.registry import get_model
 
     spec = get_model(model)
     versions = {k: v for k, v in package_versions(REFERENCE_PACKAGES).items() if k != "python"}
@@ -56,7 +57,8 @@ def compute(request: dict[str, Any], progress: Callable[[str], None]) -> dict[st
     """
     import torch
 
-    from depthport.exporters.da3.models import get_model, host_steps
+    from depthport.exporters.da3.models import host_steps
+    from depthport.exporters.da3.registry import get_model
     from depthport.exporters.da3.upstream import build_upstream, upstream_forward
     from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 

@@ -15,11 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from depthport.exporters.base import ExportContext, Exporter, ExportRequest, ExportResult
+from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core.artifact import Artifact, Shape
 from depthport.exporters.core.atomic import write_json
 from depthport.exporters.core.inspection import Table
 from depthport.exporters.coreml.options import CoreMLOptions, function_name, parse_options, parse_shape
+from depthport.exporters.da3.request import ExportRequest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -212,7 +213,7 @@ class _Build:
         import torch
 
         from depthport.exporters.coreml.mil.probe import probe_image, probe_pixels
-        from depthport.exporters.da3.signature import IMAGENET_MEAN, IMAGENET_STD
+        from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
         size = (shape.batch, shape.views, shape.height, shape.width)
         if not self.request.preprocess:

@@ -150,7 +150,7 @@ def _inputs(package: Package, function: Function, arrays: Mapping[str, Any] | No
     import numpy as np
 
     from depthport.exporters.coreml.mil.probe import probe_image, probe_pixels
-    from depthport.exporters.da3.signature import IMAGENET_MEAN, IMAGENET_STD
+    from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
     inputs, _ = package.features[function.name]
     images = [feature for feature in inputs if feature.kind == "image"]

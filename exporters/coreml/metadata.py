@@ -9,8 +9,8 @@ from depthport.exporters.core.provenance import package_version
 from depthport.exporters.coreml.options import CoreMLOptions
 
 if TYPE_CHECKING:
-    from depthport.exporters.base import ExportRequest
     from depthport.exporters.coreml.network import Interface
+    from depthport.exporters.da3.request import ExportRequest
 
 PREFIX = "depthport."
 UPSTREAM = "https://github.com/ByteDance-Seed/Depth-Anything-3"

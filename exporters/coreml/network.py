@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from depthport.exporters.core.artifact import Shape
-from depthport.exporters.da3.signature import IMAGENET_MEAN, IMAGENET_STD
 from depthport.exporters.da3.static.camera import PoseMatrices
 from depthport.exporters.da3.static.reference_view import MIN_VIEWS
+from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
     from depthport.exporters.da3.static.network import StaticNetwork

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from depthport.exporters.base import ExportRequest
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.da3.models import validate_shape
+from depthport.exporters.da3.request import ExportRequest
 
 TARGETS = {"iOS16": 7, "iOS17": 8, "iOS18": 9, "iOS26": 10}
 """Oldest system the package is for, and its specification version. macOS 13, 14, 15 and 26 are the same ones."""

@@ -22,7 +22,6 @@ __all__ = [
     "Family",
     "FamilySpec",
     "ModelSpec",
-    "get_model",
     "host_steps",
     "validate_outputs",
     "validate_shape",
@@ -137,24 +136,6 @@ MODELS: dict[str, ModelSpec] = {
         ),
     )
 }  # fmt: skip
-
-
-def get_model(name: str) -> ModelSpec:
-    """The model called `name`, or the one that a configuration file describes (:mod:`depthport.exporters.da3.config`).
-
-    Args:
-        name: a key of :data:`MODELS`, or the path of a YAML or JSON file (anything that ends like one or has a slash).
-
-    Raises:
-        UsageError: no model has that name, or the file is not a configuration of a supported structure.
-    """
-    if name in MODELS:
-        return MODELS[name]
-    if "/" in name or "\\" in name or name.endswith((".yaml", ".yml", ".json")):
-        from depthport.exporters.da3.config import load_model
-
-        return load_model(name)
-    raise UsageError(f"unknown model {name!r}: choose one of {', '.join(MODELS)}, or give upstream's YAML of your own")
 
 
 def validate_outputs(

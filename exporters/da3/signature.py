@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from depthport.exporters.base import ExportRequest
 from depthport.exporters.core.artifact import Shape, TensorSpec
-
-# ImageNet statistics, as upstream's `utils/io/input_processor.py` normalises.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 
 def _dims(request: ExportRequest) -> tuple[int | str, int | str, int | str, int | str]:

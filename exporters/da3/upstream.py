@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from depthport.exporters.core.errors import RunError, UnavailableError
-from depthport.exporters.da3.models import FAMILIES, Family, ModelSpec, get_model, validate_outputs
+from depthport.exporters.da3.models import FAMILIES, Family, ModelSpec, validate_outputs
+from depthport.exporters.da3.registry import get_model
 
 INSTALL = "pip install --no-deps --ignore-requires-python depth-anything-3==0.1.1"
 
@@ -29,7 +30,7 @@ def build_upstream(model: str, state_dict: Mapping[str, Tensor], config: Mapping
     """Upstream's network in fp32 and eval mode, its parameters being the tensors of `state_dict` (not copies).
 
     Args:
-        model: what :func:`depthport.exporters.da3.models.get_model` takes.
+        model: what :func:`depthport.exporters.da3.registry.get_model` takes.
         config: upstream's configuration of it, where that is known already (an artifact's `model_config`).
         state_dict: upstream's keys without the `model.` prefix (:func:`depthport.exporters.da3.weights.load_state_dict`).
 

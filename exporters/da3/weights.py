@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depthport.exporters.core.atomic import read_json
 from depthport.exporters.core.errors import UnavailableError, WeightsError
 from depthport.exporters.core.provenance import canonical_sha256, file_sha256
-from depthport.exporters.da3.models import ModelSpec, get_model
+from depthport.exporters.da3.models import ModelSpec
+from depthport.exporters.da3.registry import get_model
+from depthport.exporters.da3.weights_ref import WeightsRef
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,27 +29,6 @@ PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
 
 _SYNTHETIC = re.compile(r"synthetic:(?P<seed>\d{1,9})(?P<outliers>,outliers)?")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
-
-
-@dataclass(frozen=True)
-class WeightsRef:
-    """A complete description of parameters that need not be loaded yet."""
-
-    id: str
-    """Hugging Face id, file name, or `synthetic:SEED[,outliers]`."""
-    sha256: str
-    """Of the safetensors file; of the recipe where synthetic."""
-    synthetic: bool
-    licence: str
-    path: Path | None = None
-    """The safetensors file; None where synthetic."""
-    seed: int | None = None
-    outliers: bool = False
-    source: str | None = None
-    """What :func:`resolve_weights` finds it by in another process, where `id` is not enough: the path of a local file.
-    It holds a user's folders, so it never enters a report."""
-    note: str | None = None
-    """One line the user should see: why these weights and not the ones they may expect."""
 
 
 def resolve_weights(spec: str | None, model: str) -> WeightsRef:

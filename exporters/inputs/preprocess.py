@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import InputError, UsageError
-from depthport.exporters.da3.signature import IMAGENET_MEAN, IMAGENET_STD
 
 PATCH = 14
 PROCESS_RES = 504
@@ -283,3 +282,10 @@ def _sample(positions: NDArray[np.float64], length: int, source_length: int) -> 
     """
     step = positions[1] - positions[0] if source_length > 1 else 0.0
     return positions[0] + step * ((np.arange(length) + 0.5) * source_length / length - 0.5)
+
+
+# ImageNet statistics, as upstream's `utils/io/input_processor.py` normalises.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+
+
+IMAGENET_STD = (0.229, 0.224, 0.225)

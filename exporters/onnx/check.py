@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from depthport.exporters.base import ExportRequest
 from depthport.exporters.core.artifact import TensorSpec
 from depthport.exporters.core.errors import ExportError, one_line
+from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs, output_specs
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from depthport.exporters.base import ExportContext, ExportRequest
+from depthport.exporters.base import ExportContext
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import ExportError, one_line
+from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs, output_specs
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _results(
     """For each shape the file's outputs and the static network's."""
     import torch
 
-    from depthport.exporters.api import request_network
+    from depthport.exporters.da3.build import request_network
     from depthport.exporters.da3.upstream import build_upstream
     from depthport.exporters.pytorch.program import from_pixels
 

@@ -23,8 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from depthport.exporters.base import ExportContext, Exporter, ExportRequest, ExportResult
+from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core.errors import ExportError, one_line
+from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
 from depthport.exporters.onnx.targets import as_exported, get_target
 from depthport.exporters.pytorch.program import export_program, require_static

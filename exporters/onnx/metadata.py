@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from depthport.exporters.base import ExportRequest
 from depthport.exporters.core.open_dims import limits_of
 from depthport.exporters.core.provenance import package_version
+from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import preprocessing
 
 if TYPE_CHECKING:

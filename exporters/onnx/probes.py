@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthport.exporters.core.errors import ExportError, UnavailableError, one_line
-from depthport.exporters.tensorrt.onnx_file import scope_of
+from depthport.exporters.onnx.graph_file import scope_of
 
 if TYPE_CHECKING:
     import onnx_ir

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from depthport.exporters.base import Progress
 from depthport.exporters.core.precision import PrecisionPolicy
+from depthport.exporters.onnx.graph_file import read_graph
 from depthport.exporters.onnx.probes import Probe, expose, fetch, groups, probes, session
 from depthport.exporters.precision_check.emulate import emulate
-from depthport.exporters.tensorrt.onnx_file import read_graph
 
 Arrays = Mapping[str, NDArray[Any]]
 Runner = Callable[[Sequence[Probe], Arrays], Arrays]

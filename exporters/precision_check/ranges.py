@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthport.exporters.base import Progress
+from depthport.exporters.onnx.graph_file import read_graph
 from depthport.exporters.onnx.probes import Probe, expose, fetch, groups, probes, session
-from depthport.exporters.tensorrt.onnx_file import read_graph
 
 FP16_MAX = 65504.0
 LIMIT = FP16_MAX / 4

@@ -21,8 +21,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from depthport.exporters.base import ExportContext, Exporter, ExportRequest, ExportResult
+from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core.atomic import write_bytes, write_json
+from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.pytorch.program import export_program, require_static
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def require_fusible(request: ExportRequest) -> None:
             any-view one with GELU blocks.
     """
     from depthport.exporters.core.errors import UnsupportedError
-    from depthport.exporters.da3.models import get_model
+    from depthport.exporters.da3.registry import get_model
 
     spec, policy = get_model(request.model), request.policy
     if spec.family != "anyview" or spec.feed_forward != "mlp":
@@ -184,7 +185,7 @@ def _fingerprint(tensor: Tensor) -> tuple[Any, ...]:
 
 def _hub_config(request: ExportRequest) -> dict[str, Any]:
     """`config.json` in Hugging Face layout, with the network's configuration where it is the user's own."""
-    from depthport.exporters.da3.models import get_model
+    from depthport.exporters.da3.registry import get_model
 
     spec = get_model(request.model)
     return {"model_name": spec.name} if spec.config is None else {"model_name": spec.name, "config": spec.config}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from depthport.exporters.base import ExportContext, ExportRequest
+from depthport.exporters.base import ExportContext
 from depthport.exporters.core.errors import ExportError, UnsupportedError, one_line
 from depthport.exporters.core.open_dims import limits_of, resolve
+from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
 
 if TYPE_CHECKING:

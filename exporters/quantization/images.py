@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import InputError, UnavailableError, UsageError
-from depthport.exporters.da3.signature import IMAGENET_MEAN, IMAGENET_STD
+from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 SHIPPED = (
     "camera.png", "grass.png", "retina.jpg", "gravel.png", "coins.png", "brick.png", "ihc.png", "hubble_deep_field.jpg",

@@ -157,7 +157,7 @@ def _measure(context: ExportContext, paths: Sequence[Path], layers: Mapping[str,
 
 def _judge(context: ExportContext, shape: Shape) -> nn.Module:
     """The request's network in fp32 for `shape`, with the outputs that errors are told by; weights are shared."""
-    from depthport.exporters.da3.models import get_model
+    from depthport.exporters.da3.registry import get_model
     from depthport.exporters.da3.static.network import build_static
     from depthport.exporters.da3.upstream import build_upstream
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from depthport.exporters.base import Progress
 from depthport.exporters.core.errors import ExportError, UnavailableError, one_line
-from depthport.exporters.tensorrt.onnx_file import read_graph, scope_of
+from depthport.exporters.onnx.graph_file import read_graph, scope_of
 
 if TYPE_CHECKING:
     import onnx_ir

@@ -17,10 +17,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
-from depthport.exporters.base import ExportContext, Exporter, ExportRequest, ExportResult, Progress
+from depthport.exporters.base import ExportContext, Exporter, ExportResult, Progress
 from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import ArtifactError, ExportError, UnavailableError
 from depthport.exporters.core.precision import POLICIES, PrecisionPolicy
+from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.tensorrt.known_issues import known_issues
 from depthport.exporters.tensorrt.options import BUDGETS, TensorRTOptions, parse_options
 from depthport.exporters.tensorrt.platform import (
@@ -156,8 +157,9 @@ class _EngineExporter(Exporter):
         Raises:
             UnsupportedError: a node that TensorRT does not take.
         """
+        from depthport.exporters.onnx.graph_file import read_graph
         from depthport.exporters.tensorrt.build import supports_operator
-        from depthport.exporters.tensorrt.onnx_file import onnx_facts, read_graph
+        from depthport.exporters.tensorrt.onnx_file import onnx_facts
         from depthport.exporters.tensorrt.preflight import preflight
 
         progress("checking the graph")

@@ -25,8 +25,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from depthport.exporters.base import ExportRequest
 from depthport.exporters.core.errors import ArtifactError, UnsupportedError, UsageError
+from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.tensorrt.platform import Package, gpu_here
 
 COMPATIBILITY = ("ampere+", "same-cc")

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from depthport.exporters.base import ExportRequest, Progress
+from depthport.exporters.base import Progress
 from depthport.exporters.core.errors import ExportError
+from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.onnx.graph_file import read_graph
 from depthport.exporters.onnx.targets.graph import array, constant, drop_unused_initializers
 from depthport.exporters.quantization.images import held_out_scenes, scene, split
 from depthport.exporters.tensorrt.calibrate import Range, backbone_products, calibrate
-from depthport.exporters.tensorrt.onnx_file import read_graph
 
 if TYPE_CHECKING:
     import onnx_ir

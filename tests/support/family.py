@@ -46,7 +46,7 @@ def short_upstream(model: str, seed: int = 0, outliers: bool = False) -> Any:
     """
     import torch
 
-    from depthport.exporters.da3.models import get_model
+    from depthport.exporters.da3.registry import get_model
     from depthport.exporters.da3.synthetic import synthetic_arrays
     from depthport.exporters.da3.upstream import build_upstream_on_meta
 

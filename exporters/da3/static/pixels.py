@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from depthport.exporters.da3.signature import IMAGENET_MEAN, IMAGENET_STD
-from depthport.exporters.inputs.preprocess import Crop, Resize, exact_steps
+from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD, Crop, Resize, exact_steps
 from depthport.exporters.inputs.resampling import Taps, resampling
 
 

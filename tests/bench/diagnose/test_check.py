@@ -10,9 +10,9 @@ import pytest
 from depthport.bench.diagnose.check import _cell, check, worst_relative_l2
 from depthport.bench.measure.observer import Observer
 from depthport.exporters.api import export_request, prepare
-from depthport.exporters.base import ExportRequest
 from depthport.exporters.core.artifact import MANIFEST, Shape, load_artifact
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.request import ExportRequest
 from tests.bench.cli.test_cli import depthport
 
 SHAPE = Shape(1, 1, 70, 98)

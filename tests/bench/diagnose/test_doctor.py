@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from depthport.bench.cli.doctor_view import render
 from depthport.bench.diagnose import doctor
 from depthport.bench.diagnose.checkpoints import cached_mib, checkpoints, hub_cache
 from depthport.bench.diagnose.findings import findings, release
@@ -64,7 +65,7 @@ def test_it_reads_well_on_wide_and_narrow_terminals(machine: None) -> None:
     report = doctor.collect()
     for width in (60, 160):
         text = io.StringIO()
-        doctor.render(report, Console(file=text, width=width))
+        render(report, Console(file=text, width=width))
         said = text.getvalue()
         for word in ("good", "Chip [8", "thing[cuda]", "coremltools", "da3-large", "CC BY-NC 4.0", "Apache-2.0"):
             assert word in said.replace("\n", " "), word

@@ -100,7 +100,8 @@ def test_attention_is_its_two_products_whichever_way_its_heads_lie() -> None:
 
 
 def test_a_profile_of_the_static_network(exported: Exported, store, tmp_path: Path) -> None:
-    from depthport.bench.diagnose.profile import profile, write_profile
+    from depthport.bench.diagnose.profile import profile
+    from depthport.bench.diagnose.profile_picture import write_profile
 
     exported("pytorch", views=3)
     found = profile(

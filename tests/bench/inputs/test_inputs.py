@@ -13,10 +13,10 @@ from depthport.bench.inputs import photographs
 from depthport.bench.inputs.images import read_image
 from depthport.bench.inputs.inputs import Scene, describe, load_scene, load_scenes, native_size
 from depthport.bench.inputs.photographs import SINGLE, disparity_to_depth, motorcycle, single
-from depthport.exporters.base import ExportRequest
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import InputError, UnavailableError
 from depthport.exporters.core.precision import resolve_policy
+from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
 from depthport.exporters.inputs.preprocess import preprocess
 from depthport.runtimes.base import check_arrays

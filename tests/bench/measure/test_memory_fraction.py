@@ -6,7 +6,7 @@ import pytest
 
 from depthport.bench.choice.reproduce import reproduce
 from depthport.bench.measure import api
-from depthport.bench.plan.suites import Request, make_cell
+from depthport.bench.plan.request import Request, make_cell
 from depthport.bench.results.model import Cell, Results
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UsageError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from depthport.bench.plan.request import Request
 from depthport.bench.plan.seed import SeedRow, paper_cells, seed_mode, seed_precision, seed_rows
-from depthport.bench.plan.suites import Request
 from depthport.exporters.core.artifact import Shape
 
 

@@ -13,9 +13,9 @@ from depthport.exporters.coreml.mil.interpreter import Interpreter
 from depthport.exporters.coreml.mil.package import read_package
 from depthport.exporters.coreml.mil.parity import compare, violations
 from depthport.exporters.coreml.mil.probe import probe_image
-from depthport.exporters.da3.signature import IMAGENET_MEAN, IMAGENET_STD
 from depthport.exporters.da3.upstream import build_upstream, upstream_forward
 from depthport.exporters.da3.weights import load_state_dict, resolve_weights
+from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 pytestmark = pytest.mark.slow
 

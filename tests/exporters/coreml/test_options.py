@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from depthport.exporters.base import ExportRequest
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import DepthportError, UnsupportedError, UsageError
 from depthport.exporters.core.precision import POLICIES
 from depthport.exporters.coreml.exporter import CoreMLExporter
 from depthport.exporters.coreml.options import CoreMLOptions, function_name, parse_options, parse_shape
 from depthport.exporters.coreml.shims import SHIMS, shims_needed
+from depthport.exporters.da3.request import ExportRequest
 
 
 def request(precision: str = "fp16", views: int = 2, **changes: Any) -> ExportRequest:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from depthport.exporters.core.errors import UsageError
-from depthport.exporters.da3.models import MODELS, get_model
+from depthport.exporters.da3.models import MODELS
+from depthport.exporters.da3.registry import get_model
 
 yaml = pytest.importorskip("yaml")
 pytest.importorskip("omegaconf")

@@ -16,7 +16,8 @@ pytest.importorskip("depth_anything_3")
 from depthport.exporters.core.errors import UnsupportedError, UsageError  # noqa: E402
 from depthport.exporters.core.precision import POLICIES  # noqa: E402
 from depthport.exporters.da3 import host  # noqa: E402
-from depthport.exporters.da3.models import FAMILIES, MODELS, get_model, host_steps, validate_outputs  # noqa: E402
+from depthport.exporters.da3.models import FAMILIES, MODELS, host_steps, validate_outputs  # noqa: E402
+from depthport.exporters.da3.registry import get_model  # noqa: E402
 from depthport.exporters.da3.static.network import build_static  # noqa: E402
 from depthport.exporters.da3.upstream import build_upstream_on_meta, network_family, upstream_forward  # noqa: E402
 from depthport.exporters.da3.weights import resolve_weights  # noqa: E402

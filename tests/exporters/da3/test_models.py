@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from depthport.exporters.core.errors import UsageError
-from depthport.exporters.da3.models import MODELS, OUTPUTS, get_model, validate_outputs, validate_shape
+from depthport.exporters.da3.models import MODELS, OUTPUTS, validate_outputs, validate_shape
+from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.shapes import NetworkShape
 
 

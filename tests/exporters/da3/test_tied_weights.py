@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_model
 
-from depthport.exporters.da3.models import get_model
+from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.upstream import build_upstream, build_upstream_on_meta
 from depthport.exporters.da3.weights import load_state_dict, resolve_weights, tied_keys
 

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("depth_anything_3")
 
 from depthport.exporters.core.errors import UnavailableError  # noqa: E402
-from depthport.exporters.da3.models import get_model  # noqa: E402
+from depthport.exporters.da3.registry import get_model  # noqa: E402
 from depthport.exporters.da3.upstream import INSTALL, build_upstream_on_meta, upstream_forward  # noqa: E402
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from depthport.exporters.base import ExportRequest
 from depthport.exporters.core.artifact import Shape
+from depthport.exporters.da3.request import ExportRequest
 from tests.conftest import Exported
 
 VIEWS = 3

@@ -90,8 +90,9 @@ def test_an_engine_that_takes_poses(trt: Any, exported: Exported) -> None:
 def test_every_model_of_the_family_parses(model: str, trt: Any, store: ArtifactStore) -> None:
     from depthport.exporters.api import export
     from depthport.exporters.core.precision import POLICIES
+    from depthport.exporters.onnx.graph_file import read_graph
     from depthport.exporters.tensorrt.network import audit, walk
-    from depthport.exporters.tensorrt.onnx_file import onnx_facts, read_graph
+    from depthport.exporters.tensorrt.onnx_file import onnx_facts
 
     stored = export(
         model, format="onnx", target="tensorrt", precision="fp16", height=70, width=98, weights="synthetic:0", store=store

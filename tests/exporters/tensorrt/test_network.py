@@ -12,9 +12,10 @@ import pytest
 
 from depthport.exporters.core.errors import ExportError, UnsupportedError
 from depthport.exporters.core.precision import POLICIES
+from depthport.exporters.onnx.graph_file import read_graph
 from depthport.exporters.tensorrt.build import parse, supports_operator
 from depthport.exporters.tensorrt.network import Audit, OnnxFacts, audit, walk
-from depthport.exporters.tensorrt.onnx_file import onnx_facts, read_graph
+from depthport.exporters.tensorrt.onnx_file import onnx_facts
 from depthport.exporters.tensorrt.preflight import preflight
 
 BLOCKS = 12

@@ -10,10 +10,10 @@ import pytest
 
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import InputError, UsageError
+from depthport.exporters.onnx.graph_file import read_graph
 from depthport.exporters.onnx.probes import fetch, session
 from depthport.exporters.quantization.images import find_images, scene
 from depthport.exporters.tensorrt.calibrate import backbone_products, calibrate
-from depthport.exporters.tensorrt.onnx_file import read_graph
 from depthport.exporters.tensorrt.quantize import LIMITS, before_selection, quantize_weight
 
 ml_dtypes = pytest.importorskip("ml_dtypes")

@@ -152,7 +152,7 @@ def test_outputs_are_the_networks(kind: str, artifacts: Any, tmp_path: Path) -> 
     """Whatever the package leaves to the host, the session gives what the network gives."""
     import torch
 
-    from depthport.exporters.da3.signature import IMAGENET_MEAN, IMAGENET_STD
+    from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
     from tests.support.coreml.mini import MiniNetwork
 
     artifact = artifacts[kind]

@@ -1,0 +1,14 @@
+"""The controls of a run: which cell is measured twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from depthport.bench.plan.cells import CellSpec
+
+
+def control_subject(cells: Sequence[CellSpec]) -> CellSpec:
+    """The cell both controls repeat: the first that is neither the baseline nor compiled (those start slowly, and may
+    fail), else the first."""
+    others = [c for c in cells if not c.baseline and c.mode != "compile"]
+    return others[0] if others else cells[0]
