@@ -54,14 +54,8 @@ TEXTS: Mapping[Code, tuple[str, str]] = {
         "parked workers used {share} of a CPU while others were timed",
         "a runtime's thread pool spins while idle: turn its spinning off, or measure that runtime in a run of its own",
     ),
-    Code.ON_BATTERY: (
-        "the machine ran on battery in {blocks}",
-        "plug it in: power limits differ on battery",
-    ),
-    Code.LOW_POWER: (
-        "a low-power mode was on in {blocks}",
-        "switch the system to its normal or performance power mode",
-    ),
+    Code.ON_BATTERY: ("the machine ran on battery in {blocks}", "plug it in: power limits differ on battery"),
+    Code.LOW_POWER: ("a low-power mode was on in {blocks}", "switch the system to its normal or performance power mode"),
     Code.THROTTLED: (
         "clocks were held down: {causes}",
         "improve cooling, raise the power limit or lock the clocks; compare only with runs throttled alike",

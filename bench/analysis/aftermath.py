@@ -14,12 +14,7 @@ from depthport.bench.results.model import Cell, Results
 
 
 def draw(
-    cells: Sequence[Cell],
-    journal: Journal,
-    scenes: Sequence[Scene],
-    references: Mapping[str, Path],
-    work: Path,
-    out: Path,
+    cells: Sequence[Cell], journal: Journal, scenes: Sequence[Scene], references: Mapping[str, Path], work: Path, out: Path
 ) -> str | None:
     """Save the first input's views, and every cell's depth and error to the reference, below `out/pictures`.
 

@@ -93,12 +93,7 @@ def intervals_narrow(journal: Journal, cells: Sequence[CellSpec], protocol: Prot
 
 
 def analyse(
-    *,
-    plan_cells: Sequence[CellSpec],
-    journal: Journal,
-    protocol: Protocol,
-    references: Mapping[str, Path],
-    work: Path,
+    *, plan_cells: Sequence[CellSpec], journal: Journal, protocol: Protocol, references: Mapping[str, Path], work: Path
 ) -> tuple[list[Cell], dict[str, Control]]:
     """Every planned cell as a row of the results, and the two controls."""
     evidence = Evidence(journal)
@@ -207,10 +202,7 @@ def _reported(cell: str, evidence: Evidence) -> tuple[Memory, dict[str, Any] | N
     own = [e for e in evidence.reports if e["cell"] == cell]
     if not own:
         return Memory(), None
-    return (
-        Memory(_max(e["host_peak_mib"] for e in own), _max(e["device_peak_mib"] for e in own)),
-        own[-1]["placement"],
-    )
+    return (Memory(_max(e["host_peak_mib"] for e in own), _max(e["device_peak_mib"] for e in own)), own[-1]["placement"])
 
 
 def _max(values: Any) -> float | None:

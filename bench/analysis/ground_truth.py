@@ -39,12 +39,7 @@ def truth_scenes(shape: Shape, count: int, source_size: tuple[int, int] | None =
 
 
 def judge_accuracy(
-    cells: Sequence[Cell],
-    scenes: Sequence[Scene],
-    truth: Sequence[Scene],
-    journal: Journal,
-    work: Path,
-    synthetic: bool,
+    cells: Sequence[Cell], scenes: Sequence[Scene], truth: Sequence[Scene], journal: Journal, work: Path, synthetic: bool
 ) -> None:
     """Fill in every cell's `accuracy`: {scene, abs_rel, rmse, delta1, ..., meaningless} of the first timed scene, where
     it has a truth, and under the name of each scene of `truth` the same of that.

@@ -23,8 +23,7 @@ def cell_samples(cell: str, boundary: Boundary, blocks: Iterable[Mapping[str, An
     if not own:
         return None
     return CellSamples(
-        cell,
-        tuple(Block(b["launch"], b["round"], np.array(b[_FIELD[boundary]], float) / b["calls"]) for b in own),
+        cell, tuple(Block(b["launch"], b["round"], np.array(b[_FIELD[boundary]], float) / b["calls"]) for b in own)
     )
 
 

@@ -177,11 +177,7 @@ def _front(eligible: Sequence[Candidate], goal: str, boundary: Boundary) -> list
 
 
 def _break_evens(
-    pick: Candidate,
-    ties: Sequence[Candidate],
-    order: Sequence[Candidate],
-    pool: Sequence[Candidate],
-    boundary: Boundary,
+    pick: Candidate, ties: Sequence[Candidate], order: Sequence[Candidate], pool: Sequence[Candidate], boundary: Boundary
 ) -> tuple[BreakEven, ...]:
     """The pick against the baseline, the runner-up and the soonest starter, with and without the export."""
     references = [c for c in pool if c.cell.baseline and c.cell.timing]

@@ -68,12 +68,7 @@ class Comparison:
 
 
 def compare(
-    a: Results,
-    b: Results,
-    boundary: Boundary | None = None,
-    *,
-    margin: float = MARGIN,
-    across_machines: bool = False,
+    a: Results, b: Results, boundary: Boundary | None = None, *, margin: float = MARGIN, across_machines: bool = False
 ) -> Comparison:
     """Compare two runs cell by cell, by id.
 

@@ -84,12 +84,7 @@ def _command(results: Results, cell: Cell) -> list[str]:
     if suite != "paper":
         words.append(f"--also={cell.precision}")
     words.append(f"--cell={cell.id}")
-    for option, name in (
-        ("protocol", "name"),
-        ("launches", "launches"),
-        ("seed", "seed"),
-        ("budget", "budget_s"),
-    ):
+    for option, name in (("protocol", "name"), ("launches", "launches"), ("seed", "seed"), ("budget", "budget_s")):
         value = protocol.get(name)
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             words.append(f"--{option}={value}")

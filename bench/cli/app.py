@@ -36,8 +36,7 @@ app = typer.Typer(
 @app.command()
 def doctor(
     self_check: Annotated[
-        bool,
-        typer.Option("--self-check", help="Export, predict and compare with upstream in every runtime: two minutes."),
+        bool, typer.Option("--self-check", help="Export, predict and compare with upstream in every runtime: two minutes.")
     ] = False,
     json_: Json = False,
 ) -> None:

@@ -18,22 +18,8 @@ from depthport.bench.report.model.sentences import break_even_lines
 from depthport.bench.results.metrics import METRICS
 from depthport.bench.statistics import figures
 
-STYLES = {
-    "faster": "green",
-    "slower": "red",
-    "equivalent": "cyan",
-    "inconclusive": "yellow",
-    "not comparable": "dim",
-}
-SHOWN = (
-    "latency_ms",
-    "throughput_img_s",
-    "depth_error",
-    "rotation_deg",
-    "memory_mib",
-    "artifact_mib",
-    "cold_start_s",
-)
+STYLES = {"faster": "green", "slower": "red", "equivalent": "cyan", "inconclusive": "yellow", "not comparable": "dim"}
+SHOWN = ("latency_ms", "throughput_img_s", "depth_error", "rotation_deg", "memory_mib", "artifact_mib", "cold_start_s")
 NARROW = ("latency_ms", "depth_error", "memory_mib", "cold_start_s")
 WIDE = 140
 """Columns of a terminal that takes every metric beside whole names of cells."""

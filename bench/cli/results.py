@@ -76,10 +76,7 @@ def compare(
     from depthport.bench.results.load_results import load_results
 
     comparison = compare_results(
-        load_results(before).results,
-        load_results(after).results,
-        _boundary(boundary),
-        across_machines=across_machines,
+        load_results(before).results, load_results(after).results, _boundary(boundary), across_machines=across_machines
     )
     if json_:
         print_json(comparison.to_json())

@@ -39,16 +39,7 @@ def parse_nvidia_smi(text: str) -> tuple[Gpu, ...]:
         if len(fields) == len(_QUERY.split(",")):
             name, driver, capability, memory, power, mig = fields
             mib, watts = _number(memory), _number(power)
-            gpus.append(
-                Gpu(
-                    name,
-                    driver,
-                    capability,
-                    None if mib is None else int(mib),
-                    watts,
-                    mig.lower() == "enabled",
-                )
-            )
+            gpus.append(Gpu(name, driver, capability, None if mib is None else int(mib), watts, mig.lower() == "enabled"))
     return tuple(gpus)
 
 

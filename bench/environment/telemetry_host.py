@@ -36,10 +36,7 @@ class HostGauges:
     """Reads the host; `sysfs` and `proc` are parameters for tests."""
 
     def __init__(
-        self,
-        sysfs: Path = Path("/sys"),
-        proc: Path = Path("/proc"),
-        clock: Callable[[], float] = time.monotonic,
+        self, sysfs: Path = Path("/sys"), proc: Path = Path("/proc"), clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._sysfs = sysfs
         self._proc = proc

@@ -46,14 +46,7 @@ DEFAULT_SETS = 4
 """How many different scenes a timed run rotates at least."""
 
 # (photographs, variant): odd variants are mirrored, each pair of variants takes the next rounds of windows.
-_ROTATION = (
-    ("motorcycle", 0),
-    ("astronaut", 0),
-    ("motorcycle", 1),
-    ("coffee", 0),
-    ("chelsea", 0),
-    ("rocket", 0),
-)
+_ROTATION = (("motorcycle", 0), ("astronaut", 0), ("motorcycle", 1), ("coffee", 0), ("chelsea", 0), ("rocket", 0))
 
 # Fractional parts of multiples of these are spread evenly over the unit cube (M. Roberts' R3 sequence: powers
 # of the inverse of the root of x^4 = x + 1).

@@ -34,12 +34,7 @@ MOTORCYCLE_BASELINE_M = 0.193001
 ASSUMED_FOV_DEG = 60.0
 """Field of view along the longer side that a photograph without calibration is given."""
 
-SINGLE = {
-    "astronaut": "astronaut.png",
-    "coffee": "coffee.png",
-    "chelsea": "chelsea.png",
-    "rocket": "rocket.jpg",
-}
+SINGLE = {"astronaut": "astronaut.png", "coffee": "coffee.png", "chelsea": "chelsea.png", "rocket": "rocket.jpg"}
 """Single photographs by name (NASA; R. Michetti; S. van der Walt; SpaceX)."""
 
 

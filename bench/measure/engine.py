@@ -321,11 +321,7 @@ class _Run:
         aa = subject.with_tag("control-aa", "control-aa")
         plus5 = subject.with_tag("control-plus5", "control-plus5")
         path = artifacts[subject.id]
-        return [
-            *timed,
-            Timed(aa, path),
-            Timed(plus5, path, shares_worker_with=subject.id, delay_share=DELAY),
-        ]
+        return [*timed, Timed(aa, path), Timed(plus5, path, shares_worker_with=subject.id, delay_share=DELAY)]
 
     def _enough(self) -> bool:
         from depthport.bench.analysis.analysis import intervals_narrow
@@ -338,11 +334,7 @@ class _Run:
         self.observer.stage("analysing")
         plan = self.plan
         cells, controls = analyse(
-            plan_cells=plan.cells,
-            journal=self.journal,
-            protocol=plan.protocol,
-            references=references,
-            work=self.work,
+            plan_cells=plan.cells, journal=self.journal, protocol=plan.protocol, references=references, work=self.work
         )
         record_parity(cells, self.journal)
         synthetic = bool(plan.weights["synthetic"])

@@ -110,11 +110,7 @@ def warmup_rule(call_s: float) -> WarmupRule:
 
 
 def expected_half_width(
-    launches: int,
-    rounds: int,
-    order: Order,
-    launch_noise: float = LAUNCH_NOISE,
-    round_noise: float = ROUND_NOISE,
+    launches: int, rounds: int, order: Order, launch_noise: float = LAUNCH_NOISE, round_noise: float = ROUND_NOISE
 ) -> float:
     """Half the 95 % interval of a log ratio under the given noise; infinite for a single round."""
     round_variance = round_noise**2 * (RANDOM_VARIANCE if order is Order.RANDOM else 1.0)
@@ -126,10 +122,7 @@ def expected_half_width(
 
 
 def choose_design(
-    cells: Sequence[CellCost],
-    budget_s: float,
-    launch_noise: float = LAUNCH_NOISE,
-    round_noise: float = ROUND_NOISE,
+    cells: Sequence[CellCost], budget_s: float, launch_noise: float = LAUNCH_NOISE, round_noise: float = ROUND_NOISE
 ) -> Design:
     """The design with the narrowest expected interval that fits `budget_s`.
 

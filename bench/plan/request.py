@@ -14,12 +14,7 @@ BASELINE_RUNTIME, BASELINE_MODE = "pytorch", "upstream"
 
 
 # What people deploy on a kind of device, best known first; the first is the default suite's precision.
-_DEPLOYED: dict[str, tuple[str, ...]] = {
-    "cpu": ("fp32",),
-    "cuda": ("bf16", "fp16"),
-    "mps": ("fp16",),
-    "ane": ("fp16",),
-}
+_DEPLOYED: dict[str, tuple[str, ...]] = {"cpu": ("fp32",), "cuda": ("bf16", "fp16"), "mps": ("fp16",), "ane": ("fp16",)}
 
 
 # Artifacts made for one runtime on one kind of device, where that beats the portable one.
@@ -95,10 +90,7 @@ def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, requ
     baseline = is_baseline(runtime.name, mode.name, device.name, precision)
     target = mode.target or default_target(runtime.name, device.name, precision)
     return CellSpec(
-        export=replace(
-            request.export(runtime.formats[0], precision, target),
-            options=dict(mode.export_options),
-        ),
+        export=replace(request.export(runtime.formats[0], precision, target), options=dict(mode.export_options)),
         runtime=runtime.name,
         device=device.name,
         mode=mode.name,

@@ -141,10 +141,7 @@ def accuracy_figure(cell: Cell, figure: str) -> float | None:
     accuracy = cell.accuracy or {}
     if accuracy.get("meaningless"):
         return None
-    scenes = [
-        accuracy,
-        *(v for v in accuracy.values() if isinstance(v, Mapping) and not v.get("meaningless")),
-    ]
+    scenes = [accuracy, *(v for v in accuracy.values() if isinstance(v, Mapping) and not v.get("meaningless"))]
     found = [value for scene in scenes if (value := number(scene.get(figure))) is not None]
     return (min(found) if figure.startswith("delta") else max(found)) if found else None
 

@@ -26,12 +26,7 @@ T = TypeVar("T")
 UNKNOWN = "unknown"
 """What a required name reads when the file does not have it."""
 _REQUIRED: Mapping[Any, Any] = {str: UNKNOWN, int: 0, float: 0.0, bool: False}
-_EXPECTED: Mapping[Any, str] = {
-    str: "a text",
-    bool: "true or false",
-    float: "a finite number",
-    int: "a whole number",
-}
+_EXPECTED: Mapping[Any, str] = {str: "a text", bool: "true or false", float: "a finite number", int: "a whole number"}
 _POSITIVE = re.compile(r"(?!std_|drift_).*_(ms|mib)|img_s|export_s|load_s|ratio|calls_per_sample")
 _COLUMNS = tuple(f.name for f in fields(Samples) if f.name not in ("ms", "calls_per_sample"))
 

@@ -73,12 +73,7 @@ def _may_look(n_launches: int, n_rounds: int, planned_launches: int) -> bool:
 
 
 def should_stop(
-    estimates: Sequence[Estimate | None],
-    elapsed_s: float,
-    *,
-    planned_launches: int,
-    target: float,
-    budget_s: float,
+    estimates: Sequence[Estimate | None], elapsed_s: float, *, planned_launches: int, target: float, budget_s: float
 ) -> Stop | None:
     """Why to stop now, or None; ask after each launch set, or after each round of a one-launch plan.
 

@@ -53,12 +53,7 @@ Steps = tuple[Callable[..., object], ...]
 """bind, run, synchronize, outputs"""
 
 _IMAGE = (1, 2, 3, 70, 98)
-_OUTPUTS = {
-    "depth": (1, 2, 70, 98),
-    "depth_conf": (1, 2, 70, 98),
-    "extrinsics": (1, 2, 3, 4),
-    "intrinsics": (1, 2, 3, 3),
-}
+_OUTPUTS = {"depth": (1, 2, 70, 98), "depth_conf": (1, 2, 70, 98), "extrinsics": (1, 2, 3, 4), "intrinsics": (1, 2, 3, 3)}
 
 
 class SpinningSession(Session):

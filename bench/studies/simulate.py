@@ -57,19 +57,10 @@ def report(runs: int = RUNS, seed: int = 0) -> Iterator[str]:
     yield f"{'order of turns':48}{_HEAD[48:]}"
     sequential = Sampling(1, 1, total // len(CELLS), "sequential")
     fixed = Sampling(1, 25, total // (25 * len(CELLS)), "fixed")
-    yield _line(
-        "one cell after the other, t over samples",
-        run_design(sequential, clock, unpaired_by_sample, runs, seed),
-    )
-    yield _line(
-        "round robin, fixed order, paired t over rounds",
-        run_design(fixed, clock, paired_by_round, runs, seed),
-    )
+    yield _line("one cell after the other, t over samples", run_design(sequential, clock, unpaired_by_sample, runs, seed))
+    yield _line("round robin, fixed order, paired t over rounds", run_design(fixed, clock, paired_by_round, runs, seed))
     quiet = replace(clock, correlated=0.004, white=0.004, launch=0.0)
-    yield _line(
-        "  the same, on a quiet machine (0.4 %, 0.4 %, 0)",
-        run_design(fixed, quiet, paired_by_round, runs, seed),
-    )
+    yield _line("  the same, on a quiet machine (0.4 %, 0.4 %, 0)", run_design(fixed, quiet, paired_by_round, runs, seed))
     yield _line("ours, but t over rounds", run_design(DEFAULT, clock, paired_by_round, runs, seed))
     default = run_design(DEFAULT, clock, runs=runs, seed=seed)
     yield _line("ours: mirrored, t over launches", default)

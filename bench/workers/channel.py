@@ -64,10 +64,7 @@ class Channel:
         return self._process.pid
 
     def request(
-        self,
-        message: Mapping[str, Any],
-        timeout_s: float,
-        on_event: Callable[[dict[str, Any]], None] = lambda event: None,
+        self, message: Mapping[str, Any], timeout_s: float, on_event: Callable[[dict[str, Any]], None] = lambda event: None
     ) -> dict[str, Any]:
         """Send `message` and wait for its reply; lines with an `event` key are passed to `on_event` on the way.
 
@@ -189,8 +186,4 @@ def worker_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]
     assert package is not None and package.submodule_search_locations
     root = str(Path(package.submodule_search_locations[0]).parent)
     path = os.environ.get("PYTHONPATH")
-    return {
-        **os.environ,
-        "PYTHONPATH": root + (os.pathsep + path if path else ""),
-        **(extra or {}),
-    }
+    return {**os.environ, "PYTHONPATH": root + (os.pathsep + path if path else ""), **(extra or {})}

@@ -24,11 +24,7 @@ HALF_OUTPUTS = "float16"
 
 
 def convert(
-    network: PackageNetwork,
-    examples: Sequence[Tensor],
-    options: CoreMLOptions,
-    policy: PrecisionPolicy,
-    graph: Any = None,
+    network: PackageNetwork, examples: Sequence[Tensor], options: CoreMLOptions, policy: PrecisionPolicy, graph: Any = None
 ) -> Any:
     """The network as a coremltools model, not yet saved.
 

@@ -29,17 +29,7 @@ __all__ = [
 
 Family = Literal["anyview", "mono", "metric", "nested"]
 
-OUTPUTS = (
-    "depth",
-    "depth_conf",
-    "extrinsics",
-    "intrinsics",
-    "reference_view",
-    "ray",
-    "ray_conf",
-    "sky",
-    "metric_depth",
-)
+OUTPUTS = ("depth", "depth_conf", "extrinsics", "intrinsics", "reference_view", "ray", "ray_conf", "sky", "metric_depth")
 """Every output name there is, in the order in which a network returns those it has."""
 
 APACHE = "Apache-2.0"

@@ -56,12 +56,7 @@ class NetworkShape:
         The coarsest comes from a 3×3 convolution of stride 2 and padding 1, which rounds up.
         """
         rows, columns = self.grid
-        return (
-            (4 * rows, 4 * columns),
-            (2 * rows, 2 * columns),
-            (rows, columns),
-            ((rows + 1) // 2, (columns + 1) // 2),
-        )
+        return ((4 * rows, 4 * columns), (2 * rows, 2 * columns), (rows, columns), ((rows + 1) // 2, (columns + 1) // 2))
 
     @property
     def fused(self) -> tuple[int, int]:

@@ -229,9 +229,7 @@ def normalise(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def preprocess(
-    images: Sequence[NDArray[np.uint8]],
-    intrinsics: Sequence[NDArray[Any]] | None = None,
-    process_res: int = PROCESS_RES,
+    images: Sequence[NDArray[np.uint8]], intrinsics: Sequence[NDArray[Any]] | None = None, process_res: int = PROCESS_RES
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """One scene as upstream's InputProcessor prepares it.
 

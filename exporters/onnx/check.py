@@ -21,10 +21,7 @@ def check_signature(model: onnx_ir.Model, request: ExportRequest) -> None:
     Raises:
         ExportError: the first that is not.
     """
-    pairs = (
-        ("input", model.graph.inputs, input_specs(request)),
-        ("output", model.graph.outputs, output_specs(request)),
-    )
+    pairs = (("input", model.graph.inputs, input_specs(request)), ("output", model.graph.outputs, output_specs(request)))
     for what, values, specs in pairs:
         found = [_spec(value) for value in values]
         wanted = [TensorSpec(spec.native_name, spec.shape, spec.dtype) for spec in specs]

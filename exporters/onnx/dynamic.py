@@ -26,11 +26,7 @@ if TYPE_CHECKING:
     import onnx_ir
 
 _SYMBOL = re.compile(r"\bs\d+\b")
-_PROBED = (
-    Shape(1, 1, 28, 42),
-    Shape(2, 2, 56, 28),
-    Shape(1, 4, 42, 70),
-)
+_PROBED = (Shape(1, 1, 28, 42), Shape(2, 2, 56, 28), Shape(1, 4, 42, 70))
 """Fewer views than there is a choice among, more than were traced, both orientations, an odd number of patches."""
 _TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 8e-2}
 
@@ -45,10 +41,7 @@ def name_dimensions(model: onnx_ir.Model, request: ExportRequest) -> None:
 
     graph = model.graph
     symbols: dict[str, str] = {}
-    pairs = [
-        *zip(graph.inputs, input_specs(request), strict=True),
-        *zip(graph.outputs, output_specs(request), strict=True),
-    ]
+    pairs = [*zip(graph.inputs, input_specs(request), strict=True), *zip(graph.outputs, output_specs(request), strict=True)]
     for value, spec in pairs:
         found = list(value.shape or ())
         for dim, wanted in zip(found, spec.shape, strict=False):

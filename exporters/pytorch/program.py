@@ -90,10 +90,7 @@ def export_program(context: ExportContext, network: nn.Module | None = None) -> 
     try:
         with torch.no_grad():
             program = torch.export.export(
-                network,
-                example_inputs(context.request),
-                dynamic_shapes=dynamic_shapes(context.request),
-                strict=False,
+                network, example_inputs(context.request), dynamic_shapes=dynamic_shapes(context.request), strict=False
             )
     except (RuntimeError, torch._dynamo.exc.TorchDynamoException) as error:
         raise ExportError(f"torch.export failed on {context.request.model_name}: {one_line(error)}") from error

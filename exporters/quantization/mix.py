@@ -53,10 +53,7 @@ def choose(losses: Sequence[Loss], budget: Budget) -> list[Loss]:
 
 def quadrature(losses: Sequence[Loss]) -> tuple[float, float]:
     """Depth and rotation error expected of all `losses` together."""
-    return (
-        sum(loss.depth**2 for loss in losses) ** 0.5,
-        sum(loss.rotation_deg**2 for loss in losses) ** 0.5,
-    )
+    return (sum(loss.depth**2 for loss in losses) ** 0.5, sum(loss.rotation_deg**2 for loss in losses) ** 0.5)
 
 
 def give_back(chosen: Sequence[Loss], budget: Budget, depth: float, rotation_deg: float) -> list[Loss]:

@@ -66,10 +66,7 @@ class Preflight:
 
 
 def preflight(
-    model: onnx_ir.Model,
-    supports: Callable[[str], bool],
-    capabilities: Sequence[str],
-    profile: Mapping[str, Range],
+    model: onnx_ir.Model, supports: Callable[[str], bool], capabilities: Sequence[str], profile: Mapping[str, Range]
 ) -> Preflight:
     """Check a graph.
 

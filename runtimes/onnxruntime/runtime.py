@@ -45,10 +45,7 @@ class OnnxRuntimeRuntime(Runtime):
         if find_spec("onnxruntime") is None:
             return [
                 Device(
-                    "cpu",
-                    cpu_description(),
-                    unavailable="onnxruntime is not installed",
-                    remedy="pip install onnxruntime",
+                    "cpu", cpu_description(), unavailable="onnxruntime is not installed", remedy="pip install onnxruntime"
                 )
             ]
         try:

@@ -104,12 +104,7 @@ def timing(rng: np.random.Generator, spec: Spec, extra: float, n: int, images: i
 
 def parity(error: float, views: int) -> dict[str, Any]:
     return {
-        "depth": {
-            "rel_l2": error,
-            "max_abs": error * 8,
-            "abs_rel": error * 0.8,
-            "delta1": 1.0 - min(error, 0.2) / 4,
-        },
+        "depth": {"rel_l2": error, "max_abs": error * 8, "abs_rel": error * 0.8, "delta1": 1.0 - min(error, 0.2) / 4},
         "depth_conf": {"rel_l2": error * 0.5},
         "extrinsics": {"rel_l2": error * 0.7, "rotation_deg": error * 3, "translation_deg": error * 5},
         "intrinsics": {"rel_l2": error * 0.3, "fov_deg": error * 2},
@@ -144,10 +139,7 @@ def cell(spec: Spec, seed: int, shape: tuple[int, int, int, int], model: str, we
     if spec.status not in (Status.OK, Status.PARITY_FAILED):
         return out
     images = batch * views
-    out.timing = {
-        "device": timing(rng, spec, 0.0, n, images),
-        "host": timing(rng, spec, spec.host_extra, n, images),
-    }
+    out.timing = {"device": timing(rng, spec, 0.0, n, images), "host": timing(rng, spec, spec.host_extra, n, images)}
     out.phases = Phases(
         export_s=spec.export_s,
         load_s=spec.load_s,
@@ -290,25 +282,14 @@ CPU_SERVER: dict[str, Any] = {
     "system": {"os": "Linux", "release": "6.8"},
     "gpus": [],
     "python": {"version": "3.11.9"},
-    "packages": {
-        "torch": "2.13.0+cpu",
-        "onnxruntime": "1.22.0",
-        "depth-anything-3": "0.1.1",
-    },
+    "packages": {"torch": "2.13.0+cpu", "onnxruntime": "1.22.0", "depth-anything-3": "0.1.1"},
     "power": {"source": "mains", "low_power_mode": None},
 }
 H100: dict[str, Any] = {
     "cpu": {"model": "Intel Xeon Platinum 8480C", "usable_cores": 16},
     "memory": {"usable_mib": 131072},
     "system": {"os": "Linux", "release": "6.8"},
-    "gpus": [
-        {
-            "name": "NVIDIA H100 80GB HBM3",
-            "memory_mib": 81920,
-            "driver": "580.65",
-            "compute_capability": "9.0",
-        }
-    ],
+    "gpus": [{"name": "NVIDIA H100 80GB HBM3", "memory_mib": 81920, "driver": "580.65", "compute_capability": "9.0"}],
     "python": {"version": "3.11.9"},
     "packages": {"torch": "2.13.0+cu130", "onnxruntime-gpu": "1.22.0"},
     "power": {"source": "mains", "low_power_mode": None},
@@ -438,16 +419,7 @@ CPU_SPECS: tuple[Spec, ...] = (
         status=Status.UNAVAILABLE,
         reason="Core ML runs on macOS only: run this suite on a Mac and merge the results",
     ),
-    Spec(
-        "pytorch",
-        "pytorch",
-        "mps",
-        "eager",
-        "fp32",
-        0,
-        status=Status.UNAVAILABLE,
-        reason="no Apple GPU in this machine",
-    ),
+    Spec("pytorch", "pytorch", "mps", "eager", "fp32", 0, status=Status.UNAVAILABLE, reason="no Apple GPU in this machine"),
     Spec(
         "tensorrt",
         "tensorrt",
@@ -459,14 +431,7 @@ CPU_SPECS: tuple[Spec, ...] = (
         reason="no NVIDIA GPU in this machine",
     ),
     Spec(
-        "executorch",
-        "executorch",
-        "cpu",
-        "xnnpack",
-        "fp32",
-        0,
-        status=Status.TIMED_OUT,
-        reason="no first call after 600 s",
+        "executorch", "executorch", "cpu", "xnnpack", "fp32", 0, status=Status.TIMED_OUT, reason="no first call after 600 s"
     ),
 )
 H100_SPECS: tuple[Spec, ...] = (
@@ -643,18 +608,7 @@ MAC_SPECS: tuple[Spec, ...] = (
         device_mib=6100,
         description=UPSTREAM,
     ),
-    Spec(
-        "pytorch",
-        "pytorch",
-        "mps",
-        "eager",
-        "bf16",
-        1710,
-        error=7e-3,
-        noise=0.01,
-        load_s=1.6,
-        device_mib=2500,
-    ),
+    Spec("pytorch", "pytorch", "mps", "eager", "bf16", 1710, error=7e-3, noise=0.01, load_s=1.6, device_mib=2500),
     Spec(
         "coreml",
         "coreml",
@@ -812,11 +766,7 @@ def hostile() -> dict[str, Any]:
             row[key] = names[(index + position) % len(names)]
         row["reason"] = names[(index + 3) % len(names)]
         row["mode_description"] = names[(index + 5) % len(names)]
-        row["pictures"] = {
-            "depth": "../../../etc/passwd",
-            "error": "/etc/passwd",
-            names[0]: "http://example.org/x.png",
-        }
+        row["pictures"] = {"depth": "../../../etc/passwd", "error": "/etc/passwd", names[0]: "http://example.org/x.png"}
         row["advice"] = [{"code": names[0], "message": names[1], "advice": names[2]}]
         row["placement"] = {names[0]: {names[1]: [names[2], float("nan")]}}
         row["parity"] = {"depth": {"rel_l2": float("nan"), "max_abs": names[0]}, names[0]: {"rel_l2": -1}}

@@ -21,10 +21,7 @@ MOST_PICTURES = 6
 def device_sections(machine: MachineReport, picture_of: PictureOf) -> list[str]:
     """One `##` section a machine with a `###` a device and, if it ran several workloads, a `####` a
     workload."""
-    parts = [
-        f"## {escape(machine.name)}",
-        table(["", ""], [[escape(k), escape(v)] for k, v in machine.machine.facts()]),
-    ]
+    parts = [f"## {escape(machine.name)}", table(["", ""], [[escape(k), escape(v)] for k, v in machine.machine.facts()])]
     if len(machine.runs) > 1:
         dates = ", ".join(escape(run.created) for run in machine.runs)
         parts.append(f"Runs of this machine, newest first: {dates}. Where two measured a cell, the newer is shown.")

@@ -148,7 +148,7 @@ def _across(report: Report) -> list[str]:
     parts += [
         "The only part that sets one machine against another: different days, baselines and drivers. "
         "“Times” is throughput "
-        "over that of the slowest device listed; its interval is that of two independent medians.",
+        "over that of the slowest device listed; its interval is that of two independent medians."
     ]
     head = ["Machine", "Device", "Best cell", "Latency [95 %], ms", "img/s", "Times [95 %]"]
     head += ["vs its own upstream [95 %]", "Verdict", "Depth error"]

@@ -47,10 +47,7 @@ def _best(group: Group, choice: Choice, boundary: Boundary) -> Iterator[str]:
 
 
 def _no_gain(order: list[Row], boundary: Boundary) -> Iterator[str]:
-    for verdict, text in (
-        ("slower", "slower than upstream"),
-        ("equivalent", "no faster than upstream (within ±2 %)"),
-    ):
+    for verdict, text in (("slower", "slower than upstream"), ("equivalent", "no faster than upstream (within ±2 %)")):
         names = [r.cell.id for r in order if not r.cell.baseline and rows.verdict(r, boundary) == verdict]
         if names:
             yield f"{text}: {', '.join(names)}."

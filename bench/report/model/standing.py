@@ -13,10 +13,7 @@ from dataclasses import dataclass
 from depthport.bench.report.model.merge import Group, Row
 from depthport.bench.results.model import Boundary, Speedup, Timing
 
-BOUNDARY_TEXT = {
-    "device": "inputs and outputs resident on the device",
-    "host": "numpy in, numpy out, transfers included",
-}
+BOUNDARY_TEXT = {"device": "inputs and outputs resident on the device", "host": "numpy in, numpy out, transfers included"}
 
 
 def timing(row: Row, boundary: Boundary) -> Timing | None:

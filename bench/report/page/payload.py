@@ -104,12 +104,7 @@ def _machine(machine: MachineReport) -> dict[str, Any]:
                 },
                 "inputs": str(run.results.inputs.get("name") or ""),
                 "weights": [
-                    [
-                        model,
-                        str(info.get("id") or ""),
-                        str(info.get("licence") or "unknown"),
-                        str(info.get("sha256") or ""),
-                    ]
+                    [model, str(info.get("id") or ""), str(info.get("licence") or "unknown"), str(info.get("sha256") or "")]
                     for model, info in run.results.weights.items()
                     if isinstance(info, dict)
                 ],

@@ -29,14 +29,7 @@ def branch_norm(x: Tensor, branch: Tensor, scale: Tensor, weight: Tensor, bias: 
 
 @operator(lambda x, branch, *_: (torch.empty_like(x), torch.empty_like(branch)))
 def residual_norm(
-    x: Tensor,
-    branch1: Tensor,
-    scale1: Tensor,
-    branch2: Tensor,
-    scale2: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    eps: float,
+    x: Tensor, branch1: Tensor, scale1: Tensor, branch2: Tensor, scale2: Tensor, weight: Tensor, bias: Tensor, eps: float
 ) -> tuple[Tensor, Tensor]:
     """x + scale1 · branch1 + scale2 · branch2, and its LayerNorm.
 

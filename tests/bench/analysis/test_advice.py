@@ -60,11 +60,7 @@ def test_nothing_is_said_of_what_is_well_or_unknown() -> None:
         (Code.DRIFTING, {"drift_per_minute": -0.02}, "fell by 2.0%"),
         (Code.DRIFTING, {"drift_per_minute": 0.02}, "rose by 2.0%"),
         (Code.NO_STEADY_STATE, {"steady_state": False}, "not settled"),
-        (
-            Code.NOT_DETERMINISTIC,
-            {"repeatability": Repeatability.DIFFERS_BETWEEN_LAUNCHES},
-            "after a new process start",
-        ),
+        (Code.NOT_DETERMINISTIC, {"repeatability": Repeatability.DIFFERS_BETWEEN_LAUNCHES}, "after a new process start"),
         (Code.NOT_DETERMINISTIC, {"repeatability": Repeatability.DIFFERS_WITHIN_LAUNCH}, "in one process"),
         (Code.FALLBACK, {"fallback": ("Argmin", "Gather", "Tan", "Exp")}, "Argmin, Gather, Tan and 1 more"),
         (Code.THROTTLED, {"machine": machine(throttled={"GPU power limit": 10})}, "limit in every block"),
@@ -135,11 +131,7 @@ def test_a_wide_aa_interval_is_the_noise_floor_though_the_control_holds() -> Non
 
 def test_json_is_what_results_hold() -> None:
     (advice,) = cell_advice(replace(GOOD_CELL, cv=0.5))
-    assert advice.to_json() == {
-        "code": "unstable",
-        "message": advice.message,
-        "advice": advice.advice,
-    }
+    assert advice.to_json() == {"code": "unstable", "message": advice.message, "advice": advice.advice}
 
 
 @pytest.mark.parametrize("code", list(Code))

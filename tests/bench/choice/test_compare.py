@@ -111,8 +111,7 @@ def test_cells_that_differ_are_not_comparable(change: Any, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "says"),
-    [("name", "paper", "another protocol"), ("regime", "sustained", "another protocol")],
+    ("field", "value", "says"), [("name", "paper", "another protocol"), ("regime", "sustained", "another protocol")]
 )
 def test_another_protocol_bars_everything(field: str, value: str, says: str) -> None:
     b = fixtures.h100(seed=2)

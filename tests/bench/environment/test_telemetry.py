@@ -344,10 +344,6 @@ def test_macos_settings_are_read_again_only_after_ten_seconds() -> None:
     mac = MacPower(run, clock)
     for clock.now in (0.0, 5.0, 10.0):
         reading = mac.read()
-        assert reading == {
-            "thermal_pressure": "moderate",
-            "cpu_speed_limit_percent": None,
-            "low_power_mode": True,
-        }
+        assert reading == {"thermal_pressure": "moderate", "cpu_speed_limit_percent": None, "low_power_mode": True}
     assert commands.count("pmset -g") == 2
     assert commands.count("pmset -g therm") == 3

@@ -38,8 +38,7 @@ def test_the_first_views_at_native_size_are_upstreams_own_input() -> None:
     """No crop, no other scaling: what a user of upstream gets for these two files."""
     assert native_size() == (336, 504)
     expected, intrinsics = preprocess(
-        [camera.rgb for camera in motorcycle().cameras],
-        [camera.intrinsics for camera in motorcycle().cameras],
+        [camera.rgb for camera in motorcycle().cameras], [camera.intrinsics for camera in motorcycle().cameras]
     )
     scene = load_scene(Shape(1, 2, 336, 504))
     np.testing.assert_array_equal(scene.image[0], expected)

@@ -97,11 +97,7 @@ def test_live_groups_refuses(cells, always, memory, message):
         live_groups(cells, always, memory, 10.0)
 
 
-@given(
-    st.lists(st.floats(0, 20), max_size=12),
-    st.lists(st.floats(0, 5), min_size=1, max_size=3),
-    st.floats(1, 40),
-)
+@given(st.lists(st.floats(0, 20), max_size=12), st.lists(st.floats(0, 5), min_size=1, max_size=3), st.floats(1, 40))
 def test_every_cell_is_in_one_group_that_fits(sizes, fixed, capacity):
     cells, always = [f"c{i}" for i in range(len(sizes))], [f"base{i}" for i in range(len(fixed))]
     memory = dict(zip([*cells, *always], [*sizes, *fixed], strict=True))

@@ -40,13 +40,7 @@ def report(tmp_path: Path, *results: object) -> str:
 
 def test_every_section_of_the_seed_report(tmp_path: Path) -> None:
     text = report(tmp_path, fixtures.cpu_server(), fixtures.h100())
-    for title in (
-        "Executive summary",
-        "Performance overview",
-        "Key findings",
-        "Technical notes",
-        "Methodology",
-    ):
+    for title in ("Executive summary", "Performance overview", "Key findings", "Technical notes", "Methodology"):
         assert f"\n## {title}\n" in text
     assert text.count("**By precision**") == text.count("**By mode**") == 2
     assert "**Best**" in text and "**Slowest**" in text and "**All configurations**" in text

@@ -197,8 +197,7 @@ def test_p_value_against_scipy():
     stats = pytest.importorskip("scipy.stats")
     values = [0.01, -0.02, 0.05, 0.04]
     ours = estimate_log_ratio(
-        cell("b", {i: [[[math.exp(v)]]] for i, v in enumerate(values)}),
-        cell("c", {i: [[[1.0]]] for i in range(4)}),
+        cell("b", {i: [[[math.exp(v)]]] for i, v in enumerate(values)}), cell("c", {i: [[[1.0]]] for i in range(4)})
     )
     theirs = stats.ttest_1samp(values, 0.0)
     interval = theirs.confidence_interval(0.95)

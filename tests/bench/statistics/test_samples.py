@@ -183,8 +183,7 @@ def test_autocorrelation_is_a_correlation(samples):
 
 
 @pytest.mark.parametrize(
-    ("call_ns", "overhead_ns", "size"),
-    [(5e6, 2e3, 1), (1e5, 2e3, 20), (2e6, 2e3, 1), (1.9e6, 2e3, 2), (1, 0, 1)],
+    ("call_ns", "overhead_ns", "size"), [(5e6, 2e3, 1), (1e5, 2e3, 20), (2e6, 2e3, 1), (1.9e6, 2e3, 2), (1, 0, 1)]
 )
 def test_group_size(call_ns, overhead_ns, size):
     assert group_size(call_ns, overhead_ns) == size
@@ -225,11 +224,7 @@ def test_block_refuses_no_samples_and_bad_samples():
 
 
 def test_cell_keeps_the_order_of_blocks():
-    blocks = [
-        Block(0, 0, np.array([1.0, 2.0]), 1),
-        Block(0, 1, np.array([3.0])),
-        Block(1, 0, np.array([4.0])),
-    ]
+    blocks = [Block(0, 0, np.array([1.0, 2.0]), 1), Block(0, 1, np.array([3.0])), Block(1, 0, np.array([4.0]))]
     assert CellSamples("a", tuple(blocks)).steady_ns().tolist() == [2.0, 3.0, 4.0]
     assert CellSamples("a", ()).steady_ns().shape == (0,)
     with pytest.raises(UsageError, match="cell a: blocks are not in the order"):

@@ -77,8 +77,7 @@ def test_an_interval_over_rounds_forgets_the_launches():
 
 
 @pytest.mark.parametrize(
-    "sampling",
-    [Sampling(1, 3, 1, Order.MIRRORED), Sampling(1, 6, 1, Order.RANDOM), Sampling(1, 60, 2, Order.MIRRORED)],
+    "sampling", [Sampling(1, 3, 1, Order.MIRRORED), Sampling(1, 6, 1, Order.RANDOM), Sampling(1, 60, 2, Order.MIRRORED)]
 )
 def test_one_launch_covers_for_itself(sampling):
     for coverage in run_design(sampling, Clock(launch=0.0), runs=RUNS).coverage:
@@ -167,13 +166,7 @@ def test_missed_bars_are_named():
 
 def test_report_prints_every_table(capsys):
     lines = list(report(runs=8))
-    for words in (
-        "order of turns",
-        "designs (ours)",
-        "machines, 5 launches",
-        "stop rule",
-        "interval of a latency",
-    ):
+    for words in ("order of turns", "designs (ours)", "machines, 5 launches", "stop rule", "interval of a latency"):
         assert any(line.startswith(words) for line in lines)
     assert main(["--runs", "4"]) in (0, 1)
     assert "order of turns" in capsys.readouterr().out

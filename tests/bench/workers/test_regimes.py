@@ -129,10 +129,7 @@ def test_the_last_stretch_before_a_frame_is_spun_so_a_late_timer_costs_nothing()
     assert worse.timer_late_ms == pytest.approx(2.0, abs=0.01)  # and where it does cost, it is said
 
 
-@pytest.mark.parametrize(
-    ("rate_hz", "seconds"),
-    [(0, 1), (-30, 1), (math.nan, 1), (30, 0), (30, math.inf), (0.1, 5)],
-)
+@pytest.mark.parametrize(("rate_hz", "seconds"), [(0, 1), (-30, 1), (math.nan, 1), (30, 0), (30, math.inf), (0.1, 5)])
 def test_impossible_rates_are_refused(rate_hz: float, seconds: float) -> None:
     with pytest.raises(UsageError):
         frames_in(rate_hz, seconds)

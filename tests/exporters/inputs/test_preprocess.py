@@ -97,18 +97,7 @@ def test_views_of_different_sizes_are_unified_as_upstream_does(upstream: Any) ->
 
 @pytest.mark.parametrize(
     "size",
-    [
-        (504, 504),
-        (504, 336),
-        (504, 511),
-        (1, 1),
-        (14, 14),
-        (3000, 2000),
-        (505, 505),
-        (504, 7),
-        (503, 343),
-        (97, 504),
-    ],
+    [(504, 504), (504, 336), (504, 511), (1, 1), (14, 14), (3000, 2000), (505, 505), (504, 7), (503, 343), (97, 504)],
 )
 def test_edge_sizes_equal_upstream(upstream: Any, size: tuple[int, int]) -> None:
     assert_equal_to_upstream(upstream, [noise(*size)])

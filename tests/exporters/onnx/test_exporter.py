@@ -46,10 +46,7 @@ def test_one_file_that_the_checker_takes(artifact):
 
 
 def test_inputs_and_outputs_are_the_manifests(artifact, model):
-    for values, specs in (
-        (model.graph.input, artifact.manifest.inputs),
-        (model.graph.output, artifact.manifest.outputs),
-    ):
+    for values, specs in ((model.graph.input, artifact.manifest.inputs), (model.graph.output, artifact.manifest.outputs)):
         assert [value.name for value in values] == [spec.name for spec in specs]
         for value, spec in zip(values, specs, strict=True):
             tensor = value.type.tensor_type

@@ -78,16 +78,7 @@ def assert_close(found: dict[str, Any], expected: dict[str, Any], bound: float =
 
 
 @pytest.mark.parametrize(
-    "shape",
-    [
-        (1, 1, 70, 98),
-        (1, 2, 98, 70),
-        (2, 3, 28, 56),
-        (1, 4, 126, 42),
-        (2, 7, 14, 28),
-        (1, 32, 14, 14),
-    ],
-    ids=str,
+    "shape", [(1, 1, 70, 98), (1, 2, 98, 70), (2, 3, 28, 56), (1, 4, 126, 42), (2, 7, 14, 28), (1, 32, 14, 14)], ids=str
 )
 def test_one_file_is_right_at_every_shape(session: Any, source: Any, shape: tuple[int, ...]) -> None:
     pixels = image(*shape)
@@ -173,17 +164,7 @@ def test_a_graph_with_a_baked_in_size_is_refused(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.slow
 @pytest.mark.parametrize("views", [1, 3])
 def test_a_batch_from_the_command_line_equals_its_scenes(store: Any, views: int) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "depthport",
-        "export",
-        "da3-small",
-        "--size",
-        "70x98",
-        "--target",
-        "ort-cpu",
-    ]
+    command = [sys.executable, "-m", "depthport", "export", "da3-small", "--size", "70x98", "--target", "ort-cpu"]
     command += ["--weights", "synthetic:0", "--views", str(views), "--out", str(store.root), "--json"]
     pixels = image(3, views, 70, 98)
     found = []
@@ -211,11 +192,7 @@ def posed_inputs(batch: int) -> dict[str, Any]:
     rng = np.random.default_rng(batch)
     coarse = rng.integers(0, 256, (batch, 2, 35, 50, 3), dtype=np.uint8)
     extrinsics, intrinsics = known_poses(batch, 2, 70, 98, batch)
-    return {
-        "image": coarse.repeat(4, axis=2).repeat(4, axis=3),
-        "extrinsics": extrinsics,
-        "intrinsics": intrinsics,
-    }
+    return {"image": coarse.repeat(4, axis=2).repeat(4, axis=3), "extrinsics": extrinsics, "intrinsics": intrinsics}
 
 
 @pytest.mark.parametrize("batch", [1, 3])

@@ -55,13 +55,7 @@ def tree(root: Path, files: dict[str, str]) -> Path:
             None,
         ),
         # Hybrid: v1 for cpu, v2 mounted aside.
-        (
-            {
-                "proc/self/cgroup": "1:cpu:/\n0::/app\n",
-                "sys/fs/cgroup/unified/app/cpu.max": "200000 100000\n",
-            },
-            2.0,
-        ),
+        ({"proc/self/cgroup": "1:cpu:/\n0::/app\n", "sys/fs/cgroup/unified/app/cpu.max": "200000 100000\n"}, 2.0),
         ({"proc/self/cgroup": "0::/app\n", "sys/fs/cgroup/app/cpu.max": "nonsense\n"}, None),
     ],
 )

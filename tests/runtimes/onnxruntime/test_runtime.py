@@ -45,10 +45,7 @@ def test_every_node_is_accounted_for(artifact):
 @pytest.mark.parametrize("graph_optimization", ["all", "disabled"])
 def test_options_change_the_speed_and_not_the_result(artifact, spinning, graph_optimization):
     subject = Subject(OnnxRuntimeRuntime(), artifact)
-    with (
-        load(artifact) as session,
-        load(artifact, spinning=spinning, graph_optimization=graph_optimization) as other,
-    ):
+    with load(artifact) as session, load(artifact, spinning=spinning, graph_optimization=graph_optimization) as other:
         results = []
         for each in (session, other):
             each.bind(subject.inputs(0))

@@ -99,14 +99,7 @@ def branch_norm(x: Tensor, branch: Tensor, scale: Tensor, weight: Tensor, bias: 
 
 
 def residual_norm(
-    x: Tensor,
-    branch1: Tensor,
-    scale1: Tensor,
-    branch2: Tensor,
-    scale2: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    eps: float,
+    x: Tensor, branch1: Tensor, scale1: Tensor, branch2: Tensor, scale2: Tensor, weight: Tensor, bias: Tensor, eps: float
 ) -> tuple[Tensor, Tensor]:
     """The kernel behind :func:`depthport.exporters.da3.kernels.norms.residual_norm`."""
     x, branch1, branch2 = x.contiguous(), branch1.contiguous(), branch2.contiguous()
