@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from depthport.bench.analysis.advice import CellFacts, RunFacts, cell_advice, repeatability, run_advice
-from depthport.bench.analysis.analysis import Evidence, load_arrays
+from depthport.bench.analysis.analysis import load_arrays
+from depthport.bench.analysis.evidence import Evidence
 from depthport.bench.environment.telemetry_summary import machine_facts, summarize_records
 from depthport.bench.inputs.inputs import Scene
 from depthport.bench.results.journal import Journal

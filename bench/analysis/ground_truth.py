@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depthport.bench.analysis.analysis import Evidence, load_arrays
+from depthport.bench.analysis.analysis import load_arrays
+from depthport.bench.analysis.evidence import Evidence
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Cell
 from depthport.exporters.core.artifact import Shape

@@ -187,7 +187,8 @@ import time
 from depthport.bench.inputs.inputs import load_scenes
 from depthport import export
 from depthport.exporters.core.artifact import Shape
-from depthport.runtimes.base import LoadOptions, get_runtime
+from depthport.runtimes.base import LoadOptions
+from depthport.runtimes.registry import get_runtime
 
 CELL = @CELL@
 WARMUPS, CALLS = 5, 30

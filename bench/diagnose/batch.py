@@ -85,7 +85,7 @@ def find_batch(
         RunError: a trial failed for another reason than memory.
     """
     from depthport.bench.plan.request import default_target
-    from depthport.runtimes.base import get_runtime
+    from depthport.runtimes.registry import get_runtime
 
     if not 0 < fraction <= 1:
         raise UsageError(f"a share of memory lies above 0 and at most at 1, got {fraction:g}")

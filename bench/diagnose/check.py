@@ -50,12 +50,13 @@ def check(request: ExportRequest, artifact: Artifact, store: ArtifactStore, obse
     """
     from depthport.bench.inputs.inputs import load_scenes
     from depthport.bench.measure import engine
+    from depthport.bench.measure.plan import Plan
 
     spec = _cell(request, artifact)
     if isinstance(spec, str):
         return Check(None, None, spec)
     weights = request.weights
-    plan = engine.Plan(
+    plan = Plan(
         cells=(spec,),
         scenes=load_scenes(request.shape, sets=1),
         protocol=CHECK,
@@ -84,7 +85,7 @@ def _cell(request: ExportRequest, artifact: Artifact) -> CellSpec | str:
     """The cell that runs the artifact here, on its first suitable device; else why there is none."""
     from depthport.bench.plan.cells import CellSpec, ExportSpec
     from depthport.bench.plan.request import BASELINE_MODE, default_target
-    from depthport.runtimes.base import get_runtime, runtimes
+    from depthport.runtimes.registry import get_runtime, runtimes
 
     reasons = []
     for runtime in map(get_runtime, runtimes()):

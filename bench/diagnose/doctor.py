@@ -82,7 +82,7 @@ def collect() -> DoctorReport:
 
 def runtime_rows() -> tuple[RuntimeRow, ...]:
     """One row for each device of each registered runtime; an adapter that fails is a row with its reason."""
-    from depthport.runtimes.base import get_runtime, runtimes
+    from depthport.runtimes.registry import get_runtime, runtimes
 
     rows: list[RuntimeRow] = []
     for name in runtimes():

@@ -67,7 +67,7 @@ def run(
     from depthport.exporters.api import export
     from depthport.exporters.core.precision import resolve_policy
     from depthport.exporters.quantization.images import find_images, scene
-    from depthport.exporters.tensorrt.exporter import ONNX_FILE, graph_policy
+    from depthport.exporters.tensorrt.graph import ONNX_FILE, graph_policy
 
     if format not in FORMATS:
         raise UsageError(f"check looks at {' or '.join(FORMATS)}, not {format!r}")
@@ -154,7 +154,8 @@ def _network(
 
 def _engine_runner(format: str, path: Path, typed: Artifact, policy: Any) -> Runner | None:
     """The graph as an engine on this machine's GPU, its inner tensors outputs; None where none can run."""
-    from depthport.runtimes.base import LoadOptions, get_runtime
+    from depthport.runtimes.base import LoadOptions
+    from depthport.runtimes.registry import get_runtime
 
     runtime: Any = get_runtime(format)
     if not any(device.name == "cuda" and device.available for device in runtime.probe()):

@@ -91,7 +91,8 @@ def profile(
     """
     from depthport.bench.inputs.inputs import load_scene
     from depthport.exporters.api import export as export_artifact
-    from depthport.runtimes.base import LoadOptions, get_runtime
+    from depthport.runtimes.base import LoadOptions
+    from depthport.runtimes.registry import get_runtime
 
     if calls < 1:
         raise UsageError(f"a profile needs at least one call, got {calls}")

@@ -16,7 +16,7 @@ from depthport.bench.measure.observer import Observer
 from depthport.bench.results.model import Results
 
 if TYPE_CHECKING:
-    from depthport.bench.measure.engine import Plan
+    from depthport.bench.measure.plan import Plan
     from depthport.bench.measure.regime_run import Regime
     from depthport.bench.plan.request import Filters
     from depthport.exporters.core.store import ArtifactStore
@@ -57,7 +57,7 @@ def plan(
     """
     from depthport.bench.analysis.ground_truth import truth_scenes
     from depthport.bench.inputs.inputs import load_scenes
-    from depthport.bench.measure.engine import Plan
+    from depthport.bench.measure.plan import Plan
     from depthport.bench.plan.protocol import get_protocol
     from depthport.bench.plan.request import Filters, Request
     from depthport.bench.plan.suites import build_cells

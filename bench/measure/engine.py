@@ -9,8 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,62 +22,26 @@ from depthport.bench.analysis.parity_records import record_parity
 from depthport.bench.environment.environment import fingerprint
 from depthport.bench.inputs.inputs import Scene, describe, write_scenes
 from depthport.bench.measure.crew import Timed
+from depthport.bench.measure.exports import artifact_entry, export_in_worker
 from depthport.bench.measure.measure import Measurement
 from depthport.bench.measure.observer import Observer
-from depthport.bench.measure.regime_run import Regime, run_regime
+from depthport.bench.measure.plan import Plan
+from depthport.bench.measure.regime_run import run_regime
+from depthport.bench.measure.run_journal import open_journal
 from depthport.bench.plan.cells import CellSpec, ExportSpec, asked_of
 from depthport.bench.plan.controls import control_subject
-from depthport.bench.plan.protocol import Protocol
-from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Results, Status
-from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
 from depthport.bench.workers.reference import reference_device, reference_key
-from depthport.exporters.core.artifact import Artifact, load_artifact
+from depthport.exporters.core.artifact import load_artifact
 from depthport.exporters.core.atomic import storage_errors, write_json
 from depthport.exporters.core.errors import DepthportError, UsageError
-from depthport.exporters.core.provenance import canonical_sha256, package_versions, source_digest
+from depthport.exporters.core.provenance import canonical_sha256
 from depthport.exporters.core.store import ArtifactStore
 
 RESULTS = "results.json"
 DELAY = 0.05
 """The control that must be found."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A run, complete: what to measure, on which inputs, how."""
-
-    cells: tuple[CellSpec, ...]
-    scenes: tuple[Scene, ...]
-    protocol: Protocol
-    weights: dict[str, Any]
-    """{id, sha256, synthetic, licence, note} of the model's weights."""
-    pose_input: bool = False
-    preprocess: bool = False
-    suite: str = ""
-    truth: tuple[Scene, ...] = ()
-    """Scenes with exact truth that every cell computes once, untimed (bench/analysis/ground_truth.py)."""
-    regime: Regime | None = None
-    """Another regime than `burst` (bench/measure/regime_run.py)."""
-    parity: bool = True
-    """Compute upstream's outputs and compare every cell with them."""
-    yardstick: bool = True
-    """Also compute upstream in fp64, which says what fp32 itself is worth."""
-
-    def fingerprint(self) -> str:
-        """Changes when the plan does: a journal of another plan is not gone on with."""
-        return canonical_sha256(
-            {
-                "cells": [[c.id, c.export.arguments(), c.load_arguments(), c.baseline, c.unavailable] for c in self.cells],
-                "inputs": describe((*self.scenes, *self.truth)),
-                "protocol": self.protocol.to_json(),
-                "weights": self.weights["sha256"],
-                "regime": asdict(self.regime) if self.regime else None,
-                "versions": package_versions(("torch", "onnxruntime", "depth-anything-3", "numpy")),
-                "source": source_digest(),
-            }
-        )
 
 
 class Interrupted(DepthportError):
@@ -103,37 +66,10 @@ def run(plan: Plan, out: Path, store: ArtifactStore, observer: Observer) -> Resu
         except Timeout:
             raise UsageError(f"another run is measuring into {out}: wait for it or choose another --out") from None
         try:
-            with _open_journal(plan, out) as journal:
+            with open_journal(plan, out) as journal:
                 return _Run(plan, out, store, observer, journal).execute()
         finally:
             lock.release()
-
-
-def _open_journal(plan: Plan, out: Path) -> Journal:
-    """The journal of this plan in `out`: a finished one is put aside, an unfinished one of this plan goes on."""
-    path = out / JOURNAL_NAME
-    journal = Journal(path)
-    headers, finished = journal.of_kind("header"), journal.of_kind("finished")
-    if headers and not finished and headers[0]["plan"] != plan.fingerprint():
-        journal.close()
-        raise UsageError(
-            f"{out} holds an unfinished run of another configuration: give the same command to finish it, choose"
-            f" another --out, or delete {path} to drop it"
-        )
-    if headers and finished:
-        journal.close()
-        path.replace(out / "journal-previous.jsonl")
-        journal = Journal(path)
-    if not journal.of_kind("header"):
-        journal.append(
-            "header",
-            {
-                "plan": plan.fingerprint(),
-                "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                "epoch_s": time.time(),
-            },
-        )
-    return journal
 
 
 class _Run:
@@ -198,9 +134,10 @@ class _Run:
         for cells in by_export.values():
             spec = cells[0].export
             self.observer.step(f"{spec.model} to {spec.format}, {spec.precision}")
-            reply = self._in_worker(
+            reply = export_in_worker(
                 {"op": "export", "arguments": spec.arguments(), "store": str(self.store.root)},
                 self.plan.protocol.export_timeout_s,
+                self.observer,
             )
             self.observer.step(f"{spec.model} to {spec.format}, {spec.precision}", 1)
             if "error" in reply:
@@ -226,11 +163,11 @@ class _Run:
             except DepthportError:
                 continue
             if found is not None:
-                self._record_artifact(cell, _given(found, "cached"))
+                self._record_artifact(cell, artifact_entry(found, "cached"))
 
     def _ready_made(self, cell: CellSpec) -> Path:
         """An artifact that was given, not exported; the worker that loads it finds out if it is damaged."""
-        self._record_artifact(cell, _given(load_artifact(Path(cell.artifact or "")), "given"))
+        self._record_artifact(cell, artifact_entry(load_artifact(Path(cell.artifact or "")), "given"))
         return Path(cell.artifact or "")
 
     def _record_artifact(self, cell: CellSpec, entry: dict[str, Any]) -> None:
@@ -251,18 +188,6 @@ class _Run:
         if status not in (Status.UNAVAILABLE.value, Status.UNSUPPORTED.value):
             self.observer.warning(f"{cell.id}: {status}: {reason}")
 
-    def _in_worker(self, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        """One request in a fresh process; a crash or time-out comes back as an error reply."""
-        channel = Channel(worker_command(None, "depthport.bench.workers.export_worker"), worker_environment())
-        try:
-            return channel.request(request, timeout_s, lambda event: self.observer.step(event["step"]))
-        except WorkerTimeout as error:
-            return {"error": f"it took over {error.seconds:.0f} s", "status": Status.TIMED_OUT.value}
-        except WorkerGone as error:
-            return {"error": error.reason, "status": Status.EXPORT_FAILED.value}
-        finally:
-            channel.close(timeout_s=5)
-
     # -- reference ----------------------------------------------------------------------------------------------
 
     def _reference(self, inputs: list[Path]) -> dict[str, Path]:
@@ -273,7 +198,7 @@ class _Run:
         spec = cells[0].export
         folder = self._reference_folder(spec)
         self.observer.stage("computing the reference")
-        reply = self._in_worker(
+        reply = export_in_worker(
             {
                 "op": "reference",
                 "model": spec.found_model,
@@ -286,6 +211,7 @@ class _Run:
                 "yardstick": self.plan.yardstick,
             },
             self.plan.protocol.export_timeout_s,
+            self.observer,
         )
         if "error" in reply:
             self.observer.warning(f"no parity: the reference could not be computed: {reply['error']}")
@@ -362,15 +288,3 @@ class _Run:
             self.journal.append("finished", {})
             shutil.rmtree(self.work, ignore_errors=True)
         return results
-
-
-def _given(artifact: Artifact, origin: str) -> dict[str, Any]:
-    """An artifact that this run did not make, as the journal keeps it."""
-    manifest = artifact.manifest
-    return {
-        "artifact": str(artifact.path),
-        "origin": origin,
-        "export_s": manifest.export_s,
-        "export_peak_mib": manifest.export_peak_mib,
-        "key": manifest.key,
-    }

@@ -90,7 +90,7 @@ def paper_cells(request: Request) -> Iterator[CellSpec]:
     """The seed's rows as cells, then the formats it listed as future work: ONNX Runtime, TensorRT, Core ML with the
     neural engine, int8; and every other runtime that is installed.
     """
-    from depthport.runtimes.base import get_runtime
+    from depthport.runtimes.registry import get_runtime
 
     runtime = get_runtime("pytorch")
     devices = {device.name.partition(":")[0]: device for device in runtime.probe()}
@@ -105,7 +105,7 @@ def paper_cells(request: Request) -> Iterator[CellSpec]:
 def _future(request: Request) -> Iterator[CellSpec]:
     """Each runtime at the precision people deploy on each of its devices, and in int8 where it says it can."""
     from depthport.bench.plan.request import deployed_precision, make_cell, unavailable_cell
-    from depthport.runtimes.base import get_runtime, runtimes
+    from depthport.runtimes.registry import get_runtime, runtimes
 
     names = [name for name in runtimes() if name != "pytorch"]
     for name in names:

@@ -15,7 +15,8 @@ from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.request import BASELINE_MODE, Request, _kind, deployed_precision, make_cell, unavailable_cell
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.precision import auto_precision, policy_name, resolve_policy
-from depthport.runtimes.base import Device, Mode, Runtime, get_runtime, runtimes
+from depthport.runtimes.base import Device, Mode, Runtime
+from depthport.runtimes.registry import get_runtime, runtimes
 
 SUITES = ("default", "quick", "paper", "full")
 

@@ -128,7 +128,8 @@ def openvino_run(path: Path, threads: int) -> Run:
 def our_run(runtime: str, artifact: str, threads: int, mode: str | None) -> Run:
     """An artifact of ours through its adapter."""
     from depthport.exporters.core.artifact import load_artifact
-    from depthport.runtimes.base import LoadOptions, get_runtime
+    from depthport.runtimes.base import LoadOptions
+    from depthport.runtimes.registry import get_runtime
 
     session = get_runtime(runtime).load(load_artifact(artifact), "cpu", LoadOptions(mode=mode, threads=threads))
 
@@ -147,7 +148,8 @@ def network_gflop(artifact: str) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     from depthport.exporters.core.artifact import load_artifact
-    from depthport.runtimes.base import LoadOptions, get_runtime
+    from depthport.runtimes.base import LoadOptions
+    from depthport.runtimes.registry import get_runtime
 
     loaded = load_artifact(artifact)
     shape = loaded.manifest.shape

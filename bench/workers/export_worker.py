@@ -46,7 +46,7 @@ def main() -> None:
     import traceback
 
     from depthport.bench.workers.channel import WorkerEnd
-    from depthport.bench.workers.worker import failure
+    from depthport.bench.workers.failure import failure
 
     channel = WorkerEnd()
     operations = {"export": export, "reference": reference, "interpret": interpret}

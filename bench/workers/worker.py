@@ -13,25 +13,18 @@ One clock for all, `time.perf_counter_ns`, around the session's own `synchronize
 
 from __future__ import annotations
 
-import hashlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depthport.exporters.core.errors import (
-    DepthportError,
-    ExportError,
-    LoadError,
-    PlacementError,
-    UnavailableError,
-    UnsupportedError,
-)
+from depthport.bench.workers.arrays import check_finite, digest, load_arrays, save_arrays
+from depthport.bench.workers.failure import failure
+from depthport.exporters.core.errors import DepthportError, LoadError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    from depthport.runtimes.base import Arrays, Runtime, Session
+    from depthport.runtimes.base import Session
 
 # Fetching finished outputs is a copy. A session whose first fetch after `synchronize` costs this share of the call
 # more than a second fetch was still computing: it returned before it was done.
@@ -41,10 +34,6 @@ LAZY_FLOOR_NS = 2_000_000
 
 class LazySession(DepthportError):
     """`synchronize` returned before the outputs were there."""
-
-
-class BadOutput(DepthportError):
-    """NaN or infinity where upstream gives finite numbers."""
 
 
 class Worker:
@@ -72,8 +61,9 @@ class Worker:
         started = time.perf_counter()
         from depthport.exporters.core.artifact import load_artifact
         from depthport.runtimes.base import LoadOptions
+        from depthport.runtimes.registry import get_runtime
 
-        runtime = _runtime(request["runtime"])
+        runtime = get_runtime(request["runtime"])
         artifact = load_artifact(request["artifact"])
         options = LoadOptions(
             mode=request["mode"],
@@ -84,7 +74,7 @@ class Worker:
         )
         self.session = runtime.load(artifact, request["device"], options)
         load_s = time.perf_counter() - started
-        self.inputs = [_load_arrays(path) for path in request["inputs"]]
+        self.inputs = [load_arrays(path) for path in request["inputs"]]
         return {"load_s": load_s}
 
     def op_first_call(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +87,7 @@ class Worker:
         outputs = session.outputs()
         elapsed = time.perf_counter_ns() - started
         self.bound = 0
-        _check_finite(outputs)
+        check_finite(outputs)
         return {"first_call_ms": elapsed / 1e6}
 
     def op_calibrate(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -128,22 +118,22 @@ class Worker:
             session.synchronize()
         block = measure(session, request)
         outputs = session.outputs()
-        _check_finite(outputs)
-        reply = {**block, "outputs_sha256": _digest(outputs), "input": self.bound}
+        check_finite(outputs)
+        reply = {**block, "outputs_sha256": digest(outputs), "input": self.bound}
         if request.get("save_outputs"):
-            _save_arrays(Path(request["save_outputs"]), outputs)
+            save_arrays(Path(request["save_outputs"]), outputs)
         return reply
 
     def op_infer(self, request: dict[str, Any]) -> dict[str, Any]:
         """One untimed inference on inputs that are in no timed block; its outputs go to a file."""
         session = self._session()
-        session.bind(_load_arrays(request["input"]))
+        session.bind(load_arrays(request["input"]))
         self.bound = None
         session.run()
         session.synchronize()
         outputs = session.outputs()
-        _check_finite(outputs)
-        _save_arrays(Path(request["save_outputs"]), outputs)
+        check_finite(outputs)
+        save_arrays(Path(request["save_outputs"]), outputs)
         return {}
 
     def op_sustained(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -152,7 +142,7 @@ class Worker:
 
         call = host_call(self._session(), self.inputs)
         result = run_sustained(call, request["seconds"], first_index=request["first_index"])
-        _check_finite(self._session().outputs())
+        check_finite(self._session().outputs())
         return {"result": result.to_json()}
 
     def op_fixed_rate(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -160,7 +150,7 @@ class Worker:
         from depthport.bench.workers.regimes import host_call, run_fixed_rate
 
         result = run_fixed_rate(host_call(self._session(), self.inputs), request["rate_hz"], request["seconds"])
-        _check_finite(self._session().outputs())
+        check_finite(self._session().outputs())
         return {"result": result.to_json()}
 
     def op_report(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -264,19 +254,6 @@ def _inputs_of(request: dict[str, Any]) -> range:
     return range(first, first + request["samples"])
 
 
-def _runtime(name: str) -> Runtime:
-    """An adapter by its entry-point name, or by `module:Class` (tests, third parties' try-outs)."""
-    if ":" in name:
-        from importlib import import_module
-
-        module, _, attribute = name.partition(":")
-        adapter: Runtime = getattr(import_module(module), attribute)()
-        return adapter
-    from depthport.runtimes.base import get_runtime
-
-    return get_runtime(name)
-
-
 def _elapsed(call: Any) -> int:
     begin = time.perf_counter_ns()
     call()
@@ -288,62 +265,6 @@ def _spin(nanoseconds: int) -> None:
     end = time.perf_counter_ns() + nanoseconds
     while time.perf_counter_ns() < end:
         pass
-
-
-def _check_finite(outputs: Arrays) -> None:
-    import numpy as np
-
-    for name, array in outputs.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            bad = float(1 - np.isfinite(array).mean())
-            raise BadOutput(f"output {name!r} holds NaN or infinity ({bad:.1%} of its values)")
-
-
-def _digest(outputs: Arrays) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(outputs):
-        digest.update(name.encode())
-        digest.update(outputs[name].tobytes())
-    return digest.hexdigest()
-
-
-def _load_arrays(path: str) -> dict[str, np.ndarray[Any, Any]]:
-    import numpy as np
-
-    with np.load(path, allow_pickle=False) as data:
-        return {name: data[name] for name in data.files}
-
-
-def _save_arrays(path: Path, arrays: Arrays) -> None:
-    import numpy as np
-
-    temporary = path.with_suffix(".tmp.npz")
-    np.savez(temporary, **arrays)  # type: ignore[arg-type]
-    temporary.replace(path)
-
-
-def failure(error: Exception, operation: str) -> dict[str, Any]:
-    """A failed request as data: the status its cell gets and a reason in one line."""
-    if isinstance(error, UnavailableError):
-        status = "unavailable"
-    elif isinstance(error, UnsupportedError):
-        status = "unsupported"
-    elif isinstance(error, ExportError) or operation == "export":
-        status = "export_failed"
-    elif operation in ("load", "hello"):
-        status = "load_failed"
-    else:
-        status = "run_failed"
-    if isinstance(error, PlacementError):
-        status = "load_failed" if operation == "load" else "run_failed"
-    text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or "out of memory" in text.lower():
-        reason = f"out of memory: {text[:200]}" if text else "out of memory"
-    elif isinstance(error, DepthportError):
-        reason = text
-    else:
-        reason = f"{type(error).__name__}: {text[:300]}"
-    return {"error": reason, "status": status, "exit_code": getattr(error, "exit_code", 1)}
 
 
 def main() -> None:

@@ -19,9 +19,10 @@ from typing import Any, ClassVar
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult, Progress
 from depthport.exporters.core.artifact import Artifact, Manifest
-from depthport.exporters.core.errors import ArtifactError, ExportError, UnavailableError
+from depthport.exporters.core.errors import ExportError, UnavailableError
 from depthport.exporters.core.precision import POLICIES, PrecisionPolicy
 from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.tensorrt.graph import ONNX_FILE, QUANTIZED_FILE, find_onnx, graph_request, measured_mix
 from depthport.exporters.tensorrt.known_issues import known_issues
 from depthport.exporters.tensorrt.options import BUDGETS, TensorRTOptions, parse_options
 from depthport.exporters.tensorrt.platform import (
@@ -35,8 +36,6 @@ from depthport.exporters.tensorrt.platform import (
     load_module,
 )
 
-ONNX_FILE = "model.onnx"
-QUANTIZED_FILE = "quantized.onnx"
 LAYERS_FILE = "layers.json"
 _log = logging.getLogger("depthport")
 
@@ -232,25 +231,6 @@ class TensorRTRTXExporter(_EngineExporter):
     package: ClassVar[Package] = TENSORRT_RTX
 
 
-def graph_request(request: ExportRequest, target: str) -> ExportRequest:
-    """The request for the ONNX file an engine is built from."""
-    return replace(request, format="onnx", target=target, policy=graph_policy(request.policy), options={})
-
-
-def measured_mix(request: ExportRequest) -> bool:
-    """Whether int8 is planned layer by layer: ranges and budget belong to one shape and to photographs as they come in."""
-    opened = request.dynamic or request.pose_input or request.preprocess
-    return request.policy.quantization == "int8" and not opened and "calibration_method" not in request.options
-
-
-def graph_policy(policy: PrecisionPolicy) -> PrecisionPolicy:
-    """The policy of the graph before its matrix products are quantized: the same dtypes."""
-    if policy.quantization is None:
-        return policy
-    parts = (policy.backbone, policy.head, policy.camera)
-    return next(p for p in POLICIES.values() if (p.backbone, p.head, p.camera) == parts and p.quantization is None)
-
-
 def describe_target(package: Package, version: str, options: TensorRTOptions, gpu: Gpu | None) -> dict[str, Any]:
     """`Manifest.target`: what an engine is bound to."""
     bound = gpu if gpu is not None and not package.builds_without_gpu else None
@@ -259,24 +239,6 @@ def describe_target(package: Package, version: str, options: TensorRTOptions, gp
         "capabilities": list(options.capabilities), "compatibility": options.compatibility,
         "gpu": bound.name if bound else None, "driver": gpu.driver if gpu else None,
     }  # fmt: skip
-
-
-def find_onnx(artifact: Artifact) -> Path:
-    """The graph an engine was built from: beside the engine, or the ONNX artifact in the same store.
-
-    Raises:
-        ArtifactError: it is not there any more.
-    """
-    if any(info.path == QUANTIZED_FILE for info in artifact.manifest.files):
-        return artifact.file(QUANTIZED_FILE)
-    source = artifact.manifest.extra.get("onnx", {}).get("artifact", "")
-    path = artifact.path.parent / source / ONNX_FILE
-    if not source or not path.is_file():
-        raise ArtifactError(
-            f"the ONNX artifact {source or '(unnamed)'} that {artifact.path.name} was built from is not in the store: "
-            "export the engine again on this machine"
-        )
-    return path
 
 
 def _build_options(manifest: Manifest) -> dict[str, Any]:
@@ -333,6 +295,3 @@ def _inspect(trt: ModuleType, package: Package, directory: Path, progress: Progr
     text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
     (directory / LAYERS_FILE).write_text(text, encoding="utf-8")
     return True
-
-
-__all__ = ["TensorRTExporter", "TensorRTRTXExporter", "describe_target", "find_onnx", "graph_policy", "graph_request"]

@@ -23,7 +23,8 @@ from depthport.exporters.core.store import ArtifactStore  # noqa: E402
 from depthport.exporters.da3 import host  # noqa: E402
 from depthport.exporters.da3.upstream import build_upstream, upstream_forward  # noqa: E402
 from depthport.exporters.da3.weights import load_state_dict, resolve_weights  # noqa: E402
-from depthport.runtimes.base import LoadOptions, get_runtime  # noqa: E402
+from depthport.runtimes.base import LoadOptions  # noqa: E402
+from depthport.runtimes.registry import get_runtime  # noqa: E402
 from tests.support.family import write_config  # noqa: E402
 
 HEIGHT, WIDTH = 70, 98

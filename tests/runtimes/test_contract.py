@@ -8,8 +8,9 @@ import pytest
 
 from depthport.exporters.core.errors import UnavailableError, UsageError
 from depthport.runtimes import contract
-from depthport.runtimes.base import LoadOptions, get_runtime
+from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.contract import CHECKS, ContractError, Subject
+from depthport.runtimes.registry import get_runtime
 from tests.support import fakes
 
 

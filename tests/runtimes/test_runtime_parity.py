@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from depthport.runtimes.base import Arrays, LoadOptions, get_runtime
+from depthport.runtimes.base import Arrays, LoadOptions
+from depthport.runtimes.registry import get_runtime
 from tests.conftest import Exported
 from tests.runtimes.conftest import THREADS
 

@@ -89,7 +89,7 @@ def measure(row: Row, store: ArtifactStore) -> dict[str, float]:
 
     from depthport.exporters import export
     from depthport.exporters.da3.upstream import upstream_forward
-    from depthport.runtimes.base import get_runtime
+    from depthport.runtimes.registry import get_runtime
 
     artifact = export(row.model, store=store, **row.export()).artifact
     scene = load_scenes(row.shape, sets=1, source_size=row.source_size)[0]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from depthport.bench.measure import engine
 from tests.bench.measure.test_engine import SHAPE, check_nothing_lost, kill_at
-from tests.support.fakes import fake_artifact
+from tests.support.fake_runtime import fake_artifact
 
 
 def is_finished(out: Path) -> bool:

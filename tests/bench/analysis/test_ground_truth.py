@@ -12,13 +12,14 @@ from depthport.bench.analysis.ground_truth import truth_scenes
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
+from depthport.bench.measure.plan import Plan
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.metrics import METRICS
 from depthport.bench.results.model import Status
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.store import ArtifactStore
 from tests.bench.measure.test_engine import FAST, WEIGHTS, fake_cell
-from tests.support.fakes import fake_artifact, fake_outputs
+from tests.support.fake_runtime import fake_artifact, fake_outputs
 
 SHAPE = Shape(1, 3, 14, 28)
 
@@ -26,7 +27,7 @@ SHAPE = Shape(1, 3, 14, 28)
 def accuracy_run(tmp_path: Path, *fakes: str, synthetic: bool = False) -> engine.Results:
     artifact = fake_artifact(tmp_path / "artifact", SHAPE)
     cells = tuple(fake_cell(artifact.path, fake, baseline=not i, call_ms=2) for i, fake in enumerate(fakes))
-    plan = engine.Plan(
+    plan = Plan(
         cells,
         load_scenes(SHAPE, sets=2),
         replace(FAST, launches=2, budget_s=1.0, max_rounds=1),

@@ -40,8 +40,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     exporters = {"onnx": _Plugin(None), "coreml": _Plugin("not here: pip install coremltools")}
     exporters["gone"] = _Plugin(UnavailableError("moved away"))
-    monkeypatch.setattr("depthport.runtimes.base.runtimes", lambda: list(adapters))
-    monkeypatch.setattr("depthport.runtimes.base.get_runtime", adapters.__getitem__)
+    monkeypatch.setattr("depthport.runtimes.registry.runtimes", lambda: list(adapters))
+    monkeypatch.setattr("depthport.runtimes.registry.get_runtime", adapters.__getitem__)
     monkeypatch.setattr("depthport.exporters.api.formats", lambda: list(exporters))
     monkeypatch.setattr("depthport.exporters.api.get_exporter", exporters.__getitem__)
 

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from depthport.bench.environment.telemetry import FIELDS, Telemetry
-from depthport.bench.environment.telemetry_cpu import CpuSnapshot, LinuxCpuReader, PortableCpuReader, cpu_shares
+from depthport.bench.environment.telemetry_cpu import CpuSnapshot, LinuxCpuReader, cpu_shares
 from depthport.bench.environment.telemetry_host import HostGauges
-from depthport.bench.environment.telemetry_macos import (
-    MacPower,
-    parse_low_power_mode,
-    parse_speed_limit,
-    parse_thermal_pressure,
-)
 
 MANAGER, ACTIVE, PARKED, HELPER = 100, 101, 102, 103
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -254,96 +246,3 @@ def test_descendants_come_from_a_fake_proc_and_the_dead_are_forgotten(tmp_path: 
     assert (first.idle_s, first.steal_s) == (10.0, 3.0)
     (tmp_path / str(grandchild) / "stat").unlink()
     assert reader.snapshot().subtree_s(grandchild) is None
-
-
-@contextmanager
-def child(code: str) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdout is not None and process.stdin is not None
-    try:
-        process.stdout.readline()  # it has started
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        process.stdin.close()
-        process.stdout.close()
-
-
-BURN = """
-import sys, time
-print(flush=True)
-end = time.process_time() + 0.05
-while time.process_time() < end:
-    pass
-print(flush=True)
-sys.stdin.read()
-"""
-SLEEP = "import sys\nprint(flush=True)\nsys.stdin.read()"
-
-
-@pytest.mark.parametrize("reader", [pytest.param(LinuxCpuReader, marks=LINUX), PortableCpuReader])
-def test_a_real_worker_that_computed_and_one_that_slept(reader: type) -> None:
-    take = reader()
-    with child(SLEEP) as parked, child(BURN) as active:
-        before = take.snapshot()
-        assert active.stdout is not None
-        active.stdout.readline()
-        after = take.snapshot()
-        assert (after.subtree_s(active.pid) or 0) >= 0.04  # it used 0.05 s; psutil's clock has steps of 10 ms
-        assert (after.subtree_s(parked.pid) or 0) - (before.subtree_s(parked.pid) or 0) < 0.03
-    assert take.snapshot([parked.pid]).subtree_s(parked.pid) is None
-
-
-def test_a_real_record_on_this_machine() -> None:
-    telemetry = Telemetry()
-    with child(SLEEP) as parked, child(SLEEP) as active:
-        record = telemetry.after(telemetry.before([parked.pid]), active.pid)
-    gone = telemetry.after(telemetry.before([parked.pid]), active.pid)
-    telemetry.close()
-    assert "unreadable" not in record
-    assert record["active_rss_mib"] > 1
-    assert record["parked_cpu_share"] is not None
-    assert gone["active_rss_mib"] is None and gone["parked_cpu_share"] is None
-
-
-@LINUX
-def test_no_subprocess_is_started_on_linux(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbidden(*args: object, **kwargs: object) -> None:
-        raise AssertionError("a subprocess around a block")
-
-    telemetry = Telemetry()
-    monkeypatch.setattr(subprocess, "Popen", forbidden)
-    monkeypatch.setattr(os, "fork", forbidden)
-    telemetry.after(telemetry.before([]), os.getpid())
-    telemetry.close()
-
-
-# -- macOS -------------------------------------------------------------------------------------------------
-
-
-def test_macos_outputs_are_parsed() -> None:
-    assert parse_thermal_pressure("com.apple.system.thermalpressurelevel 2\n") == "heavy"
-    assert parse_thermal_pressure("com.apple.system.thermalpressurelevel 9\n") == "9"
-    assert parse_thermal_pressure("") is None
-    assert parse_speed_limit("CPU_Scheduler_Limit \t= 100\nCPU_Speed_Limit \t= 62\n") == 62
-    assert parse_speed_limit("Note: No thermal warning level has been recorded\n") is None
-    assert parse_low_power_mode("System-wide power settings:\n lowpowermode         1\n sleep 1\n") is True
-    assert parse_low_power_mode(" lowpowermode         0\n") is False
-    assert parse_low_power_mode(" sleep 1\n") is None
-
-
-def test_macos_settings_are_read_again_only_after_ten_seconds() -> None:
-    clock = Clock()
-    commands: list[str] = []
-
-    def run(command: Iterable[str]) -> str:
-        commands.append(" ".join(command))
-        return "com.apple.system.thermalpressurelevel 1" if "notifyutil" in commands[-1] else " lowpowermode 1"
-
-    mac = MacPower(run, clock)
-    for clock.now in (0.0, 5.0, 10.0):
-        reading = mac.read()
-        assert reading == {"thermal_pressure": "moderate", "cpu_speed_limit_percent": None, "low_power_mode": True}
-    assert commands.count("pmset -g") == 2
-    assert commands.count("pmset -g therm") == 3

@@ -19,7 +19,7 @@ from depthport.exporters.core.precision import resolve_policy
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
 from depthport.exporters.inputs.preprocess import preprocess
-from depthport.runtimes.base import check_arrays
+from depthport.runtimes.arrays import check_arrays
 
 
 @pytest.mark.parametrize("views", [1, 2, 3, 5, 8])

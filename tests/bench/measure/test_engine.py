@@ -18,8 +18,9 @@ import pytest
 
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
-from depthport.bench.measure.engine import Interrupted, Plan
+from depthport.bench.measure.engine import Interrupted
 from depthport.bench.measure.observer import Observer
+from depthport.bench.measure.plan import Plan
 from depthport.bench.measure.regime_run import Regime, parse_regime
 from depthport.bench.plan.cells import CellSpec, ExportSpec
 from depthport.bench.plan.protocol import PAPER, RIGOROUS, Protocol
@@ -27,7 +28,7 @@ from depthport.bench.results.model import Results, Status
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.store import ArtifactStore
-from tests.support.fakes import fake_artifact
+from tests.support.fake_runtime import fake_artifact
 from tests.support.paths import ROOT
 
 SHAPE = Shape(1, 2, 14, 28)

@@ -11,6 +11,7 @@ import pytest
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
+from depthport.bench.measure.plan import Plan
 from depthport.bench.plan.cells import CellSpec, ExportSpec
 from depthport.bench.report.model import neural_engine
 from depthport.bench.report.model.merge import merge
@@ -18,7 +19,7 @@ from depthport.bench.results.model import Status
 from depthport.exporters.api import find
 from depthport.exporters.core.store import ArtifactStore
 from tests.bench.measure.test_engine import FAST, SHAPE, WEIGHTS, fake_cell
-from tests.support.fakes import fake_artifact
+from tests.support.fake_runtime import fake_artifact
 
 pytestmark = pytest.mark.skipif(
     find_spec("torch") is None or find_spec("coremltools") is None, reason="torch or coremltools is not installed"
@@ -38,7 +39,7 @@ def test_predictions_reach_a_report_off_a_mac(tmp_path: Path, monkeypatch: pytes
     made = export_mini(store.root, "fp16", SHAPE.views, (SHAPE.height, SHAPE.width), options={"ane": True}).artifact
     fake = fake_cell(fake_artifact(tmp_path / "fake", SHAPE).path, "Fake", baseline=True, call_ms=1)
     cells = (fake, core_ml_cell("fp16"), core_ml_cell("fp32"))
-    plan = engine.Plan(cells, load_scenes(SHAPE, sets=2), FAST, WEIGHTS, parity=False)
+    plan = Plan(cells, load_scenes(SHAPE, sets=2), FAST, WEIGHTS, parity=False)
     results = engine.run(plan, tmp_path / "out", store, Observer())
     _, ready, absent = results.cells
     assert ready.status is absent.status is Status.UNAVAILABLE

@@ -15,7 +15,7 @@ from depthport.exporters.api import prepare
 from depthport.exporters.core.artifact import Shape, load_artifact
 from depthport.exporters.core.errors import ExportError, InputError, UsageError
 from depthport.exporters.core.open_dims import bound_sizes, resolve, validate_dynamic
-from depthport.runtimes.base import get_runtime
+from depthport.runtimes.registry import get_runtime
 from tests.conftest import export_small
 from tests.support.posed import known_poses
 

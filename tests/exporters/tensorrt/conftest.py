@@ -30,7 +30,7 @@ def graphs(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Any:
     @cache
     def make(precision: str) -> Path:
         from depthport.exporters.core.precision import POLICIES
-        from depthport.exporters.tensorrt.exporter import graph_policy
+        from depthport.exporters.tensorrt.graph import graph_policy
         from depthport.exporters.tensorrt.quantize import quantize_file
 
         policy = POLICIES[precision]

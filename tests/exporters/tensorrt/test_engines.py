@@ -14,7 +14,8 @@ from depthport.exporters.core.errors import ArtifactError, ExportError
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.models import MODELS
 from depthport.exporters.tensorrt.build import build, parse
-from depthport.exporters.tensorrt.exporter import QUANTIZED_FILE, TensorRTExporter, TensorRTRTXExporter, find_onnx
+from depthport.exporters.tensorrt.exporter import TensorRTExporter, TensorRTRTXExporter
+from depthport.exporters.tensorrt.graph import QUANTIZED_FILE, find_onnx
 from depthport.exporters.tensorrt.options import options_for
 from depthport.exporters.tensorrt.platform import ENGINE_FILE, TENSORRT_RTX, damage, gpu_here, read_header
 from tests.conftest import Exported, export_small

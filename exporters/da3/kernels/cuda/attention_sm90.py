@@ -14,6 +14,7 @@ from depthport.exporters.da3.kernels.cuda.nvrtc import FLOAT, INT, POINTER, Kern
 HEAD_DIM = 64
 ARCHITECTURE = "sm_90a"
 SOURCE = Path(__file__).with_name("attention_sm90.cu")
+PRODUCTS = Path(__file__).with_name("attention_sm90_products.cu")
 _ROWS = 64
 _LONG = 4096
 """Keys of a group from which on large blocks pay."""
@@ -101,5 +102,5 @@ def build(tiling: Tiling, bounded: bool, dtype: str) -> bytes:
         "HEADROOM": f"{_HEADROOM[dtype]}.0f",
         "HALF": f'"{dtype}"',
     }
-    source = "\n".join((hopper_source(), SOURCE.read_text(encoding="utf-8")))
+    source = "\n".join((hopper_source(), *(path.read_text(encoding="utf-8") for path in (PRODUCTS, SOURCE))))
     return compile_cubin(source, SOURCE.name, macros, ARCHITECTURE)

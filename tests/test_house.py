@@ -1,10 +1,14 @@
-"""The project's shape, checked on its source: who may import whom, how long a file may be, what may not be left in."""
+"""The project's shape, checked on its source: sizes of files and folders, what may not be left in.
+
+Who may import whom is import-linter's (pyproject.toml).
+"""
 
 from __future__ import annotations
 
 import ast
 import re
 import subprocess
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -12,30 +16,10 @@ import pytest
 
 from tests.support.paths import ROOT
 
-MAX_LINES = 400
+FOLDERS = ("exporters", "runtimes", "bench")
+MAX_LINES = 300
+MAX_MODULES = 20
 
-# Weights -> exporters -> artifacts -> runtimes -> bench. What each package may import of ours.
-ALLOWED = {
-    "exporters": ("exporters",),
-    # The PyTorch runtime runs upstream itself, the baseline of every ratio; the rest reads artifacts and raises errors.
-    "runtimes": (
-        "runtimes",
-        "depthport.exporters.core.artifact",
-        "depthport.exporters.core.errors",
-        "depthport.exporters.core.plugins",
-        # What goes in: sizes that an artifact leaves open, poses that a camera can have.
-        "depthport.exporters.core.open_dims",
-        "depthport.exporters.inputs.poses",
-        "depthport.exporters.da3.upstream",
-        # The operators that a program for NVIDIA GPUs calls: one definition for who writes and who runs it.
-        "depthport.exporters.da3.kernels",
-        # Numpy that finishes a graph's outputs: what the manifest says is left to the host.
-        "depthport.exporters.da3.host",
-        # What an engine is bound to: one definition for who builds and who runs it.
-        "depthport.exporters.tensorrt.platform",
-    ),
-    "bench": ("bench", "runtimes", "exporters"),
-}
 # Not in Python 3.10's standard library.
 TOO_NEW = {"tomllib", "enum.StrEnum", "typing.Self", "typing.override", "datetime.UTC", "asyncio.TaskGroup"}
 
@@ -57,7 +41,7 @@ def tracked(*suffixes: str) -> list[Path]:
 
 
 def sources() -> list[Path]:
-    return [path for package in ALLOWED for path in sorted((ROOT / package).rglob("*.py"))]
+    return [path for package in FOLDERS for path in sorted((ROOT / package).rglob("*.py"))]
 
 
 def names(path: Path) -> str:
@@ -77,20 +61,23 @@ def imported(path: Path) -> frozenset[str]:
     return frozenset(found)
 
 
-@pytest.mark.parametrize("package", ALLOWED)
-def test_data_goes_one_way(package: str) -> None:
-    for path in sorted((ROOT / package).rglob("*.py")):
-        for name in imported(path):
-            ours = name.split(".")[0] in ALLOWED
-            permitted = any(name == prefix or name.startswith(f"{prefix}.") for prefix in ALLOWED[package])
-            assert not ours or permitted, f"{names(path)} imports {name}"
+@pytest.mark.parametrize("suffix", [".py", ".cu"])
+def test_files_are_short(suffix: str) -> None:
+    # A table may be long; code may not.
+    long = {names(path): lines for path in tracked(suffix) if (lines := len(path.read_bytes().splitlines())) > MAX_LINES}
+    assert not long
 
 
-def test_files_are_short() -> None:
-    # Tables of a test's data may be long; code may not.
-    files = [path for path in tracked(".py") if path.name != "fixtures.py"]
-    long = {names(path): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
-    assert not {name: lines for name, lines in long.items() if lines > MAX_LINES}
+def test_folders_are_small() -> None:
+    counts = Counter(names(path.parent) for path in tracked(".py"))
+    assert not {folder: count for folder, count in counts.items() if count > MAX_MODULES}
+
+
+def test_links_and_packages_agree() -> None:
+    # What type checkers, editors and pytest read (links) is what an installer takes (setup.py).
+    links = {path.name: path.resolve() for path in (ROOT / "depthport").iterdir() if path.is_symlink()}
+    assert links == {folder: ROOT / folder for folder in FOLDERS}
+    assert f"FOLDERS = {FOLDERS}".replace("'", '"') in (ROOT / "setup.py").read_text(encoding="utf-8")
 
 
 def test_every_module_says_what_it_is() -> None:

@@ -1,13 +1,4 @@
-"""The contract of :mod:`depthport.runtimes.base` as functions: run them over any adapter, ours or a third party's.
-
-    from depthport.runtimes.contract import CHECKS, Subject
-
-    @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-    def test_contract(check, tmp_path):
-        check(Subject(MyRuntime(), artifact, "cpu", LoadOptions(mode="fast")), tmp_path)
-
-Each raises :class:`ContractError` with what the adapter got wrong.
-"""
+"""The checks, each a function of the subject and an empty folder."""
 
 from __future__ import annotations
 
@@ -18,7 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,69 +18,36 @@ import psutil
 from numpy.typing import NDArray
 
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import (
-    ArtifactError,
-    DepthportError,
-    InputError,
-    LoadError,
-    RunError,
-    UnsupportedError,
-    UsageError,
-)
-from depthport.runtimes.base import Arrays, LoadOptions, Runtime, Session
+from depthport.exporters.core.errors import ArtifactError, InputError, LoadError, RunError, UnsupportedError, UsageError
+from depthport.runtimes.contract.subject import Subject, infer, nearly_equal, raises, require
 
 _MIB = 1 << 20
 LEAK_FLOOR_MIB = 24
 """Growth per load and close that an allocator's bookkeeping explains."""
 
 
-class ContractError(AssertionError):
-    """The adapter broke the contract."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """An adapter and what to load with it."""
-
-    runtime: Runtime
-    artifact: Artifact
-    device: str = "cpu"
-    options: LoadOptions = field(default_factory=LoadOptions)
-
-    def load(self) -> Session:
-        return self.runtime.load(self.artifact, self.device, self.options)
-
-    def inputs(self, seed: int) -> dict[str, NDArray[Any]]:
-        """Inputs of the artifact's shapes; other values for another seed."""
-        rng = np.random.default_rng(seed)
-        return {
-            spec.name: rng.standard_normal([int(size) for size in spec.shape]).astype(spec.dtype)
-            for spec in self.artifact.manifest.inputs
-        }
-
-
 def check_probe(subject: Subject, folder: Path) -> None:
     """Every device says what it is; one that is not here says why and what to do."""
     devices = subject.runtime.probe()
-    _require(bool(devices), "probe() lists no device")
+    require(bool(devices), "probe() lists no device")
     for device in devices:
-        _require(bool(device.description), f"{device.name} has no description")
+        require(bool(device.description), f"{device.name} has no description")
         if device.available:
-            _require(bool(device.modes), f"{device.name} is available and has no mode")
+            require(bool(device.modes), f"{device.name} is available and has no mode")
         else:
-            _require(bool(device.remedy), f"{device.name} is unavailable and has no remedy")
-    _require(subject.device in [d.name for d in devices], f"{subject.device} is not among them")
+            require(bool(device.remedy), f"{device.name} is unavailable and has no remedy")
+    require(subject.device in [d.name for d in devices], f"{subject.device} is not among them")
 
 
 def check_outputs(subject: Subject, folder: Path) -> None:
     """Outputs have the manifest's names, shapes and dtypes, in its order, and are finite."""
     with subject.load() as session:
-        outputs = _infer(session, subject.inputs(0))
+        outputs = infer(session, subject.inputs(0))
         for spec in subject.artifact.manifest.outputs:
             array = outputs[spec.name]
-            _require(array.shape == spec.shape, f"{spec.name} has shape {array.shape}, not {spec.shape}")
-            _require(array.dtype == np.dtype(spec.dtype), f"{spec.name} is {array.dtype}, not {spec.dtype}")
-            _require(bool(np.isfinite(array).all()), f"{spec.name} is not finite")
+            require(array.shape == spec.shape, f"{spec.name} has shape {array.shape}, not {spec.shape}")
+            require(array.dtype == np.dtype(spec.dtype), f"{spec.name} is {array.dtype}, not {spec.dtype}")
+            require(bool(np.isfinite(array).all()), f"{spec.name} is not finite")
 
 
 def check_synchronize(subject: Subject, folder: Path) -> None:
@@ -111,85 +69,85 @@ def check_synchronize(subject: Subject, folder: Path) -> None:
             done = time.perf_counter()
             session.outputs()
             shares.append((time.perf_counter() - done) / (done - begin))
-        _require(min(shares) < 1.0, "synchronize() returns before the work is done: outputs() is where it happens")
+        require(min(shares) < 1.0, "synchronize() returns before the work is done: outputs() is where it happens")
 
 
 def check_outputs_are_final(subject: Subject, folder: Path) -> None:
     """Inputs bound after `synchronize` do not reach the outputs of the run before."""
     with subject.load() as session:
-        expected = _infer(session, subject.inputs(0))
+        expected = infer(session, subject.inputs(0))
         session.bind(subject.inputs(0))
         session.run()
         session.synchronize()
         session.bind(subject.inputs(1))
-        _require(_close(session.outputs(), expected), "outputs() are of inputs that were bound after the run")
+        require(nearly_equal(session.outputs(), expected), "outputs() are of inputs that were bound after the run")
 
 
 def check_rebinding(subject: Subject, folder: Path) -> None:
     """Other inputs give other outputs, the first inputs give the first outputs again."""
     with subject.load() as session:
-        first, second = _infer(session, subject.inputs(0)), _infer(session, subject.inputs(1))
-        again = _infer(session, subject.inputs(0))
+        first, second = infer(session, subject.inputs(0)), infer(session, subject.inputs(1))
+        again = infer(session, subject.inputs(0))
         floats = [spec.name for spec in subject.artifact.manifest.outputs if spec.dtype == "float32"]
         for name in floats:
-            _require(not np.array_equal(first[name], second[name]), f"{name} does not depend on what is bound")
-        _require(_close(first, again), "the same inputs give other outputs the second time")
+            require(not np.array_equal(first[name], second[name]), f"{name} does not depend on what is bound")
+        require(nearly_equal(first, again), "the same inputs give other outputs the second time")
 
 
 def check_inputs_are_copied(subject: Subject, folder: Path) -> None:
     """An array may be reused by its owner once `bind` has returned."""
     with subject.load() as session:
-        expected = _infer(session, subject.inputs(0))
+        expected = infer(session, subject.inputs(0))
         inputs = subject.inputs(0)
         session.bind(inputs)
         for array in inputs.values():
             array[...] = 0
         session.run()
         session.synchronize()
-        _require(_close(session.outputs(), expected), "bind() keeps the caller's array instead of a copy")
+        require(nearly_equal(session.outputs(), expected), "bind() keeps the caller's array instead of a copy")
 
 
 def check_outputs_are_copies(subject: Subject, folder: Path) -> None:
     """Arrays handed out stay as they are when the session goes on."""
     with subject.load() as session:
-        kept = _infer(session, subject.inputs(0))
+        kept = infer(session, subject.inputs(0))
         before = {name: array.copy() for name, array in kept.items()}
-        _infer(session, subject.inputs(1))
+        infer(session, subject.inputs(1))
         changed = [name for name in kept if not np.array_equal(kept[name], before[name])]
-        _require(not changed, f"the next run overwrote {', '.join(changed)}")
+        require(not changed, f"the next run overwrote {', '.join(changed)}")
 
 
 def check_placement(subject: Subject, folder: Path) -> None:
     """The session says it ran where it was asked to, and nothing ran elsewhere."""
     with subject.load() as session:
-        _infer(session, subject.inputs(0))
+        infer(session, subject.inputs(0))
         placement = session.placement()
-        _require(placement.device == subject.device, f"placed on {placement.device}, not {subject.device}")
-        _require(bool(placement.details), "placement() shows no proof")
-        _require(not placement.fallback, f"ran elsewhere: {', '.join(placement.fallback)}")
+        require(placement.device == subject.device, f"placed on {placement.device}, not {subject.device}")
+        require(bool(placement.details), "placement() shows no proof")
+        require(not placement.fallback, f"ran elsewhere: {', '.join(placement.fallback)}")
         session.memory()
 
 
 def check_order(subject: Subject, folder: Path) -> None:
     """Calls out of order are typed errors, not crashes."""
     with subject.load() as session:
-        _raises(RunError, session.run, "run() before bind()")
-        _raises(RunError, session.outputs, "outputs() before run()")
+        raises(RunError, session.run, "run() before bind()")
+        raises(RunError, session.outputs, "outputs() before run()")
         session.bind(subject.inputs(0))
-        _raises(RunError, session.outputs, "outputs() after bind() but before run()")
-        _infer(session, subject.inputs(0))
+        raises(RunError, session.outputs, "outputs() after bind() but before run()")
+        infer(session, subject.inputs(0))
 
 
 def check_close(subject: Subject, folder: Path) -> None:
     """`close` twice is once; afterwards every call is a typed error."""
     session = subject.load()
-    _infer(session, subject.inputs(0))
+    infer(session, subject.inputs(0))
     session.close()
     session.close()
-    _raises(RunError, session.run, "run() after close()")
-    _raises(RunError, session.synchronize, "synchronize() after close()")
-    _raises(RunError, session.outputs, "outputs() after close()")
-    _raises(RunError, lambda: session.bind(subject.inputs(0)), "bind() after close()")
+    raises(RunError, session.run, "run() after close()")
+    raises(RunError, session.synchronize, "synchronize() after close()")
+    raises(RunError, session.outputs, "outputs() after close()")
+    raises(RunError, lambda: session.bind(subject.inputs(0)), "bind() after close()")
 
 
 def check_close_frees(subject: Subject, folder: Path) -> None:
@@ -198,7 +156,7 @@ def check_close_frees(subject: Subject, folder: Path) -> None:
 
     def cycle() -> float:
         with subject.load() as session:
-            _infer(session, subject.inputs(0))
+            infer(session, subject.inputs(0))
         gc.collect()
         _give_back_freed_memory()
         return process.memory_info().rss / _MIB
@@ -208,7 +166,7 @@ def check_close_frees(subject: Subject, folder: Path) -> None:
     cycles = 3
     growth = (max(cycle() for _ in range(cycles)) - first) / cycles
     limit = max(LEAK_FLOOR_MIB, 0.25 * subject.artifact.manifest.size_bytes / _MIB)
-    _require(growth < limit, f"each load and close leaves {growth:.0f} MiB behind")
+    require(growth < limit, f"each load and close leaves {growth:.0f} MiB behind")
 
 
 def _give_back_freed_memory() -> None:
@@ -229,8 +187,8 @@ def check_inputs(subject: Subject, folder: Path) -> None:
     }
     with subject.load() as session:
         for what, inputs in wrong.items():
-            _raises(InputError, lambda inputs=inputs: session.bind(inputs), what)  # type: ignore[misc]
-        _infer(session, good)
+            raises(InputError, lambda inputs=inputs: session.bind(inputs), what)  # type: ignore[misc]
+        infer(session, good)
 
 
 def check_layouts(subject: Subject, folder: Path) -> None:
@@ -238,19 +196,19 @@ def check_layouts(subject: Subject, folder: Path) -> None:
     inputs = subject.inputs(0)
     strided = {name: np.repeat(array, 2, axis=-1)[..., ::2] for name, array in inputs.items()}
     with subject.load() as session:
-        _require(_close(_infer(session, strided), _infer(session, inputs)), "strided inputs are read wrong")
+        require(nearly_equal(infer(session, strided), infer(session, inputs)), "strided inputs are read wrong")
 
 
 def check_refusals(subject: Subject, folder: Path) -> None:
     """Another format, and unknown devices, modes and options, are refused by type."""
     manifest = replace(subject.artifact.manifest, format="no-such-format")
     other = replace(subject, artifact=replace(subject.artifact, manifest=manifest))
-    _raises(UnsupportedError, other.load, "an artifact of another format")
-    _raises(UsageError, replace(subject, device="no-such-device").load, "an unknown device")
+    raises(UnsupportedError, other.load, "an artifact of another format")
+    raises(UsageError, replace(subject, device="no-such-device").load, "an unknown device")
     options = replace(subject.options, mode="no-such-mode")
-    _raises(UsageError, replace(subject, options=options).load, "an unknown mode")
+    raises(UsageError, replace(subject, options=options).load, "an unknown mode")
     options = replace(subject.options, extra={**subject.options.extra, "no_such_option": 1})
-    _raises(UsageError, replace(subject, options=options).load, "an unknown option")
+    raises(UsageError, replace(subject, options=options).load, "an unknown option")
 
 
 def check_damage(subject: Subject, folder: Path) -> None:
@@ -263,7 +221,7 @@ def check_damage(subject: Subject, folder: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             spoil(subject.artifact.path / info.path, target)
         damaged = replace(subject, artifact=Artifact(copy, subject.artifact.manifest))
-        _raises((LoadError, ArtifactError), damaged.load, f"{name} files")
+        raises((LoadError, ArtifactError), damaged.load, f"{name} files")
         shutil.rmtree(copy)
 
 
@@ -287,34 +245,6 @@ CHECKS: tuple[Callable[[Subject, Path], None], ...] = (
 """Every check; each takes the subject and an empty folder to work in."""
 
 
-def _infer(session: Session, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
-    session.bind(inputs)
-    session.run()
-    session.synchronize()
-    return session.outputs()
-
-
-def _close(found: Arrays, expected: Arrays) -> bool:
-    """Equal up to the order of summation, which a parallel kernel may choose anew at every call."""
-    return all(np.allclose(found[name], expected[name], rtol=1e-4, atol=1e-5) for name in expected)
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ContractError(message)
-
-
-def _raises(kinds: type[DepthportError] | tuple[type[DepthportError], ...], call: Callable[[], object], what: str) -> None:
-    try:
-        call()
-    except kinds as error:
-        _require("\n" not in str(error) and bool(str(error)), f"{what}: the message is not one line: {error}")
-    except Exception as error:
-        raise ContractError(f"{what} raises {type(error).__name__} instead of a typed error: {error}") from error
-    else:
-        raise ContractError(f"{what} is accepted")
-
-
 def _truncate(source: Path, target: Path) -> None:
     with source.open("rb") as stream:
         target.write_bytes(stream.read(source.stat().st_size // 2))
@@ -322,6 +252,3 @@ def _truncate(source: Path, target: Path) -> None:
 
 def _overwrite(source: Path, target: Path) -> None:
     target.write_bytes(b"\x00damaged" * 64)
-
-
-__all__ = ["CHECKS", "ContractError", "Subject"]

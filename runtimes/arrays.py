@@ -1,0 +1,62 @@
+"""Names, shapes and dtypes of arrays against those of a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depthport.exporters.core.artifact import TensorSpec
+from depthport.exporters.core.errors import InputError, LoadError, RunError
+
+_dtype = lru_cache(maxsize=None)(np.dtype)
+
+
+def _exactly(arrays: Mapping[str, NDArray[Any]], specs: tuple[TensorSpec, ...]) -> bool:
+    """Whether names, shapes and dtypes are the specs' own: the quick way out of every timed call."""
+    if len(arrays) != len(specs):
+        return False
+    for spec in specs:
+        array = arrays.get(spec.name)
+        if array is None or array.shape != spec.shape or array.dtype != _dtype(spec.dtype):
+            return False
+    return True
+
+
+def check_arrays(
+    arrays: Mapping[str, NDArray[Any]],
+    specs: tuple[TensorSpec, ...],
+    error: type[InputError] | type[RunError] | type[LoadError],
+    what: str,
+) -> None:
+    """Raise `error` with one line if names, shapes or dtypes differ from `specs` (an open dimension fits any size)."""
+    if _exactly(arrays, specs):
+        return
+    if missing := [s.name for s in specs if s.name not in arrays]:
+        raise error(f"{what} {missing[0]!r} is missing (got {', '.join(arrays) or 'none'})")
+    if unknown := [name for name in arrays if name not in {s.name for s in specs}]:
+        raise error(f"unknown {what} {unknown[0]!r}: the artifact has {', '.join(s.name for s in specs)}")
+    for spec in specs:
+        array = arrays[spec.name]
+        fits = len(array.shape) == len(spec.shape) and all(
+            isinstance(want, str) or have == want for have, want in zip(array.shape, spec.shape, strict=True)
+        )
+        if not fits or array.dtype != np.dtype(spec.dtype):
+            want = "x".join(map(str, spec.shape))
+            have = "x".join(map(str, array.shape))
+            if what == "input" and fits_but_for_views(array.shape, spec.shape):
+                raise error(
+                    f"{spec.name} has {array.shape[1]} views, the artifact takes {spec.shape[1]}: give {spec.shape[1]}, "
+                    f"or export for {array.shape[1]} views (--views {array.shape[1]}, or --dynamic views)"
+                )
+            raise error(f"{what} {spec.name!r} is {array.dtype} {have}, the artifact has {spec.dtype} {want}")
+
+
+def fits_but_for_views(have: tuple[int, ...], want: tuple[int | str, ...]) -> bool:
+    """Whether an input (B, N, ...) is wrong in N alone."""
+    pairs = list(zip(have, want, strict=False))
+    wrong = [axis for axis, (size, dim) in enumerate(pairs) if isinstance(dim, int) and size != dim]
+    return len(have) == len(want) and wrong == [1]
