@@ -17,13 +17,14 @@ import tempfile
 from pathlib import Path
 
 from depthport.bench.measure import engine
+from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from tests.bench.measure.test_engine import SHAPE, check_nothing_lost, kill_at
 from tests.support.fake_runtime import fake_artifact
 
 
 def is_finished(out: Path) -> bool:
     """Whether the journal says so: the kill came after the last entry, and the next command would begin a new run."""
-    journal = out / engine.JOURNAL_NAME
+    journal = out / JOURNAL_NAME
     return journal.exists() and '"kind": "finished"' in journal.read_text()
 
 

@@ -13,6 +13,7 @@ from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import Plan
+from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.metrics import METRICS
 from depthport.bench.results.model import Status
@@ -55,7 +56,7 @@ def test_every_cell_is_judged_on_the_real_pair_and_on_the_rendered_scenes(tmp_pa
     found = METRICS["accuracy_abs_rel"].of(good, "device")
     assert found is not None and found.value == pytest.approx(worst)
     # Once a cell, though there were two launches; the controls, which repeat a cell, are not asked.
-    entries = Journal(tmp_path / "out" / engine.JOURNAL_NAME).of_kind("truth")
+    entries = Journal(tmp_path / "out" / JOURNAL_NAME).of_kind("truth")
     assert [(e["cell"], e["scene"]) for e in entries] == [(good.id, 0), (good.id, 1)]
     assert results.inputs["truth"] == ["rendered 0", "rendered 1"]
 

@@ -24,6 +24,7 @@ from depthport.bench.measure.plan import Plan
 from depthport.bench.measure.regime_run import Regime, parse_regime
 from depthport.bench.plan.cells import CellSpec, ExportSpec
 from depthport.bench.plan.protocol import PAPER, RIGOROUS, Protocol
+from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.model import Results, Status
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UsageError
@@ -120,10 +121,10 @@ def test_the_paper_protocol_times_five_calls_after_two_warmups(artifact: Path, t
 def test_a_run_of_another_plan_is_not_gone_on_with(artifact: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / engine.JOURNAL_NAME).write_text('{"kind": "header", "plan": "another", "epoch_s": 0, "created": ""}\n')
+    (out / JOURNAL_NAME).write_text('{"kind": "header", "plan": "another", "epoch_s": 0, "created": ""}\n')
     with pytest.raises(UsageError, match="unfinished run of another configuration"):
         run(plan([fake_cell(artifact, "Fake", baseline=True)]), out)
-    assert (out / engine.JOURNAL_NAME).read_text().count("\n") == 1
+    assert (out / JOURNAL_NAME).read_text().count("\n") == 1
 
 
 def test_two_runs_into_one_folder(artifact: Path, tmp_path: Path) -> None:
@@ -153,7 +154,7 @@ def test_ctrl_c_keeps_what_was_measured_and_the_same_call_goes_on(artifact: Path
     def interrupt() -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            journal = out / engine.JOURNAL_NAME
+            journal = out / JOURNAL_NAME
             if journal.exists() and journal.read_text().count('"kind": "visit"') >= 3:
                 os.kill(os.getpid(), signal.SIGINT)
                 return
@@ -166,10 +167,10 @@ def test_ctrl_c_keeps_what_was_measured_and_the_same_call_goes_on(artifact: Path
     thread.join()
     first = json.loads((out / "results.json").read_text())
     assert first["complete"] is False
-    before = (out / engine.JOURNAL_NAME).read_text()
+    before = (out / JOURNAL_NAME).read_text()
     results = run(the_plan, out)
     assert results.complete
-    assert (out / engine.JOURNAL_NAME).read_text().startswith(before)
+    assert (out / JOURNAL_NAME).read_text().startswith(before)
     assert all(cell.status is Status.OK for cell in results.cells)
 
 
@@ -201,7 +202,7 @@ def kill_at(artifact: Path, out: Path, seconds: float) -> bool:
 
 def check_nothing_lost(out: Path, before: str) -> str:
     """The journal only grew, and what results there are can be read; returns the journal's text."""
-    journal = out / engine.JOURNAL_NAME
+    journal = out / JOURNAL_NAME
     text = journal.read_text() if journal.exists() else ""
     whole = before[: before.rfind("\n") + 1]
     assert text.startswith(whole)
