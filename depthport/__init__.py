@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from depthport.bench.measure.api import plan, run
-    from depthport.exporters.api import export, formats
+    from depthport.exporters.api import export
     from depthport.exporters.core.artifact import Artifact, Manifest, load_artifact
     from depthport.exporters.core.store import ArtifactStore, Stored
+    from depthport.exporters.registry import formats
 
 _HOME = {
     "Artifact": "depthport.exporters.core.artifact",
@@ -26,7 +27,7 @@ _HOME = {
     "Manifest": "depthport.exporters.core.artifact",
     "Stored": "depthport.exporters.core.store",
     "export": "depthport.exporters.api",
-    "formats": "depthport.exporters.api",
+    "formats": "depthport.exporters.registry",
     "load_artifact": "depthport.exporters.core.artifact",
     "plan": "depthport.bench.measure.api",
     "run": "depthport.bench.measure.api",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,6 @@ from depthport.exporters.core.artifact import (
 )
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.open_dims import limits_of, validate_dynamic
-from depthport.exporters.core.plugins import entry_points, load_plugin
 from depthport.exporters.core.precision import resolve_policy
 from depthport.exporters.core.provenance import package_versions, peak_rss_mib, source_digest
 from depthport.exporters.core.store import ArtifactStore, Stored
@@ -32,32 +31,16 @@ from depthport.exporters.da3.models import validate_outputs, validate_shape
 from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.inputs.preprocess import validate_source
+from depthport.exporters.registry import get_exporter
 
 if TYPE_CHECKING:
     from torch import nn
 
     from depthport.exporters.da3.weights_ref import WeightsRef
 
-GROUP = "depthport.exporters"
 PIXEL_PACKAGES = ("opencv-python-headless",)
 """Decide what a resize inside the graph computes."""
 NETWORK_PACKAGES = ("depthport", "depth-anything-3", "torch", "numpy", "einops")
-
-
-def formats() -> list[str]:
-    """Names of every installed exporter."""
-    return list(entry_points(GROUP))
-
-
-@cache
-def get_exporter(name: str) -> Exporter:
-    """The exporter of format `name`.
-
-    Raises:
-        UsageError: no exporter of that name is installed.
-    """
-    exporter: Exporter = load_plugin(GROUP, name, "format")
-    return exporter
 
 
 def export(
@@ -85,7 +68,7 @@ def export(
 
     Args:
         model: one of `depthport.exporters.da3.models.MODELS`, or the path of upstream's YAML of your own
-        (exporters/MODELS.md). format: an installed exporter's name (:func:`formats`).
+        (exporters/MODELS.md). format: an installed exporter's name (:func:`~depthport.exporters.registry.formats`).
         precision: a policy's name (exporters/core/precision.py); `auto` is upstream's choice for the CPU.
         batch, views, height, width: B, N, H, W of the input `image` (B, N, 3, H, W); H and W multiples of 14.
         weights: Hugging Face id, local file or folder, `synthetic:SEED`, or None for the model's own checkpoint if it

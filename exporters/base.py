@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.inspection import Table
 from depthport.exporters.da3.request import ExportRequest
 
@@ -61,6 +61,12 @@ class Exporter(ABC):
     format: ClassVar[str]
     packages: ClassVar[tuple[str, ...]] = ()
     """Distributions whose versions decide what is written; part of the key."""
+    default: ClassVar[bool] = False
+    """What is exported where nobody says a format: true of one."""
+    one_artifact_many_shapes: ClassVar[bool] = False
+    """Whether an artifact with open dimensions is worth measuring beside the static one."""
+    package_suffix: ClassVar[str | None] = None
+    """Of packages that :meth:`inspect_package` reads without a manifest; None: none."""
 
     @abstractmethod
     def probe(self) -> str | None:
@@ -99,3 +105,16 @@ class Exporter(ABC):
             UnsupportedError: what is asked needs something that is not here.
         """
         return ()
+
+    def inspect_package(self, path: Path, run: bool = True) -> tuple[Table, ...]:
+        """The same of a package of any origin, which has no manifest.
+
+        Args:
+            path: ends in `package_suffix`.
+            run: also what takes as long as running the network.
+
+        Raises:
+            ArtifactError: it is damaged.
+            UnsupportedError: what is asked needs something that is not here, or there are no such packages.
+        """
+        raise UnsupportedError(f"format {self.format!r} has no packages to inspect without their manifest")

@@ -17,8 +17,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar
 
@@ -29,83 +27,14 @@ from depthport.exporters.core.errors import InputError, RunError, UnavailableErr
 from depthport.exporters.core.open_dims import bound_sizes, resolve
 from depthport.exporters.inputs.poses import check_poses
 from depthport.runtimes.arrays import check_arrays
+from depthport.runtimes.terms import Device, DeviceRates, LoadOptions, Mode, OperatorTime, Placement, SessionMemory
+
+__all__ = [
+    "Arrays", "Device", "DeviceRates", "LoadOptions", "Mode", "OperatorTime", "Placement", "Runtime", "Session",
+    "SessionMemory",
+]  # fmt: skip
 
 Arrays = dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Mode:
-    """One named configuration of a runtime: an execution provider, a compute unit, eager or compiled."""
-
-    name: str
-    description: str
-    """One sentence: what this mode does differently from the others."""
-    aliases: tuple[str, ...] = ()
-    """Other names people know it by (the seed report's `minimal`, `balanced`, `max`)."""
-    target: str | None = None
-    """Export target of the artifacts it runs; None: portable ones."""
-    precisions: tuple[str, ...] = ()
-    """Policies worth running in it, best-known first; empty: the device's."""
-    export_options: tuple[tuple[str, Any], ...] = ()
-    """The format's own options of the artifacts it runs, name and value; empty: its defaults."""
-
-
-@dataclass(frozen=True)
-class Device:
-    """One place where a runtime can, or could, run."""
-
-    name: str
-    """`cpu`, `cuda`, `cuda:1`, `mps`, `ane`, `gpu`, `npu`."""
-    description: str
-    """The hardware's name, e.g. `AMD EPYC 7763, 2 cores`."""
-    modes: tuple[Mode, ...] = ()
-    precisions: tuple[str, ...] = ()
-    """Policies worth running here, best-known first; others may load and are allowed."""
-    unavailable: str | None = None
-    """Why it can't run here; None where it can."""
-    remedy: str | None = None
-    """The line that installs or enables what is missing."""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def available(self) -> bool:
-        return self.unavailable is None
-
-
-@dataclass(frozen=True)
-class LoadOptions:
-    """How to load; the same fields for all runtimes, each uses what it knows and refuses nothing silently."""
-
-    mode: str | None = None
-    """One of the device's modes; None: its first."""
-    threads: int | None = None
-    """Intra-op threads on the CPU; None: what the cgroup allows this process."""
-    memory_fraction: float | None = None
-    """Share of the device's memory this process may take (0, 1]."""
-    cache_dir: Path | None = None
-    """Where compiled forms of the artifact are kept between processes; None: inside the artifact's folder."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """The runtime's own options; an unknown one is a UsageError."""
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Proof of where the model ran."""
-
-    device: str
-    details: dict[str, Any] = field(default_factory=dict)
-    """Providers, node counts, threads, kernels: what this runtime can show."""
-    fallback: tuple[str, ...] = ()
-    """Names of operators or subgraphs that ran elsewhere than `device`; empty in a good cell."""
-    delegated_share: float | None = None
-    """Share of nodes (0..1) that ran on `device`, where the runtime can count them."""
-
-
-@dataclass(frozen=True)
-class SessionMemory:
-    """Peaks since the session was loaded, in MiB; None where it can't be known."""
-
-    device_peak_mib: float | None = None
 
 
 class Session(ABC):
@@ -231,13 +160,61 @@ class Session(ABC):
 
 
 class Runtime(ABC):
-    """Stateless; constructing one imports nothing heavy."""
+    """Stateless; constructing one imports nothing heavy. What others must know of a runtime is an attribute of its
+    class: nothing outside of its own module names it."""
 
     name: ClassVar[str]
+    """As the entry point has it."""
     formats: ClassVar[tuple[str, ...]]
     """Artifact formats it executes."""
+    title: ClassVar[str] = ""
+    """The product as its makers write it; empty: the name."""
+    licence: ClassVar[str | None] = None
+    """Its own, not the weights': an SPDX identifier where there is one; None: not known."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Distributions whose versions belong to a measurement."""
+    builds: ClassVar[tuple[str, ...]] = ()
+    """Distributions that overwrite each other's files: at most one of them may be installed."""
+    quantized: ClassVar[tuple[str, ...]] = ()
+    """Quantized policies it can compute; a device lists those that are worth it there."""
+    baseline_mode: ClassVar[str | None] = None
+    """The mode that is upstream's own forward, as its users run it; None: it has none."""
+    compiles: ClassVar[Mapping[str, str] | None] = None
+    """Modes that compile the network when they load it, each with the mode that runs the same network as it stands;
+    None: what it runs was compiled by the export."""
+    profiled: ClassVar[tuple[str, ...]] = ()
+    """Modes whose operators :meth:`profile` can time, slowest first."""
+    interpreted: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = {}
+    """What to check :meth:`interpret` with: a label, then precision and the format's options."""
+
+    def default_target(self, device: str, precision: str) -> str | None:
+        """The export target that beats the portable artifact on a kind of device (`cpu`, not `cuda:1`); None: none."""
+        return None
+
+    def target(self, device: str, mode: Mode, precision: str) -> str | None:
+        """The export target of the artifact to run in a mode of a device; None: the portable one."""
+        return mode.target or self.default_target(device.partition(":")[0], precision)
+
+    def compiled(self, mode: str) -> bool | None:
+        """Whether a mode compiles the network when it loads it; None where the export did."""
+        return None if self.compiles is None else mode in self.compiles
+
+    def profile(self, session: Session, calls: int) -> tuple[list[OperatorTime], DeviceRates]:
+        """Time every operator of a bound session in one of the modes `profiled`, and the device's own rates.
+
+        Raises:
+            UnsupportedError: this runtime shows no operators.
+        """
+        raise UnsupportedError(f"runtime {self.name!r} shows no operators to time")
+
+    def interpret(self, artifact: Artifact, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        """What a session gives for the inputs, computed by our own reading of the artifact, without the runtime.
+
+        Raises:
+            ArtifactError: the artifact is damaged.
+            UnsupportedError: it holds an operation that is not interpreted, or there is no interpreter.
+        """
+        raise UnsupportedError(f"runtime {self.name!r} has no interpreter of its artifacts")
 
     @abstractmethod
     def probe(self) -> list[Device]:

@@ -65,7 +65,13 @@ class OpenVinoRuntime(Runtime):
 
     name: ClassVar[str] = "openvino"
     formats: ClassVar[tuple[str, ...]] = ("onnx",)
+    title: ClassVar[str] = "OpenVINO"
+    licence: ClassVar[str | None] = "Apache-2.0"
     packages: ClassVar[tuple[str, ...]] = ("openvino",)
+    quantized: ClassVar[tuple[str, ...]] = ("int8",)
+
+    def default_target(self, device: str, precision: str) -> str | None:
+        return "openvino" if (device, precision) == ("cpu", "int8") else None
 
     def probe(self) -> list[Device]:
         if find_spec("openvino") is None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from depthport.bench.results.metrics import Metric
 from depthport.bench.results.model import Boundary, Cell, Results
+from depthport.bench.results.runtime_facts import facts_of
 
 CONTROL_PREFIX = "control-"
 
@@ -16,6 +17,8 @@ class Candidate:
 
     cell: Cell
     run: int = 0
+    licence: str | None = None
+    """The runtime's; None: not known."""
     _slower: dict[tuple[int, str], bool | None] = field(default_factory=dict, repr=False)
     """Paired answers already found, by the other candidate and the boundary: choosing asks for each many times."""
 
@@ -39,7 +42,12 @@ def is_control(cell: Cell) -> bool:
 
 def candidates_of(results: Results, run: int = 0) -> list[Candidate]:
     """Every cell of a run but its controls."""
-    return [Candidate(cell, run) for cell in results.cells if not is_control(cell)]
+    return [candidate(results, cell, run) for cell in results.cells if not is_control(cell)]
+
+
+def candidate(results: Results, cell: Cell, run: int = 0) -> Candidate:
+    """A cell of `results` as something to choose."""
+    return Candidate(cell, run, facts_of(results, cell.runtime).licence)
 
 
 def told_apart(best: Candidate, other: Candidate, metric: Metric, boundary: Boundary) -> bool:

@@ -18,7 +18,7 @@ from depthport.bench.choice.break_even import BreakEven, break_even
 from depthport.bench.choice.candidates import Candidate, candidates_of, told_apart
 from depthport.bench.choice.choice import Choice, Constraint, Rejected, Request
 from depthport.bench.choice.flips import flips
-from depthport.bench.choice.licences import is_open_source, licence_of
+from depthport.bench.choice.licences import is_open_source
 from depthport.bench.choice.pareto import pareto_set
 from depthport.bench.results.metrics import METRICS, Metric
 from depthport.bench.results.model import Boundary, Results, Status
@@ -116,7 +116,7 @@ def _sift(pool: Sequence[Candidate], request: Request, boundary: Boundary) -> tu
 def _against(candidate: Candidate, request: Request, boundary: Boundary) -> Rejected | None:
     cell = candidate.cell
     device = cell.device.partition(":")[0]
-    licence = licence_of(cell.runtime)
+    licence = candidate.licence
     if cell.status is not Status.OK:
         return Rejected(candidate.id, "status", reasons.status(cell))
     if request.devices and cell.device not in request.devices and device not in request.devices:

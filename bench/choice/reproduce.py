@@ -16,12 +16,11 @@ from typing import Any
 from depthport.bench.choice.comparable import nearest
 from depthport.bench.results.metrics import number
 from depthport.bench.results.model import Cell, Results
+from depthport.bench.results.runtime_facts import packages_of
 from depthport.exporters.core.errors import UsageError
 
-_PACKAGES = ("depth-anything-3", "torch", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "onnxscript",
-             "coremltools", "openvino", "tensorrt", "tensorrt-rtx-cu13", "executorch")  # fmt: skip
-
-
+_NETWORK = ("depth-anything-3", "torch", "numpy")
+"""What builds the network and computes the baseline, whatever runs the cell."""
 _FACTS = (
     *("id", "model", "batch", "views", "height", "width", "weights"),
     *("format", "runtime", "device", "mode", "precision"),
@@ -145,9 +144,10 @@ def _regime(regime: Any) -> list[str]:
 
 def _versions(results: Results, cell: Cell) -> dict[str, str]:
     known: dict[str, str] = {}
+    took_part = {*_NETWORK, *packages_of(cell.runtime, cell.format)}
     for source in (results.environment.get("packages"), (cell.artifact or {}).get("versions")):
         if isinstance(source, Mapping):
-            known |= {k: v for k, v in source.items() if k in _PACKAGES and isinstance(v, str)}
+            known |= {k: v for k, v in source.items() if k in took_part and isinstance(v, str)}
     return known
 
 
@@ -172,7 +172,7 @@ def _notes(results: Results, cell: Cell) -> list[str]:
     if isinstance(name, str):
         notes.append(f"the inputs were {name}; give --images if they were yours")
     if any("+" in version for version in _versions(results, cell).values()):
-        notes.append("a version with + is a build of its own index (pytorch.org): see its install page")
+        notes.append("a version with + is a build of its maker's own index: see its install page")
     runner_up = nearest(cell, [c for c in results.cells if c is not cell])
     if not cell.timing and runner_up:
         notes.append(f"it was not timed; {runner_up}")

@@ -25,7 +25,9 @@ from depthport.bench.cli.options import (
 
 def export(
     model: Annotated[str, typer.Argument(help="da3-small, ..., da3nested-giant-large, or upstream's YAML of your own.")],
-    format: Annotated[str, typer.Option("--format", "-f", help="pytorch, onnx, coreml, tensorrt, ...")] = "onnx",
+    format: Annotated[
+        str | None, typer.Option("--format", "-f", help="As `depthport doctor` lists them. Default: the portable one.")
+    ] = None,
     precision: Annotated[str, typer.Option("--precision", "-p", help="fp32, fp16, bf16, ... or auto.")] = "fp32",
     views: Views = 1,
     size: Annotated[
@@ -78,7 +80,9 @@ def export(
     from depthport.exporters.api import export_request, prepare
     from depthport.exporters.core.artifact import Shape, load_artifact
     from depthport.exporters.core.store import ArtifactStore
+    from depthport.exporters.registry import default_format
 
+    format = format or default_format()
     source = parse_size(source_size, "--source-size") if source_size is not None else None
     height, width = parse_size(size) if size is not None else _size_for(source)
     request = prepare(

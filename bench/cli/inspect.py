@@ -13,11 +13,9 @@ if TYPE_CHECKING:
     from depthport.exporters.core.artifact import Artifact
     from depthport.exporters.core.inspection import Table
 
-PACKAGE_SUFFIX = ".mlpackage"
-
 
 def inspect(
-    path: Annotated[Path, typer.Argument(help="An artifact's folder, or a Core ML package (.mlpackage) of any origin.")],
+    path: Annotated[Path, typer.Argument(help="An artifact's folder, or a package (.mlpackage) of any origin.")],
     images: Images = None,
     run: Annotated[bool, typer.Option("--run/--no-run", help="Also what needs the network to be run (on a CPU).")] = True,
     json_: Json = False,
@@ -48,16 +46,15 @@ def inspect(
 
 
 def _inspect(path: Path, images: list[Path] | None, run: bool) -> tuple[Artifact | None, tuple[Table, ...]]:
-    if path.suffix == PACKAGE_SUFFIX:
-        from depthport.exporters.core.errors import UsageError
-        from depthport.exporters.coreml.inspect import inspect_package
+    from depthport.exporters.core.artifact import load_artifact
+    from depthport.exporters.core.errors import UsageError
+    from depthport.exporters.registry import get_exporter, installed_exporters
 
+    reader = next((e for e in installed_exporters() if path.suffix and path.suffix == e.package_suffix), None)
+    if reader is not None:
         if images:
             raise UsageError("--images is for an artifact, whose manifest says what its input is: give its folder")
-        return None, inspect_package(path, run=run)
-    from depthport.exporters.api import get_exporter
-    from depthport.exporters.core.artifact import load_artifact
-
+        return None, reader.inspect_package(path, run)
     artifact = load_artifact(path)
     artifact.verify()
     arrays = _arrays(artifact, images) if images else None

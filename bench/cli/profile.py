@@ -70,7 +70,9 @@ def profile(
 
 def batch(
     model: Model = "da3-small",
-    runtime: Annotated[str, typer.Option("--runtime", "-r", help="pytorch, onnxruntime, ...")] = "pytorch",
+    runtime: Annotated[
+        str | None, typer.Option("--runtime", "-r", help="As `depthport doctor` lists them. Default: upstream's own.")
+    ] = None,
     device: Device = "cpu",
     mode: Mode = None,
     precision: Precision = None,

@@ -20,6 +20,8 @@ def render(report: SelfCheck, console: Console, saved: Path | None) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from depthport.bench.diagnose.self_check import INTERPRETER
+
     table = Table(title="Self-check", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name in ("runtime/device/mode/precision", "result", "s"):
         table.add_column(name, no_wrap=True)
@@ -31,8 +33,9 @@ def render(report: SelfCheck, console: Console, saved: Path | None) -> None:
     console.print(f"[bold]{escape(report.environment['machine'])}[/bold]")
     console.print(f"{report.model}, {report.shape}, {report.weights}: {report.seconds:.0f} s", highlight=False)
     console.print(table)
-    if any(check.cell.startswith("coreml/interpreter") for check in report.checks):
-        console.print("[dim]coreml/interpreter: the saved package by our own reading of it, no Apple code.[/dim]")
+    read = [name for check in report.checks if (name := "/".join(check.cell.split("/")[:2])).endswith(f"/{INTERPRETER}")]
+    for name in dict.fromkeys(read):
+        console.print(f"[dim]{escape(name)}: the saved artifact by our own reading of it, without the runtime.[/dim]")
     if any(check.status == "not reached" for check in report.checks):
         console.print("Some were not reached: what was exported is not kept, so try again on an idle machine.")
     if saved is not None:

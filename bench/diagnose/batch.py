@@ -60,7 +60,7 @@ class BatchAnswer:
 def find_batch(
     model: str,
     *,
-    runtime: str = "pytorch",
+    runtime: str | None = None,
     device: str,
     mode: str | None = None,
     precision: str | None = None,
@@ -77,6 +77,7 @@ def find_batch(
     """Search the batch sizes from 1 to `most` (bench/diagnose/batching.py).
 
     Args:
+        runtime: an installed runtime's name; None: upstream's own.
         fraction: of the device's memory, (0, 1]; where the runtime can, it is also the cap of its allocator.
         most: largest batch of interest.
 
@@ -84,12 +85,11 @@ def find_batch(
         UsageError: a fraction or number outside of its range, or a device or mode the runtime does not have.
         RunError: a trial failed for another reason than memory.
     """
-    from depthport.bench.plan.request import default_target
-    from depthport.runtimes.registry import get_runtime
+    from depthport.runtimes.registry import baseline_runtime, get_runtime
 
     if not 0 < fraction <= 1:
         raise UsageError(f"a share of memory lies above 0 and at most at 1, got {fraction:g}")
-    adapter, observer = get_runtime(runtime), observer or Observer()
+    adapter, observer = get_runtime(runtime) if runtime else baseline_runtime(), observer or Observer()
     place = adapter.device(device)
     chosen = adapter.mode(place, mode)
     policy = precision or next(iter(chosen.precisions or place.precisions), "fp32")
@@ -97,9 +97,9 @@ def find_batch(
     spec = CellSpec(
         ExportSpec(
             model, adapter.formats[0], policy, Shape(1, views, height, width), weights,
-            target=chosen.target or default_target(runtime, device, policy),
+            target=adapter.target(device, chosen, policy),
         ),
-        runtime, device, chosen.name, threads=threads, memory_fraction=fraction,
+        runtime or adapter.name, device, chosen.name, threads=threads, memory_fraction=fraction,
     )  # fmt: skip
     trials: dict[int, BatchTrial] = {}
     with TemporaryDirectory(prefix="depthport-batch-") as folder:

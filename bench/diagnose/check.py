@@ -84,7 +84,6 @@ def worst_relative_l2(parity: Mapping[str, Any]) -> tuple[str, float]:
 def _cell(request: ExportRequest, artifact: Artifact) -> CellSpec | str:
     """The cell that runs the artifact here, on its first suitable device; else why there is none."""
     from depthport.bench.plan.cells import CellSpec, ExportSpec
-    from depthport.bench.plan.request import BASELINE_MODE, default_target
     from depthport.runtimes.registry import get_runtime, runtimes
 
     reasons = []
@@ -96,8 +95,8 @@ def _cell(request: ExportRequest, artifact: Artifact) -> CellSpec | str:
                 reasons.append(f"{runtime.name} on {device.name}: {device.unavailable}")
                 continue
             for mode in device.modes:
-                made_for = mode.target or default_target(runtime.name, device.name, request.policy.name)
-                if mode.name != BASELINE_MODE and request.target in (mode.target, made_for):
+                made_for = runtime.target(device.name, mode, request.policy.name)
+                if mode.name != runtime.baseline_mode and request.target in (mode.target, made_for):
                     export = ExportSpec(
                         request.model_name, request.format, request.policy.name, request.shape, request.weights.id,
                         request.outputs, request.target, ray_pose=request.ray_pose,

@@ -95,7 +95,7 @@ def runtime_rows() -> tuple[RuntimeRow, ...]:
 
 def format_rows() -> tuple[FormatRow, ...]:
     """One row for each registered exporter."""
-    from depthport.exporters.api import formats, get_exporter
+    from depthport.exporters.registry import formats, get_exporter
 
     rows: list[FormatRow] = []
     for name in formats():

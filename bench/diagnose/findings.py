@@ -1,4 +1,4 @@
-"""What is odd about a machine's set-up, as data: each finding says what it means and what to do. Pure functions.
+"""What is odd about a machine's set-up, as data: each finding says what it means and what to do.
 
 `doctor` prints them. They are about the installation and the machine at rest; what shows only while measuring is in
 bench/analysis/advice.py.
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from depthport.runtimes.registry import installed_runtimes
 
 UPSTREAM = "depth-anything-3"
 INSTALL_UPSTREAM = f"pip install --no-deps --ignore-requires-python {UPSTREAM}==0.1.1"
@@ -31,7 +33,7 @@ class Finding:
 
 
 def findings(environment: Mapping[str, Any], free_gb: float, adapters: int) -> tuple[Finding, ...]:
-    """All that can be said from the fingerprint (bench/environment/environment.py), disk space and the number of adapters.
+    """All that can be said from the fingerprint (bench/environment/environment.py), disk space and the adapters.
 
     Args:
         environment: as `depthport.bench.environment.environment.fingerprint` gives it.
@@ -58,13 +60,14 @@ def _packages(versions: Mapping[str, str], adapters: int) -> Iterator[Finding]:
         yield Finding("problem", "no runtime or exporter is registered: depthport is not installed", "pip install -e .")
     if UPSTREAM not in versions:
         yield Finding("problem", "upstream's package is not here: nothing can be exported or checked", INSTALL_UPSTREAM)
-    builds = [name for name in versions if name.startswith("onnxruntime")]
-    if len(builds) > 1:
-        yield Finding(
-            "problem",
-            f"{' and '.join(builds)} are installed over each other: what remains is the last one's libraries",
-            f"pip uninstall -y {' '.join(builds)}; pip install {builds[-1]}",
-        )
+    for adapter in installed_runtimes():
+        builds = [name for name in versions if name in adapter.builds]
+        if len(builds) > 1:
+            yield Finding(
+                "problem",
+                f"{' and '.join(builds)} are installed over each other: what remains is the last one's libraries",
+                f"pip uninstall -y {' '.join(builds)}; pip install {builds[-1]}",
+            )
     if "coremltools" in versions and release(versions.get("numpy", "0")) >= (2, 4):
         yield Finding(
             "note",

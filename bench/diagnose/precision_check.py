@@ -131,7 +131,7 @@ def _network(
     format: str, target: str | None, path: Path, policy: Any, progress: Progress
 ) -> tuple[dict[str, Any] | None, str | None]:
     """Preflight and audit of the network TensorRT makes of the graph; or why there is none."""
-    from depthport.exporters.api import get_exporter
+    from depthport.exporters.registry import get_exporter
     from depthport.exporters.tensorrt.build import parse
     from depthport.exporters.tensorrt.options import options_for
     from depthport.exporters.tensorrt.platform import PACKAGES, load_module
@@ -165,9 +165,9 @@ def _engine_runner(format: str, path: Path, typed: Artifact, policy: Any) -> Run
         import numpy as np
         import onnx_ir
 
-        from depthport.exporters.api import get_exporter
         from depthport.exporters.onnx.graph_file import read_graph
         from depthport.exporters.onnx.probes import expose
+        from depthport.exporters.registry import get_exporter
         from depthport.exporters.tensorrt.options import options_for
         from depthport.exporters.tensorrt.platform import PACKAGES
         from depthport.runtimes.tensorrt.engine import TensorRTEngine, engine_here

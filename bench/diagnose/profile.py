@@ -20,11 +20,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from depthport.exporters.core.store import ArtifactStore
-    from depthport.runtimes.base import Session
+    from depthport.runtimes.base import Runtime, Session
 
 SCHEMA = "depthport.profile/1"
-MODES = ("eager", "graph", "fused")
-"""Modes of runtime `pytorch` that run the program as it stands; a compiled one has no operators left."""
 _WARM_UPS = 5
 
 
@@ -82,7 +80,8 @@ def profile(
     Args:
         model, batch, views, height, width, weights: as :func:`depthport.exporters.export` takes them.
         device: `cpu` or `cuda[:N]`.
-        mode: one of :data:`MODES` or an alias; None: the fastest of them on that device.
+        mode: one that the runtime can be profiled in (`Runtime.profiled`) or an alias; None: the fastest of them on
+            that device.
         precision: a policy; None: the mode's own.
         calls: averaged; half as many whole calls give the latency, five at least.
 
@@ -92,48 +91,56 @@ def profile(
     from depthport.bench.inputs.inputs import load_scene
     from depthport.exporters.api import export as export_artifact
     from depthport.runtimes.base import LoadOptions
-    from depthport.runtimes.registry import get_runtime
 
     if calls < 1:
         raise UsageError(f"a profile needs at least one call, got {calls}")
-    runtime, observer = get_runtime("pytorch"), observer or Observer()
+    runtime, observer = profiling_runtime(), observer or Observer()
     place = runtime.device(device)
-    chosen = runtime.mode(place, mode or next(m.name for m in reversed(place.modes) if m.name in MODES))
-    if chosen.name not in MODES:
-        raise UnsupportedError(f"mode {chosen.name!r} does not run operator by operator: choose {', '.join(MODES)}")
+    chosen = runtime.mode(place, mode or next(m.name for m in reversed(place.modes) if m.name in runtime.profiled))
+    if chosen.name not in runtime.profiled:
+        known = ", ".join(runtime.profiled)
+        raise UnsupportedError(f"mode {chosen.name!r} does not run operator by operator: choose {known}")
     policy = precision or next(iter(chosen.precisions or place.precisions), "fp32")
     observer.stage(f"exporting {model} in {policy}")
     stored = export_artifact(
-        model, format="pytorch", precision=policy, batch=batch, views=views, height=height, width=width,
+        model, format=runtime.formats[0], precision=policy, batch=batch, views=views, height=height, width=width,
         weights=weights, target=chosen.target, store=store, progress=observer.step,
     )  # fmt: skip
     observer.stage(f"timing {calls} calls")
     options = LoadOptions(mode=chosen.name, threads=threads)
     with runtime.load(stored.artifact, device, options) as session:
         session.bind({"image": load_scene(stored.artifact.manifest.shape).image})
-        return _measure(session, place.description, calls)
+        return _measure(runtime, session, place.description, calls)
 
 
-def _measure(session: Session, hardware: str, calls: int) -> Profile:
-    import torch
+def profiling_runtime() -> Runtime:
+    """The runtime that shows its operators.
 
+    Raises:
+        UsageError: none that is installed does.
+    """
+    from depthport.runtimes.registry import installed_runtimes
+
+    for runtime in installed_runtimes():
+        if runtime.profiled:
+            return runtime
+    raise UsageError("no installed runtime shows its operators: is depthport installed? (`pip install -e .`)")
+
+
+def _measure(runtime: Runtime, session: Session, hardware: str, calls: int) -> Profile:
     from depthport.exporters.core.provenance import package_versions
-    from depthport.runtimes.pytorch.profile import measure_rates, profile_program
-    from depthport.runtimes.pytorch.session import EagerSession
 
-    assert isinstance(session, EagerSession)
     latency = _latency_ms(session, max(5, calls // 2))
-    operators = profile_program(session.program, session.bound, calls)
+    operators, rates = runtime.profile(session, calls)
     manifest = session.artifact.manifest
-    rates = measure_rates(session.bound[0].device, getattr(torch, manifest.precision["backbone"]))
     shape = manifest.shape
     cell = {
         "model": manifest.model, "batch": shape.batch, "views": shape.views, "height": shape.height,
-        "width": shape.width, "runtime": "pytorch", "device": session.device, "mode": session.options.mode,
+        "width": shape.width, "runtime": runtime.name, "device": session.device, "mode": session.options.mode,
         "precision": manifest.precision["name"], "weights": manifest.weights.id,
     }  # fmt: skip
     return Profile(
-        cell, hardware, package_versions(("torch", "triton", "depthport")), calls, latency,
+        cell, hardware, package_versions(("depthport", *runtime.packages)), calls, latency,
         rates.matmul_flop_s / 1e12, rates.copy_bytes_s / 1e9, rates.dtype,
         add_up(operators, rates, shape.batch * shape.views),
     )  # fmt: skip

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from depthport.runtimes.pytorch.profile import DeviceRates, OperatorTime
+from depthport.runtimes.base import DeviceRates, OperatorTime
 
 PATCHES = "patch embedding"
 LOCAL, GLOBAL = "attention within a view", "attention across views"

@@ -1,9 +1,9 @@
 """`doctor --self-check`: on this machine, does every runtime compute what upstream computes? Two minutes at most.
 
 Small shape, synthetic weights, no download: export, load, predict, compare with upstream in fp32, each in a process of
-its own, as a run has it, but without timing. Core ML packages are also run in the interpreter
-(bench/workers/interpret.py), off
-a Mac in place of Core ML and on a Mac beside it: if both fail the package is wrong, if one does it is Core ML or us.
+its own, as a run has it, but without timing. Artifacts that we can interpret (`Runtime.interpret`) are also run so, in
+place of a runtime that is not here and beside one that is: if both fail the artifact is wrong, if one does it is the
+runtime or us.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def run(
     """Check cells one after the other until the time is up.
 
     Args:
-        cells: what to check; None: the quick suite's of this machine, and Core ML in the interpreter.
+        cells: what to check; None: the quick suite's of this machine, and what can be interpreted.
         store: where artifacts are made; None: a temporary folder.
         observer: told what is being done.
         budget_s: no check begins later, and none runs longer.
@@ -99,19 +99,23 @@ def run(
 
 
 def default_cells() -> list[CellSpec]:
-    """Every runtime that is here, the quickest to check first; Core ML's packages in the interpreter."""
+    """Every runtime that is here, the quickest to check first; then what can be interpreted."""
     from depthport.bench.plan.request import Request
     from depthport.bench.plan.suites import build_cells
-    from depthport.exporters.api import get_exporter
+    from depthport.exporters.registry import get_exporter
+    from depthport.runtimes.registry import get_runtime, installed_runtimes
 
-    cells = [c for c in build_cells(Request(MODEL, SHAPE, WEIGHTS, "quick")) if c.export.format]
+    cells = build_cells(Request(MODEL, SHAPE, WEIGHTS, "quick"))
     interpreted: list[CellSpec] = []
-    if get_exporter("coreml").probe() is None:
-        options: list[tuple[str, dict[str, Any]]] = [("fp32", {}), ("fp16", {"ane": True})]
-        for precision, given in options:
-            export = ExportSpec(MODEL, "coreml", precision, SHAPE, WEIGHTS, options=given)
-            interpreted.append(CellSpec(export, "coreml", INTERPRETER, "ane" if given else "plain"))
-    return [*sorted(cells, key=lambda c: (bool(c.unavailable), c.mode == "compile")), *interpreted]
+    for runtime in installed_runtimes():
+        format = runtime.formats[0]
+        if not runtime.interpreted or get_exporter(format).probe() is not None:
+            continue
+        for label, (precision, options) in runtime.interpreted.items():
+            export = ExportSpec(MODEL, format, precision, SHAPE, WEIGHTS, options=options)
+            interpreted.append(CellSpec(export, runtime.name, INTERPRETER, label))
+    slow = {cell.id for cell in cells if get_runtime(cell.runtime).compiled(cell.mode)}
+    return [*sorted(cells, key=lambda c: (bool(c.unavailable), c.id in slow)), *interpreted]
 
 
 def _shape_of(cells: Sequence[CellSpec]) -> Shape:
@@ -157,7 +161,10 @@ class _Job:
         outputs = self.folder / "outputs.npz"
         outputs.unlink(missing_ok=True)
         if cell.device == INTERPRETER:
-            request = {"op": "interpret", "artifact": artifact, "inputs": str(self._input(cell)), "outputs": str(outputs)}
+            request = {
+                "op": "interpret", "runtime": cell.runtime, "artifact": artifact, "inputs": str(self._input(cell)),
+                "outputs": str(outputs),
+            }  # fmt: skip
             self._ask("predict", request)
         else:
             load = {
@@ -205,8 +212,8 @@ class _Job:
         """The exporters' own probe: it needs no photograph, and every package is verified with it."""
         import numpy as np
 
-        from depthport.exporters.coreml.mil.probe import probe_image
         from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
+        from depthport.exporters.inputs.probe import probe_image
 
         path, shape = self.folder / "input.npz", spec.shape
         if not path.exists():

@@ -20,27 +20,12 @@ import psutil
 from depthport.bench.environment.cpu import Cpu, command_output, describe_cpu, read_text
 from depthport.bench.environment.gpu import Gpu, nvidia_gpus
 from depthport.exporters.core.provenance import package_version
+from depthport.exporters.registry import installed_exporters
+from depthport.runtimes.registry import installed_runtimes
 
-# Distributions whose versions can change a result, in the order printed; NVIDIA's own are added as found.
-PACKAGES = (
-    "depthport",
+# Distributions whose versions can change a result whatever runs it; adapters say which others do.
+HOST_PACKAGES = (
     "depth-anything-3",
-    "torch",
-    "triton",
-    "onnx",
-    "onnxscript",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "onnxruntime-openvino",
-    "onnxruntime-directml",
-    "tensorrt",
-    "tensorrt-rtx-cu12",
-    "tensorrt-rtx-cu13",
-    "coremltools",
-    "openvino",
-    "executorch",
-    "ai-edge-litert",
-    "ncnn",
     "numpy",
     "mkl",
     "intel-openmp",
@@ -92,8 +77,11 @@ def machine_name(cpu: Cpu, gpus: tuple[Gpu, ...], memory_mib: float) -> str:
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of the installed distributions that can change a result."""
-    found = {name: version for name in PACKAGES if (version := package_version(name)) is not None}
+    """Versions of the installed distributions that can change a result, in the order printed; NVIDIA's own as found."""
+    ran = (name for runtime in installed_runtimes() for name in runtime.packages)
+    made = (name for exporter in installed_exporters() for name in exporter.packages)
+    names = dict.fromkeys(("depthport", *ran, *made, *HOST_PACKAGES))
+    found = {name: version for name in names if (version := package_version(name)) is not None}
     for distribution in metadata.distributions():
         name = (distribution.metadata["Name"] or "").lower()
         if name.startswith("nvidia-") and name not in found:

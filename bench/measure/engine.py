@@ -32,6 +32,7 @@ from depthport.bench.plan.cells import CellSpec, ExportSpec, asked_of
 from depthport.bench.plan.controls import control_subject
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Results, Status
+from depthport.bench.results.runtime_facts import describe as describe_runtimes
 from depthport.bench.workers.reference import reference_device, reference_key
 from depthport.exporters.core.artifact import load_artifact
 from depthport.exporters.core.atomic import storage_errors, write_json
@@ -279,6 +280,7 @@ class _Run:
             weights={plan.cells[0].export.model: plan.weights} if plan.cells else {},
             cells=cells,
             controls=controls,
+            runtimes=describe_runtimes(cell.runtime for cell in cells),
             created=self.journal.of_kind("header")[0]["created"],
             complete=complete,
         )

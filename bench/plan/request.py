@@ -10,18 +10,8 @@ from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.precision import auto_precision
 from depthport.runtimes.base import Device, Mode, Runtime
 
-BASELINE_RUNTIME, BASELINE_MODE = "pytorch", "upstream"
-
-
 # What people deploy on a kind of device, best known first; the first is the default suite's precision.
 _DEPLOYED: dict[str, tuple[str, ...]] = {"cpu": ("fp32",), "cuda": ("bf16", "fp16"), "mps": ("fp16",), "ane": ("fp16",)}
-
-
-# Artifacts made for one runtime on one kind of device, where that beats the portable one.
-_TARGETS = {("onnxruntime", "cpu"): "ort-cpu"}
-
-
-_INT8_TARGETS = {**_TARGETS, ("openvino", "cpu"): "openvino"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +55,7 @@ class Request:
     interpreters: dict[str, str] = field(default_factory=dict)
     """Python interpreter per runtime, where requirements conflict."""
     dynamic: tuple[str, ...] = ()
-    """Measure ONNX artifacts that leave these dimensions open too, beside the static ones."""
+    """Measure artifacts that leave these dimensions open too, beside the static ones, where the format is for that."""
     pose_input: bool = False
     preprocess: bool = False
     source_size: tuple[int, int] | None = None
@@ -86,9 +76,10 @@ class Request:
 
 
 def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, request: Request) -> CellSpec:
-    """One cell; the baseline is upstream at its own precision on that device."""
-    baseline = is_baseline(runtime.name, mode.name, device.name, precision)
-    target = mode.target or default_target(runtime.name, device.name, precision)
+    """One cell of what the user asked for."""
+    # The baseline is upstream as its users run it: its own forward at the precision it would choose on that device.
+    baseline = mode.name == runtime.baseline_mode and precision == auto_precision(device.name)
+    target = runtime.target(device.name, mode, precision)
     return CellSpec(
         export=replace(request.export(runtime.formats[0], precision, target), options=dict(mode.export_options)),
         runtime=runtime.name,
@@ -103,14 +94,9 @@ def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, requ
     )
 
 
-def default_target(runtime: str, device: str, precision: str) -> str | None:
-    """The export target that suits a runtime on a device at a precision; None is the portable artifact."""
-    return (_INT8_TARGETS if precision == "int8" else _TARGETS).get((runtime, _kind(device)))
-
-
 def unavailable_cell(runtime: Runtime, device: Device, request: Request) -> CellSpec:
     """The row of a device that can't run here, with the reason and the line that would change it."""
-    precision = next(iter(_DEPLOYED.get(_kind(device.name), ("fp32",))))
+    precision = next(iter(_DEPLOYED.get(kind_of(device.name), ("fp32",))))
     reason = device.unavailable or ""
     options = dict(device.modes[0].export_options) if device.modes else {}
     return CellSpec(
@@ -122,17 +108,13 @@ def unavailable_cell(runtime: Runtime, device: Device, request: Request) -> Cell
     )
 
 
-def is_baseline(runtime: str, mode: str, device: str, precision: str) -> bool:
-    """Upstream as its users run it: its own forward at the precision it would choose on that device."""
-    return runtime == BASELINE_RUNTIME and mode == BASELINE_MODE and precision == auto_precision(device)
-
-
-def _kind(device: str) -> str:
+def kind_of(device: str) -> str:
+    """`cuda` of `cuda:1`."""
     return device.partition(":")[0]
 
 
 def deployed_precision(device: Device, mode: Mode) -> str:
     """The precision people deploy on a device, of those that the mode knows."""
-    deployed = mode.precisions or _DEPLOYED.get(_kind(device.name), ("fp32",))
+    deployed = mode.precisions or _DEPLOYED.get(kind_of(device.name), ("fp32",))
     known = mode.precisions or device.precisions
     return next((p for p in deployed if p in known), auto_precision(device.name))

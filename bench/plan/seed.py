@@ -17,15 +17,13 @@ runtime does, and a row that would repeat another is marked so instead of being 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from depthport.bench.plan.cells import CellSpec
-
-if TYPE_CHECKING:
-    from depthport.bench.plan.request import Request
-    from depthport.runtimes.base import Device
+from depthport.bench.plan.request import Request, deployed_precision, make_cell, unavailable_cell
+from depthport.runtimes.base import Device, Runtime
+from depthport.runtimes.registry import baseline_runtime, get_runtime, runtimes
 
 # Order of the seed report's own tables.
 PRECISIONS: Mapping[str, tuple[str, ...]] = {
@@ -60,7 +58,7 @@ def seed_rows() -> Iterator[SeedRow]:
 
 
 def seed_mode(row: SeedRow) -> str | None:
-    """The PyTorch runtime's mode for a row; None where it would be `balanced` again."""
+    """The baseline runtime's mode for a row; None where it would be `balanced` again."""
     if row.mode == "minimal":
         return "upstream"
     if row.mode == "balanced":
@@ -81,35 +79,27 @@ def seed_precision(row: SeedRow) -> str:
     return f"{half}-mixed" if row.mode == "minimal" else half
 
 
-FUTURE = ("onnxruntime", "tensorrt", "coreml")
-"""Runtimes the seed report listed as future work (Core ML with the neural engine), beside :data:`INT8`."""
 INT8 = "int8"
+"""A precision that the seed report listed as future work, beside other runtimes."""
 
 
 def paper_cells(request: Request) -> Iterator[CellSpec]:
-    """The seed's rows as cells, then the formats it listed as future work: ONNX Runtime, TensorRT, Core ML with the
-    neural engine, int8; and every other runtime that is installed.
-    """
-    from depthport.runtimes.registry import get_runtime
-
-    runtime = get_runtime("pytorch")
+    """The seed's rows as cells, then what it listed as future work: every other runtime that is installed, and int8."""
+    runtime = baseline_runtime()
     devices = {device.name.partition(":")[0]: device for device in runtime.probe()}
     for row in seed_rows():
-        yield _cell(row, devices.get(row.device), request)
-    future = [replace(cell, baseline=False, tags=(*cell.tags, "future")) for cell in _future(request)]
-    yield from future
+        yield _cell(runtime, row, devices.get(row.device), request)
+    others = [get_runtime(name) for name in runtimes() if name != runtime.name]
+    future = list(_future(others, request))
     if not any(cell.export.precision == INT8 for cell in future):
-        yield _missing(request, "onnxruntime", "cpu", INT8, "no installed runtime says that it computes in int8")
+        future += [_no_int8(able, request) for able in others if INT8 in able.quantized][:1]
+    for cell in future:
+        yield replace(cell, baseline=False, tags=(*cell.tags, "future"))
 
 
-def _future(request: Request) -> Iterator[CellSpec]:
+def _future(others: Sequence[Runtime], request: Request) -> Iterator[CellSpec]:
     """Each runtime at the precision people deploy on each of its devices, and in int8 where it says it can."""
-    from depthport.bench.plan.request import deployed_precision, make_cell, unavailable_cell
-    from depthport.runtimes.registry import get_runtime, runtimes
-
-    names = [name for name in runtimes() if name != "pytorch"]
-    for name in names:
-        runtime = get_runtime(name)
+    for runtime in others:
         for device in runtime.probe():
             if not device.available or not device.modes:
                 yield unavailable_cell(runtime, device, request)
@@ -120,23 +110,20 @@ def _future(request: Request) -> Iterator[CellSpec]:
                 precisions.append(INT8)
             for precision in dict.fromkeys(precisions):
                 yield make_cell(runtime, device, mode, precision, request)
-    for name in FUTURE:
-        if name not in names:
-            device_name = "cuda" if name == "tensorrt" else "cpu"
-            yield _missing(request, name, device_name, "fp16", f"no adapter called {name} is installed")
 
 
-def _missing(request: Request, runtime: str, device: str, precision: str, reason: str) -> CellSpec:
+def _no_int8(runtime: Runtime, request: Request) -> CellSpec:
     """A row for what the seed report promised and nothing here runs."""
-    export = request.export(runtime, precision)
-    return CellSpec(export=export, runtime=runtime, device=device, mode="-", tags=("future",), unavailable=reason)
+    export = request.export(runtime.formats[0], INT8)
+    reason = "no installed runtime says that it computes in int8"
+    return CellSpec(export=export, runtime=runtime.name, device="cpu", mode="-", unavailable=reason)
 
 
-def _cell(row: SeedRow, device: Device | None, request: Request) -> CellSpec:
+def _cell(runtime: Runtime, row: SeedRow, device: Device | None, request: Request) -> CellSpec:
     mode, precision = seed_mode(row), seed_precision(row)
     cell = CellSpec(
-        export=request.export("pytorch", precision),
-        runtime="pytorch",
+        export=request.export(runtime.formats[0], precision),
+        runtime=runtime.name,
         device=row.device if device is None else device.name,
         mode=mode or "eager",
         label=row.label,
@@ -145,18 +132,18 @@ def _cell(row: SeedRow, device: Device | None, request: Request) -> CellSpec:
         memory_fraction=request.memory_fraction,
     )
     if device is None or not device.available:
-        return replace(cell, unavailable=_why_not(row.device, device))
+        return replace(cell, unavailable=_why_not(runtime, row.device, device))
     if mode is None:
         return replace(cell, unsupported="off CUDA this is the balanced configuration again: not measured twice")
     known = {m.name: m for m in device.modes}
     if mode not in known:
-        return replace(cell, unsupported=f"the PyTorch runtime has no mode {mode!r} on {device.name}")
+        return replace(cell, unsupported=f"runtime {runtime.name!r} has no mode {mode!r} on {device.name}")
     # The seed's ratios are to its minimal configuration at the device's own precision.
     baseline = row.mode == "minimal" and row.precision == ("None" if row.device == "cuda" else "False")
     return replace(cell, mode_description=known[mode].description, baseline=baseline)
 
 
-def _why_not(name: str, device: Device | None) -> str:
+def _why_not(runtime: Runtime, name: str, device: Device | None) -> str:
     if device is None:
-        return f"PyTorch finds no {name} device here" + (": run the same command on a Mac" if name == "mps" else "")
+        return f"{runtime.title} finds no {name} device here" + (": run the same command on a Mac" if name == "mps" else "")
     return f"{device.unavailable}: {device.remedy}" if device.remedy else device.unavailable or ""

@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.request import BASELINE_MODE, Request, _kind, deployed_precision, make_cell, unavailable_cell
+from depthport.bench.plan.request import Request, deployed_precision, kind_of, make_cell, unavailable_cell
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.precision import auto_precision, policy_name, resolve_policy
+from depthport.exporters.registry import get_exporter
 from depthport.runtimes.base import Device, Mode, Runtime
 from depthport.runtimes.registry import get_runtime, runtimes
 
@@ -57,24 +58,24 @@ def _runtime_cells(runtime: Runtime, request: Request) -> Iterable[CellSpec]:
             yield unavailable_cell(runtime, device, request)
             continue
         for mode in device.modes:
-            if request.suite in ("default", "quick") and not _in_default(device, mode, request.suite):
+            if request.suite in ("default", "quick") and not _in_default(runtime, device, mode):
                 continue
-            for precision in _precisions(device, mode, request):
+            for precision in _precisions(runtime, device, mode, request):
                 cell = make_cell(runtime, device, mode, precision, request)
                 yield cell
-                if request.dynamic and cell.export.format == "onnx":
+                if request.dynamic and get_exporter(cell.export.format).one_artifact_many_shapes:
                     yield replace(cell, export=replace(cell.export, dynamic=request.dynamic))
 
 
-def _in_default(device: Device, mode: Mode, suite: str) -> bool:
-    # On a CPU inductor compiles for minutes to gain a few per cent; `full` has it.
-    return not (mode.name == "compile" and _kind(device.name) == "cpu")
+def _in_default(runtime: Runtime, device: Device, mode: Mode) -> bool:
+    # On a CPU a compiler takes minutes to gain a few per cent; `full` has it.
+    return not (runtime.compiled(mode.name) and kind_of(device.name) == "cpu")
 
 
-def _precisions(device: Device, mode: Mode, request: Request) -> list[str]:
+def _precisions(runtime: Runtime, device: Device, mode: Mode, request: Request) -> list[str]:
     own = auto_precision(device.name)
     known = mode.precisions or device.precisions
-    if mode.name == BASELINE_MODE:
+    if mode.name == runtime.baseline_mode:
         wanted = [own] if request.suite != "full" else [own, "fp32", *(("fp16-mixed",) if own != "fp32" else ())]
     elif request.suite == "full":
         wanted = list(known or ("fp32",))

@@ -170,6 +170,23 @@ class Control:
 
 
 @dataclass
+class RuntimeFacts:
+    """What a report says of a runtime, kept with the figures: the machine that reads them may not have it."""
+
+    title: str = ""
+    """The product as its makers write it."""
+    licence: str | None = None
+    """An SPDX identifier where there is one; None: not known."""
+    compiles: dict[str, str] | None = None
+    """Modes that compile the network when they load it, each with the mode that runs the same network as it stands;
+    None: what it runs was compiled by the export."""
+
+    def compiled(self, mode: str) -> bool | None:
+        """Whether a mode compiles the network when it loads it; None where the export did."""
+        return None if self.compiles is None else mode in self.compiles
+
+
+@dataclass
 class Results:
     """One run on one machine."""
 
@@ -183,6 +200,8 @@ class Results:
     """{id, sha256, synthetic, licence, note} of the run's model weights, by model name."""
     cells: list[Cell]
     controls: dict[str, Control] = field(default_factory=dict)
+    runtimes: dict[str, RuntimeFacts] = field(default_factory=dict)
+    """By the name that cells have; files of before this field have none (bench/results/runtime_facts.py)."""
     warnings: list[dict[str, str]] = field(default_factory=list)
     """About the whole run; a report opens with them."""
     created: str = ""

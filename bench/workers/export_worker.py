@@ -36,7 +36,7 @@ def reference(request: dict[str, Any], send: Any) -> dict[str, Any]:
 
 
 def interpret(request: dict[str, Any], send: Any) -> dict[str, Any]:
-    """Run a Core ML artifact in the interpreter (bench/workers/interpret.py)."""
+    """Run an artifact in the runtime's interpreter (bench/workers/interpret.py)."""
     from depthport.bench.workers.interpret import interpret as run
 
     return run(request)

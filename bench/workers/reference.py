@@ -17,6 +17,7 @@ import numpy as np
 from depthport.bench.plan.cells import CellSpec
 from depthport.exporters.core.artifact import HostStep
 from depthport.exporters.core.provenance import canonical_sha256, package_versions
+from depthport.runtimes.registry import baseline_runtime
 
 REFERENCE_PACKAGES = ("torch", "depth-anything-3", "numpy")
 
@@ -45,8 +46,9 @@ def reference_key(
 
 
 def reference_device(cells: Iterable[CellSpec]) -> str:
-    """Where upstream's fp32 runs: on the GPU that cells of PyTorch use, else on the CPU."""
-    devices = {cell.device for cell in cells if cell.runtime == "pytorch" and not cell.unavailable}
+    """Where upstream's fp32 runs: on the GPU that cells of its own runtime use, else on the CPU."""
+    upstream = baseline_runtime().name
+    devices = {cell.device for cell in cells if cell.runtime == upstream and not cell.unavailable}
     return next((device for device in sorted(devices) if device.startswith("cuda")), "cpu")
 
 

@@ -33,6 +33,20 @@ def load_plugin(group: str, name: str, what: str) -> Any:
     return points[name].load()()
 
 
+def installed_plugin(group: str, name: str) -> Any | None:
+    """An instance of the class registered as `name`; None where none is, or where it does not import.
+
+    For names out of a file, which may come from anyone and anywhere: `module:Class` is not imported.
+    """
+    point = entry_points(group).get(name)
+    if point is None:
+        return None
+    try:
+        return point.load()()
+    except Exception:  # noqa: BLE001 - anyone's adapter may fail in any way; a report must not
+        return None
+
+
 def _load_path(path: str, what: str) -> Any:
     module, _, attribute = path.partition(":")
     try:

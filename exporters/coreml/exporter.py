@@ -39,6 +39,7 @@ class CoreMLExporter(Exporter):
 
     format: ClassVar[str] = "coreml"
     packages: ClassVar[tuple[str, ...]] = ("coremltools", "protobuf")
+    package_suffix: ClassVar[str | None] = ".mlpackage"
 
     def probe(self) -> str | None:
         from importlib.util import find_spec
@@ -53,6 +54,11 @@ class CoreMLExporter(Exporter):
         from depthport.exporters.coreml.inspect import inspect_package
 
         return inspect_package(artifact.path / str(artifact.manifest.extra["package"]), arrays=arrays, run=run)
+
+    def inspect_package(self, path: Path, run: bool = True) -> tuple[Table, ...]:
+        from depthport.exporters.coreml.inspect import inspect_package
+
+        return inspect_package(path, run=run)
 
     def write(self, context: ExportContext, directory: Path) -> ExportResult:
         request = context.request
@@ -209,11 +215,11 @@ class _Build:
         shutil.rmtree(plain)
 
     def _examples(self, shape: Shape) -> list[Tensor]:
-        """Inputs of the package with the probe's values (:mod:`depthport.exporters.coreml.mil.probe`)."""
+        """Inputs of the package with the probe's values (:mod:`depthport.exporters.inputs.probe`)."""
         import torch
 
-        from depthport.exporters.coreml.mil.probe import probe_image, probe_pixels
         from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
+        from depthport.exporters.inputs.probe import probe_image, probe_pixels
 
         size = (shape.batch, shape.views, shape.height, shape.width)
         if not self.request.preprocess:

@@ -149,8 +149,8 @@ def _inputs(package: Package, function: Function, arrays: Mapping[str, Any] | No
     """Arrays by the function's own input names."""
     import numpy as np
 
-    from depthport.exporters.coreml.mil.probe import probe_image, probe_pixels
     from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
+    from depthport.exporters.inputs.probe import probe_image, probe_pixels
 
     inputs, _ = package.features[function.name]
     images = [feature for feature in inputs if feature.kind == "image"]

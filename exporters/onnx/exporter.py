@@ -47,6 +47,8 @@ class OnnxExporter(Exporter):
 
     format: ClassVar[str] = "onnx"
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnx-ir")
+    default: ClassVar[bool] = True
+    one_artifact_many_shapes: ClassVar[bool] = True
 
     def probe(self) -> str | None:
         from importlib.util import find_spec

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, RunError, UnsupportedError, UsageError, one_line
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
-from depthport.runtimes.coreml.host import complete
+from depthport.runtimes.coreml.host import complete, package_inputs
 from depthport.runtimes.coreml.platform import CoreMLTools, Model, PlannedOperation, Platform
 from depthport.runtimes.host.cpu import cpu_description
 
@@ -57,7 +57,13 @@ class CoreMLRuntime(Runtime):
 
     name: ClassVar[str] = "coreml"
     formats: ClassVar[tuple[str, ...]] = ("coreml",)
+    title: ClassVar[str] = "Core ML"
+    licence: ClassVar[str | None] = "Apple SLA"
     packages: ClassVar[tuple[str, ...]] = ("coremltools",)
+    interpreted: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+        "plain": ("fp32", {}),
+        "ane": ("fp16", {"ane": True}),
+    }
 
     def __init__(self, platform: Platform | None = None) -> None:
         self.platform: Platform = platform or CoreMLTools()
@@ -89,6 +95,17 @@ class CoreMLRuntime(Runtime):
         if artifact.manifest.dynamic:
             raise UnsupportedError("a Core ML session has one shape: export a static artifact")
         return CoreMLSession(artifact, device, options, self.platform, unit)
+
+    def interpret(self, artifact: Artifact, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        from depthport.exporters.coreml.mil.interpreter import Interpreter
+        from depthport.exporters.coreml.mil.package import read_package
+
+        manifest = artifact.manifest
+        function = read_package(_package(artifact)).function()
+        native = package_inputs(inputs["image"], manifest.extra["interface"]["images"])
+        found = Interpreter(function, "declared").run(native)
+        size = (manifest.shape.height, manifest.shape.width)
+        return complete({name: value.numpy() for name, value in found.items()}, manifest.outputs, size)
 
 
 class CoreMLSession(Session):

@@ -39,7 +39,16 @@ class OnnxRuntimeRuntime(Runtime):
 
     name: ClassVar[str] = "onnxruntime"
     formats: ClassVar[tuple[str, ...]] = ("onnx",)
-    packages: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino")
+    title: ClassVar[str] = "ONNX Runtime"
+    licence: ClassVar[str | None] = "MIT"
+    builds: ClassVar[tuple[str, ...]] = (
+        "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml",
+    )  # fmt: skip
+    packages: ClassVar[tuple[str, ...]] = builds
+    quantized: ClassVar[tuple[str, ...]] = ("int8",)
+
+    def default_target(self, device: str, precision: str) -> str | None:
+        return "ort-cpu" if device == "cpu" else None
 
     def probe(self) -> list[Device]:
         if find_spec("onnxruntime") is None:

@@ -10,47 +10,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from depthport.exporters.core.errors import RunError
+from depthport.runtimes.base import DeviceRates, OperatorTime
 from depthport.runtimes.pytorch.device import wait
 
 _LABEL = "depthport:"
 _WARM_UPS = 2
 _MATMUL_SIZE = {"cpu": 1024, "cuda": 8192}
 _COPY_BYTES = {"cpu": 64 << 20, "cuda": 1 << 30}
-
-
-@dataclass(frozen=True)
-class OperatorTime:
-    """One operator of the program in one call, on average."""
-
-    path: str
-    """Of the module it belongs to, e.g. `backbone.blocks.3.attn`; empty for the network itself."""
-    operator: str
-    """Its name without namespace or overload: `linear`, `attention`."""
-    shapes: tuple[tuple[int, ...], ...]
-    """Of its tensor arguments, in order."""
-    flop: int
-    """Multiplications and additions of matrix products, convolutions and attention; 0 for everything else."""
-    moved_bytes: int
-    """Size of its arguments and results: what it moves at least. 0 where it only looks at its argument differently."""
-    seconds: float
-
-
-@dataclass(frozen=True)
-class DeviceRates:
-    """What the device does at best, measured now."""
-
-    matmul_flop_s: float
-    """Of a large square matrix product in the dtype given."""
-    copy_bytes_s: float
-    """Read and written, of an elementwise copy that no cache holds."""
-    dtype: str
 
 
 def profile_program(module: fx.GraphModule, inputs: tuple[Tensor, ...], calls: int) -> list[OperatorTime]:

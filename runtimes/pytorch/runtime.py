@@ -23,12 +23,13 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import ClassVar
 
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import UsageError
-from depthport.runtimes.base import Device, LoadOptions, Mode, Runtime, Session
+from depthport.exporters.core.errors import UnsupportedError, UsageError
+from depthport.runtimes.base import Device, DeviceRates, LoadOptions, Mode, OperatorTime, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description, has_bf16
 from depthport.runtimes.host.nvidia import cuda_devices
 
@@ -55,7 +56,12 @@ class PyTorchRuntime(Runtime):
 
     name: ClassVar[str] = "pytorch"
     formats: ClassVar[tuple[str, ...]] = ("pytorch",)
+    title: ClassVar[str] = "PyTorch"
+    licence: ClassVar[str | None] = "BSD-3-Clause"
     packages: ClassVar[tuple[str, ...]] = ("torch", "depth-anything-3", "triton", "safetensors")
+    baseline_mode: ClassVar[str | None] = UPSTREAM.name
+    compiles: ClassVar[Mapping[str, str] | None] = {COMPILE.name: EAGER.name}
+    profiled: ClassVar[tuple[str, ...]] = (EAGER.name, GRAPH.name, FUSED.name)
 
     def probe(self) -> list[Device]:
         if find_spec("torch") is None:
@@ -92,6 +98,18 @@ class PyTorchRuntime(Runtime):
             FUSED: torch_graph.FusedSession,
         }
         return sessions[mode](artifact, device, options)
+
+    def profile(self, session: Session, calls: int) -> tuple[list[OperatorTime], DeviceRates]:
+        import torch
+
+        from depthport.runtimes.pytorch.profile import measure_rates, profile_program
+        from depthport.runtimes.pytorch.session import EagerSession
+
+        if not isinstance(session, EagerSession):
+            raise UnsupportedError("a compiled program has no operators left to time: choose another mode")
+        operators = profile_program(session.program, session.bound, calls)
+        dtype = getattr(torch, session.artifact.manifest.precision["backbone"])
+        return operators, measure_rates(session.bound[0].device, dtype)
 
 
 def _cpu_device() -> Device:

@@ -27,6 +27,7 @@ class _EngineRuntime(Runtime):
     """What both runtimes share; they differ in the package alone."""
 
     package: ClassVar[Package]
+    licence: ClassVar[str | None] = "NVIDIA SLA"
 
     def probe(self) -> list[Device]:
         gpus = cuda_devices()
@@ -87,6 +88,7 @@ class TensorRTRuntime(_EngineRuntime):
     name: ClassVar[str] = "tensorrt"
     formats: ClassVar[tuple[str, ...]] = ("tensorrt",)
     package: ClassVar[Package] = PACKAGES["tensorrt"]
+    title: ClassVar[str] = package.name
     packages: ClassVar[tuple[str, ...]] = (*package.distributions, "cuda-bindings")
 
 
@@ -96,6 +98,7 @@ class TensorRTRTXRuntime(_EngineRuntime):
     name: ClassVar[str] = "tensorrt-rtx"
     formats: ClassVar[tuple[str, ...]] = ("tensorrt-rtx",)
     package: ClassVar[Package] = PACKAGES["tensorrt-rtx"]
+    title: ClassVar[str] = package.name
     packages: ClassVar[tuple[str, ...]] = (*package.distributions, "cuda-bindings")
 
 

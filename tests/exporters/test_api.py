@@ -8,6 +8,7 @@ from depthport.exporters import api
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import DepthportError, UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.registry import get_exporter
 
 pytest.importorskip("torch")
 
@@ -22,7 +23,7 @@ REQUEST = {
 
 def key(**changes):
     request = api.prepare(**{**REQUEST, **changes})
-    return api.describe(request, api.get_exporter(request.format)).key
+    return api.describe(request, get_exporter(request.format)).key
 
 
 def test_the_key_is_the_same_every_time():
@@ -67,7 +68,7 @@ def test_versions_and_source_change_the_key(monkeypatch):
 
 def test_the_versions_that_matter_are_recorded():
     request = api.prepare(**REQUEST)
-    versions = api.describe(request, api.get_exporter("onnx")).versions
+    versions = api.describe(request, get_exporter("onnx")).versions
     assert {"python", "torch", "onnx", "onnxscript", "depth-anything-3", "numpy"} <= set(versions)
 
 

@@ -138,7 +138,8 @@ def test_the_manifest_keeps_steps_and_configuration(made: Make) -> None:
 
 
 def test_another_configuration_is_another_artifact(made: Make, tmp_path: Path) -> None:
-    from depthport.exporters.api import describe, get_exporter
+    from depthport.exporters.api import describe
+    from depthport.exporters.registry import get_exporter
 
     model, artifact = made("tiny-mono", views=2)
     other = tmp_path / "tiny-mono.yaml"
@@ -153,7 +154,7 @@ def test_another_configuration_is_another_artifact(made: Make, tmp_path: Path) -
 
 @pytest.mark.parametrize("model", ["da3-giant", "da3mono-large", "da3metric-large", "da3nested-giant-large"])
 def test_formats_take_every_model_or_say_why_not(model: str) -> None:
-    from depthport.exporters.api import get_exporter
+    from depthport.exporters.registry import get_exporter
 
     def options(format: str, **changes: Any) -> dict[str, Any]:
         shape = Shape(1, 2, HEIGHT, WIDTH)

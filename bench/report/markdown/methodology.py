@@ -42,7 +42,7 @@ READING = (
 
 
 def technical_notes(report: Report) -> str:
-    """Versions, weights with their licences, and what each mode does, per machine."""
+    """Versions, weights and runtimes with their licences, and what each mode does."""
     parts = []
     for machine in report.machines:
         versions = ", ".join(f"{escape(k)} {escape(v)}" for k, v in machine.machine.versions.items())
@@ -56,11 +56,15 @@ def technical_notes(report: Report) -> str:
                         f"{escape(info.get('licence') or 'unknown')}" + (f", sha256 {code(sha)}…" if sha else "")
                     )
         parts.append(bullets(dict.fromkeys(lines)))
+    facts: dict[str, list[str]] = {}
     modes: dict[tuple[str, str], str] = {}
     for group in report.groups:
         for row in group.rows:
+            facts.setdefault(row.cell.runtime, [row.runtime.title, row.runtime.licence or "unknown"])
             if row.cell.mode_description:
                 modes.setdefault((row.cell.runtime, row.cell.mode), row.cell.mode_description)
+    named = [[code(name), *map(escape, line)] for name, line in sorted(facts.items())]
+    parts.append(table(["Runtime", "Product", "Licence"], named))
     head = ["Runtime", "Mode", "What it does"]
     parts.append(table(head, [[code(r), code(m), escape(text)] for (r, m), text in sorted(modes.items())]))
     return blocks(parts).rstrip()

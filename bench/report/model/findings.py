@@ -54,16 +54,17 @@ def _no_gain(order: list[Row], boundary: Boundary) -> Iterator[str]:
 
 
 def _compile(order: list[Row], boundary: Boundary) -> Iterator[str]:
-    """What torch.compile gains over the same network, eager, in the same precision and run."""
+    """What compiling the network gains over running it as it stands, in the same precision and run."""
     for row in order:
-        if row.cell.runtime != "pytorch" or row.cell.mode != "compile":
+        plain = (row.runtime.compiles or {}).get(row.cell.mode)
+        if plain is None:
             continue
         twin = next(
             (
                 r
                 for r in order
                 if (r.cell.runtime, r.cell.mode, r.cell.precision, r.cell.device, r.run)
-                == ("pytorch", "eager", row.cell.precision, row.cell.device, row.run)
+                == (row.cell.runtime, plain, row.cell.precision, row.cell.device, row.run)
             ),
             None,
         )
@@ -73,7 +74,8 @@ def _compile(order: list[Row], boundary: Boundary) -> Iterator[str]:
             gain = figures.ratio(theirs.median_ms / ours.median_ms, ci)
             first = row.cell.phases.first_call_ms
             cost = f"; its first call takes {figures.seconds(first / 1e3)}" if first else ""
-            yield f"torch.compile at {row.cell.precision} on {row.cell.device}: {gain} eager's speed{cost}."
+            what = f"{row.runtime.title}, {row.cell.mode} at {row.cell.precision} on {row.cell.device}"
+            yield f"{what}: {gain} the speed of {plain}{cost}."
 
 
 def _transfers(order: list[Row]) -> Iterator[str]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 
-from depthport.bench.report.model.sentences import PRODUCTS
-from depthport.bench.results.model import Cell
+from depthport.bench.report.model.merge import Row
 from depthport.exporters.core.precision import POLICIES
 
 _SEED = re.compile(r"seed-(minimal|balanced|max)-(\w+?)(-compiled)?$")
@@ -17,19 +16,20 @@ SEED_PRECISIONS = ("bfloat16", "float16", "None", "False")
 SEED_MODES = ("minimal", "balanced", "max", "max, compiled")
 
 
-def slot(cell: Cell) -> dict[str, str | int]:
+def slot(row: Row) -> dict[str, str | int]:
     """{block, row, column, order}: a table, a row and a column of it, and where the column goes."""
+    cell = row.cell
     found = _SEED.search(cell.id)
     if found:
-        row = found[1] + (", compiled" if found[3] else "")
+        name = found[1] + (", compiled" if found[3] else "")
         order = SEED_PRECISIONS.index(found[2]) if found[2] in SEED_PRECISIONS else len(SEED_PRECISIONS)
         block = f"{cell.device}, the seed report's rows"
-        return {"block": block, "row": row, "column": found[2], "order": order}
+        return {"block": block, "row": name, "column": found[2], "order": order}
     mode = [] if cell.mode in ("default", "-", "", cell.device) else [cell.mode]
     known = list(POLICIES)
     return {
         "block": cell.device,
-        "row": " · ".join([PRODUCTS.get(cell.runtime, cell.runtime), *mode]),
+        "row": " · ".join([row.runtime.title, *mode]),
         "column": cell.precision,
         "order": known.index(cell.precision) if cell.precision in known else len(known),
     }

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from depthport.bench.environment.identity import Machine, machine_of
 from depthport.bench.results.load_results import ResultsFile, load_results
-from depthport.bench.results.model import Cell, Results, Status
+from depthport.bench.results.model import Cell, Results, RuntimeFacts, Status
+from depthport.bench.results.runtime_facts import facts_of
 from depthport.exporters.core.errors import UsageError
 
 Source = Results | ResultsFile | Path | str
@@ -75,6 +76,11 @@ class Row:
     @property
     def ok(self) -> bool:
         return self.cell.status is Status.OK
+
+    @property
+    def runtime(self) -> RuntimeFacts:
+        """What is known of the cell's runtime."""
+        return facts_of(self.run.results, self.cell.runtime)
 
 
 @dataclass(frozen=True)

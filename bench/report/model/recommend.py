@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from depthport.bench.choice.candidates import Candidate
+from depthport.bench.choice.candidates import Candidate, candidate
 from depthport.bench.choice.choose import Choice, Constraint, Request, choose
 from depthport.bench.report.model.merge import Group, MachineReport, Report
 from depthport.bench.report.model.standing import main_boundary
@@ -102,7 +102,7 @@ def answer(report: Report) -> Answers:
 
 def _candidates(machine: MachineReport, group: Group) -> list[Candidate]:
     """A group's cells to choose from, each with the number of the run that measured it."""
-    return [Candidate(row.cell, machine.runs.index(row.run)) for row in group.rows]
+    return [candidate(row.run.results, row.cell, machine.runs.index(row.run)) for row in group.rows]
 
 
 def _choose(pool: list[Candidate], group: Group, request: Request) -> Choice:

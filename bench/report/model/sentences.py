@@ -7,29 +7,16 @@ from collections.abc import Sequence
 from depthport.bench.choice.break_even import BreakEven
 from depthport.bench.choice.choice import Choice
 from depthport.bench.choice.reasons import estimated
+from depthport.bench.report.model.merge import Row
 from depthport.bench.results.metrics import METRICS
-from depthport.bench.results.model import Cell
 
-PRODUCTS = {
-    "pytorch": "PyTorch",
-    "onnxruntime": "ONNX Runtime",
-    "openvino": "OpenVINO",
-    "executorch": "ExecuTorch",
-    "litert": "LiteRT",
-    "ncnn": "ncnn",
-    "mnn": "MNN",
-    "tvm": "TVM",
-    "tensorrt": "TensorRT",
-    "tensorrt-rtx": "TensorRT for RTX",
-    "coreml": "Core ML",
-}
 HEADLINE = ("latency_ms", "throughput_img_s", "depth_error", "memory_mib", "cold_start_s")
 
 
-def short_name(cell: Cell) -> str:
-    """`TensorRT, default, bf16`: a cell for a headline; its id stays its name."""
-    mode = [] if cell.mode in ("default", "-", "") else [cell.mode]
-    return " · ".join([PRODUCTS.get(cell.runtime, cell.runtime), *mode, cell.precision])
+def short_name(row: Row) -> str:
+    """The runtime's title, mode and precision: a cell for a headline; its id stays its name."""
+    mode = [] if row.cell.mode in ("default", "-", "") else [row.cell.mode]
+    return " · ".join([row.runtime.title, *mode, row.cell.precision])
 
 
 def figures_of(choice: Choice) -> str:
@@ -47,7 +34,7 @@ def figures_of(choice: Choice) -> str:
 
 
 def break_even_lines(found: Sequence[BreakEven]) -> list[str]:
-    """One line a reference: `Against pytorch/…: export and start are paid back after 33,000 images; …`."""
+    """One line a reference: `Against <reference>: export and start are paid back after 33,000 images; …`."""
     lines: dict[str, list[str]] = {}
     for each in found:
         lines.setdefault(each.reference, []).append(_pays(each))

@@ -92,9 +92,7 @@ def by_device(group: Group) -> dict[str, list[Row]]:
 def compiled(row: Row) -> bool | None:
     """Whether a compiler rewrote the network at load time; None where the format itself is the compiled
     form."""
-    if row.cell.runtime != "pytorch":
-        return None
-    return "compile" in row.cell.mode
+    return row.runtime.compiled(row.cell.mode)
 
 
 def depth_error(row: Row) -> float | None:

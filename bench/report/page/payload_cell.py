@@ -23,7 +23,7 @@ def cell_payload(row: Row, group: int, front: bool, machine: MachineReport) -> d
     return {
         "group": group,
         "id": cell.id,
-        "name": short_name(cell),
+        "name": short_name(row),
         "runtime": cell.runtime,
         "device": cell.device,
         "mode": cell.mode,
@@ -54,7 +54,7 @@ def cell_payload(row: Row, group: int, front: bool, machine: MachineReport) -> d
         "memory_text": rows.memory(row),
         "size_mib": METRICS["artifact_mib"].read(cell, "device")[0],
         "size_text": rows.size(row),
-        "slot": slot(cell),
+        "slot": slot(row),
         "accuracy": accuracy_lines(cell),
         "truth": [[name, number(scene.get("abs_rel"))] for name, scene in truths(cell)],
         "meaningless": meaningless(cell),
@@ -100,7 +100,8 @@ def _at(row: Row, boundary: Boundary) -> dict[str, Any]:
 def _details(row: Row, machine: MachineReport) -> list[tuple[str, str]]:
     """What a row unfolds to."""
     cell = row.cell
-    lines = [("Mode", cell.mode_description), ("Format", cell.format), ("Device", cell.device)]
+    lines = [("Runtime", f"{row.runtime.title}, licence {row.runtime.licence or 'unknown'}")]
+    lines += [("Mode", cell.mode_description), ("Format", cell.format), ("Device", cell.device)]
     for boundary, timing in cell.timing.items():
         parts = [
             f"{name} {figures.reading(value, 4)}"

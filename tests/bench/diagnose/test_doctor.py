@@ -42,8 +42,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     exporters["gone"] = _Plugin(UnavailableError("moved away"))
     monkeypatch.setattr("depthport.runtimes.registry.runtimes", lambda: list(adapters))
     monkeypatch.setattr("depthport.runtimes.registry.get_runtime", adapters.__getitem__)
-    monkeypatch.setattr("depthport.exporters.api.formats", lambda: list(exporters))
-    monkeypatch.setattr("depthport.exporters.api.get_exporter", exporters.__getitem__)
+    monkeypatch.setattr("depthport.exporters.registry.formats", lambda: list(exporters))
+    monkeypatch.setattr("depthport.exporters.registry.get_exporter", exporters.__getitem__)
 
 
 def test_every_adapter_is_a_row(machine: None) -> None:

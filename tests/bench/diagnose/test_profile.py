@@ -28,7 +28,8 @@ from tests.conftest import Exported
 
 torch = pytest.importorskip("torch")
 
-from depthport.runtimes.pytorch.profile import DeviceRates, OperatorTime, flop  # noqa: E402
+from depthport.runtimes.base import DeviceRates, OperatorTime  # noqa: E402
+from depthport.runtimes.pytorch.profile import flop  # noqa: E402
 
 RATES = DeviceRates(matmul_flop_s=1e12, copy_bytes_s=1e10, dtype="float32")
 

@@ -17,7 +17,7 @@ from tests.support import results as fixtures
 
 SCHEMA = json.loads((Path(results.__file__).parent / "schema" / "results-1.schema.json").read_text(encoding="utf-8"))
 CLASSES = [results.Samples, results.Timing, results.Speedup, results.Phases, results.Memory, results.Cell]
-CLASSES += [results.Control, results.Results]
+CLASSES += [results.Control, results.RuntimeFacts, results.Results]
 JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", dict: "object", list: "array"}
 
 

@@ -14,10 +14,10 @@ from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.coreml.mil.interpreter import Interpreter
 from depthport.exporters.coreml.mil.package import read_package
 from depthport.exporters.coreml.mil.parity import OutputError, compare
-from depthport.exporters.coreml.mil.probe import probe_image
 from depthport.exporters.da3.upstream import build_upstream, upstream_forward
 from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from depthport.exporters.inputs.probe import probe_image
 from tests.support.coreml.short import upstream_in_fp64
 
 pytestmark = pytest.mark.slow

@@ -14,13 +14,13 @@ from torch.overrides import TorchFunctionMode
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.precision import POLICIES
 from depthport.exporters.coreml.mil.package import Package
-from depthport.exporters.coreml.mil.probe import probe_image, probe_pixels
 from depthport.exporters.coreml.network import PackageNetwork, interface, split_patch_convolution
 from depthport.exporters.coreml.options import CoreMLOptions
 from depthport.exporters.da3.static.network import build_static
 from depthport.exporters.da3.upstream import build_upstream, upstream_forward
 from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from depthport.exporters.inputs.probe import probe_image, probe_pixels
 
 HEIGHT, WIDTH = 70, 98
 KEPT_BLOCKS = (0, 3, 4, 5)

@@ -19,7 +19,7 @@ const COLUMNS = [
   { name: "Export", width: 7.5, num: true, value: (c) => c.export_s, cell: (c) => c.export_text },
   { name: "Load", width: 4.6, num: true, value: (c) => c.load_s, cell: (c) => c.load_text },
   { name: "First call", width: 5.4, num: true, value: (c) => c.first_s, cell: (c) => c.first_text },
-  { name: "Compile", width: 5, value: (c) => c.compiled, cell: (c) => (c.compiled === null ? "–" : c.compiled ? "✓" : "✗"), title: "torch.compile; – where the format is compiled by nature" },
+  { name: "Compile", width: 5, value: (c) => c.compiled, cell: (c) => (c.compiled === null ? "–" : c.compiled ? "✓" : "✗"), title: "compiled when loaded; – where the format is compiled by nature" },
   { name: "Stability", width: 10, value: (c) => at(c)?.cv, cell: (c) => at(c)?.stability ?? "–", title: "✓ where CV and drift are at most 2.5 % and a steady state was found" },
   { name: "n", width: 4.2, num: true, down: true, value: (c) => at(c)?.n, cell: (c) => String(at(c)?.n ?? "–"), title: "Steady samples" },
   { name: "Status", width: 24, wrap: true, value: (c) => c.status_text, cell: (c) => c.status_text },

@@ -1,4 +1,4 @@
-"""Input to check a package with: images with structure at every scale, the same on every machine, no file needed.
+"""Input to check an artifact with: images with structure at every scale, the same on every machine, no file needed.
 
 Noise would be a poor probe: it has no structure for attention to find, and its views are all alike to the
 reference-view selection, whose choice then hangs on rounding.

@@ -1,0 +1,51 @@
+"""Finding exporters by format: ours and third parties', through the entry-point group `depthport.exporters`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+from depthport.exporters.base import Exporter
+from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.plugins import entry_points, installed_plugin, load_plugin
+
+GROUP = "depthport.exporters"
+
+
+def formats() -> list[str]:
+    """Names of every installed exporter."""
+    return list(entry_points(GROUP))
+
+
+@cache
+def get_exporter(name: str) -> Exporter:
+    """The exporter of format `name`.
+
+    Raises:
+        UsageError: no exporter of that name is installed.
+    """
+    exporter: Exporter = load_plugin(GROUP, name, "format")
+    return exporter
+
+
+def installed_exporter(name: str) -> Exporter | None:
+    """The exporter registered as `name`; None where none is or it does not import. For names that a file gives."""
+    exporter: Exporter | None = installed_plugin(GROUP, name)
+    return exporter
+
+
+def installed_exporters() -> Iterator[Exporter]:
+    """Every registered exporter that imports."""
+    return (exporter for name in formats() if (exporter := installed_exporter(name)) is not None)
+
+
+def default_format() -> str:
+    """The format that is exported where nobody says which.
+
+    Raises:
+        UsageError: no exporter offers itself.
+    """
+    for exporter in installed_exporters():
+        if exporter.default:
+            return exporter.format
+    raise UsageError(f"no format is the default here: choose one of {', '.join(formats()) or 'none'}")

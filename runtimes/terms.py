@@ -1,0 +1,111 @@
+"""What a runtime is told and what it tells, as data: modes, devices, options, placement, memory, operators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One named configuration of a runtime: an execution provider, a compute unit, eager or compiled."""
+
+    name: str
+    description: str
+    """One sentence: what this mode does differently from the others."""
+    aliases: tuple[str, ...] = ()
+    """Other names people know it by (the seed report's `minimal`, `balanced`, `max`)."""
+    target: str | None = None
+    """Export target of the artifacts it runs; None: portable ones."""
+    precisions: tuple[str, ...] = ()
+    """Policies worth running in it, best-known first; empty: the device's."""
+    export_options: tuple[tuple[str, Any], ...] = ()
+    """The format's own options of the artifacts it runs, name and value; empty: its defaults."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """One place where a runtime can, or could, run."""
+
+    name: str
+    """`cpu`, `cuda`, `cuda:1`, `mps`, `ane`, `gpu`, `npu`."""
+    description: str
+    """The hardware's name, e.g. `AMD EPYC 7763, 2 cores`."""
+    modes: tuple[Mode, ...] = ()
+    precisions: tuple[str, ...] = ()
+    """Policies worth running here, best-known first; others may load and are allowed."""
+    unavailable: str | None = None
+    """Why it can't run here; None where it can."""
+    remedy: str | None = None
+    """The line that installs or enables what is missing."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def available(self) -> bool:
+        return self.unavailable is None
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How to load; the same fields for all runtimes, each uses what it knows and refuses nothing silently."""
+
+    mode: str | None = None
+    """One of the device's modes; None: its first."""
+    threads: int | None = None
+    """Intra-op threads on the CPU; None: what the cgroup allows this process."""
+    memory_fraction: float | None = None
+    """Share of the device's memory this process may take (0, 1]."""
+    cache_dir: Path | None = None
+    """Where compiled forms of the artifact are kept between processes; None: inside the artifact's folder."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """The runtime's own options; an unknown one is a UsageError."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Proof of where the model ran."""
+
+    device: str
+    details: dict[str, Any] = field(default_factory=dict)
+    """Providers, node counts, threads, kernels: what this runtime can show."""
+    fallback: tuple[str, ...] = ()
+    """Names of operators or subgraphs that ran elsewhere than `device`; empty in a good cell."""
+    delegated_share: float | None = None
+    """Share of nodes (0..1) that ran on `device`, where the runtime can count them."""
+
+
+@dataclass(frozen=True)
+class SessionMemory:
+    """Peaks since the session was loaded, in MiB; None where it can't be known."""
+
+    device_peak_mib: float | None = None
+
+
+@dataclass(frozen=True)
+class OperatorTime:
+    """One operator of a program in one call, on average."""
+
+    path: str
+    """Of the module it belongs to, e.g. `backbone.blocks.3.attn`; empty for the network itself."""
+    operator: str
+    """Its name without namespace or overload: `linear`, `attention`."""
+    shapes: tuple[tuple[int, ...], ...]
+    """Of its tensor arguments, in order."""
+    flop: int
+    """Multiplications and additions of matrix products, convolutions and attention; 0 for everything else."""
+    moved_bytes: int
+    """Size of its arguments and results: what it moves at least. 0 where it only looks at its argument differently."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class DeviceRates:
+    """What the device does at best, measured now."""
+
+    matmul_flop_s: float
+    """Of a large square matrix product in the dtype given."""
+    copy_bytes_s: float
+    """Read and written, of an elementwise copy that no cache holds."""
+    dtype: str
