@@ -175,6 +175,8 @@ class Runtime(ABC):
     """Distributions whose versions belong to a measurement."""
     builds: ClassVar[tuple[str, ...]] = ()
     """Distributions that overwrite each other's files: at most one of them may be installed."""
+    variables: ClassVar[tuple[str, ...]] = ()
+    """What environment variables that steer it begin with, up to the first underscore."""
     quantized: ClassVar[tuple[str, ...]] = ()
     """Quantized policies it can compute; a device lists those that are worth it there."""
     baseline_mode: ClassVar[str | None] = None

@@ -97,7 +97,7 @@ def bench(
     preprocess: Preprocess = False,
     source_size: SourceSize = None,
     dynamic: Annotated[
-        str | None, typer.Option("--dynamic", help="Measure ONNX with these dimensions open too: views,size,batch.")
+        str | None, typer.Option("--dynamic", help="Measure artifacts with these dimensions open too: views,size,batch.")
     ] = None,
     threads: Annotated[int | None, typer.Option("--threads", help="CPU threads. Default: what the cgroup allows.")] = None,
     memory_fraction: Annotated[

@@ -176,7 +176,7 @@ def choose(
 
 def reproduce(
     source: Annotated[Path, typer.Argument(help="A folder or results.json.")],
-    cell: Annotated[str, typer.Argument(help="The cell's id, e.g. onnxruntime/cpu/CPUExecutionProvider/fp32.")],
+    cell: Annotated[str, typer.Argument(help="The cell's id, as its report has it.")],
     json_: Json = False,
 ) -> None:
     """The command and a short script that rerun one cell alone.

@@ -39,10 +39,8 @@ HOST_PACKAGES = (
     "nvidia-ml-py",
 )
 
-# Set by users or images, and able to change what is measured.
-_VARIABLES = re.compile(
-    r"(OMP|MKL|KMP|OPENBLAS|GOMP|BLIS|ORT|TORCH|TORCHINDUCTOR|PYTORCH|CUDA|CUBLAS|CUDNN|NVIDIA|TF32)_[A-Z0-9_]+"
-)
+# What variables begin with that are set by users or images and change what is measured, whatever runs it.
+HOST_VARIABLES = ("OMP", "MKL", "KMP", "OPENBLAS", "GOMP", "BLIS", "CUDA", "CUBLAS", "CUDNN", "NVIDIA", "TF32")
 
 
 def fingerprint() -> dict[str, Any]:
@@ -91,10 +89,12 @@ def package_versions() -> dict[str, str]:
 
 def steering_variables(environment: os._Environ[str] | dict[str, str]) -> dict[str, str]:
     """Environment variables that steer runtimes, without any that hold a path."""
+    begins = [*HOST_VARIABLES, *(begin for runtime in installed_runtimes() for begin in runtime.variables)]
+    steering = re.compile(rf"({'|'.join(map(re.escape, begins))})_[A-Z0-9_]+")
     return {
         name: value
         for name, value in sorted(environment.items())
-        if _VARIABLES.fullmatch(name) and not re.search(r"[/\\]", value)
+        if steering.fullmatch(name) and not re.search(r"[/\\]", value)
     }
 
 

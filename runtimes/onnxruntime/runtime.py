@@ -45,6 +45,7 @@ class OnnxRuntimeRuntime(Runtime):
         "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml",
     )  # fmt: skip
     packages: ClassVar[tuple[str, ...]] = builds
+    variables: ClassVar[tuple[str, ...]] = ("ORT",)
     quantized: ClassVar[tuple[str, ...]] = ("int8",)
 
     def default_target(self, device: str, precision: str) -> str | None:

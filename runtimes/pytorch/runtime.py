@@ -59,6 +59,7 @@ class PyTorchRuntime(Runtime):
     title: ClassVar[str] = "PyTorch"
     licence: ClassVar[str | None] = "BSD-3-Clause"
     packages: ClassVar[tuple[str, ...]] = ("torch", "depth-anything-3", "triton", "safetensors")
+    variables: ClassVar[tuple[str, ...]] = ("TORCH", "TORCHINDUCTOR", "PYTORCH")
     baseline_mode: ClassVar[str | None] = UPSTREAM.name
     compiles: ClassVar[Mapping[str, str] | None] = {COMPILE.name: EAGER.name}
     profiled: ClassVar[tuple[str, ...]] = (EAGER.name, GRAPH.name, FUSED.name)
