@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
+from depthport.bench.plan import seed as seed_plan
 from depthport.bench.plan.request import Request
 from depthport.bench.plan.seed import SeedRow, paper_cells, seed_mode, seed_precision, seed_rows
 from depthport.exporters.core.artifact import Shape
+from depthport.runtimes.registry import get_runtime
 
 
 def test_the_matrix_is_the_seeds() -> None:
@@ -52,3 +56,12 @@ def test_what_the_seed_listed_as_future_work_is_there_as_rows() -> None:
     assert not any(cell.baseline for cell in future)
     runs_here = {cell.runtime for cell in future if not cell.unavailable and not cell.unsupported}
     assert all(cell.runtime in runs_here or cell.unavailable for cell in future)
+
+
+def test_where_no_processor_is_made_for_int8_one_row_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seed_plan, "_future", lambda others, request: iter(()))
+    cells = list(paper_cells(Request("da3-small", Shape(1, 1, 70, 98), "synthetic:0", suite="paper")))
+    (row,) = (cell for cell in cells if "future" in cell.tags)
+    runtime = get_runtime(row.runtime)
+    assert row.export.precision in runtime.quantized and row.export.format in runtime.formats
+    assert row.unavailable and "int8" in row.unavailable and not row.baseline
