@@ -197,10 +197,6 @@ class Runtime(ABC):
         """The export target of the artifact to run in a mode of a device; None: the portable one."""
         return mode.target or self.default_target(device.partition(":")[0], precision)
 
-    def compiled(self, mode: str) -> bool | None:
-        """Whether a mode compiles the network when it loads it; None where the export did."""
-        return None if self.compiles is None else mode in self.compiles
-
     def profile(self, session: Session, calls: int) -> tuple[list[OperatorTime], DeviceRates]:
         """Time every operator of a bound session in one of the modes `profiled`, and the device's own rates.
 

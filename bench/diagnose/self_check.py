@@ -114,7 +114,7 @@ def default_cells() -> list[CellSpec]:
         for label, (precision, options) in runtime.interpreted.items():
             export = ExportSpec(MODEL, format, precision, SHAPE, WEIGHTS, options=options)
             interpreted.append(CellSpec(export, runtime.name, INTERPRETER, label))
-    slow = {cell.id for cell in cells if get_runtime(cell.runtime).compiled(cell.mode)}
+    slow = {cell.id for cell in cells if cell.mode in (get_runtime(cell.runtime).compiles or ())}
     return [*sorted(cells, key=lambda c: (bool(c.unavailable), c.id in slow)), *interpreted]
 
 

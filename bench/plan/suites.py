@@ -69,7 +69,7 @@ def _runtime_cells(runtime: Runtime, request: Request) -> Iterable[CellSpec]:
 
 def _in_default(runtime: Runtime, device: Device, mode: Mode) -> bool:
     # On a CPU a compiler takes minutes to gain a few per cent; `full` has it.
-    return not (runtime.compiled(mode.name) and kind_of(device.name) == "cpu")
+    return not (mode.name in (runtime.compiles or ()) and kind_of(device.name) == "cpu")
 
 
 def _precisions(runtime: Runtime, device: Device, mode: Mode, request: Request) -> list[str]:
