@@ -57,7 +57,7 @@ test: $(TEST_STAMP)
 test-slow: $(TEST_STAMP)
 	$(PYTEST) -m "slow or not slow" $(PYTEST_ARGS)
 
-# Everything that is shown of recorded runs is made from them here; the picture needs Chromium.
+# Everything that is shown of recorded runs is made from them here; the picture needs Chromium. Git leaves the page out.
 RECORDS := $(sort $(dir $(wildcard bench/records/*/results.json)))
 
 records: $(if $(filter $(VENV)/bin,$(BIN)),$(DEMO_STAMP))

@@ -119,11 +119,24 @@ def anchors(page: Path) -> set[str]:
     return found | set(re.findall(r"<a (?:id|name)=\"([^\"]+)\"", text))
 
 
+def link_targets(page: Path) -> list[str]:
+    """Where a page's links and pictures point."""
+    text = re.sub(r"^```.*?^```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"\]\(<?([^)\s>]+)", text) + re.findall(r"(?:src|href)=\"([^\"]+)\"", text)
+
+
+def tracked(folder: str) -> list[str]:
+    """The files of a folder that git has."""
+    try:
+        command = ["git", "ls-files", folder]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs a git checkout")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_links_lead_somewhere(page: Path) -> None:
-    text = re.sub(r"^```.*?^```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    targets = re.findall(r"\]\(<?([^)\s>]+)", text) + re.findall(r"(?:src|href)=\"([^\"]+)\"", text)
-    for target in targets:
+    for target in link_targets(page):
         if re.match(r"[a-z]+:", target):
             assert target.startswith("https://"), f"{target}: link over https"
             continue
@@ -176,5 +189,14 @@ def test_recorded_figures_are_those_of_the_records() -> None:
     records = sorted(path.parent for path in (ROOT / "bench" / "records").glob("*/results.json"))
     text = README.read_text(encoding="utf-8")
     assert replaced(text, excerpt(merge(records))) == text, "run `make records`"
-    for name in ("report.md", "report.html", "report.png"):
+    for name in ("report.md", "report.png"):
         assert (ROOT / "bench" / "records" / name).is_file()
+
+
+def test_every_recorded_picture_is_on_a_page() -> None:
+    """What is made by `make records` and shown nowhere (the page, the photographs fed) is not kept."""
+    listing = tracked("bench/records")
+    assert "bench/records/report.html" not in listing
+    pictures = {ROOT / name for name in listing if Path(name).suffix in {".png", ".jpg", ".svg", ".webp"}}
+    shown = {(page.parent / target).resolve() for page in PAGES for target in link_targets(page)}
+    assert pictures and not pictures - shown

@@ -1,7 +1,7 @@
 """The part of README.md that shows recorded runs: picture, and per machine and workload the cells worth naming.
 
-`make records` merges `bench/records/*` into `report.md`, `report.html` and `report.png` there and rewrites this part, so
-that no figure in the README is copied by hand; a test compares the two.
+`make records` merges `bench/records/*` into `report.md` and `report.png` there (and the page, `report.html`, which git
+leaves out) and rewrites this part, so that no figure in the README is copied by hand; a test compares the two.
 
     python -m depthport.bench.report.markdown.excerpt README.md bench/records/*/
 """

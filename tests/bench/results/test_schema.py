@@ -9,11 +9,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import jsonschema
 import pytest
 
 from depthport.bench.results import model as results
 from tests.support import results as fixtures
+
+jsonschema = pytest.importorskip("jsonschema", reason="needs jsonschema (pip install jsonschema)")
 
 SCHEMA = json.loads((Path(results.__file__).parent / "schema" / "results-1.schema.json").read_text(encoding="utf-8"))
 CLASSES = [results.Samples, results.Timing, results.Speedup, results.Phases, results.Memory, results.Cell]
