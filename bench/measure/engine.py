@@ -9,18 +9,14 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from depthport.bench.analysis.aftermath import advise, draw
-from depthport.bench.analysis.analysis import analyse, yardstick
-from depthport.bench.analysis.ground_truth import judge_accuracy
-from depthport.bench.analysis.parity_records import record_parity
 from depthport.bench.environment.environment import fingerprint
 from depthport.bench.inputs.inputs import Scene, describe, write_scenes
+from depthport.bench.measure.conclude import conclude, work_folder
 from depthport.bench.measure.crew import Timed
 from depthport.bench.measure.exports import artifact_entry, export_in_worker
 from depthport.bench.measure.measure import Measurement
@@ -28,11 +24,10 @@ from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import Plan
 from depthport.bench.measure.regime_run import run_regime
 from depthport.bench.measure.run_journal import open_journal
-from depthport.bench.plan.cells import CellSpec, ExportSpec, asked_of
+from depthport.bench.plan.cells import CellSpec, ExportSpec
 from depthport.bench.plan.controls import control_subject
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Results, Status
-from depthport.bench.results.runtime_facts import describe as describe_runtimes
 from depthport.bench.workers.reference import reference_device, reference_key
 from depthport.exporters.core.artifact import load_artifact
 from depthport.exporters.core.atomic import storage_errors, write_json
@@ -80,7 +75,7 @@ class _Run:
         self.store = store
         self.observer = observer
         self.journal = journal
-        self.work = out / "work"
+        self.work = work_folder(out)
         self.work.mkdir(exist_ok=True)
         # Wall time ties sessions of a resumed run together; within one, the monotonic clock counts.
         offset = time.time() - journal.of_kind("header")[0]["epoch_s"]
@@ -259,32 +254,7 @@ class _Run:
 
     def _finish(self, references: dict[str, Path], complete: bool) -> Results:
         self.observer.stage("analysing")
-        plan = self.plan
-        cells, controls = analyse(
-            plan_cells=plan.cells, journal=self.journal, protocol=plan.protocol, references=references, work=self.work
-        )
-        record_parity(cells, self.journal)
-        synthetic = bool(plan.weights["synthetic"])
-        judge_accuracy(cells, plan.scenes, plan.truth, self.journal, self.work, synthetic)
-        views = draw(cells, self.journal, plan.scenes, references, self.work, self.out)
-        results = Results(
-            environment=fingerprint(),
-            protocol={
-                **plan.protocol.to_json(),
-                "regime": asdict(plan.regime) if plan.regime else {"kind": "burst"},
-                "suite": plan.suite,
-                "asked": asked_of(plan.cells),
-                "yardstick": yardstick(references),
-            },
-            inputs={**describe(plan.scenes), "truth": [scene.name for scene in plan.truth], "picture": views},
-            weights={plan.cells[0].export.model: plan.weights} if plan.cells else {},
-            cells=cells,
-            controls=controls,
-            runtimes=describe_runtimes(cell.runtime for cell in cells),
-            created=self.journal.of_kind("header")[0]["created"],
-            complete=complete,
-        )
-        advise(results, self.journal)
+        results = conclude(self.plan, self.journal, references, self.out, fingerprint(), complete=complete)
         write_json(self.out / RESULTS, results.to_json())
         if complete:
             self.journal.append("finished", {})

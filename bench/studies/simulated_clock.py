@@ -53,11 +53,12 @@ class Sampling:
     rounds: int
     samples: int
     order: Ordering
+    cells: tuple[str, ...] = CELLS
 
     @property
     def turns(self) -> int:
         """Blocks in a round."""
-        return len(CELLS) * (2 if self.order is Order.MIRRORED else 1)
+        return len(self.cells) * (2 if self.order is Order.MIRRORED else 1)
 
     @property
     def total(self) -> int:
@@ -65,18 +66,18 @@ class Sampling:
 
 
 def turn_table(sampling: Sampling, runs: int, seed: int) -> np.ndarray:
-    """Index into `CELLS` of each turn, int (runs, launches, rounds, turns)."""
+    """Index into `sampling.cells` of each turn, int (runs, launches, rounds, turns)."""
     shape = (runs, sampling.launches, sampling.rounds, sampling.turns)
     # ours come from the schedule that real runs use, one seed a run
     if not isinstance(sampling.order, Order):
-        return np.broadcast_to(np.arange(len(CELLS)), shape)
-    index = {cell: i for i, cell in enumerate(CELLS)}
+        return np.broadcast_to(np.arange(len(sampling.cells)), shape)
+    index = {cell: i for i, cell in enumerate(sampling.cells)}
     turns = [
         index[cell]
         for run in range(runs)
         for launch in range(sampling.launches)
         for i in range(sampling.rounds)
-        for cell in round_order(CELLS, sampling.order, seed + run, launch, i)
+        for cell in round_order(sampling.cells, sampling.order, seed + run, launch, i)
     ]
     return np.array(turns).reshape(shape)
 
@@ -100,8 +101,13 @@ def _machine_noise(clock: Clock, sampling: Sampling, runs: int, rng: np.random.G
     return noise.T
 
 
-def simulate_samples(sampling: Sampling, clock: Clock, runs: int, seed: int) -> tuple[FloatArray, np.ndarray]:
-    """Log samples, float64 (runs, launches, rounds, turns, samples), and their `turn_table`."""
+def simulate_samples(
+    sampling: Sampling, clock: Clock, runs: int, seed: int, log_latency: FloatArray = TRUE_LOG_LATENCY
+) -> tuple[FloatArray, np.ndarray]:
+    """Log samples, float64 (runs, launches, rounds, turns, samples), and their `turn_table`.
+
+    `log_latency`, float64 (cells,), is the true one of each of `sampling.cells`.
+    """
     rng = np.random.Generator(np.random.PCG64(seed))
     turns = turn_table(sampling, runs, seed)
     shape = (*turns.shape, sampling.samples)
@@ -109,8 +115,8 @@ def simulate_samples(sampling: Sampling, clock: Clock, runs: int, seed: int) -> 
     log = machine.reshape(shape) + clock.white * rng.standard_normal(shape)
     if clock.spikes:
         log += math.log(1.5) * (rng.random(shape) < clock.spikes)
-    starts = (runs, sampling.launches, len(CELLS))
-    luck = TRUE_LOG_LATENCY + clock.launch * rng.standard_normal(starts)
+    starts = (runs, sampling.launches, len(sampling.cells))
+    luck = log_latency + clock.launch * rng.standard_normal(starts)
     if clock.bad_launch:
         luck += math.log(1.05) * (rng.random(starts) < clock.bad_launch)
     of_turn = np.take_along_axis(luck[:, :, None, :], turns.astype(np.intp), axis=3)

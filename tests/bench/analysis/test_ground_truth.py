@@ -16,7 +16,7 @@ from depthport.bench.measure.plan import Plan
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.metrics import METRICS
-from depthport.bench.results.model import Status
+from depthport.bench.results.model import Results, Status
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.store import ArtifactStore
 from tests.bench.measure.test_engine import FAST, WEIGHTS, fake_cell
@@ -25,7 +25,7 @@ from tests.support.fake_runtime import fake_artifact, fake_outputs
 SHAPE = Shape(1, 3, 14, 28)
 
 
-def accuracy_run(tmp_path: Path, *fakes: str, synthetic: bool = False) -> engine.Results:
+def accuracy_run(tmp_path: Path, *fakes: str, synthetic: bool = False) -> Results:
     artifact = fake_artifact(tmp_path / "artifact", SHAPE)
     cells = tuple(fake_cell(artifact.path, fake, baseline=not i, call_ms=2) for i, fake in enumerate(fakes))
     plan = Plan(

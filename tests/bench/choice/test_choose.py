@@ -15,7 +15,9 @@ from depthport.bench.results.metrics import METRICS, Estimate
 from depthport.bench.results.model import Memory, Phases, Results, Samples, Status, Timing
 from depthport.exporters.core.errors import UsageError
 from tests.support import results as fixtures
-from tests.support.results import H100, Spec
+from tests.support.hostile import hostile
+from tests.support.results import H100
+from tests.support.simulated_run import Machine, Row, Workload
 
 
 def exact(value: float) -> Estimate:
@@ -26,13 +28,13 @@ def about(value: float, share: float = 0.1) -> Estimate:
     return Estimate(value, value * (1 - share), value * (1 + share))
 
 
-def run(*specs: Spec, **changes: Any) -> Results:
-    return fixtures.results(H100, specs, **{"n": 60, **changes})
+def run(*rows: Row, noise: float = 0.003, views: int = 1) -> Results:
+    machine = Machine(H100.environment, replace(H100.clock, white=noise))
+    return fixtures.results(machine, rows, Workload(shape=(1, views, 504, 504)))
 
 
-def spec(name: str, ms: float, **changes: Any) -> Spec:
-    defaults: dict[str, Any] = {"noise": 0.003, "error": 1e-3, "host_mib": 500.0}
-    return Spec("onnx", name, "cpu", "default", "fp32", ms, **{**defaults, **changes})
+def row(name: str, ms: float, error: float = 5e-5, host_mib: float = 500.0) -> Row:
+    return Row("onnx", name, "cpu", "default", "fp32", ms, error, host_mib=host_mib)
 
 
 # --- the Pareto set
@@ -63,7 +65,7 @@ def test_the_relation_has_no_cycle() -> None:
 
 
 def timed(name: str, ms: float, ci: tuple[float, float] | None, load: float, export: float, images: int = 1) -> Any:
-    results = run(spec(name, ms), shape=(1, images, 504, 504))
+    results = run(row(name, ms), views=images)
     cell = results.cells[0]
     timing = Timing(ms, ci, ms, 0.0, ms, None, None, None, 10, None, Samples())
     return replace(cell, timing={"device": timing}, phases=Phases(export_s=export, load_s=load, first_call_ms=0.0))
@@ -103,7 +105,7 @@ def test_the_fastest_right_cell_is_picked_and_every_other_has_one_reason() -> No
 
 
 def test_a_bound_inside_the_interval_is_not_met() -> None:
-    results = run(spec("a", 20.0, noise=0.05))
+    results = run(row("a", 20.0), noise=0.05)
     timing = results.cells[0].timing["device"]
     assert timing.median_ms and timing.ci95_ms and timing.ci95_ms[1] > timing.median_ms
     bound = (timing.median_ms + timing.ci95_ms[1]) / 2
@@ -113,18 +115,18 @@ def test_a_bound_inside_the_interval_is_not_met() -> None:
 
 
 def test_what_was_not_measured_meets_no_bound() -> None:
-    results = run(spec("a", 20.0))
+    results = run(row("a", 20.0))
     results.cells[0].memory = Memory()
     choice = choose(results, Request(constraints=(Constraint("memory_mib", 1e6),)))
     assert choice.pick is None and choice.rejected[0].kind == "unmeasured"
 
 
 def test_ties_are_broken_by_parity_then_memory() -> None:
-    results = run(spec("a", 20.0, error=1e-3, noise=0.01), spec("b", 20.02, error=1e-6, noise=0.01))
+    results = run(row("a", 20.0), row("b", 20.02, error=1e-6), noise=0.01)
     choice = choose(results)
     assert choice.pick == "b/cpu/default/fp32" and choice.ties == ("a/cpu/default/fp32",)
     assert "depth error" in choice.why
-    lighter = run(spec("a", 20.0, noise=0.01), spec("b", 20.02, noise=0.01, host_mib=100.0))
+    lighter = run(row("a", 20.0), row("b", 20.02, host_mib=100.0), noise=0.01)
     assert choose(lighter).pick == "b/cpu/default/fp32"
 
 
@@ -178,7 +180,7 @@ def test_goals_pick_what_they_say() -> None:
 
 
 def test_workloads_are_never_mixed() -> None:
-    small, large = run(spec("a", 20.0)), run(spec("b", 5.0), shape=(1, 2, 504, 504))
+    small, large = run(row("a", 20.0)), run(row("b", 5.0), views=2)
     small.cells += large.cells
     with pytest.raises(UsageError, match="several workloads"):
         choose(small)
@@ -219,7 +221,7 @@ def test_json_is_strict_and_console_text_is_inert(tmp_path: Any) -> None:
     from depthport.bench.cli.console import render_choice
     from depthport.bench.results.load_results import parse_results
 
-    results, _ = parse_results(json.loads(json.dumps(fixtures.hostile())))
+    results, _ = parse_results(json.loads(json.dumps(hostile())))
     timed = [c for c in results.cells if c.timing]
     timed[0].timing["device"].median_ms = timed[0].timing["device"].median_ms or 5.0
     for source in (fixtures.h100(), replace(results, cells=timed[:1])):

@@ -15,13 +15,8 @@ from tests.support import results as fixtures
 
 def scaled(factor: float, seed: int = 2, only: str | None = None) -> Results:
     """The H100 run with its cells' latencies multiplied."""
-    specs = [
-        replace(s, ms=s.ms * (factor if only is None or fixtures.cell_id(s) == only else 1.0)) for s in fixtures.H100_SPECS
-    ]
-    return fixtures.results(
-        fixtures.H100, specs, seed=seed, model="da3-large", shape=(1, 5, 504, 504),
-        weights="depth-anything/DA3-LARGE", n=240,
-    )  # fmt: skip
+    rows = (replace(r, ms=r.ms * (factor if only in (None, r.id) else 1.0)) for r in fixtures.H100_ROWS)
+    return fixtures.h100(tuple(rows), seed=seed)
 
 
 def verdicts(comparison: Comparison) -> dict[str, str]:

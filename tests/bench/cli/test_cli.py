@@ -124,7 +124,7 @@ def test_a_result_below_what_was_asked_is_exit_code_1(tmp_path: Path) -> None:
     from tests.support import results as fixtures
 
     path = tmp_path / "results.json"
-    path.write_text(json.dumps(fixtures.cpu_server(n=12).to_json()))
+    path.write_text(json.dumps(fixtures.cpu_server(fixtures.FEW).to_json()))
     for arguments, code in ((["--max-latency-ms", "1"], 1), (["--max-latency-ms", "1e9"], 0)):
         done = depthport("choose", str(path), *arguments)
         assert done.returncode == code, done.stderr

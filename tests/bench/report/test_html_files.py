@@ -38,7 +38,7 @@ def test_third_party_files_are_those_of_the_notice() -> None:
 
 
 def test_the_policy_names_every_script_by_its_hash(tmp_path: Path) -> None:
-    page = write_report([fixtures.cpu_server(n=12)], tmp_path, ("html",))[0].read_text(encoding="utf-8")
+    page = write_report([fixtures.cpu_server(fixtures.FEW)], tmp_path, ("html",))[0].read_text(encoding="utf-8")
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
     assert policy is not None and "'unsafe-inline'" not in policy[1].split("style-src")[0]
     assert "default-src 'none'" in policy[1] and policy[1].count("'sha256-") == 3
@@ -52,7 +52,7 @@ def test_pictures_stay_inside_the_run(tmp_path: Path, name: object) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     (tmp_path / "secret.png").write_bytes(b"x")
-    assert picture_path(Run(fixtures.cpu_server(n=12), folder, ()), name) is None
+    assert picture_path(Run(fixtures.cpu_server(fixtures.FEW), folder, ()), name) is None
 
 
 def test_a_link_out_of_the_run_is_not_followed(tmp_path: Path) -> None:
@@ -60,18 +60,22 @@ def test_a_link_out_of_the_run_is_not_followed(tmp_path: Path) -> None:
     folder.mkdir()
     (tmp_path / "secret.png").write_bytes(b"x")
     (folder / "link.png").symlink_to(tmp_path / "secret.png")
-    assert picture_path(Run(fixtures.cpu_server(n=12), folder, ()), "link.png") is None
+    assert picture_path(Run(fixtures.cpu_server(fixtures.FEW), folder, ()), "link.png") is None
 
 
 def test_what_is_no_image_is_left_out_and_the_budget_holds(tmp_path: Path) -> None:
-    results = fixtures.draw_pictures(fixtures.cpu_server(n=12), tmp_path)
+    results = fixtures.cpu_server(out=tmp_path)
     (tmp_path / "text.png").write_text("<script>")
     run = Run(results, tmp_path, ())
     assert Album(1e9).add(run, "text.png") is None
-    small = Album(20_000)
+    whole = Album(1e9)
+    for cell in results.cells:
+        whole.add(run, cell.pictures.get("depth"))
+    assert whole.left_out == 0
+    small = Album(whole.spent / 2)
     for cell in results.cells:
         small.add(run, cell.pictures.get("depth"))
-    assert small.spent <= 20_000 and small.left_out > 0
+    assert 0 < small.spent <= whole.spent / 2 and small.left_out > 0
 
 
 def test_thinning_keeps_the_extremes_and_the_order() -> None:
@@ -85,7 +89,7 @@ def test_thinning_keeps_the_extremes_and_the_order() -> None:
 
 
 def test_a_million_samples_make_a_page_of_bounded_size(tmp_path: Path) -> None:
-    results = fixtures.cpu_server(n=12)
+    results = fixtures.cpu_server(fixtures.FEW)
     results.cells[0].timing["device"].samples = Samples(ms=[1.0] * 10**6)
     page = write_report([results], tmp_path, ("html",))[0]
     assert page.stat().st_size < 5_000_000

@@ -11,6 +11,7 @@ import pytest
 from depthport.bench.report import write_report
 from depthport.exporters.core.errors import UsageError
 from tests.support import results as fixtures
+from tests.support.hostile import hostile
 
 markdown_it = pytest.importorskip("markdown_it")
 
@@ -68,7 +69,7 @@ def test_synthetic_weights_and_warnings_come_first(tmp_path: Path) -> None:
 
 def test_hostile_text_stays_text(tmp_path: Path) -> None:
     path = tmp_path / "hostile.json"
-    path.write_text(json.dumps(fixtures.hostile()))
+    path.write_text(json.dumps(hostile()))
     text = report(tmp_path, path)
     tags = Tags(html(text))
     assert not tags.names & {"script", "img", "a", "iframe", "svg", "object"}
@@ -78,6 +79,6 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
 
 def test_unknown_formats_and_no_source_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="docx"):
-        write_report([fixtures.cpu_server(n=6)], tmp_path, formats=("docx",))
+        write_report([fixtures.cpu_server(fixtures.FEW)], tmp_path, formats=("docx",))
     with pytest.raises(UsageError, match="at least one"):
         write_report([], tmp_path)

@@ -10,31 +10,31 @@ from typing import Any
 import pytest
 
 from depthport.bench.report import write_report
+from depthport.bench.results.model import Results
 from tests.support import results as fixtures
+from tests.support.hostile import hostile as hostile_results
 
 pytestmark = pytest.mark.browser
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 
 
-def saved(results: Any, folder: Path) -> Path:
+def saved(make: Callable[..., Results], folder: Path) -> Path:
     """Results with pictures, as a run leaves them on disk."""
-    folder.mkdir()
-    fixtures.draw_pictures(results, folder)
-    (folder / "results.json").write_text(json.dumps(results.to_json()))
+    (folder / "results.json").write_text(json.dumps(make(out=folder).to_json()))
     return folder
 
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("one")
-    return write_report([saved(fixtures.h100(), out / "h100")], out, ("html",))[0]
+    return write_report([saved(fixtures.h100, out / "h100")], out, ("html",))[0]
 
 
 @pytest.fixture(scope="module")
 def merged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("merged")
-    sources = [("h100", fixtures.h100()), ("mac", fixtures.mac()), ("cpu", fixtures.synthetic())]
-    return write_report([saved(results, out / name) for name, results in sources], out, ("html",))[0]
+    sources = [("h100", fixtures.h100), ("mac", fixtures.mac), ("cpu", fixtures.synthetic)]
+    return write_report([saved(make, out / name) for name, make in sources], out, ("html",))[0]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("hostile")
-    (out / "results.json").write_text(json.dumps(fixtures.hostile()))
+    (out / "results.json").write_text(json.dumps(hostile_results()))
     return write_report([out], out, ("html",))[0]
 
 

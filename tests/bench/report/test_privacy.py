@@ -18,7 +18,7 @@ from tests.support import results as fixtures
 
 
 def run_on(folder: Path, name: object) -> Results:
-    results = fixtures.cpu_server(n=12)
+    results = fixtures.cpu_server(fixtures.FEW)
     results.inputs = {**results.inputs, "name": name, "picture": "views.png"}
     Image.new("RGB", (64, 48), (200, 30, 90)).save(folder / "views.png")
     (folder / "results.json").write_text(json.dumps(results.to_json()))
@@ -46,13 +46,13 @@ def test_photographs_are_in_the_page_if_shipped_or_asked_for(
 
 @pytest.mark.parametrize("name", ["motorcycle mirrored", "coffee, windows 1", "rocket mirrored, windows 2"])
 def test_every_variant_of_the_shipped_scenes_is_known(name: str) -> None:
-    results = fixtures.cpu_server(n=12)
+    results = fixtures.cpu_server(fixtures.FEW)
     results.inputs["name"] = name
     assert shipped_inputs(Run(results, None, ()))
 
 
 def test_no_host_user_or_path_of_the_environment_enters(tmp_path: Path) -> None:
-    results = fixtures.cpu_server(n=12)
+    results = fixtures.cpu_server(fixtures.FEW)
     secrets: dict[str, Any] = {"hostname": "box-7.example", "user": "jdoe", "cwd": "/home/jdoe/depth", "argv": ["x"]}
     results.environment = {**results.environment, **secrets, "cpu": {**results.environment["cpu"], "host": "box-7"}}
     for path in write_report([results], tmp_path):

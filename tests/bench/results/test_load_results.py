@@ -13,6 +13,7 @@ import pytest
 from depthport.bench.results.load_results import ResultsError, load_results, parse_results
 from depthport.bench.results.model import Samples, Status
 from tests.support import results as fixtures
+from tests.support.hostile import hostile
 
 
 def as_json(results: Any) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def test_what_bench_writes_reads_back_equal_and_without_a_note(make: Any) -> Non
 
 
 def test_a_folder_stands_for_its_results_file(tmp_path: Path) -> None:
-    (tmp_path / "results.json").write_text(json.dumps(as_json(fixtures.cpu_server(n=6))))
+    (tmp_path / "results.json").write_text(json.dumps(as_json(fixtures.cpu_server(fixtures.FEW))))
     loaded = load_results(tmp_path)
     assert loaded.folder == tmp_path
     assert loaded.results.cells
@@ -72,7 +73,7 @@ def test_a_missing_file_names_the_command_that_makes_one(tmp_path: Path) -> None
 
 
 def test_hostile_content_is_cleaned_and_every_repair_noted() -> None:
-    results, notes = parse_results(json.loads(json.dumps(fixtures.hostile()), parse_constant=lambda _: None))
+    results, notes = parse_results(json.loads(json.dumps(hostile()), parse_constant=lambda _: None))
     text = json.dumps(results.to_json(), allow_nan=False, ensure_ascii=False)
     text.encode("utf-8")
     assert not any(c in text for c in "\x1b\u202e\u2028\u2029")
@@ -85,20 +86,21 @@ def test_hostile_content_is_cleaned_and_every_repair_noted() -> None:
 
 
 def test_samples_without_a_latency_go_with_their_time_stamps() -> None:
-    data = as_json(fixtures.cpu_server(n=12))
+    data = as_json(fixtures.cpu_server(fixtures.FEW))
     block = data["cells"][0]["timing"]["device"]["samples"]
     block["ms"][3] = None
     block["ms"][5] = -1.0
     results, notes = parse_results(data)
     read = results.cells[0].timing["device"].samples
-    expected = [i for i in range(12) if i not in (3, 5)]
+    count = len(block["ms"])
+    expected = [i for i in range(count) if i not in (3, 5)]
     assert read.start_s == [block["start_s"][i] for i in expected]
-    assert {len(getattr(read, f.name)) for f in fields(Samples) if f.name != "calls_per_sample"} == {10}
-    assert any("2 of 12 samples" in note for note in notes)
+    assert {len(getattr(read, f.name)) for f in fields(Samples) if f.name != "calls_per_sample"} == {count - 2}
+    assert any(f"2 of {count} samples" in note for note in notes)
 
 
 def test_not_a_number_in_a_figure_is_not_measured() -> None:
-    data = as_json(fixtures.cpu_server(n=6))
+    data = as_json(fixtures.cpu_server(fixtures.FEW))
     timing = data["cells"][0]["timing"]["device"]
     timing["p90_ms"], timing["ci95_ms"] = math.nan, [math.nan, 3.0]
     results, notes = parse_results(data)
@@ -108,14 +110,14 @@ def test_not_a_number_in_a_figure_is_not_measured() -> None:
 
 
 def test_unknown_fields_are_no_fault() -> None:
-    data = as_json(fixtures.cpu_server(n=6))
+    data = as_json(fixtures.cpu_server(fixtures.FEW))
     data["future"] = 1
     data["cells"][0]["future"] = {"x": 1}
     assert parse_results(data)[1] == ()
 
 
 def test_a_million_samples_are_read(tmp_path: Path) -> None:
-    data = as_json(fixtures.cpu_server(n=6))
+    data = as_json(fixtures.cpu_server(fixtures.FEW))
     count = 1_000_000
     data["cells"][0]["timing"]["device"]["samples"] = {"ms": [1.5] * count, "start_s": [0.5] * count}
     path = tmp_path / "results.json"

@@ -99,7 +99,7 @@ def test_results_validate(make: Any) -> None:
 
 
 def test_a_file_that_is_none_does_not_validate() -> None:
-    data = json.loads(json.dumps(fixtures.cpu_server(n=12).to_json()))
+    data = json.loads(json.dumps(fixtures.cpu_server(fixtures.FEW).to_json()))
     data["cells"][0]["status"] = "fine"
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(data, SCHEMA)

@@ -1,0 +1,68 @@
+"""From a run's journal to its results: analysis, parity, accuracy, pictures, advice. Measures nothing, runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from depthport.bench.analysis.aftermath import advise, draw
+from depthport.bench.analysis.analysis import analyse, yardstick
+from depthport.bench.analysis.ground_truth import judge_accuracy
+from depthport.bench.analysis.parity_records import record_parity
+from depthport.bench.inputs.inputs import describe
+from depthport.bench.measure.plan import Plan
+from depthport.bench.plan.cells import asked_of
+from depthport.bench.results.journal import Journal
+from depthport.bench.results.model import Results
+from depthport.bench.results.runtime_facts import describe as describe_runtimes
+
+
+def work_folder(out: Path) -> Path:
+    """Where a run into `out` keeps inputs and outputs until it is finished."""
+    return out / "work"
+
+
+def conclude(
+    plan: Plan, journal: Journal, references: Mapping[str, Path], out: Path, environment: dict[str, Any], *, complete: bool
+) -> Results:
+    """The results of what the journal holds so far.
+
+    Parity is recorded with the artifacts too, and pictures go to `out/pictures`.
+
+    Args:
+        references: upstream's outputs by name (`fp32-0`, …): `.npz` files.
+        out: the run's folder; the outputs that the journal names are in its :func:`work_folder`.
+        environment: the machine, as `bench/environment/environment.py` describes it.
+        complete: False: the run was stopped.
+
+    Raises:
+        StorageError: `out` can't be written to, or the disk is full.
+    """
+    work = work_folder(out)
+    cells, controls = analyse(
+        plan_cells=plan.cells, journal=journal, protocol=plan.protocol, references=references, work=work
+    )
+    record_parity(cells, journal)
+    judge_accuracy(cells, plan.scenes, plan.truth, journal, work, bool(plan.weights["synthetic"]))
+    views = draw(cells, journal, plan.scenes, references, work, out)
+    results = Results(
+        environment=environment,
+        protocol={
+            **plan.protocol.to_json(),
+            "regime": asdict(plan.regime) if plan.regime else {"kind": "burst"},
+            "suite": plan.suite,
+            "asked": asked_of(plan.cells),
+            "yardstick": yardstick(references),
+        },
+        inputs={**describe(plan.scenes), "truth": [scene.name for scene in plan.truth], "picture": views},
+        weights={plan.cells[0].export.model: plan.weights} if plan.cells else {},
+        cells=cells,
+        controls=controls,
+        runtimes=describe_runtimes(cell.runtime for cell in cells),
+        created=journal.of_kind("header")[0]["created"],
+        complete=complete,
+    )
+    advise(results, journal)
+    return results
