@@ -7,15 +7,16 @@ verdicts, ranks, controls, parity, advice, is the real analysis's (tests/support
 from __future__ import annotations
 
 import copy
+import tempfile
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from depthport.bench.plan.schedule import Order
 from depthport.bench.results.model import Results, Status
 from depthport.bench.studies.simulated_clock import Clock, Sampling
-from tests.support.simulated_run import Machine, Row, Workload, simulate, simulate_away
+from tests.support.simulated_run import Machine, Row, Workload, simulate
 
 FEW = Sampling(2, 1, 3, Order.MIRRORED)
 """12 samples a boundary, and 2 warm-up calls of each launch."""
@@ -137,11 +138,19 @@ def results(
     out: Path | None = None,
 ) -> Results:
     """One run of `rows`; in `out` it leaves its pictures."""
-    arguments = (machine, rows, workload or Workload(), sampling, seed, created)
-    return copy.deepcopy(_kept(*arguments)) if out is None else simulate(*arguments, out)
+    workload = workload or Workload()
+    if out is not None:
+        return simulate(machine, rows, workload, sampling, seed, created, out)
+    return copy.deepcopy(_kept(machine, rows, workload, sampling, seed, created))
 
 
-_kept = lru_cache(maxsize=None)(simulate_away)
+@cache
+def _kept(
+    machine: Machine, rows: tuple[Row, ...], workload: Workload, sampling: Sampling, seed: int, created: str
+) -> Results:
+    """A run whose pictures nobody wants; tests change what they get, so they get copies."""
+    with tempfile.TemporaryDirectory() as folder:
+        return simulate(machine, rows, workload, sampling, seed, created, Path(folder) / "run")
 
 
 def cpu_server(sampling: Sampling = SOME, **changes: Any) -> Results:

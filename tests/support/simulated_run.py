@@ -7,7 +7,6 @@ What a row says is what is true of its cell; what the results say of it is the a
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
@@ -123,12 +122,6 @@ def simulate(
     with Journal(out / "journal.jsonl") as journal:
         assert len(journal.entries) == len(entries)
         return conclude(plan, journal, references, out, dict(machine.environment), complete=True)
-
-
-def simulate_away(*arguments: Any) -> Results:
-    """:func:`simulate` in a folder that is gone afterwards."""
-    with tempfile.TemporaryDirectory() as folder:
-        return simulate(*arguments, Path(folder) / "run")
 
 
 def _plan(rows: tuple[Row, ...], workload: Workload, sampling: Sampling, seed: int) -> Plan:

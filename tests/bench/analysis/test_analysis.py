@@ -29,7 +29,7 @@ def test_latency_ratio_and_parity_are_the_true_ones(run: Results, row: Row) -> N
         strict=True,
     ):
         timing = cell.timing[boundary]
-        assert timing.n == 240 and timing.median_ms == pytest.approx(ms, rel=5e-3)
+        assert timing.n == 240 and timing.median_ms is not None and timing.median_ms == pytest.approx(ms, rel=5e-3)
         assert timing.ci95_ms is not None and timing.ci95_ms[0] < timing.median_ms < timing.ci95_ms[1]
         if row is not BASELINE:
             assert cell.speedup[boundary].ratio == pytest.approx(base / ms, rel=5e-3)
