@@ -9,14 +9,26 @@ from typing import Any
 import torch
 
 NAMESPACE = "depthport"
+# Spelled out: the digest of the source that decides an artifact sees modules that are named (core/source.py).
+_CUDA_MODULES = {
+    "depthport.exporters.da3.kernels.attention": "depthport.exporters.da3.kernels.cuda.attention",
+    "depthport.exporters.da3.kernels.convolution": "depthport.exporters.da3.kernels.cuda.convolution",
+    "depthport.exporters.da3.kernels.linear_gelu": "depthport.exporters.da3.kernels.cuda.linear_gelu",
+    "depthport.exporters.da3.kernels.maps": "depthport.exporters.da3.kernels.cuda.maps",
+    "depthport.exporters.da3.kernels.norms": "depthport.exporters.da3.kernels.cuda.norms",
+    "depthport.exporters.da3.kernels.pose": "depthport.exporters.da3.kernels.cuda.pose",
+    "depthport.exporters.da3.kernels.qk_norm_rope": "depthport.exporters.da3.kernels.cuda.qk_norm_rope",
+    "depthport.exporters.da3.kernels.reference_view": "depthport.exporters.da3.kernels.cuda.reference_view",
+    "depthport.exporters.da3.kernels.upsampled": "depthport.exporters.da3.kernels.cuda.upsampled",
+}
 
 
 def operator(empty: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
     """Make the decorated function an operator `depthport::<its name>`.
 
     The function is the definition: what the operator computes, in plain PyTorch, on any device. On CUDA the function
-    of the same name in the module of the same name with `_cuda` appended runs instead; Triton is imported then and
-    not before.
+    of the same name in the module of the same name in the room `cuda` runs instead; Triton is imported then and not
+    before.
 
     Args:
         empty: from the same arguments, tensors of the outputs' shapes and dtypes (for tracing; values do not matter).
@@ -28,9 +40,14 @@ def operator(empty: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
         op.register_fake(empty)
 
         def on_cuda(*args: Any) -> Any:
-            return getattr(import_module(f"{module}_cuda"), name)(*args)
+            return getattr(import_module(cuda_module(module)), name)(*args)
 
         op.register_kernel("cuda", on_cuda)
         return op
 
     return register
+
+
+def cuda_module(definition: str) -> str:
+    """The module that holds the kernels of the operators defined in module `definition`."""
+    return _CUDA_MODULES[definition]
