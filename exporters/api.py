@@ -24,7 +24,8 @@ from depthport.exporters.core.artifact import (
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.open_dims import limits_of, validate_dynamic
 from depthport.exporters.core.precision import resolve_policy
-from depthport.exporters.core.provenance import package_versions, peak_rss_mib, source_digest
+from depthport.exporters.core.provenance import package_versions, peak_rss_mib
+from depthport.exporters.core.source import source_digest
 from depthport.exporters.core.store import ArtifactStore, Stored
 from depthport.exporters.da3.build import request_network
 from depthport.exporters.da3.models import validate_outputs, validate_shape
@@ -198,8 +199,7 @@ def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
     ref = request.weights
     spec = get_model(request.model)
     options = exporter.options(request)
-    pixels = PIXEL_PACKAGES if request.source_size else ()
-    versions = package_versions((*NETWORK_PACKAGES, *pixels, *exporter.packages))
+    versions = package_versions(deciding_packages(exporter, resized=request.source_size is not None))
     body: dict[str, Any] = {
         "model": spec.name,
         "weights": WeightsInfo(ref.id, ref.sha256, ref.synthetic, ref.licence),
@@ -225,10 +225,22 @@ def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
             "inputs": [_spec_json(s) for s in body["inputs"]],
             "outputs": [_spec_json(s) for s in body["outputs"]],
             "host_steps": [asdict(step) for step in body["host_steps"]],
-            "source": source_digest(),
+            # Recorded, but what is written does not depend on it.
+            "versions": {name: version for name, version in versions.items() if name != "python"},
+            "source": deciding_source(exporter),
         }
     )
     return Manifest(key=key, **body)
+
+
+def deciding_packages(exporter: Exporter, *, resized: bool = False) -> tuple[str, ...]:
+    """Distributions whose versions decide what `exporter` writes; `resized`: the graph takes photographs."""
+    return (*NETWORK_PACKAGES, *(PIXEL_PACKAGES if resized else ()), *exporter.packages)
+
+
+def deciding_source(exporter: Exporter) -> str:
+    """Digest of the source that decides what `exporter` writes: its own, this module's, and what they import."""
+    return source_digest(type(exporter).__module__, __name__)
 
 
 def _spec_json(spec: TensorSpec) -> list[Any]:

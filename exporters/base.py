@@ -51,7 +51,8 @@ class ExportContext:
         self.state_dict = state_dict
         """Upstream's parameters in fp32, upstream's keys without the `model.` prefix."""
         self.dependency = dependency
-        """`dependency(format, **changes)`: the artifact of the same request in another format (cached)."""
+        """`dependency(format, **changes)`: the artifact of the same request in another format (cached). Whoever asks for
+        one names that exporter's :attr:`Exporter.packages` in its own and imports its module: both decide the key."""
         self.progress = progress
 
 

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from depthport.bench.inputs.inputs import Scene, describe
+from depthport.bench.measure.deciding import deciding
 from depthport.bench.measure.regime_run import Regime
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import Protocol
-from depthport.exporters.core.provenance import canonical_sha256, package_versions, source_digest
+from depthport.exporters.core.provenance import canonical_sha256
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,18 @@ class Plan:
     """Also compute upstream in fp64, which says what fp32 itself is worth."""
 
     def fingerprint(self) -> str:
-        """Changes when the plan does: a journal of another plan is not gone on with."""
+        """Changes when the plan does, or versions or source that decide what is measured: a journal of another is not
+        gone on with."""
         return canonical_sha256(
             {
-                "cells": [[c.id, c.export.arguments(), c.load_arguments(), c.baseline, c.unavailable] for c in self.cells],
+                "cells": [
+                    [c.id, c.export.arguments(), c.load_arguments(), c.python, c.baseline, c.unavailable]
+                    for c in self.cells
+                ],
                 "inputs": describe((*self.scenes, *self.truth)),
                 "protocol": self.protocol.to_json(),
                 "weights": self.weights["sha256"],
                 "regime": asdict(self.regime) if self.regime else None,
-                "versions": package_versions(("torch", "onnxruntime", "depth-anything-3", "numpy")),
-                "source": source_digest(),
+                "deciding": deciding(self.cells),
             }
         )

@@ -14,14 +14,14 @@ from depthport.exporters.core.errors import UsageError
 
 def open_journal(plan: Plan, out: Path) -> Journal:
     """The journal of this plan in `out`: a finished one is put aside, an unfinished one of this plan goes on."""
-    path = out / JOURNAL_NAME
+    path, fingerprint = out / JOURNAL_NAME, plan.fingerprint()
     journal = Journal(path)
     headers, finished = journal.of_kind("header"), journal.of_kind("finished")
-    if headers and not finished and headers[0]["plan"] != plan.fingerprint():
+    if headers and not finished and headers[0]["plan"] != fingerprint:
         journal.close()
         raise UsageError(
-            f"{out} holds an unfinished run of another configuration: give the same command to finish it, choose"
-            f" another --out, or delete {path} to drop it"
+            f"{out} holds an unfinished run of another configuration, or of other versions or source: give the same"
+            f" command with the same packages to finish it, choose another --out, or delete {path} to drop it"
         )
     if headers and finished:
         journal.close()
@@ -31,7 +31,7 @@ def open_journal(plan: Plan, out: Path) -> Journal:
         journal.append(
             "header",
             {
-                "plan": plan.fingerprint(),
+                "plan": fingerprint,
                 "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "epoch_s": time.time(),
             },

@@ -17,6 +17,7 @@ import numpy as np
 from depthport.bench.plan.cells import CellSpec
 from depthport.exporters.core.artifact import HostStep
 from depthport.exporters.core.provenance import canonical_sha256, package_versions
+from depthport.exporters.core.source import source_digest
 from depthport.runtimes.registry import baseline_runtime
 
 REFERENCE_PACKAGES = ("torch", "depth-anything-3", "numpy")
@@ -41,6 +42,7 @@ def reference_key(
             "outputs": outputs,
             "device": device,
             "versions": versions,
+            "source": source_digest(__name__),
         }
     )
 

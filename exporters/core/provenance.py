@@ -1,4 +1,4 @@
-"""Where an artifact comes from: versions, hashes, the exporter's own source."""
+"""Where an artifact comes from: versions and hashes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import platform
 import sys
 from collections.abc import Iterable
-from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,20 +27,6 @@ def canonical_sha256(data: Any) -> str:
     """Hex sha256 of the canonical JSON form (sorted keys, no spaces, no NaN) of `data`."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
-@lru_cache(maxsize=1)
-def source_digest() -> str:
-    """Hex sha256 over every source file of the `exporters` package.
-
-    Part of each artifact's key: after a change of an exporter or of the network an old artifact is no hit.
-    """
-    root = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def package_version(name: str) -> str | None:

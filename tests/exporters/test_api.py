@@ -62,7 +62,7 @@ def test_versions_and_source_change_the_key(monkeypatch):
     versions = api.package_versions
     monkeypatch.setattr(api, "package_versions", lambda names: {**versions(names), "torch": "9.9"})
     newer = key()
-    monkeypatch.setattr(api, "source_digest", lambda: "f" * 64)
+    monkeypatch.setattr(api, "source_digest", lambda *modules: "f" * 64)
     assert len({before, newer, key()}) == 3
 
 

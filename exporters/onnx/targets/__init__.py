@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 PORTABLE = "portable"
+# Whole names: the digest of the source that decides an artifact sees modules that are named (core/source.py).
 _MODULES = {
-    PORTABLE: "portable",
-    "ort-cpu": "ort_cpu",
-    "ort-cuda": "ort_cuda",
-    "openvino": "openvino",
-    "tensorrt": "tensorrt",
-    "tensorrt-matmul": "tensorrt_matmul",
+    PORTABLE: "depthport.exporters.onnx.targets.portable",
+    "ort-cpu": "depthport.exporters.onnx.targets.ort_cpu",
+    "ort-cuda": "depthport.exporters.onnx.targets.ort_cuda",
+    "openvino": "depthport.exporters.onnx.targets.openvino",
+    "tensorrt": "depthport.exporters.onnx.targets.tensorrt",
+    "tensorrt-matmul": "depthport.exporters.onnx.targets.tensorrt_matmul",
 }
 
 
@@ -86,5 +87,5 @@ def get_target(name: str | None) -> OnnxTarget:
     name = name or PORTABLE
     if name not in _MODULES:
         raise UsageError(f"format 'onnx' has no target {name!r}: choose one of {', '.join(_MODULES)}")
-    target: OnnxTarget = import_module(f"{__name__}.{_MODULES[name]}").TARGET
+    target: OnnxTarget = import_module(_MODULES[name]).TARGET
     return target

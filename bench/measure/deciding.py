@@ -1,0 +1,68 @@
+"""What decides a measurement beside the request: versions and source of everything that takes part in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from depthport.bench.plan.cells import CellSpec
+from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
+from depthport.bench.workers.reference import REFERENCE_PACKAGES
+from depthport.exporters.api import deciding_packages, deciding_source, get_exporter
+from depthport.exporters.core.artifact import load_artifact
+from depthport.exporters.core.errors import ArtifactError
+from depthport.exporters.core.provenance import package_versions
+from depthport.exporters.core.source import source_digest
+from depthport.runtimes.registry import get_runtime
+
+MEASURING = ("depthport.bench.measure.measure", "depthport.bench.measure.regime_run", "depthport.bench.workers.worker")
+"""Where measuring starts: who gives the orders, and the worker that carries them out."""
+_HELLO_TIMEOUT_S = 60.0
+
+
+def deciding(cells: Sequence[CellSpec]) -> dict[str, Any]:
+    """Versions, digests of source and keys of given artifacts, of the cells that can run here (JSON types only).
+
+    A runtime in an interpreter of its own has the versions of that interpreter.
+    """
+    able = [cell for cell in cells if not (cell.unavailable or cell.unsupported)]
+    exporters = {c.export.format: get_exporter(c.export.format) for c in able if c.artifact is None}
+    runtimes = {c.runtime: get_runtime(c.runtime) for c in able}
+    packages = {*REFERENCE_PACKAGES, *(name for exporter in exporters.values() for name in deciding_packages(exporter))}
+    if any(c.export.source_size for c in able):
+        packages |= {name for exporter in exporters.values() for name in deciding_packages(exporter, resized=True)}
+    elsewhere: dict[str, set[str]] = {}
+    for cell in able:
+        wanted = packages if cell.python is None else elsewhere.setdefault(cell.python, set())
+        wanted |= {*runtimes[cell.runtime].packages, "numpy"}
+    return {
+        "versions": package_versions(sorted(packages)),
+        "interpreters": {python: _versions_in(python, names) for python, names in sorted(elsewhere.items())},
+        "artifacts": {cell.id: _key(cell.artifact) for cell in able if cell.artifact is not None},
+        "exporters": {name: deciding_source(exporter) for name, exporter in sorted(exporters.items())},
+        "measuring": source_digest(*MEASURING, *sorted({type(runtime).__module__ for runtime in runtimes.values()})),
+    }
+
+
+def _versions_in(python: str, packages: Iterable[str]) -> dict[str, str]:
+    """Versions that another interpreter has; none where no worker starts in it, which the cell's own row will say."""
+    try:
+        channel = Channel(worker_command(python, "depthport.bench.workers.worker"), worker_environment())
+    except OSError:
+        return {}
+    try:
+        reply = channel.request({"op": "hello", "packages": sorted(packages)}, _HELLO_TIMEOUT_S)
+    except (WorkerGone, WorkerTimeout):
+        return {}
+    finally:
+        channel.close(timeout_s=5)
+    versions: dict[str, str] = reply.get("versions", {})
+    return versions
+
+
+def _key(folder: str) -> str | None:
+    """An artifact's key; None where it can't be read, which the worker that loads it will say."""
+    try:
+        return load_artifact(folder).manifest.key
+    except ArtifactError:
+        return None
