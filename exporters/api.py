@@ -21,14 +21,14 @@ from depthport.exporters.core.artifact import (
     artifact_key,
     load_artifact,
 )
-from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
+from depthport.exporters.core.errors import UnavailableError, UnsupportedError
 from depthport.exporters.core.open_dims import limits_of, validate_dynamic
 from depthport.exporters.core.precision import resolve_policy
 from depthport.exporters.core.provenance import package_versions, peak_rss_mib
 from depthport.exporters.core.source import source_digest
 from depthport.exporters.core.store import ArtifactStore, Stored
 from depthport.exporters.da3.build import request_network
-from depthport.exporters.da3.models import validate_outputs, validate_shape
+from depthport.exporters.da3.models import validate_outputs, validate_pose_input, validate_shape
 from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.inputs.preprocess import validate_source
@@ -148,8 +148,7 @@ def prepare(
     opened = validate_dynamic(dynamic, shape)
     if opened and spec.family != "anyview":
         raise UnsupportedError(f"{spec.name} has no open dimensions: leave out --dynamic, or choose an any-view model")
-    if pose_input and not spec.takes_poses:
-        raise UsageError(f"{spec.name} takes no poses in: leave out --pose-input, or choose da3-small, -base or -large")
+    validate_pose_input(spec, pose_input)
     if source_size is not None:
         validate_source(source_size, shape, opened)
     return ExportRequest(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from depthport.exporters.core.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Mode:
@@ -47,6 +49,16 @@ class Device:
         return self.unavailable is None
 
 
+def check_memory_fraction(fraction: float | None) -> None:
+    """Refuse a share of the device's memory that is none; None, where no share is asked for, is right.
+
+    Raises:
+        UsageError: it is not above 0 and at most 1.
+    """
+    if fraction is not None and not 0 < fraction <= 1:
+        raise UsageError(f"--memory-fraction is {fraction:g}: it must be above 0 and at most 1")
+
+
 @dataclass(frozen=True)
 class LoadOptions:
     """How to load; the same fields for all runtimes, each uses what it knows and refuses nothing silently."""
@@ -61,6 +73,9 @@ class LoadOptions:
     """Where compiled forms of the artifact are kept between processes; None: inside the artifact's folder."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """The runtime's own options; an unknown one is a UsageError."""
+
+    def __post_init__(self) -> None:
+        check_memory_fraction(self.memory_fraction)
 
 
 @dataclass(frozen=True)

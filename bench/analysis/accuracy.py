@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from depthport.bench.analysis.parity import angle_between_deg, rotation_angle_deg
+from depthport.bench.analysis.parity import DELTA1, angle_between_deg, field_of_view_deg, rotation_angle_deg
 from depthport.bench.inputs.inputs import Scene
+from depthport.exporters.inputs.poses import as_homogeneous
+from depthport.exporters.inputs.similarity import umeyama
 
 Array = NDArray[Any]
 
-DELTA1 = 1.25
 # Camera centres closer together than this share of their greatest distance from view 0 count as one place.
 _SAME_PLACE = 1e-6
 
@@ -39,19 +40,6 @@ class DepthErrors:
     """Root mean square of depth - truth, metres."""
     delta1: float
     """Share of pixels with max(depth / truth, truth / depth) < 1.25."""
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """x ↦ scale · rotation · x + translation."""
-
-    scale: float
-    rotation: Array
-    translation: Array
-
-    def apply(self, points: Array) -> Array:
-        """Points (…, 3)."""
-        return self.scale * points @ self.rotation.T + self.translation
 
 
 def scene_accuracy(outputs: Mapping[str, Array], scene: Scene) -> dict[str, float]:
@@ -69,7 +57,7 @@ def scene_accuracy(outputs: Mapping[str, Array], scene: Scene) -> dict[str, floa
         figures |= pose_accuracy(outputs["extrinsics"][known], scene.extrinsics[known])
     if known.size and "intrinsics" in outputs:
         size = scene.shape.height, scene.shape.width
-        ours, truth = (field_of_view_deg(k[known], *size) for k in (outputs["intrinsics"], scene.intrinsics))
+        ours, truth = (field_of_view_deg(k[known], size) for k in (outputs["intrinsics"], scene.intrinsics))
         figures["fov_deg"] = float(np.abs(ours - truth).max())
     return figures
 
@@ -133,7 +121,8 @@ def pose_accuracy(extrinsics: Array, truth: Array) -> dict[str, float]:
         own RMS distance from their mean (0 is perfect, 1 no better than a point); with three places or more.
         Figures that the number of views or the truth does not carry are left out.
     """
-    per_scene = [_scene_pose(square(e), square(t)) for e, t in zip(extrinsics, truth, strict=True)]
+    ours, true = (as_homogeneous(poses.astype(np.float64)) for poses in (extrinsics, truth))
+    per_scene = [_scene_pose(e, t) for e, t in zip(ours, true, strict=True)]
     names = dict.fromkeys(name for figures in per_scene for name in figures)
     return {name: max(figures[name] for figures in per_scene if name in figures) for name in names}
 
@@ -148,43 +137,6 @@ def camera_centres(extrinsics: Array) -> Array:
     return np.linalg.inv(extrinsics)[:, :3, 3]
 
 
-def umeyama(source: Array, target: Array) -> Similarity:
-    """The similarity that brings `source` (K, 3) closest to `target` (K, 3) in the least-squares sense.
-
-    Umeyama 1991, equations 40-42: the rotation from the SVD of the covariance, without reflection. Where the
-    points lie on one line the rotation about it is arbitrary, the distances are not.
-
-    Raises:
-        ValueError: all source points are the same.
-    """
-    source, target = source.astype(np.float64), target.astype(np.float64)
-    from_mean, to_mean = source - source.mean(0), target - target.mean(0)
-    variance = float(np.square(from_mean).sum())
-    if variance == 0:
-        raise ValueError("the source points are all the same: there is no similarity to find")
-    left, singular, right = np.linalg.svd(to_mean.T @ from_mean)
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right)) or 1.0])
-    rotation = left @ np.diag(signs) @ right
-    scale = float(singular @ signs) / variance
-    return Similarity(scale, rotation, target.mean(0) - scale * rotation @ source.mean(0))
-
-
-def field_of_view_deg(intrinsics: Array, height: int, width: int) -> Array:
-    """Horizontal and vertical field of view (…, 2), degrees, of pinhole matrices (…, 3, 3) with any principal
-    point.
-    """
-    k = intrinsics.astype(np.float64)
-    focal, centre = k[..., [0, 1], [0, 1]], k[..., [0, 1], [2, 2]]
-    return np.degrees(np.arctan2(centre, focal) + np.arctan2(np.array([width, height]) - centre, focal))
-
-
-def square(extrinsics: Array) -> Array:
-    """(N, 3, 4) or (N, 4, 4) as (N, 4, 4), fp64."""
-    full = np.tile(np.eye(4), (len(extrinsics), 1, 1))
-    full[:, :3] = extrinsics[:, :3]
-    return full
-
-
 def _scene_pose(extrinsics: Array, truth: Array) -> dict[str, float]:
     if len(extrinsics) < 2 or not np.isfinite(extrinsics).all() or np.linalg.det(extrinsics).min() <= 0:
         return {}
@@ -196,7 +148,7 @@ def _scene_pose(extrinsics: Array, truth: Array) -> dict[str, float]:
     if moved.any():
         figures["translation_deg"] = float(angle_between_deg(our_centres[moved], true_centres[moved]).max())
     if _places(true_centres) >= 3 and np.ptp(our_centres, 0).any():
-        aligned = umeyama(our_centres, true_centres).apply(our_centres)
+        aligned = umeyama(source=our_centres, target=true_centres).apply(our_centres)
         spread = np.square(true_centres - true_centres.mean(0)).sum()
         figures["centre_error"] = float(np.sqrt(np.square(aligned - true_centres).sum() / spread))
     return figures

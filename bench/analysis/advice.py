@@ -15,6 +15,7 @@ from depthport.bench.analysis.advice_codes import TEXTS, Advice, Code
 from depthport.bench.environment.telemetry_summary import FOREIGN_CPU_SHARE, STEAL_SHARE, MachineFacts
 from depthport.bench.results.model import Control
 from depthport.bench.statistics.samples import UNSTABLE_CV, is_unstable
+from depthport.bench.statistics.steady_state import is_drifting
 
 __all__ = [
     "TEXTS",
@@ -34,7 +35,6 @@ BUSY_DEVICE = 0.95
 """A device this busy is not held back by the host, however long `run` takes to return."""
 TRANSFER_RATIO = 1.5
 """Host boundary over device boundary from which moving data is what to improve."""
-DRIFT_PER_MINUTE = 0.005
 PARKED_CPU_SHARE = 0.01
 """CPU seconds per second that all parked workers together may use; a blocking read uses none."""
 NOISE_FLOOR = 0.02
@@ -96,7 +96,7 @@ def cell_advice(facts: CellFacts) -> list[Advice]:
     if facts.cv is not None and is_unstable(facts.cv):
         found.append(Advice.of(Code.UNSTABLE, cv=f"{facts.cv:.1%}", limit=f"{UNSTABLE_CV:.1%}"))
     drift = facts.drift_per_minute
-    if drift is not None and abs(drift) >= DRIFT_PER_MINUTE:
+    if drift is not None and is_drifting(drift):
         found.append(Advice.of(Code.DRIFTING, direction="rose" if drift > 0 else "fell", drift=f"{abs(drift):.1%}"))
     if facts.repeatability not in (None, Repeatability.SAME):
         within = facts.repeatability is Repeatability.DIFFERS_WITHIN_LAUNCH

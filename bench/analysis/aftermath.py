@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from depthport.bench.analysis.advice import CellFacts, RunFacts, cell_advice, repeatability, run_advice
-from depthport.bench.analysis.analysis import load_arrays
 from depthport.bench.analysis.evidence import Evidence
 from depthport.bench.environment.telemetry_summary import machine_facts, summarize_records
 from depthport.bench.inputs.inputs import Scene
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Cell, Results
+from depthport.exporters.core.npz import read_npz
 
 
 def draw(
@@ -25,7 +25,7 @@ def draw(
     evidence = Evidence(journal)
     if "fp32-0" not in references:
         return None
-    reference = load_arrays(references["fp32-0"])
+    reference = read_npz(references["fp32-0"])
     if "depth" not in reference:
         return None  # other outputs were asked for
     from depthport.bench.analysis.pictures import save_depth, save_error, save_views
@@ -36,7 +36,7 @@ def draw(
         name = evidence.outputs(cell.id).get(0)
         if name is None or not (work / name).exists():
             continue
-        outputs = load_arrays(work / name)
+        outputs = read_npz(work / name)
         stem = cell.id.replace("/", "-").replace(":", "-")
         save_depth(outputs["depth"], folder / f"{stem}-depth.png", like=reference["depth"])
         save_error(outputs["depth"], reference["depth"], folder / f"{stem}-error.png")

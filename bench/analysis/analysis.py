@@ -24,6 +24,7 @@ from depthport.bench.statistics.steady_state import drift, should_stop
 from depthport.bench.statistics.verdict import Ratio, Verdict, rank, ratio
 from depthport.exporters.core.artifact import load_artifact
 from depthport.exporters.core.errors import ArtifactError
+from depthport.exporters.core.npz import read_npz
 
 YARDSTICK = "fp64-0"
 
@@ -62,22 +63,17 @@ def analyse(
     return cells, _controls(plan_cells, evidence, protocol)
 
 
-def yardstick(references: Mapping[str, Path]) -> dict[str, Any] | None:
-    """Upstream's own fp32 rounding: its fp32 outputs against its fp64 ones on the first input."""
+def yardstick(references: Mapping[str, Path], size: tuple[int, int]) -> dict[str, Any] | None:
+    """Upstream's own fp32 rounding: its fp32 outputs against its fp64 ones on the first input, images of `size`
+    (H, W)."""
     reference = _load_references(references)
     if YARDSTICK not in reference or "fp32-0" not in reference:
         return None
-    return parity(reference["fp32-0"], reference[YARDSTICK])
+    return parity(reference["fp32-0"], reference[YARDSTICK], size)
 
 
 def _load_references(paths: Mapping[str, Path]) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
-    return {name: load_arrays(path) for name, path in paths.items()}
-
-
-def load_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """The arrays of an `.npz` (no pickles)."""
-    with np.load(path, allow_pickle=False) as data:
-        return {name: data[name] for name in data.files}
+    return {name: read_npz(path) for name, path in paths.items()}
 
 
 def _cell(
@@ -123,7 +119,7 @@ def _cell(
             ours, theirs = evidence.samples(spec.id, boundary), evidence.samples(baseline.id, boundary)
             if ours is not None and theirs is not None:
                 cell.speedup[boundary] = speedup(ratio(theirs, ours, protocol.margin))
-    cell.parity = _parity(spec.id, evidence, reference, work)
+    cell.parity = _parity(spec, evidence, reference, work)
     if cell.status is Status.OK and cell.parity is not None:
         broken = violation(cell.parity, export.precision, fitted_poses=export.ray_pose)
         if broken:
@@ -224,12 +220,14 @@ def _ms(ns: float | None) -> float | None:
     return None if ns is None else ns / 1e6
 
 
-def _parity(cell: str, evidence: Evidence, reference: Mapping[str, Mapping[str, Any]], work: Path) -> dict[str, Any] | None:
-    reports = []
-    for index, name in sorted(evidence.outputs(cell).items()):
+def _parity(
+    spec: CellSpec, evidence: Evidence, reference: Mapping[str, Mapping[str, Any]], work: Path
+) -> dict[str, Any] | None:
+    reports, size = [], (spec.export.shape.height, spec.export.shape.width)
+    for index, name in sorted(evidence.outputs(spec.id).items()):
         expected = reference.get(f"fp32-{index}")
         if expected is not None and (work / name).exists():
-            reports.append(parity(load_arrays(work / name), expected))
+            reports.append(parity(read_npz(work / name), expected, size))
     return {**worst(reports), "inputs": len(reports)} if reports else None
 
 

@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depthport.bench.analysis.analysis import load_arrays
 from depthport.bench.analysis.evidence import Evidence
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Cell
 from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.npz import read_npz
 
 if TYPE_CHECKING:
     from depthport.bench.inputs.inputs import Scene
@@ -63,4 +63,4 @@ def judge_accuracy(
 
 
 def _outputs(name: str | None, work: Path) -> Mapping[str, Any] | None:
-    return load_arrays(work / name) if name is not None and (work / name).exists() else None
+    return read_npz(work / name) if name is not None and (work / name).exists() else None

@@ -83,9 +83,10 @@ def extrinsics_parity(value: Array, reference: Array) -> dict[str, float]:
     }
 
 
-def intrinsics_parity(value: Array, reference: Array) -> dict[str, float]:
-    """Intrinsics (…, 3, 3): relative L2 and worst difference of the horizontal or vertical field of view, degrees."""
-    worst = np.abs(field_of_view_deg(value) - field_of_view_deg(reference)).max()
+def intrinsics_parity(value: Array, reference: Array, size: tuple[int, int]) -> dict[str, float]:
+    """Intrinsics (…, 3, 3) of images of `size` (H, W): relative L2 and worst difference of the horizontal or vertical field
+    of view, degrees."""
+    worst = np.abs(field_of_view_deg(value, size) - field_of_view_deg(reference, size)).max()
     return {"rel_l2": relative_l2(value, reference), "fov_deg": float(worst)}
 
 
@@ -102,14 +103,19 @@ def angle_between_deg(a: Array, b: Array) -> Array:
     return np.degrees(2 * np.arctan2(np.linalg.norm(nb * a - na * b, axis=-1), np.linalg.norm(nb * a + na * b, axis=-1)))
 
 
-def field_of_view_deg(intrinsics: Array) -> Array:
-    """Horizontal and vertical field of view (…, 2) of intrinsics (…, 3, 3) whose principal point is the centre."""
+def field_of_view_deg(intrinsics: Array, size: tuple[int, int]) -> Array:
+    """Horizontal and vertical field of view (…, 2), degrees, of pinhole matrices (…, 3, 3) with any principal point.
+
+    Args:
+        size: (H, W) of the image in pixels.
+    """
     k = intrinsics.astype(np.float64)
-    return np.degrees(2 * np.arctan2(k[..., [0, 1], [2, 2]], k[..., [0, 1], [0, 1]]))
+    focal, centre = k[..., [0, 1], [0, 1]], k[..., [0, 1], [2, 2]]
+    return np.degrees(np.arctan2(centre, focal) + np.arctan2(np.array(size[::-1]) - centre, focal))
 
 
-def parity(outputs: Mapping[str, Array], reference: Mapping[str, Array]) -> dict[str, Any]:
-    """Every output that both have, by name, in the form of `results.json`'s `parity`."""
+def parity(outputs: Mapping[str, Array], reference: Mapping[str, Array], size: tuple[int, int]) -> dict[str, Any]:
+    """Every output that both have, by name, in the form of `results.json`'s `parity`; `size` (H, W) of the images."""
     report: dict[str, Any] = {}
     for name, value in outputs.items():
         if name not in reference:
@@ -120,7 +126,7 @@ def parity(outputs: Mapping[str, Array], reference: Mapping[str, Array]) -> dict
         elif name == "extrinsics":
             report[name] = extrinsics_parity(value, expected)
         elif name == "intrinsics":
-            report[name] = intrinsics_parity(value, expected)
+            report[name] = intrinsics_parity(value, expected, size)
         elif name == "reference_view":
             report[name] = {"equal": bool(np.array_equal(value, expected))}
         else:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from depthport.bench.results.metrics import Metric
-from depthport.bench.results.model import Boundary, Cell, Results
+from depthport.bench.results.model import Boundary, Cell, Results, is_control
 from depthport.bench.results.runtime_facts import facts_of
-
-CONTROL_PREFIX = "control-"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +34,9 @@ class Candidate:
         return f"{cell.model}, {views} of {cell.width}×{cell.height}{weights}"
 
 
-def is_control(cell: Cell) -> bool:
-    return any(tag.startswith(CONTROL_PREFIX) for tag in cell.tags)
-
-
 def candidates_of(results: Results, run: int = 0) -> list[Candidate]:
     """Every cell of a run but its controls."""
-    return [candidate(results, cell, run) for cell in results.cells if not is_control(cell)]
+    return [candidate(results, cell, run) for cell in results.cells if not is_control(cell.tags)]
 
 
 def candidate(results: Results, cell: Cell, run: int = 0) -> Candidate:

@@ -20,7 +20,7 @@ from depthport.bench.choice.choice import Choice, Constraint, Rejected, Request
 from depthport.bench.choice.flips import flips
 from depthport.bench.choice.licences import is_open_source
 from depthport.bench.choice.pareto import pareto_set
-from depthport.bench.results.metrics import METRICS, Metric
+from depthport.bench.results.metrics import METRICS, Metric, default_boundary
 from depthport.bench.results.model import Boundary, Results, Status
 from depthport.exporters.core.errors import UsageError
 
@@ -43,7 +43,7 @@ def choose(source: Results | Sequence[Candidate], request: Request | None = None
     request = request or Request()
     pool = candidates_of(source) if isinstance(source, Results) else list(source)
     pool = _one_workload(pool, request)
-    boundary = request.boundary or _boundary(pool)
+    boundary = request.boundary or default_boundary(candidate.cell for candidate in pool)
     goal = METRICS[request.goal]
     eligible, rejected = _sift(pool, request, boundary)
     order = _by_goal(eligible, goal, boundary)
@@ -94,11 +94,6 @@ def _one_workload(pool: list[Candidate], request: Request) -> list[Candidate]:
     if len(workloads) > 1:
         raise UsageError(f"several workloads are in the results, name one by model, views and size: {'; '.join(workloads)}")
     return kept
-
-
-def _boundary(pool: Sequence[Candidate]) -> Boundary:
-    timed = [c for c in pool if c.cell.timing]
-    return "device" if all("device" in c.cell.timing for c in timed) else "host"
 
 
 def _sift(pool: Sequence[Candidate], request: Request, boundary: Boundary) -> tuple[list[Candidate], list[Rejected]]:

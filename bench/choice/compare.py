@@ -17,9 +17,9 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from depthport.bench.choice.candidates import is_control
 from depthport.bench.choice.comparable import cell_bar, nearest, parity_flag, run_bars, run_flags
-from depthport.bench.results.model import Boundary, Cell, Results
+from depthport.bench.results.metrics import default_boundary
+from depthport.bench.results.model import Boundary, Cell, Results, is_control
 from depthport.bench.results.paired import cell_samples
 from depthport.bench.statistics.estimate import Estimate, difference, estimate_log_latency, estimate_log_ratio, round_table
 from depthport.bench.statistics.verdict import MARGIN, Verdict, judge
@@ -79,11 +79,11 @@ def compare(
         margin: what counts as equivalent, 0.02 is ±2 %.
         across_machines: compare runs of different hardware all the same (flagged).
     """
-    boundary = boundary or _boundary(a, b)
+    boundary = boundary or default_boundary(c for c in (*a.cells, *b.cells) if not is_control(c.tags))
     bars = tuple(run_bars(a, b, across_machines))
     flags = tuple(run_flags(a, b))
-    own = {c.id: c for c in a.cells if not is_control(c)}
-    new = {c.id: c for c in b.cells if not is_control(c)}
+    own = {c.id: c for c in a.cells if not is_control(c.tags)}
+    new = {c.id: c for c in b.cells if not is_control(c.tags)}
     pairs = [(own.get(name), new.get(name)) for name in dict.fromkeys([*own, *new])]
     spread = _Spread(a, b, boundary)
     judged = _Judge(a, b, boundary, margin, spread, same_stack=not flags)
@@ -210,8 +210,3 @@ class _Spread:
 
 def _baseline(results: Results) -> Cell | None:
     return next((c for c in results.cells if c.baseline and c.timing), None)
-
-
-def _boundary(a: Results, b: Results) -> Boundary:
-    timed = [c for c in (*a.cells, *b.cells) if c.timing and not is_control(c)]
-    return "device" if all("device" in c.timing for c in timed) else "host"

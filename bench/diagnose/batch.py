@@ -86,9 +86,9 @@ def find_batch(
         RunError: a trial failed for another reason than memory.
     """
     from depthport.runtimes.registry import baseline_runtime, get_runtime
+    from depthport.runtimes.terms import check_memory_fraction
 
-    if not 0 < fraction <= 1:
-        raise UsageError(f"a share of memory lies above 0 and at most at 1, got {fraction:g}")
+    check_memory_fraction(fraction)
     adapter, observer = get_runtime(runtime) if runtime else baseline_runtime(), observer or Observer()
     place = adapter.device(device)
     chosen = adapter.mode(place, mode)
@@ -117,18 +117,17 @@ def find_batch(
 
 def _try(spec: CellSpec, folder: Path, store: ArtifactStore | None, progress: Callable[[str], None]) -> BatchTrial:
     """Export, load in a fresh process, call three times."""
-    import numpy as np
-
     from depthport.bench.inputs.inputs import load_scenes
     from depthport.bench.measure.crew import is_memory_failure
     from depthport.bench.plan.protocol import get_protocol
     from depthport.bench.workers.live_cell import CellFailed, LiveCell
     from depthport.exporters.api import export as export_artifact
+    from depthport.exporters.core.npz import write_npz
 
     shape = spec.export.shape
     stored = export_artifact(**spec.export.arguments(), store=store, progress=progress)
     inputs = folder / f"inputs-{shape.batch}.npz"
-    np.savez(inputs, image=load_scenes(shape, sets=1)[0].image)
+    write_npz(inputs, {"image": load_scenes(shape, sets=1)[0].image})
     with closing(LiveCell(spec, stored.artifact.path, [inputs], get_protocol("rigorous"))) as live:
         try:
             live.load()

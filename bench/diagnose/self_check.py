@@ -20,6 +20,7 @@ from depthport.bench.measure.observer import Observer
 from depthport.bench.plan.cells import CellSpec, ExportSpec
 from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
 from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.npz import read_npz, write_npz
 from depthport.exporters.core.provenance import canonical_sha256
 from depthport.exporters.core.store import ArtifactStore
 
@@ -173,7 +174,7 @@ class _Job:
             }  # fmt: skip
             block = {"op": "block", "boundary": "host", "samples": 1, "calls": 1, "save_outputs": str(outputs)}
             self._predict([("load", load), ("predict", {"op": "first_call"}), ("predict", block)])
-        found = parity(_arrays(outputs), reference)
+        found = parity(read_npz(outputs), reference, (cell.export.shape.height, cell.export.shape.width))
         broken = violation(found, cell.export.precision)
         if broken:
             return Check(cell.id, "failed", "parity", broken, parity=found)
@@ -202,7 +203,7 @@ class _Job:
                 "outputs": list(get_model(spec.model).outputs), "folder": str(self.folder), "device": "cpu",
                 "yardstick": False,
             })  # fmt: skip
-            self._reference = _arrays(self.folder / "fp32-0.npz")
+            self._reference = read_npz(self.folder / "fp32-0.npz")
         return self._reference
 
     def _input(self, cell: CellSpec) -> Path:
@@ -210,15 +211,13 @@ class _Job:
 
     def _write_input(self, spec: ExportSpec) -> Path:
         """The exporters' own probe: it needs no photograph, and every package is verified with it."""
-        import numpy as np
-
         from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
         from depthport.exporters.inputs.probe import probe_image
 
         path, shape = self.folder / "input.npz", spec.shape
         if not path.exists():
             image = probe_image(shape.batch, shape.views, shape.height, shape.width, IMAGENET_MEAN, IMAGENET_STD)
-            np.savez(path, image=image)
+            write_npz(path, {"image": image})
         return path
 
     def _ask(self, step: Step, request: dict[str, Any]) -> dict[str, Any]:
@@ -279,13 +278,6 @@ def anonymous(text: str) -> str:
         if len(folder.parts) > 1:
             text = text.replace(str(folder), sign)
     return re.sub(r"(/Users/|/home/|\\Users\\)[^/\\\s]+", r"\1<user>", text)
-
-
-def _arrays(path: Path) -> dict[str, Any]:
-    import numpy as np
-
-    with np.load(path, allow_pickle=False) as data:
-        return {name: data[name] for name in data.files}
 
 
 def _nearness(found: dict[str, Any]) -> str:

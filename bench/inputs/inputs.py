@@ -29,6 +29,7 @@ from depthport.bench.inputs.photographs import Camera, Photographs, from_files, 
 from depthport.bench.inputs.pose_files import Poses, posed, read_poses
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import InputError
+from depthport.exporters.core.npz import write_npz
 from depthport.exporters.inputs.poses import normalise_extrinsics
 from depthport.exporters.inputs.preprocess import (
     Crop,
@@ -179,9 +180,7 @@ def write_scenes(
     paths = []
     for index, scene in enumerate(scenes):
         path = folder / f"{kind}-{index}.npz"
-        temporary = path.with_suffix(".tmp.npz")
-        np.savez(temporary, **scene.arrays(pose_input=pose_input, preprocess=preprocess))  # type: ignore[arg-type]
-        temporary.replace(path)
+        write_npz(path, scene.arrays(pose_input=pose_input, preprocess=preprocess))
         paths.append(path)
     return paths
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from depthport.bench.inputs.images import read_image
 from depthport.exporters.core.errors import UnavailableError
+from depthport.exporters.core.npz import read_npz
 
 MOTORCYCLE_FOCAL_PX = 994.978
 MOTORCYCLE_CENTRE_PX = (311.193, 254.877)
@@ -98,8 +99,7 @@ def motorcycle() -> Photographs:
     Raises:
         UnavailableError: scikit-image is not installed.
     """
-    with np.load(_shipped("motorcycle_disp.npz"), allow_pickle=False) as archive:
-        disparity = archive["arr_0"]
+    disparity = read_npz(_shipped("motorcycle_disp.npz"))["arr_0"]
     cx, cy = MOTORCYCLE_CENTRE_PX
     left = np.array([[MOTORCYCLE_FOCAL_PX, 0, cx], [0, MOTORCYCLE_FOCAL_PX, cy], [0, 0, 1]])
     right = left.copy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,11 @@ from numpy.typing import NDArray
 
 from depthport.bench.inputs.photographs import Camera, Photographs
 from depthport.exporters.core.errors import InputError
+from depthport.exporters.core.npz import read_npz
 from depthport.exporters.inputs.poses import as_homogeneous, check_poses
 
+LARGEST_BYTES = 1 << 28
+"""Of a file of poses: a million cameras fit."""
 _ASK = "give extrinsics (N x 4x4, world to camera) and intrinsics (N x 3x3, pixels of the photographs)"
 
 
@@ -74,16 +76,16 @@ def posed(photographs: Photographs, poses: Poses) -> Photographs:
 
 def _content(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
-        raise InputError(f"{path} is no file: name an .npz or .json file of poses")
+        raise InputError(f"{path} is not a file: name an .npz or .json file of poses")
+    if path.suffix != ".json":
+        try:
+            return read_npz(path, largest_bytes=LARGEST_BYTES)
+        except InputError as error:
+            raise InputError(f"{error}: {_ASK}") from None
     try:
-        if path.suffix == ".json":
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(content, dict):
-                raise InputError(f"{path} holds no object: {_ASK}")
-            return content
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise InputError(f"{path} holds one array: {_ASK} in an .npz")
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is no .npz or .json file that can be read ({error}): {_ASK}") from None
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not a .json file that can be read ({error}): {_ASK}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} does not hold an object: {_ASK}")
+    return content

@@ -64,10 +64,11 @@ def plan(
     from depthport.exporters.core.artifact import Shape
     from depthport.exporters.core.errors import UsageError
     from depthport.exporters.core.open_dims import validate_dynamic
-    from depthport.exporters.da3.models import validate_shape
+    from depthport.exporters.da3.models import validate_pose_input, validate_shape
     from depthport.exporters.da3.registry import get_model
     from depthport.exporters.da3.weights import resolve_weights
     from depthport.exporters.inputs.preprocess import validate_source
+    from depthport.runtimes.terms import check_memory_fraction
 
     spec = get_model(model)
     validate_shape(batch, views, height, width)
@@ -75,13 +76,10 @@ def plan(
     ref = resolve_weights(weights, spec.reference)
     default_protocol = {"paper": "paper", "quick": "quick"}.get(suite, "rigorous")
     chosen = get_protocol(protocol or default_protocol)
-    if memory_fraction is not None and not 0 < memory_fraction <= 1:
-        raise UsageError(f"--memory-fraction is {memory_fraction:g}: it must be above 0 and at most 1")
+    check_memory_fraction(memory_fraction)
     for name, value in (("--budget", budget_s), ("--launches", launches)):
         if value is not None and not value > 0:
             raise UsageError(f"{name} is {value}: it must be above 0")
-    if memory_fraction is not None and not 0 < memory_fraction <= 1:
-        raise UsageError(f"--memory-fraction is {memory_fraction}: it must be above 0 and at most 1")
     chosen = replace(
         chosen,
         budget_s=chosen.budget_s if budget_s is None else budget_s,
@@ -91,8 +89,7 @@ def plan(
     opened = validate_dynamic(dynamic, shape)
     pose_input = pose_input or poses is not None
     preprocess = preprocess or source_size is not None
-    if pose_input and not spec.takes_poses:
-        raise UsageError(f"{spec.name} takes no poses in: leave out --pose-input, or choose da3-small, -base or -large")
+    validate_pose_input(spec, pose_input)
     if source_size is not None:
         validate_source(source_size, shape, opened)
     scenes = load_scenes(shape, sets=chosen.inputs, images=images, poses=poses, source_size=source_size)

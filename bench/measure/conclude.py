@@ -54,7 +54,7 @@ def conclude(
             "regime": asdict(plan.regime) if plan.regime else {"kind": "burst"},
             "suite": plan.suite,
             "asked": asked_of(plan.cells),
-            "yardstick": yardstick(references),
+            "yardstick": yardstick(references, (plan.scenes[0].shape.height, plan.scenes[0].shape.width)),
         },
         inputs={**describe(plan.scenes), "truth": [scene.name for scene in plan.truth], "picture": views},
         weights={plan.cells[0].export.model: plan.weights} if plan.cells else {},

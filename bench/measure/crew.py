@@ -16,7 +16,7 @@ from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.design import warmup_rule
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.journal import Journal
-from depthport.bench.results.model import Status
+from depthport.bench.results.model import Status, is_control
 from depthport.bench.statistics.steady_state import steady_state
 from depthport.bench.workers.live_cell import Calibration, CellFailed, LiveCell
 
@@ -34,7 +34,7 @@ class Timed:
     @property
     def control(self) -> bool:
         """Whether it only repeats another cell."""
-        return any(tag.startswith("control-") for tag in self.spec.tags)
+        return is_control(self.spec.tags)
 
     @property
     def owner(self) -> str:

@@ -7,7 +7,7 @@ metric is added in one place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -67,6 +67,12 @@ class Metric:
         if found.low <= 0:
             return None
         return Estimate(1 / found.value, 1 / found.high, 1 / found.low)
+
+
+def default_boundary(cells: Iterable[Cell]) -> Boundary:
+    """Where cells are compared unless told otherwise: `device` if every timed one has a latency there, else `host`."""
+    timed = [cell.timing for cell in cells if cell.timing]
+    return "device" if all("device" in t and t["device"].median_ms is not None for t in timed) else "host"
 
 
 def _latency(cell: Cell, boundary: Boundary) -> tuple[float | None, tuple[float, float] | None]:

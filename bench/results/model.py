@@ -7,7 +7,7 @@ are kept in the order they were taken, none deleted; what was still warm-up is m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any, Literal
@@ -16,6 +16,11 @@ SCHEMA = "depthport.results/1"
 
 Boundary = Literal["device", "host"]
 BOUNDARIES: tuple[Boundary, ...] = ("device", "host")
+
+
+def is_control(tags: Iterable[str]) -> bool:
+    """Whether a cell with these tags only repeats another, to test the measurement itself."""
+    return any(tag.startswith("control-") for tag in tags)
 
 
 class Status(str, Enum):
@@ -154,7 +159,7 @@ class Cell:
     mode_description: str = ""
     launches: int = 0
     tags: list[str] = field(default_factory=list)
-    """`control-aa`, `control-plus5`, suite labels."""
+    """`control-aa`, `control-plus5` (:func:`is_control`), suite labels."""
 
 
 @dataclass

@@ -22,6 +22,8 @@ from depthport.exporters.core.errors import UsageError
 WINDOW, TOLERANCE = 5, 0.01
 FIRST_LOOK_LAUNCHES, FIRST_LOOK_ROUNDS = 8, 10
 """Earliest looks at the width of an interval; see `should_stop`."""
+DRIFT_PER_MINUTE = 0.005
+"""Change of latency a minute, relative, above which a cell counts as drifting: the margin of ±2 % is used up in four."""
 _NOISE_WINDOW = 3
 """Windows shorter than this cannot tell noise from warm-up."""
 
@@ -110,6 +112,11 @@ class Drift:
     def detected(self) -> bool:
         """Whether the interval leaves out 0."""
         return self.ci95[0] > 0.0 or self.ci95[1] < 0.0
+
+
+def is_drifting(per_minute: float | None) -> bool:
+    """Whether latency changes by more than `DRIFT_PER_MINUTE`; False where no significant change was found (None)."""
+    return per_minute is not None and abs(per_minute) > DRIFT_PER_MINUTE
 
 
 def slope_estimate(values: FloatArray) -> tuple[float, float]:

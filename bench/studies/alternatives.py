@@ -39,6 +39,7 @@ from depthport.bench.studies.roofline_cpu import measure as roofline
 from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.atomic import write_json
+from depthport.exporters.core.npz import read_npz
 from depthport.exporters.core.provenance import package_versions
 from depthport.exporters.core.store import default_root
 from depthport.runtimes.host.threads import allowed_threads
@@ -168,8 +169,7 @@ class Live:
         if reply is None:
             return None
         self.blocks.append(Block(0, number, np.array(reply["ns"], np.float64)))
-        with np.load(self.file) as held:
-            return {name: held[name] for name in held.files}
+        return read_npz(self.file)
 
     def peak_mib(self) -> float:
         """Peak resident memory of its process."""
@@ -205,8 +205,9 @@ def measure(
                 if outputs is not None:
                     found[cell.name] = outputs
             reference.setdefault(scene, found.get(BASELINE, {}))
+            size = np.load(images[scene], mmap_mode="r").shape[-2:]
             for cell in turns:
-                cell.parity.append(parity(found.get(cell.name, {}), reference[scene]))
+                cell.parity.append(parity(found.get(cell.name, {}), reference[scene], size))
             number += 1
     finally:
         for cell in live:

@@ -1,16 +1,13 @@
-"""Inputs and outputs as files, and what is checked of outputs."""
+"""What is checked of outputs, and how they are told apart."""
 
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from depthport.exporters.core.errors import DepthportError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from depthport.runtimes.base import Arrays
 
 
@@ -33,18 +30,3 @@ def digest(outputs: Arrays) -> str:
         digest.update(name.encode())
         digest.update(outputs[name].tobytes())
     return digest.hexdigest()
-
-
-def load_arrays(path: str) -> dict[str, np.ndarray[Any, Any]]:
-    import numpy as np
-
-    with np.load(path, allow_pickle=False) as data:
-        return {name: data[name] for name in data.files}
-
-
-def save_arrays(path: Path, arrays: Arrays) -> None:
-    import numpy as np
-
-    temporary = path.with_suffix(".tmp.npz")
-    np.savez(temporary, **arrays)  # type: ignore[arg-type]
-    temporary.replace(path)

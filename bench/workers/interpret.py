@@ -18,15 +18,12 @@ def interpret(request: dict[str, Any]) -> dict[str, Any]:
         ArtifactError: the artifact is damaged.
         UnsupportedError: it holds an operation that is not interpreted.
     """
-    import numpy as np
-
     from depthport.exporters.core.artifact import load_artifact
+    from depthport.exporters.core.npz import read_npz, write_npz
     from depthport.runtimes.registry import get_runtime
 
     artifact = load_artifact(request["artifact"])
     artifact.verify()
-    with np.load(request["inputs"], allow_pickle=False) as data:
-        inputs = {name: data[name] for name in data.files}
-    outputs = get_runtime(request["runtime"]).interpret(artifact, inputs)
-    np.savez(Path(request["outputs"]), **outputs)  # type: ignore[arg-type]
+    outputs = get_runtime(request["runtime"]).interpret(artifact, read_npz(request["inputs"]))
+    write_npz(Path(request["outputs"]), outputs)
     return {"outputs": request["outputs"]}

@@ -12,10 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from depthport.bench.plan.cells import CellSpec
 from depthport.exporters.core.artifact import HostStep
+from depthport.exporters.core.npz import read_npz, write_npz
 from depthport.exporters.core.provenance import canonical_sha256, package_versions
 from depthport.exporters.core.source import source_digest
 from depthport.runtimes.registry import baseline_runtime
@@ -119,8 +118,7 @@ def _forward(
 
     from depthport.exporters.da3.host import apply
 
-    with np.load(source, allow_pickle=False) as data:
-        arrays = {name: torch.from_numpy(data[name]) for name in data.files}
+    arrays = {name: torch.from_numpy(value) for name, value in read_npz(source).items()}
     device = next(net.parameters()).device
     tensors = {name: a.to(device, dtype) for name, a in arrays.items()}
     image = tensors.pop("image")
@@ -128,6 +126,4 @@ def _forward(
         outputs = forward(net, image, names, **tensors)
     # The host's part is the same arithmetic on both sides; upstream's own draws pixels at random.
     found = apply(steps, {name: value.cpu().numpy() for name, value in outputs.items()})
-    temporary = target.with_suffix(".tmp.npz")
-    np.savez(temporary, **found)  # type: ignore[arg-type]
-    temporary.replace(target)
+    write_npz(target, found)

@@ -17,9 +17,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depthport.bench.workers.arrays import check_finite, digest, load_arrays, save_arrays
+from depthport.bench.workers.arrays import check_finite, digest
 from depthport.bench.workers.failure import failure
 from depthport.exporters.core.errors import DepthportError, LoadError
+from depthport.exporters.core.npz import read_npz, write_npz
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +75,7 @@ class Worker:
         )
         self.session = runtime.load(artifact, request["device"], options)
         load_s = time.perf_counter() - started
-        self.inputs = [load_arrays(path) for path in request["inputs"]]
+        self.inputs = [read_npz(path) for path in request["inputs"]]
         return {"load_s": load_s}
 
     def op_first_call(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -121,19 +122,19 @@ class Worker:
         check_finite(outputs)
         reply = {**block, "outputs_sha256": digest(outputs), "input": self.bound}
         if request.get("save_outputs"):
-            save_arrays(Path(request["save_outputs"]), outputs)
+            write_npz(Path(request["save_outputs"]), outputs)
         return reply
 
     def op_infer(self, request: dict[str, Any]) -> dict[str, Any]:
         """One untimed inference on inputs that are in no timed block; its outputs go to a file."""
         session = self._session()
-        session.bind(load_arrays(request["input"]))
+        session.bind(read_npz(request["input"]))
         self.bound = None
         session.run()
         session.synchronize()
         outputs = session.outputs()
         check_finite(outputs)
-        save_arrays(Path(request["save_outputs"]), outputs)
+        write_npz(Path(request["save_outputs"]), outputs)
         return {}
 
     def op_sustained(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -199,9 +199,10 @@ def _pieces(values: list[Any]) -> list[Any]:
     """The parts of an f-string with neighbouring texts joined and empty ones gone: Pythons cut them differently."""
     joined: list[Any] = []
     for value in values:
-        if type(value) is ast.Constant and joined and type(joined[-1]) is ast.Constant:
-            joined[-1] = ast.Constant(joined[-1].value + value.value)
-        elif type(value) is not ast.Constant or value.value:
+        last = joined[-1] if joined else None
+        if isinstance(value, ast.Constant) and isinstance(last, ast.Constant):
+            joined[-1] = ast.Constant(str(last.value) + str(value.value))
+        elif not isinstance(value, ast.Constant) or value.value:
             joined.append(value)
     return joined
 

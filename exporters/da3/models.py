@@ -24,6 +24,7 @@ __all__ = [
     "ModelSpec",
     "host_steps",
     "validate_outputs",
+    "validate_pose_input",
     "validate_shape",
 ]
 
@@ -126,6 +127,16 @@ MODELS: dict[str, ModelSpec] = {
         ),
     )
 }  # fmt: skip
+
+
+def validate_pose_input(spec: ModelSpec, wanted: bool) -> None:
+    """Refuse poses as input of a model that takes none.
+
+    Raises:
+        UsageError: `wanted`, and it has no camera encoder.
+    """
+    if wanted and not spec.takes_poses:
+        raise UsageError(f"{spec.name} takes no poses in: leave out --pose-input, or choose da3-small, -base or -large")
 
 
 def validate_outputs(

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthport.exporters.core.errors import InputError
+from depthport.exporters.inputs.similarity import Similarity, umeyama
 
 Array = NDArray[np.float64]
 
@@ -27,23 +28,6 @@ _SMALLEST_SCALE = 0.1
 _SMALLEST_DETERMINANT = 1e-8
 _RANSAC_ITERATIONS = 10
 _SEED = 42
-
-
-class Similarity(NamedTuple):
-    """x -> scale · rotation x + translation."""
-
-    rotation: Array
-    """(3, 3)."""
-    translation: Array
-    """(3,)."""
-    scale: float
-
-    def move(self, poses: Array) -> Array:
-        """Camera-to-world poses (N, 4, 4) in the other frame."""
-        moved = poses.copy()
-        moved[:, :3, :3] = self.rotation @ poses[:, :3, :3]
-        moved[:, :3, 3] = self.scale * poses[:, :3, 3] @ self.rotation.T + self.translation
-        return moved
 
 
 class Aligned(NamedTuple):
@@ -137,7 +121,7 @@ def align_to_input(
     check_poses(extrinsics, intrinsics)
     given = invert(as_homogeneous(np.asarray(extrinsics, np.float64)))
     wanted = invert(as_homogeneous(np.asarray(predicted, np.float64)))
-    fit = _robust(wanted, given) if len(given) >= RANSAC_VIEWS else umeyama(wanted[:, :3, 3], given[:, :3, 3])
+    fit = _robust(wanted, given) if len(given) >= RANSAC_VIEWS else _fit(wanted, given)
     kept = np.asarray(intrinsics, np.float32)
     if keep_input_scale:
         own = as_homogeneous(np.asarray(extrinsics, np.float64))[:, :3].astype(np.float32)
@@ -146,24 +130,19 @@ def align_to_input(
     return Aligned(np.asarray(depth, np.float32), moved, kept, fit.scale)
 
 
-def umeyama(target: Array, source: Array) -> Similarity:
-    """The similarity that carries points `source` (N, 3) onto `target` (N, 3) with the least squared error.
+def _fit(target: Array, source: Array) -> Similarity:
+    """The similarity that carries the centres of the cameras `source` (N, 4, 4) onto those of `target` (N, 4, 4).
 
     Raises:
-        InputError: the points lie on a line or a point, so that none is the best.
+        InputError: the centres lie on a line or a point, so that none is the best.
     """
-    target_mean, source_mean = target.mean(0), source.mean(0)
-    centred = source - source_mean
-    u, singular, vt = np.linalg.svd((target - target_mean).T @ centred / len(source))
+    fit = umeyama(source=source[:, :3, 3], target=target[:, :3, 3]) if np.ptp(source[:, :3, 3], 0).any() else None
     # A rank of two is enough for a rotation; below, upstream's own library (evo) refuses too.
-    if np.count_nonzero(singular > np.finfo(np.float64).eps) < 2:
+    if fit is None or fit.rank < 2:
         raise InputError(
             "no scale follows from these poses: it takes three views or more whose cameras do not lie on one line"
         )
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
-    rotation = (u * signs) @ vt
-    scale = float((singular * signs).sum() / (centred**2).sum() * len(source))
-    return Similarity(rotation, target_mean - scale * rotation @ source_mean, scale)
+    return fit
 
 
 def as_homogeneous(poses: Array) -> Array:
@@ -187,7 +166,7 @@ def _robust(target: Array, source: Array) -> Similarity:
     """Of ten fits to a random half of the views the one most views agree with, fitted again to those views."""
     generator = np.random.default_rng(_SEED)
     count = len(source)
-    best = umeyama(target[:, :3, 3], source[:, :3, 3])
+    best = _fit(target, source)
     centres = best.move(source)[:, :3, 3]
     nearest = np.linalg.norm(target[None, :, :3, 3] - centres[:, None], axis=-1).min(1)
     threshold = np.median(nearest)
@@ -195,7 +174,7 @@ def _robust(target: Array, source: Array) -> Similarity:
     for _ in range(_RANSAC_ITERATIONS):
         sample = generator.choice(np.arange(count), size=max(3, (count + 1) // 2), replace=False)
         try:
-            fit = umeyama(target[sample, :3, 3], source[sample, :3, 3])
+            fit = _fit(target[sample], source[sample])
         except InputError:
             continue
         errors = np.linalg.norm(fit.move(source)[:, :3, 3] - target[:, :3, 3], axis=-1)
@@ -204,7 +183,7 @@ def _robust(target: Array, source: Array) -> Similarity:
         if found[0] > score[0] or (found[0] == score[0] and found[1] < score[1]):
             score, best, agreeing = found, fit, within
     if agreeing is not None and agreeing.sum() >= 3:
-        return umeyama(target[agreeing, :3, 3], source[agreeing, :3, 3])
+        return _fit(target[agreeing], source[agreeing])
     return best
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from depthport.bench.report.markdown.format import blocks, bullets, code, escape, table
 from depthport.bench.report.model.merge import Report
+from depthport.bench.report.model.rows import STABLE
 from depthport.bench.statistics import figures
 
 SYNTHETIC = (
@@ -32,11 +33,8 @@ READING = (
     "the outputs of the timed calls, the worst over the inputs. A cell beyond what its precision allows is "
     "parity failed.",
     "Memory is the peak of the cell's own process, measured apart from timing: on the device where it has "
-    "its own memory, "
-    "else resident memory.",
-    "Stability is ✓ where the coefficient of variation is at most 2.5 %, the drift at most 2.5 % a minute "
-    "and a steady state "
-    "was found. No sample is deleted.",
+    "its own memory (– where its runtime can't tell), else resident memory.",
+    f"Stability is ✓ where {STABLE}. No sample is deleted.",
     "A percentile is printed only where the sample count carries it: p90 from 29, p95 from 59, p99 from 299.",
 )
 

@@ -25,7 +25,7 @@ def cross_device(report: Report) -> list[dict[str, Any]]:
                 places.setdefault(_same_work(group.workload), []).append((machine, group, device))
     blocks = []
     for found in places.values():
-        boundary: Boundary = "device" if all(main_boundary(group.rows) == "device" for _, group, _ in found) else "host"
+        boundary = main_boundary(row for _, group, _ in found for row in group.rows)
         best = [(machine, row) for machine, group, device in found if (row := _best(group, device, boundary)) is not None]
         if len(best) > 1:
             blocks.append(_block(best, boundary, found[0][1].workload))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from depthport.bench.environment.identity import Machine, machine_of
 from depthport.bench.results.load_results import ResultsFile, load_results
-from depthport.bench.results.model import Cell, Results, RuntimeFacts, Status
+from depthport.bench.results.model import Cell, Results, RuntimeFacts, Status, is_control
 from depthport.bench.results.runtime_facts import facts_of
 from depthport.exporters.core.errors import UsageError
 
@@ -184,7 +184,7 @@ def _groups(machine: Machine, runs: Sequence[Run]) -> tuple[Group, ...]:
     measured: dict[tuple[Workload, str], list[tuple[Run, Cell]]] = {}
     for run in runs:
         for cell in run.results.cells:
-            if not cell.tags or not any(tag.startswith("control-") for tag in cell.tags):
+            if not is_control(cell.tags):
                 measured.setdefault((workload_of(cell), cell.id), []).append((run, cell))
     groups: dict[Workload, list[Row]] = {}
     for (workload, _), found in measured.items():

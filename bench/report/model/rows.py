@@ -4,12 +4,18 @@ Markdown)."""
 from __future__ import annotations
 
 from depthport.bench.report.model.merge import Row
-from depthport.bench.report.model.standing import compiled, depth_error, parity_figure, speedup, timing
+from depthport.bench.report.model.standing import compiled, depth_error, speedup, timing
+from depthport.bench.results.metrics import memory_mib, parity_figure
 from depthport.bench.results.model import Boundary, Status
 from depthport.bench.statistics import figures
+from depthport.bench.statistics.samples import UNSTABLE_CV, is_unstable
+from depthport.bench.statistics.steady_state import DRIFT_PER_MINUTE, is_drifting
 
-UNSTABLE_CV = 0.025
-"""trtexec's bound for a warning."""
+STABLE = (
+    f"the coefficient of variation is at most {100 * UNSTABLE_CV:g} %, the drift at most {100 * DRIFT_PER_MINUTE:g} % a "
+    "minute and a steady state was found"
+)
+"""What a mark of stability says."""
 YES, NO = "✓", "✗"
 
 
@@ -58,16 +64,16 @@ def compile_mark(row: Row) -> str:
 
 
 def stability(row: Row, boundary: Boundary) -> str:
-    """✓ or ✗ with the reason: spread over 2.5 %, drift, or no steady state."""
+    """✓ or ✗ with the reason: spread, drift, or no steady state."""
     found = timing(row, boundary)
     if found is None:
         return figures.NONE
     faults = []
     if not found.steady_state:
         faults.append("no steady state")
-    if found.cv is not None and found.cv > UNSTABLE_CV:
+    if found.cv is not None and is_unstable(found.cv):
         faults.append(f"CV {figures.percent(found.cv)}")
-    if found.drift_per_minute is not None and abs(found.drift_per_minute) > UNSTABLE_CV:
+    if found.drift_per_minute is not None and is_drifting(found.drift_per_minute):
         faults.append(f"drift {found.drift_per_minute * 100:+.1f} %/min")
     if faults:
         return f"{NO} {', '.join(faults)}"
@@ -80,18 +86,15 @@ def depth(row: Row) -> str:
 
 def pose(row: Row) -> str:
     """Worst rotation against upstream fp32, degrees."""
-    value = parity_figure(row, "extrinsics", "rotation_deg")
+    value = parity_figure(row.cell, "extrinsics", "rotation_deg")
     if value is None:
         return figures.NONE
     return "<0.001°" if value < 0.001 else f"{figures.reading(value, 2)}°"
 
 
 def memory(row: Row) -> str:
-    """Peak device memory where the device has its own, else the worker's peak resident memory."""
-    cell = row.cell
-    if cell.memory.device_peak_mib is not None:
-        return figures.mib(cell.memory.device_peak_mib)
-    return figures.mib(cell.memory.host_peak_mib)
+    """Peak memory where the cell ran; what `choose` goes by."""
+    return figures.mib(memory_mib(row.cell))
 
 
 def size(row: Row) -> str:

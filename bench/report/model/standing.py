@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from depthport.bench.report.model.merge import Group, Row
+from depthport.bench.results.metrics import default_boundary, parity_figure
 from depthport.bench.results.model import Boundary, Speedup, Timing
 
 BOUNDARY_TEXT = {"device": "inputs and outputs resident on the device", "host": "numpy in, numpy out, transfers included"}
@@ -40,9 +41,8 @@ def img_s(row: Row, boundary: Boundary) -> float | None:
 
 
 def main_boundary(rows: Iterable[Row]) -> Boundary:
-    """The boundary a group is ranked at: `device` if every timed row has it, else `host`. Never both."""
-    timed = [row for row in rows if row.cell.timing]
-    return "device" if all(timing(row, "device") for row in timed) else "host"
+    """The boundary a group is ranked at. Never both."""
+    return default_boundary(row.cell for row in rows)
 
 
 def ranked(rows: Iterable[Row], boundary: Boundary) -> list[Row]:
@@ -97,12 +97,4 @@ def compiled(row: Row) -> bool | None:
 
 def depth_error(row: Row) -> float | None:
     """Relative L2 of depth against upstream fp32."""
-    return parity_figure(row, "depth", "rel_l2")
-
-
-def parity_figure(row: Row, output: str, figure: str) -> float | None:
-    """One figure of the row's parity, if it is there and a number of at least 0."""
-    block = (row.cell.parity or {}).get(output)
-    value = block.get(figure) if isinstance(block, dict) else None
-    good = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-    return float(value) if good else None  # type: ignore[arg-type]
+    return parity_figure(row.cell, "depth", "rel_l2")

@@ -82,6 +82,7 @@ def _tables(report: Report, answers: Answers) -> dict[str, Any]:
         "cross": cross_device(report),
         "recommendations": _recommendations(answers),
         "reading": list(READING),
+        "stable": rows.STABLE,
         "accuracy": {"head": list(HEADS), "note": ALIGNMENT},
     }
 

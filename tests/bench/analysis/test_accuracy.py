@@ -9,15 +9,16 @@ from depthport.bench.analysis.accuracy import (
     camera_centres,
     depth_accuracy,
     depth_errors,
-    field_of_view_deg,
     median_scaled,
     pose_accuracy,
     scale_shifted,
     scene_accuracy,
-    umeyama,
 )
+from depthport.bench.analysis.parity import field_of_view_deg
 from depthport.bench.inputs.inputs import load_scene
 from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.errors import InputError
+from depthport.exporters.inputs.similarity import umeyama
 
 
 def rotation(axis: str, degrees: float) -> np.ndarray:
@@ -82,7 +83,7 @@ def test_pixels_without_truth_do_not_count() -> None:
 def test_umeyama_recovers_a_known_similarity() -> None:
     points = np.random.default_rng(1).normal(size=(6, 3))
     turn, shift = rotation("x", 33) @ rotation("z", -70), np.array([1.0, -2, 3])
-    found = umeyama(points, 0.3 * points @ turn.T + shift)
+    found = umeyama(source=points, target=0.3 * points @ turn.T + shift)
     assert found.scale == pytest.approx(0.3)
     np.testing.assert_allclose(found.rotation, turn, atol=1e-12)
     np.testing.assert_allclose(found.translation, shift)
@@ -90,10 +91,10 @@ def test_umeyama_recovers_a_known_similarity() -> None:
 
 def test_umeyama_makes_no_reflection() -> None:
     points = np.random.default_rng(2).normal(size=(6, 3))
-    found = umeyama(points, points * [1, 1, -1])
+    found = umeyama(source=points, target=points * [1, 1, -1])
     assert np.linalg.det(found.rotation) == pytest.approx(1)
-    with pytest.raises(ValueError, match="all the same"):
-        umeyama(np.ones((3, 3)), points[:3])
+    with pytest.raises(InputError, match="all the same"):
+        umeyama(source=np.ones((3, 3)), target=points[:3])
 
 
 def test_a_pose_in_another_frame_and_scale_is_right() -> None:
@@ -136,9 +137,9 @@ def test_camera_centres() -> None:
 
 def test_field_of_view_with_any_principal_point() -> None:
     centred = np.array([[50.0, 0, 50], [0, 50, 50], [0, 0, 1]])
-    np.testing.assert_allclose(field_of_view_deg(centred, 100, 100), [90, 90])
+    np.testing.assert_allclose(field_of_view_deg(centred, (100, 100)), [90, 90])
     corner = np.array([[100.0, 0, 0], [0, 100, 0], [0, 0, 1]])
-    np.testing.assert_allclose(field_of_view_deg(corner, 100, 100), [45, 45])
+    np.testing.assert_allclose(field_of_view_deg(corner, (100, 100)), [45, 45])
 
 
 def test_a_scene_judges_what_it_knows() -> None:

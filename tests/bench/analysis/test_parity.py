@@ -74,15 +74,24 @@ def test_field_of_view() -> None:
     def intrinsics(focal: float) -> np.ndarray:
         return np.array([[focal, 0, 252], [0, focal, 252], [0, 0, 1]], np.float32)[None, None]
 
-    figures = intrinsics_parity(intrinsics(252.0), intrinsics(252.0 * np.sqrt(3)))
+    figures = intrinsics_parity(intrinsics(252.0), intrinsics(252.0 * np.sqrt(3)), (504, 504))
     assert figures["fov_deg"] == pytest.approx(30, rel=1e-5)
+
+
+def test_field_of_view_of_a_principal_point_off_the_centre_is_that_of_the_image() -> None:
+    # Cameras fitted to rays have such: twice the angle to one side would be another camera's.
+    def intrinsics(centre: float) -> np.ndarray:
+        return np.array([[100, 0, centre], [0, 100, 50], [0, 0, 1]], np.float32)[None, None]
+
+    figures = intrinsics_parity(intrinsics(0.0), intrinsics(50.0), (100, 100))
+    assert figures["fov_deg"] == pytest.approx(2 * np.degrees(np.arctan(0.5)) - 45, rel=1e-5)
 
 
 def test_parity_by_name_and_worst_of_several() -> None:
     depth = np.full((1, 1, 2, 2), 2.0, np.float32)
     reference = {"depth": depth, "reference_view": np.array([1])}
-    good = parity({"depth": depth, "reference_view": np.array([1]), "sky": depth}, reference)
-    bad = parity({"depth": depth * 1.5, "reference_view": np.array([0])}, reference)
+    good = parity({"depth": depth, "reference_view": np.array([1]), "sky": depth}, reference, (2, 2))
+    bad = parity({"depth": depth * 1.5, "reference_view": np.array([0])}, reference, (2, 2))
     assert good == {
         "depth": {"rel_l2": 0.0, "max_abs": 0.0, "abs_rel": 0.0, "delta1": 1.0},
         "reference_view": {"equal": True},

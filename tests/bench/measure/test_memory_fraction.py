@@ -10,7 +10,7 @@ from depthport.bench.plan.request import Request, make_cell
 from depthport.bench.results.model import Cell, Results
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UsageError
-from depthport.runtimes.base import Device, Mode
+from depthport.runtimes.base import Device, LoadOptions, Mode
 from depthport.runtimes.pytorch.runtime import PyTorchRuntime
 
 
@@ -39,3 +39,14 @@ def test_reproduced(device: str, fraction: float | None, word: str | None) -> No
     )  # fmt: skip
     command = reproduce(Results({}, {"name": "rigorous"}, {}, {}, [cell]), cell.id).command
     assert [w for w in command if w.startswith("--memory")] == ([word] if word else [])
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 1.5, float("nan")])
+def test_out_of_range_wherever_it_comes_in(value: float) -> None:
+    from depthport.bench.diagnose.batch import find_batch
+
+    complaint = r"--memory-fraction is .*: it must be above 0 and at most 1"
+    with pytest.raises(UsageError, match=complaint):
+        LoadOptions(memory_fraction=value)
+    with pytest.raises(UsageError, match=complaint):
+        find_batch("da3-small", device="cpu", fraction=value)

@@ -10,14 +10,13 @@ import pytest
 from depthport.exporters.core.errors import InputError
 from depthport.exporters.inputs.poses import (
     RANSAC_VIEWS,
-    Similarity,
     align_to_input,
     as_homogeneous,
     check_poses,
     invert,
     normalise_extrinsics,
-    umeyama,
 )
+from depthport.exporters.inputs.similarity import Similarity, umeyama
 from tests.support.posed import cameras, raw_poses
 
 
@@ -78,7 +77,7 @@ def test_umeyama_agrees_with_another_implementation() -> None:
     rng = np.random.default_rng(0)
     source, noise = rng.standard_normal((2, 9, 3))
     target = 2.5 * source[:, [1, 2, 0]] + 0.1 * noise
-    found, theirs = umeyama(target, source), transform.SimilarityTransform(dimensionality=3)
+    found, theirs = umeyama(source=source, target=target), transform.SimilarityTransform(dimensionality=3)
     theirs.estimate(source, target)
     assert found.scale == pytest.approx(float(theirs.scale), rel=1e-9)
     np.testing.assert_allclose(found.rotation * found.scale, theirs.params[:3, :3], atol=1e-9)

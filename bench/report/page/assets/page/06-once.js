@@ -49,7 +49,7 @@ function memoryPanel(group) {
     return rowChart({
       cells, width, label: "Peak memory in MiB",
       x: { type: "linear", domain: [0, d3.max(cells, (c) => Math.max(c.device_mib ?? 0, c.host_mib ?? 0)) * 1.05], label: "MiB →", grid: true, tickFormat: d3.format(",") },
-      right: (c) => (anyDevice && c.device_mib ? c.device_text : c.host_text),
+      right: (c) => c.memory_text,
       marks: (y, dy) => [
         Plot.ruleY(cells.filter((c) => c.device_mib), { y, x1: 0, x2: "device_mib", stroke: colorOf, strokeWidth: 9, dy }),
         Plot.ruleY(cells.filter((c) => c.host_mib), { y, x1: 0, x2: "host_mib", stroke: colorOf, strokeWidth: anyDevice ? 2 : 9, strokeOpacity: anyDevice ? 0.8 : 1, dy }),

@@ -69,7 +69,7 @@ function answerCard(group) {
       stat("Throughput", `${figure.img_s_text} img/s`, `${group.images} ${group.images === 1 ? "image" : "images"} a call`),
       stat("Against upstream", upstream.value, upstream.note),
       stat("Depth error", pick.depth_text, "rel. L2, upstream fp32"),
-      stat("Memory", pick.memory_text, pick.device_mib ? "device peak" : "resident peak"),
+      stat("Memory", pick.memory_text, pick.memory_mib === null ? "not measured" : pick.device_mib ? "device peak" : "resident peak"),
       stat("Cold start", pick.cold_s === null ? "–" : duration(pick.cold_s), "load and first call")),
     sureness(group, pick, figure), single ? changed(group) : null);
   const rivals = h("div", {}, h("h3", {}, "Against the others"), plotBox((width) => shortList(group, pick, width), 200));
