@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
 from depthport.bench.workers.reference import REFERENCE_PACKAGES
-from depthport.exporters.api import deciding_packages, deciding_source, get_exporter
+from depthport.exporters.api import deciding_packages, deciding_source
 from depthport.exporters.core.artifact import load_artifact
-from depthport.exporters.core.errors import ArtifactError
+from depthport.exporters.core.errors import ArtifactError, UsageError
 from depthport.exporters.core.provenance import package_versions
 from depthport.exporters.core.source import source_digest
+from depthport.exporters.registry import get_exporter
 from depthport.runtimes.registry import get_runtime
 
 MEASURING = ("depthport.bench.measure.measure", "depthport.bench.measure.regime_run", "depthport.bench.workers.worker")
 """Where measuring starts: who gives the orders, and the worker that carries them out."""
 _HELLO_TIMEOUT_S = 60.0
+_Plugin = TypeVar("_Plugin")
 
 
 def deciding(cells: Sequence[CellSpec]) -> dict[str, Any]:
@@ -26,15 +29,15 @@ def deciding(cells: Sequence[CellSpec]) -> dict[str, Any]:
     A runtime in an interpreter of its own has the versions of that interpreter.
     """
     able = [cell for cell in cells if not (cell.unavailable or cell.unsupported)]
-    exporters = {c.export.format: get_exporter(c.export.format) for c in able if c.artifact is None}
-    runtimes = {c.runtime: get_runtime(c.runtime) for c in able}
+    exporters = _found(get_exporter, (c.export.format for c in able if c.artifact is None))
+    runtimes = _found(get_runtime, (c.runtime for c in able))
     packages = {*REFERENCE_PACKAGES, *(name for exporter in exporters.values() for name in deciding_packages(exporter))}
     if any(c.export.source_size for c in able):
         packages |= {name for exporter in exporters.values() for name in deciding_packages(exporter, resized=True)}
     elsewhere: dict[str, set[str]] = {}
     for cell in able:
         wanted = packages if cell.python is None else elsewhere.setdefault(cell.python, set())
-        wanted |= {*runtimes[cell.runtime].packages, "numpy"}
+        wanted |= {"numpy", *(runtimes[cell.runtime].packages if cell.runtime in runtimes else ())}
     return {
         "versions": package_versions(sorted(packages)),
         "interpreters": {python: _versions_in(python, names) for python, names in sorted(elsewhere.items())},
@@ -42,6 +45,15 @@ def deciding(cells: Sequence[CellSpec]) -> dict[str, Any]:
         "exporters": {name: deciding_source(exporter) for name, exporter in sorted(exporters.items())},
         "measuring": source_digest(*MEASURING, *sorted({type(runtime).__module__ for runtime in runtimes.values()})),
     }
+
+
+def _found(get: Callable[[str], _Plugin], names: Iterable[str]) -> dict[str, _Plugin]:
+    """Those of the plug-ins that are here; of another the cell's own row will say that it is not."""
+    found = {}
+    for name in names:
+        with suppress(UsageError):
+            found[name] = get(name)
+    return found
 
 
 def _versions_in(python: str, packages: Iterable[str]) -> dict[str, str]:

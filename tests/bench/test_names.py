@@ -17,7 +17,6 @@ from tests.support.paths import ROOT
 
 BENCH = ROOT / "bench"
 ALLOWED = {
-    "measure/plan.py": "the fingerprint's packages",
     "studies/alternatives.py": "compares named products, ours among them",
     "studies/alternative_cells.py": "runs those products by their own interfaces",
     "studies/false_alarms.py": "one fixed workload whose right answer is known",

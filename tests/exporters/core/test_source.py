@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from depthport.exporters.api import deciding_source, get_exporter
+from depthport.exporters.api import deciding_source
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.source import _Reader, reachable, source_digest
+from depthport.exporters.registry import get_exporter
 from tests.support.paths import ROOT
 
 ONNX = ("depthport.exporters.onnx.exporter", "depthport.exporters.api")
@@ -111,7 +112,7 @@ def test_exporters_do_not_reach_each_other_but_for_what_they_build_on() -> None:
         names = reachable(f"depthport.exporters.{format}.exporter", "depthport.exporters.api")
         return {name.split(".")[2] for name in names if name.count(".") > 1}
 
-    shared = {"api", "base", "core", "da3", "inputs"}
+    shared = {"api", "base", "core", "da3", "inputs", "registry"}
     assert rooms("pytorch") == shared | {"pytorch"}
     assert rooms("coreml") == shared | {"coreml"}
     assert rooms("tensorrt") == shared | {"onnx", "pytorch", "quantization", "tensorrt"}
