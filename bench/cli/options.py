@@ -30,7 +30,6 @@ SourceSize = Annotated[
     str | None,
     typer.Option("--source-size", help="HxW of the photographs: the graph resizes them too. Implies --preprocess."),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for results, report and pictures.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for machines.")]
 Store = Annotated[
     Path | None, typer.Option("--artifacts", help="Artifact store. Default: $DEPTHPORT_ARTIFACTS or ./artifacts.")

@@ -55,7 +55,7 @@ class CellCost:
 
 @dataclass(frozen=True)
 class Design:
-    """Counts for `depthport.bench.plan.schedule.make_plan`, and what they should give."""
+    """Counts to run, and what they should give."""
 
     launches: int
     rounds: int

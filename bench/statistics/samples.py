@@ -37,8 +37,6 @@ Samples = Sequence[float] | npt.NDArray[np.generic]
 CONFIDENCE = 0.95
 UNSTABLE_CV = 0.025
 """Coefficient of variation above which a cell is called unstable (the bound trtexec warns at)."""
-PAPER_WARMUPS, PAPER_TIMED = 2, 5
-"""The `paper` protocol: calls dropped, calls timed."""
 
 
 def as_samples(samples: Samples, what: str = "samples") -> FloatArray:
@@ -216,18 +214,6 @@ def mean_std(samples: Samples) -> MeanStd:
     if not len(array):
         raise UsageError("mean of no samples: nothing was timed")
     return MeanStd(float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else None, len(array))
-
-
-def paper_mean_std(samples: Samples) -> MeanStd:
-    """Mean and deviation of the `paper` protocol: exactly 2 warm-ups, dropped, then 5 timed calls.
-
-    Raises:
-        UsageError: the series is not 7 long, so it was not measured by that protocol.
-    """
-    if len(samples) != PAPER_WARMUPS + PAPER_TIMED:
-        wanted = f"{PAPER_WARMUPS} warm-ups and {PAPER_TIMED} timed calls"
-        raise UsageError(f"the paper protocol is {wanted}, got {len(samples)} samples: run it again")
-    return mean_std(samples[PAPER_WARMUPS:])
 
 
 def coefficient_of_variation(samples: Samples) -> float | None:

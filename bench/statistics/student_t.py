@@ -61,12 +61,6 @@ def student_t_tail(t: float, df: float) -> float:
     return 0.5 * _incomplete_beta(df / 2.0, 0.5, df / (df + square), square / (df + square))
 
 
-def student_t_cdf(t: float, df: float) -> float:
-    """`P(T <= t)` for `df` degrees of freedom (may be fractional)."""
-    tail = student_t_tail(abs(t), df)
-    return 1.0 - tail if t >= 0.0 else tail
-
-
 @lru_cache(maxsize=4096)
 def student_t_quantile(probability: float, df: float) -> float:
     """The `t` with `P(T <= t) = probability`; `student_t_quantile(0.975, 4)` is 2.776.

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from depthport.bench.statistics.digits import format_interval
-from depthport.bench.statistics.estimate import Estimate, difference, estimate_log_latency, estimate_log_ratio
+from depthport.bench.statistics.estimate import Estimate, difference, estimate_log_ratio
 from depthport.bench.statistics.samples import CellSamples
 from depthport.exporters.core.errors import UsageError
 
@@ -118,27 +118,6 @@ def ratio(baseline: CellSamples, cell: CellSamples, margin: float = MARGIN) -> R
     """The cell against the baseline, paired by (launch, round). See `depthport.bench.statistics.estimate` for the
     interval."""
     return judge(estimate_log_ratio(baseline, cell), margin)
-
-
-def unpaired_ratio(before: CellSamples, after: CellSamples, margin: float = MARGIN) -> Ratio:
-    """Two cells of different runs, by Welch's interval: nothing cancels the machine's mood on either day.
-
-    Where both runs hold the same baseline, `ratio_of_ratios` is the better question.
-
-    Raises:
-        UsageError: a cell has no steady sample.
-    """
-    return judge(difference(estimate_log_latency(before), estimate_log_latency(after)), margin)
-
-
-def ratio_of_ratios(after: Ratio, before: Ratio, margin: float = MARGIN) -> Ratio:
-    """How a cell's ratio to the same baseline changed between two runs.
-
-    `after` over `before`, measured independently: above 1 the cell gained on the baseline.
-    """
-    if after.estimate is None or before.estimate is None:
-        return judge(None, margin)
-    return judge(difference(after.estimate, before.estimate), margin)
 
 
 @dataclass(frozen=True)

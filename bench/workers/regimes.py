@@ -181,19 +181,3 @@ def host_call(session: Session, inputs: Sequence[Mapping[str, NDArray[Any]]]) ->
         session.outputs()
 
     return call
-
-
-def device_call(session: Session, inputs: Sequence[Mapping[str, NDArray[Any]]], calls: int = 1) -> tuple[Call, Call]:
-    """`(prepare, call)` of a sample at the device boundary: `calls` runs on resident inputs, one
-    synchronize."""
-
-    def prepare(index: int) -> None:
-        session.bind(inputs[index % len(inputs)])
-        session.synchronize()
-
-    def call(index: int) -> None:
-        for _ in range(calls):
-            session.run()
-        session.synchronize()
-
-    return prepare, call

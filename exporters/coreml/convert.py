@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from depthport.exporters.coreml.network import PackageNetwork
 
 DEBUG_MAP = "executorch_debug_handle_mapping.json"
-HALF_OUTPUTS = "float16"
 
 
 def convert(

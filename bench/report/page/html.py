@@ -22,7 +22,6 @@ from depthport.bench.report.page.payload import PAGE_BYTES, payload
 
 ASSETS = Path(__file__).parent / "assets"
 STYLES = ("base.css", "parts.css", "print.css")
-MAX_PAGE_BYTES = 5_000_000
 
 
 def render_html(report: Report, answers: Answers, *, own_images: bool = False) -> str:

@@ -142,9 +142,3 @@ class Emitter:
             name="depthport",
         )
         return ir.Model(graph, ir_version=10)
-
-
-def dtype_of(x: Value) -> torch.dtype:
-    """The torch dtype of a value."""
-    assert x.type is not None
-    return _TORCH_DTYPES[x.type.dtype]

@@ -22,7 +22,6 @@ from depthport.bench.statistics.samples import (
     median,
     minimum_count,
     order_statistic_ranks,
-    paper_mean_std,
     percentile,
 )
 from depthport.exporters.core.errors import UsageError
@@ -149,13 +148,6 @@ def test_mean_and_deviation():
     assert mean_std([3.0]).std is None
     with pytest.raises(UsageError, match="nothing was timed"):
         mean_std([])
-
-
-def test_paper_protocol_drops_two_and_times_five():
-    found = paper_mean_std([900.0, 400.0, 1.0, 2.0, 3.0, 4.0, 5.0])
-    assert (found.mean, found.std, found.n) == (3.0, pytest.approx(math.sqrt(2.5)), 5)
-    with pytest.raises(UsageError, match="got 6 samples"):
-        paper_mean_std([1.0] * 6)
 
 
 def test_variation():
