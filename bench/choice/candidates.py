@@ -64,8 +64,6 @@ def told_apart(best: Candidate, other: Candidate, metric: Metric, boundary: Boun
 def _paired(best: Cell, other: Cell, boundary: Boundary) -> bool | None:
     """Whether the paired verdict of one run is that `best` is faster; None where the samples can't be
     paired."""
-    from depthport.bench.results.paired import paired_verdict
-
     if best.batch != other.batch:
         return None
     verdict = paired_verdict(best, other, boundary)

@@ -37,7 +37,7 @@ def report(
 
         depthport report cuda-box/results.json mac/results.json --out merged --picture
     """
-    from depthport.bench.report import write_report
+    from depthport.bench.report.write import write_report
     from depthport.bench.results.load_results import load_results
 
     loaded = [load_results(path) for path in sources]

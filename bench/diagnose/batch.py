@@ -11,18 +11,27 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
 
 from depthport.bench.diagnose.batching import largest_batch
+from depthport.bench.environment.environment import usable_memory_mib
+from depthport.bench.inputs.inputs import load_scenes
+from depthport.bench.measure.crew import is_memory_failure
 from depthport.bench.measure.observer import Observer
 from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.bench.plan.protocol import get_protocol
+from depthport.bench.plan.request import default_target
+from depthport.bench.workers.live_cell import CellFailed, LiveCell
+from depthport.exporters.api import export as export_artifact
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import RunError, UsageError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.core.store import ArtifactStore
+from depthport.runtimes.host.nvidia import cuda_devices
+from depthport.runtimes.registry import get_runtime
 
 DEFAULT_FRACTION = 0.8
 DEFAULT_MOST = 64
@@ -145,22 +154,17 @@ def _try(spec: CellSpec, folder: Path, store: ArtifactStore | None, progress: Ca
 def device_memory_mib(device: str) -> float:
     """All memory of a device: an NVIDIA GPU's own, else what this process may use of the host's."""
     if device.startswith("cuda"):
-        from depthport.runtimes.host.nvidia import cuda_devices
-
         gpus = cuda_devices()
         index = int(device.partition(":")[2] or 0)
         if index >= len(gpus):
             raise UsageError(f"there is no device {device!r} here")
         return gpus[index].memory_bytes / (1 << 20)
-    from depthport.bench.environment.environment import usable_memory_mib
 
     return usable_memory_mib()
 
 
 def render(answer: BatchAnswer, console: Console) -> None:
     """The table and the answer."""
-    from rich.table import Table
-
     table = Table(title=answer.cell, title_justify="left")
     for name in ("batch", "peak MiB", "ms a call", "img/s", "fits"):
         table.add_column(name, justify="right")

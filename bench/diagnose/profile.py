@@ -10,10 +10,15 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
 
 from depthport.bench.diagnose.profile_parts import PartTime, add_up
+from depthport.bench.inputs.inputs import load_scene
 from depthport.bench.measure.observer import Observer
+from depthport.exporters.api import export as export_artifact
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 
 if TYPE_CHECKING:
@@ -159,8 +164,6 @@ def _latency_ms(session: Session, calls: int) -> float:
 
 def render(profile: Profile, console: Console) -> None:
     """The table."""
-    from rich.table import Table
-
     cell = profile.cell
     title = (
         f"{cell['model']}, {cell['batch']}×{cell['views']} views {cell['height']}×{cell['width']}, "

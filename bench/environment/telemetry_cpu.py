@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import psutil
+
 MIN_WALL_S = 0.1
 """Shorter blocks tell nothing about other processes: system counters have steps of 10 ms per CPU."""
 
@@ -194,8 +196,6 @@ class PortableCpuReader:
     """Snapshots from psutil, for macOS and Windows; tens of milliseconds, outside timed blocks."""
 
     def snapshot(self, extra_roots: Iterable[int] = ()) -> CpuSnapshot:
-        import psutil
-
         parent: dict[int, int] = {}
         used: dict[int, float] = {}
         for root in {os.getpid(), *extra_roots}:

@@ -38,8 +38,6 @@ def build_cells(request: Request) -> tuple[CellSpec, ...]:
         filters=replace(request.filters, precisions=tuple(map(policy_name, request.filters.precisions))),
     )
     if request.suite == "paper":
-        from depthport.bench.plan.seed import paper_cells
-
         cells = list(paper_cells(request))
     else:
         cells = [cell for name in runtimes() for cell in _runtime_cells(get_runtime(name), request)]

@@ -18,14 +18,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from numpy.typing import NDArray
 
 from depthport.exporters.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from depthport.runtimes.base import Session
+from depthport.runtimes.base import Session
 
 Call = Callable[[int], object]
 """One sample, given its index (inputs rotate by it); returns when it is done."""

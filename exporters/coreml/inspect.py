@@ -12,16 +12,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from depthport.exporters.core.errors import InputError
 from depthport.exporters.core.inspection import Table
 from depthport.exporters.coreml.mil.ane import predict
 from depthport.exporters.coreml.mil.flops import function_flops
 from depthport.exporters.coreml.mil.package import Feature, Package, read_package
+from depthport.exporters.coreml.mil.probe import probe_image, probe_pixels
+from depthport.exporters.coreml.mil.program import Function
 from depthport.exporters.coreml.options import TARGETS
+from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
     from depthport.exporters.coreml.mil.divergence import Divergence
-    from depthport.exporters.coreml.mil.program import Function
 
 MOST = 10
 """Rows of the two tables about values."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import InputError, UnavailableError, UsageError
@@ -95,8 +96,6 @@ def scene(path: Path, shape: Shape, first: int = 0) -> NDArray[np.float32]:
     Raises:
         InputError: the file is no image.
     """
-    from PIL import Image, UnidentifiedImageError
-
     try:
         with Image.open(path) as opened:
             photograph = opened.convert("RGB")
@@ -112,8 +111,6 @@ def scene(path: Path, shape: Shape, first: int = 0) -> NDArray[np.float32]:
 
 def _view(photograph: Any, index: int, height: int, width: int) -> NDArray[np.uint8]:
     """(H, W, 3): the `index`-th window, scaled with one factor until it covers H×W, its centre cut out."""
-    from PIL import Image, ImageOps
-
     left, top, share = _WINDOWS[index % len(_WINDOWS)]
     w, h = photograph.size
     box = (left * w, top * h, min(1.0, left + share) * w, min(1.0, top + share) * h)

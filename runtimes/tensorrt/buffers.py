@@ -256,6 +256,3 @@ def require_device(device: int = 0) -> None:
         raise LoadError(f"CUDA does not start: {error}") from error
     if device >= count:
         raise LoadError(f"CUDA has {count} GPU{'s' if count != 1 else ''}: there is no cuda:{device}")
-
-
-__all__ = ["Buffer", "CudaBuffers", "CudaError", "call", "require_device"]

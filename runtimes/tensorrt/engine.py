@@ -202,6 +202,3 @@ class TensorRTEngine:
             temporary.replace(self._cache_file)
         except OSError as error:
             _log.warning("compiled kernels can't be kept in %s: %s", self._cache_file.parent, one_line(error))
-
-
-__all__ = ["Found", "TensorRTEngine", "engine_here", "find_engine", "open_engine"]

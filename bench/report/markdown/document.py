@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from depthport.bench.choice.choose import Choice
+from depthport.bench.choice.choice import Choice
 from depthport.bench.report.markdown.device import device_sections
 from depthport.bench.report.markdown.format import alert, blocks, bullets, code, details, escape, table
 from depthport.bench.report.markdown.methodology import SYNTHETIC, methodology, technical_notes
