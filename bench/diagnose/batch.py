@@ -29,8 +29,8 @@ from depthport.bench.workers.live_cell import CellFailed, LiveCell
 from depthport.exporters.api import export as export_artifact
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import RunError, UsageError
+from depthport.exporters.core.nvidia import cuda_devices
 from depthport.exporters.core.store import ArtifactStore
-from depthport.runtimes.host.nvidia import cuda_devices
 from depthport.runtimes.registry import get_runtime
 
 DEFAULT_FRACTION = 0.8
@@ -120,8 +120,8 @@ def find_batch(
             trials[size] = replace(found, fits=found.peak_mib is not None and found.peak_mib <= fraction * memory)
             return found.peak_mib
 
-        search = largest_batch(trial, fraction * memory, most)
-    return BatchAnswer(spec.id, search.batch, fraction * memory, memory, tuple(trials[size] for size in sorted(trials)))
+        batch = largest_batch(trial, fraction * memory, most)
+    return BatchAnswer(spec.id, batch, fraction * memory, memory, tuple(trials[size] for size in sorted(trials)))
 
 
 def _try(spec: CellSpec, folder: Path, store: ArtifactStore | None, progress: Callable[[str], None]) -> BatchTrial:

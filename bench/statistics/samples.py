@@ -190,11 +190,6 @@ def percentile(samples: Samples, q: float) -> Quantile | None:
     return Quantile(q, float(np.quantile(array, q)), ci95, n)
 
 
-def median(samples: Samples) -> Quantile | None:
-    """The median with its 95 % order-statistic interval; None below 6 samples."""
-    return percentile(samples, 0.5)
-
-
 @dataclass(frozen=True)
 class MeanStd:
     """Mean and sample standard deviation (n - 1 in the denominator; None for one sample) of n samples."""

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnsupportedError, UsageError
+from depthport.exporters.core.nvidia import cuda_devices
 from depthport.runtimes.base import Device, LoadOptions, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description, has_int8
-from depthport.runtimes.host.nvidia import cuda_devices
 from depthport.runtimes.onnxruntime.providers import CUDA_TARGET, Provider, providers_for
 
 if TYPE_CHECKING:

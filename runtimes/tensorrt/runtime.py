@@ -15,9 +15,9 @@ from typing import ClassVar
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnavailableError, UsageError
+from depthport.exporters.core.nvidia import cuda_devices
 from depthport.exporters.tensorrt.platform import PACKAGES, Package, gpu_here, installed_version, load_module
 from depthport.runtimes.base import Device, LoadOptions, Mode, Runtime, Session
-from depthport.runtimes.host.nvidia import cuda_devices
 from depthport.runtimes.tensorrt.engine import open_engine
 from depthport.runtimes.tensorrt.session import CudaSession
 

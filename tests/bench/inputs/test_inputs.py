@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from depthport.bench.inputs import photographs
 from depthport.bench.inputs.images import read_image
 from depthport.bench.inputs.inputs import Scene, describe, load_scene, load_scenes
 from depthport.bench.inputs.photographs import SINGLE, disparity_to_depth, motorcycle, single
@@ -126,7 +126,7 @@ def test_arrays_are_what_an_artifact_takes(preprocess: bool) -> None:
 
 
 def test_without_scikit_image_the_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photographs.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     single.cache_clear()
     with pytest.raises(UnavailableError, match="pip install scikit-image"):
         single("coffee")

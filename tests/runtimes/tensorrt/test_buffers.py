@@ -14,9 +14,9 @@ import pytest
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, RunError
+from depthport.exporters.core.nvidia import cuda_devices
 from depthport.runtimes.base import Device, LoadOptions, Mode, Runtime, Session
 from depthport.runtimes.contract import CHECKS, Subject
-from depthport.runtimes.host.nvidia import cuda_devices
 from tests.support.tiny import seal
 
 pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings is not installed")
