@@ -2,9 +2,8 @@
 
 The first timed input has true depth where it is the Motorcycle pair (Middlebury 2014): its outputs are those of the
 timed calls. Beside it every cell computes a few rendered scenes (bench/inputs/scenes.py: exact depth, intrinsics and
-poses, as
-many views as the cell takes, seeded) once, outside every timed block. What synthetic weights give is measured all the
-same, so that the way is tested where no checkpoint is, and marked meaningless.
+poses, as many views as the cell takes, seeded) once, outside every timed block. What synthetic weights give is measured
+all the same, so that the way is tested where no checkpoint is, and marked meaningless.
 """
 
 from __future__ import annotations
@@ -39,8 +38,7 @@ def judge_accuracy(
     cells: Sequence[Cell], scenes: Sequence[Scene], truth: Sequence[Scene], journal: Journal, work: Path, synthetic: bool
 ) -> None:
     """Fill in every cell's `accuracy`: {scene, abs_rel, rmse, delta1, ..., meaningless} of the first timed scene, where
-    it has a truth, and under the name of each scene of `truth` the same of that.
-    """
+    it has a truth, and under the name of each scene of `truth` the same of that."""
     evidence = Evidence(journal)
     for cell in cells:
         found: dict[str, Any] = {}

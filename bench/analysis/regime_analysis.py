@@ -80,8 +80,7 @@ class FixedRateSummary:
     missed: int
     miss_share: float
     miss_share_ci95: tuple[float, float]
-    """Wilson's. It takes misses as independent; they come in runs, so it is rather too narrow than too
-    wide."""
+    """Wilson's. It takes misses as independent; they come in runs, so it is rather too narrow than too wide."""
     worst_lateness_ms: float
     """Most time past a deadline, 0 where none was missed; at least this much where frames were not served."""
     p50_ms: float | None

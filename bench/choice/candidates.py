@@ -26,8 +26,7 @@ class Candidate:
 
     @property
     def workload(self) -> str:
-        """Model, views, size and weights. Scenes B may differ: throughput compares them, latency says which
-        B."""
+        """Model, views, size and weights. Scenes B may differ: throughput compares them, latency says which B."""
         cell = self.cell
         views = f"{cell.views} view" + ("s" if cell.views != 1 else "")
         weights = f", {cell.weights}" if cell.weights.startswith("synthetic") else ""
@@ -62,8 +61,7 @@ def told_apart(best: Candidate, other: Candidate, metric: Metric, boundary: Boun
 
 
 def _paired(best: Cell, other: Cell, boundary: Boundary) -> bool | None:
-    """Whether the paired verdict of one run is that `best` is faster; None where the samples can't be
-    paired."""
+    """Whether the paired verdict of one run is that `best` is faster; None where the samples can't be paired."""
     if best.batch != other.batch:
         return None
     verdict = paired_verdict(best, other, boundary)

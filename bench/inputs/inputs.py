@@ -1,9 +1,8 @@
 """What is fed: scenes of real photographs, of any number of views, at exactly the artifact's size.
 
-A timed run rotates several different scenes, so that no runtime profits from seeing one input again. They
-are, in this order, Motorcycle, astronaut, Motorcycle mirrored, coffee, chelsea, rocket, and from there on
-again with other windows. With `--images` they are variants of the user's views: as they are, mirrored, then
-narrower windows.
+A timed run rotates several different scenes, so that no runtime profits from seeing one input again. They are, in this
+order, Motorcycle, astronaut, Motorcycle mirrored, coffee, chelsea, rocket, and from there on again with other windows.
+With `--images` they are variants of the user's views: as they are, mirrored, then narrower windows.
 
 Views of a scene: the first round of views takes each of the scene's photographs whole (Motorcycle: left,
 right). Further rounds take a narrower window of each, at places and scales that follow a low-discrepancy

@@ -53,9 +53,7 @@ class Camera:
     """(H, W), metres along the optical axis; NaN where the truth is unknown. None: no truth at all."""
 
     def mirrored(self) -> Camera:
-        """What a camera would see in a mirror world (x negated): again a consistent photograph, depth and
-        pose.
-        """
+        """What a camera would see in a mirror world (x negated): again a consistent photograph, depth and pose."""
         flip = np.diag([-1.0, 1.0, 1.0, 1.0])
         intrinsics = self.intrinsics.copy()
         intrinsics[0, 2] = self.rgb.shape[1] - intrinsics[0, 2]
@@ -82,9 +80,7 @@ class Photographs:
 
 
 def disparity_to_depth(disparity: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Middlebury's depth = baseline · focal / (disparity + offset), in metres; NaN where there is no
-    disparity.
-    """
+    """Middlebury's depth = baseline · focal / (disparity + offset), in metres; NaN where there is no disparity."""
     known = np.isfinite(disparity)
     depth = np.full(disparity.shape, np.nan, np.float32)
     shift = disparity[known] + MOTORCYCLE_DISPARITY_OFFSET_PX

@@ -12,15 +12,13 @@ A fixed order is never used: simulated with 5 % drift its ratios are biased by t
 and rounds cannot average it away (`python -m depthport.bench.studies.simulate`). Order matters more than counts (Georges
 et al. 2007; "duet" benchmarking, Bulej et al. 2020, arXiv 2001.05811).
 
-A *launch set* starts the processes of one group of cells, runs its rounds and ends them. Several sets show
-how much one process start differs from the next (Kalibera & Jones 2013). Where not all fit in memory, each
-group holds the baseline and the controls again, because every ratio is formed inside one launch set. A cell
-that does not even fit beside those is measured with processes relaunched for each block, each such round
-being its own launch set.
+A *launch set* starts the processes of one group of cells, runs its rounds and ends them. Several sets show how much one
+process start differs from the next (Kalibera & Jones 2013). Where not all fit in memory, each group holds the baseline
+and the controls again, because every ratio is formed inside one launch set. A cell that does not even fit beside those
+is measured with processes relaunched for each block, each such round being its own launch set.
 
-Permutations are sorted hashes of (seed, launch set, round, cell), not a generator's stream: the same on every
-platform and version, so a resumed run gets the same plan, and adding a cell leaves the relative order of the
-others alone.
+Permutations are sorted hashes of (seed, launch set, round, cell), not a generator's stream: the same on every platform
+and version, so a resumed run gets the same plan, and adding a cell leaves the relative order of the others alone.
 """
 
 from __future__ import annotations

@@ -8,14 +8,12 @@ The data model of every measured number, from the outside in:
     block       one turn of the cell in a round, `Block`: one in a random round, two in a mirrored one
     sample      nanoseconds a call: one group of k calls between two reads of the clock, divided by k
 
-A sample is a warm-up or steady. Warm-ups are kept and counted, and no statistic sees them. No outlier is
-deleted.
+A sample is a warm-up or steady. Warm-ups are kept and counted, and no statistic sees them. No outlier is deleted.
 
 Sources: Georges, Buytaert, Eeckhout, "Statistically rigorous Java performance evaluation", OOPSLA 2007
-(start-up and steady state apart, several process starts, CV); Hoefler, Belli, "Scientific benchmarking of
-parallel computing systems", SC 2015 (medians, nonparametric intervals, which percentile a count can carry);
-Chen, Revels, "Robust benchmarking in noisy environments", 2016 (group calls until the timer's error is
-small).
+(start-up and steady state apart, several process starts, CV); Hoefler, Belli, "Scientific benchmarking of parallel
+computing systems", SC 2015 (medians, nonparametric intervals, which percentile a count can carry); Chen, Revels,
+"Robust benchmarking in noisy environments", 2016 (group calls until the timer's error is small).
 """
 
 from __future__ import annotations
@@ -136,8 +134,7 @@ def minimum_count(q: float) -> int:
 def _binomial_tails(n: int, q: float) -> tuple[int, FloatArray, FloatArray]:
     """`k0`, `P(K < k0 + i)` and `P(K >= k0 + i)` of Binomial(n, q), over all k that carry any probability.
 
-    By the ratio of neighbours, `P(k+1) / P(k) = (n - k) / (k + 1) * q / (1 - q)`, within 40 standard
-    deviations.
+    By the ratio of neighbours, `P(k+1) / P(k) = (n - k) / (k + 1) * q / (1 - q)`, within 40 standard deviations.
     """
     reach = 40.0 * math.sqrt(n * q * (1.0 - q)) + 40.0
     low, high = max(0, math.floor(n * q - reach)), min(n, math.ceil(n * q + reach))

@@ -1,10 +1,9 @@
 """Faster, slower, equivalent or inconclusive, and why; ranks with ties.
 
-Two questions are asked of the same estimate. *Is there a difference?* The 95 % interval of the ratio leaves
-out 1. *Is it too small to matter?* Two one-sided tests at 5 % (TOST, Schuirmann 1987): the 90 % interval lies
-inside the margin, 1/1.02 to 1.02. Both can be true of a well measured cell; then the answer that helps to
-decide, "equivalent", is given, and its reason says which side of 1 the cell is on. A wide interval is
-"inconclusive", never "the same".
+Two questions are asked of the same estimate. *Is there a difference?* The 95 % interval of the ratio leaves out 1. *Is
+it too small to matter?* Two one-sided tests at 5 % (TOST, Schuirmann 1987): the 90 % interval lies inside the margin,
+1/1.02 to 1.02. Both can be true of a well measured cell; then the answer that helps to decide, "equivalent", is given,
+and its reason says which side of 1 the cell is on. A wide interval is "inconclusive", never "the same".
 
 The reason is a code with a sentence (after nvbench's FAST / SLOW / SAME / AMBIGUOUS): a verdict is data, and
 explains itself. A/A comparisons come out faster or slower in at most 5 % of runs, by construction.

@@ -140,8 +140,7 @@ def run_fixed_rate(
     clock: Clock = time.perf_counter_ns,
     sleep: Callable[[float], object] = time.sleep,
 ) -> FixedRateResult:
-    """Call once a frame, `rate_hz` times a second for `seconds`; late frames are served at once, none
-    dropped.
+    """Call once a frame, `rate_hz` times a second for `seconds`; late frames are served at once, none dropped.
 
     Ends with the last frame or the first call that ends after the time is over, whichever is first.
 

@@ -83,8 +83,7 @@ class ModelSpec:
     """Of the (any-view) backbone's blocks."""
     config: dict[str, Any] | None = None
     """Upstream's configuration where it is the user's own (:mod:`depthport.exporters.da3.config`); None: upstream's of
-    that name,
-    `depth_anything_3/configs/<name>.yaml`."""
+    that name, `depth_anything_3/configs/<name>.yaml`."""
     source: str = ""
     """The file it was read from; empty for upstream's own."""
 

@@ -1,5 +1,4 @@
-"""Key findings: sentences that the numbers support, each with its interval, none without a verdict behind
-it."""
+"""Key findings: sentences that the numbers support, each with its interval, none without a verdict behind it."""
 
 from __future__ import annotations
 
