@@ -1,21 +1,18 @@
-"""Which cells live together, and in what order they take turns: a plan that is a pure function of its inputs.
+"""In what order the cells that live together take turns: a pure function of its inputs.
 
 One worker is active at a time. A round gives every live cell its turns, in one of two orders:
 
-    mirrored   a random permutation, then the same backwards (A C B | B C A): two blocks a cell. Whatever
-    drifts in a
+    mirrored   a random permutation, then the same backwards (A C B | B C A): two blocks a cell. Whatever drifts in a
                straight line over the round cancels exactly, and the permutation makes the rest average out.
-    random     a random permutation: one block a cell, half the cost, for calls so slow that a mirrored round
-    does not fit.
+    random     a random permutation: one block a cell, half the cost, for calls so slow that a mirrored round does not fit.
 
 A fixed order is never used: simulated with 5 % drift its ratios are biased by the drift between two turns,
 and rounds cannot average it away (`python -m depthport.bench.studies.simulate`). Order matters more than counts (Georges
 et al. 2007; "duet" benchmarking, Bulej et al. 2020, arXiv 2001.05811).
 
-A *launch set* starts the processes of one group of cells, runs its rounds and ends them. Several sets show how much one
-process start differs from the next (Kalibera & Jones 2013). Where not all fit in memory, each group holds the baseline
-and the controls again, because every ratio is formed inside one launch set. A cell that does not even fit beside those
-is measured with processes relaunched for each block, each such round being its own launch set.
+A *launch set* starts the processes of all cells, runs its rounds and ends them; several show how much one process start
+differs from the next (Kalibera & Jones 2013). Where not all fit in memory, each is started anew for every visit
+(bench/measure/crew.py).
 
 Permutations are sorted hashes of (seed, launch set, round, cell), not a generator's stream: the same on every platform
 and version, so a resumed run gets the same plan, and adding a cell leaves the relative order of the others alone.
