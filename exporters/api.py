@@ -28,7 +28,7 @@ from depthport.exporters.core.provenance import package_versions, peak_rss_mib
 from depthport.exporters.core.source import source_digest
 from depthport.exporters.core.store import ArtifactStore, Stored
 from depthport.exporters.da3.build import request_network
-from depthport.exporters.da3.models import validate_outputs, validate_pose_input, validate_shape
+from depthport.exporters.da3.models import validate_outputs, validate_pose_input
 from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.shapes import validate_shape

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from depthport.bench.analysis.accuracy import scene_accuracy
 from depthport.bench.analysis.evidence import Evidence
 from depthport.bench.inputs.inputs import Scene, resized
 from depthport.bench.inputs.scenes import render_scene

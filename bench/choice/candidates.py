@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from depthport.bench.results.metrics import Metric
 from depthport.bench.results.model import Boundary, Cell, Results, is_control
+from depthport.bench.results.paired import paired_verdict
 from depthport.bench.results.runtime_facts import facts_of
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -24,14 +23,15 @@ from depthport.bench.measure.crew import is_memory_failure
 from depthport.bench.measure.observer import Observer
 from depthport.bench.plan.cells import CellSpec, ExportSpec
 from depthport.bench.plan.protocol import get_protocol
-from depthport.bench.plan.request import default_target
 from depthport.bench.workers.live_cell import CellFailed, LiveCell
 from depthport.exporters.api import export as export_artifact
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import RunError, UsageError
+from depthport.exporters.core.npz import write_npz
 from depthport.exporters.core.nvidia import cuda_devices
 from depthport.exporters.core.store import ArtifactStore
-from depthport.runtimes.registry import get_runtime
+from depthport.runtimes.registry import baseline_runtime, get_runtime
+from depthport.runtimes.terms import check_memory_fraction
 
 DEFAULT_FRACTION = 0.8
 DEFAULT_MOST = 64
@@ -94,9 +94,6 @@ def find_batch(
         UsageError: a fraction or number outside of its range, or a device or mode the runtime does not have.
         RunError: a trial failed for another reason than memory.
     """
-    from depthport.runtimes.registry import baseline_runtime, get_runtime
-    from depthport.runtimes.terms import check_memory_fraction
-
     check_memory_fraction(fraction)
     adapter, observer = get_runtime(runtime) if runtime else baseline_runtime(), observer or Observer()
     place = adapter.device(device)
@@ -126,13 +123,6 @@ def find_batch(
 
 def _try(spec: CellSpec, folder: Path, store: ArtifactStore | None, progress: Callable[[str], None]) -> BatchTrial:
     """Export, load in a fresh process, call three times."""
-    from depthport.bench.inputs.inputs import load_scenes
-    from depthport.bench.measure.crew import is_memory_failure
-    from depthport.bench.plan.protocol import get_protocol
-    from depthport.bench.workers.live_cell import CellFailed, LiveCell
-    from depthport.exporters.api import export as export_artifact
-    from depthport.exporters.core.npz import write_npz
-
     shape = spec.export.shape
     stored = export_artifact(**spec.export.arguments(), store=store, progress=progress)
     inputs = folder / f"inputs-{shape.batch}.npz"

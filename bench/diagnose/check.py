@@ -18,7 +18,6 @@ from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import Plan
 from depthport.bench.plan.cells import CellSpec, ExportSpec
 from depthport.bench.plan.protocol import PAPER
-from depthport.bench.plan.request import BASELINE_MODE, default_target
 from depthport.bench.results.model import Status
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.store import ArtifactStore
@@ -82,9 +81,6 @@ def worst_relative_l2(parity: Mapping[str, Any]) -> tuple[str, float]:
 
 def _cell(request: ExportRequest, artifact: Artifact) -> CellSpec | str:
     """The cell that runs the artifact here, on its first suitable device; else why there is none."""
-    from depthport.bench.plan.cells import CellSpec, ExportSpec
-    from depthport.runtimes.registry import get_runtime, runtimes
-
     reasons = []
     for runtime in map(get_runtime, runtimes()):
         if request.format not in runtime.formats:

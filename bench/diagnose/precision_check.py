@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from depthport.exporters.api import export, get_exporter
+from depthport.exporters.api import export
 from depthport.exporters.base import Progress
 from depthport.exporters.core.artifact import Artifact, Shape, TensorSpec
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
@@ -21,6 +21,7 @@ from depthport.exporters.onnx.probes import Probe, expose, probes
 from depthport.exporters.precision_check.layers import Arrays, Comparison, Runner, compare, emulated, tolerance_of
 from depthport.exporters.precision_check.ranges import RangeReport, check_ranges
 from depthport.exporters.quantization.images import find_images, scene
+from depthport.exporters.registry import get_exporter
 from depthport.exporters.tensorrt.build import parse
 from depthport.exporters.tensorrt.calibrate import calibrate
 from depthport.exporters.tensorrt.graph import ONNX_FILE, graph_policy
@@ -130,11 +131,6 @@ def _network(
     format: str, target: str | None, path: Path, policy: Any, progress: Progress
 ) -> tuple[dict[str, Any] | None, str | None]:
     """Preflight and audit of the network TensorRT makes of the graph; or why there is none."""
-    from depthport.exporters.registry import get_exporter
-    from depthport.exporters.tensorrt.build import parse
-    from depthport.exporters.tensorrt.options import options_for
-    from depthport.exporters.tensorrt.platform import PACKAGES, load_module
-
     exporter: Any = get_exporter(format)
     try:
         trt = load_module(PACKAGES[format])
@@ -159,14 +155,6 @@ def _engine_runner(format: str, path: Path, typed: Artifact, policy: Any) -> Run
 
     def run(group: Sequence[Probe], inputs: Arrays) -> Arrays:
         import onnx_ir
-
-        from depthport.exporters.onnx.graph_file import read_graph
-        from depthport.exporters.onnx.probes import expose
-        from depthport.exporters.registry import get_exporter
-        from depthport.exporters.tensorrt.options import options_for
-        from depthport.exporters.tensorrt.platform import PACKAGES
-        from depthport.runtimes.tensorrt.engine import TensorRTEngine, engine_here
-        from depthport.runtimes.tensorrt.session import CudaSession
 
         exporter: Any = get_exporter(format)
         model = read_graph(path)

@@ -26,10 +26,12 @@ from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.open_dims import validate_dynamic
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.models import validate_pose_input
 from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.shapes import validate_shape
 from depthport.exporters.da3.weights import resolve_weights
 from depthport.exporters.inputs.preprocess import validate_source
+from depthport.runtimes.terms import check_memory_fraction
 
 DEFAULT_MODEL = "da3-small"
 
@@ -65,21 +67,6 @@ def plan(
     Raises:
         UsageError, InputError, WeightsError: what is wrong with the request, in one line (exit code 2).
     """
-    from depthport.bench.analysis.ground_truth import truth_scenes
-    from depthport.bench.inputs.inputs import load_scenes
-    from depthport.bench.measure.plan import Plan
-    from depthport.bench.plan.protocol import get_protocol
-    from depthport.bench.plan.request import Filters, Request
-    from depthport.bench.plan.suites import build_cells
-    from depthport.exporters.core.artifact import Shape
-    from depthport.exporters.core.errors import UsageError
-    from depthport.exporters.core.open_dims import validate_dynamic
-    from depthport.exporters.da3.models import validate_pose_input, validate_shape
-    from depthport.exporters.da3.registry import get_model
-    from depthport.exporters.da3.weights import resolve_weights
-    from depthport.exporters.inputs.preprocess import validate_source
-    from depthport.runtimes.terms import check_memory_fraction
-
     spec = get_model(model)
     validate_shape(batch, views, height, width)
     shape = Shape(batch, views, height, width)

@@ -8,11 +8,12 @@ from typing import Any
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
 from depthport.bench.workers.reference import REFERENCE_PACKAGES
-from depthport.exporters.api import deciding_packages, deciding_source, get_exporter
+from depthport.exporters.api import deciding_packages, deciding_source
 from depthport.exporters.core.artifact import load_artifact
 from depthport.exporters.core.errors import ArtifactError
 from depthport.exporters.core.provenance import package_versions
 from depthport.exporters.core.source import source_digest
+from depthport.exporters.registry import get_exporter
 from depthport.runtimes.registry import get_runtime
 
 MEASURING = ("depthport.bench.measure.measure", "depthport.bench.measure.regime_run", "depthport.bench.workers.worker")

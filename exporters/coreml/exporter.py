@@ -28,12 +28,12 @@ from depthport.exporters.coreml.inspect import inspect_package
 from depthport.exporters.coreml.metadata import describe
 from depthport.exporters.coreml.mil.ane import Prediction, predict
 from depthport.exporters.coreml.mil.package import read_package
-from depthport.exporters.coreml.mil.probe import probe_image, probe_pixels
 from depthport.exporters.coreml.options import CoreMLOptions, function_name, parse_options, parse_shape
 from depthport.exporters.coreml.shims import shims_needed
 from depthport.exporters.coreml.verify import outputs_as_declared, verify
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from depthport.exporters.inputs.probe import probe_image, probe_pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,8 +64,6 @@ class CoreMLExporter(Exporter):
         return inspect_package(artifact.path / str(artifact.manifest.extra["package"]), arrays=arrays, run=run)
 
     def inspect_package(self, path: Path, run: bool = True) -> tuple[Table, ...]:
-        from depthport.exporters.coreml.inspect import inspect_package
-
         return inspect_package(path, run=run)
 
     def write(self, context: ExportContext, directory: Path) -> ExportResult:
@@ -208,9 +206,6 @@ class _Build:
     def _examples(self, shape: Shape) -> list[Tensor]:
         """Inputs of the package with the probe's values (:mod:`depthport.exporters.inputs.probe`)."""
         import torch
-
-        from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
-        from depthport.exporters.inputs.probe import probe_image, probe_pixels
 
         size = (shape.batch, shape.views, shape.height, shape.width)
         if not self.request.preprocess:

@@ -12,21 +12,6 @@ from typing import Any, Literal
 from depthport.exporters.core.artifact import HostStep
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.da3 import host
-from depthport.exporters.da3.shapes import PATCH, validate_shape
-
-__all__ = [
-    "FAMILIES",
-    "MODELS",
-    "OUTPUTS",
-    "PATCH",
-    "Family",
-    "FamilySpec",
-    "ModelSpec",
-    "host_steps",
-    "validate_outputs",
-    "validate_pose_input",
-    "validate_shape",
-]
 
 Family = Literal["anyview", "mono", "metric", "nested"]
 

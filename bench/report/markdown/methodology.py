@@ -25,10 +25,9 @@ READING = (
     "Boundary device: inputs and outputs stay on the device; host: numpy in, numpy out, transfers included. Both end "
     "in the runtime's own synchronize. They are never mixed in one ranking.",
     "Throughput is B·N images over the latency of one call. N views of one scene are one problem, not a batch of N.",
-    "Depth error is the relative L2 distance of depth from upstream's fp32 output on the same inputs and "
-    "weights, taken from "
-    "the outputs of the timed calls, the worst over the inputs. A cell beyond what its precision allows is "
-    "parity failed.",
+    "Depth error is the relative L2 distance of depth from upstream's fp32 output on the same inputs and weights, "
+    "taken from the outputs of the timed calls, the worst over the inputs. A cell beyond what its precision allows "
+    "is parity failed.",
     "Memory is the peak of the cell's own process, measured apart from timing: on the device where it has "
     "its own memory (– where its runtime can't tell), else resident memory.",
     f"Stability is ✓ where {STABLE}. No sample is deleted.",

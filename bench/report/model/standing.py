@@ -88,8 +88,7 @@ def by_device(group: Group) -> dict[str, list[Row]]:
 
 
 def compiled(row: Row) -> bool | None:
-    """Whether a compiler rewrote the network at load time; None where the format itself is the compiled
-    form."""
+    """Whether a compiler rewrote the network at load time; None where the format itself is the compiled form."""
     return row.runtime.compiled(row.cell.mode)
 
 

@@ -65,5 +65,5 @@ def test_the_real_search_measures_each_size_in_a_process_of_its_own(exported, st
 def test_a_share_of_memory_lies_within_it(fraction: float) -> None:
     from depthport.bench.diagnose.batch import find_batch
 
-    with pytest.raises(UsageError, match="memory-fraction is .*: it must be above 0 and at most 1"):
+    with pytest.raises(UsageError, match=r"memory-fraction is .*: it must be above 0 and at most 1"):
         find_batch("da3-small", device="cpu", fraction=fraction)
