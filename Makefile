@@ -1,7 +1,7 @@
 # Set-up and the two commands of the README. Everything lives in .venv; what is installed is not fetched again.
 #
 #   make demo          the main job: export, measure, check, report      (ARGS="--views 5" adds options)
-#   make test          ruff, import-linter, mypy and the tests
+#   make test          ruff, vulture, import-linter, mypy and the tests
 #   make test-slow     also the tests that take minutes or gigabytes
 #   make records       bench/records/*/results.json to bench/records/report.{md,html,png} and README's figures
 #   make clean         remove .venv and caches; artifacts and results stay
@@ -50,6 +50,7 @@ demo: $(DEMO_STAMP)
 
 test: $(TEST_STAMP)
 	$(BIN)/ruff check .
+	$(BIN)/vulture
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy -p depthport
 	$(PYTEST) $(PARALLEL) $(PYTEST_ARGS)

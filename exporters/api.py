@@ -28,16 +28,19 @@ from depthport.exporters.core.provenance import package_versions, peak_rss_mib
 from depthport.exporters.core.source import source_digest
 from depthport.exporters.core.store import ArtifactStore, Stored
 from depthport.exporters.da3.build import request_network
-from depthport.exporters.da3.models import validate_outputs, validate_pose_input, validate_shape
+from depthport.exporters.da3.models import validate_outputs, validate_pose_input
 from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.da3.shapes import validate_shape
+from depthport.exporters.da3.signature import input_specs, output_specs, preprocessing
+from depthport.exporters.da3.weights import load_state_dict, resolve_weights
+from depthport.exporters.da3.weights_ref import WeightsRef
 from depthport.exporters.inputs.preprocess import validate_source
 from depthport.exporters.registry import get_exporter
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from depthport.exporters.da3.weights_ref import WeightsRef
 
 PIXEL_PACKAGES = ("opencv-python-headless",)
 """Decide what a resize inside the graph computes."""
@@ -193,8 +196,6 @@ def export_request(request: ExportRequest, store: ArtifactStore, progress: Progr
 
 def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
     """The manifest of a request before it is built: everything but files, times and what the exporter adds."""
-    from depthport.exporters.da3.signature import input_specs, output_specs, preprocessing
-
     ref = request.weights
     spec = get_model(request.model)
     options = exporter.options(request)
@@ -247,17 +248,12 @@ def _spec_json(spec: TensorSpec) -> list[Any]:
 
 
 def _weights(weights: str | WeightsRef | None, model: str) -> WeightsRef:
-    from depthport.exporters.da3.weights import resolve_weights
-    from depthport.exporters.da3.weights_ref import WeightsRef
-
     return weights if isinstance(weights, WeightsRef) else resolve_weights(weights, model)
 
 
 def _context(request: ExportRequest, store: ArtifactStore, progress: Progress) -> ExportContext:
     @lru_cache(maxsize=1)
     def state_dict() -> dict[str, Any]:
-        from depthport.exporters.da3.weights import load_state_dict
-
         progress("loading weights")
         return load_state_dict(request.weights, request.model)
 

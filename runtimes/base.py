@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from depthport.exporters.core.artifact import Artifact, TensorSpec
 from depthport.exporters.core.errors import InputError, RunError, UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.open_dims import bound_sizes, resolve
+from depthport.exporters.da3.host import apply
 from depthport.exporters.inputs.poses import check_poses
 from depthport.runtimes.arrays import check_arrays
 from depthport.runtimes.terms import Device, DeviceRates, LoadOptions, Mode, OperatorTime, Placement, SessionMemory
@@ -113,8 +114,6 @@ class Session(ABC):
         check_arrays(arrays, self.output_specs, RunError, "output")
         steps = self.artifact.manifest.host_steps
         if steps:
-            from depthport.exporters.da3.host import apply
-
             arrays = apply(steps, arrays)
         return arrays
 

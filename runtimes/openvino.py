@@ -242,6 +242,3 @@ def _reason(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
     return one_line(RuntimeError(said[0] if said else str(error) or type(error).__name__))
-
-
-__all__ = ["MODEL_FILE", "OpenVinoRuntime", "OpenVinoSession"]

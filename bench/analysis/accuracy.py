@@ -1,10 +1,9 @@
 """How right a depth map or a pose is, against ground truth, in the task's own terms. Pure numpy, fp64.
 
-Depth Anything 3 gives depth up to one factor per scene, so depth is aligned before it is judged: by the ratio
-of the medians (Zhou et al. 2017, arXiv:1704.07813) and by least squares in scale and shift (MiDaS, Ranftl et
-al. 2020, arXiv:1907.01341, here on depth). AbsRel, RMSE and δ1 are those of Eigen et al. 2014
-(arXiv:1406.2283). All views of a scene share one alignment: a multi-view model that is inconsistent between
-views is to pay for it.
+Depth Anything 3 gives depth up to one factor per scene, so depth is aligned before it is judged: by the ratio of the
+medians (Zhou et al. 2017, arXiv:1704.07813) and by least squares in scale and shift (MiDaS, Ranftl et al. 2020,
+arXiv:1907.01341, here on depth). AbsRel, RMSE and δ1 are those of Eigen et al. 2014 (arXiv:1406.2283). All views of a
+scene share one alignment: a multi-view model that is inconsistent between views is to pay for it.
 
 Poses are judged relative to view 0, which needs no alignment, and as a whole after the similarity that brings
 the camera centres closest to the true ones (Umeyama 1991, PAMI 13(4)).
@@ -43,8 +42,7 @@ class DepthErrors:
 
 
 def scene_accuracy(outputs: Mapping[str, Array], scene: Scene) -> dict[str, float]:
-    """Every figure that `outputs` (by name, as a session gives them) and the scene's truth allow; empty where
-    none.
+    """Every figure that `outputs` (by name, as a session gives them) and the scene's truth allow; empty where none.
 
     Depth needs true depth; poses and fields of view need a calibrated camera. A batch is judged scene by
     scene; depth figures are means over its pixels, pose and field-of-view figures the worst.

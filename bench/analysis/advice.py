@@ -11,23 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from depthport.bench.analysis.advice_codes import TEXTS, Advice, Code
+from depthport.bench.analysis.advice_codes import Advice, Code
 from depthport.bench.environment.telemetry_summary import FOREIGN_CPU_SHARE, STEAL_SHARE, MachineFacts
 from depthport.bench.results.model import Control
 from depthport.bench.statistics.samples import UNSTABLE_CV, is_unstable
 from depthport.bench.statistics.steady_state import is_drifting
-
-__all__ = [
-    "TEXTS",
-    "Advice",
-    "CellFacts",
-    "Code",
-    "Repeatability",
-    "RunFacts",
-    "cell_advice",
-    "repeatability",
-    "run_advice",
-]
 
 HOST_BOUND_SHARE = 0.80
 """Enqueue time over device time above which the host holds the device back (trtexec's warning)."""

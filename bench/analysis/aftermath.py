@@ -7,6 +7,7 @@ from pathlib import Path
 
 from depthport.bench.analysis.advice import CellFacts, RunFacts, cell_advice, repeatability, run_advice
 from depthport.bench.analysis.evidence import Evidence
+from depthport.bench.analysis.pictures import save_depth, save_error, save_views
 from depthport.bench.environment.telemetry_summary import machine_facts, summarize_records
 from depthport.bench.inputs.inputs import Scene
 from depthport.bench.results.journal import Journal
@@ -28,7 +29,6 @@ def draw(
     reference = read_npz(references["fp32-0"])
     if "depth" not in reference:
         return None  # other outputs were asked for
-    from depthport.bench.analysis.pictures import save_depth, save_error, save_views
 
     folder = out / "pictures"
     folder.mkdir(exist_ok=True)

@@ -2,9 +2,8 @@
 
 The first timed input has true depth where it is the Motorcycle pair (Middlebury 2014): its outputs are those of the
 timed calls. Beside it every cell computes a few rendered scenes (bench/inputs/scenes.py: exact depth, intrinsics and
-poses, as
-many views as the cell takes, seeded) once, outside every timed block. What synthetic weights give is measured all the
-same, so that the way is tested where no checkpoint is, and marked meaningless.
+poses, as many views as the cell takes, seeded) once, outside every timed block. What synthetic weights give is measured
+all the same, so that the way is tested where no checkpoint is, and marked meaningless.
 """
 
 from __future__ import annotations
@@ -12,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from depthport.bench.analysis.accuracy import scene_accuracy
 from depthport.bench.analysis.evidence import Evidence
+from depthport.bench.inputs.inputs import Scene, resized
+from depthport.bench.inputs.scenes import render_scene
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Cell
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.npz import read_npz
-
-if TYPE_CHECKING:
-    from depthport.bench.inputs.inputs import Scene
 
 
 def truth_scenes(shape: Shape, count: int, source_size: tuple[int, int] | None = None) -> tuple[Scene, ...]:
@@ -30,9 +29,6 @@ def truth_scenes(shape: Shape, count: int, source_size: tuple[int, int] | None =
     Args:
         source_size: (H', W') of what goes into an artifact that resizes by itself.
     """
-    from depthport.bench.inputs.inputs import resized
-    from depthport.bench.inputs.scenes import render_scene
-
     if source_size is None:
         return tuple(render_scene(shape, seed) for seed in range(count))
     larger = replace(shape, height=source_size[0], width=source_size[1])
@@ -43,10 +39,7 @@ def judge_accuracy(
     cells: Sequence[Cell], scenes: Sequence[Scene], truth: Sequence[Scene], journal: Journal, work: Path, synthetic: bool
 ) -> None:
     """Fill in every cell's `accuracy`: {scene, abs_rel, rmse, delta1, ..., meaningless} of the first timed scene, where
-    it has a truth, and under the name of each scene of `truth` the same of that.
-    """
-    from depthport.bench.analysis.accuracy import scene_accuracy
-
+    it has a truth, and under the name of each scene of `truth` the same of that."""
     evidence = Evidence(journal)
     for cell in cells:
         found: dict[str, Any] = {}

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Cell
 from depthport.exporters.core.artifact import load_artifact
-
-if TYPE_CHECKING:
-    pass
 
 
 def record_parity(cells: Iterable[Cell], journal: Journal) -> None:

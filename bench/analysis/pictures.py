@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from depthport.bench.analysis.colormaps import INFERNO, VIRIDIS
 from depthport.exporters.core.atomic import write_bytes
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 Array = NDArray[Any]
 
@@ -78,8 +76,6 @@ def save_views(rgb: NDArray[np.uint8], path: Path) -> None:
     Raises:
         StorageError: the folder can't be written to or the disk is full.
     """
-    from PIL import Image
-
     sheet = np.stack([_sheet(rgb[..., channel], fill=_EXTRA_COLOURS[1][channel]) for channel in range(3)], -1)
     image = Image.fromarray(sheet)
     size = _fit(image.size, MAX_WIDTH)
@@ -122,8 +118,6 @@ def _sheet(tiles: NDArray[np.uint8], fill: int) -> NDArray[np.uint8]:
 
 
 def _save(levels: NDArray[np.uint8], path: Path, colours: Array, legend: tuple[str, str, str]) -> None:
-    from PIL import Image
-
     image = Image.fromarray(_sheet(levels, fill=_FRAME))
     size = grid = _fit(image.size, MAX_WIDTH)
     # Nearest: indices can't be averaged, and a mean would hide what a picture of errors is there to show.
@@ -142,10 +136,8 @@ def _palette(colours: Array) -> list[int]:
     return [int(value) for colour in (*mapped, *_EXTRA_COLOURS) for value in colour]
 
 
-def _with_legend(picture: Image, legend: tuple[str, str, str]) -> Image:
+def _with_legend(picture: Image.Image, legend: tuple[str, str, str]) -> Image.Image:
     """A colour bar with its two ends and its title below the picture."""
-    from PIL import Image, ImageDraw, ImageFont
-
     width, height = max(picture.width, 320), picture.height
     whole = Image.new("P", (width, height + _LEGEND_HEIGHT), _FRAME)
     whole.paste(picture, ((width - picture.width) // 2, 0))
@@ -172,7 +164,7 @@ def _fit(size: tuple[int, int], width: int) -> tuple[int, int]:
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def _encoded(image: Image, kind: str) -> bytes:
+def _encoded(image: Image.Image, kind: str) -> bytes:
     buffer = io.BytesIO()
     options: dict[str, Any] = {"quality": _JPEG_QUALITY} if kind == "JPEG" else {}
     image.save(buffer, kind, optimize=True, **options)

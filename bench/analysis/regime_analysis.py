@@ -80,8 +80,7 @@ class FixedRateSummary:
     missed: int
     miss_share: float
     miss_share_ci95: tuple[float, float]
-    """Wilson's. It takes misses as independent; they come in runs, so it is rather too narrow than too
-    wide."""
+    """Wilson's. It takes misses as independent; they come in runs, so it is rather too narrow than too wide."""
     worst_lateness_ms: float
     """Most time past a deadline, 0 where none was missed; at least this much where frames were not served."""
     p50_ms: float | None
@@ -127,7 +126,7 @@ def summarize_sustained(result: SustainedResult, window_s: float = WINDOW_S, edg
         raise UsageError("a sustained run without a sample has no summary")
     start_s = (np.asarray(result.start_ns, dtype=np.float64) - result.start_ns[0]) / 1e9
     sample_s = np.asarray(result.sample_ns, dtype=np.float64) / 1e9
-    ms = sample_s * 1e3 / result.calls_per_sample
+    ms = sample_s * 1e3
     seconds = float(start_s[-1] + sample_s[-1])
     window_s = max(window_s, MIN_SAMPLES * float(np.median(sample_s)))
     number = max(1, math.floor(seconds / window_s + 1e-9))

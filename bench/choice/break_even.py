@@ -1,10 +1,8 @@
-"""When a costly start pays: after how many images is the total time of a faster cell below that of a slower
-one?
+"""When a costly start pays: after how many images is the total time of a faster cell below that of a slower one?
 
-Total time of n calls is `setup + n · latency`. Two set-ups matter: *build*, which counts the export (a
-machine that makes its own artifact, once), and *start*, which does not (every process start after that).
-Below the break-even the cell that starts sooner wins. The interval is that of the latencies; set-up times are
-single readings.
+Total time of n calls is `setup + n · latency`. Two set-ups matter: *build*, which counts the export (a machine that
+makes its own artifact, once), and *start*, which does not (every process start after that). Below the break-even the
+cell that starts sooner wins. The interval is that of the latencies; set-up times are single readings.
 """
 
 from __future__ import annotations
@@ -36,8 +34,7 @@ class BreakEven:
 
 
 def setup_s(cell: Cell, with_export: bool) -> float | None:
-    """Seconds before the first output: load and first call, plus the export if asked for (0 where there is
-    none)."""
+    """Seconds before the first output: load and first call, plus the export if asked for (0 where there is none)."""
     start = cold_start_s(cell)
     if start is None:
         return None

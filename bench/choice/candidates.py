@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from depthport.bench.results.metrics import Metric
 from depthport.bench.results.model import Boundary, Cell, Results, is_control
+from depthport.bench.results.paired import paired_verdict
 from depthport.bench.results.runtime_facts import facts_of
 
 
@@ -26,8 +27,7 @@ class Candidate:
 
     @property
     def workload(self) -> str:
-        """Model, views, size and weights. Scenes B may differ: throughput compares them, latency says which
-        B."""
+        """Model, views, size and weights. Scenes B may differ: throughput compares them, latency says which B."""
         cell = self.cell
         views = f"{cell.views} view" + ("s" if cell.views != 1 else "")
         weights = f", {cell.weights}" if cell.weights.startswith("synthetic") else ""
@@ -62,10 +62,7 @@ def told_apart(best: Candidate, other: Candidate, metric: Metric, boundary: Boun
 
 
 def _paired(best: Cell, other: Cell, boundary: Boundary) -> bool | None:
-    """Whether the paired verdict of one run is that `best` is faster; None where the samples can't be
-    paired."""
-    from depthport.bench.results.paired import paired_verdict
-
+    """Whether the paired verdict of one run is that `best` is faster; None where the samples can't be paired."""
     if best.batch != other.batch:
         return None
     verdict = paired_verdict(best, other, boundary)

@@ -16,15 +16,13 @@ from collections.abc import Sequence
 from depthport.bench.choice import reasons
 from depthport.bench.choice.break_even import BreakEven, break_even
 from depthport.bench.choice.candidates import Candidate, candidates_of, told_apart
-from depthport.bench.choice.choice import Choice, Constraint, Rejected, Request
+from depthport.bench.choice.choice import Choice, Rejected, Request
 from depthport.bench.choice.flips import flips
 from depthport.bench.choice.licences import is_open_source
 from depthport.bench.choice.pareto import pareto_set
 from depthport.bench.results.metrics import METRICS, Metric, default_boundary
 from depthport.bench.results.model import Boundary, Results, Status
 from depthport.exporters.core.errors import UsageError
-
-__all__ = ["Choice", "Constraint", "Request", "choose"]
 
 TIE_BREAKERS = ("depth_error", "memory_mib", "cold_start_s", "artifact_mib")
 OBJECTIVES = ("latency_ms", "depth_error", "memory_mib")

@@ -1,7 +1,7 @@
 """`compare A B`: per cell, is B faster or slower than A, by how much, and may one say so?
 
 The two runs share no rounds, so nothing cancels the machine's mood on either day: the interval is Welch's
-over launches (bench/statistics/verdict.py, `unpaired_ratio`), whose spread holds what differs from process start to
+over launches, whose spread holds what differs from process start to
 process start. A run of a single launch does not know that spread; it is then taken from the other cells of
 both runs, or, where those have none either, set to :data:`ASSUMED_LAUNCH_SD`, and the reason says so.
 

@@ -1,10 +1,9 @@
 """The Pareto set on intervals: the cells that no other beats for certain.
 
-With point values a cell leaves the front for a difference of noise. Here cell A dominates cell B when A is
-certainly better in at least one objective (the intervals do not touch), certainly worse in none, and better
-in the geometric mean of all. The last condition keeps the relation free of cycles, which overlaps of
-intervals alone allow. An objective that was not measured counts as the worst value: it can't dominate, and
-unknown is no virtue.
+With point values a cell leaves the front for a difference of noise. Here cell A dominates cell B when A is certainly
+better in at least one objective (the intervals do not touch), certainly worse in none, and better in the geometric mean
+of all. The last condition keeps the relation free of cycles, which overlaps of intervals alone allow. An objective that
+was not measured counts as the worst value: it can't dominate, and unknown is no virtue.
 """
 
 from __future__ import annotations

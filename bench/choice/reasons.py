@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from depthport.bench.results.metrics import Estimate, Metric
-from depthport.bench.results.model import Boundary, Cell, Status
+from depthport.bench.results.model import Boundary, Cell
 from depthport.bench.statistics import figures
 
 MEDIANS = ("latency_ms", "throughput_img_s")
@@ -88,8 +88,3 @@ def not_picked(cell: Cell, pick: Cell, goal: Metric, boundary: Boundary, tied: b
     worse = "lower" if goal.better == "higher" else "higher"
     front = "; on the Pareto set all the same" if on_front else ""
     return f"{goal.label} {times} times {worse} ({measured(goal, shown)}){front}"
-
-
-def unavailable(cell: Cell) -> bool:
-    """Whether the cell could run elsewhere: a reason to buy or borrow a machine, not to discard the cell."""
-    return cell.status in (Status.UNAVAILABLE, Status.TIMED_OUT)

@@ -18,7 +18,7 @@ from depthport.bench.cli.check import check
 from depthport.bench.cli.export import export
 from depthport.bench.cli.inspect import inspect
 from depthport.bench.cli.measure import bench, run
-from depthport.bench.cli.options import Json, print_json, spread, stderr
+from depthport.bench.cli.options import Json, show, spread, stderr
 from depthport.bench.cli.profile import batch, profile
 from depthport.bench.cli.results import choose, compare, report, reproduce
 
@@ -47,13 +47,7 @@ def doctor(
     from depthport.bench.cli.doctor_view import render
     from depthport.bench.diagnose import doctor as checks
 
-    found = checks.collect()
-    if json_:
-        print_json(found.to_json())
-    else:
-        from rich.console import Console
-
-        render(found, Console())
+    show(checks.collect(), json_, render)
 
 
 def _self_check(json_: bool) -> None:
@@ -71,12 +65,7 @@ def _self_check(json_: bool) -> None:
     saved = None if report.ok else self_check_view.FILE
     if saved is not None:
         write_json(saved, report.to_json())
-    if json_:
-        print_json(report.to_json())
-    else:
-        from rich.console import Console
-
-        self_check_view.render(report, Console(), saved)
+    show(report, json_, lambda found, console: self_check_view.render(found, console, saved))
     if not report.ok:
         raise typer.Exit(1)
 

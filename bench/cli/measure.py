@@ -179,7 +179,7 @@ def _measure(
         observer.note(plan.weights["note"])
     try:
         results = engine.run(plan, out, ArtifactStore(artifacts), observer)
-        from depthport.bench.report import write_report
+        from depthport.bench.report.write import write_report
         from depthport.bench.results.load_results import load_results
         from depthport.bench.results.model import Status
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Model = Annotated[str, typer.Option("--model", "-m", help="da3-small, da3-base, da3-large, ...")]
 Views = Annotated[int, typer.Option("--views", "-n", help="Views N of one scene: they go in together.")]
@@ -30,7 +34,6 @@ SourceSize = Annotated[
     str | None,
     typer.Option("--source-size", help="HxW of the photographs: the graph resizes them too. Implies --preprocess."),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for results, report and pictures.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for machines.")]
 Store = Annotated[
     Path | None, typer.Option("--artifacts", help="Artifact store. Default: $DEPTHPORT_ARTIFACTS or ./artifacts.")
@@ -114,6 +117,16 @@ def names(text: str | None) -> list[str] | None:
 
 def print_json(data: Any) -> None:
     typer.echo(json.dumps(data, indent=1, allow_nan=False))
+
+
+def show(found: Any, as_json: bool, render: Callable[[Any, Console], None]) -> None:
+    """A finding on stdout: as JSON for machines, else as `render` draws it."""
+    if as_json:
+        print_json(found.to_json())
+    else:
+        from rich.console import Console
+
+        render(found, Console())
 
 
 def stderr(text: str) -> None:

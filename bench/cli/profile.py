@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from depthport.bench.cli.options import Batch, Json, Size, Store, Views, Weights, parse_size, print_json, stderr
+from depthport.bench.cli.options import Batch, Json, Size, Store, Views, Weights, parse_size, show, stderr
 
 Model = Annotated[str, typer.Argument(help="da3-small, da3-base, da3-large, ...")]
 Device = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda or cuda:N.")]
@@ -60,12 +60,7 @@ def profile(
             stderr(f"written: {path}")
         if not (out / "profile.png").exists():
             stderr("no picture: pip install 'depthport[report]'")
-    if json_:
-        print_json(found.to_json())
-    else:
-        from rich.console import Console
-
-        profiling.render(found, Console())
+    show(found, json_, profiling.render)
 
 
 def batch(
@@ -109,11 +104,6 @@ def batch(
         )  # fmt: skip
     finally:
         observer.close()
-    if json_:
-        print_json(answer.to_json())
-    else:
-        from rich.console import Console
-
-        batches.render(answer, Console())
+    show(answer, json_, batches.render)
     if answer.batch == 0:
         raise typer.Exit(1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -32,12 +30,10 @@ class RichObserver(Observer):
             transient=False,
         )
         self._task: TaskID | None = None
-        self._stage_began = time.monotonic()
         self._progress.start()
 
     def stage(self, name: str, steps: int | None = None) -> None:
         self._end_task()
-        self._stage_began = time.monotonic()
         self._task = self._progress.add_task(name, total=steps, doing="", left="")
         self._progress.refresh()
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 
-from depthport.bench.cli.options import Json, parse_size, print_json
+from depthport.bench.cli.options import Json, parse_size, print_json, show
 
 MIB_PER_MB = 1e6 / 2**20
 Boundary = Annotated[str | None, typer.Option("--boundary", help="device or host. Default: device where all have it.")]
@@ -37,7 +37,7 @@ def report(
 
         depthport report cuda-box/results.json mac/results.json --out merged --picture
     """
-    from depthport.bench.report import write_report
+    from depthport.bench.report.write import write_report
     from depthport.bench.results.load_results import load_results
 
     loaded = [load_results(path) for path in sources]
@@ -73,19 +73,13 @@ def compare(
         depthport compare before/results.json after/results.json
     """
     from depthport.bench.choice.compare import compare as compare_results
+    from depthport.bench.cli.console import render_comparison
     from depthport.bench.results.load_results import load_results
 
     comparison = compare_results(
         load_results(before).results, load_results(after).results, _boundary(boundary), across_machines=across_machines
     )
-    if json_:
-        print_json(comparison.to_json())
-    else:
-        from rich.console import Console
-
-        from depthport.bench.cli.console import render_comparison
-
-        render_comparison(comparison, Console())
+    show(comparison, json_, render_comparison)
     if comparison.counts.get("slower"):
         raise typer.Exit(1)
 
@@ -133,6 +127,7 @@ def choose(
     """
     from depthport.bench.choice.choice import Constraint, Request
     from depthport.bench.choice.choose import choose as choose_cell
+    from depthport.bench.cli.console import render_choice
     from depthport.bench.results.load_results import load_results
 
     bounds = {
@@ -162,14 +157,7 @@ def choose(
         width=width,
     )
     choice = choose_cell(load_results(source).results, request)
-    if json_:
-        print_json(choice.to_json())
-    else:
-        from rich.console import Console
-
-        from depthport.bench.cli.console import render_choice
-
-        render_choice(choice, Console())
+    show(choice, json_, render_choice)
     if choice.pick is None:
         raise typer.Exit(1)
 
@@ -186,17 +174,10 @@ def reproduce(
         depthport reproduce results pytorch/cpu/upstream/fp32
     """
     from depthport.bench.choice.reproduce import reproduce as recipe_of
+    from depthport.bench.cli.console import render_recipe
     from depthport.bench.results.load_results import load_results
 
-    recipe = recipe_of(load_results(source).results, cell)
-    if json_:
-        print_json(recipe.to_json())
-        return
-    from rich.console import Console
-
-    from depthport.bench.cli.console import render_recipe
-
-    render_recipe(recipe, Console())
+    show(recipe_of(load_results(source).results, cell), json_, render_recipe)
 
 
 def _bound(option: str, value: float | None, scale: float = 1.0) -> float | None:
@@ -215,10 +196,6 @@ def _bound(option: str, value: float | None, scale: float = 1.0) -> float | None
 def _boundary(name: str | None) -> Literal["device", "host"] | None:
     from depthport.exporters.core.errors import UsageError
 
-    if name is None:
-        return None
-    if name == "device":
-        return "device"
-    if name == "host":
-        return "host"
-    raise UsageError(f"unknown boundary {name!r}: choose device or host")
+    if name not in (None, "device", "host"):
+        raise UsageError(f"unknown boundary {name!r}: choose device or host")
+    return cast("Literal['device', 'host'] | None", name)

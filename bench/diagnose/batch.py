@@ -11,18 +11,27 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
 
 from depthport.bench.diagnose.batching import largest_batch
+from depthport.bench.environment.environment import usable_memory_mib
+from depthport.bench.inputs.inputs import load_scenes
+from depthport.bench.measure.crew import is_memory_failure
 from depthport.bench.measure.observer import Observer
 from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.bench.plan.protocol import get_protocol
+from depthport.bench.workers.live_cell import CellFailed, LiveCell
+from depthport.exporters.api import export as export_artifact
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import RunError, UsageError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.core.npz import write_npz
+from depthport.exporters.core.nvidia import cuda_devices
+from depthport.exporters.core.store import ArtifactStore
+from depthport.runtimes.registry import baseline_runtime, get_runtime
+from depthport.runtimes.terms import check_memory_fraction
 
 DEFAULT_FRACTION = 0.8
 DEFAULT_MOST = 64
@@ -85,9 +94,6 @@ def find_batch(
         UsageError: a fraction or number outside of its range, or a device or mode the runtime does not have.
         RunError: a trial failed for another reason than memory.
     """
-    from depthport.runtimes.registry import baseline_runtime, get_runtime
-    from depthport.runtimes.terms import check_memory_fraction
-
     check_memory_fraction(fraction)
     adapter, observer = get_runtime(runtime) if runtime else baseline_runtime(), observer or Observer()
     place = adapter.device(device)
@@ -111,19 +117,12 @@ def find_batch(
             trials[size] = replace(found, fits=found.peak_mib is not None and found.peak_mib <= fraction * memory)
             return found.peak_mib
 
-        search = largest_batch(trial, fraction * memory, most)
-    return BatchAnswer(spec.id, search.batch, fraction * memory, memory, tuple(trials[size] for size in sorted(trials)))
+        batch = largest_batch(trial, fraction * memory, most)
+    return BatchAnswer(spec.id, batch, fraction * memory, memory, tuple(trials[size] for size in sorted(trials)))
 
 
 def _try(spec: CellSpec, folder: Path, store: ArtifactStore | None, progress: Callable[[str], None]) -> BatchTrial:
     """Export, load in a fresh process, call three times."""
-    from depthport.bench.inputs.inputs import load_scenes
-    from depthport.bench.measure.crew import is_memory_failure
-    from depthport.bench.plan.protocol import get_protocol
-    from depthport.bench.workers.live_cell import CellFailed, LiveCell
-    from depthport.exporters.api import export as export_artifact
-    from depthport.exporters.core.npz import write_npz
-
     shape = spec.export.shape
     stored = export_artifact(**spec.export.arguments(), store=store, progress=progress)
     inputs = folder / f"inputs-{shape.batch}.npz"
@@ -145,22 +144,17 @@ def _try(spec: CellSpec, folder: Path, store: ArtifactStore | None, progress: Ca
 def device_memory_mib(device: str) -> float:
     """All memory of a device: an NVIDIA GPU's own, else what this process may use of the host's."""
     if device.startswith("cuda"):
-        from depthport.runtimes.host.nvidia import cuda_devices
-
         gpus = cuda_devices()
         index = int(device.partition(":")[2] or 0)
         if index >= len(gpus):
             raise UsageError(f"there is no device {device!r} here")
         return gpus[index].memory_bytes / (1 << 20)
-    from depthport.bench.environment.environment import usable_memory_mib
 
     return usable_memory_mib()
 
 
 def render(answer: BatchAnswer, console: Console) -> None:
     """The table and the answer."""
-    from rich.table import Table
-
     table = Table(title=answer.cell, title_justify="left")
     for name in ("batch", "peak MiB", "ms a call", "img/s", "fits"):
         table.add_column(name, justify="right")

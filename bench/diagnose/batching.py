@@ -7,7 +7,6 @@ size is run once. The search itself knows neither device nor framework: it asks 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from depthport.exporters.core.errors import UsageError
 
@@ -15,20 +14,8 @@ Trial = Callable[[int], "float | None"]
 """Runs a batch of that size and returns its peak memory in MiB; None where it did not fit (out of memory)."""
 
 
-@dataclass(frozen=True)
-class BatchSearch:
-    """What was found, and how."""
-
-    batch: int
-    """Largest size tried that stays within the limit; 0 where one does not."""
-    peak_mib: float | None
-    """Its peak; None where `batch` is 0."""
-    trials: tuple[tuple[int, float | None], ...]
-    """Every size tried with its peak, in order; None: out of memory."""
-
-
-def largest_batch(trial: Trial, limit_mib: float, most: int = 1024) -> BatchSearch:
-    """Search the sizes from 1 to `most`.
+def largest_batch(trial: Trial, limit_mib: float, most: int = 1024) -> int:
+    """The largest size from 1 to `most` that stays within the limit; 0 where one does not.
 
     Args:
         trial: called at most 2 log₂(most) + 2 times, never twice with one size. Peaks should grow with the size; where
@@ -41,11 +28,11 @@ def largest_batch(trial: Trial, limit_mib: float, most: int = 1024) -> BatchSear
     """
     if not limit_mib > 0 or most < 1:
         raise UsageError(f"a batch search needs a limit above 0 MiB and at least one size, got {limit_mib} and {most}")
-    trials: list[tuple[int, float | None]] = []
+    tried: set[int] = set()
 
     def fits(size: int) -> bool:
         peak = trial(size)
-        trials.append((size, peak))
+        tried.add(size)
         return peak is not None and peak <= limit_mib
 
     fitting, size = 0, 1
@@ -56,10 +43,10 @@ def largest_batch(trial: Trial, limit_mib: float, most: int = 1024) -> BatchSear
         fitting = most
     while too_large - fitting > 1:
         middle = (fitting + too_large) // 2
-        if any(tried == middle for tried, _ in trials):
+        if middle in tried:
             break
         if fits(middle):
             fitting = middle
         else:
             too_large = middle
-    return BatchSearch(fitting, dict(trials).get(fitting), tuple(trials))
+    return fitting

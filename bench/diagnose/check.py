@@ -10,17 +10,19 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from depthport.bench.inputs.inputs import load_scenes
+from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
+from depthport.bench.measure.plan import Plan
+from depthport.bench.plan.cells import CellSpec, ExportSpec
 from depthport.bench.plan.protocol import PAPER
 from depthport.bench.results.model import Status
 from depthport.exporters.core.artifact import Artifact
-
-if TYPE_CHECKING:
-    from depthport.bench.plan.cells import CellSpec
-    from depthport.exporters.core.store import ArtifactStore
-    from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.request import ExportRequest
+from depthport.runtimes.registry import get_runtime, runtimes
 
 CHECK = replace(PAPER, name="check", inputs=1, timed_calls=1, warmup_calls=1)
 """One input, one call after the first; its time is of no interest."""
@@ -48,10 +50,6 @@ def check(request: ExportRequest, artifact: Artifact, store: ArtifactStore, obse
 
     The finding is written into the artifact's manifest under the cell that ran it.
     """
-    from depthport.bench.inputs.inputs import load_scenes
-    from depthport.bench.measure import engine
-    from depthport.bench.measure.plan import Plan
-
     spec = _cell(request, artifact)
     if isinstance(spec, str):
         return Check(None, None, spec)
@@ -83,9 +81,6 @@ def worst_relative_l2(parity: Mapping[str, Any]) -> tuple[str, float]:
 
 def _cell(request: ExportRequest, artifact: Artifact) -> CellSpec | str:
     """The cell that runs the artifact here, on its first suitable device; else why there is none."""
-    from depthport.bench.plan.cells import CellSpec, ExportSpec
-    from depthport.runtimes.registry import get_runtime, runtimes
-
     reasons = []
     for runtime in map(get_runtime, runtimes()):
         if request.format not in runtime.formats:

@@ -17,8 +17,6 @@ from depthport.exporters.core.errors import DepthportError
 from depthport.exporters.core.store import default_root
 from depthport.runtimes.base import Device
 
-__all__ = ["DoctorReport", "FormatRow", "RuntimeRow", "collect"]
-
 
 @dataclass(frozen=True)
 class RuntimeRow:

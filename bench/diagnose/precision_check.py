@@ -6,17 +6,32 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from depthport.exporters.api import export
 from depthport.exporters.base import Progress
 from depthport.exporters.core.artifact import Artifact, Shape, TensorSpec
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
-
-if TYPE_CHECKING:
-    from depthport.exporters.core.store import ArtifactStore
-    from depthport.exporters.onnx.probes import Probe
-    from depthport.exporters.precision_check.layers import Arrays, Comparison, Runner
-    from depthport.exporters.precision_check.ranges import RangeReport
+from depthport.exporters.core.precision import resolve_policy
+from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.onnx.graph_file import read_graph
+from depthport.exporters.onnx.probes import Probe, expose, probes
+from depthport.exporters.precision_check.layers import Arrays, Comparison, Runner, compare, emulated, tolerance_of
+from depthport.exporters.precision_check.ranges import RangeReport, check_ranges
+from depthport.exporters.quantization.images import find_images, scene
+from depthport.exporters.registry import get_exporter
+from depthport.exporters.tensorrt.build import parse
+from depthport.exporters.tensorrt.calibrate import calibrate
+from depthport.exporters.tensorrt.graph import ONNX_FILE, graph_policy
+from depthport.exporters.tensorrt.options import options_for
+from depthport.exporters.tensorrt.platform import PACKAGES, load_module
+from depthport.exporters.tensorrt.quantize import METHOD, quantize
+from depthport.runtimes.base import LoadOptions
+from depthport.runtimes.registry import get_runtime
+from depthport.runtimes.tensorrt.engine import TensorRTEngine, engine_here
+from depthport.runtimes.tensorrt.session import CudaSession
 
 FORMATS = ("tensorrt", "tensorrt-rtx")
 _SCENES = 4
@@ -64,11 +79,6 @@ def run(
         UsageError: an unknown format or precision, a tolerance that is none.
         DepthportError: whatever exporting the graphs raises.
     """
-    from depthport.exporters.api import export
-    from depthport.exporters.core.precision import resolve_policy
-    from depthport.exporters.quantization.images import find_images, scene
-    from depthport.exporters.tensorrt.graph import ONNX_FILE, graph_policy
-
     if format not in FORMATS:
         raise UsageError(f"check looks at {' or '.join(FORMATS)}, not {format!r}")
     if tolerance is not None and not tolerance > 0:
@@ -94,15 +104,9 @@ def run(
         network, reason = _network(format, target, path, policy, progress)
         ranges = None
         if "float16" in (policy.backbone, policy.head):
-            from depthport.exporters.precision_check.ranges import check_ranges
-
             ranges = check_ranges(reference.file(ONNX_FILE), path, inputs, progress)
         layers = None
         if debug_layers:
-            from depthport.exporters.onnx.graph_file import read_graph
-            from depthport.exporters.onnx.probes import probes
-            from depthport.exporters.precision_check.layers import compare, emulated, tolerance_of
-
             runner, executed = _engine_runner(format, path, typed, policy), f"{format} on this GPU"
             if runner is None:
                 runner, executed = emulated(path), f"{policy.name} emulated in ONNX Runtime: no GPU here runs {format}"
@@ -116,10 +120,6 @@ def run(
 def _quantized(path: Path, reference: Path, folder: Path, kind: str, inputs: Sequence[Any], progress: Progress) -> Path:
     import onnx_ir
 
-    from depthport.exporters.onnx.graph_file import read_graph
-    from depthport.exporters.tensorrt.calibrate import calibrate
-    from depthport.exporters.tensorrt.quantize import METHOD, quantize
-
     ranges = calibrate(reference, inputs, progress)
     model = read_graph(path)
     quantize(model, {scope: found.of(METHOD[kind]) for scope, found in ranges.items()}, kind)
@@ -131,11 +131,6 @@ def _network(
     format: str, target: str | None, path: Path, policy: Any, progress: Progress
 ) -> tuple[dict[str, Any] | None, str | None]:
     """Preflight and audit of the network TensorRT makes of the graph; or why there is none."""
-    from depthport.exporters.registry import get_exporter
-    from depthport.exporters.tensorrt.build import parse
-    from depthport.exporters.tensorrt.options import options_for
-    from depthport.exporters.tensorrt.platform import PACKAGES, load_module
-
     exporter: Any = get_exporter(format)
     try:
         trt = load_module(PACKAGES[format])
@@ -154,24 +149,12 @@ def _network(
 
 def _engine_runner(format: str, path: Path, typed: Artifact, policy: Any) -> Runner | None:
     """The graph as an engine on this machine's GPU, its inner tensors outputs; None where none can run."""
-    from depthport.runtimes.base import LoadOptions
-    from depthport.runtimes.registry import get_runtime
-
     runtime: Any = get_runtime(format)
     if not any(device.name == "cuda" and device.available for device in runtime.probe()):
         return None
 
     def run(group: Sequence[Probe], inputs: Arrays) -> Arrays:
-        import numpy as np
         import onnx_ir
-
-        from depthport.exporters.onnx.graph_file import read_graph
-        from depthport.exporters.onnx.probes import expose
-        from depthport.exporters.registry import get_exporter
-        from depthport.exporters.tensorrt.options import options_for
-        from depthport.exporters.tensorrt.platform import PACKAGES
-        from depthport.runtimes.tensorrt.engine import TensorRTEngine, engine_here
-        from depthport.runtimes.tensorrt.session import CudaSession
 
         exporter: Any = get_exporter(format)
         model = read_graph(path)

@@ -10,17 +10,20 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
 
 from depthport.bench.diagnose.profile_parts import PartTime, add_up
+from depthport.bench.inputs.inputs import load_scene
 from depthport.bench.measure.observer import Observer
+from depthport.exporters.api import export as export_artifact
 from depthport.exporters.core.errors import UnsupportedError, UsageError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from depthport.exporters.core.store import ArtifactStore
-    from depthport.runtimes.base import Runtime, Session
+from depthport.exporters.core.provenance import package_versions
+from depthport.exporters.core.store import ArtifactStore
+from depthport.runtimes.base import LoadOptions, Runtime, Session
+from depthport.runtimes.registry import installed_runtimes
 
 SCHEMA = "depthport.profile/1"
 _WARM_UPS = 5
@@ -88,10 +91,6 @@ def profile(
     Raises:
         UsageError, UnsupportedError, UnavailableError: what is wrong with the request, in one line.
     """
-    from depthport.bench.inputs.inputs import load_scene
-    from depthport.exporters.api import export as export_artifact
-    from depthport.runtimes.base import LoadOptions
-
     if calls < 1:
         raise UsageError(f"a profile needs at least one call, got {calls}")
     runtime, observer = profiling_runtime(), observer or Observer()
@@ -119,8 +118,6 @@ def profiling_runtime() -> Runtime:
     Raises:
         UsageError: none that is installed does.
     """
-    from depthport.runtimes.registry import installed_runtimes
-
     for runtime in installed_runtimes():
         if runtime.profiled:
             return runtime
@@ -128,8 +125,6 @@ def profiling_runtime() -> Runtime:
 
 
 def _measure(runtime: Runtime, session: Session, hardware: str, calls: int) -> Profile:
-    from depthport.exporters.core.provenance import package_versions
-
     latency = _latency_ms(session, max(5, calls // 2))
     operators, rates = runtime.profile(session, calls)
     manifest = session.artifact.manifest
@@ -159,8 +154,6 @@ def _latency_ms(session: Session, calls: int) -> float:
 
 def render(profile: Profile, console: Console) -> None:
     """The table."""
-    from rich.table import Table
-
     cell = profile.cell
     title = (
         f"{cell['model']}, {cell['batch']}×{cell['views']} views {cell['height']}×{cell['width']}, "

@@ -5,13 +5,9 @@ from __future__ import annotations
 import io
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from depthport.bench.diagnose.profile import Profile
 from depthport.exporters.core.atomic import write_bytes, write_json
-
-if TYPE_CHECKING:
-    pass
 
 _MEASURED, _ROOF = "#9ec1e0", "#1f5f99"
 

@@ -16,13 +16,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from depthport.bench.environment.environment import fingerprint
 from depthport.bench.measure.observer import Observer
 from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.bench.plan.request import Request
+from depthport.bench.plan.suites import build_cells
 from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.npz import read_npz, write_npz
 from depthport.exporters.core.provenance import canonical_sha256
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.registry import get_model
+from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from depthport.exporters.inputs.probe import probe_image
+from depthport.exporters.registry import get_exporter
+from depthport.runtimes.registry import get_runtime, installed_runtimes
 
 MODEL, WEIGHTS = "da3-small", "synthetic:0"
 SHAPE = Shape(1, 3, 70, 98)
@@ -85,8 +93,6 @@ def run(
         observer: told what is being done.
         budget_s: no check begins later, and none runs longer.
     """
-    from depthport.bench.environment.environment import fingerprint
-
     began = time.monotonic()
     chosen = default_cells() if cells is None else cells
     with tempfile.TemporaryDirectory(prefix="depthport-") as folder:
@@ -101,11 +107,6 @@ def run(
 
 def default_cells() -> list[CellSpec]:
     """Every runtime that is here, the quickest to check first; then what can be interpreted."""
-    from depthport.bench.plan.request import Request
-    from depthport.bench.plan.suites import build_cells
-    from depthport.exporters.registry import get_exporter
-    from depthport.runtimes.registry import get_runtime, installed_runtimes
-
     cells = build_cells(Request(MODEL, SHAPE, WEIGHTS, "quick"))
     interpreted: list[CellSpec] = []
     for runtime in installed_runtimes():
@@ -196,8 +197,6 @@ class _Job:
     def _upstream(self, spec: ExportSpec) -> dict[str, Any]:
         """Upstream's outputs in fp32 on the check's input."""
         if self._reference is None:
-            from depthport.exporters.da3.registry import get_model
-
             self._ask("parity", {
                 "op": "reference", "model": spec.model, "weights": spec.weights, "inputs": [str(self._write_input(spec))],
                 "outputs": list(get_model(spec.model).outputs), "folder": str(self.folder), "device": "cpu",
@@ -211,9 +210,6 @@ class _Job:
 
     def _write_input(self, spec: ExportSpec) -> Path:
         """The exporters' own probe: it needs no photograph, and every package is verified with it."""
-        from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
-        from depthport.exporters.inputs.probe import probe_image
-
         path, shape = self.folder / "input.npz", spec.shape
         if not path.exists():
             image = probe_image(shape.batch, shape.views, shape.height, shape.width, IMAGENET_MEAN, IMAGENET_STD)

@@ -47,8 +47,7 @@ def fingerprint() -> dict[str, Any]:
     """The `environment` of results.json; JSON types only. Takes a second or two.
 
     Keys: `machine` (a name for people), `cpu`, `memory`, `gpus`, `system`, `power`, `python`, `packages`,
-    `variables` (those set that steer threads, allocators and math modes; values that look like paths are left
-    out).
+    `variables` (those set that steer threads, allocators and math modes; values that look like paths are left out).
     """
     cpu, gpus = describe_cpu(), nvidia_gpus()
     memory = _memory()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from depthport.bench.environment.cpu import command_output
+from depthport.exporters.core.nvidia import nvml, nvml_text
 
 _QUERY = "name,driver_version,compute_cap,memory.total,power.limit,mig.mode.current"
 
@@ -56,37 +57,23 @@ def _number(text: str) -> float | None:
 
 def _by_nvml() -> tuple[Gpu, ...] | None:
     """None where nvidia-ml-py is not installed or finds no driver."""
-    try:
-        import pynvml
-    except ImportError:
-        return None
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return None
-    try:
-        driver = _text(pynvml.nvmlSystemGetDriverVersion())
-        return tuple(_nvml_gpu(pynvml, index, driver) for index in range(pynvml.nvmlDeviceGetCount()))
-    except pynvml.NVMLError:
-        return None
-    finally:
-        pynvml.nvmlShutdown()
+    with nvml() as library:
+        if library is not None:
+            driver = nvml_text(library.nvmlSystemGetDriverVersion())
+            return tuple(_nvml_gpu(library, index, driver) for index in range(library.nvmlDeviceGetCount()))
+    return None
 
 
-def _nvml_gpu(nvml: Any, index: int, driver: str) -> Gpu:
-    handle = nvml.nvmlDeviceGetHandleByIndex(index)
-    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+def _nvml_gpu(library: Any, index: int, driver: str) -> Gpu:
+    handle = library.nvmlDeviceGetHandleByIndex(index)
+    major, minor = library.nvmlDeviceGetCudaComputeCapability(handle)
     try:
-        power = nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
-    except nvml.NVMLError:
+        power = library.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
+    except library.NVMLError:
         power = None
     try:
-        mig = nvml.nvmlDeviceGetMigMode(handle)[0] == nvml.NVML_DEVICE_MIG_ENABLE
-    except nvml.NVMLError:
+        mig = library.nvmlDeviceGetMigMode(handle)[0] == library.NVML_DEVICE_MIG_ENABLE
+    except library.NVMLError:
         mig = False
-    memory_mib = int(nvml.nvmlDeviceGetMemoryInfo(handle).total) >> 20
-    return Gpu(_text(nvml.nvmlDeviceGetName(handle)), driver, f"{major}.{minor}", memory_mib, power, mig)
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    memory_mib = int(library.nvmlDeviceGetMemoryInfo(handle).total) >> 20
+    return Gpu(nvml_text(library.nvmlDeviceGetName(handle)), driver, f"{major}.{minor}", memory_mib, power, mig)

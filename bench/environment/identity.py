@@ -1,8 +1,7 @@
 """Name a machine by its hardware, and by nothing that would name its owner.
 
-Reads the `environment` of a results file, which may come from another version or be damaged: every field is
-optional. Only the fields listed here enter a report; a host name, user name or path in the file is never
-looked at.
+Reads the `environment` of a results file, which may come from another version or be damaged: every field is optional.
+Only the fields listed here enter a report; a host name, user name or path in the file is never looked at.
 """
 
 from __future__ import annotations

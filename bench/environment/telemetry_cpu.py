@@ -2,10 +2,9 @@
 
 Two :class:`CpuSnapshot` are taken around a block and :func:`cpu_shares` subtracts them. On Linux a snapshot
 is cheap: the CPU time of a process is one `clock_gettime` of its CPU clock (nanoseconds, all threads, dead
-ones too; clock_getcpuclockid(3)); only processes that started since the last look are read to find
-descendants; and what the machine used is told by its idle time, which the kernel counts exactly on tickless
-systems while it samples busy time at the timer tick (fs/proc/stat.c `get_idle_time`, proc_stat(5)). Elsewhere
-psutil does it.
+ones too; clock_getcpuclockid(3)); only processes that started since the last look are read to find descendants; and
+what the machine used is told by its idle time, which the kernel counts exactly on tickless systems while it samples
+busy time at the timer tick (fs/proc/stat.c `get_idle_time`, proc_stat(5)). Elsewhere psutil does it.
 """
 
 from __future__ import annotations
@@ -17,6 +16,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import psutil
 
 MIN_WALL_S = 0.1
 """Shorter blocks tell nothing about other processes: system counters have steps of 10 ms per CPU."""
@@ -109,9 +110,8 @@ def _share(value: float) -> float:
 class LinuxCpuReader:
     """Snapshots from `/proc` and CPU clocks.
 
-    CPU time of descendants that ended is seen where a worker itself waited for them (`cutime` in
-    `/proc/<pid>/stat`, steps of 10 ms), so a helper process that starts and ends within a block is still
-    counted.
+    CPU time of descendants that ended is seen where a worker itself waited for them (`cutime` in `/proc/<pid>/stat`,
+    steps of 10 ms), so a helper process that starts and ends within a block is still counted.
     """
 
     def __init__(self, proc: Path = Path("/proc")) -> None:
@@ -194,8 +194,6 @@ class PortableCpuReader:
     """Snapshots from psutil, for macOS and Windows; tens of milliseconds, outside timed blocks."""
 
     def snapshot(self, extra_roots: Iterable[int] = ()) -> CpuSnapshot:
-        import psutil
-
         parent: dict[int, int] = {}
         used: dict[int, float] = {}
         for root in {os.getpid(), *extra_roots}:

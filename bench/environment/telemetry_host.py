@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 SLOW_S = 10.0
 _MIB = 1 << 20
 _CPU_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal", "x86_pkg_temp")
@@ -99,7 +101,6 @@ class HostGauges:
         """True while a battery supplies the power; False on mains and where there is no battery."""
         if self._has_battery is False:
             return False
-        import psutil
 
         if not hasattr(psutil, "sensors_battery"):
             return None
@@ -130,8 +131,6 @@ def _load_average() -> float | None:
 
 
 def _memory_available_mib() -> float | None:
-    import psutil
-
     try:
         return round(psutil.virtual_memory().available / _MIB, 1)
     except (OSError, RuntimeError, psutil.Error):
@@ -139,8 +138,6 @@ def _memory_available_mib() -> float | None:
 
 
 def _rss_mib(pid: int) -> float | None:
-    import psutil
-
     try:
         if sys.platform.startswith("linux"):  # psutil.Process reads more files than this one figure needs
             pages = int(Path(f"/proc/{pid}/statm").read_bytes().split()[1])

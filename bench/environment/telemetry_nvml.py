@@ -14,6 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from depthport.exporters.core.nvidia import nvml_text
+
 _MIB = 1 << 20
 _INIT_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, linux/proc_ns.h
 
@@ -185,9 +187,7 @@ class Nvml:
     def _is(self, index: int, device: Any, entry: str) -> bool:
         if entry.isdigit():
             return int(entry) == index
-        uuid = self._ask("nvmlDeviceGetUUID", device)
-        text = uuid.decode() if isinstance(uuid, bytes) else str(uuid)
-        return text.startswith(entry)
+        return nvml_text(self._ask("nvmlDeviceGetUUID", device) or "").startswith(entry)
 
 
 def open_nvml() -> Nvml | None:

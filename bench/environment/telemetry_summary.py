@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,13 +47,14 @@ class MachineFacts:
 def machine_facts(records: Iterable[Record | None]) -> MachineFacts:
     """The facts of some blocks' records (`depthport.bench.environment.telemetry.Telemetry.after`)."""
     known = [record for record in records if record]
-    causes: dict[str, int] = {}
-    for record in known:
-        for cause in _throttle_causes(record):
-            causes[cause] = causes.get(cause, 0) + 1
+    causes = Counter(cause for record in known for cause in _throttle_causes(record))
     gpus = [gpu for record in known for gpu in record.get("gpus") or ()]
     crowded: Record = max(gpus, key=lambda gpu: gpu.get("other_compute_processes") or 0, default={})
-    busy = [max(values) for record in known if (values := _values(record.get("gpus") or (), "utilization_percent"))]
+    busy = [
+        max(shares)
+        for record in known
+        if (shares := [s for gpu in record.get("gpus") or () if (s := gpu.get("utilization_percent")) is not None])
+    ]
     return MachineFacts(
         blocks=len(known),
         foreign_cpu_share=_weighted(known, "foreign_cpu_share"),
@@ -97,9 +99,9 @@ def _merged(records: Sequence[Record]) -> dict[str, Any]:
         elif kind is bool:
             merged[f"{name}_blocks"] = sum(values)
         elif kind is str:
-            merged[name] = _counts(values)
+            merged[name] = dict(Counter(values))
         elif name == "throttle_reasons":
-            merged[name] = _counts(reason for reasons in values for reason in reasons)
+            merged[name] = dict(Counter(reason for reasons in values for reason in reasons))
         elif name == "unreadable":
             merged[name] = {source: error for record in values for source, error in record.items()}
     return merged
@@ -130,14 +132,3 @@ def _weighted(records: Sequence[Record], name: str) -> float | None:
     pairs = [(r[name], r["wall_s"]) for r in records if r.get(name) is not None and r.get("wall_s")]
     total = sum(wall for _, wall in pairs)
     return sum(share * wall for share, wall in pairs) / total if total > 0 else None
-
-
-def _values(records: Iterable[Record], name: str) -> list[float]:
-    return [record[name] for record in records if record.get(name) is not None]
-
-
-def _counts(values: Iterable[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for value in values:
-        counts[value] = counts.get(value, 0) + 1
-    return counts

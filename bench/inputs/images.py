@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
 from depthport.exporters.core.errors import InputError
 
@@ -23,8 +24,6 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
     Raises:
         InputError: no such file, no image, damaged, more than 8 bits a sample, or beyond Pillow's size limit.
     """
-    from PIL import Image, UnidentifiedImageError
-
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} is no file: name an image")

@@ -1,9 +1,8 @@
 """What is fed: scenes of real photographs, of any number of views, at exactly the artifact's size.
 
-A timed run rotates several different scenes, so that no runtime profits from seeing one input again. They
-are, in this order, Motorcycle, astronaut, Motorcycle mirrored, coffee, chelsea, rocket, and from there on
-again with other windows. With `--images` they are variants of the user's views: as they are, mirrored, then
-narrower windows.
+A timed run rotates several different scenes, so that no runtime profits from seeing one input again. They are, in this
+order, Motorcycle, astronaut, Motorcycle mirrored, coffee, chelsea, rocket, and from there on again with other windows.
+With `--images` they are variants of the user's views: as they are, mirrored, then narrower windows.
 
 Views of a scene: the first round of views takes each of the scene's photographs whole (Motorcycle: left,
 right). Further rounds take a narrower window of each, at places and scales that follow a low-discrepancy
@@ -24,7 +23,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from depthport.bench.inputs.images import read_image
 from depthport.bench.inputs.photographs import Camera, Photographs, from_files, motorcycle, single
 from depthport.bench.inputs.pose_files import Poses, posed, read_poses
 from depthport.exporters.core.artifact import Shape
@@ -40,7 +38,6 @@ from depthport.exporters.inputs.preprocess import (
     exact_steps,
     final_size,
     normalise,
-    scene_steps,
 )
 
 DEFAULT_SETS = 4
@@ -146,19 +143,6 @@ def load_scenes(
 def load_scene(shape: Shape, *, images: Sequence[Path | str] = ()) -> Scene:
     """The first of :func:`load_scenes`: Motorcycle, or the user's views as they are."""
     return load_scenes(shape, sets=1, images=images)[0]
-
-
-def native_size(images: Sequence[Path | str] = ()) -> tuple[int, int]:
-    """(H, W) that upstream would process these photographs at (Motorcycle: 336×504).
-
-    Raises:
-        InputError: a file is no image or too thin.
-    """
-    rgbs = [read_image(path) for path in images] or [camera.rgb for camera in motorcycle().cameras]
-    size = (rgbs[0].shape[1], rgbs[0].shape[0])
-    sizes = [(rgb.shape[1], rgb.shape[0]) for rgb in rgbs]
-    width, height = final_size(size, scene_steps(sizes)[0])
-    return height, width
 
 
 def describe(scenes: Sequence[Scene]) -> dict[str, Any]:

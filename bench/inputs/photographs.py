@@ -12,7 +12,6 @@ assumed one is given (:data:`ASSUMED_FOV_DEG`) and marked.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthport.bench.inputs.images import read_image
-from depthport.exporters.core.errors import UnavailableError
 from depthport.exporters.core.npz import read_npz
+from depthport.exporters.quantization.images import shipped_photograph
 
 MOTORCYCLE_FOCAL_PX = 994.978
 MOTORCYCLE_CENTRE_PX = (311.193, 254.877)
@@ -32,6 +31,7 @@ MOTORCYCLE_DISPARITY_OFFSET_PX = 31.086
 """Column of the right principal point less that of the left."""
 MOTORCYCLE_BASELINE_M = 0.193001
 
+OWN = "--images"
 ASSUMED_FOV_DEG = 60.0
 """Field of view along the longer side that a photograph without calibration is given."""
 
@@ -53,9 +53,7 @@ class Camera:
     """(H, W), metres along the optical axis; NaN where the truth is unknown. None: no truth at all."""
 
     def mirrored(self) -> Camera:
-        """What a camera would see in a mirror world (x negated): again a consistent photograph, depth and
-        pose.
-        """
+        """What a camera would see in a mirror world (x negated): again a consistent photograph, depth and pose."""
         flip = np.diag([-1.0, 1.0, 1.0, 1.0])
         intrinsics = self.intrinsics.copy()
         intrinsics[0, 2] = self.rgb.shape[1] - intrinsics[0, 2]
@@ -82,9 +80,7 @@ class Photographs:
 
 
 def disparity_to_depth(disparity: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Middlebury's depth = baseline · focal / (disparity + offset), in metres; NaN where there is no
-    disparity.
-    """
+    """Middlebury's depth = baseline · focal / (disparity + offset), in metres; NaN where there is no disparity."""
     known = np.isfinite(disparity)
     depth = np.full(disparity.shape, np.nan, np.float32)
     shift = disparity[known] + MOTORCYCLE_DISPARITY_OFFSET_PX
@@ -99,21 +95,16 @@ def motorcycle() -> Photographs:
     Raises:
         UnavailableError: scikit-image is not installed.
     """
-    disparity = read_npz(_shipped("motorcycle_disp.npz"))["arr_0"]
+    disparity = read_npz(shipped_photograph("motorcycle_disp.npz", OWN))["arr_0"]
     cx, cy = MOTORCYCLE_CENTRE_PX
     left = np.array([[MOTORCYCLE_FOCAL_PX, 0, cx], [0, MOTORCYCLE_FOCAL_PX, cy], [0, 0, 1]])
     right = left.copy()
     right[0, 2] += MOTORCYCLE_DISPARITY_OFFSET_PX
     to_right = np.eye(4)
     to_right[0, 3] = -MOTORCYCLE_BASELINE_M
-    return Photographs(
-        "motorcycle",
-        (
-            Camera(read_image(_shipped("motorcycle_left.png")), left, np.eye(4), disparity_to_depth(disparity)),
-            Camera(read_image(_shipped("motorcycle_right.png")), right, to_right),
-        ),
-        calibrated=True,
-    )
+    views = [read_image(shipped_photograph(f"motorcycle_{side}.png", OWN)) for side in ("left", "right")]
+    cameras = Camera(views[0], left, np.eye(4), disparity_to_depth(disparity)), Camera(views[1], right, to_right)
+    return Photographs("motorcycle", cameras, calibrated=True)
 
 
 @lru_cache(maxsize=len(SINGLE))
@@ -123,7 +114,7 @@ def single(name: str) -> Photographs:
     Raises:
         UnavailableError: scikit-image is not installed.
     """
-    return Photographs(name, (_assumed_camera(read_image(_shipped(SINGLE[name]))),), calibrated=False)
+    return Photographs(name, (_assumed_camera(read_image(shipped_photograph(SINGLE[name], OWN))),), calibrated=False)
 
 
 def from_files(paths: Sequence[Path | str]) -> Photographs:
@@ -139,15 +130,3 @@ def _assumed_camera(rgb: NDArray[np.uint8]) -> Camera:
     height, width = rgb.shape[:2]
     focal = max(height, width) / 2 / math.tan(math.radians(ASSUMED_FOV_DEG) / 2)
     return Camera(rgb, np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]]), np.eye(4))
-
-
-def _shipped(file: str) -> Path:
-    """Path of a data file in scikit-image's wheel, found without importing the package."""
-    spec = importlib.util.find_spec("skimage")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        if (path := Path(folder) / "data" / file).is_file():
-            return path
-    raise UnavailableError(
-        f"the photograph {file} comes with scikit-image, which is not here: pip install scikit-image, or "
-        "name your own with --images"
-    )

@@ -41,9 +41,7 @@ class Solid(Protocol):
         """Centre and radius of the smallest ball around it."""
 
     def meet(self, origin: Array, rays: Array) -> tuple[Array, Array]:
-        """Where rays (K, 3) enter it: their parameters (K,), infinite where they miss; the normals there (K,
-        3).
-        """
+        """Where rays (K, 3) enter it: their parameters (K,), infinite where they miss; the normals there (K, 3)."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +148,7 @@ def _render(shape: Shape, generator: np.random.Generator) -> tuple[Array, Array,
     rays = pixels @ np.linalg.inv(pinhole(shape.height, shape.width)).T
     rgb, depth = [], []
     for pose in poses:
-        # Row vectors: rays @ R is Rᵀ (camera to world) applied to each; z = 1 in the camera stays the unit of
-        # depth.
+        # Row vectors: rays @ R is Rᵀ (camera to world) applied to each; z = 1 in the camera stays the unit of depth.
         origin, directions = -pose[:3, :3].T @ pose[:3, 3], rays @ pose[:3, :3]
         distance, hit, normals = cast(origin, directions, solids)
         colour = _shade(origin + distance[:, None] * directions, hit, normals, textures)

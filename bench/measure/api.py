@@ -10,16 +10,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from depthport.bench.analysis.ground_truth import truth_scenes
+from depthport.bench.inputs.inputs import load_scenes
+from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
+from depthport.bench.measure.plan import Plan
+from depthport.bench.measure.regime_run import Regime
+from depthport.bench.plan.protocol import get_protocol
+from depthport.bench.plan.request import Filters, Request
+from depthport.bench.plan.suites import build_cells
 from depthport.bench.results.model import Results
-
-if TYPE_CHECKING:
-    from depthport.bench.measure.plan import Plan
-    from depthport.bench.measure.regime_run import Regime
-    from depthport.bench.plan.request import Filters
-    from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.open_dims import validate_dynamic
+from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.models import validate_pose_input
+from depthport.exporters.da3.registry import get_model
+from depthport.exporters.da3.shapes import validate_shape
+from depthport.exporters.da3.weights import resolve_weights
+from depthport.exporters.inputs.preprocess import validate_source
+from depthport.runtimes.terms import check_memory_fraction
 
 DEFAULT_MODEL = "da3-small"
 
@@ -55,21 +67,6 @@ def plan(
     Raises:
         UsageError, InputError, WeightsError: what is wrong with the request, in one line (exit code 2).
     """
-    from depthport.bench.analysis.ground_truth import truth_scenes
-    from depthport.bench.inputs.inputs import load_scenes
-    from depthport.bench.measure.plan import Plan
-    from depthport.bench.plan.protocol import get_protocol
-    from depthport.bench.plan.request import Filters, Request
-    from depthport.bench.plan.suites import build_cells
-    from depthport.exporters.core.artifact import Shape
-    from depthport.exporters.core.errors import UsageError
-    from depthport.exporters.core.open_dims import validate_dynamic
-    from depthport.exporters.da3.models import validate_pose_input, validate_shape
-    from depthport.exporters.da3.registry import get_model
-    from depthport.exporters.da3.weights import resolve_weights
-    from depthport.exporters.inputs.preprocess import validate_source
-    from depthport.runtimes.terms import check_memory_fraction
-
     spec = get_model(model)
     validate_shape(batch, views, height, width)
     shape = Shape(batch, views, height, width)
@@ -140,7 +137,4 @@ def run(
         UsageError and its kin: what is wrong with the request, in one line (exit code 2).
         StorageError: `out` can't be written to, or the disk is full.
     """
-    from depthport.bench.measure import engine
-    from depthport.exporters.core.store import ArtifactStore
-
     return engine.run(plan(model, **request), Path(out), store or ArtifactStore(), observer or Observer())

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from depthport.bench.measure.observer import Observer
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.design import warmup_rule
@@ -240,8 +242,6 @@ def is_memory_failure(failure: CellFailed) -> bool:
 
 def _room_for_one_more(members: Mapping[str, Member]) -> bool:
     """Whether another worker as large as the largest so far would still fit in this machine's memory."""
-    import psutil
-
     sizes = []
     for member in members.values():
         if member.live.pid is not None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from depthport.bench.analysis.analysis import intervals_narrow
 from depthport.bench.environment.environment import fingerprint
 from depthport.bench.inputs.inputs import Scene, describe, write_scenes
 from depthport.bench.measure.conclude import conclude, work_folder
@@ -29,6 +30,7 @@ from depthport.bench.plan.controls import control_subject
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Results, Status
 from depthport.bench.workers.reference import reference_device, reference_key
+from depthport.exporters.api import find
 from depthport.exporters.core.artifact import load_artifact
 from depthport.exporters.core.atomic import storage_errors, write_json
 from depthport.exporters.core.errors import DepthportError, UsageError
@@ -149,8 +151,6 @@ class _Run:
 
     def _note_ready_artifacts(self) -> None:
         """What can't run here may have been exported here: the report says what is known of it (Core ML's checks)."""
-        from depthport.exporters.api import find
-
         for cell in self.plan.cells:
             if not cell.unavailable:
                 continue
@@ -246,8 +246,6 @@ class _Run:
         return [*timed, Timed(aa, path), Timed(plus5, path, shares_worker_with=subject.id, delay_share=DELAY)]
 
     def _enough(self) -> bool:
-        from depthport.bench.analysis.analysis import intervals_narrow
-
         return intervals_narrow(self.journal, self.plan.cells, self.plan.protocol)
 
     # -- results ------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from depthport.exporters.core.artifact import Shape
+from depthport.exporters.da3.models import validate_outputs
+from depthport.exporters.da3.registry import get_model
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,6 @@ class ExportSpec:
 
     def output_names(self) -> list[str]:
         """The outputs the artifact has: those asked for, and what the host needs to finish them."""
-        from depthport.exporters.da3.models import validate_outputs
-        from depthport.exporters.da3.registry import get_model
-
         return list(validate_outputs(get_model(self.found_model), self.outputs, ray_pose=self.ray_pose))
 
     def arguments(self) -> dict[str, Any]:

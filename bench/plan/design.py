@@ -1,10 +1,9 @@
 """How many launches, rounds and samples to spend a time budget on.
 
-The variance of a paired log ratio from L launches of R rounds is `(2 s_launch^2 + s_round^2 / R) / L`, and
-the interval is Student's t with L - 1 degrees of freedom wide. Kalibera & Jones ("Rigorous benchmarking in
-reasonable time", ISMM 2013) choose the counts that make it smallest for what a launch and a round cost; with
-the few launches that fit here the factor t counts too (12.7 for 2 launches, 4.3 for 3, 2.8 for 5), so all
-affordable designs are compared.
+The variance of a paired log ratio from L launches of R rounds is `(2 s_launch^2 + s_round^2 / R) / L`, and the interval
+is Student's t with L - 1 degrees of freedom wide. Kalibera & Jones ("Rigorous benchmarking in reasonable time", ISMM
+2013) choose the counts that make it smallest for what a launch and a round cost; with the few launches that fit here
+the factor t counts too (12.7 for 2 launches, 4.3 for 3, 2.8 for 5), so all affordable designs are compared.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ class CellCost:
 
 @dataclass(frozen=True)
 class Design:
-    """Counts for `depthport.bench.plan.schedule.make_plan`, and what they should give."""
+    """Counts to run, and what they should give."""
 
     launches: int
     rounds: int

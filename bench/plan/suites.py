@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.request import Request, deployed_precision, kind_of, make_cell, unavailable_cell
+from depthport.bench.plan.seed import paper_cells
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.precision import auto_precision, policy_name, resolve_policy
 from depthport.exporters.registry import get_exporter
@@ -38,8 +39,6 @@ def build_cells(request: Request) -> tuple[CellSpec, ...]:
         filters=replace(request.filters, precisions=tuple(map(policy_name, request.filters.precisions))),
     )
     if request.suite == "paper":
-        from depthport.bench.plan.seed import paper_cells
-
         cells = list(paper_cells(request))
     else:
         cells = [cell for name in runtimes() for cell in _runtime_cells(get_runtime(name), request)]

@@ -19,8 +19,7 @@ FORMATS = ("md", "html")
 def write_report(
     sources: Sequence[Source], out_dir: Path | str, formats: Sequence[str] = FORMATS, *, own_images: bool = False
 ) -> list[Path]:
-    """Write `report.md` and `report.html` into `out_dir` for one or several results, merged; returns the
-    paths written.
+    """Write `report.md` and `report.html` into `out_dir` for one or several results, merged; returns the paths written.
 
     Args:
         sources: results in memory, as loaded, or paths of results files or of folders that hold one.

@@ -1,18 +1,15 @@
-"""Read a `results.json` that may be incomplete, damaged or hostile, and say in one line why one can't be
-read.
+"""Read a `results.json` that may be incomplete, damaged or hostile, and say in one line why one can't be read.
 
 A results file travels: it comes by mail, from another version, from a run that was killed. So nothing in it
 is believed. What is missing becomes its default, what has the wrong type is left out, and each such repair is
 a line in :attr:`ResultsFile.notes`, which reports print. Three things are refused, because no honest table
 can be made of them: a file that is no JSON, one of another schema, and one without a list of cells.
 
-Every string is cleaned on the way in (control and bidirectional-override characters, lone surrogates, endless
-names), so that no renderer, terminal included, meets them. Every number is finite: `NaN` and `Infinity`,
-which Python's own writer emits though JSON has neither, become null. A sample without a positive latency is
-dropped with its time stamp.
+Every string is cleaned on the way in (control and bidirectional-override characters, lone surrogates, endless names),
+so that no renderer, terminal included, meets them. Every number is finite: `NaN` and `Infinity`, which Python's own
+writer emits though JSON has neither, become null. A sample without a positive latency is dropped with its time stamp.
 
-The reader follows the dataclasses of `bench/results/model.py` by their type hints: a field added there is read
-here.
+The reader follows the dataclasses of `bench/results/model.py` by their type hints: a field added there is read here.
 """
 
 from __future__ import annotations
@@ -35,8 +32,7 @@ MAX_BYTES = 1 << 30
 
 _FAMILY, _VERSION = SCHEMA.rsplit("/", 1)
 _MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = types.MappingProxyType({})
-"""Schema version -> a function that lifts a file of it to the next one. Version 1 is the first that was
-published."""
+"""Schema version -> a function that lifts a file of it to the next one. Version 1 is the first that was published."""
 
 
 class ResultsError(UsageError):

@@ -1,5 +1,4 @@
-"""What a cell can be judged by: each metric knows its unit, its direction and where its value and interval
-are.
+"""What a cell can be judged by: each metric knows its unit, its direction and where its value and interval are.
 
 After Triton Model Analyzer's record types: constraints, ranking, Pareto sets and tables stay generic, and a
 metric is added in one place.
@@ -21,8 +20,7 @@ PARITY_RESOLUTION = 1e-5
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with what is known of its error: the 95 % interval where one was measured, else an assumed
-    spread."""
+    """A value with what is known of its error: the 95 % interval where one was measured, else an assumed spread."""
 
     value: float
     low: float
@@ -142,8 +140,7 @@ def _accuracy(figure: str) -> Callable[[Cell, Boundary], tuple[float | None, Non
 
 
 def accuracy_figure(cell: Cell, figure: str) -> float | None:
-    """A figure against ground truth, the worst over the scenes; None with synthetic weights, where it means
-    nothing."""
+    """A figure against ground truth, the worst over the scenes; None with synthetic weights, where it means nothing."""
     accuracy = cell.accuracy or {}
     if accuracy.get("meaningless"):
         return None

@@ -26,8 +26,7 @@ def paired_verdict(cell: Cell, reference: Cell, boundary: Boundary) -> str | Non
 
 
 def cell_samples(cell: Cell, boundary: Boundary) -> CellSamples | None:
-    """The cell's steady blocks at one boundary, in (launch, round, block) order; None where the file keeps no
-    samples.
+    """The cell's steady blocks at one boundary, in (launch, round, block) order; None where the file keeps no samples.
 
     A file without launch and round numbers (hand-made, or damaged) holds samples but no blocks: None too.
     """

@@ -19,8 +19,7 @@ from depthport.bench.results.sanitize import clean_json, clean_text, finite
 
 MAX_NOTES = 40
 LARGEST = 1e12
-"""No latency (ms), memory (MiB) or ratio is larger; such a figure is damage, and would fill a page with
-digits."""
+"""No latency (ms), memory (MiB) or ratio is larger; such a figure is damage, and would fill a page with digits."""
 T = TypeVar("T")
 
 UNKNOWN = "unknown"

@@ -112,27 +112,9 @@ def _suffix(unit: str) -> str:
     return unit if unit in ("", "×", "%") else f" {unit}"
 
 
-def format_ms(value: float | None, ci95: Interval | None = None) -> str:
-    """A latency in milliseconds: `20.13 ms`."""
-    return format_value(value, ci95, "ms")
-
-
-def format_rate(value: float | None, ci95: Interval | None = None) -> str:
-    """A throughput: `248.4 img/s`."""
-    return format_value(value, ci95, "img/s")
-
-
 def format_ratio(value: float | None, ci95: Interval | None = None) -> str:
     """A speedup (baseline / cell): `3.81×`."""
     return format_value(value, ci95, "×")
-
-
-def format_mib(value: float | None, ci95: Interval | None = None) -> str:
-    """A memory size in whole MiB: one peak is a count of bytes, not an estimate, and needs no interval."""
-    if value is None or ci95 is not None:
-        return format_value(value, ci95, "MiB")
-    _finite(value)
-    return f"{_fixed(value, 0)} MiB"
 
 
 def format_error(value: float | None) -> str:

@@ -168,9 +168,8 @@ def estimate_log_latency(cell: CellSamples) -> Estimate:
 def paired_log_ratios(baseline: CellSamples, cell: CellSamples) -> list[FloatArray]:
     """log(baseline / cell) of every round both ran, one float64 (rounds,) for each launch set they share.
 
-    A round counts when both have all their blocks in it, as many as in their fullest round. Half of a
-    mirrored round (the run was stopped, or a block was still warm-up) would carry the drift that the other
-    half cancels.
+    A round counts when both have all their blocks in it, as many as in their fullest round. Half of a mirrored round
+    (the run was stopped, or a block was still warm-up) would carry the drift that the other half cancels.
     """
     ours, theirs = round_table(baseline), round_table(cell)
     tables = (ours, theirs)

@@ -7,13 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from depthport.bench.statistics.bootstrap import latency_quantile
-from depthport.bench.statistics.samples import (
-    CellSamples,
-    coefficient_of_variation,
-    is_unstable,
-    lag1_autocorrelation,
-    minimum_count,
-)
+from depthport.bench.statistics.samples import CellSamples, coefficient_of_variation, lag1_autocorrelation, minimum_count
 from depthport.bench.statistics.steady_state import Drift, drift
 from depthport.exporters.core.errors import UsageError
 
@@ -36,11 +30,6 @@ class Latency:
     autocorrelation: float | None
     """Lag-1 within blocks (samples of one block follow each other, blocks do not), median over blocks."""
     drift: Drift | None
-
-    @property
-    def unstable(self) -> bool:
-        """CV above 2.5 %."""
-        return is_unstable(self.cv)
 
 
 def summarize(cell: CellSamples, seed: int = 0) -> Latency:

@@ -8,14 +8,12 @@ The data model of every measured number, from the outside in:
     block       one turn of the cell in a round, `Block`: one in a random round, two in a mirrored one
     sample      nanoseconds a call: one group of k calls between two reads of the clock, divided by k
 
-A sample is a warm-up or steady. Warm-ups are kept and counted, and no statistic sees them. No outlier is
-deleted.
+A sample is a warm-up or steady. Warm-ups are kept and counted, and no statistic sees them. No outlier is deleted.
 
 Sources: Georges, Buytaert, Eeckhout, "Statistically rigorous Java performance evaluation", OOPSLA 2007
-(start-up and steady state apart, several process starts, CV); Hoefler, Belli, "Scientific benchmarking of
-parallel computing systems", SC 2015 (medians, nonparametric intervals, which percentile a count can carry);
-Chen, Revels, "Robust benchmarking in noisy environments", 2016 (group calls until the timer's error is
-small).
+(start-up and steady state apart, several process starts, CV); Hoefler, Belli, "Scientific benchmarking of parallel
+computing systems", SC 2015 (medians, nonparametric intervals, which percentile a count can carry); Chen, Revels,
+"Robust benchmarking in noisy environments", 2016 (group calls until the timer's error is small).
 """
 
 from __future__ import annotations
@@ -37,8 +35,6 @@ Samples = Sequence[float] | npt.NDArray[np.generic]
 CONFIDENCE = 0.95
 UNSTABLE_CV = 0.025
 """Coefficient of variation above which a cell is called unstable (the bound trtexec warns at)."""
-PAPER_WARMUPS, PAPER_TIMED = 2, 5
-"""The `paper` protocol: calls dropped, calls timed."""
 
 
 def as_samples(samples: Samples, what: str = "samples") -> FloatArray:
@@ -138,8 +134,7 @@ def minimum_count(q: float) -> int:
 def _binomial_tails(n: int, q: float) -> tuple[int, FloatArray, FloatArray]:
     """`k0`, `P(K < k0 + i)` and `P(K >= k0 + i)` of Binomial(n, q), over all k that carry any probability.
 
-    By the ratio of neighbours, `P(k+1) / P(k) = (n - k) / (k + 1) * q / (1 - q)`, within 40 standard
-    deviations.
+    By the ratio of neighbours, `P(k+1) / P(k) = (n - k) / (k + 1) * q / (1 - q)`, within 40 standard deviations.
     """
     reach = 40.0 * math.sqrt(n * q * (1.0 - q)) + 40.0
     low, high = max(0, math.floor(n * q - reach)), min(n, math.ceil(n * q + reach))
@@ -192,11 +187,6 @@ def percentile(samples: Samples, q: float) -> Quantile | None:
     return Quantile(q, float(np.quantile(array, q)), ci95, n)
 
 
-def median(samples: Samples) -> Quantile | None:
-    """The median with its 95 % order-statistic interval; None below 6 samples."""
-    return percentile(samples, 0.5)
-
-
 @dataclass(frozen=True)
 class MeanStd:
     """Mean and sample standard deviation (n - 1 in the denominator; None for one sample) of n samples."""
@@ -216,18 +206,6 @@ def mean_std(samples: Samples) -> MeanStd:
     if not len(array):
         raise UsageError("mean of no samples: nothing was timed")
     return MeanStd(float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else None, len(array))
-
-
-def paper_mean_std(samples: Samples) -> MeanStd:
-    """Mean and deviation of the `paper` protocol: exactly 2 warm-ups, dropped, then 5 timed calls.
-
-    Raises:
-        UsageError: the series is not 7 long, so it was not measured by that protocol.
-    """
-    if len(samples) != PAPER_WARMUPS + PAPER_TIMED:
-        wanted = f"{PAPER_WARMUPS} warm-ups and {PAPER_TIMED} timed calls"
-        raise UsageError(f"the paper protocol is {wanted}, got {len(samples)} samples: run it again")
-    return mean_std(samples[PAPER_WARMUPS:])
 
 
 def coefficient_of_variation(samples: Samples) -> float | None:

@@ -1,8 +1,7 @@
 """When warm-up ends, when to stop measuring, and whether the cell drifted while it was measured.
 
-Some programs never settle (Barrett et al., "Virtual machine warmup blows hot and cold", OOPSLA 2017), so "no
-steady state" is a finding, reported with what was measured; it is not a failure and not hidden by a fixed
-count of warm-ups.
+Some programs never settle (Barrett et al., "Virtual machine warmup blows hot and cold", OOPSLA 2017), so "no steady
+state" is a finding, reported with what was measured; it is not a failure and not hidden by a fixed count of warm-ups.
 """
 
 from __future__ import annotations
@@ -31,13 +30,12 @@ _NOISE_WINDOW = 3
 def steady_state(samples: Samples, window: int = WINDOW, tolerance: float = TOLERANCE) -> int | None:
     """Index of the first steady sample of a growing series float (n,), or None: not (yet) steady.
 
-    Two consecutive windows agree when their medians differ by less than `tolerance` (relative), or by less
-    than two standard errors of that difference. The noise is taken from successive differences (von Neumann
-    1941; median, so spikes do not count), which a slow trend hardly moves: a warm-up is not mistaken for
-    noise. Windows of one or two samples have no such estimate and use the tolerance alone. The steady state
-    starts with the second window, since the median of the first may hide one slow call at its start. More
-    samples never change an index once found, so the caller may ask after every sample; the first call of a
-    session is not part of the series.
+    Two consecutive windows agree when their medians differ by less than `tolerance` (relative), or by less than two
+    standard errors of that difference. The noise is taken from successive differences (von Neumann 1941; median, so
+    spikes do not count), which a slow trend hardly moves: a warm-up is not mistaken for noise. Windows of one or two
+    samples have no such estimate and use the tolerance alone. The steady state starts with the second window, since the
+    median of the first may hide one slow call at its start. More samples never change an index once found, so the
+    caller may ask after every sample; the first call of a session is not part of the series.
 
     Raises:
         UsageError: `window` < 1, `tolerance` not above zero, or a sample is not a latency.
@@ -82,10 +80,9 @@ def should_stop(
     `estimates` are the log ratios of every cell so far (`estimate_log_ratio`), `target` the half-width of
     their 95 % interval on the log scale, 0.01 for about ±1 %.
 
-    Whoever stops at the first narrow interval picks the moments when the samples look calmer than they are.
-    So precision is looked at from 8 launches on, or, in one launch, at 10, 20, 40, ... rounds: coverage then
-    stays at 93 % or above, where looking from 3 launches on, or after every round, brings it down to 90 and
-    87 % (simulated).
+    Whoever stops at the first narrow interval picks the moments when the samples look calmer than they are. So
+    precision is looked at from 8 launches on, or, in one launch, at 10, 20, 40, ... rounds: coverage then stays at 93 %
+    or above, where looking from 3 launches on, or after every round, brings it down to 90 and 87 % (simulated).
 
     Raises:
         UsageError: `target` or `budget_s` is not above zero.

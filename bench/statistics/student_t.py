@@ -1,9 +1,8 @@
 """Student's t distribution: the two functions that intervals from few process starts need, in plain Python.
 
-`P(T <= t) = 1 - I_x(df/2, 1/2) / 2` for `t >= 0`, `x = df / (df + t^2)`, with `I` the regularized incomplete
-beta function, here by its continued fraction (DLMF 8.17.22) and the modified Lentz method. Degrees of freedom
-may be fractional (Welch 1947, Satterthwaite 1946). The relative error of a tail is below 1e-9 for df up to
-1e5.
+`P(T <= t) = 1 - I_x(df/2, 1/2) / 2` for `t >= 0`, `x = df / (df + t^2)`, with `I` the regularized incomplete beta
+function, here by its continued fraction (DLMF 8.17.22) and the modified Lentz method. Degrees of freedom may be
+fractional (Welch 1947, Satterthwaite 1946). The relative error of a tail is below 1e-9 for df up to 1e5.
 """
 
 from __future__ import annotations
@@ -35,9 +34,7 @@ def _beta_fraction(a: float, b: float, x: float) -> float:
 
 
 def _incomplete_beta(a: float, b: float, x: float, y: float) -> float:
-    """`I_x(a, b)`, the regularized incomplete beta function, for x, y >= 0 and `y = 1 - x` without
-    rounding.
-    """
+    """`I_x(a, b)`, the regularized incomplete beta function, for x, y >= 0 and `y = 1 - x` without rounding."""
     if x <= 0.0 or y <= 0.0:
         return 0.0 if x <= 0.0 else 1.0
     log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log(y)
@@ -59,12 +56,6 @@ def student_t_tail(t: float, df: float) -> float:
     if not math.isfinite(square):
         return 0.0
     return 0.5 * _incomplete_beta(df / 2.0, 0.5, df / (df + square), square / (df + square))
-
-
-def student_t_cdf(t: float, df: float) -> float:
-    """`P(T <= t)` for `df` degrees of freedom (may be fractional)."""
-    tail = student_t_tail(abs(t), df)
-    return 1.0 - tail if t >= 0.0 else tail
 
 
 @lru_cache(maxsize=4096)

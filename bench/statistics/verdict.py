@@ -1,10 +1,9 @@
 """Faster, slower, equivalent or inconclusive, and why; ranks with ties.
 
-Two questions are asked of the same estimate. *Is there a difference?* The 95 % interval of the ratio leaves
-out 1. *Is it too small to matter?* Two one-sided tests at 5 % (TOST, Schuirmann 1987): the 90 % interval lies
-inside the margin, 1/1.02 to 1.02. Both can be true of a well measured cell; then the answer that helps to
-decide, "equivalent", is given, and its reason says which side of 1 the cell is on. A wide interval is
-"inconclusive", never "the same".
+Two questions are asked of the same estimate. *Is there a difference?* The 95 % interval of the ratio leaves out 1. *Is
+it too small to matter?* Two one-sided tests at 5 % (TOST, Schuirmann 1987): the 90 % interval lies inside the margin,
+1/1.02 to 1.02. Both can be true of a well measured cell; then the answer that helps to decide, "equivalent", is given,
+and its reason says which side of 1 the cell is on. A wide interval is "inconclusive", never "the same".
 
 The reason is a code with a sentence (after nvbench's FAST / SLOW / SAME / AMBIGUOUS): a verdict is data, and
 explains itself. A/A comparisons come out faster or slower in at most 5 % of runs, by construction.
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from depthport.bench.statistics.digits import format_interval
-from depthport.bench.statistics.estimate import Estimate, difference, estimate_log_latency, estimate_log_ratio
+from depthport.bench.statistics.estimate import Estimate, difference, estimate_log_ratio
 from depthport.bench.statistics.samples import CellSamples
 from depthport.exporters.core.errors import UsageError
 
@@ -118,27 +117,6 @@ def ratio(baseline: CellSamples, cell: CellSamples, margin: float = MARGIN) -> R
     """The cell against the baseline, paired by (launch, round). See `depthport.bench.statistics.estimate` for the
     interval."""
     return judge(estimate_log_ratio(baseline, cell), margin)
-
-
-def unpaired_ratio(before: CellSamples, after: CellSamples, margin: float = MARGIN) -> Ratio:
-    """Two cells of different runs, by Welch's interval: nothing cancels the machine's mood on either day.
-
-    Where both runs hold the same baseline, `ratio_of_ratios` is the better question.
-
-    Raises:
-        UsageError: a cell has no steady sample.
-    """
-    return judge(difference(estimate_log_latency(before), estimate_log_latency(after)), margin)
-
-
-def ratio_of_ratios(after: Ratio, before: Ratio, margin: float = MARGIN) -> Ratio:
-    """How a cell's ratio to the same baseline changed between two runs.
-
-    `after` over `before`, measured independently: above 1 the cell gained on the baseline.
-    """
-    if after.estimate is None or before.estimate is None:
-        return judge(None, margin)
-    return judge(difference(after.estimate, before.estimate), margin)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,9 @@
 """A machine whose true ratios are known: drift, correlated noise, luck of each launch, spikes; no sleeping.
 
-log of a sample = log(true latency) + drift(time) + machine noise AR(1) + launch effect + white noise (+
-spikes)
+log of a sample = log(true latency) + drift(time) + machine noise AR(1) + launch effect + white noise (+ spikes)
 
-The machine's part (drift and AR(1)) runs on through all cells in the order they take turns, which is what
-makes the order of turns matter; launch effects belong to one process start of one cell. Time is counted in
-samples.
+The machine's part (drift and AR(1)) runs on through all cells in the order they take turns, which is what makes the
+order of turns matter; launch effects belong to one process start of one cell. Time is counted in samples.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Runs of the protocol on a simulated clock: bias, coverage, false positives and power of a design.
 
 The samples come from `depthport.bench.studies.simulated_clock`; the intervals and verdicts are those of
-`depthport.bench.statistics.estimate` and
-`depthport.bench.statistics.verdict`, the functions that real runs use. `python -m depthport.bench.studies.simulate` prints
-the tables.
+`depthport.bench.statistics.estimate` and `depthport.bench.statistics.verdict`, the functions that real runs use.
+`python -m depthport.bench.studies.simulate` prints the tables.
 """
 
 from __future__ import annotations

@@ -12,7 +12,10 @@ import argparse
 import sys
 
 from depthport.bench.analysis.parity import relative_l2
+from depthport.bench.inputs.inputs import load_scenes
 from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.precision import resolve_policy
+from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 
 BOUND = 1e-6
 SIZES = ((504, 504), (336, 504))
@@ -24,11 +27,8 @@ def distances(model: str, shape: Shape) -> dict[str, float]:
     """Relative L2 by output; `reference_view` is 0 where it is the same view."""
     import torch
 
-    from depthport.bench.inputs.inputs import load_scenes
-    from depthport.exporters.core.precision import resolve_policy
     from depthport.exporters.da3.static.network import build_static
     from depthport.exporters.da3.upstream import build_upstream, upstream_forward
-    from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 
     network = build_upstream(model, load_state_dict(resolve_weights("synthetic:0", model), model))
     image = torch.from_numpy(load_scenes(shape, sets=1)[0].arrays(pose_input=False, preprocess=False)["image"])

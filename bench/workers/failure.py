@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from depthport.exporters.core.errors import DepthportError, ExportError, PlacementError, UnavailableError, UnsupportedError
-
-if TYPE_CHECKING:
-    pass
 
 
 def failure(error: Exception, operation: str) -> dict[str, Any]:

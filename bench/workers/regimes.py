@@ -18,14 +18,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from numpy.typing import NDArray
 
 from depthport.exporters.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from depthport.runtimes.base import Session
+from depthport.runtimes.base import Session
 
 Call = Callable[[int], object]
 """One sample, given its index (inputs rotate by it); returns when it is done."""
@@ -44,8 +42,7 @@ class SustainedResult:
 
     start_ns: list[int] = field(default_factory=list)
     sample_ns: list[int] = field(default_factory=list)
-    """Duration of each sample, `calls_per_sample` calls together."""
-    calls_per_sample: int = 1
+    """Duration of each sample."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -93,29 +90,20 @@ def frames_in(rate_hz: float, seconds: float) -> int:
 
 
 def run_sustained(
-    call: Call,
-    seconds: float,
-    clock: Clock = time.perf_counter_ns,
-    prepare: Call = lambda index: None,
-    *,
-    first_index: int = 0,
-    calls_per_sample: int = 1,
+    call: Call, seconds: float, clock: Clock = time.perf_counter_ns, *, first_index: int = 0
 ) -> SustainedResult:
     """Sample after sample without a pause until `seconds` have passed; at least one.
 
-    `prepare` is called before each sample, outside its time (binding the next input at the device boundary).
     A long run may be made of several with `first_index` going on, telemetry between them: see `join`.
     """
     starts: list[int] = []
     samples: list[int] = []
     end = clock() + round(seconds * 1e9)
     while True:
-        index = first_index + len(starts)
-        prepare(index)
         begin = clock()
         if begin >= end and starts:
-            return SustainedResult(starts, samples, calls_per_sample)
-        call(index)
+            return SustainedResult(starts, samples)
+        call(first_index + len(starts))
         samples.append(clock() - begin)
         starts.append(begin)
 
@@ -124,15 +112,12 @@ def join(parts: Sequence[SustainedResult]) -> SustainedResult:
     """Consecutive parts of one run, all by the same process's clock.
 
     Raises:
-        UsageError: parts with different calls per sample, or not in the order they ran.
+        UsageError: parts that are not in the order they ran.
     """
-    if len({part.calls_per_sample for part in parts}) > 1:
-        raise UsageError("parts of a sustained run differ in calls per sample: they are of different runs")
     starts = [start for part in parts for start in part.start_ns]
     if any(later < earlier for earlier, later in pairwise(starts)):
         raise UsageError("parts of a sustained run are not in the order they ran, or of different processes")
-    samples = [sample for part in parts for sample in part.sample_ns]
-    return SustainedResult(starts, samples, parts[0].calls_per_sample if parts else 1)
+    return SustainedResult(starts, [sample for part in parts for sample in part.sample_ns])
 
 
 def run_fixed_rate(
@@ -142,8 +127,7 @@ def run_fixed_rate(
     clock: Clock = time.perf_counter_ns,
     sleep: Callable[[float], object] = time.sleep,
 ) -> FixedRateResult:
-    """Call once a frame, `rate_hz` times a second for `seconds`; late frames are served at once, none
-    dropped.
+    """Call once a frame, `rate_hz` times a second for `seconds`; late frames are served at once, none dropped.
 
     Ends with the last frame or the first call that ends after the time is over, whichever is first.
 
@@ -181,19 +165,3 @@ def host_call(session: Session, inputs: Sequence[Mapping[str, NDArray[Any]]]) ->
         session.outputs()
 
     return call
-
-
-def device_call(session: Session, inputs: Sequence[Mapping[str, NDArray[Any]]], calls: int = 1) -> tuple[Call, Call]:
-    """`(prepare, call)` of a sample at the device boundary: `calls` runs on resident inputs, one
-    synchronize."""
-
-    def prepare(index: int) -> None:
-        session.bind(inputs[index % len(inputs)])
-        session.synchronize()
-
-    def call(index: int) -> None:
-        for _ in range(calls):
-            session.run()
-        session.synchronize()
-
-    return prepare, call

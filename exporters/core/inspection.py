@@ -18,12 +18,3 @@ class Table:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-    def to_markdown(self) -> str:
-        """A heading, the table, its note."""
-        lines = [f"### {self.title}", "", _line(self.head), _line(("---",) * len(self.head)), *map(_line, self.rows)]
-        return "\n".join([*lines, "", self.note] if self.note else lines)
-
-
-def _line(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

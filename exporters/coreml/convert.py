@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from depthport.exporters.core.errors import ExportError, one_line
+from depthport.exporters.core.precision import PrecisionPolicy
 from depthport.exporters.coreml.islands import fp16_predicate
 from depthport.exporters.coreml.options import CoreMLOptions
 from depthport.exporters.coreml.shims import import_coremltools, shimmed
@@ -16,11 +19,9 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.export import ExportedProgram
 
-    from depthport.exporters.core.precision import PrecisionPolicy
     from depthport.exporters.coreml.network import PackageNetwork
 
 DEBUG_MAP = "executorch_debug_handle_mapping.json"
-HALF_OUTPUTS = "float16"
 
 
 def convert(
@@ -98,8 +99,6 @@ def _label(program: ExportedProgram) -> None:
 
 
 def _inputs(ct: Any, network: PackageNetwork, examples: Sequence[Tensor], half: bool) -> list[Any]:
-    import numpy as np
-
     if network.face.images:
         names = network.face.images
         colour = ct.colorlayout.RGB
@@ -111,8 +110,6 @@ def _inputs(ct: Any, network: PackageNetwork, examples: Sequence[Tensor], half: 
 
 
 def _outputs(ct: Any, network: PackageNetwork, half: bool) -> list[Any]:
-    import numpy as np
-
     dtypes = {"reference_view": np.int32}
     default = np.float16 if half else np.float32
     return [ct.TensorType(name=name, dtype=dtypes.get(name, default)) for name in network.face.outputs]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,13 +20,24 @@ from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core.artifact import Artifact, Shape
 from depthport.exporters.core.atomic import write_json
 from depthport.exporters.core.inspection import Table
+from depthport.exporters.core.precision import POLICIES
+from depthport.exporters.coreml.compress import compress, compression_report
+from depthport.exporters.coreml.convert import convert, save
+from depthport.exporters.coreml.functions import MAIN, merge
+from depthport.exporters.coreml.inspect import inspect_package
+from depthport.exporters.coreml.metadata import describe
+from depthport.exporters.coreml.mil.ane import Prediction, predict
+from depthport.exporters.coreml.mil.package import read_package
 from depthport.exporters.coreml.options import CoreMLOptions, function_name, parse_options, parse_shape
+from depthport.exporters.coreml.shims import shims_needed
+from depthport.exporters.coreml.verify import outputs_as_declared, verify
 from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from depthport.exporters.inputs.probe import probe_image, probe_pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from depthport.exporters.coreml.mil.ane import Prediction
     from depthport.exporters.coreml.network import Interface, PackageNetwork
     from depthport.exporters.da3.static.network import StaticNetwork
 
@@ -42,8 +54,6 @@ class CoreMLExporter(Exporter):
     package_suffix: ClassVar[str | None] = ".mlpackage"
 
     def probe(self) -> str | None:
-        from importlib.util import find_spec
-
         missing = [name for name in NEEDED if find_spec(name) is None]
         return f"{' and '.join(missing)} not installed: pip install 'depthport[da3,coreml]'" if missing else None
 
@@ -51,13 +61,9 @@ class CoreMLExporter(Exporter):
         return parse_options(request).to_json()
 
     def inspect(self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True) -> tuple[Table, ...]:
-        from depthport.exporters.coreml.inspect import inspect_package
-
         return inspect_package(artifact.path / str(artifact.manifest.extra["package"]), arrays=arrays, run=run)
 
     def inspect_package(self, path: Path, run: bool = True) -> tuple[Table, ...]:
-        from depthport.exporters.coreml.inspect import inspect_package
-
         return inspect_package(path, run=run)
 
     def write(self, context: ExportContext, directory: Path) -> ExportResult:
@@ -88,9 +94,6 @@ class _Build:
     """The steps of one export."""
 
     def __init__(self, context: ExportContext, options: CoreMLOptions, directory: Path) -> None:
-        from depthport.exporters.coreml.functions import MAIN
-        from depthport.exporters.coreml.shims import shims_needed
-
         self.context = context
         self.request = context.request
         self.options = options
@@ -104,8 +107,6 @@ class _Build:
 
     def function(self, shape: Shape, file: str) -> Interface:
         """Convert, save, verify and (where asked) compress one shape as a package of its own."""
-        from depthport.exporters.coreml.convert import convert, save
-        from depthport.exporters.coreml.metadata import describe
         from depthport.exporters.coreml.network import PackageNetwork, interface, split_patch_convolution
 
         name = next(n for n, s in self.shapes.items() if s == shape)
@@ -140,8 +141,6 @@ class _Build:
 
     def add_functions(self) -> None:
         """Convert the further shapes and merge all of them into one package."""
-        from depthport.exporters.coreml.functions import merge
-
         main = self.directory / "main.mlpackage"
         (self.directory / PACKAGE).rename(main)
         parts = {self.main: main}
@@ -158,9 +157,6 @@ class _Build:
 
     def eligibility(self) -> Prediction:
         """What the Neural Engine is predicted to refuse, per chip family, for the main function."""
-        from depthport.exporters.coreml.mil.ane import predict
-        from depthport.exporters.coreml.mil.package import read_package
-
         return predict(read_package(self.directory / PACKAGE).function(self.main))
 
     def verdict(self) -> dict[str, str]:
@@ -181,7 +177,6 @@ class _Build:
 
     def _network(self, shape: Shape) -> StaticNetwork:
         """The network in fp32, whatever the policy: coremltools does the rounding, operation by operation."""
-        from depthport.exporters.core.precision import POLICIES
         from depthport.exporters.da3.static.network import build_static
         from depthport.exporters.da3.upstream import build_upstream
 
@@ -192,18 +187,12 @@ class _Build:
         )
 
     def _verify(self, path: Path, package: PackageNetwork, examples: Sequence[Tensor]) -> dict[str, Any]:
-        from depthport.exporters.coreml.verify import verify
-
         return verify(path, package, examples, half=self.half, islands=self.options.islands)
 
     def _compress(
         self, model: Any, plain: Path, path: Path, package: PackageNetwork, examples: Sequence[Tensor],
         checks: dict[str, Any],
     ) -> None:  # fmt: skip
-        from depthport.exporters.coreml.compress import compress, compression_report
-        from depthport.exporters.coreml.convert import save
-        from depthport.exporters.coreml.mil.package import read_package
-        from depthport.exporters.coreml.verify import outputs_as_declared
 
         self.context.progress(f"compressing weights to {self.options.compress}")
         before = read_package(plain).function()
@@ -217,9 +206,6 @@ class _Build:
     def _examples(self, shape: Shape) -> list[Tensor]:
         """Inputs of the package with the probe's values (:mod:`depthport.exporters.inputs.probe`)."""
         import torch
-
-        from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
-        from depthport.exporters.inputs.probe import probe_image, probe_pixels
 
         size = (shape.batch, shape.views, shape.height, shape.width)
         if not self.request.preprocess:

@@ -12,16 +12,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from depthport.exporters.core.errors import InputError
 from depthport.exporters.core.inspection import Table
 from depthport.exporters.coreml.mil.ane import predict
 from depthport.exporters.coreml.mil.flops import function_flops
 from depthport.exporters.coreml.mil.package import Feature, Package, read_package
+from depthport.exporters.coreml.mil.program import Function
 from depthport.exporters.coreml.options import TARGETS
+from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from depthport.exporters.inputs.probe import probe_image, probe_pixels
 
 if TYPE_CHECKING:
     from depthport.exporters.coreml.mil.divergence import Divergence
-    from depthport.exporters.coreml.mil.program import Function
 
 MOST = 10
 """Rows of the two tables about values."""
@@ -147,10 +151,6 @@ def _outputs(function: Function, rows: list[Divergence]) -> Table:
 
 def _inputs(package: Package, function: Function, arrays: Mapping[str, Any] | None) -> dict[str, Any]:
     """Arrays by the function's own input names."""
-    import numpy as np
-
-    from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
-    from depthport.exporters.inputs.probe import probe_image, probe_pixels
 
     inputs, _ = package.features[function.name]
     images = [feature for feature in inputs if feature.kind == "image"]

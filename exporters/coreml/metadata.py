@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from depthport.exporters.core.provenance import package_version
 from depthport.exporters.coreml.options import CoreMLOptions
+from depthport.exporters.da3.request import ExportRequest
 
 if TYPE_CHECKING:
     from depthport.exporters.coreml.network import Interface
-    from depthport.exporters.da3.request import ExportRequest
 
 PREFIX = "depthport."
 UPSTREAM = "https://github.com/ByteDance-Seed/Depth-Anything-3"

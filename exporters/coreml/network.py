@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.da3.static.camera import PoseMatrices
+from depthport.exporters.da3.static.network import StaticNetwork
 from depthport.exporters.da3.static.reference_view import MIN_VIEWS
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
-
-if TYPE_CHECKING:
-    from depthport.exporters.da3.static.network import StaticNetwork
 
 POSE_OUTPUTS = ("extrinsics", "intrinsics")
 POSE_ENCODING = "pose_enc"

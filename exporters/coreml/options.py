@@ -9,8 +9,8 @@ from typing import Any
 
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UnsupportedError, UsageError
-from depthport.exporters.da3.models import validate_shape
 from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.da3.shapes import validate_shape
 
 TARGETS = {"iOS16": 7, "iOS17": 8, "iOS18": 9, "iOS26": 10}
 """Oldest system the package is for, and its specification version. macOS 13, 14, 15 and 26 are the same ones."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partialmethod
 from typing import Any
 
 from depthport.exporters.core.provenance import package_version
@@ -147,8 +148,6 @@ def _trust_indices(stack: ExitStack) -> None:
 
 
 def _silence(stack: ExitStack) -> None:
-    from functools import partialmethod
-
     from tqdm import tqdm
 
     _replace(stack, tqdm, "__init__", partialmethod(tqdm.__init__, disable=True))

@@ -14,12 +14,11 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from depthport.exporters.core.errors import UnavailableError, UsageError
-
-if TYPE_CHECKING:
-    from depthport.exporters.da3.models import ModelSpec
+from depthport.exporters.da3.config_check import family_of
+from depthport.exporters.da3.models import MODELS, ModelSpec
 
 CONFIG_FILE = "config.json"
 MAX_BYTES = 1 << 16
@@ -55,9 +54,6 @@ def load_model(source: str) -> ModelSpec:
 
 @lru_cache(maxsize=16)
 def _load(file: Path, _modified_ns: int, size: int) -> ModelSpec:
-    from depthport.exporters.da3.config_check import family_of
-    from depthport.exporters.da3.models import MODELS, ModelSpec
-
     if size > MAX_BYTES:
         raise UsageError(f"{file} has {size} bytes: upstream's configurations have a thousand, this is none")
     try:
@@ -171,8 +167,6 @@ def upstream_config(name: Any, file: Path) -> dict[str, Any]:
         UsageError: another name; upstream would load any file.
         UnavailableError: depth-anything-3 is not installed.
     """
-    from depthport.exporters.da3.models import MODELS
-
     match = _PARENT.fullmatch(name) if isinstance(name, str) else None
     if match is None or match[1] not in MODELS:
         known = ", ".join(f"depth_anything_3.configs.{model}" for model in MODELS)

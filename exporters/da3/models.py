@@ -12,21 +12,6 @@ from typing import Any, Literal
 from depthport.exporters.core.artifact import HostStep
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.da3 import host
-from depthport.exporters.da3.shapes import PATCH, validate_shape
-
-__all__ = [
-    "FAMILIES",
-    "MODELS",
-    "OUTPUTS",
-    "PATCH",
-    "Family",
-    "FamilySpec",
-    "ModelSpec",
-    "host_steps",
-    "validate_outputs",
-    "validate_pose_input",
-    "validate_shape",
-]
 
 Family = Literal["anyview", "mono", "metric", "nested"]
 
@@ -83,8 +68,7 @@ class ModelSpec:
     """Of the (any-view) backbone's blocks."""
     config: dict[str, Any] | None = None
     """Upstream's configuration where it is the user's own (:mod:`depthport.exporters.da3.config`); None: upstream's of
-    that name,
-    `depth_anything_3/configs/<name>.yaml`."""
+    that name, `depth_anything_3/configs/<name>.yaml`."""
     source: str = ""
     """The file it was read from; empty for upstream's own."""
 

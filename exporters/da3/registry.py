@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.da3.config import load_model
 from depthport.exporters.da3.models import MODELS, ModelSpec
 
 
@@ -18,7 +19,5 @@ def get_model(name: str) -> ModelSpec:
     if name in MODELS:
         return MODELS[name]
     if "/" in name or "\\" in name or name.endswith((".yaml", ".yml", ".json")):
-        from depthport.exporters.da3.config import load_model
-
         return load_model(name)
     raise UsageError(f"unknown model {name!r}: choose one of {', '.join(MODELS)}, or give upstream's YAML of your own")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from depthport.exporters.core.artifact import HostStep, Shape
 from depthport.exporters.core.precision import PrecisionPolicy
-
-if TYPE_CHECKING:
-    from depthport.exporters.da3.weights_ref import WeightsRef
+from depthport.exporters.da3.registry import get_model
+from depthport.exporters.da3.weights_ref import WeightsRef
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,11 @@ class ExportRequest:
     @property
     def model_name(self) -> str:
         """The model's name; `model` is what it is found by, which may be a file."""
-        from depthport.exporters.da3.registry import get_model
-
         return get_model(self.model).name
 
     @property
     def host_steps(self) -> tuple[HostStep, ...]:
         """What the host has to do to the outputs of the graph."""
         from depthport.exporters.da3.models import host_steps
-        from depthport.exporters.da3.registry import get_model
 
         return host_steps(get_model(self.model), self.outputs, ray_pose=self.ray_pose)

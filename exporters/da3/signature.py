@@ -6,7 +6,7 @@ from typing import Any
 
 from depthport.exporters.core.artifact import Shape, TensorSpec
 from depthport.exporters.da3.request import ExportRequest
-from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD, exact_steps, steps_to_json
 
 
 def _dims(request: ExportRequest) -> tuple[int | str, int | str, int | str, int | str]:
@@ -67,8 +67,6 @@ def preprocessing(request: ExportRequest) -> dict[str, Any]:
     if request.preprocess:
         found: dict[str, Any] = {"where": "graph", "image": "uint8 RGB HWC", **statistics}
         if request.source_size is not None:
-            from depthport.exporters.inputs.preprocess import exact_steps, steps_to_json
-
             height, width = request.source_size
             steps = exact_steps((width, height), request.shape.height, request.shape.width)
             found.update(source_size=list(request.source_size), steps=steps_to_json(steps))

@@ -10,15 +10,19 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from depthport.exporters.core.errors import RunError, UnavailableError
+from depthport.exporters.da3.config_check import family_of
 from depthport.exporters.da3.models import FAMILIES, Family, ModelSpec, validate_outputs
 from depthport.exporters.da3.registry import get_model
+from depthport.exporters.inputs.preprocess import apply_to_rgb, normalise, steps_from_json
 
 INSTALL = "pip install --no-deps --ignore-requires-python depth-anything-3==0.1.1"
 
@@ -44,10 +48,6 @@ def build_upstream(model: str, state_dict: Mapping[str, Tensor], config: Mapping
 
 def _custom(model: str, config: Mapping[str, Any]) -> ModelSpec:
     """The model of an artifact: its configuration is checked again, a manifest may have been edited."""
-    from pathlib import Path
-
-    from depthport.exporters.da3.config_check import family_of
-
     family, checked = family_of(config, Path(f"model_config of {model}"))
     return ModelSpec(model, "", "", family, config=checked)
 
@@ -121,10 +121,6 @@ def from_pixels(image: Tensor, preprocessing: Mapping[str, Any]) -> Tensor:
         image: on any device.
         preprocessing: of the manifest: says whether and to what the pixels are resized.
     """
-    import numpy as np
-
-    from depthport.exporters.inputs.preprocess import apply_to_rgb, normalise, steps_from_json
-
     steps = steps_from_json(preprocessing.get("steps", ()))
     views = image.flatten(0, 1).cpu().numpy()
     resized = np.stack([apply_to_rgb(view, steps) for view in views])

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from depthport.exporters.core.atomic import read_json
 from depthport.exporters.core.errors import UnavailableError, WeightsError
 from depthport.exporters.core.provenance import canonical_sha256, file_sha256
+from depthport.exporters.da3.hub import fetch
 from depthport.exporters.da3.models import ModelSpec
 from depthport.exporters.da3.registry import get_model
+from depthport.exporters.da3.synthetic import RECIPE, synthetic_arrays
 from depthport.exporters.da3.weights_ref import WeightsRef
 
 if TYPE_CHECKING:
@@ -60,7 +62,6 @@ def resolve_weights(spec: str | None, model: str) -> WeightsRef:
             f"weights {spec!r} are neither a file or folder here nor a Hugging Face id like "
             f"{model_spec.hub_id or 'depth-anything/DA3-SMALL'}"
         )
-    from depthport.exporters.da3.hub import fetch
 
     licence = model_spec.licence if spec == model_spec.hub_id else f"as of {spec}"
     return replace(_local(fetch(spec), model_spec, id=spec, licence=licence), source=None)
@@ -68,8 +69,6 @@ def resolve_weights(spec: str | None, model: str) -> WeightsRef:
 
 def synthetic_ref(model: ModelSpec, seed: int, outliers: bool = False) -> WeightsRef:
     """The reference to synthetic weights; their hash is that of the recipe, which decides every bit."""
-    from depthport.exporters.da3.synthetic import RECIPE
-
     return WeightsRef(
         id=f"synthetic:{seed}{',outliers' if outliers else ''}",
         sha256=canonical_sha256({"recipe": RECIPE, "seed": seed, "outliers": outliers, **_structure(model)}),
@@ -100,8 +99,6 @@ def load_state_dict(ref: WeightsRef, model: str) -> dict[str, Tensor]:
     if ref.synthetic:
         import torch
 
-        from depthport.exporters.da3.synthetic import synthetic_arrays
-
         arrays = synthetic_arrays(expected, ref.seed or 0, ref.outliers)
         found = {key: torch.from_numpy(array) for key, array in arrays.items()}
         for keys in tied_keys(net):
@@ -129,8 +126,6 @@ def tied_keys(net: nn.Module) -> list[list[str]]:
 
 
 def _default(spec: ModelSpec) -> WeightsRef:
-    from depthport.exporters.da3.hub import fetch
-
     if not spec.hub_id:
         beside = Path(spec.source).with_name(WEIGHTS_FILE)
         if beside.is_file():

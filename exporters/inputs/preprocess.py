@@ -1,10 +1,9 @@
 """From photographs to the network's `image`, exactly as upstream does it, without torch.
 
-Upstream's `utils/io/input_processor.py` (default `upper_bound_resize`, `process_res` 504): convert to RGB,
-scale so that the longest side is `process_res`, scale each side once more to the nearest multiple of the
-patch, centre-crop the views of a scene to the smallest of them, divide by 255 and normalise with ImageNet's
-statistics. Each scaling uses OpenCV's area interpolation downwards and cubic upwards. :func:`preprocess`
-gives the same bits; a test compares.
+Upstream's `utils/io/input_processor.py` (default `upper_bound_resize`, `process_res` 504): convert to RGB, scale so
+that the longest side is `process_res`, scale each side once more to the nearest multiple of the patch, centre-crop the
+views of a scene to the smallest of them, divide by 255 and normalise with ImageNet's statistics. Each scaling uses
+OpenCV's area interpolation downwards and cubic upwards. :func:`preprocess` gives the same bits; a test compares.
 
 It lies here and not with the measuring, because who deploys an artifact needs it and nothing else of this package: numpy,
 OpenCV, no framework. An artifact exported with `--preprocess` does the same inside its graph
@@ -181,13 +180,11 @@ def apply_to_rgb(rgb: NDArray[np.uint8], steps: Steps) -> NDArray[np.uint8]:
 
 
 def apply_to_map(values: NDArray[Any], steps: Steps) -> NDArray[Any]:
-    """Run the steps on a map (H, W) of values that must not be mixed (depth): the nearest source pixel of
-    each target.
-    """
+    """Run the steps on a map (H, W) of values that must not be mixed (depth): the nearest source pixel of each
+    target."""
     height, width = values.shape
     columns, rows = np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64)
-    # Where each target pixel's centre lies in the source: composed over all steps, so that it is rounded
-    # once.
+    # Where each target pixel's centre lies in the source: composed over all steps, so that it is rounded once.
     for step in steps:
         if isinstance(step, Resize):
             columns = _sample(columns, step.width, step.source[0])
@@ -203,9 +200,8 @@ def apply_to_map(values: NDArray[Any], steps: Steps) -> NDArray[Any]:
 def apply_to_intrinsics(intrinsics: NDArray[Any], steps: Steps) -> NDArray[Any]:
     """Run the steps on a pinhole matrix (3, 3) in pixels; same dtype.
 
-    Upstream's convention: a resize multiplies the first row by the width's ratio and the second by the
-    height's (the origin is the image's corner, not the first pixel's centre); a crop moves the principal
-    point.
+    Upstream's convention: a resize multiplies the first row by the width's ratio and the second by the height's (the
+    origin is the image's corner, not the first pixel's centre); a crop moves the principal point.
     """
     matrix = np.array(intrinsics)
     for step in steps:
@@ -219,9 +215,7 @@ def apply_to_intrinsics(intrinsics: NDArray[Any], steps: Steps) -> NDArray[Any]:
 
 
 def normalise(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(…, H, W, 3) uint8 to (…, 3, H, W) float32: divided by 255, less ImageNet's mean, divided by its
-    deviation.
-    """
+    """(…, H, W, 3) uint8 to (…, 3, H, W) float32: divided by 255, less ImageNet's mean, divided by its deviation."""
     scaled = np.moveaxis(rgb, -1, -3).astype(np.float32) / np.float32(255)
     mean = np.asarray(IMAGENET_MEAN, np.float32)[:, None, None]
     std = np.asarray(IMAGENET_STD, np.float32)[:, None, None]
@@ -239,8 +233,7 @@ def preprocess(
         process_res: length of the longest side, pixels.
 
     Returns:
-        `image` (N, 3, H, W) float32, and the intrinsics (N, 3, 3) float32 of the processed views (None if
-        none given).
+        `image` (N, 3, H, W) float32, and the intrinsics (N, 3, 3) float32 of the processed views (None if none given).
 
     Raises:
         InputError: a photograph is too thin.
@@ -275,9 +268,7 @@ def _crop(rgb: NDArray[np.uint8], step: Crop) -> NDArray[np.uint8]:
 
 
 def _sample(positions: NDArray[np.float64], length: int, source_length: int) -> NDArray[np.float64]:
-    """Positions (linear in the index) of `source_length` samples, read at the centres of `length` equal
-    parts.
-    """
+    """Positions (linear in the index) of `source_length` samples, read at the centres of `length` equal parts."""
     step = positions[1] - positions[0] if source_length > 1 else 0.0
     return positions[0] + step * ((np.arange(length) + 0.5) * source_length / length - 0.5)
 

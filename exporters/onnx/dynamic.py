@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from depthport.exporters.base import ExportContext
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import ExportError, one_line
+from depthport.exporters.da3.build import request_network
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs, output_specs
+from depthport.exporters.pytorch.program import from_pixels
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -118,9 +120,7 @@ def _results(
     """For each shape the file's outputs and the static network's."""
     import torch
 
-    from depthport.exporters.da3.build import request_network
     from depthport.exporters.da3.upstream import build_upstream
-    from depthport.exporters.pytorch.program import from_pixels
 
     upstream = build_upstream(context.request.model, context.state_dict())
     names = context.request.outputs

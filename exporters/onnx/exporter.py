@@ -20,6 +20,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -27,13 +28,18 @@ from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core.errors import ExportError, one_line
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
-from depthport.exporters.onnx.targets import as_exported, get_target
+from depthport.exporters.onnx.check import check_file, check_signature
+from depthport.exporters.onnx.dynamic import check_untraced, name_dimensions
+from depthport.exporters.onnx.metadata import describe
+from depthport.exporters.onnx.quantize import quantize_graph
+from depthport.exporters.onnx.targets import OnnxTarget, as_exported, get_target
 from depthport.exporters.pytorch.program import export_program, require_static
+from depthport.exporters.quantization.layers import candidates
+from depthport.exporters.quantization.plan import check_options, make_plan
 
 if TYPE_CHECKING:
     import onnx_ir
 
-    from depthport.exporters.onnx.targets import OnnxTarget
 
 MODEL_FILE = "model.onnx"
 QUANTIZATIONS = ("int8",)
@@ -51,8 +57,6 @@ class OnnxExporter(Exporter):
     one_artifact_many_shapes: ClassVar[bool] = True
 
     def probe(self) -> str | None:
-        from importlib.util import find_spec
-
         missing = [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]
         return f"{', '.join(missing)} not installed: pip install 'depthport[da3,onnx]'" if missing else None
 
@@ -66,15 +70,10 @@ class OnnxExporter(Exporter):
         chosen = {"target": target.name, "opset": target.opset}
         if request.policy.quantization is None:
             return {**super().options(request), **chosen}
-        from depthport.exporters.quantization.plan import check_options
 
         return {**chosen, **check_options(request.options)}
 
     def write(self, context: ExportContext, directory: Path) -> ExportResult:
-        from depthport.exporters.onnx.check import check_file, check_signature
-        from depthport.exporters.onnx.dynamic import check_untraced, name_dimensions
-        from depthport.exporters.onnx.metadata import describe
-
         request = context.request
         target = get_target(request.target)
         if target.emit is not None:
@@ -112,10 +111,6 @@ class OnnxExporter(Exporter):
 
 def _quantize(context: ExportContext, model: onnx_ir.Model, target: OnnxTarget) -> dict[str, Any]:
     """Quantize what the plan chooses; returns the plan's report."""
-    from depthport.exporters.onnx.quantize import quantize_graph
-    from depthport.exporters.quantization.layers import candidates
-    from depthport.exporters.quantization.plan import make_plan
-
     plan = make_plan(context, signed=target.signed_activations, rounded_outputs=target.rounded_outputs)
     layers = candidates(context.network())
     weights = {name: cast(Any, layers[name]).weight.detach().numpy() for name in plan.layers}
@@ -192,6 +187,3 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-__all__ = ["DATA_FILE", "MODEL_FILE", "OnnxExporter"]

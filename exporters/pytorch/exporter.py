@@ -18,11 +18,14 @@ import io
 import json
 import warnings
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core.atomic import write_bytes, write_json
+from depthport.exporters.core.errors import UnsupportedError, UsageError
+from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.pytorch.program import export_program, require_static
 
@@ -48,16 +51,12 @@ class PyTorchExporter(Exporter):
     packages: ClassVar[tuple[str, ...]] = ("safetensors",)
 
     def probe(self) -> str | None:
-        from importlib.util import find_spec
-
         missing = [name for name in ("torch", "safetensors") if find_spec(name) is None]
         return f"{' and '.join(missing)} not installed: pip install 'depthport[da3]'" if missing else None
 
     def options(self, request: ExportRequest) -> dict[str, Any]:
         require_static(request, allow=("pose_input", "preprocess"))
         if request.target not in (None, FUSED_TARGET):
-            from depthport.exporters.core.errors import UsageError
-
             raise UsageError(
                 f"format 'pytorch' has no target {request.target!r}: choose {FUSED_TARGET!r}, "
                 "or none for files that run on every device"
@@ -100,9 +99,6 @@ def require_fusible(request: ExportRequest) -> None:
         UnsupportedError: a quantized policy, one with fp32 matrix products or convolutions, or another network than the
             any-view one with GELU blocks.
     """
-    from depthport.exporters.core.errors import UnsupportedError
-    from depthport.exporters.da3.registry import get_model
-
     spec, policy = get_model(request.model), request.policy
     if spec.family != "anyview" or spec.feed_forward != "mlp":
         raise UnsupportedError(
@@ -185,7 +181,5 @@ def _fingerprint(tensor: Tensor) -> tuple[Any, ...]:
 
 def _hub_config(request: ExportRequest) -> dict[str, Any]:
     """`config.json` in Hugging Face layout, with the network's configuration where it is the user's own."""
-    from depthport.exporters.da3.registry import get_model
-
     spec = get_model(request.model)
     return {"model_name": spec.name} if spec.config is None else {"model_name": spec.name, "config": spec.config}

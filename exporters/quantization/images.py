@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import InputError, UnavailableError, UsageError
@@ -25,6 +26,8 @@ SHIPPED = (
 """Of public domain or CC0 (scikit-image's `data/README.txt`); grey ones are fed as grey RGB."""
 SHIPPED_HELD_OUT = ("clock_motion.png", "moon.png", "cell.png", "page.png")
 """From the same wheel: what was calibrated on :data:`SHIPPED` is tried on these."""
+OWN = "--option calibration=FOLDER"
+"""How to name photographs of one's own."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 # Where the windows of further views lie, as shares of the photograph: overlapping, of different scale and place.
@@ -39,7 +42,7 @@ def find_images(calibration: str | Sequence[str] | None) -> list[Path]:
         UnavailableError: none named and scikit-image is not installed.
     """
     if calibration is None:
-        return [_shipped(name) for name in SHIPPED]
+        return [shipped_photograph(name, OWN) for name in SHIPPED]
     names = [calibration] if isinstance(calibration, str) else list(calibration)
     found: list[Path] = []
     for name in names:
@@ -63,7 +66,7 @@ def split(calibration: str | Sequence[str] | None) -> tuple[list[Path], list[Pat
     """
     paths = find_images(calibration)
     if calibration is None:
-        return paths, [_shipped(name) for name in SHIPPED_HELD_OUT]
+        return paths, [shipped_photograph(name, OWN) for name in SHIPPED_HELD_OUT]
     return [path for index, path in enumerate(paths) if index % 4 != 3], paths[3::4]
 
 
@@ -95,8 +98,6 @@ def scene(path: Path, shape: Shape, first: int = 0) -> NDArray[np.float32]:
     Raises:
         InputError: the file is no image.
     """
-    from PIL import Image, UnidentifiedImageError
-
     try:
         with Image.open(path) as opened:
             photograph = opened.convert("RGB")
@@ -112,8 +113,6 @@ def scene(path: Path, shape: Shape, first: int = 0) -> NDArray[np.float32]:
 
 def _view(photograph: Any, index: int, height: int, width: int) -> NDArray[np.uint8]:
     """(H, W, 3): the `index`-th window, scaled with one factor until it covers H×W, its centre cut out."""
-    from PIL import Image, ImageOps
-
     left, top, share = _WINDOWS[index % len(_WINDOWS)]
     w, h = photograph.size
     box = (left * w, top * h, min(1.0, left + share) * w, min(1.0, top + share) * h)
@@ -123,12 +122,17 @@ def _view(photograph: Any, index: int, height: int, width: int) -> NDArray[np.ui
     return np.asarray(ImageOps.fit(window, (width, height), Image.Resampling.BICUBIC))
 
 
-def _shipped(file: str) -> Path:
+def shipped_photograph(file: str, own: str) -> Path:
+    """Path of a photograph in scikit-image's wheel, found without importing the package.
+
+    Raises:
+        UnavailableError: it is not here; `own` says how to name one's own.
+    """
     spec = importlib.util.find_spec("skimage")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         if (path := Path(folder) / "data" / file).is_file():
             return path
     raise UnavailableError(
-        f"calibration photograph {file} comes with scikit-image, which is not here: pip install scikit-image, or "
-        "name your own with --option calibration=FOLDER"
+        f"the photograph {file} comes with scikit-image, which is not here: pip install scikit-image, or name your own "
+        f"with {own}"
     )

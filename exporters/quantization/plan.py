@@ -7,8 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from depthport.exporters.base import ExportContext
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UnsupportedError, UsageError
+from depthport.exporters.da3.registry import get_model
+from depthport.exporters.da3.shapes import PATCH
 from depthport.exporters.quantization.images import digest, find_images, held_out_scenes, scene, split
 from depthport.exporters.quantization.layers import Observation, candidates, observe
 from depthport.exporters.quantization.mix import Budget, Loss, choose, quadrature
@@ -18,7 +21,6 @@ from depthport.exporters.quantization.verify import Found, keep_within, together
 if TYPE_CHECKING:
     from torch import nn
 
-    from depthport.exporters.base import ExportContext
 
 MIXES = ("measured", "weights", "all")
 DEFAULTS: dict[str, Any] = {
@@ -143,8 +145,6 @@ def _scenes(limits: tuple[int, int], pixels: int, each: int) -> int:
 def _measure(context: ExportContext, paths: Sequence[Path], layers: Mapping[str, QuantizedLayer]) -> list[Loss]:
     """The table, on scenes of one or two views of a reduced size: what layers lose relative to each other depends little
     on the size, and a forward pass per layer does."""
-    from depthport.exporters.da3.shapes import PATCH
-
     whole = context.request.shape
     factor = min(1.0, MEASURED_SIDE / max(whole.height, whole.width))
     height, width = (max(PATCH, round(side * factor / PATCH) * PATCH) for side in (whole.height, whole.width))
@@ -157,7 +157,6 @@ def _measure(context: ExportContext, paths: Sequence[Path], layers: Mapping[str,
 
 def _judge(context: ExportContext, shape: Shape) -> nn.Module:
     """The request's network in fp32 for `shape`, with the outputs that errors are told by; weights are shared."""
-    from depthport.exporters.da3.registry import get_model
     from depthport.exporters.da3.static.network import build_static
     from depthport.exporters.da3.upstream import build_upstream
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from depthport.exporters.base import Progress
 from depthport.exporters.core.errors import ExportError, UnavailableError, one_line
 from depthport.exporters.onnx.graph_file import read_graph, scope_of
+from depthport.exporters.onnx.targets.graph import constant
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -135,6 +136,4 @@ def _add_probes(model: onnx_ir.Model, nodes: list[onnx_ir.Node]) -> None:
 
 
 def _initializer(graph: onnx_ir.Graph, name: str, content: NDArray[Any]) -> onnx_ir.Value:
-    from depthport.exporters.onnx.targets.graph import constant
-
     return constant(graph, name, content)

@@ -13,17 +13,33 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
+
+import psutil
+from platformdirs import user_cache_path
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult, Progress
 from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import ExportError, UnavailableError
 from depthport.exporters.core.precision import POLICIES, PrecisionPolicy
 from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.onnx.exporter import OnnxExporter
+from depthport.exporters.onnx.graph_file import read_graph
+from depthport.exporters.quantization.images import digest, find_images
+from depthport.exporters.tensorrt.build import (
+    build,
+    decomposable,
+    decompose_attention,
+    make_logger,
+    parse,
+    supports_operator,
+)
 from depthport.exporters.tensorrt.graph import ONNX_FILE, QUANTIZED_FILE, find_onnx, graph_request, measured_mix
 from depthport.exporters.tensorrt.known_issues import known_issues
+from depthport.exporters.tensorrt.onnx_file import onnx_facts
 from depthport.exporters.tensorrt.options import BUDGETS, TensorRTOptions, parse_options
 from depthport.exporters.tensorrt.platform import (
     ENGINE_FILE,
@@ -35,6 +51,8 @@ from depthport.exporters.tensorrt.platform import (
     installed_version,
     load_module,
 )
+from depthport.exporters.tensorrt.preflight import preflight
+from depthport.exporters.tensorrt.quantize import beyond, quantize_file
 
 LAYERS_FILE = "layers.json"
 _log = logging.getLogger("depthport")
@@ -46,8 +64,6 @@ class _EngineExporter(Exporter):
     package: ClassVar[Package]
 
     def probe(self) -> str | None:
-        from importlib.util import find_spec
-
         missing = [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]
         if missing:
             return f"{', '.join(missing)} not installed: pip install 'depthport[da3,onnx]'"
@@ -60,8 +76,6 @@ class _EngineExporter(Exporter):
         return None
 
     def options(self, request: ExportRequest) -> dict[str, Any]:
-        from depthport.exporters.onnx.exporter import OnnxExporter
-
         options = parse_options(request, self.package)
         # What the graph can't express is refused before anything is built.
         OnnxExporter().options(graph_request(request, self._onnx_target()))
@@ -71,8 +85,6 @@ class _EngineExporter(Exporter):
             gpu = gpu_here()
             found["built_on"] = gpu.name if gpu else None
         if options.calibration is not None:
-            from depthport.exporters.quantization.images import digest, find_images
-
             found["calibration_sha256"] = digest(find_images(options.calibration))
         if measured_mix(request):
             found["mix"] = OnnxExporter().options(self._mixed(request, options))
@@ -90,8 +102,6 @@ class _EngineExporter(Exporter):
         if measured:
             extra["quantization"] = {"kind": "int8", **source.manifest.extra["quantization"]}
         elif request.policy.quantization is not None:
-            from depthport.exporters.tensorrt.quantize import beyond, quantize_file
-
             # Ranges are the same however the image and the poses come in.
             reference = context.dependency(
                 "onnx", target=graph.target, policy=POLICIES["fp32"], options={}, dynamic=(), pose_input=False,
@@ -117,8 +127,6 @@ class _EngineExporter(Exporter):
             UnsupportedError: a node that TensorRT does not take.
             ExportError: the parsed network is not what the policy says, or the builder failed.
         """
-        from depthport.exporters.tensorrt.build import build, decomposable, decompose_attention, parse
-
         trt = load_module(self.package)
         warnings = known_issues(self.package.format, str(trt.__version__), policy.backbone, options.capabilities)
         for line in warnings:
@@ -156,11 +164,6 @@ class _EngineExporter(Exporter):
         Raises:
             UnsupportedError: a node that TensorRT does not take.
         """
-        from depthport.exporters.onnx.graph_file import read_graph
-        from depthport.exporters.tensorrt.build import supports_operator
-        from depthport.exporters.tensorrt.onnx_file import onnx_facts
-        from depthport.exporters.tensorrt.preflight import preflight
-
         progress("checking the graph")
         model = read_graph(onnx)
         found = preflight(model, supports_operator(trt), options.capabilities, options.profile)
@@ -247,8 +250,6 @@ def _build_options(manifest: Manifest) -> dict[str, Any]:
 
 
 def _memory_warnings(estimate_bytes: int) -> list[str]:
-    import psutil
-
     free = psutil.virtual_memory().available
     if estimate_bytes <= free:
         return []
@@ -261,7 +262,6 @@ def _timing_cache_file(options: TensorRTOptions, version: str) -> Path | None:
     """Where tactics measured on this GPU with this version are kept; None where none are."""
     if options.timing_cache is False:
         return None
-    from platformdirs import user_cache_path
 
     gpu = gpu_here()
     name = f"{gpu.name if gpu else 'none'}-{gpu.capability if gpu else ''}-{version}".replace(" ", "_").replace("/", "_")
@@ -285,7 +285,6 @@ def _inspect(trt: ModuleType, package: Package, directory: Path, progress: Progr
     gpu = gpu_here()
     if gpu is None or (package.capabilities and gpu.capability not in package.capabilities):
         return False
-    from depthport.exporters.tensorrt.build import make_logger
 
     progress("inspecting the engine")
     logger = make_logger(trt)

@@ -10,8 +10,6 @@ a magic number, the size of the file at byte 16, the version of TensorRT at byte
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,11 +19,10 @@ from types import ModuleType
 from typing import Any
 
 from depthport.exporters.core.errors import UnavailableError, one_line
+from depthport.exporters.core.nvidia import cuda_devices, driver_version
 
 ENGINE_FILE = "model.engine"
 _HEADER_BYTES = 64
-_ATTRIBUTE_MAJOR, _ATTRIBUTE_MINOR = 75, 76
-"""CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR."""
 
 
 @dataclass(frozen=True)
@@ -101,36 +98,11 @@ class Gpu:
 @cache
 def gpu_here(index: int = 0) -> Gpu | None:
     """GPU `index` of this machine, from the driver; None without one. Imports no framework and starts no context."""
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
+    gpus = cuda_devices()
+    if index >= len(gpus) or gpus[index].capability == (0, 0):
         return None
-    device, name = ctypes.c_int(0), ctypes.create_string_buffer(256)
-    major, minor = ctypes.c_int(0), ctypes.c_int(0)
-    failed = (
-        driver.cuInit(0)
-        or driver.cuDeviceGet(ctypes.byref(device), index)
-        or driver.cuDeviceGetName(name, len(name), device)
-        or driver.cuDeviceGetAttribute(ctypes.byref(major), _ATTRIBUTE_MAJOR, device)
-        or driver.cuDeviceGetAttribute(ctypes.byref(minor), _ATTRIBUTE_MINOR, device)
-    )
-    if failed:
-        return None
-    return Gpu(name.value.decode("utf-8", "replace"), f"sm{major.value}{minor.value}", _driver_version())
-
-
-def _driver_version() -> str | None:
-    try:
-        import pynvml
-    except ImportError:
-        return None
-    try:
-        pynvml.nvmlInit()
-        version = pynvml.nvmlSystemGetDriverVersion()
-        pynvml.nvmlShutdown()
-    except pynvml.NVMLError:
-        return None
-    return version.decode() if isinstance(version, bytes) else str(version)
+    major, minor = gpus[index].capability
+    return Gpu(gpus[index].name, f"sm{major}{minor}", driver_version())
 
 
 @dataclass(frozen=True)

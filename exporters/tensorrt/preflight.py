@@ -157,6 +157,3 @@ def _elements(value: onnx_ir.Value, sizes: Mapping[str, int]) -> int | None:
 def _bytes(value: onnx_ir.Value, sizes: Mapping[str, int]) -> int:
     elements = _elements(value, sizes)
     return 0 if elements is None or value.dtype is None else round(elements * value.dtype.itemsize)
-
-
-__all__ = ["Preflight", "Problem", "live_bytes", "preflight"]

@@ -24,9 +24,12 @@ from numpy.typing import NDArray
 from depthport.exporters.base import Progress
 from depthport.exporters.core.errors import ExportError
 from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.onnx.exporter import PROTOBUF_LIMIT_BYTES, initializer_bytes
 from depthport.exporters.onnx.graph_file import read_graph
+from depthport.exporters.onnx.probes import fetch, session
 from depthport.exporters.onnx.targets.graph import array, constant, drop_unused_initializers
 from depthport.exporters.quantization.images import held_out_scenes, scene, split
+from depthport.exporters.quantization.sensitivity import compare
 from depthport.exporters.tensorrt.calibrate import Range, backbone_products, calibrate
 
 if TYPE_CHECKING:
@@ -93,9 +96,6 @@ def held_out(
     Returns:
         {scenes, depth (relative L2), rotation_deg (of a camera; 0 where there are none)}.
     """
-    from depthport.exporters.onnx.probes import fetch, session
-    from depthport.exporters.quantization.sensitivity import compare
-
     outputs = []
     for rounds in (False, True):
         model = read_graph(reference)
@@ -219,8 +219,6 @@ def _dtype(kind: str) -> Any:
 
 
 def _large(model: onnx_ir.Model) -> bool:
-    from depthport.exporters.onnx.exporter import PROTOBUF_LIMIT_BYTES, initializer_bytes
-
     return initializer_bytes(model) > PROTOBUF_LIMIT_BYTES
 
 

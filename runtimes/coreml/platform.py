@@ -10,6 +10,7 @@ import platform
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -70,7 +71,6 @@ class CoreMLTools:
     def unavailable(self) -> tuple[str, str] | None:
         if sys.platform != "darwin":
             return "Core ML runs on macOS only", "run the same command on a Mac (runtimes/APPLE.md)"
-        from importlib.util import find_spec
 
         if find_spec("coremltools") is None:
             return "coremltools is not installed", "pip install 'depthport[coreml]'"

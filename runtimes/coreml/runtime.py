@@ -241,6 +241,3 @@ def _elsewhere(plan: list[PlannedOperation], kind: str) -> tuple[tuple[str, ...]
 
 def _describe(name: str, description: str) -> str:
     return f"{cpu_description()}, Core ML" if name == "cpu" else description
-
-
-__all__ = ["ALL", "CPU_AND_GPU", "CPU_AND_NE", "CPU_ONLY", "UNITS", "CoreMLRuntime", "CoreMLSession"]

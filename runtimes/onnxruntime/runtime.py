@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnsupportedError, UsageError
+from depthport.exporters.core.nvidia import cuda_devices
 from depthport.runtimes.base import Device, LoadOptions, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description, has_int8
-from depthport.runtimes.host.nvidia import cuda_devices
-from depthport.runtimes.onnxruntime.providers import CPU_PROVIDER, CUDA_TARGET, Provider, providers_for
+from depthport.runtimes.onnxruntime.providers import CUDA_TARGET, Provider, providers_for
 
 if TYPE_CHECKING:
     from depthport.runtimes.onnxruntime.session import OrtOptions
@@ -177,6 +177,3 @@ def _parse_extra(extra: Mapping[str, Any]) -> OrtOptions:
             choices = ", ".join(str(choice) for choice in known[name])
             raise UsageError(f"onnxruntime option {name} is one of {choices}, not {value!r}")
     return OrtOptions(**extra)
-
-
-__all__ = ["CPU_PROVIDER", "MODEL_FILE", "OnnxRuntimeRuntime"]

@@ -18,9 +18,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, PlacementError, RunError, one_line
+from depthport.exporters.core.nvidia import cuda_devices, process_memory_mib
 from depthport.runtimes.base import Arrays, LoadOptions, Placement, Session, SessionMemory
 from depthport.runtimes.host.cache import cache_folder
-from depthport.runtimes.host.nvidia import cuda_devices, process_memory_mib
 from depthport.runtimes.host.threads import allowed_threads
 from depthport.runtimes.onnxruntime import cache as ort_cache
 from depthport.runtimes.onnxruntime.cache import OptimizedGraph

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import LoadError, UnsupportedError, one_line
+from depthport.exporters.core.errors import UnsupportedError
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.pytorch.program import FUSED_TARGET, Forward, load_program
-from depthport.runtimes.pytorch.session import EagerSession
+from depthport.runtimes.pytorch.session import EagerSession, compiler_caches
 
 _WARM_UPS = 3
 """Runs before the capture: libraries choose their algorithms and make their workspaces in the first ones."""
@@ -83,35 +79,6 @@ class FusedSession(GraphSession):
         return module, module
 
     def _capture(self, eager: Forward, *inputs: Tensor) -> tuple[torch.cuda.CUDAGraph, Any]:
-        with _kernel_caches(self.options.cache_dir or self.artifact.path / "cache"):
+        folder = self.options.cache_dir or self.artifact.path / "cache"
+        with compiler_caches(folder, TRITON_CACHE_DIR="triton", DEPTHPORT_KERNEL_CACHE="cubin"):
             return super()._capture(eager, *inputs)
-
-
-@contextlib.contextmanager
-def _kernel_caches(folder: Path) -> Iterator[None]:
-    """Keep compiled kernels, Triton's and ours, in `folder` while something is compiled.
-
-    Raises:
-        LoadError: the folder can't be written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LoadError(f"can't keep compiled code in {folder} ({one_line(error)}): give another cache_dir") from error
-    with _environment({"TRITON_CACHE_DIR": str(folder / "triton"), "DEPTHPORT_KERNEL_CACHE": str(folder / "cubin")}):
-        yield
-
-
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for a while."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

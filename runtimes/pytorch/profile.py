@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._C._autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 
 from depthport.exporters.core.errors import RunError
 from depthport.runtimes.base import DeviceRates, OperatorTime
@@ -127,9 +129,6 @@ def _path(node: fx.Node) -> str:
 
 def _kernel_seconds(call: Callable[[], Any], device: torch.device, calls: int) -> dict[str, float]:
     """Device time of each label's kernels, over all calls."""
-    from torch._C._autograd import DeviceType
-    from torch.profiler import ProfilerActivity, profile
-
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as record:
         for _ in range(calls):
             call()

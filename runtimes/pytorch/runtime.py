@@ -29,9 +29,9 @@ from typing import ClassVar
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnsupportedError, UsageError
+from depthport.exporters.core.nvidia import cuda_devices
 from depthport.runtimes.base import Device, DeviceRates, LoadOptions, Mode, OperatorTime, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description, has_bf16
-from depthport.runtimes.host.nvidia import cuda_devices
 
 UPSTREAM = Mode("upstream", "upstream's own forward, as its users run it", ("minimal",))
 EAGER = Mode("eager", "static network, eager; on CUDA cuDNN benchmark, channels-last convolutions", ("balanced",))

@@ -203,7 +203,7 @@ class CompiledSession(EagerSession):
                     # The graph writes its outputs anew, whoever still holds those of the call before.
                     torch.compiler.cudagraph_mark_step_begin()
                 return compiled(*inputs)
-            with _inductor_cache(self._cache):
+            with compiler_caches(self._cache, TORCHINDUCTOR_CACHE_DIR="inductor"):
                 found = compiled(*inputs)
             self._compiled = True
             return found
@@ -227,8 +227,12 @@ def _cuda_graph_skips() -> int:
 
 
 @contextlib.contextmanager
-def _inductor_cache(folder: Path) -> Iterator[None]:
-    """Keep inductor's caches (graphs, C++ and Triton kernels) in `folder` while something is compiled.
+def compiler_caches(folder: Path, **variables: str) -> Iterator[None]:
+    """Keep compiled code in `folder` while something is compiled.
+
+    Args:
+        folder: made if it is not there.
+        variables: the environment variables that compilers read, and the part of the folder that each names.
 
     Raises:
         LoadError: the folder can't be written to.
@@ -237,13 +241,13 @@ def _inductor_cache(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LoadError(f"can't keep compiled code in {folder} ({one_line(error)}): give another cache_dir") from error
-    variable = "TORCHINDUCTOR_CACHE_DIR"
-    before = os.environ.get(variable)
-    os.environ[variable] = str(folder / "inductor")
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update({name: str(folder / part) for name, part in variables.items()})
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[variable]
-        else:
-            os.environ[variable] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

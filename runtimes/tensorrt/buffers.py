@@ -248,13 +248,6 @@ class CudaBuffers:
             call("cudaStreamDestroy", stream)
 
 
-def free_device_bytes(device: int = 0) -> int:
-    """Device memory that is free now."""
-    call("cudaSetDevice", device)
-    free, _ = call("cudaMemGetInfo")
-    return int(free)
-
-
 def require_device(device: int = 0) -> None:
     """Raise LoadError with one line where CUDA has no such device."""
     try:
@@ -263,6 +256,3 @@ def require_device(device: int = 0) -> None:
         raise LoadError(f"CUDA does not start: {error}") from error
     if device >= count:
         raise LoadError(f"CUDA has {count} GPU{'s' if count != 1 else ''}: there is no cuda:{device}")
-
-
-__all__ = ["Buffer", "CudaBuffers", "CudaError", "call", "free_device_bytes", "require_device"]

@@ -41,10 +41,7 @@ def open_engine(package: Package, artifact: Artifact, options: LoadOptions, inde
         UnavailableError: TensorRT or cuda-bindings is not installed.
     """
     trt = load_module(package)
-    require_device(index)
-    gpu = gpu_here(index)
-    if gpu is None:
-        raise LoadError("the NVIDIA driver does not say which GPU this is: is it installed?")
+    gpu = _gpu(index)
     cache = cache_folder(artifact, options)
     found = find_engine(package, artifact, str(trt.__version__), gpu, cache, rebuild)
     call("cudaSetDevice", index)
@@ -53,12 +50,17 @@ def open_engine(package: Package, artifact: Artifact, options: LoadOptions, inde
 
 def engine_here(package: Package, artifact: Artifact, cache: Path, index: int = 0) -> TensorRTEngine:
     """The engine of an artifact that was built on this machine, in this process, a moment ago."""
+    gpu = _gpu(index)
+    call("cudaSetDevice", index)
+    return TensorRTEngine(load_module(package), package, artifact, Found(artifact.path / ENGINE_FILE), cache, gpu)
+
+
+def _gpu(index: int) -> Gpu:
     require_device(index)
     gpu = gpu_here(index)
     if gpu is None:
         raise LoadError("the NVIDIA driver does not say which GPU this is: is it installed?")
-    call("cudaSetDevice", index)
-    return TensorRTEngine(load_module(package), package, artifact, Found(artifact.path / ENGINE_FILE), cache, gpu)
+    return gpu
 
 
 def find_engine(package: Package, artifact: Artifact, version: str, gpu: Gpu, cache: Path, rebuild: bool) -> Found:
@@ -202,6 +204,3 @@ class TensorRTEngine:
             temporary.replace(self._cache_file)
         except OSError as error:
             _log.warning("compiled kernels can't be kept in %s: %s", self._cache_file.parent, one_line(error))
-
-
-__all__ = ["Found", "TensorRTEngine", "engine_here", "find_engine", "open_engine"]

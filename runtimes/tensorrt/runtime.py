@@ -10,13 +10,16 @@ Option (`LoadOptions.extra`): `rebuild`, default True; False refuses where it wo
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import ClassVar
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnavailableError, UsageError
+from depthport.exporters.core.nvidia import cuda_devices
 from depthport.exporters.tensorrt.platform import PACKAGES, Package, gpu_here, installed_version, load_module
 from depthport.runtimes.base import Device, LoadOptions, Mode, Runtime, Session
-from depthport.runtimes.host.nvidia import cuda_devices
+from depthport.runtimes.tensorrt.engine import open_engine
+from depthport.runtimes.tensorrt.session import CudaSession
 
 ENQUEUE = Mode("enqueue", "kernels launched one by one on the session's stream")
 CUDA_GRAPH = Mode("cuda-graph", "the same kernels captured once and replayed as one CUDA graph")
@@ -42,8 +45,6 @@ class _EngineRuntime(Runtime):
         )
 
     def _device(self, name: str, description: str, index: int) -> Device:
-        from importlib.util import find_spec
-
         package = self.package
         gpu = gpu_here(index)
         if package.capabilities and gpu is not None and gpu.capability not in package.capabilities:
@@ -74,8 +75,6 @@ class _EngineRuntime(Runtime):
         rebuild = options.extra.get("rebuild", True)
         if not isinstance(rebuild, bool):
             raise UsageError(f"{self.name} option rebuild is true or false, not {rebuild!r}")
-        from depthport.runtimes.tensorrt.engine import open_engine
-        from depthport.runtimes.tensorrt.session import CudaSession
 
         index = int(device.partition(":")[2] or 0)
         engine = open_engine(self.package, artifact, options, index, rebuild)
@@ -100,6 +99,3 @@ class TensorRTRTXRuntime(_EngineRuntime):
     package: ClassVar[Package] = PACKAGES["tensorrt-rtx"]
     title: ClassVar[str] = package.name
     packages: ClassVar[tuple[str, ...]] = (*package.distributions, "cuda-bindings")
-
-
-__all__ = ["CUDA_GRAPH", "ENQUEUE", "TensorRTRTXRuntime", "TensorRTRuntime"]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from depthport.exporters.core.artifact import Artifact, TensorSpec
 from depthport.exporters.core.errors import RunError
+from depthport.exporters.core.nvidia import process_memory_mib
 from depthport.runtimes.base import Arrays, LoadOptions, Placement, Session, SessionMemory
-from depthport.runtimes.host.nvidia import process_memory_mib
 from depthport.runtimes.tensorrt.buffers import CudaBuffers, CudaError
 
 

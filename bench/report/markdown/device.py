@@ -1,5 +1,4 @@
-"""The report's section per machine and device: overview, best, slowest, by precision, by mode, all
-configurations."""
+"""The report's section per machine and device: overview, best, slowest, by precision, by mode, all configurations."""
 
 from __future__ import annotations
 
@@ -19,8 +18,7 @@ MOST_PICTURES = 6
 
 
 def device_sections(machine: MachineReport, picture_of: PictureOf) -> list[str]:
-    """One `##` section a machine with a `###` a device and, if it ran several workloads, a `####` a
-    workload."""
+    """One `##` section a machine with a `###` a device and, if it ran several workloads, a `####` a workload."""
     parts = [f"## {escape(machine.name)}", table(["", ""], [[escape(k), escape(v)] for k, v in machine.machine.facts()])]
     if len(machine.runs) > 1:
         dates = ", ".join(escape(run.created) for run in machine.runs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from depthport.bench.choice.choose import Choice
+from depthport.bench.choice.choice import Choice
 from depthport.bench.report.markdown.device import device_sections
 from depthport.bench.report.markdown.format import alert, blocks, bullets, code, details, escape, table
 from depthport.bench.report.markdown.methodology import SYNTHETIC, methodology, technical_notes
@@ -146,9 +146,8 @@ def _across(report: Report) -> list[str]:
         return [*parts, "One device gave figures. To set machines side by side, merge their results: "
                 "`depthport report A B --out merged`."]  # fmt: skip
     parts += [
-        "The only part that sets one machine against another: different days, baselines and drivers. "
-        "“Times” is throughput "
-        "over that of the slowest device listed; its interval is that of two independent medians."
+        "The only part that sets one machine against another: different days, baselines and drivers. “Times” is "
+        "throughput over that of the slowest device listed; its interval is that of two independent medians."
     ]
     head = ["Machine", "Device", "Best cell", "Latency [95 %], ms", "img/s", "Times [95 %]"]
     head += ["vs its own upstream [95 %]", "Verdict", "Depth error"]

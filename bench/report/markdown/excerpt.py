@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from depthport.bench.choice.choose import Choice
+from depthport.bench.choice.choice import Choice
 from depthport.bench.report.markdown.format import blocks, code, escape, table
 from depthport.bench.report.model import rows
 from depthport.bench.report.model.controls import NAMES

@@ -1,5 +1,4 @@
-"""Markdown as GitHub renders it: escaping, tables, notes. Every text from a results file goes through
-`escape`."""
+"""Markdown as GitHub renders it: escaping, tables, notes. Every text from a results file goes through `escape`."""
 
 from __future__ import annotations
 
@@ -16,9 +15,8 @@ LONGEST = 160
 def escape(text: object, longest: int = LONGEST) -> str:
     """`text` as inline Markdown that shows exactly its characters: no link, image, HTML, mention, table bar.
 
-    Bare addresses (which GitHub makes links of), emoji short codes and formulas are broken up as well. An
-    underscore between letters is literal on GitHub and stays, so that identifiers remain readable in the
-    source.
+    Bare addresses (which GitHub makes links of), emoji short codes and formulas are broken up as well. An underscore
+    between letters is literal on GitHub and stays, so that identifiers remain readable in the source.
     """
     flat = _INLINE.sub(lambda match: "\\" + match[0], _clipped(text, longest))
     flat = _ADDRESS.sub(lambda match: "\\" + match[0], _EDGE_UNDERSCORE.sub(r"\\_", flat))
@@ -39,8 +37,7 @@ def _clipped(text: object, longest: int) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> str:
-    """A table; `align` holds one of `l`, `r`, `c` a column. Cells are Markdown already. Empty without
-    rows.
+    """A table; `align` holds one of `l`, `r`, `c` a column. Cells are Markdown already. Empty without rows.
 
     Figures (right-aligned columns) are not broken over lines: GitHub scrolls a wide table sideways.
     """

@@ -18,20 +18,16 @@ READING = (
     "Every figure is a median of steady-state samples unless it says mean; brackets hold its 95 % interval, "
     "and no digit "
     "is printed that the interval does not support. A figure without brackets has no interval (one reading, or one round).",
-    "The ratio is baseline / cell, paired within rounds of the same run: above 1 is faster. The baseline is "
-    "upstream "
+    "The ratio is baseline / cell, paired within rounds of the same run: above 1 is faster. The baseline is upstream "
     "depth_anything_3 as its users run it, measured in the same run on the same machine.",
-    "Verdicts: faster or slower where the interval leaves out 1, equivalent where any difference is within "
-    "the margin, "
-    "inconclusive where the interval is too wide to say. Inconclusive is not “the same”.",
-    "Boundary device: inputs and outputs stay on the device; host: numpy in, numpy out, transfers included. "
-    "Both end in the "
-    "runtime's own synchronize. They are never mixed in one ranking.",
+    "Verdicts: faster or slower where the interval leaves out 1, equivalent where any difference is within the "
+    "margin, inconclusive where the interval is too wide to say. Inconclusive is not “the same”.",
+    "Boundary device: inputs and outputs stay on the device; host: numpy in, numpy out, transfers included. Both end "
+    "in the runtime's own synchronize. They are never mixed in one ranking.",
     "Throughput is B·N images over the latency of one call. N views of one scene are one problem, not a batch of N.",
-    "Depth error is the relative L2 distance of depth from upstream's fp32 output on the same inputs and "
-    "weights, taken from "
-    "the outputs of the timed calls, the worst over the inputs. A cell beyond what its precision allows is "
-    "parity failed.",
+    "Depth error is the relative L2 distance of depth from upstream's fp32 output on the same inputs and weights, "
+    "taken from the outputs of the timed calls, the worst over the inputs. A cell beyond what its precision allows "
+    "is parity failed.",
     "Memory is the peak of the cell's own process, measured apart from timing: on the device where it has "
     "its own memory (– where its runtime can't tell), else resident memory.",
     f"Stability is ✓ where {STABLE}. No sample is deleted.",

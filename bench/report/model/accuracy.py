@@ -1,5 +1,4 @@
-"""Accuracy against ground truth, where the inputs have one: per scene, marked meaningless under synthetic
-weights."""
+"""Accuracy against ground truth, where the inputs have one: per scene, marked meaningless under synthetic weights."""
 
 from __future__ import annotations
 

@@ -21,8 +21,7 @@ def noise_floor(control: Control) -> float | None:
 
 
 def control_lines(run: Run) -> list[list[str]]:
-    """Per control: name, ratio, verdict, expected verdict, passed, what it tells. Empty if the run had
-    none."""
+    """Per control: name, ratio, verdict, expected verdict, passed, what it tells. Empty if the run had none."""
     lines = []
     for key, control in run.results.controls.items():
         tells = MEANING.get(key, "")
@@ -45,8 +44,7 @@ def control_lines(run: Run) -> list[list[str]]:
 
 
 def warning_lines(machine: MachineReport) -> list[str]:
-    """Warnings of all runs of one machine, controls that failed first, then what the runs say of
-    themselves."""
+    """Warnings of all runs of one machine, controls that failed first, then what the runs say of themselves."""
     lines: dict[str, None] = {}
     for run in machine.runs:
         when = f" (run of {run.created})" if len(machine.runs) > 1 else ""

@@ -1,12 +1,11 @@
-"""Key findings: sentences that the numbers support, each with its interval, none without a verdict behind
-it."""
+"""Key findings: sentences that the numbers support, each with its interval, none without a verdict behind it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 
-from depthport.bench.choice.choose import Choice
+from depthport.bench.choice.choice import Choice
 from depthport.bench.report.model import rows
 from depthport.bench.report.model.merge import Group, Row
 from depthport.bench.report.model.regime import headline, without_burst

@@ -13,7 +13,6 @@ from depthport.exporters.core.precision import POLICIES
 
 _SEED = re.compile(r"seed-(minimal|balanced|max)-(\w+?)(-compiled)?$")
 SEED_PRECISIONS = ("bfloat16", "float16", "None", "False")
-SEED_MODES = ("minimal", "balanced", "max", "max, compiled")
 
 
 def slot(row: Row) -> dict[str, str | int]:

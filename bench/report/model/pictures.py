@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
+from PIL import Image
+
 from depthport.bench.inputs.photographs import SINGLE
 from depthport.bench.report.model.merge import Run
 from depthport.exporters.core.atomic import storage_errors, write_bytes
@@ -55,8 +57,6 @@ def picture_path(run: Run, name: object) -> Path | None:
 
 def encode(path: Path) -> bytes | None:
     """The picture as WebP of at most :data:`LARGEST` pixels; None for what is no image."""
-    from PIL import Image
-
     try:
         with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
             if image.width * image.height > MAX_PIXELS:

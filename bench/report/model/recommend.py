@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from depthport.bench.choice.candidates import Candidate, candidate
-from depthport.bench.choice.choose import Choice, Constraint, Request, choose
+from depthport.bench.choice.choice import Choice, Constraint, Request
+from depthport.bench.choice.choose import choose
 from depthport.bench.report.model.merge import Group, MachineReport, Report
 from depthport.bench.report.model.standing import main_boundary
 

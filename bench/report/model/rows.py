@@ -1,5 +1,4 @@
-"""The columns that the report's tables share, each from one row to one short text (plain text, not
-Markdown)."""
+"""The columns that the report's tables share, each from one row to one short text (plain text, not Markdown)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""How cells stand to each other within one group (one workload on one machine): order, ties, means by an
-axis.
+"""How cells stand to each other within one group (one workload on one machine): order, ties, means by an axis.
 
 Nothing is computed here that `bench` has not put into the file, but for plain means of throughputs, which the
 seed report has ("by precision", "by mode") and which are labelled as such.
@@ -81,8 +80,7 @@ def by_axis(rows: Sequence[Row], axis: str, boundary: Boundary) -> list[AxisMean
 
 
 def by_device(group: Group) -> dict[str, list[Row]]:
-    """The group's rows by device, in the order met: cells on different devices are ranked together but told
-    apart."""
+    """The group's rows by device, in the order met: cells on different devices are ranked together but told apart."""
     devices: dict[str, list[Row]] = {}
     for row in group.rows:
         devices.setdefault(row.cell.device, []).append(row)
@@ -90,8 +88,7 @@ def by_device(group: Group) -> dict[str, list[Row]]:
 
 
 def compiled(row: Row) -> bool | None:
-    """Whether a compiler rewrote the network at load time; None where the format itself is the compiled
-    form."""
+    """Whether a compiler rewrote the network at load time; None where the format itself is the compiled form."""
     return row.runtime.compiled(row.cell.mode)
 
 

@@ -1,9 +1,8 @@
 """The report as one HTML page that needs nothing else: no network, no second file, no trust in what it shows.
 
-Style, script, font and libraries (bench/report/assets) are put into the template as they are; the data goes
-in as JSON in which no character can end its element. The page's policy (CSP) allows scripts by the hash of
-these four only, no request to anywhere, and no inline handler: a hostile name in a results file can't run
-even if it were inserted wrongly.
+Style, script, font and libraries (bench/report/assets) are put into the template as they are; the data goes in as JSON
+in which no character can end its element. The page's policy (CSP) allows scripts by the hash of these four only, no
+request to anywhere, and no inline handler: a hostile name in a results file can't run even if it were inserted wrongly.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from depthport.bench.report.page.payload import PAGE_BYTES, payload
 
 ASSETS = Path(__file__).parent / "assets"
 STYLES = ("base.css", "parts.css", "print.css")
-MAX_PAGE_BYTES = 5_000_000
 
 
 def render_html(report: Report, answers: Answers, *, own_images: bool = False) -> str:

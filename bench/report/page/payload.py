@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from depthport.bench.choice.choose import Choice
+from depthport.bench.choice.choice import Choice
 from depthport.bench.choice.pareto import pareto_set
 from depthport.bench.report.markdown.methodology import READING, SYNTHETIC, SYNTHETIC_SHORT
 from depthport.bench.report.model import neural_engine, regime, rows

@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from PIL import Image
+
 from depthport.exporters.core.atomic import write_bytes
 from depthport.exporters.core.errors import StorageError, UnavailableError
 
@@ -61,8 +63,6 @@ def take_picture(page: Path, target: Path, size: tuple[int, int] = SIZE) -> Path
 
 
 def _small(shot: Path) -> bytes:
-    from PIL import Image
-
     with Image.open(shot) as image:
         paletted = image.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
     buffer = io.BytesIO()

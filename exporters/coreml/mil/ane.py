@@ -71,21 +71,6 @@ class Prediction:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
-    def to_markdown(self) -> str:
-        """A table by family and one of the blockers."""
-        lines = [
-            "| chips (predicted) | operations | refused | share of FLOPs refused | switches | streaming |",
-            "|---|---|---|---|---|---|",
-        ]
-        for f in self.families:
-            share = f"{f.blocked_flop_share:.2%}"
-            lines.append(f"| {f.family} | {f.operations} | {f.blocked} | {share} | {f.switches} | {f.streaming} |")
-        rows = [(f.family, b) for f in self.families for b in f.blockers]
-        if rows:
-            lines += ["", "| chips | operation | refused because | count | share of FLOPs |", "|---|---|---|---|---|"]
-            lines += [f"| {n} | `{b.operation}` | {b.reason} | {b.count} | {b.flop_share:.2%} |" for n, b in rows]
-        return "\n".join(lines)
-
 
 def predict(function: Function) -> Prediction:
     """Judge every operation of a function for every chip family."""

@@ -136,10 +136,7 @@ class Interpreter:
         return tensor.to(torch_dtype(type_.dtype, self.dtype))
 
     def _compute(self, operation: Operation, values: Mapping[str, Value]) -> tuple[Tensor, ...]:
-        call = Call(
-            operation.type, operation.name, self._arguments(operation, values),
-            tuple(v.type.dtype if v.type else "" for v in operation.outputs),
-        )  # fmt: skip
+        call = Call(operation.type, operation.name, self._arguments(operation, values))
         try:
             expected = result_shape(call)
             if expected is not None:

@@ -54,7 +54,6 @@ class Package:
     """Inputs and outputs of each function."""
     metadata: dict[str, str]
     """Author, licence, version, description and the user-defined entries."""
-    weight_files: dict[str, WeightFile]
 
     def function(self, name: str | None = None) -> Function:
         """The function called `name`; None: the default one.
@@ -94,7 +93,7 @@ def read_package(path: Path) -> Package:
         declared = {default: (_features(description, 1), _features(description, 10))}
     for name, function in functions.items():
         _check_interface(name, function, declared.get(name))
-    return Package(path, version, functions, default, declared, _metadata(description.message(100)), weights)
+    return Package(path, version, functions, default, declared, _metadata(description.message(100)))
 
 
 def _model_file(path: Path) -> Path:

@@ -23,8 +23,6 @@ RMS_OVER_STD = 1e-5
 """RMS error of a dense output over its standard deviation: errors everywhere, none of them large."""
 POSE_RELATIVE = 1e-5
 """Relative L2 error of a pose. The reciprocal that coremltools 9.0 gets wrong makes it 1.5e-4."""
-DECLARED_RMS_OVER_STD = 5e-3
-"""Expected of an fp16 package's depth, rounding included. Reported; rounding is not an error of the conversion."""
 
 
 @dataclass(frozen=True)
@@ -68,20 +66,6 @@ def violations(errors: Mapping[str, OutputError]) -> list[str]:
         elif not e.rms_over_std <= RMS_OVER_STD:
             found.append(f"{e.name} is off by {e.rms_over_std:.1e} of its std in the mean (limit {RMS_OVER_STD:.0e})")
     return found
-
-
-def excess(errors: Mapping[str, OutputError]) -> float:
-    """The worst error over its limit: a conversion is refused above 1."""
-    return max(
-        (
-            max(e.max_over_std / MAX_OVER_STD, e.rms_over_std / RMS_OVER_STD)
-            if e.name not in POSES
-            else e.relative / POSE_RELATIVE
-            for e in errors.values()
-            if not e.integer
-        ),
-        default=0.0,
-    )
 
 
 def _error(name: str, found: Tensor | None, expected: Tensor) -> OutputError:

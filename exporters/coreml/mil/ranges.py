@@ -11,7 +11,6 @@ from depthport.exporters.coreml.mil.program import Function
 
 HALF_MAX = 65504.0
 HALF_SMALLEST_NORMAL = 2.0**-14
-HALF_SMALLEST = 2.0**-24
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,3 @@ class DynamicHead(nn.Module):
             logits = self.ray_output(self.ray_neck(self.ray_chain(maps, grid)), grid).permute(0, 2, 3, 1)
             found["ray"], found["ray_conf"] = logits[..., :6], logits[..., 6].exp() + 1
         return found
-
-
-__all__ = ["DynamicHead", "Grid"]

@@ -29,24 +29,38 @@ class Features(NamedTuple):
     """(B,) int64."""
 
 
-class Backbone(nn.Module):
-    """Images to features, for one shape."""
+class Embedding(nn.Module):
+    """Images to DINOv2's tokens, for one shape."""
 
     prefix: Tensor
     """(1, 1, C): class token with its position."""
     positions: Tensor
     """(1, P, C)."""
-    camera_tokens: Tensor
-    """(N, 1, C)."""
 
-    def __init__(self, source: Any, out_layers: list[int], shape: NetworkShape, dtype: torch.dtype) -> None:
+    def __init__(self, source: Any, shape: NetworkShape, dtype: torch.dtype) -> None:
         super().__init__()
-        self.out_layers = tuple(out_layers)
-        self.alternate_from = source.alt_start
         self.patch_embed = adopt(source.patch_embed.proj, dtype)
         embedding = position_embedding(source, shape.grid)
         self.register_buffer("prefix", source.cls_token.detach() + embedding[:, :1], persistent=False)
         self.register_buffer("positions", embedding[:, 1:].contiguous(), persistent=False)
+
+    def _embed(self, images: Tensor) -> Tensor:
+        """(V, 3, H, W) fp32 to tokens (V, T, C) fp32."""
+        patches = self.patch_embed(cast(images, self.patch_embed.weight.dtype)).flatten(2).transpose(1, 2)
+        patches = cast(patches, torch.float32) + self.positions
+        return torch.cat((self.prefix.expand(patches.shape[0], -1, -1), patches), dim=1)
+
+
+class Backbone(Embedding):
+    """Images to features, for one shape."""
+
+    camera_tokens: Tensor
+    """(N, 1, C)."""
+
+    def __init__(self, source: Any, out_layers: list[int], shape: NetworkShape, dtype: torch.dtype) -> None:
+        super().__init__(source, shape, dtype)
+        self.out_layers = tuple(out_layers)
+        self.alternate_from = source.alt_start
         # In each scene the reference view comes first; all others share one token.
         camera_tokens = source.camera_token.detach()[0, [0] + [1] * (shape.views - 1)]
         self.register_buffer("camera_tokens", camera_tokens.unsqueeze(1), persistent=False)
@@ -94,12 +108,6 @@ class Backbone(nn.Module):
                     feature, camera = feature.index_select(0, restore), camera.index_select(0, restore)
                 patches.append(feature)
         return Features(patches, camera, reference)
-
-    def _embed(self, image: Tensor) -> Tensor:
-        """(V, 3, H, W) to tokens (V, T, C)."""
-        patches = self.patch_embed(cast(image, self.patch_embed.weight.dtype)).flatten(2).transpose(1, 2)
-        patches = cast(patches, torch.float32) + self.positions
-        return torch.cat((self.prefix.expand(patches.shape[0], -1, -1), patches), dim=1)
 
     def _table(self, name: str) -> RopeTable:
         return RopeTable(getattr(self, f"{name}_cos"), getattr(self, f"{name}_sin"))

@@ -14,39 +14,28 @@ from torch import Tensor, nn
 
 from depthport.exporters.core.precision import PrecisionPolicy
 from depthport.exporters.da3.shapes import NetworkShape
+from depthport.exporters.da3.static.backbone import Embedding
 from depthport.exporters.da3.static.blocks import Block
 from depthport.exporters.da3.static.head import FusionChain, resize
 from depthport.exporters.da3.static.layers import Norm, adopt, cast, torch_dtype
-from depthport.exporters.da3.static.positions import position_embedding
 
 VIEWS_PER_PASS = 8
 """As upstream: the maps at full resolution would take gigabytes for more."""
 
 
-class PlainBackbone(nn.Module):
+class PlainBackbone(Embedding):
     """DINOv2 as it is: images to the patch tokens after four of its blocks, normalised."""
 
-    prefix: Tensor
-    """(1, 1, C): class token with its position."""
-    positions: Tensor
-    """(1, P, C)."""
-
     def __init__(self, source: Any, out_layers: list[int], shape: NetworkShape, dtype: torch.dtype) -> None:
-        super().__init__()
+        super().__init__(source, shape, dtype)
         self.out_layers = tuple(out_layers)
-        self.patch_embed = adopt(source.patch_embed.proj, dtype)
-        embedding = position_embedding(source, shape.grid)
-        self.register_buffer("prefix", source.cls_token.detach() + embedding[:, :1], persistent=False)
-        self.register_buffer("positions", embedding[:, 1:].contiguous(), persistent=False)
         # What comes after the last block that is read is not computed.
         self.blocks = nn.ModuleList(Block(block, dtype) for block in source.blocks[: max(out_layers) + 1])
         self.norm = Norm(source.norm)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(V, 3, H, W) fp32 to four (V, P, C) fp32."""
-        patches = self.patch_embed(cast(images, self.patch_embed.weight.dtype)).flatten(2).transpose(1, 2)
-        patches = cast(patches, torch.float32) + self.positions
-        x = torch.cat((self.prefix.expand(patches.shape[0], -1, -1), patches), dim=1)
+        x = self._embed(images)
         found = []
         for index, block in enumerate(self.blocks):
             x = block(x, x.shape[0], None)

@@ -6,10 +6,9 @@ alone a constant and nothing computed that is not asked for. Its forward has no 
 write, no tensor of size zero and no tensor of rank above 5.
 
 In fp32 on a CPU it equals upstream to 1e-6 relative. Other policies cast explicitly; which part is in which dtype is
-data (:mod:`depthport.exporters.core.precision`), except what low precision would break, which is fp32 always: the residual
-stream,
-LayerNorm, QK-norm and rotary embedding, reference-view selection, the camera decoder, the last 1×1 convolution and the
-exponential of the head.
+data (:mod:`depthport.exporters.core.precision`), except what low precision would break, which is fp32 always: the
+residual stream, LayerNorm, QK-norm and rotary embedding, reference-view selection, the camera decoder, the last 1×1
+convolution and the exponential of the head.
 """
 
 from __future__ import annotations

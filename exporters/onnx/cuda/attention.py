@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor, nn
+
+from depthport.exporters.da3.static.blocks import Attention
+from depthport.exporters.da3.static.rope import RopeTable
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from depthport.exporters.da3.static.blocks import Attention
-    from depthport.exporters.da3.static.rope import RopeTable
     from depthport.exporters.onnx.cuda.emitter import Emitter, Value
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import torch
+from torch import Tensor, nn
 
 from depthport.exporters.core.errors import UnsupportedError
-from depthport.exporters.da3.shapes import PATCH
+from depthport.exporters.da3.shapes import PATCH, NetworkShape
+from depthport.exporters.da3.static.backbone import Backbone
 from depthport.exporters.da3.static.blocks import Block, Mlp
 from depthport.exporters.da3.static.reference_view import MIN_VIEWS
 from depthport.exporters.da3.static.rope import RopeTable
@@ -16,10 +18,6 @@ from depthport.exporters.onnx.cuda.attention import emit_attention
 from depthport.exporters.onnx.cuda.reference_view import emit_reference_view
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from depthport.exporters.da3.shapes import NetworkShape
-    from depthport.exporters.da3.static.backbone import Backbone
     from depthport.exporters.onnx.cuda.emitter import Emitter, Value
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
+
+from depthport.exporters.da3.static.camera import CameraDecoder, PoseMatrices
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from depthport.exporters.da3.static.camera import CameraDecoder, PoseMatrices
     from depthport.exporters.onnx.cuda.emitter import Emitter, Value
 
 FP16_MAX = 65504.0

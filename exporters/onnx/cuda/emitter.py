@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import onnx_ir as ir
 import torch
 from onnx_ir.tensor_adapters import TorchTensor
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
+from torch import Tensor
 
 CONTRIB = "com.microsoft"
 OPSET = 18
@@ -142,9 +139,3 @@ class Emitter:
             name="depthport",
         )
         return ir.Model(graph, ir_version=10)
-
-
-def dtype_of(x: Value) -> torch.dtype:
-    """The torch dtype of a value."""
-    assert x.type is not None
-    return _TORCH_DTYPES[x.type.dtype]

@@ -6,24 +6,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from depthport.exporters.da3.shapes import NetworkShape
+from depthport.exporters.da3.static.head import (
+    DepthBranch,
+    DualHead,
+    Fusion,
+    FusionChain,
+    Output,
+    RayBranch,
+    ResidualUnit,
+    Stage,
+)
 from depthport.exporters.onnx.cuda.maps import Map, MapEmitter, embedding_response
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from depthport.exporters.da3.shapes import NetworkShape
-    from depthport.exporters.da3.static.head import (
-        DepthBranch,
-        DualHead,
-        Fusion,
-        FusionChain,
-        Output,
-        RayBranch,
-        ResidualUnit,
-        Stage,
-    )
     from depthport.exporters.onnx.cuda.emitter import Emitter, Value
 
 

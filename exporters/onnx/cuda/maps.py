@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import torch
+from torch import Tensor, nn
 
 from depthport.exporters.da3.kernels.upsampled import inside
 from depthport.exporters.da3.static.folding import constant_response
+from depthport.exporters.da3.static.uv import UvEmbedding
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from depthport.exporters.da3.static.uv import UvEmbedding
     from depthport.exporters.onnx.cuda.emitter import Emitter, Value
 
 Size = tuple[int, int]

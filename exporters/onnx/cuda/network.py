@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import onnx_ir
 import torch
+from torch import nn
 
 from depthport.exporters.core.errors import UnsupportedError
 from depthport.exporters.da3.static.layers import torch_dtype
 from depthport.exporters.da3.static.network import StaticDA3
 from depthport.exporters.onnx.cuda.backbone import BackboneEmitter
 from depthport.exporters.onnx.cuda.camera import emit_camera
-from depthport.exporters.onnx.cuda.emitter import Emitter
+from depthport.exporters.onnx.cuda.emitter import Emitter, Value
 from depthport.exporters.onnx.cuda.head import emit_head
-
-if TYPE_CHECKING:
-    import onnx_ir
-    from torch import nn
-
-    from depthport.exporters.onnx.cuda.emitter import Value
 
 INPUT = "image"
 

@@ -8,17 +8,8 @@ from typing import Any
 
 import pytest
 
-from depthport.bench.analysis.advice import (
-    TEXTS,
-    Advice,
-    CellFacts,
-    Code,
-    Repeatability,
-    RunFacts,
-    cell_advice,
-    repeatability,
-    run_advice,
-)
+from depthport.bench.analysis.advice import CellFacts, Repeatability, RunFacts, cell_advice, repeatability, run_advice
+from depthport.bench.analysis.advice_codes import TEXTS, Advice, Code
 from depthport.bench.environment.telemetry_summary import MachineFacts, machine_facts, summarize_records
 from depthport.bench.results.model import Control
 

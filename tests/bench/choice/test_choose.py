@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from depthport.bench.choice.break_even import break_even
-from depthport.bench.choice.choose import Constraint, Request, choose
+from depthport.bench.choice.choice import Constraint, Request
+from depthport.bench.choice.choose import choose
 from depthport.bench.choice.pareto import dominates, pareto_set
 from depthport.bench.results.metrics import METRICS, Estimate
 from depthport.bench.results.model import Memory, Phases, Results, Samples, Status, Timing

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 from depthport.bench.cli.app import app
 from depthport.exporters.core.errors import ArtifactError, UsageError
-from depthport.exporters.core.inspection import Table
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
 
@@ -56,7 +55,3 @@ def test_core_ml_artifact_and_bare_package(tmp_path: Path, monkeypatch: pytest.M
 def test_no_artifact(name: str, tmp_path: Path) -> None:
     error = run(str(tmp_path / name)).exception
     assert isinstance(error, ArtifactError) and "\n" not in str(error)
-
-
-def test_a_bar_in_a_cell_does_not_end_it() -> None:
-    assert Table("t", ("a",), (("x|y",),), "n").to_markdown().splitlines()[-3:] == ["| x\\|y |", "", "n"]

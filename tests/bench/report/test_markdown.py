@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from depthport.bench.report import write_report
+from depthport.bench.report.write import write_report
 from depthport.exporters.core.errors import UsageError
 from tests.support import results as fixtures
 from tests.support.hostile import hostile

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from depthport.bench.report import write_report
 from depthport.bench.report.model.merge import Run
 from depthport.bench.report.model.pictures import shipped_inputs
+from depthport.bench.report.write import write_report
 from depthport.bench.results.model import Results
 from tests.support import results as fixtures
 

@@ -9,16 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depthport.bench.statistics.digits import (
-    decimals,
-    format_error,
-    format_interval,
-    format_mib,
-    format_ms,
-    format_rate,
-    format_ratio,
-    format_value,
-)
+from depthport.bench.statistics.digits import decimals, format_error, format_interval, format_ratio, format_value
 from depthport.exporters.core.errors import UsageError
 
 settings.register_profile("any machine", deadline=None)  # time is no test result
@@ -72,38 +63,37 @@ def test_places_refuse(bad):
     ],
 )
 def test_latency(value, half, text):
-    assert format_ms(value, around(value, half)) == text
+    assert format_value(value, around(value, half), "ms") == text
 
 
 def test_units():
-    assert format_rate(248.36, around(248.36, 1.2)) == "248.4 img/s"
+    assert format_value(248.36, around(248.36, 1.2), "img/s") == "248.4 img/s"
     assert format_ratio(3.8149, around(3.8149, 0.042)) == "3.81×"
-    assert format_mib(1412.6) == "1413 MiB"
-    assert format_mib(1412.6, around(1412.6, 42.0)) == "1410 MiB"
+    assert format_value(1412.6, around(1412.6, 42.0), "MiB") == "1410 MiB"
     assert format_value(12.34, around(12.34, 1.0), "%") == "12.3%"
 
 
 def test_without_an_interval_the_error_is_unknown_and_said_to_be():
-    assert format_ms(20.1337) == "≈20 ms"
-    assert format_ms(0.012345) == "≈0.012 ms"
-    assert format_ms(9018.0) == "≈9000 ms"
-    assert format_ms(0.0) == "≈0 ms"
+    assert format_value(20.1337, None, "ms") == "≈20 ms"
+    assert format_value(0.012345, None, "ms") == "≈0.012 ms"
+    assert format_value(9018.0, None, "ms") == "≈9000 ms"
+    assert format_value(0.0, None, "ms") == "≈0 ms"
 
 
 def test_equal_samples_do_not_print_all_their_digits():
-    assert format_ms(20.123456, (20.123456, 20.123456)) == "20.12 ms"
-    assert format_ms(20.123456, (20.123455999999, 20.123456000001)) == "20.1235 ms"
-    assert format_ms(0.0, (0.0, 0.0)) == "0 ms"
+    assert format_value(20.123456, (20.123456, 20.123456), "ms") == "20.12 ms"
+    assert format_value(20.123456, (20.123455999999, 20.123456000001), "ms") == "20.1235 ms"
+    assert format_value(0.0, (0.0, 0.0), "ms") == "0 ms"
 
 
 def test_what_was_not_measured_is_a_dash():
-    assert [f(None) for f in (format_ms, format_rate, format_ratio, format_mib, format_error)] == ["–"] * 5
+    assert [f(None) for f in (format_value, format_ratio, format_error)] == ["–"] * 3
     assert format_interval(None, None, "ms") == "–"
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_nan_is_refused(bad):
-    for function in (format_ms, format_mib, format_error):
+    for function in (format_value, format_ratio, format_error):
         with pytest.raises(UsageError, match="null"):
             function(bad)
     with pytest.raises(UsageError, match="null"):

@@ -9,21 +9,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depthport.bench.statistics.student_t import student_t_cdf, student_t_quantile, student_t_tail
+from depthport.bench.statistics.student_t import student_t_quantile, student_t_tail
 from depthport.exporters.core.errors import UsageError
 
 settings.register_profile("any machine", deadline=None)  # time is no test result
 settings.load_profile("any machine")
 
 
+def cdf(t, df):
+    tail = student_t_tail(abs(t), df)
+    return 1.0 - tail if t >= 0.0 else tail
+
+
 @given(st.floats(-1e6, 1e6))
 def test_one_degree_of_freedom_is_cauchy(t):
-    assert student_t_cdf(t, 1.0) == pytest.approx(0.5 + math.atan(t) / math.pi, abs=1e-13)
+    assert cdf(t, 1.0) == pytest.approx(0.5 + math.atan(t) / math.pi, abs=1e-13)
 
 
 @given(st.floats(-1e3, 1e3))
 def test_two_degrees_of_freedom(t):
-    assert student_t_cdf(t, 2.0) == pytest.approx(0.5 + t / (2 * math.sqrt(2 + t * t)), abs=1e-13)
+    assert cdf(t, 2.0) == pytest.approx(0.5 + t / (2 * math.sqrt(2 + t * t)), abs=1e-13)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +53,7 @@ def test_many_degrees_of_freedom_are_normal():
 @given(st.floats(0.501, 0.99999), st.floats(0.6, 1e4))
 def test_quantile_inverts_the_distribution(p, df):
     t = student_t_quantile(p, df)
-    assert student_t_cdf(t, df) == pytest.approx(p, abs=1e-10)
+    assert cdf(t, df) == pytest.approx(p, abs=1e-10)
     assert student_t_quantile(1.0 - p, df) == pytest.approx(-t, rel=1e-9)
 
 
@@ -67,7 +72,7 @@ def test_quantile_refuses(p):
 @pytest.mark.parametrize(("t", "df"), [(1.0, 0.0), (1.0, -1.0), (1.0, math.nan), (math.nan, 1.0)])
 def test_distribution_refuses(t, df):
     with pytest.raises(UsageError):
-        student_t_cdf(t, df)
+        cdf(t, df)
 
 
 def test_against_scipy():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from depthport.bench.statistics.estimate import Estimate
 from depthport.bench.statistics.samples import Block, CellSamples
-from depthport.bench.statistics.verdict import Reason, Verdict, judge, rank, ratio, ratio_of_ratios, unpaired_ratio
+from depthport.bench.statistics.verdict import Reason, Verdict, judge, rank, ratio
 from depthport.exporters.core.errors import UsageError
 
 settings.register_profile("any machine", deadline=None)  # time is no test result
@@ -125,29 +125,6 @@ def test_ratio_of_two_cells():
     found = ratio(cell("b", [200.0, 202.0, 198.0]), cell("c", [100.0, 101.0, 99.0]))
     assert found.ratio == pytest.approx(2.0)
     assert (found.verdict, found.n_launches, found.n_rounds) == (Verdict.FASTER, 3, 3)
-
-
-def test_unpaired_ratio_has_a_wider_interval_than_a_paired_one():
-    mood = np.exp(0.05 * np.random.default_rng(0).standard_normal(6))
-    baseline, other = cell("b", 200.0 * mood), cell("c", 100.0 * mood)
-    paired, unpaired = ratio(baseline, other), unpaired_ratio(baseline, other)
-    assert paired.ratio == pytest.approx(unpaired.ratio)
-    assert paired.ci95 == pytest.approx((2.0, 2.0))
-    assert unpaired.ci95 is not None
-    assert unpaired.ci95[1] - unpaired.ci95[0] > 0.1
-    with pytest.raises(UsageError, match="no steady sample"):
-        unpaired_ratio(baseline, CellSamples("c", ()))
-
-
-def test_ratio_of_ratios():
-    before = judge(Estimate(math.log(2.0), 0.003, 4.0, 5, 25))
-    after = judge(Estimate(math.log(3.0), 0.004, 4.0, 5, 25))
-    found = ratio_of_ratios(after, before)
-    assert found.ratio == pytest.approx(1.5)
-    assert found.verdict is Verdict.FASTER
-    assert found.estimate is not None
-    assert found.estimate.standard_error == pytest.approx(0.005)
-    assert ratio_of_ratios(after, judge(None)).reason is Reason.NO_COMMON_ROUND
 
 
 def test_ranks_with_a_tie():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from depthport.bench.analysis.regime_analysis import summarize_fixed_rate, wilson_interval
-from depthport.bench.workers.regimes import FixedRateResult, device_call, frames_in, host_call, run_fixed_rate
+from depthport.bench.workers.regimes import FixedRateResult, frames_in, host_call, run_fixed_rate
 from depthport.exporters.core.errors import UsageError
 from tests.support.simulated_clock import MS, SimulatedClock
 
@@ -131,13 +131,8 @@ class FakeSession:
         return {}
 
 
-def test_samples_of_a_session_at_both_boundaries() -> None:
+def test_a_sample_of_a_session_at_the_host_boundary() -> None:
     inputs = [{"image": "a"}, {"image": "b"}]
     session = FakeSession()
     host_call(session, inputs)(3)  # type: ignore[arg-type]
     assert session.calls == ["bind b", "run", "synchronize", "outputs"]
-    session.calls.clear()
-    prepare, call = device_call(session, inputs, calls=2)  # type: ignore[arg-type]
-    prepare(2)
-    call(2)
-    assert session.calls == ["bind a", "synchronize", "run", "run", "synchronize"]

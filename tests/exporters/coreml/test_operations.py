@@ -103,7 +103,7 @@ def test_operation(name: str, arguments: dict[str, Any]) -> None:
     expected = reference(name, arguments)
     if expected is None:
         pytest.skip("coremltools does not evaluate it")
-    result = operators()[name](Call(name, name, {k: tensors(v) for k, v in arguments.items()}, ()))
+    result = operators()[name](Call(name, name, {k: tensors(v) for k, v in arguments.items()}))
     found = result if isinstance(result, tuple) else (result,)
     assert len(found) == len(expected)
     for mine, theirs in zip(found, expected, strict=True):
@@ -113,7 +113,7 @@ def test_operation(name: str, arguments: dict[str, Any]) -> None:
 
 
 def call(name: str, **arguments: Any) -> torch.Tensor:
-    return operators()[name](Call(name, name, {k: tensors(v) for k, v in arguments.items()}, ()))  # type: ignore[return-value]
+    return operators()[name](Call(name, name, {k: tensors(v) for k, v in arguments.items()}))  # type: ignore[return-value]
 
 
 def test_interleaved_concatenation() -> None:

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from depthport.exporters.core.errors import UsageError
-from depthport.exporters.da3.models import MODELS, OUTPUTS, validate_outputs, validate_shape
+from depthport.exporters.da3.models import MODELS, OUTPUTS, validate_outputs
 from depthport.exporters.da3.registry import get_model
-from depthport.exporters.da3.shapes import NetworkShape
+from depthport.exporters.da3.shapes import NetworkShape, validate_shape
 
 
 def test_every_model_is_named_as_its_key_and_lists_its_outputs_in_order() -> None:

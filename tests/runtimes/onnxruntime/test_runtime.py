@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from depthport.exporters.core.errors import LoadError, PlacementError, UnsupportedError, UsageError
+from depthport.exporters.core.nvidia import Gpu
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.contract import CHECKS, Subject
-from depthport.runtimes.host.nvidia import Gpu
 from depthport.runtimes.onnxruntime.providers import PROVIDERS, ProviderContext, providers_for
 from depthport.runtimes.onnxruntime.runtime import OnnxRuntimeRuntime
 from tests.runtimes.conftest import THREADS

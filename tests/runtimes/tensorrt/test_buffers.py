@@ -14,25 +14,22 @@ import pytest
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, RunError
+from depthport.exporters.core.nvidia import cuda_devices
 from depthport.runtimes.base import Device, LoadOptions, Mode, Runtime, Session
 from depthport.runtimes.contract import CHECKS, Subject
-from depthport.runtimes.host.nvidia import cuda_devices
 from tests.support.tiny import seal
 
 pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings is not installed")
-from depthport.runtimes.tensorrt.buffers import (
-    Buffer,
-    CudaBuffers,
-    CudaError,
-    call,
-    free_device_bytes,
-    require_device,
-    runtime,
-)
+from depthport.runtimes.tensorrt.buffers import Buffer, CudaBuffers, CudaError, call, require_device, runtime
 from depthport.runtimes.tensorrt.session import CudaSession
 
 on_gpu = pytest.mark.skipif(not cuda_devices(), reason="no NVIDIA GPU or driver was found")
 SPEC = ((64, 1000), "float32")
+
+
+def free_device_bytes() -> int:
+    free, _ = call("cudaMemGetInfo")
+    return int(free)
 
 
 class Memory:

@@ -10,11 +10,11 @@ import pytest
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ArtifactError, LoadError, UnavailableError, UnsupportedError
+from depthport.exporters.core.nvidia import Gpu as CudaGpu
+from depthport.exporters.core.nvidia import cuda_devices
 from depthport.exporters.tensorrt.options import options_for
 from depthport.exporters.tensorrt.platform import TENSORRT, TENSORRT_RTX, Gpu
 from depthport.runtimes.base import LoadOptions
-from depthport.runtimes.host.nvidia import Gpu as CudaGpu
-from depthport.runtimes.host.nvidia import cuda_devices
 from depthport.runtimes.registry import get_runtime
 from depthport.runtimes.tensorrt import runtime as adapter
 from depthport.runtimes.tensorrt.engine import find_engine

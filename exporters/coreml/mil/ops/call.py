@@ -23,8 +23,6 @@ class Call:
     type: str
     name: str
     arguments: Mapping[str, Argument]
-    output_dtypes: tuple[str, ...]
-    """Declared element types of the outputs."""
 
     def __contains__(self, parameter: str) -> bool:
         return parameter in self.arguments

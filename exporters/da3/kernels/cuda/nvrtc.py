@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_cache_path
+
+from depthport.exporters.core.atomic import write_bytes
 from depthport.exporters.core.errors import RunError, UnavailableError
 
 ENV_CACHE = "DEPTHPORT_KERNEL_CACHE"
@@ -47,7 +50,6 @@ def compile_cubin(source: str, name: str, macros: Mapping[str, str], architectur
         raise RunError(f"{name} does not compile for {architecture}: {log.decode(errors='replace').splitlines()[0]}")
     cubin = bytearray(_checked(nvrtc.nvrtcGetCUBINSize(program)))
     _checked(nvrtc.nvrtcGetCUBIN(program, cubin))
-    from depthport.exporters.core.atomic import write_bytes
 
     kept.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(kept, bytes(cubin))
@@ -115,7 +117,6 @@ def cache_folder() -> Path:
     """Where compiled kernels are kept."""
     if folder := os.environ.get(ENV_CACHE):
         return Path(folder)
-    from platformdirs import user_cache_path
 
     return user_cache_path("depthport") / "kernels"
 

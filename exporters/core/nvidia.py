@@ -1,9 +1,8 @@
 """What the NVIDIA driver says, without a framework: devices by name and a process's memory.
 
 The driver library is asked directly (CUDA Driver API, `cuInit`, `cuDeviceGetCount`, `cuDeviceGetName`,
-`cuDeviceGetAttribute`), so `doctor` can
-tell "no GPU" from "the wrong package is installed". NVML gives the memory a process holds, which libraries with an
-allocator of their own (ONNX Runtime) do not report.
+`cuDeviceGetAttribute`), so `doctor` can tell "no GPU" from "the wrong package is installed". NVML gives the memory a
+process holds, which libraries with an allocator of their own (ONNX Runtime) do not report.
 """
 
 from __future__ import annotations
@@ -11,8 +10,11 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 _NAME_BYTES = 256
 _CAPABILITY = (75, 76)
@@ -64,25 +66,51 @@ def _capability(driver: ctypes.CDLL, device: ctypes.c_int) -> tuple[int, int]:
     return parts[0], parts[1]
 
 
-def process_memory_mib() -> float | None:
-    """Device memory this process holds now over all its GPUs, in MiB; None without NVML or where it hides processes."""
+@contextmanager
+def nvml() -> Iterator[Any]:
+    """NVIDIA's management library (`pynvml`), initialised; None without nvidia-ml-py or a driver.
+
+    What NVML refuses inside ends the block.
+    """
     try:
         import pynvml
-    except ImportError:
-        return None
-    try:
+
         pynvml.nvmlInit()
+    except ImportError:
+        yield None
+        return
     except pynvml.NVMLError:
-        return None
+        yield None
+        return
     try:
-        used = [
-            process.usedGpuMemory
-            for index in range(pynvml.nvmlDeviceGetCount())
-            for process in pynvml.nvmlDeviceGetComputeRunningProcesses(pynvml.nvmlDeviceGetHandleByIndex(index))
-            if process.pid == os.getpid() and process.usedGpuMemory is not None
-        ]
-    except pynvml.NVMLError:
-        return None
+        with suppress(pynvml.NVMLError):
+            yield pynvml
     finally:
         pynvml.nvmlShutdown()
-    return sum(used) / (1 << 20) if used else None
+
+
+def nvml_text(value: str | bytes) -> str:
+    """What NVML calls a string, which older versions of its bindings give as bytes."""
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def driver_version() -> str | None:
+    """Version of NVIDIA's driver; None where NVML is not installed."""
+    with nvml() as library:
+        if library is not None:
+            return nvml_text(library.nvmlSystemGetDriverVersion())
+    return None
+
+
+def process_memory_mib() -> float | None:
+    """Device memory this process holds now over all its GPUs, in MiB; None without NVML or where it hides processes."""
+    with nvml() as library:
+        if library is not None:
+            used = [
+                process.usedGpuMemory
+                for index in range(library.nvmlDeviceGetCount())
+                for process in library.nvmlDeviceGetComputeRunningProcesses(library.nvmlDeviceGetHandleByIndex(index))
+                if process.pid == os.getpid() and process.usedGpuMemory is not None
+            ]
+            return sum(used) / (1 << 20) if used else None
+    return None
