@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 
 from depthport.exporters.core.errors import UnavailableError, UsageError
-from depthport.runtimes import contract
 from depthport.runtimes.base import LoadOptions
-from depthport.runtimes.contract import CHECKS, ContractError, Subject
+from depthport.runtimes.contract import CHECKS, ContractError, Subject, checks
 from depthport.runtimes.registry import get_runtime
-from tests.support import fakes
+from tests.support.fake_runtime import fake_artifact
 
 
 def subject(fake: str, folder: Path, **extra: object) -> Subject:
-    artifact = fakes.fake_artifact(folder / "artifact")
+    artifact = fake_artifact(folder / "artifact")
     return Subject(get_runtime(f"tests.support.fakes:{fake}"), artifact, options=LoadOptions(extra=extra))
 
 
@@ -27,13 +26,13 @@ def test_a_good_citizen_passes(check, tmp_path):
 @pytest.mark.parametrize(
     ("fake", "check", "complaint"),
     [
-        ("Lazy", contract.check_synchronize, "before the work is done"),
-        ("Lazy", contract.check_outputs_are_final, "bound after the run"),
-        ("NotANumber", contract.check_outputs, "not finite"),
-        ("Forgetful", contract.check_rebinding, "does not depend on what is bound"),
-        ("Aliasing", contract.check_outputs_are_copies, "overwrote"),
-        ("Leaky", contract.check_close_frees, r"\d+ MiB behind"),
-        ("Absent", contract.check_probe, None),
+        ("Lazy", checks.check_synchronize, "before the work is done"),
+        ("Lazy", checks.check_outputs_are_final, "bound after the run"),
+        ("NotANumber", checks.check_outputs, "not finite"),
+        ("Forgetful", checks.check_rebinding, "does not depend on what is bound"),
+        ("Aliasing", checks.check_outputs_are_copies, "overwrote"),
+        ("Leaky", checks.check_close_frees, r"\d+ MiB behind"),
+        ("Absent", checks.check_probe, None),
     ],
 )
 def test_misbehaviour_is_caught(fake, check, complaint, tmp_path):
@@ -48,7 +47,7 @@ def test_a_wrong_shape_is_a_run_error(tmp_path):
     from depthport.exporters.core.errors import RunError
 
     with pytest.raises(RunError, match="'depth' is float32 1x2x14x27, the artifact has float32 1x2x14x28"):
-        contract.check_outputs(subject("WrongShape", tmp_path), tmp_path)
+        checks.check_outputs(subject("WrongShape", tmp_path), tmp_path)
 
 
 def test_an_unavailable_device_says_why_and_what_to_do(tmp_path):
