@@ -21,7 +21,7 @@ from depthport.exporters.core.artifact import (
     artifact_key,
     load_artifact,
 )
-from depthport.exporters.core.errors import UnavailableError, UnsupportedError
+from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.open_dims import limits_of, validate_dynamic
 from depthport.exporters.core.precision import resolve_policy
 from depthport.exporters.core.provenance import package_versions, peak_rss_mib
@@ -154,6 +154,8 @@ def prepare(
     validate_pose_input(spec, pose_input)
     if source_size is not None:
         validate_source(source_size, shape, opened)
+    if target == "":
+        raise UsageError("--target is empty: leave it out, or name one")
     return ExportRequest(
         model=spec.reference,
         format=format,

@@ -23,8 +23,10 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,7 +35,7 @@ from numpy.typing import NDArray
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, PlacementError, RunError, UsageError, one_line
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
-from depthport.runtimes.host.cache import cache_folder, writable
+from depthport.runtimes.host.cache import cache_folder, sealed_cache, writable
 from depthport.runtimes.host.cpu import cpu_description
 from depthport.runtimes.host.threads import allowed_threads
 
@@ -101,11 +103,16 @@ class OpenVinoSession(Session):
             import openvino
 
             self._core = openvino.Core()
-            self._compiled = self._core.compile_model(str(model), _native_name(device), self._properties)
+            with self._cache():
+                self._compiled = self._core.compile_model(str(model), _native_name(device), self._properties)
             self._request = self._compiled.create_infer_request()
         except _ERRORS as error:
             raise LoadError(f"openvino can't load {model.name} on {device}: {_reason(error)}") from error
         self._check_signature()
+
+    def _cache(self) -> AbstractContextManager[None]:
+        folder = self._properties.get("CACHE_DIR")
+        return sealed_cache(Path(folder)) if folder else nullcontext()
 
     def _check_signature(self) -> None:
         native = tuple({port.any_name for port in ports} for ports in (self._compiled.inputs, self._compiled.outputs))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.errors import DepthportError, UsageError, one_line
 from depthport.exporters.core.plugins import entry_points, installed_plugin, load_plugin
-from depthport.runtimes.base import Runtime
+from depthport.runtimes.base import Device, Runtime
 
 GROUP = "depthport.runtimes"
 
@@ -35,6 +36,36 @@ def installed_runtime(name: str) -> Runtime | None:
 def installed_runtimes() -> Iterator[Runtime]:
     """Every registered adapter that imports."""
     return (runtime for name in runtimes() if (runtime := installed_runtime(name)) is not None)
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """What one installed adapter says of this machine; a broken one says nothing and is in nobody's way."""
+
+    name: str
+    runtime: Runtime | None = None
+    devices: tuple[Device, ...] = ()
+    problem: str | None = None
+    """Why it can't be asked, in one line."""
+
+
+def survey() -> Iterator[Surveyed]:
+    """Every installed adapter with its devices, whatever anyone's adapter does when it is asked."""
+    for name in runtimes():
+        try:
+            runtime = get_runtime(name)
+            if not isinstance(runtime, Runtime):
+                raise TypeError(f"{type(runtime).__name__} is not a depthport.runtimes.base.Runtime")
+            devices = tuple(runtime.probe())
+            if not all(isinstance(device, Device) for device in devices):
+                raise TypeError("probe() gives something else than devices")
+        except DepthportError as error:
+            yield Surveyed(name, problem=str(error))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - see above
+            problem = f"runtime {name!r} is broken ({type(error).__name__}: {one_line(error, 120)}): reinstall or remove it"
+            yield Surveyed(name, problem=problem)
+        else:
+            yield Surveyed(name, runtime, devices)
 
 
 def baseline_runtime() -> Runtime:

@@ -12,7 +12,9 @@ from depthport.bench.environment.telemetry_summary import machine_facts, summari
 from depthport.bench.inputs.inputs import Scene
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Cell, Results
-from depthport.exporters.core.npz import read_npz
+from depthport.exporters.core.atomic import storage_errors
+from depthport.exporters.core.errors import StorageError
+from depthport.exporters.core.npz import read_whole_npz
 
 
 def draw(
@@ -20,13 +22,25 @@ def draw(
 ) -> str | None:
     """Save the first input's views, and every cell's depth and error to the reference, below `out/pictures`.
 
-    Returns the relative path of the views' picture; None where there is no reference to compare with, or no
-    depth in it.
+    Returns the relative path of the views' picture; None where there is no reference to compare with, no depth in it, or
+    no room for pictures: what was measured is written all the same.
     """
+    try:
+        with storage_errors(out):
+            return _draw(cells, journal, scenes, references, work, out)
+    except StorageError:
+        for cell in cells:
+            cell.pictures = {}
+        return None
+
+
+def _draw(
+    cells: Sequence[Cell], journal: Journal, scenes: Sequence[Scene], references: Mapping[str, Path], work: Path, out: Path
+) -> str | None:
     evidence = Evidence(journal)
     if "fp32-0" not in references:
         return None
-    reference = read_npz(references["fp32-0"])
+    reference = read_whole_npz(references["fp32-0"]) or {}
     if "depth" not in reference:
         return None  # other outputs were asked for
 
@@ -34,9 +48,9 @@ def draw(
     folder.mkdir(exist_ok=True)
     for cell in cells:
         name = evidence.outputs(cell.id).get(0)
-        if name is None or not (work / name).exists():
+        outputs = read_whole_npz(work / name) if name is not None else None
+        if outputs is None:
             continue
-        outputs = read_npz(work / name)
         stem = cell.id.replace("/", "-").replace(":", "-")
         save_depth(outputs["depth"], folder / f"{stem}-depth.png", like=reference["depth"])
         save_error(outputs["depth"], reference["depth"], folder / f"{stem}-error.png")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from depthport.bench.analysis import quota
 from depthport.bench.analysis.evidence import Evidence, baseline_of
 from depthport.bench.analysis.parity import parity, violation, worst
 from depthport.bench.analysis.samples import raw_samples
@@ -24,8 +25,10 @@ from depthport.bench.statistics.steady_state import drift, should_stop
 from depthport.bench.statistics.verdict import Ratio, Verdict, rank, ratio
 from depthport.exporters.core.artifact import load_artifact
 from depthport.exporters.core.errors import ArtifactError
-from depthport.exporters.core.npz import read_npz
+from depthport.exporters.core.npz import read_whole_npz
 
+MOST_NOISE = 0.10
+"""An A/A interval that reaches further shows nothing: twice the delay that the other control injects."""
 YARDSTICK = "fp64-0"
 
 
@@ -73,7 +76,7 @@ def yardstick(references: Mapping[str, Path], size: tuple[int, int]) -> dict[str
 
 
 def _load_references(paths: Mapping[str, Path]) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
-    return {name: read_npz(path) for name, path in paths.items()}
+    return {name: arrays for name, path in paths.items() if (arrays := read_whole_npz(path)) is not None}
 
 
 def _cell(
@@ -118,7 +121,10 @@ def _cell(
         for boundary in BOUNDARIES:
             ours, theirs = evidence.samples(spec.id, boundary), evidence.samples(baseline.id, boundary)
             if ours is not None and theirs is not None:
-                cell.speedup[boundary] = speedup(ratio(theirs, ours, protocol.margin))
+                found = speedup(ratio(theirs, ours, protocol.margin))
+                cell.speedup[boundary] = quota.carried(
+                    found, evidence.quota_share(spec.id), evidence.quota_share(baseline.id)
+                )
     cell.parity = _parity(spec, evidence, reference, work)
     if cell.status is Status.OK and cell.parity is not None:
         broken = violation(cell.parity, export.precision, fitted_poses=export.ray_pose)
@@ -129,7 +135,7 @@ def _cell(
         cell.regime = {"kind": regime["regime"], **regime["summary"]}
         cell.phases.load_s, cell.phases.first_call_ms = regime["load_s"], regime["first_call_ms"]
     if cell.status is Status.OK and not cell.timing and regime is None:
-        cell.status, cell.reason = Status.RUN_FAILED, "not measured before the run was stopped"
+        cell.status, cell.reason = Status.NOT_MEASURED, "the run was stopped before it"
     return cell
 
 
@@ -189,6 +195,7 @@ def _artifact(cell: str, evidence: Evidence) -> dict[str, Any] | None:
 
 def _timing(spec: CellSpec, samples: CellSamples, boundary: Boundary, evidence: Evidence) -> Timing:
     latency = summarize(samples)
+    interval = (latency.ci95_ns[0] / 1e6, latency.ci95_ns[1] / 1e6) if latency.ci95_ns else None
     values = samples.steady_ns() / 1e6
     raw = raw_samples(spec.id, boundary, evidence.blocks, evidence.launches)
     trend = drift(samples)
@@ -198,7 +205,7 @@ def _timing(spec: CellSpec, samples: CellSamples, boundary: Boundary, evidence: 
     events = [b["event_ms"] for b in evidence.blocks if b["cell"] == spec.id and b.get("event_ms") is not None]
     return Timing(
         median_ms=latency.median_ns / 1e6,
-        ci95_ms=(latency.ci95_ns[0] / 1e6, latency.ci95_ns[1] / 1e6) if latency.ci95_ns else None,
+        ci95_ms=quota.opened(interval, evidence.quota_share(spec.id)),
         mean_ms=float(values.mean()),
         std_ms=float(values.std(ddof=1)) if len(values) > 1 else None,
         min_ms=latency.min_ns / 1e6,
@@ -226,8 +233,9 @@ def _parity(
     reports, size = [], (spec.export.shape.height, spec.export.shape.width)
     for index, name in sorted(evidence.outputs(spec.id).items()):
         expected = reference.get(f"fp32-{index}")
-        if expected is not None and (work / name).exists():
-            reports.append(parity(read_npz(work / name), expected, size))
+        outputs = read_whole_npz(work / name)
+        if expected is not None and outputs is not None:
+            reports.append(parity(outputs, expected, size))
     return {**worst(reports), "inputs": len(reports)} if reports else None
 
 
@@ -243,6 +251,14 @@ def _rank(cells: list[Cell], specs: Sequence[CellSpec], evidence: Evidence, prot
                 continue
             for entry in rank(samples, base_samples, protocol.margin):
                 by_id[entry.cell].rank[boundary] = entry.rank
+
+
+def _nothing_found(found: Speedup) -> bool:
+    """Whether an A/A control shows that where nothing differs nothing is found, which a wide interval does not."""
+    if found.verdict == Verdict.EQUIVALENT.value:
+        return True
+    known = found.ci95 is not None and found.ci95[0] >= 1 / (1 + MOST_NOISE) and found.ci95[1] <= 1 + MOST_NOISE
+    return found.verdict == Verdict.INCONCLUSIVE.value and known
 
 
 def _controls(specs: Sequence[CellSpec], evidence: Evidence, protocol: Protocol) -> dict[str, Control]:
@@ -262,10 +278,10 @@ def _controls(specs: Sequence[CellSpec], evidence: Evidence, protocol: Protocol)
         ours = evidence.samples(subject.with_tag(tag, tag).id, "device")
         theirs = evidence.samples(subject.id, "device")
         assert ours is not None and theirs is not None
-        found = ratio(theirs, ours, protocol.margin)
-        if name == "aa":
-            ok = found.verdict in (Verdict.EQUIVALENT, Verdict.INCONCLUSIVE)
-        else:
-            ok = found.verdict is Verdict.SLOWER
-        controls[name] = Control(found.ratio, found.ci95, found.verdict.value, expected, ok, found.explanation)
+        copy = subject.with_tag(tag, tag).id
+        found = quota.carried(
+            speedup(ratio(theirs, ours, protocol.margin)), evidence.quota_share(copy), evidence.quota_share(subject.id)
+        )
+        ok = _nothing_found(found) if name == "aa" else found.verdict == Verdict.SLOWER.value
+        controls[name] = Control(found.ratio, found.ci95, found.verdict, expected, ok, found.reason)
     return controls

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from depthport.bench.analysis.samples import cell_samples
+from depthport.bench.environment.telemetry_summary import machine_facts
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Boundary
@@ -24,12 +25,21 @@ class Evidence:
         self.artifacts = {e["cell"]: e for e in journal.of_kind("artifact")}
         self.relaunched = any(e.get("relaunch") for e in journal.of_kind("residency"))
         self._samples: dict[tuple[str, Boundary], CellSamples | None] = {}
+        self._quota: dict[str, float | None] = {}
 
     def samples(self, cell: str, boundary: Boundary) -> CellSamples | None:
         key = (cell, boundary)
         if key not in self._samples:
             self._samples[key] = cell_samples(cell, boundary, self.blocks)
         return self._samples[key]
+
+    def quota_share(self, cell: str) -> float | None:
+        """Share of the time of a cell's visits that the container's CPU quota held it back; None where unknown."""
+        if cell not in self._quota:
+            self._quota[cell] = machine_facts(
+                v["telemetry"] for v in self.visits if v["cell"] == cell
+            ).quota_throttled_share
+        return self._quota[cell]
 
     def outputs(self, cell: str) -> dict[int, str]:
         """File name of the outputs kept for each input index."""

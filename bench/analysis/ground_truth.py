@@ -20,7 +20,7 @@ from depthport.bench.inputs.scenes import render_scene
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Cell
 from depthport.exporters.core.artifact import Shape
-from depthport.exporters.core.npz import read_npz
+from depthport.exporters.core.npz import read_whole_npz
 
 
 def truth_scenes(shape: Shape, count: int, source_size: tuple[int, int] | None = None) -> tuple[Scene, ...]:
@@ -56,4 +56,4 @@ def judge_accuracy(
 
 
 def _outputs(name: str | None, work: Path) -> Mapping[str, Any] | None:
-    return read_npz(work / name) if name is not None and (work / name).exists() else None
+    return read_whole_npz(work / name) if name is not None else None

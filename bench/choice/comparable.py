@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from depthport.bench.environment.identity import Machine, machine_of
+from depthport.bench.environment.telemetry_summary import THROTTLED_SHARE
 from depthport.bench.results.model import Boundary, Cell, Results, Status
+from depthport.bench.statistics.figures import percent
 
 PROTOCOL_BARS = ("name", "regime", "rate_hz", "order", "threads", "timed_calls")
 """Parameters that change what a sample means. Seeds, budgets and counts only change how many there are."""
@@ -52,6 +54,21 @@ def run_flags(a: Results, b: Results) -> list[str]:
         if not results.complete:
             flags.append(f"{side} was stopped before its end")
     return flags
+
+
+def control_doubt(a: Results, b: Results) -> str | None:
+    """Why nothing can be concluded from these runs: a control that did not come out as it had to. None: all did."""
+    unpassed = [f"{name} of {side}" for side, run in (("A", a), ("B", b)) for name, c in run.controls.items() if not c.ok]
+    return f"not to be trusted: control {' and '.join(unpassed)} did not pass" if unpassed else None
+
+
+def quota_doubt(a: Cell, b: Cell) -> str | None:
+    """Why nothing can be concluded from these cells: the container's CPU quota decided how long calls took."""
+    for side, cell in (("A", a), ("B", b)):
+        share = ((cell.telemetry or {}).get("quota_throttled_share") or {}).get("median")
+        if isinstance(share, int | float) and share > THROTTLED_SHARE:
+            return f"the container's CPU quota held {side} back {percent(min(share, 1.0))} of the time"
+    return None
 
 
 def _driver_flags(first: Machine, second: Machine) -> list[str]:

@@ -17,7 +17,15 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from depthport.bench.choice.comparable import cell_bar, nearest, parity_flag, run_bars, run_flags
+from depthport.bench.choice.comparable import (
+    cell_bar,
+    control_doubt,
+    nearest,
+    parity_flag,
+    quota_doubt,
+    run_bars,
+    run_flags,
+)
 from depthport.bench.results.metrics import default_boundary
 from depthport.bench.results.model import Boundary, Cell, Results, is_control
 from depthport.bench.results.paired import cell_samples
@@ -127,6 +135,7 @@ class _Judge:
         self.shift = None if shift is None else math.exp(shift.log)
         moved = shift is not None and judge(shift, margin).verdict in (Verdict.FASTER, Verdict.SLOWER)
         self._machine_moved = moved and same_stack
+        self._doubt = control_doubt(a, b)
 
     def change(self, x: Cell, y: Cell) -> Change:
         bar = self._bar(x, y)
@@ -151,6 +160,8 @@ class _Judge:
             reason += f"; one launch: ±{self._spread.sd * 100:.1f} % from start to start {self._spread.origin}"
         used_ratio = relative is not None
         verdict: Answer = found.verdict.value
+        if (doubt := self._doubt or quota_doubt(x, y)) is not None:
+            verdict, reason = "inconclusive", f"{doubt}; {reason}"
         return Change(x.id, verdict, found.ratio, found.ci95, reason, ours, theirs, flags, used_ratio)
 
     def _bar(self, x: Cell, y: Cell) -> str | None:

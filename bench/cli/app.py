@@ -1,15 +1,17 @@
 """The command line: a thin layer over the Python API. Imports nothing heavy until a command needs it.
 
 Exit codes: 0 done; 1 a result below what was asked (nothing was measured, no cell meets the constraints, a cell is
-slower); 2 bad usage or input, with one line that says what is wrong and what to do; 130 stopped by Ctrl-C (what was
-measured is kept).
+slower); 2 bad usage or input, with one line that says what is wrong and what to do; 130, 143, 129 stopped by Ctrl-C,
+SIGTERM or a closed terminal (what was measured is kept).
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -18,7 +20,7 @@ from depthport.bench.cli.check import check
 from depthport.bench.cli.export import export
 from depthport.bench.cli.inspect import inspect
 from depthport.bench.cli.measure import bench, run
-from depthport.bench.cli.options import Json, show, spread, stderr
+from depthport.bench.cli.options import Json, refuse_empty, show, spread, stderr
 from depthport.bench.cli.profile import batch, profile
 from depthport.bench.cli.results import choose, compare, report, reproduce
 
@@ -55,7 +57,9 @@ def _self_check(json_: bool) -> None:
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.diagnose import self_check
     from depthport.exporters.core.atomic import write_json
+    from depthport.exporters.core.outputs import check_output_folder
 
+    check_output_folder(self_check_view.FILE.parent, (self_check_view.FILE.name,))
     observer = observer_for()
     observer.stage("checking")
     try:
@@ -77,18 +81,23 @@ for _command in (run, export, check, inspect, bench, profile, batch, report, com
 def main() -> None:
     """Entry point: typed errors become one line and their exit code; everything else keeps its traceback."""
     from depthport.exporters.core.errors import DepthportError
+    from depthport.exporters.core.signals import exit_code_of, stop_on_signals
 
+    stop_on_signals()
     # Deprecations inside the frameworks are not the user's.
     warnings.simplefilter("ignore")
     try:
         # Outside its standalone mode click returns the code of `typer.Exit` instead of raising it.
+        refuse_empty(sys.argv[1:])
         code = app(spread(sys.argv[1:], "--images"), standalone_mode=False)
         if isinstance(code, int):
             sys.exit(code)
     except DepthportError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("stopped", 130)
+    except KeyboardInterrupt as stop:
+        _fail("stopped", exit_code_of(stop))
+    except BrokenPipeError:
+        _reader_gone()
     except (typer.Exit, SystemExit) as end:
         sys.exit(getattr(end, "exit_code", getattr(end, "code", 0)))
     except typer.Abort:
@@ -98,8 +107,18 @@ def main() -> None:
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    stderr(f"depthport: {' '.join(text.split())}")
+    from depthport.exporters.core.errors import tidy
+
+    with suppress(OSError):  # the terminal was closed: nobody reads it, the exit code counts
+        stderr(tidy(f"depthport: {text}"))
     sys.exit(code)
+
+
+def _reader_gone() -> NoReturn:
+    """Whoever read our output (`| head`) has enough: end quietly, as other programs do."""
+    # Python flushes once more at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(128 + 13)
 
 
 # Newer typer carries its own click, so the class is found through what typer exports.

@@ -111,15 +111,23 @@ def export(
     finally:
         observer.close()
     manifest = load_artifact(stored.artifact.path).manifest
+    # Of a store that may not be written to, the manifest is as it was.
+    parity = manifest.parity or ({found.cell: found.parity} if found is not None and found.cell and found.parity else {})
     if json_:
-        print_json({"path": str(stored.artifact.path), "origin": stored.origin, "manifest": manifest.to_json()})
+        print_json(
+            {
+                "path": str(stored.artifact.path),
+                "origin": stored.origin,
+                "manifest": {**manifest.to_json(), "parity": parity or None},
+            }
+        )
     else:
         if stored.damage:
             stderr(f"rebuilt: {stored.damage}")
         if manifest.weights.synthetic:
             stderr(f"weights are synthetic ({manifest.weights.id}): the depth means nothing, speed and parity do")
-        for cell, parity in (manifest.parity or {}).items():
-            stderr(f"on {cell} it is upstream's fp32 to {worst_relative_l2(parity)[1]:.1e} (relative L2, worst output)")
+        for cell, measured in parity.items():
+            stderr(f"on {cell} it is upstream's fp32 to {worst_relative_l2(measured)[1]:.1e} (relative L2, worst output)")
         for step in manifest.host_steps:
             stderr(f"the host does the rest: {step.name} ({step.description})")
         if "verified" in manifest.extra:

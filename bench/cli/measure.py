@@ -25,6 +25,10 @@ from depthport.bench.cli.options import (
     print_json,
 )
 
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Put another configuration's run that is in --out aside, and begin anew.")
+]
+
 
 def run(
     model: Model = "da3-small",
@@ -41,6 +45,7 @@ def run(
     preprocess: Preprocess = False,
     source_size: SourceSize = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results, report and pictures.")] = Path("results"),
+    overwrite: Overwrite = False,
     artifacts: Store = None,
     budget: Annotated[float | None, typer.Option("--budget", help="Seconds of timed measurement.")] = None,
     json_: Json = False,
@@ -59,6 +64,7 @@ def run(
         out,
         artifacts,
         json_,
+        overwrite=overwrite,
         model=model,
         views=views,
         size=size,
@@ -115,6 +121,7 @@ def bench(
         list[str] | None, typer.Option("--interpreter", help="RUNTIME=PYTHON: a runtime's own interpreter.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results, report and pictures.")] = Path("results"),
+    overwrite: Overwrite = False,
     artifacts: Store = None,
     json_: Json = False,
 ) -> None:
@@ -138,6 +145,7 @@ def bench(
         out,
         artifacts,
         json_,
+        overwrite=overwrite,
         model=model,
         views=views,
         size=size,
@@ -164,21 +172,24 @@ def bench(
 
 
 def _measure(
-    out: Path, artifacts: Path | None, as_json: bool, *, size: str, source_size: str | None, **request: Any
+    out: Path, artifacts: Path | None, as_json: bool, *, overwrite: bool, size: str, source_size: str | None, **request: Any
 ) -> None:
     """Plan, measure, report; what `run` and `bench` share."""
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.measure import api, engine
+    from depthport.exporters.core.outputs import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
 
     height, width = parse_size(size)
     source = parse_size(source_size, "--source-size") if source_size is not None else None
+    # The report comes last: where it goes is looked at first.
+    check_output_folder(out, ("results.json", "report.md", "report.html"))
     plan = api.plan(height=height, width=width, source_size=source, **request)
     observer = observer_for()
     if plan.weights["note"]:
         observer.note(plan.weights["note"])
     try:
-        results = engine.run(plan, out, ArtifactStore(artifacts), observer)
+        results = engine.run(plan, out, ArtifactStore(artifacts), observer, overwrite=overwrite)
         from depthport.bench.report.write import write_report
         from depthport.bench.results.load_results import load_results
         from depthport.bench.results.model import Status

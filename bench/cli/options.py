@@ -40,6 +40,10 @@ Store = Annotated[
 ]
 
 
+_DIGITS = 9
+"""More than any size has that can be counted; Python refuses to read numbers of thousands."""
+
+
 def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     """`504x504` or `504` as (height, width).
 
@@ -51,7 +55,7 @@ def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     parts = text.lower().split("x")
     if len(parts) == 1:
         parts *= 2
-    if len(parts) != 2 or not all(p.isascii() and p.isdigit() for p in parts):
+    if len(parts) != 2 or not all(p.isascii() and p.isdigit() and len(p) <= _DIGITS for p in parts):
         raise UsageError(f"{option} {text!r} is no size: give HxW in pixels, for example 504x504")
     return int(parts[0]), int(parts[1])
 
@@ -96,19 +100,39 @@ def parse_interpreters(pairs: list[str]) -> dict[str, str]:
 
 
 def spread(arguments: list[str], option: str) -> list[str]:
-    """`--images a b c` as `--images a --images b --images c`: what people type, in the form typer takes."""
+    """`--images a b c` as `--images a --images b --images c`: what people type, in the form typer takes.
+
+    Raises:
+        UsageError: nothing follows the option, which a shell's empty pattern or variable does.
+    """
+    from depthport.exporters.core.errors import UsageError
+
     spread_out: list[str] = []
-    within = False
-    for argument in arguments:
+    named = None
+    for argument in [*arguments, "--"]:
         if argument.startswith("-") and argument != "-":
-            within = argument == option
-            if not within:
+            if named == 0:
+                raise UsageError(f"{option} names no file: give at least one, or leave it out for the shipped photographs")
+            named = 0 if argument == option else None
+            if named is None:
                 spread_out.append(argument)
-        elif within:
+        elif named is not None:
+            named += 1
             spread_out += [option, argument]
         else:
             spread_out.append(argument)
-    return spread_out
+    return spread_out[:-1]
+
+
+def refuse_empty(arguments: list[str]) -> None:
+    """Raise UsageError for an argument that is empty, as an unset variable of a script is: it would count as not given."""
+    from depthport.exporters.core.errors import UsageError
+
+    for before, argument in zip(["the command", *arguments], arguments, strict=False):
+        option, equals, value = argument.partition("=")
+        if not argument.strip() or (option.startswith("--") and equals and not value.strip()):
+            name = option if equals else before
+            raise UsageError(f"what follows {name} is empty: give a value, or leave {name} out")
 
 
 def names(text: str | None) -> list[str] | None:

@@ -43,10 +43,13 @@ def profile(
     """
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.diagnose import profile as profiling
-    from depthport.bench.diagnose.profile_picture import write_profile
+    from depthport.bench.diagnose.profile_picture import PROFILE_FILES, write_profile
+    from depthport.exporters.core.outputs import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
 
     height, width = parse_size(size)
+    if out is not None:
+        check_output_folder(out, PROFILE_FILES)
     observer = observer_for()
     try:
         found = profiling.profile(

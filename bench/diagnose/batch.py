@@ -26,10 +26,12 @@ from depthport.bench.plan.protocol import get_protocol
 from depthport.bench.workers.live_cell import CellFailed, LiveCell
 from depthport.exporters.api import export as export_artifact
 from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.asked import MOST, THREADS
 from depthport.exporters.core.errors import RunError, UsageError
 from depthport.exporters.core.npz import write_npz
 from depthport.exporters.core.nvidia import cuda_devices
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.shapes import validate_shape
 from depthport.runtimes.registry import baseline_runtime, get_runtime
 from depthport.runtimes.terms import check_memory_fraction
 
@@ -94,8 +96,11 @@ def find_batch(
         UsageError: a fraction or number outside of its range, or a device or mode the runtime does not have.
         RunError: a trial failed for another reason than memory.
     """
+    validate_shape(1, views, height, width)
     check_memory_fraction(fraction)
-    adapter, observer = get_runtime(runtime) if runtime else baseline_runtime(), observer or Observer()
+    MOST.check(most)
+    THREADS.check(threads)
+    adapter, observer = baseline_runtime() if runtime is None else get_runtime(runtime), observer or Observer()
     place = adapter.device(device)
     chosen = adapter.mode(place, mode)
     policy = precision or next(iter(chosen.precisions or place.precisions), "fp32")

@@ -22,7 +22,7 @@ from depthport.bench.results.model import Status
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.request import ExportRequest
-from depthport.runtimes.registry import get_runtime, runtimes
+from depthport.runtimes.registry import survey
 
 CHECK = replace(PAPER, name="check", inputs=1, timed_calls=1, warmup_calls=1)
 """One input, one call after the first; its time is of no interest."""
@@ -82,10 +82,11 @@ def worst_relative_l2(parity: Mapping[str, Any]) -> tuple[str, float]:
 def _cell(request: ExportRequest, artifact: Artifact) -> CellSpec | str:
     """The cell that runs the artifact here, on its first suitable device; else why there is none."""
     reasons = []
-    for runtime in map(get_runtime, runtimes()):
-        if request.format not in runtime.formats:
+    for surveyed in survey():
+        runtime = surveyed.runtime
+        if runtime is None or request.format not in runtime.formats:
             continue
-        for device in runtime.probe():
+        for device in surveyed.devices:
             if not device.available:
                 reasons.append(f"{runtime.name} on {device.name}: {device.unavailable}")
                 continue

@@ -86,7 +86,7 @@ def runtime_rows() -> tuple[RuntimeRow, ...]:
     for name in runtimes():
         try:
             rows += [_row(name, device) for device in get_runtime(name).probe()]
-        except Exception as error:  # noqa: BLE001 - anyone's adapter may fail in any way; doctor must not
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - anyone's adapter may fail in any way; doctor must not
             rows.append(RuntimeRow(name, "-", "", False, _failure(error)))
     return tuple(rows)
 
@@ -99,7 +99,7 @@ def format_rows() -> tuple[FormatRow, ...]:
     for name in formats():
         try:
             reason = get_exporter(name).probe()
-        except Exception as error:  # noqa: BLE001 - as above
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
             reason = _failure(error)
         rows.append(FormatRow(name, reason is None, reason))
     return tuple(rows)
@@ -125,6 +125,6 @@ def _row(runtime: str, device: Device) -> RuntimeRow:
     )
 
 
-def _failure(error: Exception) -> str:
+def _failure(error: BaseException) -> str:
     line = (str(error) or type(error).__name__).splitlines()[0]
     return line if isinstance(error, DepthportError) else f"its adapter failed: {line}"

@@ -13,9 +13,11 @@ import numpy as np
 from depthport.exporters.api import export
 from depthport.exporters.base import Progress
 from depthport.exporters.core.artifact import Artifact, Shape, TensorSpec
-from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
+from depthport.exporters.core.asked import TOLERANCE, known_name
+from depthport.exporters.core.errors import UnavailableError, UnsupportedError
 from depthport.exporters.core.precision import resolve_policy
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.shapes import validate_shape
 from depthport.exporters.onnx.graph_file import read_graph
 from depthport.exporters.onnx.probes import Probe, expose, probes
 from depthport.exporters.precision_check.layers import Arrays, Comparison, Runner, compare, emulated, tolerance_of
@@ -79,10 +81,9 @@ def run(
         UsageError: an unknown format or precision, a tolerance that is none.
         DepthportError: whatever exporting the graphs raises.
     """
-    if format not in FORMATS:
-        raise UsageError(f"check looks at {' or '.join(FORMATS)}, not {format!r}")
-    if tolerance is not None and not tolerance > 0:
-        raise UsageError(f"--tolerance is a relative error over 0, not {tolerance}")
+    known_name("format of check", format, FORMATS)
+    TOLERANCE.check(tolerance)
+    validate_shape(shape.batch, shape.views, shape.height, shape.width)
     policy = resolve_policy(precision)
     paths = find_images(images)
 

@@ -19,10 +19,12 @@ from depthport.bench.diagnose.profile_parts import PartTime, add_up
 from depthport.bench.inputs.inputs import load_scene
 from depthport.bench.measure.observer import Observer
 from depthport.exporters.api import export as export_artifact
+from depthport.exporters.core.asked import CALLS, THREADS
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.provenance import package_versions
 from depthport.exporters.core.store import ArtifactStore
-from depthport.runtimes.base import LoadOptions, Runtime, Session
+from depthport.exporters.da3.shapes import validate_shape
+from depthport.runtimes.base import Device, LoadOptions, Runtime, Session
 from depthport.runtimes.registry import installed_runtimes
 
 SCHEMA = "depthport.profile/1"
@@ -91,11 +93,12 @@ def profile(
     Raises:
         UsageError, UnsupportedError, UnavailableError: what is wrong with the request, in one line.
     """
-    if calls < 1:
-        raise UsageError(f"a profile needs at least one call, got {calls}")
+    validate_shape(batch, views, height, width)
+    CALLS.check(calls)
+    THREADS.check(threads)
     runtime, observer = profiling_runtime(), observer or Observer()
     place = runtime.device(device)
-    chosen = runtime.mode(place, mode or next(m.name for m in reversed(place.modes) if m.name in runtime.profiled))
+    chosen = runtime.mode(place, _fastest(runtime, place) if mode is None else mode)
     if chosen.name not in runtime.profiled:
         known = ", ".join(runtime.profiled)
         raise UnsupportedError(f"mode {chosen.name!r} does not run operator by operator: choose {known}")
@@ -122,6 +125,11 @@ def profiling_runtime() -> Runtime:
         if runtime.profiled:
             return runtime
     raise UsageError("no installed runtime shows its operators: is depthport installed? (`pip install -e .`)")
+
+
+def _fastest(runtime: Runtime, place: Device) -> str:
+    """The fastest of a device's modes that can be profiled."""
+    return next(mode.name for mode in reversed(place.modes) if mode.name in runtime.profiled)
 
 
 def _measure(runtime: Runtime, session: Session, hardware: str, calls: int) -> Profile:

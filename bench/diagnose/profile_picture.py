@@ -7,8 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from depthport.bench.diagnose.profile import Profile
-from depthport.exporters.core.atomic import write_bytes, write_json
+from depthport.exporters.core.atomic import storage_errors, write_bytes, write_json
 
+PROFILE_FILES = ("profile.json", "profile.png")
 _MEASURED, _ROOF = "#9ec1e0", "#1f5f99"
 
 
@@ -45,10 +46,12 @@ def draw(profile: Profile, path: Path) -> None:
 
 def write_profile(profile: Profile, folder: Path) -> list[Path]:
     """`profile.json`, and `profile.png` where matplotlib is installed; the paths written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = [folder / "profile.json"]
-    write_json(written[0], profile.to_json())
+    data, picture = (folder / name for name in PROFILE_FILES)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    written = [data]
+    write_json(data, profile.to_json())
     if find_spec("matplotlib") is not None:
-        written.append(folder / "profile.png")
+        written.append(picture)
         draw(profile, written[1])
     return written

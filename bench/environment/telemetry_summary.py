@@ -33,6 +33,8 @@ class MachineFacts:
     """CPU seconds of all parked workers per second of the blocks' wall time."""
     throttled: Mapping[str, int] = field(default_factory=dict)
     """In how many blocks each cause held clocks down, most frequent first."""
+    quota_throttled_share: float | None = None
+    """Of the blocks' wall time, held back by the container's CPU quota."""
     on_battery: int = 0
     """Blocks on battery."""
     low_power: int = 0
@@ -61,6 +63,7 @@ def machine_facts(records: Iterable[Record | None]) -> MachineFacts:
         steal_cpu_share=_weighted(known, "steal_cpu_share"),
         parked_cpu_share=_weighted(known, "parked_cpu_share"),
         throttled=dict(sorted(causes.items(), key=lambda item: (-item[1], item[0]))),
+        quota_throttled_share=_weighted(known, "quota_throttled_share"),
         on_battery=sum(record.get("on_battery") is True for record in known),
         low_power=sum(record.get("low_power_mode") is True for record in known),
         device_processes=crowded.get("other_compute_processes") or 0,

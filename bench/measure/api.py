@@ -22,8 +22,8 @@ from depthport.bench.plan.protocol import get_protocol
 from depthport.bench.plan.request import Filters, Request
 from depthport.bench.plan.suites import build_cells
 from depthport.bench.results.model import Results
+from depthport.exporters.core import asked
 from depthport.exporters.core.artifact import Shape
-from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.open_dims import validate_dynamic
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.models import validate_pose_input
@@ -67,16 +67,20 @@ def plan(
     Raises:
         UsageError, InputError, WeightsError: what is wrong with the request, in one line (exit code 2).
     """
-    spec = get_model(model)
     validate_shape(batch, views, height, width)
+    spec = get_model(model)
     shape = Shape(batch, views, height, width)
     ref = resolve_weights(weights, spec.reference)
     default_protocol = {"paper": "paper", "quick": "quick"}.get(suite, "rigorous")
-    chosen = get_protocol(protocol or default_protocol)
+    chosen = get_protocol(default_protocol if protocol is None else protocol)
     check_memory_fraction(memory_fraction)
-    for name, value in (("--budget", budget_s), ("--launches", launches)):
-        if value is not None and not value > 0:
-            raise UsageError(f"{name} is {value}: it must be above 0")
+    for bounds, value in (
+        (asked.THREADS, threads),
+        (asked.BUDGET_S, budget_s),
+        (asked.LAUNCHES, launches),
+        (asked.SEED, seed),
+    ):
+        bounds.check(value)
     chosen = replace(
         chosen,
         budget_s=chosen.budget_s if budget_s is None else budget_s,
@@ -127,14 +131,17 @@ def run(
     out: Path | str = "results",
     store: ArtifactStore | None = None,
     observer: Observer | None = None,
+    overwrite: bool = False,
     **request: Any,
 ) -> Results:
     """Export, measure and check `model` on every runtime of this machine; keywords as in :func:`plan`.
 
-    Returns the results, which are also in `out/results.json`. A run that was interrupted goes on with the same call.
+    Returns the results, which are also in `out/results.json`. A run that was interrupted goes on with the same call;
+    another configuration's run in `out` is refused, or put aside if `overwrite` says so.
 
     Raises:
         UsageError and its kin: what is wrong with the request, in one line (exit code 2).
         StorageError: `out` can't be written to, or the disk is full.
     """
-    return engine.run(plan(model, **request), Path(out), store or ArtifactStore(), observer or Observer())
+    planned = plan(model, **request)
+    return engine.run(planned, Path(out), store or ArtifactStore(), observer or Observer(), overwrite=overwrite)

@@ -18,9 +18,11 @@ from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.design import warmup_rule
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.journal import Journal
-from depthport.bench.results.model import Status, is_control
+from depthport.bench.results.model import is_control
 from depthport.bench.statistics.steady_state import steady_state
 from depthport.bench.workers.live_cell import Calibration, CellFailed, LiveCell
+from depthport.exporters.core.npz import is_whole
+from depthport.exporters.core.passing import OUT_OF_MEMORY
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,11 @@ class Crew:
         self._clock = clock
         self._truth = truth
         self._members: dict[str, Member] = {}
-        self._inferred = {(e["cell"], e["scene"]) for e in journal.of_kind("truth")}
+        self._inferred = {
+            (e["cell"], e["scene"])
+            for e in journal.of_kind("truth")
+            if truth and is_whole(truth[0].with_name(e["outputs"]))
+        }
         self._failed = {e["cell"] for e in journal.of_kind("failed")}
 
     def alive(self) -> list[str]:
@@ -141,7 +147,7 @@ class Crew:
         if member is not None:
             member.live.close()
         self._failed.add(owner)
-        self._journal.append("failed", {"cell": owner, "status": failure.status.value, "reason": failure.reason})
+        self._journal.append("failed", failure.entry(owner))
         self._observer.warning(f"{owner}: {failure.status.value}: {failure.reason}")
 
     def finish(self, launch: int) -> None:
@@ -153,6 +159,12 @@ class Crew:
     def close(self) -> None:
         for member in self._members.values():
             member.live.close()
+        self._members.clear()
+
+    def kill(self) -> None:
+        """End every worker at once: the run was stopped."""
+        for member in self._members.values():
+            member.live.kill()
         self._members.clear()
 
     def _start_one(self, owner: str, launch: int) -> Member:
@@ -168,6 +180,9 @@ class Crew:
             warm = _warm_up(member, first_ms, self._protocol)
         except CellFailed:
             live.close()
+            raise
+        except BaseException:
+            live.kill()
             raise
         self._journal.append(
             "launch",
@@ -235,9 +250,8 @@ def _warm_up(member: Member, first_ms: float, protocol: Protocol) -> list[float]
 
 
 def is_memory_failure(failure: CellFailed) -> bool:
-    """Whether a cell ended because it did not fit: it said so, or the system killed it while it loaded."""
-    text = failure.reason.lower()
-    return "out of memory" in text or (failure.status is Status.LOAD_FAILED and "sigkill" in text)
+    """Whether a cell ended because it did not fit: it said so, or the system killed something for want of memory."""
+    return failure.passing == OUT_OF_MEMORY
 
 
 def _room_for_one_more(members: Mapping[str, Member]) -> bool:

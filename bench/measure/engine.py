@@ -9,10 +9,11 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from depthport.bench.analysis.analysis import intervals_narrow
 from depthport.bench.environment.environment import fingerprint
@@ -21,11 +22,11 @@ from depthport.bench.measure.conclude import conclude, work_folder
 from depthport.bench.measure.crew import Timed
 from depthport.bench.measure.exports import artifact_entry, export_in_worker
 from depthport.bench.measure.measure import Measurement
-from depthport.bench.measure.observer import Observer
+from depthport.bench.measure.observer import Careful, Observer
 from depthport.bench.measure.plan import Plan
 from depthport.bench.measure.regime_run import run_regime
-from depthport.bench.measure.run_journal import open_journal
-from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.bench.measure.run_journal import RESULTS, discard_run, end_journal, measured, open_journal, passing_failures
+from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.controls import control_subject
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Results, Status
@@ -34,40 +35,55 @@ from depthport.exporters.api import find
 from depthport.exporters.core.artifact import load_artifact
 from depthport.exporters.core.atomic import storage_errors, write_json
 from depthport.exporters.core.errors import DepthportError, UsageError
+from depthport.exporters.core.locking import exclusive
+from depthport.exporters.core.npz import is_whole
+from depthport.exporters.core.outputs import check_output_folder
 from depthport.exporters.core.provenance import canonical_sha256
+from depthport.exporters.core.signals import exit_code_of
 from depthport.exporters.core.store import ArtifactStore
+from depthport.runtimes.host.cache import writable
 
-RESULTS = "results.json"
 DELAY = 0.05
 """The control that must be found."""
 
 
 class Interrupted(DepthportError):
-    """Ctrl-C: what was measured is in `results.json`; the same command goes on."""
+    """Ctrl-C, or another signal that ends: what was measured is in `results.json`; the same command goes on."""
 
-    exit_code = 130
+    def __init__(self, message: str, exit_code: int = 130) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
-def run(plan: Plan, out: Path, store: ArtifactStore, observer: Observer) -> Results:
+def run(plan: Plan, out: Path, store: ArtifactStore, observer: Observer, *, overwrite: bool = False) -> Results:
     """Measure `plan` into `out` and return its results (also written to `out/results.json`).
 
+    Args:
+        overwrite: put another plan's run that is in `out` aside.
+
     Raises:
-        UsageError: another run is using `out`, or `out` holds an unfinished run of another plan.
-        StorageError: `out` can't be written to, or the disk is full.
-        Interrupted: Ctrl-C, after the results so far were written.
+        UsageError: another run is using `out`, or `out` holds a run of another plan and `overwrite` is False.
+        StorageError: `out` can't be written to, or the disk is full; what was measured is in the journal.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP, after the results so far were written.
     """
+    observer = Careful(observer)
+    check_output_folder(out, (RESULTS,))
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     with storage_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".lock")
         try:
-            lock.acquire(timeout=0)
+            with exclusive(out / ".lock", timeout_s=0), open_journal(plan, out, observer, overwrite=overwrite) as journal:
+                try:
+                    return _Run(plan, out, store, observer, journal).execute()
+                except DepthportError as error:
+                    if not isinstance(error, Interrupted) and not measured(journal):
+                        discard_run(journal, work_folder(out))
+                    raise
         except Timeout:
             raise UsageError(f"another run is measuring into {out}: wait for it or choose another --out") from None
-        try:
-            with open_journal(plan, out) as journal:
-                return _Run(plan, out, store, observer, journal).execute()
         finally:
-            lock.release()
+            for folder in made:
+                with suppress(OSError):  # where anything is in it, it stays
+                    folder.rmdir()
 
 
 class _Run:
@@ -79,6 +95,8 @@ class _Run:
         self.journal = journal
         self.work = work_folder(out)
         self.work.mkdir(exist_ok=True)
+        self._short_of: str | None = None
+        """What the machine was short of when the reference was computed."""
         # Wall time ties sessions of a resumed run together; within one, the monotonic clock counts.
         offset = time.time() - journal.of_kind("header")[0]["epoch_s"]
         began = time.monotonic()
@@ -99,10 +117,12 @@ class _Run:
                 )
                 measurement.run(self._enough)
             return self._finish(references, complete=True)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
+            self.store.sweep()
             self._finish(self._known_references(), complete=False)
             raise Interrupted(
-                f"stopped; what was measured is in {self.out / RESULTS}, the same command goes on from there"
+                f"stopped; what was measured is in {self.out / RESULTS}, the same command goes on from there",
+                exit_code_of(stop),
             ) from None
 
     # -- inputs -------------------------------------------------------------------------------------------------
@@ -140,7 +160,7 @@ class _Run:
             self.observer.step(f"{spec.model} to {spec.format}, {spec.precision}", 1)
             if "error" in reply:
                 for cell in cells:
-                    self._fail(cell, reply["status"], reply["error"])
+                    self._fail(cell, reply["status"], reply["error"], reply.get("passing"))
                 continue
             if reply["damage"]:
                 self.observer.warning(f"rebuilt a damaged artifact ({reply['damage']})")
@@ -179,8 +199,8 @@ class _Run:
                 failed.add(cell.id)
         return [cell for cell in self.plan.cells if cell.id not in failed]
 
-    def _fail(self, cell: CellSpec, status: str, reason: str) -> None:
-        self.journal.append("failed", {"cell": cell.id, "status": status, "reason": reason})
+    def _fail(self, cell: CellSpec, status: str, reason: str, passing: str | None = None) -> None:
+        self.journal.append("failed", {"cell": cell.id, "status": status, "reason": reason, "passing": passing})
         if status not in (Status.UNAVAILABLE.value, Status.UNSUPPORTED.value):
             self.observer.warning(f"{cell.id}: {status}: {reason}")
 
@@ -192,7 +212,7 @@ class _Run:
         if not cells or not self.plan.parity:
             return {}
         spec = cells[0].export
-        folder = self._reference_folder(spec)
+        folder = self._reference_folder()
         self.observer.stage("computing the reference")
         reply = export_in_worker(
             {
@@ -212,24 +232,23 @@ class _Run:
         if "error" in reply:
             self.observer.warning(f"no parity: the reference could not be computed: {reply['error']}")
             self.journal.append("reference_failed", {"reason": reply["error"]})
+            self._short_of = reply.get("passing")
         return self._known_references()
 
     def _known_references(self) -> dict[str, Path]:
         if not self.plan.cells or not self.plan.parity:
             return {}
-        folder = self._reference_folder(self.plan.cells[0].export)
+        folder = self._reference_folder()
         return {path.stem: path for path in sorted(folder.glob("fp*-*.npz")) if ".tmp" not in path.name}
 
-    def _reference_folder(self, spec: ExportSpec) -> Path:
-        key = reference_key(
-            spec.found_model,
-            self.plan.weights["sha256"],
-            canonical_sha256([describe(self.plan.scenes), self.plan.pose_input, self.plan.preprocess]),
-            spec.output_names(),
-            reference_device(self.plan.cells),
-            spec.ray_pose,
-        )
-        return self.store.root / "references" / key[:16]
+    def _reference_folder(self) -> Path:
+        """Beside the artifacts, where other runs find them; with this run where the store can't be written to."""
+        shared = self.store.root / "references" / reference_name(self.plan)
+        names = [f"fp32-{index}.npz" for index in range(len(self.plan.scenes))]
+        names += ["fp64-0.npz"] if self.plan.yardstick else []
+        if writable(shared) or all(is_whole(shared / name) for name in names):
+            return shared
+        return self.work / "references" / shared.name
 
     # -- timing -------------------------------------------------------------------------------------------------
 
@@ -252,9 +271,26 @@ class _Run:
 
     def _finish(self, references: dict[str, Path], complete: bool) -> Results:
         self.observer.stage("analysing")
+        if short_of := self._short_of or next((e["passing"] for e in passing_failures(self.journal.entries)), None):
+            complete = False
+            self.observer.warning(f"{short_of}: make room; the same command tries again what failed for it")
         results = conclude(self.plan, self.journal, references, self.out, fingerprint(), complete=complete)
         write_json(self.out / RESULTS, results.to_json())
         if complete:
-            self.journal.append("finished", {})
+            end_journal(self.journal)
             shutil.rmtree(self.work, ignore_errors=True)
         return results
+
+
+def reference_name(plan: Plan) -> str:
+    """What the reference of a plan is kept under: it changes with everything that it depends on."""
+    spec = plan.cells[0].export
+    key = reference_key(
+        spec.found_model,
+        plan.weights["sha256"],
+        canonical_sha256([describe(plan.scenes), plan.pose_input, plan.preprocess]),
+        spec.output_names(),
+        reference_device(plan.cells),
+        spec.ray_pose,
+    )
+    return key[:16]

@@ -24,12 +24,22 @@ def artifact_entry(artifact: Artifact, origin: str) -> dict[str, Any]:
 
 def export_in_worker(request: dict[str, Any], timeout_s: float, observer: Observer) -> dict[str, Any]:
     """One request in a fresh process; a crash or time-out comes back as an error reply."""
-    channel = Channel(worker_command(None, "depthport.bench.workers.export_worker"), worker_environment())
     try:
-        return channel.request(request, timeout_s, lambda event: observer.step(event["step"]))
-    except WorkerTimeout as error:
-        return {"error": f"it took over {error.seconds:.0f} s", "status": Status.TIMED_OUT.value}
+        channel = Channel(worker_command(None, "depthport.bench.workers.export_worker"), worker_environment())
     except WorkerGone as error:
-        return {"error": error.reason, "status": Status.EXPORT_FAILED.value}
-    finally:
-        channel.close(timeout_s=5)
+        return _gone(error)
+    try:
+        reply = channel.request(request, timeout_s, lambda event: observer.step(event["step"]))
+    except WorkerTimeout as error:
+        reply = {"error": f"it took over {error.seconds:.0f} s", "status": Status.TIMED_OUT.value}
+    except WorkerGone as error:
+        reply = _gone(error)
+    except BaseException:
+        channel.kill()  # stopped: whoever waits for the end of a run does not wait for an export
+        raise
+    channel.close(timeout_s=5)
+    return reply
+
+
+def _gone(error: WorkerGone) -> dict[str, Any]:
+    return {"error": error.reason, "status": Status.EXPORT_FAILED.value, "passing": error.passing}

@@ -23,6 +23,7 @@ from depthport.bench.plan.schedule import round_order
 from depthport.bench.plan.visits import Visit
 from depthport.bench.results.journal import Journal
 from depthport.bench.workers.live_cell import CellFailed
+from depthport.exporters.core.npz import is_whole
 
 ROUNDS_SHARE = 0.1
 """Of the time that starting took, the least that a launch's rounds are given, whatever the budget: a single round after
@@ -54,22 +55,37 @@ class Measurement:
         self._telemetry = Telemetry()
         self._visits: dict[str, Visit] = {}
         self._blocks = Counter(e["cell"] for e in journal.of_kind("block"))
-        self._saved = {(e["cell"], e["input"]) for e in journal.of_kind("block") if e.get("outputs")}
+        self._saved = {
+            (e["cell"], e["input"]) for e in journal.of_kind("block") if e.get("outputs") and is_whole(work / e["outputs"])
+        }
 
     def run(self, enough: Callable[[], bool]) -> None:
         """Measure until every launch has used its share of the budget or `enough()` says the intervals are narrow."""
         done = {e["launch"] for e in self._journal.of_kind("launch_done")}
+        late = self._late(done)
         try:
             launch = 0
-            while launch < current_design(self._protocol, self._journal).launches:
+            while launch < self._launches() * (2 if late & set(self._crew.alive()) else 1):
                 if launch not in done:
                     self._launch(launch, enough)
-                    if not self._crew.alive() or enough():
+                    if not self._crew.alive() or (enough() and not late):
                         return
                 launch += 1
+        except BaseException:
+            self._crew.kill()
+            raise
         finally:
             self._telemetry.close()
             self._crew.close()
+
+    def _launches(self) -> int:
+        return current_design(self._protocol, self._journal).launches
+
+    def _late(self, done: set[int]) -> set[str]:
+        """Cells that failed for want of something in a run that is over but for them: they are measured in launches of
+        their own, together with all others, so that every ratio is of rounds run at one time."""
+        over = done and set(range(self._launches())) <= done
+        return {cell for cell in self._crew.alive() if over and not self._blocks[cell]}
 
     def _launch(self, launch: int, enough: Callable[[], bool]) -> None:
         self._observer.stage(f"warming up, launch {launch + 1}", len(self._crew.alive()))
@@ -80,8 +96,7 @@ class Measurement:
             chosen = settle_design(self._protocol, self._journal, [self._cells[c] for c in self._crew.alive()])
             if chosen is not None:
                 self._observer.note(describe(chosen))
-        launches = current_design(self._protocol, self._journal).launches
-        self._observer.stage(f"measuring, launch {launch + 1} of {launches}")
+        self._observer.stage(f"measuring, launch {launch + 1} of {max(launch + 1, self._launches())}")
         self._rounds(launch, enough)
         self._crew.finish(launch)
         self._journal.append("launch_done", {"launch": launch})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 
 class Observer:
     """Called as things happen; every method may be left as it is."""
@@ -23,3 +25,34 @@ class Observer:
 
     def close(self) -> None:
         """The run is over."""
+
+
+class Careful(Observer):
+    """Hands everything on to another observer; one whose terminal was closed or whose pipe broke costs no measurement."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def stage(self, name: str, steps: int | None = None) -> None:
+        with suppress(OSError):
+            self._observer.stage(name, steps)
+
+    def step(self, text: str, advance: float = 0) -> None:
+        with suppress(OSError):
+            self._observer.step(text, advance)
+
+    def budget(self, used_s: float, total_s: float) -> None:
+        with suppress(OSError):
+            self._observer.budget(used_s, total_s)
+
+    def note(self, text: str) -> None:
+        with suppress(OSError):
+            self._observer.note(text)
+
+    def warning(self, text: str) -> None:
+        with suppress(OSError):
+            self._observer.warning(text)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._observer.close()

@@ -20,6 +20,7 @@ from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.journal import Journal
 from depthport.bench.workers.live_cell import CellFailed, LiveCell
 from depthport.bench.workers.regimes import FixedRateResult, SustainedResult, check_sustained, frames_in, join
+from depthport.exporters.core.asked import known_name
 from depthport.exporters.core.errors import UsageError
 
 CHUNK_S = 15.0
@@ -48,16 +49,16 @@ def parse_regime(name: str, minutes: float | None, rate_hz: float | None) -> Reg
         UsageError: an unknown regime, or a time or rate it does not take.
     """
     if rate_hz is not None:
-        if name not in ("burst", "fixed-rate"):
+        known_name("regime", name, ("burst", "sustained", "fixed-rate"))
+        if name == "sustained":
             raise UsageError("--rate-hz is a regime of its own: leave --regime out")
         return Regime("fixed-rate", 60 * (1.0 if minutes is None else minutes), rate_hz)
     if name == "burst":
         if minutes is not None:
             raise UsageError("--minutes goes with --regime sustained or --rate-hz; burst takes --budget")
         return None
-    if name == "sustained":
-        return Regime("sustained", 60 * (10.0 if minutes is None else minutes))
-    raise UsageError(f"unknown regime {name!r}: choose burst, sustained, or give --rate-hz")
+    known_name("regime", name, ("burst", "sustained"), "give --rate-hz")
+    return Regime("sustained", 60 * (10.0 if minutes is None else minutes))
 
 
 def run_regime(
@@ -73,10 +74,12 @@ def run_regime(
         try:
             _measure(regime, live, journal, timed.spec.id)
         except CellFailed as failure:
-            journal.append("failed", {"cell": timed.spec.id, "status": failure.status.value, "reason": failure.reason})
+            journal.append("failed", failure.entry(timed.spec.id))
             observer.warning(f"{timed.spec.id}: {failure.status.value}: {failure.reason}")
-        finally:
-            live.close()
+        except BaseException:
+            live.kill()
+            raise
+        live.close()
         observer.step(timed.spec.id, 1)
 
 

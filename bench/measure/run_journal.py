@@ -2,38 +2,110 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
+from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import Plan
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal import Journal
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.passing import OUT_OF_MEMORY
+
+RESULTS = "results.json"
+_KEPT_TWICE = 2
+"""The header and the end are written twice: no single damaged line may make a run forget what it is, or that it ended."""
+_MOST_OUT_OF_MEMORY = 2
+"""A cell that ran out of memory this often does not fit; whatever else was short passes in the end."""
+_TRIED_AGAIN = "tried_again"
+"""What a failure is called, in memory alone, once it is being tried again."""
+_WORTH_KEEPING = ("artifact", "launch", "block", "visit", "report", "regime", "truth")
 
 
-def open_journal(plan: Plan, out: Path) -> Journal:
-    """The journal of this plan in `out`: a finished one is put aside, an unfinished one of this plan goes on."""
-    path, fingerprint = out / JOURNAL_NAME, plan.fingerprint()
+def open_journal(plan: Plan, out: Path, observer: Observer, *, overwrite: bool = False) -> Journal:
+    """The journal of this plan in `out`: an unfinished one of this plan goes on, a finished one is put aside with its
+    results.
+
+    Raises:
+        UsageError: `out` holds another configuration's run and `overwrite` is False, or a journal that is none.
+        StorageError: `out` can't be written to, or the disk is full.
+    """
+    path = out / JOURNAL_NAME
+    refused = "choose another --out, or give --overwrite to put it aside"
+    if not path.exists() and (out / RESULTS).exists() and not overwrite:
+        raise UsageError(f"{out} holds the {RESULTS} of another run: {refused}")
     journal = Journal(path)
     headers, finished = journal.of_kind("header"), journal.of_kind("finished")
-    if headers and not finished and headers[0]["plan"] != fingerprint:
+    own = bool(headers) and headers[0]["plan"] == plan.fingerprint()
+    begun = bool(journal.entries) or journal.damage is not None
+    if begun and not own and not overwrite:
         journal.close()
-        raise UsageError(
-            f"{out} holds an unfinished run of another configuration, or of other versions or source: give the same"
-            f" command with the same packages to finish it, choose another --out, or delete {path} to drop it"
-        )
-    if headers and finished:
+        state = "a finished" if finished else "an unfinished"
+        raise UsageError(f"{out} holds {state} run of another configuration, or of other versions or source: {refused}")
+    if journal.damage:
+        observer.warning(journal.damage)
+    if finished or (overwrite and (begun or (out / RESULTS).exists()) and not own):
         journal.close()
-        path.replace(out / "journal-previous.jsonl")
+        put_aside(out)
         journal = Journal(path)
-    if not journal.of_kind("header"):
-        journal.append(
-            "header",
-            {
-                "plan": fingerprint,
-                "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                "epoch_s": time.time(),
-            },
-        )
+    if journal.of_kind("header"):
+        _try_again(journal, observer)
+    else:
+        header = {
+            "plan": plan.fingerprint(),
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "epoch_s": time.time(),
+        }
+        for _ in range(_KEPT_TWICE):
+            journal.append("header", header)
     return journal
+
+
+def end_journal(journal: Journal) -> None:
+    """Note that the run is finished: the same command begins a new one."""
+    for _ in range(_KEPT_TWICE):
+        journal.append("finished", {})
+
+
+def put_aside(out: Path) -> None:
+    """Keep the journal and the results that are in `out` under names of their own, before a new run begins there."""
+    # The journal last: results without one would be taken for another run's.
+    for name in (RESULTS, JOURNAL_NAME):
+        path = out / name
+        if path.exists():
+            path.replace(path.with_name(f"{path.stem}-previous{path.suffix}"))
+
+
+def passing_failures(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The failures that the same command will try again: the machine was short of something for a while."""
+    failures = [e for e in entries if e["kind"] in ("failed", _TRIED_AGAIN) and e.get("passing")]
+    memory = Counter(e["cell"] for e in failures if e["passing"] == OUT_OF_MEMORY)
+    return [
+        e
+        for e in failures
+        if e["kind"] == "failed" and (e["passing"] != OUT_OF_MEMORY or memory[e["cell"]] < _MOST_OUT_OF_MEMORY)
+    ]
+
+
+def _try_again(journal: Journal, observer: Observer) -> None:
+    """Forget, for this session, the failures that may have passed; the file keeps them."""
+    for failure in passing_failures(journal.entries):
+        observer.note(f"{failure['cell']}: tried again: {failure['passing']}")
+        failure["kind"] = _TRIED_AGAIN
+
+
+def measured(journal: Journal) -> bool:
+    """Whether a run has anything to keep."""
+    return any(e["kind"] in _WORTH_KEEPING for e in journal.entries)
+
+
+def discard_run(journal: Journal, work: Path) -> None:
+    """Take away what a run that was refused before it measured anything has written."""
+    journal.close()
+    journal.path.unlink(missing_ok=True)
+    shutil.rmtree(work, ignore_errors=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.asked import known_name
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Protocol:
     timed_calls: int | None = None
     """Fixed number of timed calls per cell (the paper protocol); None: by time."""
     load_timeout_s: float = 900.0
-    call_timeout_s: float = 600.0
+    call_timeout_s: float = 30.0
+    """A call hangs after ten times what calls took before, but not before this: machines pause."""
     export_timeout_s: float = 3600.0
 
     def to_json(self) -> dict[str, Any]:
@@ -76,7 +77,4 @@ def get_protocol(name: str) -> Protocol:
     Raises:
         UsageError: there is none of that name.
     """
-    try:
-        return PROTOCOLS[name]
-    except KeyError:
-        raise UsageError(f"unknown protocol {name!r}: choose one of {', '.join(PROTOCOLS)}") from None
+    return PROTOCOLS[known_name("protocol", name, PROTOCOLS)]

@@ -108,6 +108,11 @@ def unavailable_cell(runtime: Runtime, device: Device, request: Request) -> Cell
     )
 
 
+def broken_cell(runtime: str, problem: str, request: Request) -> CellSpec:
+    """The row of an adapter that can't even be asked what it can run on."""
+    return CellSpec(request.export("-", "fp32"), runtime, "-", "-", unavailable=problem)
+
+
 def kind_of(device: str) -> str:
     """`cuda` of `cuda:1`."""
     return device.partition(":")[0]

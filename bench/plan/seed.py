@@ -21,9 +21,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.request import Request, deployed_precision, make_cell, unavailable_cell
+from depthport.bench.plan.request import Request, broken_cell, deployed_precision, make_cell, unavailable_cell
 from depthport.runtimes.base import Device, Runtime
-from depthport.runtimes.registry import baseline_runtime, get_runtime, runtimes
+from depthport.runtimes.registry import Surveyed, baseline_runtime, survey
 
 # Order of the seed report's own tables.
 PRECISIONS: Mapping[str, tuple[str, ...]] = {
@@ -89,18 +89,24 @@ def paper_cells(request: Request) -> Iterator[CellSpec]:
     devices = {device.name.partition(":")[0]: device for device in runtime.probe()}
     for row in seed_rows():
         yield _cell(runtime, row, devices.get(row.device), request)
-    others = [get_runtime(name) for name in runtimes() if name != runtime.name]
+    others = [surveyed for surveyed in survey() if surveyed.name != runtime.name]
     future = list(_future(others, request))
     if not any(cell.export.precision == INT8 for cell in future):
-        future += [_no_int8(able, request) for able in others if INT8 in able.quantized][:1]
+        future += [_no_int8(able, request) for s in others if (able := s.runtime) is not None and INT8 in able.quantized][
+            :1
+        ]
     for cell in future:
         yield replace(cell, baseline=False, tags=(*cell.tags, "future"))
 
 
-def _future(others: Sequence[Runtime], request: Request) -> Iterator[CellSpec]:
+def _future(others: Sequence[Surveyed], request: Request) -> Iterator[CellSpec]:
     """Each runtime at the precision people deploy on each of its devices, and in int8 where it says it can."""
-    for runtime in others:
-        for device in runtime.probe():
+    for surveyed in others:
+        runtime = surveyed.runtime
+        if runtime is None:
+            yield broken_cell(surveyed.name, surveyed.problem or "", request)
+            continue
+        for device in surveyed.devices:
             if not device.available or not device.modes:
                 yield unavailable_cell(runtime, device, request)
                 continue

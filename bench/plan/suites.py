@@ -8,17 +8,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.request import Request, deployed_precision, kind_of, make_cell, unavailable_cell
+from depthport.bench.plan.request import Request, broken_cell, deployed_precision, kind_of, make_cell, unavailable_cell
 from depthport.bench.plan.seed import paper_cells
+from depthport.exporters.core.asked import known_name
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.precision import auto_precision, policy_name, resolve_policy
 from depthport.exporters.registry import get_exporter
 from depthport.runtimes.base import Device, Mode, Runtime
-from depthport.runtimes.registry import get_runtime, runtimes
+from depthport.runtimes.registry import Surveyed, runtimes, survey
 
 SUITES = ("default", "quick", "paper", "full")
 
@@ -29,8 +30,9 @@ def build_cells(request: Request) -> tuple[CellSpec, ...]:
     Raises:
         UsageError: no such suite, or the filters leave nothing to measure.
     """
-    if request.suite not in SUITES:
-        raise UsageError(f"unknown suite {request.suite!r}: choose one of {', '.join(SUITES)}")
+    known_name("suite", request.suite, SUITES)
+    for runtime in (*request.filters.runtimes, *request.interpreters):
+        known_name("runtime", runtime, runtimes())
     for precision in (*request.precisions, *request.filters.precisions):
         resolve_policy(precision)
     request = replace(
@@ -41,7 +43,8 @@ def build_cells(request: Request) -> tuple[CellSpec, ...]:
     if request.suite == "paper":
         cells = list(paper_cells(request))
     else:
-        cells = [cell for name in runtimes() for cell in _runtime_cells(get_runtime(name), request)]
+        cells = [cell for surveyed in survey() for cell in _runtime_cells(surveyed, request)]
+    _refuse_unmatched(request, cells)
     kept = [cell for cell in cells if request.filters.keep(cell)]
     if not any(not cell.unavailable and not cell.unsupported for cell in kept):
         ids = ", ".join(c.id for c in cells if not c.unavailable and not c.unsupported)
@@ -51,8 +54,31 @@ def build_cells(request: Request) -> tuple[CellSpec, ...]:
     return tuple(sorted([*baselines, *kept], key=lambda cell: not cell.baseline))
 
 
-def _runtime_cells(runtime: Runtime, request: Request) -> Iterable[CellSpec]:
-    for device in runtime.probe():
+def _refuse_unmatched(request: Request, cells: Sequence[CellSpec]) -> None:
+    """Every name of a filter has to be that of a cell: one that is dropped changes what is measured.
+
+    Raises:
+        UsageError: a name that no cell of the suite has.
+    """
+    filters = request.filters
+    has = f"(of suite {request.suite})"
+    for what, wanted, known in (
+        ("device", filters.devices, [c.device for c in cells]),
+        ("mode", filters.modes, [name for c in cells for name in (c.mode, *c.mode_aliases)]),
+        ("precision", filters.precisions, [c.export.precision for c in cells]),
+        ("format", filters.formats, [c.export.format for c in cells]),
+        ("cell", filters.cells, [c.id for c in cells]),
+    ):
+        for name in wanted:
+            known_name(f"{what} {has}", name, known, "another --suite" if what != "cell" else "")
+
+
+def _runtime_cells(surveyed: Surveyed, request: Request) -> Iterable[CellSpec]:
+    runtime = surveyed.runtime
+    if runtime is None:
+        yield broken_cell(surveyed.name, surveyed.problem or "", request)
+        return
+    for device in surveyed.devices:
         if not device.available:
             yield unavailable_cell(runtime, device, request)
             continue

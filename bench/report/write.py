@@ -12,6 +12,7 @@ from depthport.bench.report.model.recommend import Answers, answer
 from depthport.bench.report.page.html import render_html
 from depthport.exporters.core.atomic import storage_errors, write_text
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.outputs import check_output_folder
 
 FORMATS = ("md", "html")
 
@@ -34,8 +35,10 @@ def write_report(
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise UsageError(f"unknown report format {unknown[0]!r}: choose from {', '.join(FORMATS)}")
-    report = merge(sources)
     folder = Path(out_dir)
+    names = [f"report.{name}" for name in dict.fromkeys(formats)]
+    check_output_folder(folder, names)
+    report = merge(sources)
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     answers = answer(report)

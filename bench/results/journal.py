@@ -1,19 +1,19 @@
 """The journal: an append-only record of what a run has finished, so that a kill at any moment loses one block at most.
 
-One JSON object a line, flushed to disk before the next step begins. A torn last line (power cut in the middle of a
-write) is dropped; every line before it counts. The first line is the header: what the run is. `results.json` is made
-from the journal and replaces its predecessor atomically, so it is never half a file.
+One JSON object a line (bench/results/journal_file.py), flushed to disk before the next step begins. The first line is
+the header: what the run is. `results.json` is made from the journal and replaces its predecessor atomically, so it is
+never half a file.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from depthport.bench.results.journal_file import line_of, read_journal, repair
 from depthport.exporters.core.atomic import storage_errors, sync_directory
 from depthport.exporters.core.errors import StorageError
 
@@ -21,17 +21,29 @@ NAME = "journal.jsonl"
 
 
 class Journal:
-    """Append to, and on opening read back, one run's journal."""
+    """Append to, and on opening read back, one run's journal.
+
+    Raises:
+        UsageError: the file is not a journal.
+        StorageError: it can't be read or written.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.entries: list[dict[str, Any]] = []
+        self.damage: str | None = None
+        """What of the file could not be read, in one line for people; None where all is well."""
         with storage_errors(path.parent):
             if path.exists():
-                self.entries, intact_bytes = read_entries(path)
-                if intact_bytes < path.stat().st_size:
-                    with path.open("r+b") as stream:
-                        stream.truncate(intact_bytes)
+                content = read_journal(path)
+                self.entries = list(content.entries)
+                if content.torn or content.damaged:
+                    aside = repair(path, content)
+                    if aside is not None:
+                        self.damage = (
+                            f"{content.damaged} of {content.damaged + len(content.entries)} entries of {path} were damaged"
+                            f" on disk: the others count, those are measured again; the file is kept as {aside.name}"
+                        )
             self._stream: IO[bytes] = path.open("ab", buffering=0)
             sync_directory(path.parent)
 
@@ -44,15 +56,15 @@ class Journal:
         if "kind" in entry:
             raise ValueError("an entry's kind is the journal's own field")
         record = {"kind": kind, **entry}
-        line = json.dumps(record, allow_nan=False).encode() + b"\n"
+        line = line_of(record)
         intact_bytes = self.path.stat().st_size
         with storage_errors(self.path):
             try:
                 if self._stream.write(line) != len(line):
                     raise StorageError(f"can't write to {self.path}: the disk is full: free some space")
                 os.fsync(self._stream.fileno())
-            except (OSError, StorageError):
-                # A torn line in the middle would hide everything after it.
+            except BaseException:
+                # Ctrl-C as much as a full disk: half a line in the middle would spoil the next one.
                 self._stream.truncate(intact_bytes)
                 raise
         self.entries.append(record)
@@ -68,21 +80,3 @@ class Journal:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-
-def read_entries(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """Entries of a journal and the length in bytes of its intact part; what follows the first torn line is ignored."""
-    entries: list[dict[str, Any]] = []
-    intact = 0
-    for line in path.read_bytes().splitlines(keepends=True):
-        if not line.endswith(b"\n"):
-            break
-        try:
-            entry = json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            break
-        if not isinstance(entry, dict) or "kind" not in entry:
-            break
-        entries.append(entry)
-        intact += len(line)
-    return entries, intact

@@ -36,6 +36,8 @@ class Status(str, Enum):
     RUN_FAILED = "run_failed"
     """It ran and raised, crashed, ran out of memory, gave NaN or a wrong shape, or returned before it was done."""
     TIMED_OUT = "timed_out"
+    NOT_MEASURED = "not_measured"
+    """The run was stopped before this cell's turn; the same command goes on with it."""
     PARITY_FAILED = "parity_failed"
     """Timed, but its outputs are further from upstream than its precision allows."""
 

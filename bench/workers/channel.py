@@ -21,13 +21,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
+from depthport.bench.workers.death import death, oom_kills
+from depthport.bench.workers.lifeline import MANAGER, die_with_manager
+from depthport.exporters.core.passing import passing_fault, passing_text
+
 
 class WorkerGone(Exception):
-    """The worker's process ended before it answered; `reason` says how."""
+    """The worker's process ended before it answered, or could not be started; `reason` says how."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, passing: str | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.passing = passing
+        """What the machine was short of (:mod:`depthport.exporters.core.passing`), if that was it."""
 
 
 class WorkerTimeout(Exception):
@@ -39,19 +45,28 @@ class WorkerTimeout(Exception):
 
 
 class Channel:
-    """The manager's end: a child process and its two pipes."""
+    """The manager's end: a child process and its two pipes.
+
+    Raises:
+        WorkerGone: the process could not be started.
+    """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
-        self._process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env=dict(environment) if environment is not None else None,
-            # Its own group: Ctrl-C reaches the manager alone, which then ends its workers in order.
-            start_new_session=True,
-        )
+        self._kills_before = oom_kills()
+        try:
+            self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+            self._process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                env={**(os.environ if environment is None else environment), MANAGER: str(os.getpid())},
+                # Its own group: Ctrl-C reaches the manager alone, which then ends its workers in order.
+                start_new_session=True,
+            )
+        except OSError as error:
+            reason = f"its process could not be started: {error.strerror or error}"
+            raise WorkerGone(reason, passing_fault(error)) from error
         assert self._process.stdin is not None and self._process.stdout is not None
         self._stdin = self._process.stdin
         self._stdout = self._process.stdout
@@ -77,7 +92,7 @@ class Channel:
             self._stdin.write(line)
             self._stdin.flush()
         except OSError:
-            raise WorkerGone(self._death()) from None
+            raise self._death() from None
         deadline = time.monotonic() + timeout_s
         while True:
             reply = self._read_line(deadline, timeout_s)
@@ -93,7 +108,7 @@ class Channel:
                 raise WorkerTimeout(timeout_s)
             chunk = os.read(self._stdout.fileno(), 1 << 16)
             if not chunk:
-                raise WorkerGone(self._death())
+                raise self._death()
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
         reply: dict[str, Any] = json.loads(line)
@@ -126,20 +141,17 @@ class Channel:
             with suppress(OSError):
                 stream.close()
 
-    def _death(self) -> str:
+    def _death(self) -> WorkerGone:
         try:
             code = self._process.wait(10)
         except subprocess.TimeoutExpired:
             self.kill()
-            return "the process closed its pipe without an answer"
-        if code < 0:
-            name = signal.Signals(-code).name
-            hint = ": often the system was out of memory" if name == "SIGKILL" else ""
-            reason = f"the process was killed by {name}{hint}"
-        else:
-            reason = f"the process ended with exit code {code}"
+            return WorkerGone("the process closed its pipe without an answer")
+        reason, passing = death(code, self._kills_before, oom_kills())
         last = self.stderr_tail().splitlines()
-        return f"{reason} ({last[-1].strip()[:200]})" if last and last[-1].strip() else reason
+        if last and (said := last[-1].strip()):
+            reason, passing = f"{reason} ({said[:200]})", passing or passing_text(said)
+        return WorkerGone(reason, passing)
 
 
 class WorkerEnd:
@@ -149,7 +161,7 @@ class WorkerEnd:
         self._out = os.fdopen(os.dup(1), "wb")
         os.dup2(2, 1)
         sys.stdout = sys.stderr
-        die_with_parent()
+        die_with_manager()
 
     def requests(self) -> Any:
         """Yield requests until the manager closes the pipe."""
@@ -159,20 +171,6 @@ class WorkerEnd:
     def send(self, message: Mapping[str, Any]) -> None:
         self._out.write(json.dumps(message, allow_nan=False).encode() + b"\n")
         self._out.flush()
-
-
-def die_with_parent() -> None:
-    """Have the kernel end this process when the manager is killed, also in the middle of a long call (Linux).
-
-    Elsewhere the worker notices at the end of its call, when its stdin is at an end.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    import ctypes
-
-    pr_set_pdeathsig = 1
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
 
 
 def worker_command(python: str | None, module: str) -> list[str]:

@@ -3,6 +3,11 @@ is that process's own. Speaks the worker's protocol (bench/workers/channel.py)."
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from depthport.bench.workers.lifeline import die_with_manager
+
+    die_with_manager()
+
 from pathlib import Path
 from typing import Any
 

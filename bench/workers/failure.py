@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from depthport.exporters.core.errors import DepthportError, ExportError, PlacementError, UnavailableError, UnsupportedError
+from depthport.exporters.core.errors import (
+    DepthportError,
+    ExportError,
+    PlacementError,
+    UnavailableError,
+    UnsupportedError,
+    tidy,
+)
+from depthport.exporters.core.passing import OUT_OF_MEMORY, passing_fault
 
 
 def failure(error: Exception, operation: str) -> dict[str, Any]:
-    """A failed request as data: the status its cell gets and a reason in one line."""
+    """A failed request as data: the status its cell gets, a reason in one line, and what the machine was short of
+    (`passing`, null where that was not it)."""
     if isinstance(error, UnavailableError):
         status = "unavailable"
     elif isinstance(error, UnsupportedError):
@@ -22,10 +31,11 @@ def failure(error: Exception, operation: str) -> dict[str, Any]:
     if isinstance(error, PlacementError):
         status = "load_failed" if operation == "load" else "run_failed"
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or "out of memory" in text.lower():
-        reason = f"out of memory: {text[:200]}" if text else "out of memory"
+    passing = passing_fault(error)
+    if passing == OUT_OF_MEMORY and not isinstance(error, DepthportError):
+        reason = tidy(f"out of memory: {text}") if text else "out of memory"
     elif isinstance(error, DepthportError):
-        reason = text
+        reason = tidy(text)
     else:
-        reason = f"{type(error).__name__}: {text[:300]}"
-    return {"error": reason, "status": status, "exit_code": getattr(error, "exit_code", 1)}
+        reason = tidy(f"{type(error).__name__}: {text}")
+    return {"error": reason, "status": status, "exit_code": getattr(error, "exit_code", 1), "passing": passing}

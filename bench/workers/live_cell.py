@@ -12,15 +12,24 @@ from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.model import Status
 from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
 
+_CALIBRATION_CALLS = 3
+"""A call, and fetching its outputs twice: none takes longer than the first call did."""
+
 
 class CellFailed(Exception):
     """A cell ended; the run goes on without it."""
 
-    def __init__(self, status: Status, reason: str, during: str) -> None:
+    def __init__(self, status: Status, reason: str, during: str, passing: str | None = None) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
         self.during = during
+        self.passing = passing
+        """What the machine was short of (:mod:`depthport.exporters.core.passing`); None: the fault is the cell's own."""
+
+    def entry(self, cell: str) -> dict[str, Any]:
+        """The failure as the journal keeps it."""
+        return {"cell": cell, "status": self.status.value, "reason": self.reason, "passing": self.passing}
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,7 @@ class LiveCell:
         self._channel: Channel | None = None
         self.load_s: float | None = None
         self.first_call_ms: float | None = None
+        self._call_s = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -52,9 +62,12 @@ class LiveCell:
 
     def load(self) -> None:
         """Start the process and load the artifact."""
-        self._channel = Channel(
-            worker_command(self.spec.python, "depthport.bench.workers.worker"), worker_environment(_quiet(self.spec))
-        )
+        try:
+            self._channel = Channel(
+                worker_command(self.spec.python, "depthport.bench.workers.worker"), worker_environment(_quiet(self.spec))
+            )
+        except WorkerGone as error:
+            raise CellFailed(Status.LOAD_FAILED, error.reason, "load", error.passing) from None
         reply = self._ask(
             {
                 "op": "load",
@@ -73,29 +86,39 @@ class LiveCell:
         return float(reply["first_call_ms"])
 
     def calibrate(self) -> Calibration:
-        reply = self._ask({"op": "calibrate"}, self._protocol.call_timeout_s)
+        reply = self._ask({"op": "calibrate"}, self._limit_s(_CALIBRATION_CALLS * (self.first_call_ms or 0.0) / 1e3))
+        self._call_s = reply["call_ns"] / 1e9
         return Calibration(reply["call_ns"], reply["enqueue_ns"], reply["sync_ns"], reply["fetch_ns"])
 
     def block(self, request: Mapping[str, Any], expected_s: float) -> dict[str, Any]:
-        """One timed block; `expected_s` is how long it should take, ten times that is a hang."""
-        timeout = max(self._protocol.call_timeout_s, 10 * expected_s)
-        return self._ask({"op": "block", **request}, timeout)
+        """One timed block; `expected_s` is how long it should take by what calls took before."""
+        return self._ask({"op": "block", **request}, self._limit_s(expected_s))
 
     def infer(self, source: Path, outputs: Path) -> None:
         """One untimed inference on the inputs in `source`, its outputs written to `outputs`."""
-        self._ask({"op": "infer", "input": str(source), "save_outputs": str(outputs)}, self._protocol.call_timeout_s)
+        self._ask({"op": "infer", "input": str(source), "save_outputs": str(outputs)}, self._limit_s(self._call_s))
 
     def regime(self, request: Mapping[str, Any], expected_s: float) -> dict[str, Any]:
         """A sustained or fixed-rate stretch of `expected_s`."""
-        return self._ask(request, expected_s + self._protocol.call_timeout_s)
+        return self._ask(request, expected_s + self._limit_s(self._call_s))
 
     def report(self) -> dict[str, Any]:
-        return self._ask({"op": "report"}, self._protocol.call_timeout_s)
+        return self._ask({"op": "report"}, self._limit_s(self._call_s))
+
+    def _limit_s(self, expected_s: float) -> float:
+        """After how long it hangs: ten times what was expected, and what a pause of the machine may take."""
+        return max(self._protocol.call_timeout_s, 10 * expected_s)
 
     def close(self) -> None:
         if self._channel is not None:
             channel, self._channel = self._channel, None
             channel.close()
+
+    def kill(self) -> None:
+        """End the worker at once, whatever it is doing."""
+        if self._channel is not None:
+            channel, self._channel = self._channel, None
+            channel.kill()
 
     def _ask(self, message: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         operation = str(message["op"])
@@ -111,9 +134,10 @@ class LiveCell:
         except WorkerGone as error:
             self.close()
             status = Status.LOAD_FAILED if operation == "load" else Status.RUN_FAILED
-            raise CellFailed(status, f"{_VERB.get(operation, operation)}: {error.reason}", operation) from None
+            reason = f"{_VERB.get(operation, operation)}: {error.reason}"
+            raise CellFailed(status, reason, operation, error.passing) from None
         if "error" in reply:
-            raise CellFailed(Status(reply["status"]), reply["error"], operation)
+            raise CellFailed(Status(reply["status"]), reply["error"], operation, reply.get("passing"))
         return reply
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from depthport.exporters.core.asked import FRAMES, MINUTES, RATE_HZ
 from depthport.exporters.core.errors import UsageError
 from depthport.runtimes.base import Session
 
@@ -69,7 +70,8 @@ class FixedRateResult:
 
 def check_sustained(seconds: float) -> None:
     """Raise UsageError for a sustained run too short to show what it is for."""
-    if not (math.isfinite(seconds) and seconds >= MIN_SUSTAINED_S):
+    MINUTES.check(seconds / 60)
+    if seconds < MIN_SUSTAINED_S:
         raise UsageError(
             f"a sustained run takes at least {MIN_SUSTAINED_S:.0f} s, not {seconds:g}: a chip needs minutes to warm up"
         )
@@ -81,8 +83,9 @@ def frames_in(rate_hz: float, seconds: float) -> int:
     Raises:
         UsageError: the rate or the time is not a positive number, or less than one frame fits.
     """
-    if not (math.isfinite(rate_hz) and rate_hz > 0 and math.isfinite(seconds) and seconds > 0):
-        raise UsageError(f"rate and time must be above 0, not {rate_hz:g} Hz for {seconds:g} s")
+    RATE_HZ.check(rate_hz)
+    MINUTES.check(seconds / 60)
+    FRAMES.check(max(1.0, rate_hz * seconds))
     frames = math.floor(rate_hz * seconds + 1e-9)
     if frames < 1:
         raise UsageError(f"not one frame fits: {rate_hz:g} Hz for {seconds:g} s; give a longer time")

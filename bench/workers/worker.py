@@ -13,6 +13,11 @@ One clock for all, `time.perf_counter_ns`, around the session's own `synchronize
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from depthport.bench.workers.lifeline import die_with_manager
+
+    die_with_manager()
+
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -207,7 +207,7 @@ class Artifact:
             path = self.path / info.path
             if not path.is_file():
                 raise ArtifactError(f"artifact {self.path.name}: {info.path} is missing: export it again")
-            if path.stat().st_size != info.size_bytes or file_sha256(path) != info.sha256:
+            if not _same(path, info):
                 raise ArtifactError(f"artifact {self.path.name}: {info.path} is damaged: export it again")
 
     def with_parity(self, parity: Mapping[str, Any]) -> Artifact:
@@ -232,6 +232,14 @@ def load_artifact(path: Path | str) -> Artifact:
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{manifest_path} can't be read ({error}): delete the folder and export it again") from None
     return Artifact(folder, Manifest.from_json(data))
+
+
+def _same(path: Path, info: FileInfo) -> bool:
+    """Whether a file is what the manifest says; one that the disk can't read is not."""
+    try:
+        return path.stat().st_size == info.size_bytes and file_sha256(path) == info.sha256
+    except OSError:
+        return False
 
 
 def artifact_key(inputs: Mapping[str, Any]) -> str:

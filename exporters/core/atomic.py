@@ -21,6 +21,9 @@ _STORAGE_ERRNOS = {
     errno.EROFS: "the file system is read-only: choose another folder",
     errno.ENOTDIR: "a part of the path is a file, not a folder: choose another folder",
     errno.EEXIST: "a file of that name is in the way: choose another folder",
+    errno.EISDIR: "a folder of that name is in the way: choose another name",
+    errno.ELOOP: "the path is a circle of links: choose another folder",
+    errno.EIO: "the disk reports an error: choose another one",
     errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
     errno.EFBIG: "the file system allows no file that large: choose another folder",
 }
@@ -106,6 +109,29 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def sync_file(path: Path) -> None:
+    """Have what was written to a file, by whatever library, reach the disk; a no-op on Windows."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def shared_like_its_folder(folder: Path) -> None:
+    """Give everything below `folder` the permissions of `folder` itself, files without the right to execute.
+
+    Some writers make their files for their user alone (safetensors: mode 0600), whatever the umask says.
+    """
+    if os.name != "posix":
+        return
+    mode = folder.stat().st_mode & 0o7777
+    for path in folder.rglob("*"):
+        path.chmod(mode if path.is_dir() else mode & 0o666)
 
 
 def sync_directory(path: Path) -> None:

@@ -7,13 +7,13 @@ escapes is a bug and keeps its traceback.
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
 
 
 class DepthportError(Exception):
     """Base of all errors with a message meant for the user."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
 
 class UsageError(DepthportError):
@@ -66,6 +66,26 @@ class RunError(DepthportError):
 
 class PlacementError(RunError):
     """Part of the work ran on another device than asked; never a footnote, always a failure."""
+
+
+_QUOTED = re.compile(r"'([^']{81,})'|\"([^\"]{81,})\"")
+_LONGEST_LINE = 300
+
+
+def tidy(text: str, limit: int = _LONGEST_LINE) -> str:
+    """A message as one line of printable characters, at most `limit` long.
+
+    Names come from files and command lines and may be anything: what stands in quotes is cut to 80 characters, and where
+    the line is still too long its middle goes, since it begins with what is wrong and ends with what to do.
+    """
+    printable = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(text.split()))
+    short = _QUOTED.sub(lambda found: _cut(found[0], 82), printable)
+    return _cut(short, limit)
+
+
+def _cut(text: str, limit: int) -> str:
+    tail = limit // 3
+    return text if len(text) <= limit else f"{text[: limit - tail - 1]}…{text[-tail:]}"
 
 
 def one_line(error: BaseException, limit: int = 240) -> str:

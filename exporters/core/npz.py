@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from depthport.exporters.core.atomic import sync_file
 from depthport.exporters.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,10 +46,36 @@ def read_npz(path: Path | str, *, largest_bytes: int | None = None) -> dict[str,
         raise InputError(f"{path} is not an .npz file that can be read ({error})") from None
 
 
+def read_whole_npz(path: Path) -> dict[str, NDArray[Any]] | None:
+    """The same; None where the file is missing or damaged (zip keeps a CRC-32 of every member)."""
+    try:
+        return read_npz(path)
+    except InputError:
+        return None
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the file is there and every byte of it as it was written."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, EOFError, NotImplementedError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error):
+        return False
+
+
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write `path`, whole or not at all (renamed into place); `.tmp.npz` beside it is what a killed process leaves."""
+    """Write `path`, whole or not at all: temporary file beside it, fsync, rename. `.tmp.npz` is what a killed process
+    leaves.
+
+    Raises:
+        OSError: the disk is full or the folder can't be written to.
+    """
     import numpy as np
 
     temporary = path.with_suffix(".tmp.npz")
-    np.savez(temporary, **arrays)  # type: ignore[arg-type]
-    temporary.replace(path)
+    try:
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]
+        sync_file(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -6,7 +6,8 @@ from functools import cache
 from importlib import import_module, metadata
 from typing import Any
 
-from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.asked import known_name
+from depthport.exporters.core.errors import UnavailableError, UsageError, one_line
 
 
 @cache
@@ -23,14 +24,20 @@ def load_plugin(group: str, name: str, what: str) -> Any:
 
     Raises:
         UsageError: nothing of that name is installed (the message lists what is), or no such module or class.
+        UnavailableError: it is installed but does not import or start.
     """
     if ":" in name:
         return _load_path(name, what)
     points = entry_points(group)
-    if name not in points:
-        known = ", ".join(points) or "none: is depthport installed? (`pip install -e .`)"
-        raise UsageError(f"unknown {what} {name!r}: choose one of {known}")
-    return points[name].load()()
+    known_name(what, name, points, "" if points else "install depthport itself (`pip install -e .`)")
+    try:
+        return points[name].load()()
+    except (Exception, SystemExit) as error:  # anyone's adapter may fail in any way
+        distribution = points[name].dist
+        package = points[name].value if distribution is None else distribution.name
+        raise UnavailableError(
+            f"{what} {name!r} is broken ({type(error).__name__}: {one_line(error, 120)}): reinstall or remove {package}"
+        ) from error
 
 
 def installed_plugin(group: str, name: str) -> Any | None:
@@ -43,7 +50,7 @@ def installed_plugin(group: str, name: str) -> Any | None:
         return None
     try:
         return point.load()()
-    except Exception:  # noqa: BLE001 - anyone's adapter may fail in any way; a report must not
+    except (Exception, SystemExit):  # noqa: BLE001 - anyone's adapter may fail in any way; a report must not
         return None
 
 

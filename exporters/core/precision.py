@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.asked import known_name
 
 DType = Literal["float32", "float16", "bfloat16"]
 Quantization = Literal["int8", "fp8"]
@@ -102,8 +102,4 @@ def resolve_policy(name: str, device: str = "cpu") -> PrecisionPolicy:
     name = policy_name(name)
     if name == "auto":
         name = auto_precision(device)
-    try:
-        return POLICIES[name]
-    except KeyError:
-        known = ", ".join(["auto", *POLICIES])
-        raise UsageError(f"unknown precision {name!r}: choose one of {known}") from None
+    return POLICIES[known_name("precision", name, ["auto", *POLICIES])]

@@ -10,16 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from depthport.exporters.core.artifact import MANIFEST, Artifact, FileInfo, Manifest, load_artifact
-from depthport.exporters.core.atomic import storage_errors, sync_directory, write_json
+from depthport.exporters.core.atomic import shared_like_its_folder, storage_errors, sync_directory, sync_file, write_json
 from depthport.exporters.core.errors import ArtifactError
+from depthport.exporters.core.locking import exclusive
 from depthport.exporters.core.provenance import file_sha256
 
 DEFAULT_ROOT = Path("artifacts")
 ENV_ROOT = "DEPTHPORT_ARTIFACTS"
 _PARTIAL = ".partial-"
+_LOCKS = ".locks"
 
 Origin = Literal["built", "cached", "rebuilt"]
 
@@ -64,22 +66,16 @@ class ArtifactStore:
             StorageError: the store can't be written to or the disk is full.
         """
         final = self.folder(manifest)
-        with storage_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            with self._lock(manifest.key):
-                self._sweep(manifest.key)
-                damage = None
-                if final.exists():
-                    try:
-                        found = load_artifact(final)
-                        if found.manifest.key != manifest.key:
-                            raise ArtifactError(f"artifact {final.name} has another key than its name")
-                        found.verify()
-                    except ArtifactError as error:
-                        damage = str(error)
-                    else:
-                        return Stored(found, "cached")
-                built = self._build(manifest, final, build)
+        # A finished folder changes only by being replaced whole, so a hit needs no lock and no right to write.
+        found, damage = _find(final, manifest.key)
+        if found is not None:
+            return Stored(found, "cached")
+        with storage_errors(self.root), self._held(manifest.key):
+            self._sweep(manifest.key)
+            found, damage = _find(final, manifest.key)
+            if found is not None:
+                return Stored(found, "cached")
+            built = self._build(manifest, final, build)
         return Stored(built, "rebuilt" if damage else "built", damage)
 
     def artifacts(self) -> Iterator[Artifact]:
@@ -91,14 +87,27 @@ class ArtifactStore:
                 continue
 
     @contextmanager
-    def _lock(self, key: str) -> Iterator[None]:
-        file = self._lock_file(key[:12])
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(file):
-            yield
+    def _held(self, key: str) -> Iterator[None]:
+        """The lock of a key; folders that it made and that are empty afterwards are taken away again."""
+        made = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]
+        try:
+            with exclusive(self._lock_file(key[:12])):
+                yield
+        finally:
+            for folder in (self.root / _LOCKS, *made):
+                with suppress(OSError):
+                    folder.rmdir()
 
     def _lock_file(self, short_key: str) -> Path:
-        return self.root / ".locks" / f"{short_key}.lock"
+        return self.root / _LOCKS / f"{short_key}.lock"
+
+    def sweep(self) -> None:
+        """Remove what killed exports left; what a running one holds stays."""
+        with suppress(OSError):
+            for lock in (self.root / _LOCKS).glob("*.lock"):
+                with suppress(Timeout), exclusive(lock, timeout_s=0):
+                    shutil.rmtree(self.root / f"{_PARTIAL}{lock.stem}", ignore_errors=True)
+            (self.root / _LOCKS).rmdir()
 
     def _sweep(self, own_key: str) -> None:
         """Remove what killed exports of other keys left: a partial folder whose lock nobody holds."""
@@ -106,7 +115,7 @@ class ArtifactStore:
             key = partial.name.removeprefix(_PARTIAL)
             if own_key.startswith(key):
                 continue
-            with suppress(Timeout), FileLock(self._lock_file(key), timeout=0):
+            with suppress(Timeout), exclusive(self._lock_file(key), timeout_s=0):
                 shutil.rmtree(partial, ignore_errors=True)
 
     def _build(self, manifest: Manifest, final: Path, build: Callable[[Path], Manifest]) -> Artifact:
@@ -116,6 +125,7 @@ class ArtifactStore:
         temporary.mkdir()
         try:
             completed = replace(build(temporary), files=_files(temporary))
+            shared_like_its_folder(temporary)
             write_json(temporary / MANIFEST, completed.to_json())
             if final.exists():
                 shutil.rmtree(final)
@@ -126,6 +136,23 @@ class ArtifactStore:
         return Artifact(final, completed)
 
 
+def _find(folder: Path, key: str) -> tuple[Artifact | None, str | None]:
+    """The whole and undamaged artifact in `folder`, or what is wrong with it (None where there is none)."""
+    if not folder.exists():
+        return None, None
+    try:
+        found = load_artifact(folder)
+        if found.manifest.key != key:
+            raise ArtifactError(f"artifact {folder.name} has another key than its name")
+        found.verify()
+    except ArtifactError as error:
+        return None, str(error)
+    return found, None
+
+
 def _files(folder: Path) -> tuple[FileInfo, ...]:
+    """Every file below `folder` with its hash, flushed to disk."""
     paths = sorted(p for p in folder.rglob("*") if p.is_file())
+    for path in paths:
+        sync_file(path)
     return tuple(FileInfo(p.relative_to(folder).as_posix(), p.stat().st_size, file_sha256(p)) for p in paths)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.asked import known_name
 from depthport.exporters.da3.config import load_model
 from depthport.exporters.da3.models import MODELS, ModelSpec
 
@@ -16,8 +16,6 @@ def get_model(name: str) -> ModelSpec:
     Raises:
         UsageError: no model has that name, or the file is not a configuration of a supported structure.
     """
-    if name in MODELS:
-        return MODELS[name]
     if "/" in name or "\\" in name or name.endswith((".yaml", ".yml", ".json")):
         return load_model(name)
-    raise UsageError(f"unknown model {name!r}: choose one of {', '.join(MODELS)}, or give upstream's YAML of your own")
+    return MODELS[known_name("model", name, MODELS, "give upstream's YAML of your own")]

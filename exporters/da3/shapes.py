@@ -11,6 +11,8 @@ from depthport.exporters.core.errors import UsageError
 
 PATCH = 14
 """Side of a patch in pixels; H and W are multiples of it."""
+_IMAGE_BYTES_A_PIXEL = 3 * 4 + 4 + 4
+"""The input's three channels, the depth and its confidence in float32: no way to run a model takes less."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def validate_shape(batch: int, views: int, height: int, width: int) -> None:
     """Check the shape of an input (B, N, 3, H, W).
 
     Raises:
-        UsageError: B or N below 1, H or W not a positive multiple of 14; the message names the nearest valid value.
+        UsageError: B or N below 1, H or W not a positive multiple of 14 (the message names the nearest valid value), or
+            more than this machine's memory can hold.
     """
     for name, value in (("batch", batch), ("views", views)):
         if value < 1:
@@ -78,3 +81,20 @@ def validate_shape(batch: int, views: int, height: int, width: int) -> None:
         if value < PATCH or value % PATCH:
             nearest = max(PATCH, (value + PATCH // 2) // PATCH * PATCH)
             raise UsageError(f"{name} must be a multiple of {PATCH}, not {value}: the nearest is {nearest}")
+    _count_memory(batch, views, height, width)
+
+
+def _count_memory(batch: int, views: int, height: int, width: int) -> None:
+    """Refuse by arithmetic what can't exist here, before it is asked for."""
+    import psutil
+
+    memory = psutil.virtual_memory().total
+    image_bytes = _IMAGE_BYTES_A_PIXEL * height * width
+    images = batch * views
+    if images * image_bytes > memory:
+        at_most = memory // image_bytes
+        advice = f"at most {at_most} images of that size" if at_most else "a smaller size"
+        raise UsageError(
+            f"{images} images of {height}x{width} take {images * image_bytes / 1e9:.3g} GB as input and output alone,"
+            f" this machine has {memory / 1e9:.3g} GB: ask for {advice}"
+        )

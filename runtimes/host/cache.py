@@ -1,20 +1,51 @@
-"""Where runtimes keep compiled forms of an artifact between processes."""
+"""Where runtimes keep compiled forms of an artifact between processes, and how far those are trusted."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from depthport.exporters.core.artifact import Artifact
+from depthport.exporters.core.errors import StorageError
+from depthport.exporters.core.locking import exclusive
+from depthport.exporters.core.sealed import discard_damaged, seal
 from depthport.runtimes.base import LoadOptions
+
+_LOCK = "compiling.lock"
 
 
 def cache_folder(artifact: Artifact, options: LoadOptions) -> Path:
-    """`LoadOptions.cache_dir`, else the folder `cache` inside the artifact's; it need not exist yet."""
-    return options.cache_dir or artifact.path / "cache"
+    """`LoadOptions.cache_dir`, else the folder `cache` inside the artifact's, or the user's own where the store can't be
+    written to; it need not exist yet."""
+    if options.cache_dir is not None:
+        return options.cache_dir
+    own = artifact.path / "cache"
+    return own if writable(own) else user_cache_path("depthport") / "artifacts" / artifact.path.name
 
 
 def writable(folder: Path) -> bool:
     """Whether `folder` can be written to, or made."""
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     return existing.is_dir() and os.access(existing, os.W_OK)
+
+
+@contextmanager
+def sealed_cache(folder: Path) -> Iterator[None]:
+    """Within it, a framework reads and writes `folder` by its own rules; nothing that changed on disk since is read.
+
+    Frameworks find their files by name and do not check what is in them. One process compiles at a time: what is not
+    sealed is then a killed process's, and who waited finds what was compiled.
+
+    Raises:
+        OSError: the folder can't be written to.
+    """
+    with exclusive(folder.with_name(f"{folder.name}-{_LOCK}")):
+        discard_damaged(folder)
+        yield
+        if folder.is_dir():
+            with suppress(OSError, StorageError):  # a full disk: what is not sealed is compiled anew
+                seal(folder)

@@ -3,7 +3,8 @@
 Optimizing at every load takes more time than reading the result, and as much memory again as the weights; the result's
 weights lie in a file of their own, which is mapped and not read. An entry is bound to the artifact's files, ONNX
 Runtime's version, the processor and the level of optimization (layouts and fusions depend on all four), so a change of
-any makes a new one. It is written aside and renamed, and what is incomplete or can't be loaded is made anew.
+any makes a new one. It is written aside, sealed with its hashes and renamed
+(:mod:`depthport.exporters.core.sealed`); what is incomplete, was changed since or can't be loaded is made anew.
 """
 
 from __future__ import annotations
@@ -12,19 +13,26 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from depthport.exporters.core.artifact import Artifact
+from depthport.exporters.core.atomic import shared_like_its_folder, sync_directory
+from depthport.exporters.core.errors import StorageError
+from depthport.exporters.core.sealed import intact, seal
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.host.cache import cache_folder, writable
 from depthport.runtimes.host.cpu import cpu_fingerprint
 
 MODEL_FILE = "model.onnx"
 WEIGHTS_FILE = "weights.bin"
-SIZES_FILE = "sizes.json"
 SMALLEST_EXTERNAL_BYTES = 1024
 """Smaller initializers stay in the graph, where shape arithmetic needs them."""
+_WRITING = ".writing-"
+_LONG_AGO_S = 86_400.0
+"""No load takes a day: a half-written entry this old is a killed process's."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +58,8 @@ class OptimizedGraph:
         return self.folder / MODEL_FILE
 
     def complete(self) -> bool:
-        """Whether every file is there at the size it was written with."""
-        try:
-            sizes = json.loads((self.folder / SIZES_FILE).read_text(encoding="utf-8"))
-            return bool(sizes) and all((self.folder / name).stat().st_size == size for name, size in sizes.items())
-        except (OSError, ValueError, AttributeError):
-            return False
+        """Whether every file is there as it was written, bit by bit."""
+        return intact(self.folder)
 
     def can_be_written(self) -> bool:
         return writable(self.folder.parent)
@@ -67,20 +71,32 @@ class OptimizedGraph:
     def begin(self) -> Path:
         """A new folder beside the entry's, to write the graph into."""
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".writing-", dir=self.folder.parent))
+        self.sweep()
+        return Path(tempfile.mkdtemp(prefix=_WRITING, dir=self.folder.parent))
 
     def finish(self, written: Path) -> bool:
-        """Make the folder `written` the entry; False where another process was first or the graph is not there."""
-        files = {path.name: path.stat().st_size for path in written.iterdir()}
-        if MODEL_FILE not in files:
-            shutil.rmtree(written, ignore_errors=True)
-            return False
-        (written / SIZES_FILE).write_text(json.dumps(files), encoding="utf-8")
-        if not self.complete():
-            self.discard()
+        """Make the folder `written` the entry; False where another process was first, the graph is not there or the disk
+        is full."""
         try:
+            if not (written / MODEL_FILE).is_file():
+                return False
+            seal(written)
+            if not self.complete():
+                self.discard()
+            # `mkdtemp` makes folders for one user alone; a store may be shared.
+            written.chmod(self.folder.parent.stat().st_mode & 0o7777)
+            shared_like_its_folder(written)
             written.rename(self.folder)
-        except OSError:
-            shutil.rmtree(written, ignore_errors=True)
+            sync_directory(self.folder.parent)
+        except (OSError, StorageError):
             return False
+        finally:
+            shutil.rmtree(written, ignore_errors=True)
         return True
+
+    def sweep(self) -> None:
+        """Remove what killed loads left half-written long ago."""
+        for left in self.folder.parent.glob(f"{_WRITING}*"):
+            with suppress(OSError):
+                if time.time() - left.stat().st_mtime > _LONG_AGO_S:
+                    shutil.rmtree(left, ignore_errors=True)

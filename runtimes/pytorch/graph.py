@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnsupportedError
 from depthport.runtimes.base import LoadOptions
+from depthport.runtimes.host.cache import cache_folder
 from depthport.runtimes.pytorch.program import FUSED_TARGET, Forward, load_program
 from depthport.runtimes.pytorch.session import EagerSession, compiler_caches
 
@@ -79,6 +80,6 @@ class FusedSession(GraphSession):
         return module, module
 
     def _capture(self, eager: Forward, *inputs: Tensor) -> tuple[torch.cuda.CUDAGraph, Any]:
-        folder = self.options.cache_dir or self.artifact.path / "cache"
+        folder = cache_folder(self.artifact, self.options)
         with compiler_caches(folder, TRITON_CACHE_DIR="triton", DEPTHPORT_KERNEL_CACHE="cubin"):
             return super()._capture(eager, *inputs)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, RunError, UnsupportedError, one_line
 from depthport.runtimes.base import Arrays, LoadOptions, Placement, Session, SessionMemory
+from depthport.runtimes.host.cache import cache_folder, sealed_cache
 from depthport.runtimes.host.threads import allowed_threads
 from depthport.runtimes.pytorch import device as torch_device
 from depthport.runtimes.pytorch.program import Forward, load_program, load_upstream, prefer_channels_last
@@ -189,7 +190,7 @@ class CompiledSession(EagerSession):
     def _build(self) -> tuple[nn.Module, Forward]:
         module, _ = super()._build()
         self._cuda_graph = self._device.type == "cuda"
-        self._cache = self.options.cache_dir or self.artifact.path / "cache"
+        self._cache = cache_folder(self.artifact, self.options)
         # fullgraph: a break is an error here, so a session that runs has none.
         compiled = torch.compile(
             module, fullgraph=True, dynamic=False, mode="reduce-overhead" if self._cuda_graph else None
@@ -237,14 +238,15 @@ def compiler_caches(folder: Path, **variables: str) -> Iterator[None]:
     Raises:
         LoadError: the folder can't be written to.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LoadError(f"can't keep compiled code in {folder} ({one_line(error)}): give another cache_dir") from error
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update({name: str(folder / part) for name, part in variables.items()})
     try:
-        yield
+        with contextlib.ExitStack() as caches:
+            for part in variables.values():
+                caches.enter_context(sealed_cache(folder / part))
+            yield
+    except OSError as error:
+        raise LoadError(f"can't keep compiled code in {folder} ({one_line(error)}): give another cache_dir") from error
     finally:
         for name, value in before.items():
             if value is None:

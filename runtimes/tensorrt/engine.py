@@ -11,8 +11,9 @@ from types import ModuleType
 from typing import Any
 
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import ArtifactError, DepthportError, LoadError, RunError, one_line
+from depthport.exporters.core.errors import ArtifactError, DepthportError, LoadError, RunError, StorageError, one_line
 from depthport.exporters.core.plugins import entry_points, load_plugin
+from depthport.exporters.core.sealed import file_intact, seal_file
 from depthport.exporters.tensorrt.platform import ENGINE_FILE, Gpu, Package, damage, gpu_here, load_module, mismatch
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.host.cache import cache_folder
@@ -82,7 +83,7 @@ def find_engine(package: Package, artifact: Artifact, version: str, gpu: Gpu, ca
         return Found(own)
     name = "-".join((artifact.manifest.key[:12], gpu.name.replace(" ", "_").replace("/", "_"), gpu.capability, version))
     kept = cache / "tensorrt" / f"{name}.engine"
-    if kept.is_file() and damage(kept, package) is None:
+    if file_intact(kept) and damage(kept, package) is None:
         return Found(kept, reason, kept=True)
     if not rebuild:
         raise LoadError(f"{reason}: export it on this machine")
@@ -104,6 +105,7 @@ def _rebuild(package: Package, artifact: Artifact, reason: str, destination: Pat
         partial.mkdir(parents=True, exist_ok=True)
         exporter.rebuild(artifact, partial)
         (partial / ENGINE_FILE).replace(destination)
+        seal_file(destination)
     except OSError as error:
         raise LoadError(f"{reason}, and {destination.parent} can't be written ({one_line(error)})") from error
     except LoadError:
@@ -143,7 +145,7 @@ class TensorRTEngine:
         # TensorRT for RTX compiles kernels for this GPU when they first run; what it compiled is kept between processes.
         config = self._engine.create_runtime_config()
         self._runtime_cache = config.create_runtime_cache()
-        if self._cache_file.is_file():
+        if file_intact(self._cache_file):
             # One of another version or driver is refused and begun anew.
             self._runtime_cache.deserialize(self._cache_file.read_bytes())
         config.set_runtime_cache(self._runtime_cache)
@@ -202,5 +204,6 @@ class TensorRTEngine:
             self._cache_file.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_bytes(self._runtime_cache.serialize())
             temporary.replace(self._cache_file)
-        except OSError as error:
+            seal_file(self._cache_file)
+        except (OSError, StorageError) as error:
             _log.warning("compiled kernels can't be kept in %s: %s", self._cache_file.parent, one_line(error))

@@ -6,7 +6,6 @@ What a row says is what is true of its cell; what the results say of it is the a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
@@ -25,6 +24,7 @@ from depthport.bench.plan.cells import CellSpec, ExportSpec
 from depthport.bench.plan.controls import control_subject
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.journal import Journal
+from depthport.bench.results.journal_file import line_of
 from depthport.bench.results.model import Results, Status
 from depthport.bench.studies.simulated_clock import Clock, Sampling, simulate_samples
 from depthport.exporters.core.artifact import Artifact, FileInfo, Shape, WeightsInfo, artifact_key
@@ -117,8 +117,7 @@ def simulate(
     entries = [("header", {"plan": plan.fingerprint(), "created": created, "epoch_s": 0.0})]
     entries += [*_prepared(rows, plan, workload, upstream, out), *_timed(machine, rows, plan, sampling)]
     # Written at once: `append` waits for the disk at every entry.
-    lines = (json.dumps({"kind": kind, **entry}, allow_nan=False) + "\n" for kind, entry in entries)
-    (out / "journal.jsonl").write_text("".join(lines))
+    (out / "journal.jsonl").write_bytes(b"".join(line_of({"kind": kind, **entry}) for kind, entry in entries))
     with Journal(out / "journal.jsonl") as journal:
         assert len(journal.entries) == len(entries)
         return conclude(plan, journal, references, out, dict(machine.environment), complete=True)

@@ -152,3 +152,20 @@ def test_runs_without_samples_give_medians_but_no_verdict() -> None:
 
 def test_json_is_strict() -> None:
     json.dumps(compare(fixtures.h100(), scaled(1.1)).to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize("control", ["aa", "plus5"])
+def test_a_control_that_did_not_pass_leaves_every_verdict_open(control: str) -> None:
+    a, b = fixtures.h100(), fixtures.h100(seed=2)
+    a.controls[control].ok = False
+    found = compare(a, b)
+    assert not {"faster", "slower", "equivalent"} & set(found.counts)
+    assert f"control {control} of A did not pass" in of(found, CELL).reason
+
+
+def test_a_cell_that_the_quota_held_back_is_left_open() -> None:
+    a, b = fixtures.h100(), fixtures.h100(seed=2)
+    cell = next(c for c in b.cells if c.id == CELL)
+    cell.telemetry = {**(cell.telemetry or {}), "quota_throttled_share": {"median": 0.4, "min": 0.3, "max": 0.5}}
+    change = of(compare(a, b), CELL)
+    assert change.verdict == "inconclusive" and "CPU quota held B back 40 % of the time" in change.reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from depthport.bench.results.journal import Journal, read_entries
-from depthport.exporters.core.errors import StorageError
+from depthport.bench.results.journal import Journal
+from depthport.bench.results.journal_file import line_of, parse, read_journal
+from depthport.exporters.core.errors import StorageError, UsageError
 from tests.support.paths import ROOT
 
 
@@ -25,38 +27,94 @@ def test_entries_come_back_in_order(tmp_path: Path) -> None:
         assert [e["number"] for e in journal.of_kind("block")] == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("torn", [b'{"kind": "block", "numb', b"\xff\xfe\n", b"[1, 2]\n", b'{"no": "kind"}\n'])
+HEADER = {"plan": "p", "created": "", "epoch_s": 0.0}
+
+
+def written(path: Path, count: int) -> bytes:
+    """A journal of a header and `count` blocks; its content."""
+    with Journal(path) as journal:
+        journal.append("header", HEADER)
+        for number in range(count):
+            journal.append("block", {"number": number, "text": "é" * number})
+    return path.read_bytes()
+
+
+def numbers(path: Path) -> list[int]:
+    with Journal(path) as journal:
+        return [e["number"] for e in journal.of_kind("block")]
+
+
+@pytest.mark.parametrize("torn", [b'{"kind": "block", "numb', b"\xff\xfe", b"\0" * 4096])
 def test_a_torn_tail_is_dropped_and_appending_goes_on(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "journal.jsonl"
+    path.write_bytes(written(path, 1) + torn)
     with Journal(path) as journal:
-        journal.append("block", {"number": 0})
-    with path.open("ab") as stream:
-        stream.write(torn)
-    with Journal(path) as journal:
-        assert len(journal.entries) == 1
+        assert len(journal.entries) == 2 and journal.damage is None
         journal.append("block", {"number": 1})
-    assert [e["number"] for e in read_entries(path)[0]] == [0, 1]
+    assert numbers(path) == [0, 1]
+    assert [p.name for p in tmp_path.iterdir()] == ["journal.jsonl"]
 
 
 def test_every_prefix_of_a_journal_is_readable(tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
-    with Journal(path) as journal:
-        for number in range(3):
-            journal.append("block", {"number": number, "text": "é" * number})
-    content = path.read_bytes()
+    content = written(tmp_path / "journal.jsonl", 3)
     for length in range(len(content) + 1):
-        path.write_bytes(content[:length])
-        entries, intact = read_entries(path)
-        assert intact <= length
-        assert [e["number"] for e in entries] == list(range(len(entries)))
+        found = parse(content[:length])
+        assert not found.damaged
+        assert [e["kind"] for e in found.entries] == ["header", "block", "block", "block"][: len(found.entries)]
+        assert len(b"".join(found.lines)) <= length
+
+
+def test_any_damaged_byte_costs_one_entry_is_said_and_the_file_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    content = written(path, 77)
+    for place in range(3, len(content), 211):
+        damaged = content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :]
+        path.write_bytes(damaged)
+        with Journal(path) as journal:
+            # A newline that is one no more joins two lines; one in the wrong place tears one.
+            assert len(journal.entries) >= 76
+            assert journal.damage is not None and "journal-damaged-1.jsonl" in journal.damage
+        assert (tmp_path / "journal-damaged-1.jsonl").read_bytes() == damaged
+        assert not parse(path.read_bytes()).damaged
+        (tmp_path / "journal-damaged-1.jsonl").unlink()
+
+
+def test_a_changed_digit_is_damage_too(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(written(path, 3).replace(b'"number": 1', b'"number": 7'))
+    assert numbers(path) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    "content", [b"my diary\n", b'{"kind": "block", "number": 0}\n' * 3, b"[1, 2]\n", b"\0" * 10_000, b"x" * 10_000]
+)
+def test_a_foreign_file_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match="not a journal of depthport's"):
+        Journal(path)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="FIFOs are POSIX")
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_refused(tmp_path: Path, make) -> None:
+    make(tmp_path / "journal.jsonl")
+    with pytest.raises(UsageError, match="it is not a file"):
+        Journal(tmp_path / "journal.jsonl")
+
+
+def test_a_line_is_json_for_everyone(tmp_path: Path) -> None:
+    line = line_of({"kind": "block", "number": 1})
+    assert json.loads(line) == {"kind": "block", "number": 1, "crc32": json.loads(line)["crc32"]}
 
 
 def test_nan_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.jsonl") as journal:
         with pytest.raises(ValueError, match="Out of range"):
-            journal.append("block", {"ms": float("nan")})
-        journal.append("block", {"ms": 1.0})
-    assert len(read_entries(tmp_path / "journal.jsonl")[0]) == 1
+            journal.append("header", {"ms": float("nan")})
+        journal.append("header", {"plan": "", "ms": 1.0})
+    assert len(read_journal(tmp_path / "journal.jsonl").entries) == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT_FSIZE is POSIX")
@@ -70,6 +128,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path) -> None:
         from depthport.exporters.core.errors import StorageError
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         journal = Journal(Path(sys.argv[1]))
+        journal.append("header", {"plan": ""})
         journal.append("block", {"number": 0})
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
         try:
@@ -81,7 +140,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.count("\n") == 1 and "can't write to" in done.stdout
-    assert [e["number"] for e in read_entries(path)[0]] == [0]
+    assert numbers(path) == [0]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
@@ -92,6 +151,7 @@ def test_a_kill_loses_no_finished_entry(tmp_path: Path) -> None:
         from pathlib import Path
         from depthport.bench.results.journal import Journal
         journal = Journal(Path(sys.argv[1]))
+        journal.append("header", {"plan": ""})
         for number in range(10**9):
             journal.append("block", {"number": number, "text": "x" * 300})
             print(number, flush=True)
@@ -104,10 +164,9 @@ def test_a_kill_loses_no_finished_entry(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     acknowledged += [int(line) for line in process.stdout]
     process.wait()
-    with Journal(path) as journal:
-        numbers = [e["number"] for e in journal.entries]
-    assert numbers == list(range(len(numbers)))
-    assert len(numbers) > acknowledged[-1]
+    found = numbers(path)
+    assert found == list(range(len(found)))
+    assert len(found) > acknowledged[-1]
 
 
 def test_an_unwritable_folder_is_one_line(tmp_path: Path) -> None:

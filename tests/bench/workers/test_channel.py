@@ -61,7 +61,7 @@ def test_a_reply_longer_than_the_pipe_arrives_whole(channel: Channel) -> None:
     [
         ({"op": "exit", "code": 3}, ["exit code 3", "a last word"]),
         ({"op": "signal", "name": "SIGSEGV"}, ["SIGSEGV"]),
-        ({"op": "signal", "name": "SIGKILL"}, ["SIGKILL", "out of memory"]),
+        ({"op": "signal", "name": "SIGKILL"}, ["SIGKILL", "want of memory"]),
     ],
 )
 def test_a_dead_worker_says_how_it_died(channel: Channel, request_: dict, words: list[str]) -> None:

@@ -263,3 +263,63 @@ def test_errors_that_are_not_about_storage_pass_through(tmp_path):
 
     with pytest.raises(ZeroDivisionError):
         ArtifactStore(tmp_path).get_or_build(manifest(), fail)
+
+
+def test_a_hit_needs_neither_a_lock_nor_a_store_that_can_be_written(tmp_path):
+    folder = tmp_path / "store"
+    folder.mkdir()
+    with tiny_disk(folder):
+        ArtifactStore(folder).get_or_build(manifest(), build)
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        assert ArtifactStore(folder).get_or_build(manifest(), unreachable).origin == "cached"
+        with pytest.raises(StorageError, match="read-only"):
+            ArtifactStore(folder).get_or_build(manifest(key="f" * 64), unreachable)
+
+
+def test_a_hit_does_not_wait_for_another_export_of_the_same_key(tmp_path):
+    from depthport.exporters.core.locking import exclusive
+
+    store = ArtifactStore(tmp_path)
+    store.get_or_build(manifest(), build)
+    with exclusive(tmp_path / ".locks" / f"{manifest().key[:12]}.lock"):
+        assert store.get_or_build(manifest(), unreachable).origin == "cached"
+
+
+def test_neither_a_refused_nor_a_finished_export_leaves_a_lock_or_a_folder(tmp_path):
+    store = ArtifactStore(tmp_path / "new" / "store")
+    with pytest.raises(ExportError):
+        store.get_or_build(manifest(), lambda directory: (_ for _ in ()).throw(ExportError("no")))
+    assert list(tmp_path.iterdir()) == []
+    folder = store.get_or_build(manifest(), build).artifact.path
+    assert list(store.root.iterdir()) == [folder]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions are POSIX")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_files_are_shared_as_the_umask_says_whatever_their_writer_says(tmp_path, umask, mode):
+    def private(directory: Path) -> Manifest:
+        done = build(directory)
+        (directory / "model.bin").chmod(0o600)
+        return done
+
+    before = os.umask(umask)
+    try:
+        found = ArtifactStore(tmp_path).get_or_build(manifest(), private).artifact
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in found.path.rglob("*") if path.is_file()} == {mode}
+
+
+def test_exports_at_once_keep_apart_although_locks_are_removed(tmp_path):
+    """Six processes, thirty turns each: never two within the lock."""
+    body = """
+from depthport.exporters.core.locking import exclusive
+for _ in range(30):
+    with exclusive(root / "locks" / "one.lock"):
+        os.close(os.open(root / "inside", os.O_CREAT | os.O_EXCL))
+        (root / "inside").unlink()
+"""
+    command = script(tmp_path, body)
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(6)]
+    assert [process.communicate()[1] for process in processes] == [""] * 6
+    assert list((tmp_path / "locks").iterdir()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from depthport.exporters.core.sealed import SEAL
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.contract import Subject
 from depthport.runtimes.onnxruntime import cache as ort_cache
@@ -49,11 +50,11 @@ def test_the_second_load_takes_the_kept_graph_and_computes_the_same(artifact, tm
         np.testing.assert_array_equal(found[name], value)
     kept = entry(artifact, options(tmp_path))
     assert kept.complete()
-    assert {path.name for path in kept.folder.iterdir()} >= {ort_cache.MODEL_FILE, ort_cache.SIZES_FILE}
+    assert {path.name for path in kept.folder.iterdir()} >= {ort_cache.MODEL_FILE, SEAL}
     assert not list(kept.folder.parent.glob(".writing-*"))
 
 
-@pytest.mark.parametrize("damage", ["truncated", "garbled", "no sizes"])
+@pytest.mark.parametrize("damage", ["truncated", "garbled", "no seal", "a flipped bit"])
 def test_a_damaged_graph_is_made_anew(artifact, tmp_path, damage):
     _, expected = run(artifact, options(tmp_path))
     kept = entry(artifact, options(tmp_path))
@@ -62,8 +63,13 @@ def test_a_damaged_graph_is_made_anew(artifact, tmp_path, damage):
         kept.model.write_bytes(content[: len(content) // 2])
     elif damage == "garbled":
         kept.model.write_bytes(b"\xff" * len(content))
+    elif damage == "a flipped bit":
+        weights = kept.folder / ort_cache.WEIGHTS_FILE
+        content = bytearray(weights.read_bytes())
+        content[len(content) // 2] ^= 0x40
+        weights.write_bytes(content)
     else:
-        (kept.folder / ort_cache.SIZES_FILE).unlink()
+        (kept.folder / SEAL).unlink()
     said, found = run(artifact, options(tmp_path))
     assert said == "optimized and kept"
     np.testing.assert_array_equal(found["depth"], expected["depth"])

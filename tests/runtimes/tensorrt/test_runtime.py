@@ -12,6 +12,7 @@ from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ArtifactError, LoadError, UnavailableError, UnsupportedError
 from depthport.exporters.core.nvidia import Gpu as CudaGpu
 from depthport.exporters.core.nvidia import cuda_devices
+from depthport.exporters.core.sealed import seal_file
 from depthport.exporters.tensorrt.options import options_for
 from depthport.exporters.tensorrt.platform import TENSORRT, TENSORRT_RTX, Gpu
 from depthport.runtimes.base import LoadOptions
@@ -129,6 +130,7 @@ def test_an_engine_that_an_earlier_load_rebuilt_is_found(artifact: Artifact) -> 
     kept = artifact.path / "cache" / "tensorrt" / name
     kept.parent.mkdir(parents=True)
     write_engine(kept)
+    seal_file(kept)
     found = find(artifact, AMPERE)
     assert found.path == kept and found.kept and "this GPU, NVIDIA RTX 3090, is sm86" in found.rebuilt
 

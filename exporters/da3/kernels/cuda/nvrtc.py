@@ -1,6 +1,7 @@
 """CUDA C++ compiled at run time by NVRTC, which comes with PyTorch: no toolkit and no host compiler are needed.
 
-Binaries are kept in `$DEPTHPORT_KERNEL_CACHE` (default: the user's cache folder) under a hash of all they depend on.
+Binaries are kept in `$DEPTHPORT_KERNEL_CACHE` (default: the user's cache folder) under a hash of all they depend on,
+and read only while they are as they were written.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ import ctypes
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_cache_path
 
 from depthport.exporters.core.atomic import write_bytes
-from depthport.exporters.core.errors import RunError, UnavailableError
+from depthport.exporters.core.errors import RunError, StorageError, UnavailableError
+from depthport.exporters.core.sealed import file_intact, seal_file
 
 ENV_CACHE = "DEPTHPORT_KERNEL_CACHE"
 _MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
@@ -40,7 +43,7 @@ def compile_cubin(source: str, name: str, macros: Mapping[str, str], architectur
     options += [f"--define-macro={key}={value}" for key, value in sorted(macros.items())]
     recipe = "\0".join((source, *options, *map(str, version)))
     kept = cache_folder() / f"{Path(name).stem}-{hashlib.sha256(recipe.encode()).hexdigest()[:24]}.cubin"
-    if kept.is_file():
+    if file_intact(kept):
         return kept.read_bytes()
     program = _checked(nvrtc.nvrtcCreateProgram(source.encode(), name.encode(), 0, None, None))
     (status,) = nvrtc.nvrtcCompileProgram(program, len(options), [option.encode() for option in options])
@@ -50,9 +53,11 @@ def compile_cubin(source: str, name: str, macros: Mapping[str, str], architectur
         raise RunError(f"{name} does not compile for {architecture}: {log.decode(errors='replace').splitlines()[0]}")
     cubin = bytearray(_checked(nvrtc.nvrtcGetCUBINSize(program)))
     _checked(nvrtc.nvrtcGetCUBIN(program, cubin))
-
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(kept, bytes(cubin))
+    # A cache: where it can't be written, the next process compiles again.
+    with suppress(OSError, StorageError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(kept, bytes(cubin))
+        seal_file(kept)
     return bytes(cubin)
 
 

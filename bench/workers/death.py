@@ -1,0 +1,39 @@
+"""Why a process ended, as far as that is known."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from depthport.exporters.core.passing import OUT_OF_MEMORY
+
+
+def oom_kills(root: Path = Path("/")) -> int | None:
+    """How many processes the kernel has killed for want of memory since boot; None where it does not say."""
+    try:
+        lines = (root / "proc/vmstat").read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
+
+
+def death(code: int, kills_before: int | None, kills_now: int | None) -> tuple[str, str | None]:
+    """(reason, what the machine was short of) of an exit code as `subprocess` gives it.
+
+    Args:
+        code: negative: the signal that ended it.
+        kills_before, kills_now: :func:`oom_kills` when the process began and when it was found dead.
+    """
+    if code >= 0:
+        return f"the process ended with exit code {code}", None
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    if name != "SIGKILL":
+        return f"the process was killed by {name}", None
+    if kills_before is None or kills_now is None:
+        return "the process was killed by SIGKILL: by someone, or by the system for want of memory", None
+    if kills_now > kills_before:
+        return "the process was killed by SIGKILL: the kernel has killed for want of memory meanwhile", OUT_OF_MEMORY
+    return "the process was killed by SIGKILL, not by the kernel for want of memory", None

@@ -1,0 +1,43 @@
+"""A worker ends with its manager, whatever ends that one: tied first of all, before anything slow is imported.
+
+Imports nothing of ours and nothing heavy: until this has run, a killed manager leaves a worker behind.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+MANAGER = "DEPTHPORT_MANAGER_PID"
+"""Environment variable that names the process to end with."""
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_manager() -> None:
+    """Have the kernel end this process when the manager is killed, also in the middle of a long call (Linux), and end it
+    here if the manager is gone already.
+
+    Elsewhere the worker notices at the end of its call, when its stdin is at an end.
+    """
+    manager = int(os.environ.pop(MANAGER, "0"))
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    # Asked for after the kernel was: a manager that died in between sends no signal.
+    if manager and not _lives(manager):
+        os._exit(1)
+
+
+def _lives(manager: int) -> bool:
+    """Whether the manager runs; it need not be the parent: an interpreter may be started by a script of its own."""
+    if os.getppid() == manager:
+        return True
+    try:
+        with open(f"/proc/{manager}/stat", encoding="utf-8", errors="replace") as stat:  # noqa: PTH123 - as little as can be
+            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+    except (OSError, IndexError):
+        return False

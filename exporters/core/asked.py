@@ -1,0 +1,70 @@
+"""What people ask for by number and by name, checked in one place: no nonsense is taken, no mistyped name dropped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from depthport.exporters.core.errors import UsageError
+
+_SHOWN = 12
+"""Names that fit into a line."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a number may be."""
+
+    option: str
+    """As it is typed, for the message."""
+    low: float
+    high: float
+    above_low: bool = False
+    """`low` itself is no such number."""
+    unit: str = ""
+
+    def check(self, value: float | None) -> None:
+        """Raise UsageError for a value out of bounds, or that is no number; None is none given."""
+        if value is None:
+            return
+        inside = math.isfinite(value) and value <= self.high and (value > self.low if self.above_low else value >= self.low)
+        if not inside:
+            unit = f" {self.unit}" if self.unit else ""
+            least = f"above {self.low:g}" if self.above_low else f"at least {self.low:g}"
+            raise UsageError(f"{self.option} is {value:g}: it must be {least} and at most {self.high:,.15g}{unit}")
+
+
+DAY_S = 86_400.0
+THREADS = Bounds("--threads", 1, 1024)
+SEED = Bounds("--seed", 0, 2**32 - 1)
+LAUNCHES = Bounds("--launches", 1, 1000)
+BUDGET_S = Bounds("--budget", 0, 30 * DAY_S, above_low=True, unit="seconds (30 days)")
+MINUTES = Bounds("--minutes", 0, 7 * DAY_S / 60, above_low=True, unit="(7 days)")
+RATE_HZ = Bounds("--rate-hz", 0, 100_000, above_low=True)
+MEMORY_FRACTION = Bounds("--memory-fraction", 0, 1, above_low=True)
+TOLERANCE = Bounds("--tolerance", 0, 1, above_low=True)
+CALLS = Bounds("--calls", 1, 100_000)
+MOST = Bounds("--most", 1, 65_536)
+FRAMES = Bounds("--rate-hz times the time", 1, 10_000_000, unit="frames")
+
+
+def known_name(what: str, name: str, known: Iterable[str], advice: str = "") -> str:
+    """`name`, if it is one of `known`.
+
+    Args:
+        what: that it is the name of, as people type it (`--mode`, `protocol`).
+        advice: what else may be done about it.
+
+    Raises:
+        UsageError: it is not; the message names the nearest right one.
+    """
+    names = list(dict.fromkeys(known))
+    if name in names:
+        return name
+    near = get_close_matches(name.lower(), names, 1)
+    guess = f": did you mean {near[0]!r}?" if near else ":"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    one_of = f"choose one of {', '.join(names[:_SHOWN])}{more}" if names else "there is none"
+    raise UsageError(f"unknown {what} {name!r}{guess} {one_of}{f', or {advice}' if advice else ''}")

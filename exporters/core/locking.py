@@ -1,0 +1,40 @@
+"""Locks between processes that leave no file behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock
+
+
+@contextmanager
+def exclusive(path: Path, timeout_s: float = -1) -> Iterator[None]:
+    """Hold the lock file `path` alone; the operating system drops it when its holder dies.
+
+    The file is removed while it is still held: whoever waited for it finds that what it locked has no name any more,
+    and locks its successor (`filelock` from 3.24 on looks). Folders above it are made where they are missing.
+
+    Args:
+        path: of the lock file.
+        timeout_s: seconds to wait; below 0, for ever.
+
+    Raises:
+        filelock.Timeout: another process holds it.
+        OSError: it can't be written.
+    """
+    lock = FileLock(path)
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=timeout_s)
+            break
+        except FileNotFoundError:
+            continue  # the folder went away with the last holder
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        lock.release()
