@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from depthport.bench.cli.options import Batch, Json, Size, Views, Weights, parse_size, print_json
+from depthport.bench.cli.options import Batch, Json, Size, Views, Weights, parse_shape, print_json
 
 if TYPE_CHECKING:
     from depthport.bench.diagnose.precision_check import Findings
@@ -46,12 +46,12 @@ def check(
 
         depthport check da3-large --precision bf16 --views 5 --debug-layers
     """
+    height, width = parse_shape(size, batch, views)
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.diagnose.precision_check import run
     from depthport.exporters.core.artifact import Shape
     from depthport.exporters.core.store import ArtifactStore
 
-    height, width = parse_size(size)
     observer = observer_for()
     observer.stage(f"checking {precision} of {model}")
     try:

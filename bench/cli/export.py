@@ -17,6 +17,7 @@ from depthport.bench.cli.options import (
     Weights,
     names,
     parse_options,
+    parse_shape,
     parse_size,
     print_json,
     stderr,
@@ -74,6 +75,9 @@ def export(
 
         depthport export my-model/config.json --outputs depth,extrinsics,intrinsics --ray-pose
     """
+    source = parse_size(source_size, "--source-size") if source_size is not None else None
+    if size is not None:
+        parse_shape(size, batch, views)
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.diagnose.check import Check, worst_relative_l2
     from depthport.bench.diagnose.check import check as check_artifact
@@ -83,7 +87,6 @@ def export(
     from depthport.exporters.registry import default_format
 
     format = format or default_format()
-    source = parse_size(source_size, "--source-size") if source_size is not None else None
     height, width = parse_size(size) if size is not None else _size_for(source)
     request = prepare(
         model,

@@ -21,6 +21,7 @@ from depthport.bench.cli.options import (
     Weights,
     names,
     parse_interpreters,
+    parse_shape,
     parse_size,
     print_json,
 )
@@ -175,15 +176,16 @@ def _measure(
     out: Path, artifacts: Path | None, as_json: bool, *, overwrite: bool, size: str, source_size: str | None, **request: Any
 ) -> None:
     """Plan, measure, report; what `run` and `bench` share."""
-    from depthport.bench.cli.progress import observer_for
-    from depthport.bench.measure import api, engine
     from depthport.exporters.core.outputs import check_output_folder
-    from depthport.exporters.core.store import ArtifactStore
 
-    height, width = parse_size(size)
+    height, width = parse_shape(size, request["batch"], request["views"])
     source = parse_size(source_size, "--source-size") if source_size is not None else None
     # The report comes last: where it goes is looked at first.
     check_output_folder(out, ("results.json", "report.md", "report.html"))
+    from depthport.bench.cli.progress import observer_for
+    from depthport.bench.measure import api, engine
+    from depthport.exporters.core.store import ArtifactStore
+
     plan = api.plan(height=height, width=width, source_size=source, **request)
     observer = observer_for()
     if plan.weights["note"]:

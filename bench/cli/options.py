@@ -60,6 +60,19 @@ def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
+def parse_shape(size: str, batch: int, views: int) -> tuple[int, int]:
+    """The (height, width) of an input that can exist here: counted before anything heavy is imported.
+
+    Raises:
+        UsageError: no size, not a shape that models take, or more than this machine's memory holds.
+    """
+    from depthport.exporters.da3.shapes import validate_shape
+
+    height, width = parse_size(size)
+    validate_shape(batch, views, height, width)
+    return height, width
+
+
 def parse_options(pairs: list[str]) -> dict[str, Any]:
     """`name=value` pairs as a dictionary; values that are JSON (true, 3, 0.5) become what they are.
 

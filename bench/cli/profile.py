@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from depthport.bench.cli.options import Batch, Json, Size, Store, Views, Weights, parse_size, show, stderr
+from depthport.bench.cli.options import Batch, Json, Size, Store, Views, Weights, parse_shape, show, stderr
 
 Model = Annotated[str, typer.Argument(help="da3-small, da3-base, da3-large, ...")]
 Device = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda or cuda:N.")]
@@ -41,13 +41,13 @@ def profile(
 
         depthport profile da3-large --device cuda --mode fused --views 5 --out profile
     """
+    height, width = parse_shape(size, batch, views)
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.diagnose import profile as profiling
     from depthport.bench.diagnose.profile_picture import PROFILE_FILES, write_profile
     from depthport.exporters.core.outputs import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
 
-    height, width = parse_size(size)
     if out is not None:
         check_output_folder(out, PROFILE_FILES)
     observer = observer_for()
@@ -93,11 +93,11 @@ def batch(
 
         depthport batch da3-large --device cuda --mode fused --views 5 --memory-fraction 0.5
     """
+    height, width = parse_shape(size, 1, views)
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.diagnose import batch as batches
     from depthport.exporters.core.store import ArtifactStore
 
-    height, width = parse_size(size)
     observer = observer_for()
     try:
         answer = batches.find_batch(

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+import psutil
+
 from depthport.exporters.core.errors import UsageError
 
 _SHOWN = 12
@@ -48,6 +50,23 @@ TOLERANCE = Bounds("--tolerance", 0, 1, above_low=True)
 CALLS = Bounds("--calls", 1, 100_000)
 MOST = Bounds("--most", 1, 65_536)
 FRAMES = Bounds("--rate-hz times the time", 1, 10_000_000, unit="frames")
+
+
+def count_images(images: int, height: int, width: int, bytes_a_pixel: int) -> None:
+    """Refuse by arithmetic images that this machine can't hold, before any memory is asked for.
+
+    Raises:
+        UsageError: they take more than there is; the message has the limit.
+    """
+    memory = psutil.virtual_memory().total
+    image_bytes = bytes_a_pixel * height * width
+    if images * image_bytes > memory:
+        at_most = memory // image_bytes
+        advice = f"at most {at_most:,} images of that size" if at_most else "a smaller size"
+        raise UsageError(
+            f"{images:,} images of {height}x{width} take {images * image_bytes / 1e9:.3g} GB as input and output alone,"
+            f" this machine has {memory / 1e9:.3g} GB: ask for {advice}"
+        )
 
 
 def known_name(what: str, name: str, known: Iterable[str], advice: str = "") -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from depthport.exporters.core.asked import count_images
 from depthport.exporters.core.errors import UsageError
 
 PATCH = 14
@@ -81,20 +82,4 @@ def validate_shape(batch: int, views: int, height: int, width: int) -> None:
         if value < PATCH or value % PATCH:
             nearest = max(PATCH, (value + PATCH // 2) // PATCH * PATCH)
             raise UsageError(f"{name} must be a multiple of {PATCH}, not {value}: the nearest is {nearest}")
-    _count_memory(batch, views, height, width)
-
-
-def _count_memory(batch: int, views: int, height: int, width: int) -> None:
-    """Refuse by arithmetic what can't exist here, before it is asked for."""
-    import psutil
-
-    memory = psutil.virtual_memory().total
-    image_bytes = _IMAGE_BYTES_A_PIXEL * height * width
-    images = batch * views
-    if images * image_bytes > memory:
-        at_most = memory // image_bytes
-        advice = f"at most {at_most} images of that size" if at_most else "a smaller size"
-        raise UsageError(
-            f"{images} images of {height}x{width} take {images * image_bytes / 1e9:.3g} GB as input and output alone,"
-            f" this machine has {memory / 1e9:.3g} GB: ask for {advice}"
-        )
+    count_images(batch * views, height, width, _IMAGE_BYTES_A_PIXEL)

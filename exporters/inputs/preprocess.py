@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.asked import count_images
 from depthport.exporters.core.errors import InputError, UsageError
 
 PATCH = 14
@@ -125,6 +126,9 @@ def scene_steps(sizes: Sequence[Size], process_res: int = PROCESS_RES) -> list[S
     return [steps + crop for steps, crop in zip(each, common, strict=True)]
 
 
+_RGB_BYTES = 3
+
+
 def validate_source(source_size: Size, shape: Shape, dynamic: Sequence[str]) -> None:
     """Check the size (H', W') of photographs that a graph is to resize to an artifact's own.
 
@@ -137,6 +141,7 @@ def validate_source(source_size: Size, shape: Shape, dynamic: Sequence[str]) -> 
         raise UsageError(f"a source size of {height}x{width} is none: give HxW in pixels of the photographs")
     if "size" in dynamic:
         raise UsageError("a graph of open size can't resize: leave out the source size, or size from --dynamic")
+    count_images(shape.images, height, width, _RGB_BYTES)
     exact_steps((width, height), shape.height, shape.width)
 
 

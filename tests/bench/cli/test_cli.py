@@ -62,6 +62,9 @@ def test_several_files_after_one_option() -> None:
         "c",
     ]
     assert spread(["run", "-n", "2"], "--images") == ["run", "-n", "2"]
+    for arguments in (["run", "--images"], ["run", "--images", "--out", "x"], ["run", "--images", "a", "--images"]):
+        with pytest.raises(UsageError, match="--images names no file"):
+            spread(arguments, "--images")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +81,45 @@ def test_several_files_after_one_option() -> None:
         (["run", "--views", "2", "--images", "LICENSE"], "1 images for 2 views"),
         (["bench", "--suite", "huge"], "unknown suite"),
         (["bench", "--protocol", "none"], "unknown protocol"),
-        (["bench", "--runtime", "none"], "nothing to measure"),
+        (["bench", "--runtime", "onxruntime"], "did you mean 'onnxruntime'?"),
+        (["bench", "--runtime", "onnxruntime", "--runtime", "nope"], "unknown runtime 'nope'"),
+        (["bench", "--device", "cpuu"], "did you mean 'cpu'?"),
+        (["bench", "--mode", "nope"], "unknown mode"),
+        (["bench", "--precision", "fp16", "--precision", "fp32", "--suite", "quick"], "unknown precision (of suite quick)"),
+        (["bench", "--cell", "nope/cpu/x/fp32"], "unknown cell"),
+        (["bench", "--interpreter", f"nope={sys.executable}"], "unknown runtime 'nope'"),
+        (["bench", "--regime", "sustain"], "did you mean 'sustained'?"),
+        (["bench", "--protocol", ""], "what follows --protocol is empty"),
+        (["bench", "--runtime="], "what follows --runtime is empty"),
+        (["export", "da3-small", "--target", " "], "what follows --target is empty"),
+        (["run", "--images"], "--images names no file"),
+        (["run", "--images", "--views", "2"], "--images names no file"),
+        (["bench", "--threads", "0"], "--threads is 0: it must be at least 1"),
+        (["bench", "--threads", "1000000"], "at most 1,024"),
+        (["bench", "--seed", "-1"], "--seed is -1"),
+        (["bench", "--launches", "0"], "--launches is 0"),
+        (["bench", "--budget", "1e308"], "at most 2,592,000 seconds"),
+        (["bench", "--budget", "inf"], "--budget is inf"),
+        (["bench", "--rate-hz", "1e12"], "--rate-hz is 1e+12"),
+        (["bench", "--rate-hz", "30", "--minutes", "1e300"], "--minutes is 1e+300"),
+        (["bench", "--regime", "sustained", "--minutes", "inf"], "--minutes is inf"),
+        (["check", "da3-small", "--tolerance", "inf"], "--tolerance is inf"),
+        (["profile", "da3-small", "--calls", "0"], "--calls is 0"),
+        (["profile", "da3-small", "--threads", "-4"], "--threads is -4"),
+        (["batch", "da3-small", "--most", "0"], "--most is 0"),
+        (["batch", "da3-small", "--memory-fraction", "2"], "--memory-fraction is 2"),
+        (["run", "--views", "1000000000"], "ask for at most"),
+        (["export", "da3-small", "--views", "1000000000"], "ask for at most"),
+        (["run", "--size", "1000000006x1000000006"], "is no size"),
+        (["run", "--size", "700000000x700000000"], "ask for a smaller size"),
+        (["export", "da3-small", "--batch", "999999999"], "ask for at most"),
+        (["run", "--views", "9" * 5000], "--views"),
+        (["run", "--size", "9" * 5000], "is no size"),
+        (["run", "--model", "x" * 200_000], "unknown model"),
+        (["run", "--model", "a\x1b[31mb\u202ec"], "unknown model"),
+        (["bench", "--out", "LICENSE"], "is a file, not a folder"),
+        (["bench", "--out", "/proc/nowhere"], "can't write to /proc/nowhere"),
+        (["profile", "da3-small", "--out", "LICENSE/profile"], "is a file, not a folder"),
         (["bench", "--budget", "-1"], "above 0"),
         (["bench", "--also", "fp3"], "unknown precision 'fp3'"),
         (["export", "da3-small", "--format", "tflite9"], "unknown format"),
@@ -103,8 +144,28 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], words: str,
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert len(errors) == 1 and words in errors[0], done.stderr
+    assert len(errors[0]) <= 300 and errors[0].isprintable()
     left = {p.name for p in tmp_path.iterdir()}
     assert left == {"README.md", "LICENSE"}, f"half-written: {left}"
+
+
+def test_what_can_not_exist_is_refused_before_anything_is_imported() -> None:
+    code = (
+        "import sys; sys.argv = ['depthport', 'run', '--views', '1000000000']\n"
+        "from depthport.bench.cli.app import main\n"
+        "try: main()\nexcept SystemExit as end: assert end.code == 2\n"
+        "heavy = {'torch', 'numpy', 'onnx', 'onnxruntime', 'PIL', 'coremltools'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_reader_that_has_enough_ends_it_quietly() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m depthport doctor --json | head -c 1", shell=True, capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.stdout == "{" and "Traceback" not in done.stderr and "Exception" not in done.stderr
 
 
 def test_help_imports_no_framework() -> None:
