@@ -22,9 +22,10 @@ def get_exporter(name: str) -> Exporter:
     """The exporter of format `name`.
 
     Raises:
-        UsageError: no exporter of that name is installed.
+        UsageError: no exporter of that name is installed, or `module:Class` names none.
     """
-    exporter: Exporter = load_plugin(GROUP, name, "format")
+    # Abstract classes may be asked for: what is found is a concrete one.
+    exporter: Exporter = load_plugin(GROUP, name, "format", Exporter)  # type: ignore[type-abstract]
     return exporter
 
 

@@ -175,7 +175,7 @@ class Runtime(ABC):
     builds: ClassVar[tuple[str, ...]] = ()
     """Distributions that overwrite each other's files: at most one of them may be installed."""
     variables: ClassVar[tuple[str, ...]] = ()
-    """What environment variables that steer it begin with, up to the first underscore."""
+    """Environment variables that change how fast it runs or what it computes, by their exact names: results show them."""
     quantized: ClassVar[tuple[str, ...]] = ()
     """Quantized policies it can compute; a device lists those that are worth it there."""
     baseline_mode: ClassVar[str | None] = None

@@ -23,7 +23,8 @@ def get_runtime(name: str) -> Runtime:
     Raises:
         UsageError: no adapter of that name is installed.
     """
-    runtime: Runtime = load_plugin(GROUP, name, "runtime")
+    # Abstract classes may be asked for: what is found is a concrete one.
+    runtime: Runtime = load_plugin(GROUP, name, "runtime", Runtime)  # type: ignore[type-abstract]
     return runtime
 
 

@@ -23,8 +23,6 @@ from depthport.bench.statistics.latency import summarize
 from depthport.bench.statistics.samples import CellSamples
 from depthport.bench.statistics.steady_state import drift, should_stop
 from depthport.bench.statistics.verdict import Ratio, Verdict, rank, ratio
-from depthport.exporters.core.artifact import load_artifact
-from depthport.exporters.core.errors import ArtifactError
 from depthport.exporters.core.npz import read_whole_npz
 
 MOST_NOISE = 0.10
@@ -172,25 +170,7 @@ def _max(values: Any) -> float | None:
 
 def _artifact(cell: str, evidence: Evidence) -> dict[str, Any] | None:
     made = evidence.artifacts.get(cell)
-    if made is None:
-        return None
-    try:
-        manifest = load_artifact(Path(made["artifact"])).manifest
-    except ArtifactError:
-        return {"key": made["key"], "size_bytes": None}
-    return {
-        "key": manifest.key,
-        "size_bytes": manifest.size_bytes,
-        "versions": manifest.versions,
-        "target": manifest.target,
-        "options": manifest.options,
-        "dynamic": list(manifest.dynamic),
-        "inputs": [spec.name for spec in manifest.inputs],
-        "preprocessing": manifest.preprocessing,
-        "export_peak_mib": manifest.export_peak_mib,
-        # Core ML: what the Neural Engine is predicted to refuse (exporters/coreml/mil/ane.py).
-        **({"neural_engine": manifest.extra["neural_engine"]} if "neural_engine" in manifest.extra else {}),
-    }
+    return None if made is None else made.get("facts", {"key": made["key"], "size_bytes": None})
 
 
 def _timing(spec: CellSpec, samples: CellSamples, boundary: Boundary, evidence: Evidence) -> Timing:

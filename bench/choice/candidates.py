@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from depthport.bench.results.metrics import Metric
+from depthport.bench.results.metrics import Estimate, Metric
 from depthport.bench.results.model import Boundary, Cell, Results, is_control
 from depthport.bench.results.paired import paired_verdict
 from depthport.bench.results.runtime_facts import facts_of
@@ -20,6 +20,20 @@ class Candidate:
     """The runtime's; None: not known."""
     _slower: dict[tuple[int, str], bool | None] = field(default_factory=dict, repr=False)
     """Paired answers already found, by the other candidate and the boundary: choosing asks for each many times."""
+
+    _estimates: dict[tuple[str, Boundary], Estimate | None] = field(default_factory=dict, repr=False)
+    """Figures already read: choosing and what would flip the choice ask for each a dozen times."""
+
+    def of(self, metric: Metric, boundary: Boundary) -> Estimate | None:
+        """The cell's figure, as :meth:`Metric.of` reads it."""
+        key = (metric.name, boundary)
+        if key not in self._estimates:
+            self._estimates[key] = metric.of(self.cell, boundary)
+        return self._estimates[key]
+
+    def cost(self, metric: Metric, boundary: Boundary) -> Estimate | None:
+        """The same, turned so that lower is better."""
+        return metric.as_cost(self.of(metric, boundary))
 
     @property
     def id(self) -> str:
@@ -50,7 +64,7 @@ def told_apart(best: Candidate, other: Candidate, metric: Metric, boundary: Boun
     Intervals that do not touch settle it. Where they do, latencies of one run are compared pair by pair within its
     rounds, as the run's own verdicts are: what two cells share, the machine's mood, does not blur that.
     """
-    a, b = metric.cost(best.cell, boundary), metric.cost(other.cell, boundary)
+    a, b = best.cost(metric, boundary), other.cost(metric, boundary)
     if a is None or b is None or a.certainly_below(b):
         return a is not None
     if best.run != other.run or metric.name not in ("latency_ms", "throughput_img_s"):

@@ -120,19 +120,19 @@ def _against(candidate: Candidate, request: Request, boundary: Boundary) -> Reje
         return Rejected(candidate.id, "licence", f"{cell.runtime} is under {licence or 'a licence that is not known'}")
     for constraint in request.constraints:
         metric = METRICS[constraint.metric]
-        found = metric.of(cell, boundary)
+        found = candidate.of(metric, boundary)
         if found is None:
             return Rejected(candidate.id, "unmeasured", f"{metric.missing}, so the bound on it can't be checked")
         fault = reasons.breach(metric, found, constraint.bound)
         if fault:
             return Rejected(candidate.id, "constraint", fault)
     goal = METRICS[request.goal]
-    return None if goal.of(cell, boundary) else Rejected(candidate.id, "unmeasured", goal.missing)
+    return None if candidate.of(goal, boundary) else Rejected(candidate.id, "unmeasured", goal.missing)
 
 
 def _by_goal(eligible: Sequence[Candidate], goal: Metric, boundary: Boundary) -> list[Candidate]:
     def cost(candidate: Candidate) -> tuple[float, str]:
-        found = goal.cost(candidate.cell, boundary)
+        found = candidate.cost(goal, boundary)
         return (float("inf") if found is None else found.value), candidate.id
 
     return sorted(eligible, key=cost)
@@ -147,7 +147,7 @@ def _settle(order: Sequence[Candidate], goal: Metric, boundary: Boundary) -> tup
     left, decided = list(group), None
     for name in TIE_BREAKERS:
         metric = METRICS[name]
-        costs = [(c, metric.cost(c.cell, boundary)) for c in left]
+        costs = [(c, c.cost(metric, boundary)) for c in left]
         known = [cost for _, cost in costs if cost is not None]
         if metric is goal or not known:
             continue
@@ -165,7 +165,7 @@ def _front(eligible: Sequence[Candidate], goal: str, boundary: Boundary) -> list
     axes = list(dict.fromkeys([goal, *OBJECTIVES]))
     if goal in ("latency_p95_ms", "throughput_img_s"):
         axes.remove("latency_ms")
-    costs = [[METRICS[name].cost(c.cell, boundary) for name in axes] for c in eligible]
+    costs = [[c.cost(METRICS[name], boundary) for name in axes] for c in eligible]
     return [eligible[i].id for i in pareto_set(costs)]
 
 
@@ -176,7 +176,7 @@ def _break_evens(
     references = [c for c in pool if c.cell.baseline and c.cell.timing]
     references += [c for c in order if c is not pick and c not in ties][:1]
     start = METRICS["cold_start_s"]
-    timed = [(cost.value, c) for c in order if (cost := start.cost(c.cell, boundary)) is not None]
+    timed = [(cost.value, c) for c in order if (cost := c.cost(start, boundary)) is not None]
     if timed:
         references.append(min(timed, key=lambda pair: pair[0])[1])
     found = [

@@ -39,7 +39,7 @@ def _relaxed(
         metric = METRICS[constraint.metric]
         others = tuple(c for c in request.constraints if c is not constraint)
         other = choose(pool, replace(request, constraints=others), boundary)
-        needed = None if other is None else metric.of(other.cell, boundary)
+        needed = None if other is None else other.of(metric, boundary)
         if other is None or needed is None or (pick is not None and other.id == pick.id):
             continue
         bound = needed.value if metric.spread else needed.low if metric.better == "higher" else needed.high
@@ -56,7 +56,7 @@ def _tightened(
     out = []
     for name in TIGHTENED:
         metric = METRICS[name]
-        own = metric.of(pick.cell, boundary)
+        own = pick.of(metric, boundary)
         if own is None or name == request.goal:
             continue
         below = own.low * (1 - 1e-9)
@@ -84,7 +84,7 @@ def _other_goals(
 
 def _gain(pick: Candidate, other: Candidate, goal: Metric, boundary: Boundary) -> str:
     """`1.3 times lower latency` of the other cell against the pick."""
-    ours, theirs = goal.cost(pick.cell, boundary), goal.cost(other.cell, boundary)
+    ours, theirs = pick.cost(goal, boundary), other.cost(goal, boundary)
     if ours is None or theirs is None or ours.value <= 0 or theirs.value <= 0:
         return f"{goal.label} not comparable"
     ratio = ours.value / theirs.value

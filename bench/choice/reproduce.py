@@ -8,18 +8,23 @@ Everything that comes from the file is quoted for the shell, or is JSON inside t
 from __future__ import annotations
 
 import pprint
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from packaging.version import InvalidVersion, Version
 
 from depthport.bench.choice.comparable import nearest
 from depthport.bench.results.metrics import number
 from depthport.bench.results.model import Cell, Results
 from depthport.bench.results.runtime_facts import packages_of
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.text import quoted
 
-_NETWORK = ("depth-anything-3", "torch", "numpy")
+_UPSTREAM = "depth-anything-3"
+_NETWORK = (_UPSTREAM, "torch", "numpy")
 """What builds the network and computes the baseline, whatever runs the cell."""
 _FACTS = (
     *("id", "model", "batch", "views", "height", "width", "weights"),
@@ -27,6 +32,7 @@ _FACTS = (
 )
 SUITES = ("quick", "default", "paper", "full")
 DYNAMIC = ("views", "size", "batch")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
 
 
 @dataclass(frozen=True)
@@ -49,20 +55,34 @@ class Recipe:
         """The command as one line for a POSIX shell."""
         return shlex.join(self.command)
 
+    @property
+    def install_lines(self) -> list[str]:
+        """What installs it, as lines for a POSIX shell."""
+        plain = [requirement for requirement in self.install if not requirement.startswith(f"{_UPSTREAM}==")]
+        upstream = [requirement for requirement in self.install if requirement not in plain]
+        lines = [["pip", "install", *plain]] if plain else []
+        # Its metadata asks for numpy<2 and more that the network never imports.
+        lines += [["pip", "install", "--no-deps", "--ignore-requires-python", *upstream]] if upstream else []
+        return [shlex.join(line) for line in lines]
+
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "command_line": self.command_line}
+        return {**asdict(self), "command_line": self.command_line, "install_lines": self.install_lines}
 
 
 def reproduce(results: Results, cell_id: str) -> Recipe:
     """The recipe of one cell.
 
     Raises:
-        UsageError: the file has no such cell; names the nearest ones.
+        UsageError: the file has no such cell (names the nearest ones), or one whose runtime or format is no name.
     """
     cell = next((c for c in results.cells if c.id == cell_id), None)
     if cell is None:
         close = [c.id for c in results.cells if cell_id.lower() in c.id.lower()][:3] or [c.id for c in results.cells[:3]]
-        raise UsageError(f"no cell {cell_id!r} in these results: try {', '.join(close) or 'another file'}")
+        raise UsageError(f"no cell {quoted(cell_id)} in these results: try {', '.join(close) or 'another file'}")
+    for what, name in (("runtime", cell.runtime), ("format", cell.format)):
+        if _NAME.fullmatch(name) is None:
+            # `module:Class` would be imported by the script.
+            raise UsageError(f"the cell's {what} {quoted(name)} is not the name of one: it can't be repeated from a file")
     versions = _versions(results, cell)
     return Recipe(
         cell.id,
@@ -72,6 +92,11 @@ def reproduce(results: Results, cell_id: str) -> Recipe:
         _expected(cell),
         tuple(_notes(results, cell)),
     )
+
+
+def command_line(results: Results, cell: Cell) -> str:
+    """The command that repeats a cell, as one line for a POSIX shell."""
+    return shlex.join(_command(results, cell))
 
 
 def _command(results: Results, cell: Cell) -> list[str]:
@@ -147,8 +172,17 @@ def _versions(results: Results, cell: Cell) -> dict[str, str]:
     took_part = {*_NETWORK, *packages_of(cell.runtime, cell.format)}
     for source in (results.environment.get("packages"), (cell.artifact or {}).get("versions")):
         if isinstance(source, Mapping):
-            known |= {k: v for k, v in source.items() if k in took_part and isinstance(v, str)}
-    return known
+            found = {name: _version(source.get(name)) for name in took_part}
+            known |= {name: version for name, version in found.items() if version is not None}
+    return dict(sorted(known.items()))
+
+
+def _version(value: Any) -> str | None:
+    """A version as PEP 440 spells it; None for anything else that a file may say."""
+    try:
+        return str(Version(value)) if isinstance(value, str) else None
+    except InvalidVersion:
+        return None
 
 
 def _expected(cell: Cell) -> str:

@@ -7,6 +7,7 @@ SIGTERM or a closed terminal (what was measured is kept).
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -86,6 +87,10 @@ def main() -> None:
     stop_on_signals()
     # Deprecations inside the frameworks are not the user's.
     warnings.simplefilter("ignore")
+    for stream in (sys.stdout, sys.stderr):
+        # Signs that a pipe's or terminal's encoding lacks are replaced: no work is lost to a "✓".
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         # Outside its standalone mode click returns the code of `typer.Exit` instead of raising it.
         refuse_empty(sys.argv[1:])

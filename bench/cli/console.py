@@ -94,8 +94,8 @@ def render_recipe(recipe: Recipe, console: Console) -> None:
     console.print(f"[bold]{escape(recipe.cell)}[/bold]: {escape(recipe.expected)}")
     for note in recipe.notes:
         console.print(Text(note, style="dim"))
-    if recipe.install:
-        console.print(Text("pip install " + " ".join(recipe.install)), soft_wrap=True)
+    for line in recipe.install_lines:
+        console.print(Text(line), soft_wrap=True)
     console.print(Text(recipe.command_line), soft_wrap=True)
     console.print(Text("\nor, without the harness, this script:\n", style="dim"))
     console.print(Text(recipe.script), soft_wrap=True)

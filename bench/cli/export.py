@@ -21,6 +21,7 @@ from depthport.bench.cli.options import (
     parse_size,
     print_json,
     stderr,
+    stdout,
 )
 
 
@@ -138,7 +139,7 @@ def export(
         for warning in manifest.extra.get("warnings", ()):
             stderr(f"warning: {warning}")
         how = {"built": f"in {manifest.export_s:.1f} s", "rebuilt": f"in {manifest.export_s:.1f} s", "cached": "cached"}
-        typer.echo(f"{stored.artifact.path}  {manifest.size_bytes / 1e6:.1f} MB, {how[stored.origin]}")
+        stdout(f"{stored.artifact.path}  {manifest.size_bytes / 1e6:.1f} MB, {how[stored.origin]}")
     if found is not None and found.problem is not None:
         stderr(f"{'it does not compute what upstream does' if found.failed else 'not checked'}: {found.problem}")
         if found.failed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,7 +49,7 @@ def inspect(
 def _inspect(path: Path, images: list[Path] | None, run: bool) -> tuple[Artifact | None, tuple[Table, ...]]:
     from depthport.exporters.core.artifact import load_artifact
     from depthport.exporters.core.errors import UsageError
-    from depthport.exporters.registry import get_exporter, installed_exporters
+    from depthport.exporters.registry import installed_exporter, installed_exporters
 
     reader = next((e for e in installed_exporters() if path.suffix and path.suffix == e.package_suffix), None)
     if reader is not None:
@@ -58,7 +59,12 @@ def _inspect(path: Path, images: list[Path] | None, run: bool) -> tuple[Artifact
     artifact = load_artifact(path)
     artifact.verify()
     arrays = _arrays(artifact, images) if images else None
-    return artifact, (_manifest(artifact), *get_exporter(artifact.manifest.format).inspect(artifact, arrays, run))
+    # The name comes from a file: an exporter that is installed, or none.
+    exporter = installed_exporter(artifact.manifest.format)
+    if exporter is None:
+        note = "No exporter of this format is installed here: nothing but the manifest can be said."
+        return artifact, (replace(_manifest(artifact), note=note),)
+    return artifact, (_manifest(artifact), *exporter.inspect(artifact, arrays, run))
 
 
 def _arrays(artifact: Artifact, images: list[Path]) -> dict[str, Any]:

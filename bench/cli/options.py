@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from depthport.exporters.core.text import clean_text
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -166,5 +168,11 @@ def show(found: Any, as_json: bool, render: Callable[[Any, Console], None]) -> N
         render(found, Console())
 
 
-def stderr(text: str) -> None:
-    typer.echo(text, err=True)
+def stdout(text: object) -> None:
+    """A line for people, without what could harm their terminal."""
+    typer.echo(clean_text(str(text)))
+
+
+def stderr(text: object) -> None:
+    """The same, beside what a pipe takes."""
+    typer.echo(clean_text(str(text)), err=True)

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from depthport.bench.measure.observer import Observer
+from depthport.exporters.core.text import clean_text
 
 
 class RichObserver(Observer):
@@ -34,14 +35,14 @@ class RichObserver(Observer):
 
     def stage(self, name: str, steps: int | None = None) -> None:
         self._end_task()
-        self._task = self._progress.add_task(name, total=steps, doing="", left="")
+        self._task = self._progress.add_task(escape(clean_text(name)), total=steps, doing="", left="")
         self._progress.refresh()
 
     def step(self, text: str, advance: float = 0) -> None:
         if self._task is None:
             self.stage(text)
             return
-        self._progress.update(self._task, advance=advance, doing=escape(text))
+        self._progress.update(self._task, advance=advance, doing=escape(clean_text(text)))
         self._progress.refresh()
 
     def budget(self, used_s: float, total_s: float) -> None:
@@ -52,10 +53,10 @@ class RichObserver(Observer):
         self._progress.refresh()
 
     def note(self, text: str) -> None:
-        self._console.print(f"[dim]{escape(text)}[/dim]", highlight=False)
+        self._console.print(f"[dim]{escape(clean_text(text))}[/dim]", highlight=False)
 
     def warning(self, text: str) -> None:
-        self._console.print(f"[yellow]![/yellow] {escape(text)}", highlight=False)
+        self._console.print(f"[yellow]![/yellow] {escape(clean_text(text))}", highlight=False)
 
     def close(self) -> None:
         self._end_task()
@@ -77,13 +78,13 @@ class PlainObserver(Observer):
         self._console = console or Console(stderr=True)
 
     def stage(self, name: str, steps: int | None = None) -> None:
-        self._console.print(f"{name} ...", highlight=False, markup=False)
+        self._console.print(f"{clean_text(name)} ...", highlight=False, markup=False)
 
     def note(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(clean_text(text), highlight=False, markup=False)
 
     def warning(self, text: str) -> None:
-        self._console.print(f"warning: {text}", highlight=False, markup=False)
+        self._console.print(f"warning: {clean_text(text)}", highlight=False, markup=False)
 
 
 def observer_for(console: Console | None = None) -> Observer:

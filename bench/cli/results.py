@@ -7,7 +7,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from depthport.bench.cli.options import Json, parse_size, print_json, show
+from depthport.bench.cli.options import Json, parse_size, print_json, show, stdout
 
 MIB_PER_MB = 1e6 / 2**20
 Boundary = Annotated[str | None, typer.Option("--boundary", help="device or host. Default: device where all have it.")]
@@ -52,7 +52,7 @@ def report(
         print_json({"written": [str(path) for path in written]})
     else:
         for path in written:
-            typer.echo(path)
+            stdout(path)
 
 
 def compare(

@@ -8,7 +8,6 @@ runtime or us.
 
 from __future__ import annotations
 
-import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,11 +20,13 @@ from depthport.bench.measure.observer import Observer
 from depthport.bench.plan.cells import CellSpec, ExportSpec
 from depthport.bench.plan.request import Request
 from depthport.bench.plan.suites import build_cells
-from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
+from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout
+from depthport.bench.workers.start import worker_command, worker_environment
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.npz import read_npz, write_npz
 from depthport.exporters.core.provenance import canonical_sha256
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.core.text import without_paths
 from depthport.exporters.da3.registry import get_model
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from depthport.exporters.inputs.probe import probe_image
@@ -129,7 +130,7 @@ class _Stop(Exception):
 
     def __init__(self, status: Status, step: Step | None, detail: str, log: str = "") -> None:
         super().__init__(detail)
-        self.check = Check("", status, step, detail, log=anonymous(log))
+        self.check = Check("", status, step, detail, log=without_paths(log))
 
 
 class _Job:
@@ -246,7 +247,7 @@ class _Job:
         if "error" in reply:
             missing = reply["status"] in ("unavailable", "unsupported")
             status: Status = "unavailable" if missing else "failed"
-            raise _Stop(status, step, anonymous(reply["error"]), "" if missing else channel.stderr_tail())
+            raise _Stop(status, step, without_paths(reply["error"]), "" if missing else channel.stderr_tail())
         return reply
 
     def close(self) -> None:
@@ -265,15 +266,7 @@ def _lost(error: WorkerTimeout | WorkerGone, step: Step, channel: Channel) -> _S
     """What became of a check whose process has gone."""
     if isinstance(error, WorkerTimeout):
         return _Stop("not reached", step, UP, channel.stderr_tail())
-    return _Stop("failed", step, anonymous(error.reason), channel.stderr_tail())
-
-
-def anonymous(text: str) -> str:
-    """Text without the folders that would name a user: what is to be sent to strangers."""
-    for folder, sign in ((Path.cwd(), "."), (Path.home(), "~"), (Path(tempfile.gettempdir()), "<tmp>")):
-        if len(folder.parts) > 1:
-            text = text.replace(str(folder), sign)
-    return re.sub(r"(/Users/|/home/|\\Users\\)[^/\\\s]+", r"\1<user>", text)
+    return _Stop("failed", step, without_paths(error.reason), channel.stderr_tail())
 
 
 def _nearness(found: dict[str, Any]) -> str:

@@ -39,15 +39,26 @@ HOST_PACKAGES = (
     "nvidia-ml-py",
 )
 
-# What variables begin with that are set by users or images and change what is measured, whatever runs it.
-HOST_VARIABLES = ("OMP", "MKL", "KMP", "OPENBLAS", "GOMP", "BLIS", "CUDA", "CUBLAS", "CUDNN", "NVIDIA", "TF32")
+# Environment variables that change what is measured, whatever runs it; adapters say which others do. By exact name: what
+# begins alike may be a key or a token.
+HOST_VARIABLES = (
+    "OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "OMP_DYNAMIC", "OMP_WAIT_POLICY", "OMP_PROC_BIND", "OMP_PLACES", "OMP_SCHEDULE",
+    "OMP_MAX_ACTIVE_LEVELS", "OMP_STACKSIZE", "GOMP_CPU_AFFINITY", "GOMP_SPINCOUNT", "KMP_AFFINITY", "KMP_BLOCKTIME",
+    "KMP_HW_SUBSET", "MKL_NUM_THREADS", "MKL_DOMAIN_NUM_THREADS", "MKL_DYNAMIC", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR",
+    "MKL_DISABLE_FAST_MM", "MKL_THREADING_LAYER", "OPENBLAS_NUM_THREADS", "OPENBLAS_CORETYPE", "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_DEFAULT_FPMATH_MODE", "MALLOC_ARENA_MAX", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_LAUNCH_BLOCKING",
+    "CUDA_MODULE_LOADING", "CUDA_DEVICE_MAX_CONNECTIONS", "CUDA_CACHE_DISABLE", "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE",
+    "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "NVIDIA_VISIBLE_DEVICES",
+)  # fmt: skip
+_SETTING = re.compile(r"[A-Za-z0-9_.,:;+={}()% -]{1,80}")
 
 
 def fingerprint() -> dict[str, Any]:
     """The `environment` of results.json; JSON types only. Takes a second or two.
 
     Keys: `machine` (a name for people), `cpu`, `memory`, `gpus`, `system`, `power`, `python`, `packages`,
-    `variables` (those set that steer threads, allocators and math modes; values that look like paths are left out).
+    `variables` (those set that steer threads, allocators and math modes, by a list of their names).
     """
     cpu, gpus = describe_cpu(), nvidia_gpus()
     memory = _memory()
@@ -87,13 +98,15 @@ def package_versions() -> dict[str, str]:
 
 
 def steering_variables(environment: os._Environ[str] | dict[str, str]) -> dict[str, str]:
-    """Environment variables that steer runtimes, without any that hold a path."""
-    begins = [*HOST_VARIABLES, *(begin for runtime in installed_runtimes() for begin in runtime.variables)]
-    steering = re.compile(rf"({'|'.join(map(re.escape, begins))})_[A-Z0-9_]+")
+    """Those environment variables that change what is measured, by an allow-list of names.
+
+    A value that is no plain setting (a path, say) is not shown, but that it was set is.
+    """
+    allowed = {*HOST_VARIABLES, *(name for runtime in installed_runtimes() for name in runtime.variables)}
     return {
-        name: value
-        for name, value in sorted(environment.items())
-        if steering.fullmatch(name) and not re.search(r"[/\\]", value)
+        name: environment[name] if _SETTING.fullmatch(environment[name]) else "(set)"
+        for name in sorted(allowed)
+        if environment.get(name)
     }
 
 

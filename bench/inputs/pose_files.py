@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthport.bench.inputs.photographs import Camera, Photographs
-from depthport.exporters.core.errors import InputError
+from depthport.exporters.core.atomic import read_json
+from depthport.exporters.core.errors import InputError, one_line
 from depthport.exporters.core.npz import read_npz
 from depthport.exporters.inputs.poses import as_homogeneous, check_poses
 
@@ -46,15 +46,27 @@ def read_poses(path: Path | str) -> Poses:
         if name not in content:
             raise InputError(f"{path} has no {name}: {_ASK}")
     try:
-        extrinsics, intrinsics = (np.asarray(content[name], np.float64) for name in ("extrinsics", "intrinsics"))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path} holds no arrays of numbers ({error}): {_ASK}") from None
+        extrinsics, intrinsics = (_numbers(content[name]) for name in ("extrinsics", "intrinsics"))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{path} holds no arrays of numbers ({one_line(error)}): {_ASK}") from None
     if extrinsics.ndim not in (3, 4):
         raise InputError(f"{path}: extrinsics have {extrinsics.ndim} axes: {_ASK}")
     check_poses(extrinsics, intrinsics)
     return Poses(
         as_homogeneous(extrinsics.reshape(-1, *extrinsics.shape[-2:])), intrinsics.reshape(-1, *intrinsics.shape[-2:])
     )
+
+
+def _numbers(value: Any) -> NDArray[np.float64]:
+    """An array of real numbers.
+
+    Raises:
+        TypeError, ValueError, OverflowError: text, bytes, dates, complex numbers, rows of different lengths.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"of type {array.dtype}")
+    return array.astype(np.float64)
 
 
 def posed(photographs: Photographs, poses: Poses) -> Photographs:
@@ -83,9 +95,9 @@ def _content(path: Path) -> Mapping[str, Any]:
         except InputError as error:
             raise InputError(f"{error}: {_ASK}") from None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, LARGEST_BYTES)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a .json file that can be read ({error}): {_ASK}") from None
+        raise InputError(f"{path} is not a .json file that can be read ({one_line(error)}): {_ASK}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path} does not hold an object: {_ASK}")
     return content

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from depthport.bench.analysis.aftermath import advise, draw
@@ -25,7 +26,14 @@ def work_folder(out: Path) -> Path:
 
 
 def conclude(
-    plan: Plan, journal: Journal, references: Mapping[str, Path], out: Path, environment: dict[str, Any], *, complete: bool
+    plan: Plan,
+    journal: Journal,
+    references: Mapping[str, Path],
+    out: Path,
+    environment: dict[str, Any],
+    *,
+    complete: bool,
+    artifacts: Mapping[str, Path] = MappingProxyType({}),
 ) -> Results:
     """The results of what the journal holds so far.
 
@@ -36,6 +44,7 @@ def conclude(
         out: the run's folder; the outputs that the journal names are in its :func:`work_folder`.
         environment: the machine, as `bench/environment/environment.py` describes it.
         complete: False: the run was stopped.
+        artifacts: folders of the artifacts to record parity with, by the cells' ids.
 
     Raises:
         StorageError: `out` can't be written to, or the disk is full.
@@ -44,7 +53,7 @@ def conclude(
     cells, controls = analyse(
         plan_cells=plan.cells, journal=journal, protocol=plan.protocol, references=references, work=work
     )
-    record_parity(cells, journal)
+    record_parity(cells, artifacts)
     judge_accuracy(cells, plan.scenes, plan.truth, journal, work, bool(plan.weights["synthetic"]))
     views = draw(cells, journal, plan.scenes, references, work, out)
     results = Results(

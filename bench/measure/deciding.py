@@ -7,8 +7,9 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
+from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout
 from depthport.bench.workers.reference import REFERENCE_PACKAGES
+from depthport.bench.workers.start import worker_command, worker_environment
 from depthport.exporters.api import deciding_packages, deciding_source
 from depthport.exporters.core.artifact import load_artifact
 from depthport.exporters.core.errors import ArtifactError, UsageError

@@ -41,6 +41,7 @@ from depthport.exporters.core.outputs import check_output_folder
 from depthport.exporters.core.provenance import canonical_sha256
 from depthport.exporters.core.signals import exit_code_of
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.core.text import without_paths
 from depthport.runtimes.host.cache import writable
 
 DELAY = 0.05
@@ -93,6 +94,8 @@ class _Run:
         self.store = store
         self.observer = observer
         self.journal = journal
+        self.artifacts: dict[str, Path] = {}
+        """Folders by cell id: known to this process alone, the journal has no path."""
         self.work = work_folder(out)
         self.work.mkdir(exist_ok=True)
         self._short_of: str | None = None
@@ -106,9 +109,9 @@ class _Run:
         try:
             inputs = self._write_inputs(self.plan.scenes, "input")
             truth = self._write_inputs(self.plan.truth, "truth")
-            artifacts = self._export()
+            self._export()
             references = self._reference(self._reference_inputs(inputs))
-            timed = self._timed(artifacts)
+            timed = self._timed(self.artifacts)
             if timed and self.plan.regime is not None:
                 run_regime(self.plan.regime, timed, inputs, self.plan.protocol, self.journal, self.observer)
             elif timed:
@@ -138,13 +141,12 @@ class _Run:
 
     # -- exports ------------------------------------------------------------------------------------------------
 
-    def _export(self) -> dict[str, Path]:
-        """Artifacts by cell id; cells whose export fails are journaled as failed."""
-        artifacts: dict[str, Path] = {}
+    def _export(self) -> None:
+        """Make or find every cell's artifact; cells whose export fails are journaled as failed."""
         by_export: dict[str, list[CellSpec]] = {}
         for cell in self._open_cells():
             if cell.artifact is not None:
-                artifacts[cell.id] = self._ready_made(cell)
+                self.artifacts[cell.id] = self._ready_made(cell)
                 continue
             by_export.setdefault(canonical_sha256(cell.export.arguments()), []).append(cell)
         self._note_ready_artifacts()
@@ -164,10 +166,10 @@ class _Run:
                 continue
             if reply["damage"]:
                 self.observer.warning(f"rebuilt a damaged artifact ({reply['damage']})")
+            made = load_artifact(Path(reply["artifact"]))
             for cell in cells:
-                artifacts[cell.id] = Path(reply["artifact"])
-                self._record_artifact(cell, reply)
-        return artifacts
+                self.artifacts[cell.id] = made.path
+                self._record_artifact(cell, artifact_entry(made, reply["origin"]))
 
     def _note_ready_artifacts(self) -> None:
         """What can't run here may have been exported here: the report says what is known of it (Core ML's checks)."""
@@ -200,6 +202,7 @@ class _Run:
         return [cell for cell in self.plan.cells if cell.id not in failed]
 
     def _fail(self, cell: CellSpec, status: str, reason: str, passing: str | None = None) -> None:
+        reason = without_paths(reason)
         self.journal.append("failed", {"cell": cell.id, "status": status, "reason": reason, "passing": passing})
         if status not in (Status.UNAVAILABLE.value, Status.UNSUPPORTED.value):
             self.observer.warning(f"{cell.id}: {status}: {reason}")
@@ -231,7 +234,7 @@ class _Run:
         )
         if "error" in reply:
             self.observer.warning(f"no parity: the reference could not be computed: {reply['error']}")
-            self.journal.append("reference_failed", {"reason": reply["error"]})
+            self.journal.append("reference_failed", {"reason": without_paths(reply["error"])})
             self._short_of = reply.get("passing")
         return self._known_references()
 
@@ -274,7 +277,9 @@ class _Run:
         if short_of := self._short_of or next((e["passing"] for e in passing_failures(self.journal.entries)), None):
             complete = False
             self.observer.warning(f"{short_of}: make room; the same command tries again what failed for it")
-        results = conclude(self.plan, self.journal, references, self.out, fingerprint(), complete=complete)
+        results = conclude(
+            self.plan, self.journal, references, self.out, fingerprint(), complete=complete, artifacts=self.artifacts
+        )
         write_json(self.out / RESULTS, results.to_json())
         if complete:
             end_journal(self.journal)

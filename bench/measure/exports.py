@@ -6,19 +6,34 @@ from typing import Any
 
 from depthport.bench.measure.observer import Observer
 from depthport.bench.results.model import Status
-from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
+from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout
+from depthport.bench.workers.start import worker_command, worker_environment
 from depthport.exporters.core.artifact import Artifact
+from depthport.exporters.core.text import without_paths
 
 
 def artifact_entry(artifact: Artifact, origin: str) -> dict[str, Any]:
-    """An artifact that this run did not make, as the journal keeps it."""
+    """An artifact as the journal keeps it: what results say of it, and no path: a journal may be sent to others."""
     manifest = artifact.manifest
+    options = {name: without_paths(value) if isinstance(value, str) else value for name, value in manifest.options.items()}
     return {
-        "artifact": str(artifact.path),
         "origin": origin,
         "export_s": manifest.export_s,
         "export_peak_mib": manifest.export_peak_mib,
         "key": manifest.key,
+        "facts": {
+            "key": manifest.key,
+            "size_bytes": manifest.size_bytes,
+            "versions": manifest.versions,
+            "target": manifest.target,
+            "options": options,
+            "dynamic": list(manifest.dynamic),
+            "inputs": [spec.name for spec in manifest.inputs],
+            "preprocessing": manifest.preprocessing,
+            "export_peak_mib": manifest.export_peak_mib,
+            # Core ML: what the Neural Engine is predicted to refuse (exporters/coreml/mil/ane.py).
+            **({"neural_engine": manifest.extra["neural_engine"]} if "neural_engine" in manifest.extra else {}),
+        },
     }
 
 

@@ -14,7 +14,6 @@ The reader follows the dataclasses of `bench/results/model.py` by their type hin
 
 from __future__ import annotations
 
-import json
 import re
 import types
 from collections.abc import Callable, Mapping
@@ -23,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from depthport.bench.results.model import SCHEMA, Cell, Results
-from depthport.bench.results.sanitize import clean_text
 from depthport.bench.results.typed_reader import UNKNOWN, Notes, read_dataclass
+from depthport.exporters.core.atomic import read_json
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.text import clean_text
 
 MAX_BYTES = 1 << 30
 """Largest file read: 10^7 samples fit; a larger one is refused before it fills the memory."""
@@ -59,33 +59,20 @@ def load_results(path: Path | str) -> ResultsFile:
     source = Path(path)
     if source.is_dir():
         source = source / "results.json"
+    shown = clean_text(str(source))
     try:
-        # NaN and Infinity, which Python's writer emits though JSON has neither, are figures nobody measured.
-        data = json.loads(_read_text(source), parse_constant=lambda token: None)
-    except RecursionError:
-        raise ResultsError(f"{source} is nested too deeply to be results: give a file of depthport") from None
-    except ValueError as error:  # JSONDecodeError, and integers of more digits than Python converts
-        fault = clean_text(str(error))[:120]
-        raise ResultsError(f"{source} is no JSON ({fault}): it may be cut short") from None
+        data = read_json(source, MAX_BYTES)
+    except FileNotFoundError:
+        raise ResultsError(f"{shown} does not exist: make it with `depthport run`") from None
+    except OSError as error:
+        raise ResultsError(f"{shown} can't be read ({error.strerror}): name a results.json that you may read") from None
+    except ValueError as error:  # also integers of more digits than Python converts
+        raise ResultsError(f"{shown} is not valid JSON ({clean_text(str(error))[:120]}): it may be cut short") from None
     try:
         results, notes = parse_results(data)
     except ResultsError as error:
-        raise ResultsError(f"{source}: {error}") from None
+        raise ResultsError(f"{shown}: {error}") from None
     return ResultsFile(results, source.parent, notes)
-
-
-def _read_text(source: Path) -> str:
-    try:
-        size = source.stat().st_size
-        if size > MAX_BYTES:
-            raise ResultsError(f"{source} has {size >> 20} MiB, over {MAX_BYTES >> 20}: drop its raw samples")
-        return source.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ResultsError(f"{source} does not exist: make it with `depthport run`") from None
-    except UnicodeDecodeError:
-        raise ResultsError(f"{source} is no text in UTF-8: give a results.json of depthport") from None
-    except OSError as error:
-        raise ResultsError(f"{source} can't be read ({error.strerror}): check its permissions") from None
 
 
 def parse_results(data: Any) -> tuple[Results, tuple[str, ...]]:

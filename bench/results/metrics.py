@@ -59,7 +59,10 @@ class Metric:
 
     def cost(self, cell: Cell, boundary: Boundary) -> Estimate | None:
         """As :meth:`of`, turned so that lower is better (reciprocal for what should be high)."""
-        found = self.of(cell, boundary)
+        return self.as_cost(self.of(cell, boundary))
+
+    def as_cost(self, found: Estimate | None) -> Estimate | None:
+        """A figure turned so that lower is better."""
         if found is None or self.better == "lower":
             return found
         if found.low <= 0:

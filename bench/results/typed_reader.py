@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from depthport.bench.results.model import Samples
-from depthport.bench.results.sanitize import clean_json, clean_text, finite
+from depthport.exporters.core.text import clean_json, clean_text, finite
 
 MAX_NOTES = 40
 LARGEST = 1e12

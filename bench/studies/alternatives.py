@@ -36,7 +36,8 @@ from depthport.bench.statistics.estimate import estimate_log_latency, estimate_l
 from depthport.bench.statistics.samples import Block, CellSamples
 from depthport.bench.studies.alternative_cells import BASELINE, OUTPUTS, write_dynamic_int8, write_plain_onnx
 from depthport.bench.studies.roofline_cpu import measure as roofline
-from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
+from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout
+from depthport.bench.workers.start import worker_command, worker_environment
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.atomic import write_json
 from depthport.exporters.core.npz import read_npz

@@ -17,13 +17,12 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from importlib.util import find_spec
-from pathlib import Path
 from typing import IO, Any
 
 from depthport.bench.workers.death import death, oom_kills
 from depthport.bench.workers.lifeline import MANAGER, die_with_manager
 from depthport.exporters.core.passing import passing_fault, passing_text
+from depthport.exporters.core.text import without_paths
 
 
 class WorkerGone(Exception):
@@ -150,7 +149,7 @@ class Channel:
         reason, passing = death(code, self._kills_before, oom_kills())
         last = self.stderr_tail().splitlines()
         if last and (said := last[-1].strip()):
-            reason, passing = f"{reason} ({said[:200]})", passing or passing_text(said)
+            reason, passing = without_paths(f"{reason} ({said[:200]})"), passing or passing_text(said)
         return WorkerGone(reason, passing)
 
 
@@ -173,15 +172,3 @@ class WorkerEnd:
         self._out.flush()
 
 
-def worker_command(python: str | None, module: str) -> list[str]:
-    """The command line of a worker that runs `module` with `python` (this interpreter by default)."""
-    return [python or sys.executable, "-u", "-m", module]
-
-
-def worker_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment, with our packages importable when they are used from a checkout."""
-    package = find_spec("depthport")
-    assert package is not None and package.submodule_search_locations
-    root = str(Path(package.submodule_search_locations[0]).parent)
-    path = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": root + (os.pathsep + path if path else ""), **(extra or {})}

@@ -13,6 +13,7 @@ from depthport.exporters.core.errors import (
     tidy,
 )
 from depthport.exporters.core.passing import OUT_OF_MEMORY, passing_fault
+from depthport.exporters.core.text import without_paths
 
 
 def failure(error: Exception, operation: str) -> dict[str, Any]:
@@ -30,7 +31,8 @@ def failure(error: Exception, operation: str) -> dict[str, Any]:
         status = "run_failed"
     if isinstance(error, PlacementError):
         status = "load_failed" if operation == "load" else "run_failed"
-    text = " ".join(str(error).split())
+    # Reasons are printed in reports, which are shown to anybody.
+    text = without_paths(" ".join(str(error).split()))
     passing = passing_fault(error)
     if passing == OUT_OF_MEMORY and not isinstance(error, DepthportError):
         reason = tidy(f"out of memory: {text}") if text else "out of memory"

@@ -10,7 +10,10 @@ from typing import Any
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.model import Status
-from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout, worker_command, worker_environment
+from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout
+from depthport.bench.workers.start import worker_command, worker_environment
+from depthport.exporters.core.plugins import entry_points
+from depthport.runtimes.registry import GROUP
 
 _CALIBRATION_CALLS = 3
 """A call, and fetching its outputs twice: none takes longer than the first call did."""
@@ -74,10 +77,16 @@ class LiveCell:
                 "artifact": str(self._artifact),
                 "inputs": [str(p) for p in self._inputs],
                 **self.spec.load_arguments(),
+                "runtime": self._runtime(),
             },
             self._protocol.load_timeout_s,
         )
         self.load_s = reply["load_s"]
+
+    def _runtime(self) -> str:
+        """How the worker finds the adapter: another interpreter may have no entry point of ours, but it has our package."""
+        point = entry_points(GROUP).get(self.spec.runtime)
+        return self.spec.runtime if self.spec.python is None or point is None else point.value
 
     def first_call(self) -> float:
         """The first inference, in ms; compilation happens here, so it has the loading time-out."""

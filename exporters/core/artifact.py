@@ -11,17 +11,24 @@ Imports no framework: a runtime, a report or `doctor` can read an artifact on a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from depthport.exporters.core.atomic import read_json, write_json
-from depthport.exporters.core.errors import ArtifactError
+from depthport.exporters.core.errors import ArtifactError, one_line
 from depthport.exporters.core.provenance import canonical_sha256, file_sha256
+from depthport.exporters.core.records import read_record
+from depthport.exporters.core.text import clean_json, clean_text, quoted
 
 SCHEMA = "depthport.artifact/1"
 MANIFEST = "artifact.json"
+MAX_BYTES = 1 << 26
+"""Largest manifest read."""
+MAX_TEXT = 1 << 16
+"""Longest text in a manifest, in characters."""
 
 
 @dataclass(frozen=True)
@@ -150,34 +157,50 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Manifest:
-        """Parse a manifest.
+        """Parse a manifest, which may come from anyone: nothing that it names is imported, its text is cleaned.
 
         Raises:
-            ArtifactError: another schema, or fields missing or of another type.
+            ArtifactError: another schema, fields missing, unknown or of another type, or files outside of the folder.
         """
         schema = data.get("schema") if isinstance(data, Mapping) else None
         if schema != SCHEMA:
-            raise ArtifactError(f"{MANIFEST} has schema {schema!r}, this version reads {SCHEMA!r}: export it again")
+            raise ArtifactError(f"{MANIFEST} has schema {quoted(schema)}, this version reads {SCHEMA!r}: export it again")
         try:
-            fields = dict(data)
-            fields["weights"] = WeightsInfo(**fields["weights"])
-            fields["shape"] = Shape(**fields["shape"])
-            for name in ("inputs", "outputs"):
-                fields[name] = tuple(
-                    TensorSpec(t["name"], tuple(t["shape"]), t["dtype"], t.get("file_name")) for t in fields[name]
-                )
-            fields["files"] = tuple(FileInfo(**f) for f in fields["files"])
-            if outside := [f.path for f in fields["files"] if PurePosixPath(f.path).is_absolute() or ".." in f.path]:
-                raise ArtifactError(f"{MANIFEST} names a file outside its folder ({outside[0]!r}): don't use this artifact")
-            fields["dynamic"] = tuple(fields["dynamic"])
-            fields["host_steps"] = tuple(
-                HostStep(**{**step, "reads": tuple(step["reads"]), "writes": tuple(step["writes"])})
-                for step in fields.get("host_steps", ())
-            )
-            fields["limits"] = {name: tuple(limit) for name, limit in fields.get("limits", {}).items()}
-            return cls(**fields)
-        except (KeyError, TypeError, AttributeError) as error:
+            manifest = read_record(cls, clean_json(data, longest=MAX_TEXT))
+        except ValueError as error:
             raise ArtifactError(f"{MANIFEST} is damaged ({error}): delete the folder and export it again") from None
+        if problem := _problem(manifest):
+            raise ArtifactError(f"{MANIFEST} {problem}: don't use this artifact")
+        return manifest
+
+
+_DIMENSION = re.compile(r"[a-z]{1,20}(\*[1-9]\d{0,5}(/[1-9]\d{0,5})?)?")
+_DTYPES = frozenset({"float32", "float16", "bfloat16", "float64", "uint8", "int32", "int64", "bool"})
+_PARTS = ("backbone", "head", "camera", "reference")
+
+
+def _problem(manifest: Manifest) -> str | None:
+    """What no export writes, and what would lead a reader astray."""
+    for info in manifest.files:
+        if _leaves(info.path):
+            return f"names a file outside its folder ({quoted(info.path)})"
+    for spec in (*manifest.inputs, *manifest.outputs):
+        wrong = [d for d in spec.shape if not (_DIMENSION.fullmatch(d) if isinstance(d, str) else d > 0)]
+        if wrong or spec.dtype not in _DTYPES:
+            return f"gives {quoted(spec.name)} a shape or dtype that no tensor has"
+    shape = manifest.shape
+    if min(shape.batch, shape.views, shape.height, shape.width) < 1:
+        return f"has the shape {shape}, which no tensor has"
+    policy = manifest.precision
+    if not isinstance(policy.get("name"), str) or any(policy.get(p, "float32") not in _DTYPES for p in _PARTS):
+        return "has no precision that can be read"
+    return None
+
+
+def _leaves(path: str) -> bool:
+    """Whether a file's path, read on any system, leads out of the artifact's folder."""
+    posix, windows = PurePosixPath(path), PureWindowsPath(path)
+    return not path or posix.is_absolute() or bool(windows.anchor) or ".." in {*posix.parts, *windows.parts}
 
 
 @dataclass(frozen=True)
@@ -224,13 +247,15 @@ def load_artifact(path: Path | str) -> Artifact:
         ArtifactError: no folder, no manifest, or a manifest that can't be read.
     """
     folder = Path(path)
-    manifest_path = folder / MANIFEST
+    shown = clean_text(str(folder))
     try:
-        data = read_json(manifest_path)
+        data = read_json(folder / MANIFEST, MAX_BYTES)
     except FileNotFoundError:
-        raise ArtifactError(f"{folder} is no artifact (it has no {MANIFEST}): make one with `depthport export`") from None
+        raise ArtifactError(f"{shown} is no artifact (it has no {MANIFEST}): make one with `depthport export`") from None
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{manifest_path} can't be read ({error}): delete the folder and export it again") from None
+        raise ArtifactError(
+            f"{shown}/{MANIFEST} can't be read ({one_line(error)}): delete the folder and export it again"
+        ) from None
     return Artifact(folder, Manifest.from_json(data))
 
 

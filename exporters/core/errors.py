@@ -9,11 +9,19 @@ from __future__ import annotations
 
 import re
 
+from depthport.exporters.core.text import clean_text
+
+_LONGEST_MESSAGE = 1000
+
 
 class DepthportError(Exception):
     """Base of all errors with a message meant for the user."""
 
     exit_code: int = 1
+
+    def __str__(self) -> str:
+        """One printable line, whatever names of files and words of libraries it repeats."""
+        return clean_text(" ".join(super().__str__().split()), _LONGEST_MESSAGE)
 
 
 class UsageError(DepthportError):
@@ -89,8 +97,8 @@ def _cut(text: str, limit: int) -> str:
 
 
 def one_line(error: BaseException, limit: int = 240) -> str:
-    """A framework's error as one line: its first line that says something, cut at `limit` characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """A framework's error as one printable line: its first that says something, cut at `limit` characters."""
+    lines = [clean_text(line).strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     # TorchDynamo says what happened on a later line: "... got RuntimeError('...')".
     detail = next((line for line in lines[1:] if ": got " in line), None)

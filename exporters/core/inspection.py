@@ -5,16 +5,24 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from depthport.exporters.core.text import clean_text
+
 
 @dataclass(frozen=True)
 class Table:
-    """One question and its answer."""
+    """One question and its answer. What it holds may come from a stranger's file: all text is cleaned here."""
 
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
     """How to read it, in a sentence."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "title", clean_text(self.title))
+        object.__setattr__(self, "head", tuple(map(clean_text, self.head)))
+        object.__setattr__(self, "rows", tuple(tuple(map(clean_text, row)) for row in self.rows))
+        object.__setattr__(self, "note", clean_text(self.note))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -102,7 +102,7 @@ class _Check:
         """Width and depth of the backbone."""
         self.kind(net, where, "net")
         self.keys(net, where, ("name", "out_layers"), tuple(_NET_DEFAULTS))
-        if net["name"] not in BACKBONES:
+        if not isinstance(net["name"], str) or net["name"] not in BACKBONES:
             self.fail(f"{where}name is {net['name']!r}: choose one of {', '.join(BACKBONES)}")
         width, depth = BACKBONES[net["name"]]
         layers = net["out_layers"]

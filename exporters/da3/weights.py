@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depthport.exporters.core.atomic import read_json
-from depthport.exporters.core.errors import UnavailableError, WeightsError
+from depthport.exporters.core.errors import UnavailableError, WeightsError, one_line
 from depthport.exporters.core.provenance import canonical_sha256, file_sha256
 from depthport.exporters.da3.hub import fetch
 from depthport.exporters.da3.models import ModelSpec
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 CONFIG_FILE = "config.json"
+MAX_CONFIG_BYTES = 1 << 20
 WEIGHTS_FILE = "model.safetensors"
 KEY_PREFIX = "model."
 PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
@@ -161,13 +162,13 @@ def _local(path: Path, spec: ModelSpec, *, id: str, licence: str) -> WeightsRef:
 
 def _check_config(path: Path, spec: ModelSpec) -> None:
     try:
-        config = read_json(path)
+        config = read_json(path, MAX_CONFIG_BYTES)
     except FileNotFoundError:
         raise WeightsError(
             f'{path} is missing: put {{"model_name": "{spec.name}"}} there if the checkpoint is of that model'
         ) from None
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} is not valid JSON ({error}): download the checkpoint again") from None
+        raise WeightsError(f"{path} is not valid JSON ({one_line(error)}): download the checkpoint again") from None
     name = config.get("model_name") if isinstance(config, dict) else None
     if name is None:
         raise WeightsError(f"{path} has no model_name: it should say {spec.name!r}")

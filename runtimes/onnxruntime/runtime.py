@@ -45,7 +45,9 @@ class OnnxRuntimeRuntime(Runtime):
         "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml",
     )  # fmt: skip
     packages: ClassVar[tuple[str, ...]] = builds
-    variables: ClassVar[tuple[str, ...]] = ("ORT",)
+    variables: ClassVar[tuple[str, ...]] = (
+        "ORT_DISABLE_FLASH_ATTENTION", "ORT_LOAD_CONFIG_FROM_MODEL", "ORT_MLAS_QKGEMM_S8_APPROX_VNNI",
+    )  # fmt: skip
     quantized: ClassVar[tuple[str, ...]] = ("int8",)
 
     def default_target(self, device: str, precision: str) -> str | None:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import LoadError, one_line
+from depthport.exporters.core.errors import ArtifactError, LoadError, one_line
+from depthport.runtimes.pytorch.archive import checked_archive
 
 WEIGHTS_FILE = "model.safetensors"
 PROGRAM_FILE = "program.pt2"
@@ -48,6 +49,7 @@ def load_program(artifact: Artifact, device: torch.device) -> nn.Module:
     read: like upstream itself, what they compute must have one definition.
 
     Raises:
+        ArtifactError: a damaged archive, or one that holds what could run (:mod:`depthport.runtimes.pytorch.archive`).
         LoadError: a damaged file, or a program of a version of PyTorch that this one can't read.
     """
     entries = {PARAMETERS_ENTRY: ""}
@@ -57,8 +59,10 @@ def load_program(artifact: Artifact, device: torch.device) -> nn.Module:
         with warnings.catch_warnings():
             # Weights are read into a buffer PyTorch takes for read-only; nothing writes to them.
             warnings.filterwarnings("ignore", message="The given buffer is not writable")
-            program = torch.export.load(artifact.file(PROGRAM_FILE), extra_files=entries)
+            program = torch.export.load(checked_archive(artifact.file(PROGRAM_FILE), is_operator), extra_files=entries)
         borrowed: dict[str, str] = json.loads(entries[PARAMETERS_ENTRY])
+    except ArtifactError:
+        raise
     except Exception as error:
         made = artifact.manifest.versions.get("torch", "unknown")
         raise LoadError(
@@ -77,6 +81,12 @@ def load_program(artifact: Artifact, device: torch.device) -> nn.Module:
     return program.module(check_guards=False)
 
 
+def is_operator(namespace: str, name: str, overload: str) -> bool:
+    """Whether an operator is registered with PyTorch."""
+    packet = getattr(getattr(torch.ops, namespace), name, None)
+    return isinstance(getattr(packet, overload, None), torch._ops.OpOverload)
+
+
 def _lend(program: ExportedProgram, artifact: Artifact, borrowed: Mapping[str, str], device: torch.device) -> None:
     """Give the program upstream's parameters that it borrows, each in its own dtype, rounded on the device.
 
@@ -89,9 +99,9 @@ def _lend(program: ExportedProgram, artifact: Artifact, borrowed: Mapping[str, s
         with safe_open(artifact.file(WEIGHTS_FILE), framework="pt") as weights:
             known = set(weights.keys())
             for name, key in borrowed.items():
-                stand_in = program.state_dict[name]
+                stand_in = program.state_dict.get(name)
                 tensor = weights.get_tensor(key) if key in known else None
-                if tensor is None or tensor.shape != stand_in.shape:
+                if tensor is None or stand_in is None or tensor.shape != stand_in.shape:
                     raise LoadError(f"{WEIGHTS_FILE} of {artifact.path.name} does not hold {key}: export it again")
                 lent = tensor.to(device).to(stand_in.dtype)
                 program.state_dict[name] = nn.Parameter(lent, requires_grad=False)

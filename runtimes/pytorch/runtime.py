@@ -59,7 +59,16 @@ class PyTorchRuntime(Runtime):
     title: ClassVar[str] = "PyTorch"
     licence: ClassVar[str | None] = "BSD-3-Clause"
     packages: ClassVar[tuple[str, ...]] = ("torch", "depth-anything-3", "triton", "safetensors")
-    variables: ClassVar[tuple[str, ...]] = ("TORCH", "TORCHINDUCTOR", "PYTORCH")
+    variables: ClassVar[tuple[str, ...]] = (
+        "ATEN_CPU_CAPABILITY", "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_NO_CUDA_MEMORY_CACHING",
+        "PYTORCH_ENABLE_MPS_FALLBACK", "PYTORCH_MPS_FAST_MATH", "PYTORCH_MPS_PREFER_METAL",
+        "PYTORCH_MPS_HIGH_WATERMARK_RATIO", "PYTORCH_MPS_LOW_WATERMARK_RATIO", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+        "TORCH_BLAS_PREFER_CUBLASLT", "TORCH_CUDNN_USE_HEURISTIC_MODE_B", "TORCH_CUDNN_V8_API_DISABLED",
+        "TORCH_MKLDNN_MATMUL_MIN_DIM", "TORCH_MKLDNN_MATMUL_MIN_SIZE", "TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE",
+        "TORCHINDUCTOR_COMPILE_THREADS", "TORCHINDUCTOR_COORDINATE_DESCENT_TUNING", "TORCHINDUCTOR_CPP_WRAPPER",
+        "TORCHINDUCTOR_FREEZING", "TORCHINDUCTOR_LAYOUT_OPTIMIZATION", "TORCHINDUCTOR_MAX_AUTOTUNE",
+        "TORCHINDUCTOR_MAX_AUTOTUNE_GEMM",
+    )  # fmt: skip
     baseline_mode: ClassVar[str | None] = UPSTREAM.name
     compiles: ClassVar[Mapping[str, str] | None] = {COMPILE.name: EAGER.name}
     profiled: ClassVar[tuple[str, ...]] = (EAGER.name, GRAPH.name, FUSED.name)

@@ -95,7 +95,7 @@ def find_engine(package: Package, artifact: Artifact, version: str, gpu: Gpu, ca
 def _rebuild(package: Package, artifact: Artifact, reason: str, destination: Path) -> None:
     if package.format not in entry_points(_EXPORTERS):
         raise LoadError(f"{reason}, and the exporter {package.format!r} that could rebuild it is not installed")
-    exporter = load_plugin(_EXPORTERS, package.format, "format")
+    exporter: Any = load_plugin(_EXPORTERS, package.format, "format", object)
     # Renamed when complete: a killed build leaves nothing that looks like an engine.
     partial = destination.parent / f".{os.getpid()}-{destination.name}"
     try:
@@ -153,7 +153,7 @@ class TensorRTEngine:
 
     def _refit(self, artifact: Artifact) -> None:
         """Put the weights of the ONNX artifact into an engine that was exported without them."""
-        exporter = load_plugin(_EXPORTERS, self._package.format, "format")
+        exporter: Any = load_plugin(_EXPORTERS, self._package.format, "format", object)
         refitter = self._trt.Refitter(self._engine, self._logger)
         parser = self._trt.OnnxParserRefitter(refitter, self._logger)
         path = exporter.find_onnx(artifact)

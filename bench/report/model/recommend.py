@@ -103,7 +103,8 @@ def answer(report: Report) -> Answers:
 
 def _candidates(machine: MachineReport, group: Group) -> list[Candidate]:
     """A group's cells to choose from, each with the number of the run that measured it."""
-    return [candidate(row.run.results, row.cell, machine.runs.index(row.run)) for row in group.rows]
+    numbers = {id(run): number for number, run in enumerate(machine.runs)}
+    return [candidate(row.run.results, row.cell, numbers[id(row.run)]) for row in group.rows]
 
 
 def _choose(pool: list[Candidate], group: Group, request: Request) -> Choice:

@@ -11,6 +11,8 @@ import base64
 import hashlib
 import html
 import json
+import re
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,10 +29,19 @@ def render_html(report: Report, answers: Answers, *, own_images: bool = False) -
     """The whole page. Below 5 MB unless the tables alone are larger (thousands of cells)."""
     frame = _frame()
     data = safe_json(payload(report, answers, PAGE_BYTES - frame.nbytes, own_images=own_images))
-    page = frame.text.replace("@TITLE@", html.escape(title(report), quote=True))
-    # Last, and once: whatever the data holds, no placeholder is looked for in it.
-    head, tail = page.split("@DATA@")
-    return head + data + tail
+    return fill(frame.template, {**frame.parts, "TITLE": html.escape(title(report), quote=True), "DATA": data})
+
+
+_PLACE = re.compile(r"@([A-Z][A-Z0-9_]*)@")
+
+
+def fill(template: str, parts: Mapping[str, str]) -> str:
+    """The template with `@NAME@` replaced by its part, in one pass: what a part holds is never looked at.
+
+    Raises:
+        KeyError: a place that no part is for.
+    """
+    return _PLACE.sub(lambda place: parts[place[1]], template)
 
 
 def title(report: Report) -> str:
@@ -50,22 +61,23 @@ def safe_json(data: Any) -> str:
 
 
 class _Frame:
-    """The page without its data."""
+    """The page's template, and the parts that are the same in every page."""
 
     def __init__(self) -> None:
         scripts = {
-            "@VENDOR_D3@": _text("vendor/d3.min.js"),
-            "@VENDOR_PLOT@": _text("vendor/plot.umd.min.js"),
-            "@SCRIPT@": "\n".join(_text(f"page/{path.name}") for path in sorted((ASSETS / "page").glob("*.js"))),
+            "VENDOR_D3": _text("vendor/d3.min.js"),
+            "VENDOR_PLOT": _text("vendor/plot.umd.min.js"),
+            "SCRIPT": "\n".join(_text(f"page/{path.name}") for path in sorted((ASSETS / "page").glob("*.js"))),
         }
         font = base64.b64encode((ASSETS / "vendor" / "inter-latin-wght-normal.woff2").read_bytes())
-        style = "\n".join(_text(f"page/{name}") for name in STYLES).replace("@FONT@", font.decode("ascii"))
-        page = _text("page/page.html").replace("@CSP@", _policy(list(scripts.values())))
-        page = page.replace("@STYLE@", style)
-        for name, script in scripts.items():
-            page = page.replace(name, script)
-        self.text = page
-        self.nbytes = len(page.encode("utf-8"))
+        style = "\n".join(_text(f"page/{name}") for name in STYLES)
+        self.template = _text("page/page.html")
+        self.parts = {
+            **scripts,
+            "CSP": _policy(list(scripts.values())),
+            "STYLE": fill(style, {"FONT": font.decode("ascii")}),
+        }
+        self.nbytes = sum(len(text.encode("utf-8")) for text in (self.template, *self.parts.values()))
 
 
 @lru_cache(maxsize=1)

@@ -219,10 +219,10 @@ def _front(group: Group) -> set[str]:
 
 def _picture_order(group: Group, choice: Choice) -> list[Row]:
     """Rows in the order their pictures are worth the page's budget: baseline, pick, ties, front, the rest."""
-    first = [choice.pick, *choice.ties, *choice.pareto]
+    places = {cell: place for place, cell in enumerate(dict.fromkeys([choice.pick, *choice.ties, *choice.pareto]))}
 
     def worth(row: Row) -> tuple[bool, int]:
-        return not row.cell.baseline, first.index(row.cell.id) if row.cell.id in first else len(first)
+        return not row.cell.baseline, places.get(row.cell.id, len(places))
 
     return sorted(group.rows, key=worth)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from depthport.bench.choice.reproduce import reproduce
+from depthport.bench.choice.reproduce import command_line
 from depthport.bench.report.model import rows
 from depthport.bench.report.model.accuracy import accuracy_lines, meaningless, truths
 from depthport.bench.report.model.matrix import slot
@@ -19,7 +19,6 @@ from depthport.bench.statistics import figures
 def cell_payload(row: Row, group: int, front: bool, machine: MachineReport) -> dict[str, Any]:
     """The row `row` of group number `group`; `front`: whether it is on the Pareto set that is drawn."""
     cell = row.cell
-    recipe = reproduce(row.run.results, cell.id)
     return {
         "group": group,
         "id": cell.id,
@@ -65,7 +64,7 @@ def cell_payload(row: Row, group: int, front: bool, machine: MachineReport) -> d
             " – ".join(part for part in (a.get("message") or a.get("code", ""), a.get("advice", "")) if part)
             for a in cell.advice
         ],
-        "command": recipe.command_line,
+        "command": command_line(row.run.results, cell),
     }
 
 

@@ -6,10 +6,10 @@ the model file; the model's `specificationVersion` is the oldest system that can
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from depthport.exporters.core.atomic import read_json
 from depthport.exporters.core.errors import ArtifactError
 from depthport.exporters.coreml.mil.blob import WeightFile
 from depthport.exporters.coreml.mil.program import Function, read_program
@@ -23,6 +23,7 @@ OLDEST_SPECIFICATION = 6
 
 MAX_MODEL_BYTES = (1 << 31) - 1
 """What one protobuf message may have; weights lie in a file of their own."""
+MAX_MANIFEST_BYTES = 1 << 20
 
 _ARRAY_DTYPES = {65552: "fp16", 65568: "fp32", 65600: "fp64", 131104: "int32", 131080: "int8"}
 _ML_PROGRAM = 502
@@ -101,9 +102,9 @@ def _model_file(path: Path) -> Path:
     if not (path / MANIFEST).is_file():
         raise damaged
     try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(path / MANIFEST, MAX_MANIFEST_BYTES)
         item = Path(manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise damaged from None
     if item.is_absolute() or ".." in item.parts:
         raise ArtifactError(f"{path.name} names a model file outside itself: it is damaged or not to be trusted")

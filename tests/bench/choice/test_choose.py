@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ import pytest
 from depthport.bench.choice.break_even import break_even
 from depthport.bench.choice.choice import Constraint, Request
 from depthport.bench.choice.choose import choose
-from depthport.bench.choice.pareto import dominates, pareto_set
+from depthport.bench.choice.pareto import UNKNOWN, dominates, pareto_set
 from depthport.bench.results.metrics import METRICS, Estimate
 from depthport.bench.results.model import Memory, Phases, Results, Samples, Status, Timing
 from depthport.exporters.core.errors import UsageError
@@ -51,6 +54,36 @@ def test_dominance_needs_an_interval_apart() -> None:
 def test_what_was_not_measured_is_no_virtue() -> None:
     assert dominates([exact(1), exact(1)], [exact(1), None])
     assert not dominates([exact(1), None], [exact(2), exact(1)])
+
+
+def _by_definition(a: Sequence[Estimate | None], b: Sequence[Estimate | None]) -> bool:
+    """The rule as the module's docstring states it, pair by pair."""
+
+    def log(x: float, y: float) -> float:
+        if x == y:
+            return 0.0
+        if math.isinf(x) or y <= 0:
+            return math.inf
+        return -math.inf if math.isinf(y) or x <= 0 else math.log(x / y)
+
+    pairs = [(x or UNKNOWN, y or UNKNOWN) for x, y in zip(a, b, strict=True)]
+    worse, better = any(y.certainly_below(x) for x, y in pairs), any(x.certainly_below(y) for x, y in pairs)
+    return better and not worse and sum(log(x.value, y.value) for x, y in pairs) < 0
+
+
+def test_the_front_is_that_of_the_definition() -> None:
+    random = Random(0)
+
+    def one() -> Estimate | None:
+        if random.random() < 0.1:
+            return None
+        value = random.choice((0.0, 1.0, 2.0, random.lognormvariate(0, 1)))
+        return Estimate(value, value * random.uniform(0.5, 1), value * random.uniform(1, 2))
+
+    for _ in range(30):
+        costs = [[one() for _ in range(3)] for _ in range(random.randint(0, 120))]
+        expected = [i for i, own in enumerate(costs) if not any(_by_definition(o, own) for o in costs if o is not own)]
+        assert pareto_set(costs) == expected
     assert pareto_set([[exact(1), None], [exact(2), None]]) == [0]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import shlex
 
 import pytest
 
-from depthport.bench.choice.reproduce import reproduce
+from depthport.bench.choice.reproduce import command_line, reproduce
 from depthport.bench.results.load_results import parse_results
 from depthport.exporters.core.errors import UsageError
 from tests.support import results as fixtures
@@ -43,6 +44,12 @@ def test_an_unknown_cell_names_near_ones() -> None:
 def test_hostile_names_stay_quoted() -> None:
     results, _ = parse_results(json.loads(json.dumps(hostile())))
     for cell in results.cells:
+        assert shlex.split(command_line(results, cell))[:2] == ["depthport", "bench"]
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", cell.runtime):
+            with pytest.raises(UsageError):
+                reproduce(results, cell.id)
+            cell.runtime = "pytorch"
+        cell.format = "pytorch"
         recipe = reproduce(results, cell.id)
         assert tuple(shlex.split(recipe.command_line)) == recipe.command
         assert all(word.startswith("--") for word in recipe.command[2:])
@@ -50,6 +57,39 @@ def test_hostile_names_stay_quoted() -> None:
         assigned = next(n for n in tree.body if isinstance(n, ast.Assign))
         assert ast.literal_eval(assigned.value)["id"] == cell.id
         json.dumps(recipe.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    "version",
+    ["1.0; touch pwned", "1.0 --index-url=http://evil", "$(touch pwned)", "1.0 evil", "http://evil/x.whl", "\n1.0\nevil",
+     "", "-r x", "@ file:///x", "1.0\u202e", 5, None, ["1.0"]],
+)  # fmt: skip
+def test_what_is_no_version_is_not_printed(version: object) -> None:
+    results = fixtures.h100()
+    results.environment["packages"] = {"torch": version, "numpy": "2.1.0", "evil": "1.0", "torch; touch pwned": "1.0"}
+    cell = next(cell for cell in results.cells if cell.id == CELL)
+    cell.artifact = {**(cell.artifact or {}), "versions": {"torch": version, "evil": "1.0"}}
+    printed = [shlex.split(line) for line in reproduce(results, CELL).install_lines]
+    assert printed == [["pip", "install", "numpy==2.1.0"]]
+
+
+def test_versions_are_printed_as_the_standard_spells_them() -> None:
+    results = fixtures.h100()
+    results.environment["packages"] = {"torch": "v2.11.0+CU128", "numpy": "1!2.1", "depth-anything-3": "0.1.1"}
+    for cell in results.cells:
+        cell.artifact = None
+    lines = reproduce(results, CELL).install_lines
+    assert shlex.split(lines[0]) == ["pip", "install", "numpy==1!2.1", "torch==2.11.0+cu128"]
+    # Its metadata asks for another numpy: installed with the rest, nothing could be resolved.
+    assert shlex.split(lines[1])[:4] == ["pip", "install", "--no-deps", "--ignore-requires-python"]
+
+
+@pytest.mark.parametrize("name", ["os:system", "x:Y", "a b", "../x", ""])
+def test_a_runtime_that_is_no_name_is_refused(name: str) -> None:
+    results = fixtures.h100()
+    next(cell for cell in results.cells if cell.id == CELL).runtime = name
+    with pytest.raises(UsageError, match="is not the name of one"):
+        reproduce(results, CELL)
 
 
 def test_another_regime_is_repeated_in_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import re
 from pathlib import Path
@@ -43,6 +44,17 @@ def test_the_policy_names_every_script_by_its_hash(tmp_path: Path) -> None:
     assert policy is not None and "'unsafe-inline'" not in policy[1].split("style-src")[0]
     assert "default-src 'none'" in policy[1] and policy[1].count("'sha256-") == 3
     assert "http-equiv" in page and not re.search(r"<(link|iframe|object|img)\b", page.split("<script")[0])
+
+
+@pytest.mark.parametrize("place", ["@DATA@", "@TITLE@", "@SCRIPT@", "@STYLE@", "@CSP@", "@NOBODY@", "\\\\1\\\\g<0>"])
+def test_a_machine_called_like_a_place_of_the_template(place: str, tmp_path: Path) -> None:
+    results = fixtures.cpu_server(fixtures.FEW)
+    results.environment["cpu"]["model"] = place
+    results.cells[0].mode_description = place
+    page = write_report([results], tmp_path, ("html",))[0].read_text(encoding="utf-8")
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert place in json.dumps(json.loads(data), ensure_ascii=False) or "\\" in place
+    assert html.escape(place) in page.split("</title>")[0] and page.count("<title>") == 1
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from depthport.bench.report import write_report
+from depthport.bench.report.write import write_report
 from depthport.bench.results.model import Results
 from tests.support import results as fixtures
 from tests.support.hostile import hostile as hostile_results

@@ -38,9 +38,9 @@ def test_a_folder_stands_for_its_results_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "is no JSON"),
+        (b"", "is not valid JSON"),
         (b'{"schema": "depthport.results/1", "cells": [', "cut short"),
-        (b"\xff\xfe\x00", "no text in UTF-8"),
+        (b"\xff\xfe\x00", "not text in UTF-8"),
         (b"[]", "top level is no object"),
         (b"{}", "no depthport results"),
         (b'{"schema": "depthport.results/1"}', "no list of cells"),

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout, worker_environment
+from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout
+from depthport.bench.workers.start import worker_environment
 
 WORKER = """
 import os, signal, sys, time
@@ -95,7 +96,8 @@ def test_a_worker_dies_with_its_manager(tmp_path: Path) -> None:
     manager = textwrap.dedent(
         f"""
         import sys, time
-        from depthport.bench.workers.channel import Channel, worker_environment
+        from depthport.bench.workers.channel import Channel
+        from depthport.bench.workers.start import worker_environment
         channel = Channel([sys.executable, "-c", {textwrap.dedent(WORKER)!r}], worker_environment())
         channel.request({{"op": "echo", "value": 0}}, 30)
         print(channel.pid, flush=True)

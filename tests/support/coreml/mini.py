@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -77,3 +78,10 @@ def export_mini(
         "da3-small", format="coreml", precision=precision, shape=Shape(1, views, *size), weights="synthetic:0", **given
     )
     return api.export_request(request, ArtifactStore(folder))
+
+
+def mini_package(folder: Path) -> Path:
+    """The package of the mini network, exported into a store below `folder`."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_mini_network(patch)
+        return export_mini(folder, "fp16", views=2).artifact.path / "model.mlpackage"

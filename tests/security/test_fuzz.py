@@ -1,0 +1,23 @@
+"""Readers on seeded damage: what a file can't be read for is one typed error of one line (tests/support/fuzz.py has more)."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.support.fuzz import READERS, fuzz
+
+NEEDS = {"model.yaml": "omegaconf", "model.json": "omegaconf", "core-ml": "coremltools", "program": "torch"}
+INPUTS = {"results": 25, "core-ml": 60, "model.yaml": 40}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_reader_raises_typed_errors_alone(reader: str, tmp_path: Path) -> None:
+    package = NEEDS.get(reader)
+    if package is not None and find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    count = fuzz(reader, tmp_path, seed=0, inputs=INPUTS.get(reader, 200))
+    assert not count.faults, count.faults
+    assert count.inputs == count.read + count.refused and count.read
