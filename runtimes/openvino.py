@@ -11,7 +11,7 @@ processes that
   pin take the same first cores.
 * One stream: all threads work on one inference, which is what latency wants.
 
-Compiled models are kept in the artifact's cache folder (`LoadOptions.cache_dir`); an entry is bound to the file, its
+Compiled models are kept in `LoadOptions.cache_dir`, else in the user's cache folder; an entry is bound to the file, its
 time stamp, the options and OpenVINO's version. Where the folder can't be written, nothing is kept.
 
 Options (`LoadOptions.extra`): `inference_precision` (`f32`, `bf16`, `f16`), `streams` (1), and `properties`, a mapping

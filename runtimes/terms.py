@@ -70,7 +70,7 @@ class LoadOptions:
     memory_fraction: float | None = None
     """Share of the device's memory this process may take (0, 1]."""
     cache_dir: Path | None = None
-    """Where compiled forms of the artifact are kept between processes; None: inside the artifact's folder."""
+    """Where compiled forms of the artifact are kept between processes; None: the user's own cache."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """The runtime's own options; an unknown one is a UsageError."""
 

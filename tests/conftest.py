@@ -14,6 +14,14 @@ from depthport.exporters.core.store import ArtifactStore, Stored
 Exported = Callable[..., Artifact]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests compile stays out of the user's cache, in the workers that they start too."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    os.environ["DEPTHPORT_CACHE"] = str(shared / "compiled")
+
+
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
     """One store for the whole run: pytest-xdist's workers share it, and its locks keep them apart."""

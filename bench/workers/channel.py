@@ -170,5 +170,3 @@ class WorkerEnd:
     def send(self, message: Mapping[str, Any]) -> None:
         self._out.write(json.dumps(message, allow_nan=False).encode() + b"\n")
         self._out.flush()
-
-

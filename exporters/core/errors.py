@@ -86,8 +86,7 @@ def tidy(text: str, limit: int = _LONGEST_LINE) -> str:
     Names come from files and command lines and may be anything: what stands in quotes is cut to 80 characters, and where
     the line is still too long its middle goes, since it begins with what is wrong and ends with what to do.
     """
-    printable = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(text.split()))
-    short = _QUOTED.sub(lambda found: _cut(found[0], 82), printable)
+    short = _QUOTED.sub(lambda found: _cut(found[0], 82), clean_text(" ".join(text.split()), 1 << 16))
     return _cut(short, limit)
 
 

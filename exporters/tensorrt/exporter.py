@@ -19,12 +19,12 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 import psutil
-from platformdirs import user_cache_path
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult, Progress
 from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import ExportError, UnavailableError
 from depthport.exporters.core.precision import POLICIES, PrecisionPolicy
+from depthport.exporters.core.private import cache_root, private_folder
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.onnx.exporter import OnnxExporter
 from depthport.exporters.onnx.graph_file import read_graph
@@ -265,7 +265,7 @@ def _timing_cache_file(options: TensorRTOptions, version: str) -> Path | None:
 
     gpu = gpu_here()
     name = f"{gpu.name if gpu else 'none'}-{gpu.capability if gpu else ''}-{version}".replace(" ", "_").replace("/", "_")
-    folder = Path(options.timing_cache) if isinstance(options.timing_cache, str) else user_cache_path("depthport")
+    folder = Path(options.timing_cache) if isinstance(options.timing_cache, str) else private_folder(cache_root())
     return folder / "tensorrt" / f"{name}.timing"
 
 

@@ -3,7 +3,7 @@
 Compute units are modes: Core ML is told which units it *may* use and then decides operation by operation; what it
 decided is in the placement, from `MLComputePlan`. `load` compiles the package (or finds the `.mlmodelc` an earlier load
 kept), then has Core ML specialise it for the unit; neither is part of any prediction. A compiled model is bound to the
-system's version and kept in `LoadOptions.cache_dir`, else in the artifact's folder.
+system's version and kept in `LoadOptions.cache_dir`, else in the user's cache folder.
 
 Every session of the benchmark has its own process, so each compute unit has its own.
 
@@ -30,6 +30,7 @@ from depthport.exporters.core.errors import LoadError, RunError, UnsupportedErro
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
 from depthport.runtimes.coreml.host import complete, package_inputs
 from depthport.runtimes.coreml.platform import CoreMLTools, Model, PlannedOperation, Platform
+from depthport.runtimes.host.cache import cache_folder
 from depthport.runtimes.host.cpu import cpu_description
 
 CPU_ONLY = Mode("CPU_ONLY", "the CPU alone", ("cpu-only",))
@@ -143,7 +144,7 @@ class CoreMLSession(Session):
 
     def _compile(self, package: Path) -> tuple[Path, bool]:
         """The compiled model, and whether an earlier load had kept it."""
-        root = (self.options.cache_dir or self.artifact.path / "cache") / "coreml"
+        root = cache_folder(self.artifact, self.options) / "coreml"
         final = root / f"{self.artifact.manifest.key[:12]}-{self._platform.system()}.mlmodelc"
         if final.is_dir():
             return final, True

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import StorageError
 from depthport.exporters.core.locking import exclusive
+from depthport.exporters.core.private import cache_root, private_folder
+from depthport.exporters.core.provenance import canonical_sha256
 from depthport.exporters.core.sealed import discard_damaged, seal
 from depthport.runtimes.base import LoadOptions
 
@@ -19,12 +19,19 @@ _LOCK = "compiling.lock"
 
 
 def cache_folder(artifact: Artifact, options: LoadOptions) -> Path:
-    """`LoadOptions.cache_dir`, else the folder `cache` inside the artifact's, or the user's own where the store can't be
-    written to; it need not exist yet."""
+    """`LoadOptions.cache_dir`, else a folder of the artifact's own in the user's cache; it need not exist yet.
+
+    What lies there is code: compiled kernels and graphs, engines, libraries. So it is never part of an artifact, which
+    may come from anyone, and its folder is the user's alone (mode 0700).
+
+    Raises:
+        StorageError: that folder belongs to another user.
+    """
     if options.cache_dir is not None:
         return options.cache_dir
-    own = artifact.path / "cache"
-    return own if writable(own) else user_cache_path("depthport") / "artifacts" / artifact.path.name
+    manifest = artifact.manifest
+    key = canonical_sha256([manifest.key, [(info.path, info.sha256) for info in manifest.files]])
+    return private_folder(cache_root() / "compiled") / key[:16]
 
 
 def writable(folder: Path) -> bool:

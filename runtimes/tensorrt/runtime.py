@@ -2,7 +2,7 @@
 
 Modes: `enqueue` launches the engine's kernels each time, `cuda-graph` captures them once and replays them. An engine
 that was built for another GPU or by another version is not run: it is built anew from the ONNX artifact beside it, where
-the exporter is installed, and kept (`LoadOptions.cache_dir`, else in the artifact's folder); the session says so. Without
+the exporter is installed, and kept (`LoadOptions.cache_dir`, else in the user's cache folder); the session says so. Without
 the exporter it is one line. How to install, build and run: TENSORRT.md.
 
 Option (`LoadOptions.extra`): `rebuild`, default True; False refuses where it would rebuild.

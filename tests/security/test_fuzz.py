@@ -1,4 +1,4 @@
-"""Readers on seeded damage: what a file can't be read for is one typed error of one line (tests/support/fuzz.py has more)."""
+"""Readers on seeded damage: what can't be read is one typed error of one line (tests/support/fuzz.py has more)."""
 
 from __future__ import annotations
 

@@ -14,10 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_cache_path
-
 from depthport.exporters.core.atomic import write_bytes
 from depthport.exporters.core.errors import RunError, StorageError, UnavailableError
+from depthport.exporters.core.private import cache_root, private_folder
 from depthport.exporters.core.sealed import file_intact, seal_file
 
 ENV_CACHE = "DEPTHPORT_KERNEL_CACHE"
@@ -122,8 +121,7 @@ def cache_folder() -> Path:
     """Where compiled kernels are kept."""
     if folder := os.environ.get(ENV_CACHE):
         return Path(folder)
-
-    return user_cache_path("depthport") / "kernels"
+    return private_folder(cache_root() / "kernels")
 
 
 def bindings() -> Any:

@@ -1,0 +1,59 @@
+"""Compiled code is kept for one user alone, and never comes with an artifact."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from depthport.exporters.core import private
+from depthport.exporters.core.errors import StorageError
+from depthport.runtimes.base import LoadOptions
+from depthport.runtimes.host.cache import cache_folder
+from tests.support.fake_runtime import fake_artifact
+
+posix = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(private.ENV_CACHE, str(tmp_path / "own"))
+    return tmp_path / "own"
+
+
+def test_what_an_artifact_brings_is_not_used(root: Path, tmp_path: Path) -> None:
+    artifact = fake_artifact(tmp_path / "artifact")
+    (artifact.path / "cache").mkdir()
+    folder = cache_folder(artifact, LoadOptions())
+    assert folder.is_relative_to(root) and not folder.is_relative_to(artifact.path)
+    assert cache_folder(artifact, LoadOptions(cache_dir=tmp_path / "x")) == tmp_path / "x"
+
+
+@posix
+def test_the_folder_is_the_users_alone(root: Path, tmp_path: Path) -> None:
+    (root / "compiled").mkdir(parents=True, mode=0o777)
+    (root / "compiled").chmod(0o777)
+    folder = cache_folder(fake_artifact(tmp_path / "artifact"), LoadOptions())
+    assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
+
+
+@posix
+def test_another_users_folder_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root.mkdir()
+    monkeypatch.setattr(os, "getuid", lambda: root.stat().st_uid + 1)
+    with pytest.raises(StorageError, match=f"belongs to another user: set {private.ENV_CACHE}"):
+        private.private_folder(root)
+
+
+def test_without_a_place_to_write_it_is_only_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(private.ENV_CACHE, "/proc/nowhere" if Path("/proc").is_dir() else "/dev/null/x")
+    assert private.private_folder(private.cache_root() / "compiled").name == "compiled"
+
+
+def test_two_artifacts_share_nothing(root: Path, tmp_path: Path) -> None:
+    from depthport.exporters.core.artifact import Shape
+
+    folders = {cache_folder(fake_artifact(tmp_path / str(n), Shape(1, n, 14, 28)), LoadOptions()) for n in (1, 2)}
+    assert len(folders) == 2
