@@ -45,6 +45,7 @@ from depthport.exporters.core.errors import DepthportError
 from depthport.exporters.core.signals import exit_code_of, stop_on_signals
 from depthport.exporters.core.store import ArtifactStore
 from tests.support.fake_exporter import FORMAT
+from tests.support.processes import ended, marked, read, wait
 
 SHAPE = Shape(1, 2, 14, 28)
 WEIGHTS = {"id": "synthetic:0", "sha256": "0" * 64, "synthetic": True, "licence": "none", "note": None}
@@ -121,7 +122,7 @@ class Trials:
         mark = uuid.uuid4().hex
         manager = self._start(mark)
         struck = self._strike(blow, manager, mark, self._random.uniform(0.0, longest_s))
-        code = _wait(manager, LONGEST_S)
+        code = wait(manager, LONGEST_S)
         self._look_for_orphans(mark, blow)
         self._look_at_files(blow)
         if struck:
@@ -134,7 +135,7 @@ class Trials:
         """Go on until the run is finished."""
         while not self._finished():
             mark = uuid.uuid4().hex
-            code = _wait(self._start(mark), LONGEST_S)
+            code = wait(self._start(mark), LONGEST_S)
             if code != 0:
                 self.ledger.lost.append(f"the run does not finish: {code}: {self._log.read_text()[-300:]}")
                 return
@@ -170,11 +171,11 @@ class Trials:
         """Send the signal after some time; False where what it is for had not begun or was over."""
         deadline = time.monotonic() + after_s
         while time.monotonic() < deadline:
-            if _ended(manager):
+            if ended(manager):
                 return False
             time.sleep(0.01)
         target = manager if blow.target == "manager" else self._worker(blow.target, mark, manager)
-        if target is None or _ended(manager):
+        if target is None or ended(manager):
             return False
         with suppress(ProcessLookupError):
             os.kill(target, blow.signal)
@@ -184,8 +185,8 @@ class Trials:
     def _worker(self, module: str, mark: str, manager: int) -> int | None:
         """A worker of that kind, waited for until there is one or the run is over."""
         wanted = f"depthport.bench.workers.{module}"
-        while not _ended(manager):
-            found = [pid for pid in _marked(mark) if wanted in _read(f"/proc/{pid}/cmdline").replace("\0", " ").split()]
+        while not ended(manager):
+            found = [pid for pid in marked(MARK, mark) if wanted in read(f"/proc/{pid}/cmdline").replace("\0", " ").split()]
             if found:
                 return self._random.choice(found)
             time.sleep(0.01)
@@ -193,11 +194,11 @@ class Trials:
 
     def _look_for_orphans(self, mark: str, blow: Blow) -> None:
         began = time.monotonic()
-        while (left := _marked(mark)) and time.monotonic() - began < SETTLE_S:
+        while (left := marked(MARK, mark)) and time.monotonic() - began < SETTLE_S:
             time.sleep(0.01)
             self.ledger.slowest_end_s = max(self.ledger.slowest_end_s, time.monotonic() - began)
         for pid in left:
-            self.ledger.orphans.append(f"{blow.signal.name} {blow.target}: {_read(f'/proc/{pid}/cmdline')}")
+            self.ledger.orphans.append(f"{blow.signal.name} {blow.target}: {read(f'/proc/{pid}/cmdline')}")
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -252,38 +253,6 @@ class Trials:
         shutil.rmtree(self.out)
         shutil.rmtree(self.store, ignore_errors=True)  # where the export was hit, there is none
         self._journal = b""
-
-
-def _wait(pid: int, longest_s: float) -> int:
-    """The exit code of a child, as `subprocess` gives it."""
-    deadline = time.monotonic() + longest_s
-    while True:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > deadline:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            return -999
-        time.sleep(0.01)
-
-
-def _ended(pid: int) -> bool:
-    return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()[:1] in ([], ["Z"])
-
-
-def _marked(mark: str) -> list[int]:
-    """Living processes that carry the mark of a trial."""
-    wanted = f"{MARK}={mark}"
-    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return [pid for pid in pids if wanted in _read(f"/proc/{pid}/environ") and not _ended(pid)]
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 def main() -> None:

@@ -125,8 +125,9 @@ def test_every_module_that_runs_in_an_export_is_reached() -> None:
     files = (file.relative_to(ROOT).with_suffix("") for file in (ROOT / "exporters").rglob("*.py"))
     modules = {".".join(["depthport", *file.parts]).removesuffix(".__init__") for file in files}
     unreached = {name for name in modules - reached if "precision_check" not in name}
-    # What bench and the sessions do with arrays and poses; a graph does its own arithmetic.
-    assert unreached <= {f"depthport.exporters.{name}" for name in ("core.npz", "inputs.poses", "inputs.similarity")}
+    # What bench and the sessions do with arrays, poses, paths and signals; a graph does its own arithmetic.
+    others = ("core.npz", "core.outputs", "core.passing", "core.signals", "inputs.poses", "inputs.similarity")
+    assert unreached <= {f"depthport.exporters.{name}" for name in others}
 
 
 def test_a_plug_in_counts_with_its_own_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
