@@ -21,6 +21,7 @@ from depthport.exporters.core.errors import UsageError
 
 _BEGINNING = b'{"kind": "header", "plan": '
 """Of every journal: what a run writes first."""
+_FILE_NAME = re.compile(r"\w[\w.-]*")
 _CHECKSUM = re.compile(rb', "crc32": "([0-9a-f]{8})"\}\n')
 
 
@@ -59,7 +60,11 @@ def record_in(line: bytes) -> dict[str, Any] | None:
         record = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) and isinstance(record.get("kind"), str) else None
+    if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
+        return None
+    # The one field that names a file: beside the inputs, never elsewhere.
+    outputs = record.get("outputs")
+    return record if outputs is None or (isinstance(outputs, str) and _FILE_NAME.fullmatch(outputs)) else None
 
 
 def read_journal(path: Path) -> JournalContent:

@@ -99,7 +99,7 @@ def damage(content: bytes, random: Random) -> bytes:
 
 
 def _json_bytes(data: Any, random: Random) -> bytes:
-    content = json.dumps(mutate(data, random)).encode("utf-8", "surrogatepass")
+    content = json.dumps(mutate(data, random) if random.random() < 0.9 else data).encode("utf-8", "surrogatepass")
     return damage(content, random) if random.random() < 0.4 else content
 
 
@@ -149,6 +149,7 @@ def _results(folder: Path) -> Callable[[Random], None]:
 
 def _journal(folder: Path) -> Callable[[Random], None]:
     from depthport.bench.results.journal import Journal
+    from depthport.bench.results.journal_file import line_of
 
     path = folder / "journal.jsonl"
     good = [
@@ -159,8 +160,7 @@ def _journal(folder: Path) -> Callable[[Random], None]:
     ]
 
     def read(random: Random) -> None:
-        lines = [json.dumps(mutate(entry, random) if random.random() < 0.4 else entry).encode() for entry in good]
-        content = b"".join(line + b"\n" for line in lines)
+        content = b"".join(line_of(mutate(entry, random) if random.random() < 0.4 else entry) for entry in good)
         for leftover in folder.glob("journal*"):
             leftover.unlink()
         path.write_bytes(damage(content, random) if random.random() < 0.7 else content)

@@ -44,6 +44,13 @@ def numbers(path: Path) -> list[int]:
         return [e["number"] for e in journal.of_kind("block")]
 
 
+@pytest.mark.parametrize("name", ["../x.npz", "/etc/x.npz", "C:\\\\x.npz", "a/b.npz", "", ".hidden", 5, ["x"]])
+def test_a_file_named_elsewhere_is_not_what_was_written(name: object) -> None:
+    good = line_of({"kind": "block", "outputs": "outputs-0-1.npz"})
+    assert len(parse(good).entries) == 1
+    assert parse(good + line_of({"kind": "block", "outputs": name})).damaged == 1
+
+
 @pytest.mark.parametrize("torn", [b'{"kind": "block", "numb', b"\xff\xfe", b"\0" * 4096])
 def test_a_torn_tail_is_dropped_and_appending_goes_on(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "journal.jsonl"

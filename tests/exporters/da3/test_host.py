@@ -263,3 +263,14 @@ def test_steps_read_what_they_say() -> None:
         found = host.apply([step], needed)
         changed = {name for name in needed if not np.array_equal(found[name], needed[name])}
         assert changed and changed <= set(step.writes), step.name
+
+
+@pytest.mark.parametrize(
+    "changes", [{"parameters": {"nobody": 1}}, {"parameters": {"quantile": "x"}}, {"parameters": {"quantile": [0.5]}}]
+)
+def test_a_step_of_a_strangers_manifest_takes_its_own_parameters_alone(changes: dict[str, Any]) -> None:
+    outputs = {name: np.ones((1, 1, 2, 2), np.float32) for name in ("depth", "sky")}
+    with pytest.raises(ArtifactError, match="parameters that it does not take"):
+        host.apply([replace(host.SKY_FILL, **changes)], outputs)
+    with pytest.raises(ArtifactError, match="reads 'sky', which the artifact does not give"):
+        host.apply([host.SKY_FILL], {"depth": outputs["depth"]})
