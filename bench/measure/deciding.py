@@ -61,7 +61,7 @@ def _versions_in(python: str, packages: Iterable[str]) -> dict[str, str]:
     """Versions that another interpreter has; none where no worker starts in it, which the cell's own row will say."""
     try:
         channel = Channel(worker_command(python, "depthport.bench.workers.worker"), worker_environment())
-    except OSError:
+    except WorkerGone:
         return {}
     try:
         reply = channel.request({"op": "hello", "packages": sorted(packages)}, _HELLO_TIMEOUT_S)

@@ -10,6 +10,7 @@ import pytest
 
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import deciding
+from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import Plan
 from depthport.bench.measure.run_journal import open_journal
 from depthport.bench.plan.cells import CellSpec, ExportSpec
@@ -112,11 +113,11 @@ def test_an_artifact_that_was_given_counts_by_its_key(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_run_is_not_gone_on_with_after_an_upgrade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    open_journal(plan(*ALL), tmp_path).close()
-    open_journal(plan(*ALL), tmp_path).close()
+    open_journal(plan(*ALL), tmp_path, Observer()).close()
+    open_journal(plan(*ALL), tmp_path, Observer()).close()
     monkeypatch.setattr(deciding, "package_versions", lambda names: VERSIONS(names) | {"openvino": "99.0"})
     with pytest.raises(UsageError, match="unfinished run of another configuration, or of other versions"):
-        open_journal(plan(*ALL), tmp_path)
+        open_journal(plan(*ALL), tmp_path, Observer())
 
 
 def test_a_reference_counts_with_the_source_that_computed_it(monkeypatch: pytest.MonkeyPatch) -> None:
