@@ -140,3 +140,24 @@ def tiny_pytorch(folder: Path, precision: str = "fp32") -> Artifact:
     (folder / "program.pt2").write_bytes(program_bytes(program, borrowed))
     save_file({f"model.{name}": tensor for name, tensor in state.items()}, folder / "model.safetensors")
     return seal(folder, "pytorch", precision)
+
+
+def tiny_litert(folder: Path) -> Artifact:
+    """`model.tflite` of :func:`tiny_network`, through the exporter's own converter."""
+    import torch
+
+    from depthport.exporters.core.isolation import call_isolated
+
+    b, n, h, w = SHAPE.batch, SHAPE.views, SHAPE.height, SHAPE.width
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.export.save(torch.export.export(tiny_network(), (torch.zeros(b, n, 3, h, w),)), folder / "program.pt2")
+    call_isolated(
+        "depthport.exporters.litert.convert:convert",
+        {"program": "program.pt2", "model": "model.tflite", "inputs": ["image"], "outputs": list(TINY_OUTPUTS)},
+        folder,
+    )
+    (folder / "program.pt2").unlink()
+    return seal(folder, "litert")
+
+
+TINY_OUTPUTS = ("depth", "intrinsics", "reference_view")
