@@ -73,6 +73,18 @@ def test_program_eager(exported: Exported, batch: int, views: int):
     check(infer("pytorch", artifact, image(batch, views), "eager"), upstream(batch, views), 1e-6)
 
 
+@pytest.mark.parametrize("runtime", ["litert"])
+@pytest.mark.parametrize("views", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 3,
+                                   pytest.param(5, marks=pytest.mark.slow)])  # fmt: skip
+def test_phone_formats(exported: Exported, runtime: str, views: int):
+    """Each is a format and its runtime; every conversion takes most of a minute."""
+    from depthport.exporters.registry import get_exporter
+
+    if reason := get_exporter(runtime).probe():
+        pytest.skip(reason)
+    check(infer(runtime, exported(runtime, views=views), image(1, views)), upstream(1, views), 1e-5)
+
+
 def test_program_is_the_static_network_itself(exported: Exported):
     """Saving, borrowing parameters and loading change nothing that fp32 shows."""
     from depthport.exporters.core.precision import resolve_policy
