@@ -1,7 +1,7 @@
 """Running a converter in a process of its own: on copies, without network, without an installer to call.
 
 Converters are large, young and helpful: one of them rewrites its input file, another installs packages while it runs
-(docs: exporters/PHONES.md). So a converter is called in a child process (:mod:`depthport.exporters.core.isolated`) that
+(runtimes/PHONES.md). So a converter is called in a child process (:mod:`depthport.exporters.core.isolated`) that
 
 * works in a folder that holds nothing but copies,
 * has no network: a network namespace of its own where the system allows one (Linux), and everywhere a Python audit hook

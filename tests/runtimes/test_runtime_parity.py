@@ -34,11 +34,15 @@ def image(batch: int, views: int) -> NDArray[np.float32]:
 
 @cache
 def upstream(batch: int, views: int) -> Arrays:
+    return upstream_of(image(batch, views))
+
+
+def upstream_of(images: NDArray[np.float32]) -> Arrays:
     from depthport.exporters.da3.upstream import build_upstream, upstream_forward
     from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 
     network = build_upstream("da3-small", load_state_dict(resolve_weights("synthetic:0", "da3-small"), "da3-small"))
-    found = upstream_forward(network, torch.from_numpy(image(batch, views)))
+    found = upstream_forward(network, torch.from_numpy(images))
     return {name: value.numpy() for name, value in found.items()}
 
 

@@ -142,22 +142,30 @@ def tiny_pytorch(folder: Path, precision: str = "fp32") -> Artifact:
     return seal(folder, "pytorch", precision)
 
 
+TINY_OUTPUTS = ("depth", "intrinsics", "reference_view")
+
+
 def tiny_litert(folder: Path) -> Artifact:
     """`model.tflite` of :func:`tiny_network`, through the exporter's own converter."""
+    arguments = {"model": "model.tflite", "inputs": ["image"], "outputs": list(TINY_OUTPUTS)}
+    return _converted(folder, "litert", "depthport.exporters.litert.convert:convert", arguments)
+
+
+def tiny_executorch(folder: Path) -> Artifact:
+    """`model.pte` of :func:`tiny_network`, lowered as the exporter does it."""
+    arguments = {"model": "model.pte", "backend": "xnnpack"}
+    return _converted(folder, "executorch", "depthport.exporters.executorch.convert:lower", arguments)
+
+
+def _converted(folder: Path, format: str, function: str, arguments: dict[str, Any]) -> Artifact:
     import torch
 
     from depthport.exporters.core.isolation import call_isolated
 
     b, n, h, w = SHAPE.batch, SHAPE.views, SHAPE.height, SHAPE.width
     folder.mkdir(parents=True, exist_ok=True)
-    torch.export.save(torch.export.export(tiny_network(), (torch.zeros(b, n, 3, h, w),)), folder / "program.pt2")
-    call_isolated(
-        "depthport.exporters.litert.convert:convert",
-        {"program": "program.pt2", "model": "model.tflite", "inputs": ["image"], "outputs": list(TINY_OUTPUTS)},
-        folder,
-    )
-    (folder / "program.pt2").unlink()
-    return seal(folder, "litert")
-
-
-TINY_OUTPUTS = ("depth", "intrinsics", "reference_view")
+    program = folder / "program.pt2"
+    torch.export.save(torch.export.export(tiny_network(), (torch.zeros(b, n, 3, h, w),)), program)
+    call_isolated(function, {"program": program.name, **arguments}, folder, programs=("flatc",))
+    program.unlink()
+    return seal(folder, format)

@@ -12,9 +12,10 @@ import pytest
 from depthport.exporters.api import export, prepare
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import DepthportError, ExportError, UnsupportedError, UsageError
+from depthport.exporters.core.isolation import Isolated
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.litert.exporter import MODEL_FILE, LiteRTExporter
-from depthport.exporters.pytorch.converted import LIMIT, errors, require_network
+from depthport.exporters.pytorch.converted import LIMIT, errors, network_outputs, require_network
 from tests.conftest import Exported
 
 needs_litert = pytest.mark.skipif(LiteRTExporter().probe() is not None, reason=str(LiteRTExporter().probe()))
@@ -64,20 +65,28 @@ def test_one_named_signature_proved_to_be_the_network(exported: Exported) -> Non
     assert sorted(signature["outputs"]) == sorted(spec.name for spec in artifact.manifest.outputs)
 
 
-@needs_litert
 def test_a_wrong_conversion_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The network that the gate computes with is not the one that was converted."""
+    """A converter that writes something, of the right shapes and wrong values."""
+    pytest.importorskip("torch")
     import depthport.exporters.litert.exporter as exporter
 
-    def other(network: Any, names: Any, inputs: Any) -> Any:
-        return {name: np.ones_like(value) for name, value in right(network, names, inputs).items()}
+    shapes: dict[str, Any] = {}
 
-    right = exporter.network_outputs
-    monkeypatch.setattr(exporter, "network_outputs", other)
+    def expected(network: Any, names: Any, inputs: Any) -> Any:
+        return shapes.setdefault("outputs", network_outputs(network, names, inputs))
+
+    def convert(function: str, arguments: Any, folder: Path, *more: Any) -> Isolated:
+        (folder / arguments["model"]).write_bytes(b"something")
+        if function.endswith(":run"):
+            ones = {name: np.ones_like(value) for name, value in shapes["outputs"].items()}
+            np.savez(folder / arguments["outputs"], **ones)
+        return Isolated(None, {"network": "none"}, None)
+
+    monkeypatch.setattr(LiteRTExporter, "probe", lambda self: None)
+    monkeypatch.setattr(exporter, "call_isolated", convert)
+    monkeypatch.setattr(exporter, "network_outputs", expected)
     with pytest.raises(ExportError, match="does not compute the network: depth "):
-        export(
-            "da3-small", format="litert", height=70, width=98, weights="synthetic:0", store=ArtifactStore(tmp_path)
-        )  # fmt: skip
+        export("da3-small", format="litert", height=70, width=98, weights="synthetic:0", store=ArtifactStore(tmp_path))
     assert not list(tmp_path.glob("da3*")) and not list(tmp_path.glob(".partial*"))
 
 
