@@ -84,7 +84,9 @@ class ExecuTorchSession(Session):
             self._program = engine.load_program(artifact.file(MODEL_FILE), verification=Verification.InternalConsistency)
             method = self._program.load_method(METHOD)
         except ImportError as error:
-            raise LoadError(f"executorch does not start ({one_line(error)}): pip install --force-reinstall executorch") from error
+            raise LoadError(
+                f"executorch does not start ({one_line(error)}): pip install --force-reinstall executorch"
+            ) from error
         except _ERRORS as error:
             raise LoadError(f"executorch can't load {MODEL_FILE}: {one_line(error)}") from error
         if method is None:

@@ -31,7 +31,9 @@ MODEL_FILE = "model.tflite"
 SIGNATURE = "serving_default"
 XNNPACK = Mode("xnnpack", "the interpreter with XNNPACK's kernels, all threads on one inference")
 DELEGATE = "DELEGATE"
-OFF_TARGET = "LiteRT is for phones: the same kernels on this CPU tell which of two artifacts is faster, not how fast a phone is"
+OFF_TARGET = (
+    "LiteRT is for phones: the same kernels on this CPU tell which of two artifacts is faster, not how fast a phone is"
+)
 
 _ERRORS = (ValueError, RuntimeError, TypeError, OSError)
 _REMEDY = "pip install 'depthport[litert]'"
@@ -86,13 +88,15 @@ class LiteRTSession(Session):
             inputs, outputs = signature.get_input_details(), signature.get_output_details()
         except _ERRORS as error:
             raise LoadError(f"litert can't load {MODEL_FILE}: {one_line(error)}") from error
-        self._inputs = {spec.name: inputs[spec.native_name]["index"] for spec in self.input_specs if spec.native_name in inputs}
+        self._inputs = {
+            spec.name: inputs[spec.native_name]["index"] for spec in self.input_specs if spec.native_name in inputs
+        }
         self._results = {
             spec.name: outputs[spec.native_name]["index"] for spec in self.output_specs if spec.native_name in outputs
         }
         if len(self._inputs) != len(inputs) or len(self._results) != len(outputs):
             raise LoadError(
-                f"the model takes {sorted(inputs)} and gives {sorted(outputs)}, which are not its manifest's: export it again"
+                f"the model takes {sorted(inputs)} and gives {sorted(outputs)}, not what its manifest says: export it again"
             )
 
     def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:

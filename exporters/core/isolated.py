@@ -1,4 +1,4 @@
-"""The child of :mod:`depthport.exporters.core.isolation`: one job from standard input, reports and an answer to standard output."""
+"""The child of :mod:`depthport.exporters.core.isolation`: one job in, reports and an answer out."""
 
 from __future__ import annotations
 

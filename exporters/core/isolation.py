@@ -28,7 +28,9 @@ from typing import Any
 from depthport.exporters.core.errors import ExportError
 
 OFFLINE = {
-    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9"),
+    **dict.fromkeys(
+        ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9"
+    ),
     **dict.fromkeys(("PIP_NO_INDEX", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"), "1"),
 }
 """Variables that tell well-behaved libraries to stay offline; port 9 is `discard`."""

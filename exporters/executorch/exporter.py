@@ -22,13 +22,7 @@ from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core.errors import ExportError, UnsupportedError, UsageError
 from depthport.exporters.core.isolation import Isolated, call_isolated
 from depthport.exporters.da3.request import ExportRequest
-from depthport.exporters.pytorch.converted import (
-    fp32_network,
-    network_outputs,
-    probe_inputs,
-    require_network,
-    save_copy,
-)
+from depthport.exporters.pytorch.converted import fp32_network, network_outputs, probe_inputs, require_network, save_copy
 from depthport.exporters.pytorch.program import require_static
 
 MODEL_FILE = "model.pte"
@@ -56,7 +50,8 @@ class ExecuTorchExporter(Exporter):
             raise UnsupportedError(f"format {self.format!r} has no precision {request.policy.name!r}: use fp32")
         if request.target not in (None, *BACKENDS):
             raise UsageError(
-                f"format {self.format!r} has no target {request.target!r}: choose one of {', '.join(BACKENDS)} (default {XNNPACK})"
+                f"format {self.format!r} has no target {request.target!r}: choose one of {', '.join(BACKENDS)}, "
+                f"or none for {XNNPACK}"
             )
         return {**super().options(request), "backend": request.target or XNNPACK}
 
@@ -69,7 +64,9 @@ class ExecuTorchExporter(Exporter):
         called = self._call(context, work, "lower", program="program.pt2", model=MODEL_FILE, backend=backend)
         lowering = called.value
         if not lowering["delegated_nodes"]:
-            raise ExportError(f"backend {backend!r} took over nothing of {context.request.model_name}: choose another target")
+            raise ExportError(
+                f"backend {backend!r} took over nothing of {context.request.model_name}: choose another target"
+            )
         extra = {"lowering": lowering, "converter": {**called.isolation, "peak_mib": called.peak_mib}}
         if backend == XNNPACK:
             context.progress("running the network")
@@ -83,7 +80,9 @@ class ExecuTorchExporter(Exporter):
             with np.load(work / "outputs.npz") as found:
                 extra["checks"] = {"conversion": require_network(dict(found), expected)}
         else:
-            extra["not_run"] = f"no {backend} backend in the runtime that comes with ExecuTorch's package: run it on a device"
+            extra["not_run"] = (
+                f"no {backend} backend in the runtime that comes with ExecuTorch's package: run it on a device"
+            )
         (work / MODEL_FILE).rename(directory / MODEL_FILE)
         shutil.rmtree(work)
         return ExportResult(extra=extra, target={"backend": backend})

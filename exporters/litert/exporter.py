@@ -63,7 +63,9 @@ class LiteRTExporter(Exporter):
     def options(self, request: ExportRequest) -> dict[str, Any]:
         require_static(request, allow=("pose_input", "quantization int8"))
         if request.policy.name not in PRECISIONS:
-            raise UnsupportedError(f"format {self.format!r} has no precision {request.policy.name!r}: use fp32, fp16 or int8")
+            raise UnsupportedError(
+                f"format {self.format!r} has no precision {request.policy.name!r}: use fp32, fp16 or int8"
+            )
         if request.target is not None:
             raise UsageError(f"format {self.format!r} has no target {request.target!r}: leave it out")
         if request.policy.quantization is None:

@@ -90,7 +90,9 @@ def worst(found: Mapping[str, NDArray[Any]], expected: Mapping[str, NDArray[Any]
     """Depth (relative L2) and rotation (degrees) errors, the worst scene of each."""
     scenes = dict.fromkeys(name.partition("/")[0] for name in expected)
     losses = [
-        compare(*({name: side[f"{scene}/{name}"] for name in JUDGED if f"{scene}/{name}" in side} for side in (found, expected)))
+        compare(
+            *({name: side[f"{scene}/{name}"] for name in JUDGED if f"{scene}/{name}" in side} for side in (found, expected))
+        )
         for scene in scenes
     ]
     depth, rotation = np.max(losses, axis=0)

@@ -14,7 +14,6 @@ import pytest
 from depthport.exporters.core.errors import ExportError, UsageError
 from depthport.exporters.core.isolation import call_isolated
 
-
 # --- what the child runs
 
 
@@ -124,5 +123,5 @@ def test_last_words_are_told(tmp_path):
 
 
 def test_a_typed_error_keeps_its_line(tmp_path):
-    with pytest.raises(ExportError, match="^such a thing is not made here$"):
+    with pytest.raises(ExportError, match=r"^such a thing is not made here$"):
         call(refuse, tmp_path)

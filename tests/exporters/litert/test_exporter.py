@@ -93,9 +93,7 @@ def test_a_wrong_conversion_is_not_kept(tmp_path: Path, monkeypatch: pytest.Monk
 @needs_litert
 @pytest.mark.slow
 @pytest.mark.parametrize(("precision", "share", "depth"), [("fp16", 0.55, 2e-3), ("int8", 0.75, 2e-2)])
-def test_lower_precisions_are_smaller_and_close(
-    exported: Exported, precision: str, share: float, depth: float
-) -> None:
+def test_lower_precisions_are_smaller_and_close(exported: Exported, precision: str, share: float, depth: float) -> None:
     exact, small = exported("litert", views=3), exported("litert", views=3, precision=precision)
     assert small.manifest.size_bytes <= share * exact.manifest.size_bytes
     assert small.manifest.extra["checks"]["rounded"]["depth"] <= depth

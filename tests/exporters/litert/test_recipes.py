@@ -16,10 +16,12 @@ from depthport.exporters.litert.recipes import dynamic, group, half, pattern, we
 ROOT = "depthport.exporters.da3.static.network.StaticDA3/"
 BLOCK = ROOT + "depthport.exporters.da3.static.backbone.Backbone_backbone/depthport.exporters.da3.static.blocks.Block_{}/"
 SCOPES = {
-    "backbone": ROOT + "depthport.exporters.da3.static.backbone.Backbone_backbone/torch.nn.modules.conv.Conv2d_patch_embed;3",
+    "backbone": ROOT
+    + "depthport.exporters.da3.static.backbone.Backbone_backbone/torch.nn.modules.conv.Conv2d_patch_embed;3",
     "backbone.1.attn": BLOCK.format(1) + "depthport.exporters.da3.static.blocks.Attention_attn/torch.nn.Linear_qkv;1",
     "backbone.11.attn": BLOCK.format(11) + "depthport.exporters.da3.static.blocks.Attention_attn;19",
-    "backbone.1.mlp": BLOCK.format(1) + "depthport.exporters.da3.static.blocks.Mlp_mlp/torch.nn.modules.linear.Linear_fc1;1",
+    "backbone.1.mlp": BLOCK.format(1)
+    + "depthport.exporters.da3.static.blocks.Mlp_mlp/torch.nn.modules.linear.Linear_fc1;1",
     "head": ROOT + "depthport.exporters.da3.static.head.DualHead_head/x.Stage_0/torch.nn.modules.conv.Conv2d_project;3",
     "camera": ROOT + "depthport.exporters.da3.static.camera.CameraDecoder_camera;5",
 }
@@ -37,7 +39,10 @@ def test_what_is_nowhere_is_in_no_group() -> None:
 
 def test_recipes_differ_in_what_they_compute_in() -> None:
     def computed(recipe: list[dict[str, Any]]) -> set[Any]:
-        return {(entry["op_config"]["compute_precision"], entry["op_config"]["weight_tensor_config"]["dtype"]) for entry in recipe}
+        return {
+            (entry["op_config"]["compute_precision"], entry["op_config"]["weight_tensor_config"]["dtype"])
+            for entry in recipe
+        }
 
     assert computed(dynamic()) == {("INTEGER", "INT")}
     assert computed(weights_only()) == {("FLOAT", "INT")}
@@ -86,7 +91,7 @@ def test_what_is_too_much_together_is_given_back() -> None:
 
 
 def test_without_any_part_within_the_budget_there_is_no_file() -> None:
-    with pytest.raises(ExportError, match="int8 can't keep depth within 0.0001 .* or export fp16"):
+    with pytest.raises(ExportError, match=r"int8 can't keep depth within 0.0001 .* or export fp16"):
         choose_recipe(context(max_depth_error=1e-4), GFLOP, quantizer([]))
 
 

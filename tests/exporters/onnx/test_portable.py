@@ -49,7 +49,7 @@ import sys
 import numpy as np, MNN
 from MNN.tools import mnnconvert
 source, folder, names = sys.argv[1], sys.argv[2], sys.argv[3].split(",")
-sys.argv = ["mnnconvert", "-f", "ONNX", "--modelFile", source, "--MNNModel", f"{folder}/model.mnn", "--bizCode", "depthport"]
+sys.argv = ["mnnconvert", "-f", "ONNX", "--modelFile", source, "--MNNModel", f"{folder}/model.mnn", "--bizCode", "x"]
 mnnconvert.main()
 network = MNN.nn.load_module_from_file(f"{folder}/model.mnn", ["image"], names)
 for index, image in enumerate(np.load(f"{folder}/images.npy")):
