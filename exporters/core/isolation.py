@@ -49,16 +49,17 @@ class Isolated:
 
 
 def call_isolated(
-    function: str,
+    function: Callable[..., Any],
     arguments: Mapping[str, Any],
     folder: Path,
     progress: Callable[[str], None] = lambda step: None,
     programs: Sequence[str] = (),
 ) -> Isolated:
-    """Call `module:function` with keyword arguments (JSON types) in a process of its own.
+    """Call a module's function with keyword arguments (JSON types) in a process of its own.
 
     Args:
-        function: takes `progress`, a function of one text, besides `arguments`; returns JSON types.
+        function: takes `progress`, a function of one text, besides `arguments`; returns JSON types. It is imported there
+            by its name; nothing of this process comes along.
         folder: its working directory, with copies of whatever it needs.
         progress: called with what the function reports.
         programs: names of programs that it may start.
@@ -66,7 +67,11 @@ def call_isolated(
     Raises:
         ExportError: it failed, died or could not be started; the message holds its last words.
     """
-    job = {"function": function, "arguments": dict(arguments), "programs": list(programs)}
+    job = {
+        "function": f"{function.__module__}:{function.__name__}",
+        "arguments": dict(arguments),
+        "programs": list(programs),
+    }
     with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory(prefix="depthport-empty-") as nothing:
         environment = {**os.environ, **OFFLINE, "PATH": nothing, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         with subprocess.Popen(
@@ -78,7 +83,7 @@ def call_isolated(
             finally:
                 process.kill()
         if answer is None:
-            raise ExportError(f"{function} {_end(process.returncode)}; its last words: {_last_words(said)}")
+            raise ExportError(f"{function.__name__} {_end(process.returncode)}; its last words: {_last_words(said)}")
     if "error" in answer:
         raise ExportError(answer["error"])
     return Isolated(answer["value"], answer["isolation"], answer["peak_mib"])

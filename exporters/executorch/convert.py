@@ -1,7 +1,7 @@
 """What runs inside the converter's process: lowering to a backend, and a run of what was written.
 
-Called by name through :func:`depthport.exporters.core.isolation.call_isolated`; arguments and results are JSON types,
-tensors go through files. Nothing here is imported by the process that holds the artifact.
+Called through :func:`depthport.exporters.core.isolation.call_isolated`: arguments and results are JSON types, tensors go
+through files.
 
 Where the time goes (da3-small, 3 views, py-spy): nowhere in particular. The graph's 1,400 nodes are traced anew about
 twenty times, once a pass and partition, and each time torch.fx writes and compiles the graph's Python code (a fifth of

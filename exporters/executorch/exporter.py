@@ -12,6 +12,7 @@ Lowering happens in a process of its own, on a copy of the program, without netw
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +23,7 @@ from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core.errors import ExportError, UnsupportedError, UsageError
 from depthport.exporters.core.isolation import Isolated, call_isolated
 from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.executorch import convert
 from depthport.exporters.pytorch.converted import fp32_network, network_outputs, probe_inputs, require_network, save_copy
 from depthport.exporters.pytorch.program import require_static
 
@@ -30,7 +32,6 @@ XNNPACK = "xnnpack"
 BACKENDS = (XNNPACK, "coreml", "vulkan")
 NEEDED = {"torch": "torch", "executorch": "executorch", "torchao": "torchao"}
 _INSTALL = "pip install 'depthport[da3,executorch]'"
-_CHILD = "depthport.exporters.executorch.convert"
 _PROGRAMS = ("flatc",)
 
 
@@ -61,7 +62,7 @@ class ExecuTorchExporter(Exporter):
         backend = context.request.target or XNNPACK
         network, inputs = fp32_network(context), probe_inputs(context)
         save_copy(context, network, work / "program.pt2")
-        called = self._call(context, work, "lower", program="program.pt2", model=MODEL_FILE, backend=backend)
+        called = self._call(context, work, convert.lower, program="program.pt2", model=MODEL_FILE, backend=backend)
         lowering = called.value
         if not lowering["delegated_nodes"]:
             raise ExportError(
@@ -75,7 +76,7 @@ class ExecuTorchExporter(Exporter):
             context.progress("running the file")
             np.savez(work / "inputs.npz", **inputs)  # type: ignore[arg-type]
             self._call(
-                context, work, "run", model=MODEL_FILE, inputs="inputs.npz", outputs="outputs.npz", names=list(names)
+                context, work, convert.run, model=MODEL_FILE, inputs="inputs.npz", outputs="outputs.npz", names=list(names)
             )
             with np.load(work / "outputs.npz") as found:
                 extra["checks"] = {"conversion": require_network(dict(found), expected)}
@@ -88,5 +89,5 @@ class ExecuTorchExporter(Exporter):
         return ExportResult(extra=extra, target={"backend": backend})
 
     @staticmethod
-    def _call(context: ExportContext, work: Path, function: str, **arguments: Any) -> Isolated:
-        return call_isolated(f"{_CHILD}:{function}", arguments, work, context.progress, _PROGRAMS)
+    def _call(context: ExportContext, work: Path, function: Callable[..., Any], **arguments: Any) -> Isolated:
+        return call_isolated(function, arguments, work, context.progress, _PROGRAMS)

@@ -1,7 +1,7 @@
 """What runs inside the converter's process: conversion, quantization, a run of what was written.
 
-Called by name through :func:`depthport.exporters.core.isolation.call_isolated`; arguments and results are JSON types,
-tensors go through files. Nothing here is imported by the process that holds the artifact.
+Called through :func:`depthport.exporters.core.isolation.call_isolated`: arguments and results are JSON types, tensors go
+through files.
 """
 
 from __future__ import annotations
@@ -43,8 +43,6 @@ def convert(program: str, model: str, inputs: Sequence[str], outputs: Sequence[s
     samples = [torch.zeros(node.meta["val"].shape, dtype=node.meta["val"].dtype) for node in placeholders]
     module = Named(exported.module())
     del exported
-    # What it was traced in; saying so keeps a warning away that does not apply.
-    module.training = False
     import litert_torch
 
     _tell(progress)
@@ -106,7 +104,7 @@ def try_recipes(
             progress(f"trying quantization {index + 1} of {len(recipes)}")
             path = Path(model).with_name("trial.tflite")
             quantize(model, str(path), recipe, progress)
-        kept = {}
+        kept: dict[str, Any] = {}
         for name, found in zip(images, infer(str(path), [{"image": image} for image in images.values()]), strict=True):
             kept |= {f"{name}/{output}": found[output] for output in outputs}
         file = Path(model).with_name(f"trial-{index}.npz")

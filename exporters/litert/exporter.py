@@ -17,7 +17,7 @@ Precision `int8` is ai-edge-quantizer's, its mix judged by depth and poses; opti
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -30,6 +30,7 @@ from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.isolation import Isolated, call_isolated
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
+from depthport.exporters.litert import convert
 from depthport.exporters.litert.quantize import Chosen, choose_recipe, held_out, read_trials
 from depthport.exporters.litert.recipes import Recipe, half
 from depthport.exporters.pytorch.converted import (
@@ -47,7 +48,6 @@ MODEL_FILE = "model.tflite"
 PRECISIONS = ("fp32", "fp16", "int8")
 NEEDED = {"torch": "torch", "litert_torch": "litert-torch", "ai_edge_quantizer": "ai-edge-quantizer"}
 _INSTALL = "pip install 'depthport[da3,litert]'"
-_CHILD = "depthport.exporters.litert.convert"
 
 
 class LiteRTExporter(Exporter):
@@ -101,7 +101,7 @@ class _Build:
         """The fp32 file, proved to be the network."""
         names = [spec.native_name for spec in input_specs(self.context.request)]
         called = self._call(
-            "convert", program="program.pt2", model="fp32.tflite", inputs=names, outputs=self.context.request.outputs
+            convert.convert, program="program.pt2", model="fp32.tflite", inputs=names, outputs=self.context.request.outputs
         )
         (self.work / "program.pt2").unlink()
         self.isolation = {**called.isolation, "peak_mib": called.peak_mib}
@@ -122,18 +122,18 @@ class _Build:
         else:
             extra["arithmetic"] = "float32 on CPUs, float16 where a GPU delegate computes in it"
         self.context.progress(f"writing {policy.name}")
-        self._call("quantize", model="fp32.tflite", quantized=MODEL_FILE, recipe=recipe)
+        self._call(convert.quantize, model="fp32.tflite", quantized=MODEL_FILE, recipe=recipe)
         # Not judged: what rounding costs is a property of the precision. Missing, misshapen or infinite outputs are.
         extra["checks"]["rounded"] = errors(self._run(MODEL_FILE), self.expected)
         return extra
 
     def _choose(self) -> Chosen:
         np.savez(self.work / "scenes.npz", **held_out(self.context))  # type: ignore[arg-type]
-        gflop = self._call("arithmetic", model="fp32.tflite").value
+        gflop = self._call(convert.arithmetic, model="fp32.tflite").value
 
         def try_(recipes: Sequence[Recipe], outputs: Sequence[str]) -> list[dict[str, NDArray[Any]]]:
             trials = self._call(
-                "try_recipes", model="fp32.tflite", recipes=recipes, scenes="scenes.npz", outputs=list(outputs)
+                convert.try_recipes, model="fp32.tflite", recipes=recipes, scenes="scenes.npz", outputs=list(outputs)
             )
             return read_trials(self.work, trials.value)
 
@@ -141,9 +141,9 @@ class _Build:
 
     def _run(self, model: str) -> dict[str, NDArray[Any]]:
         np.savez(self.work / "inputs.npz", **self.inputs)  # type: ignore[arg-type]
-        self._call("run", model=model, inputs="inputs.npz", outputs="outputs.npz")
+        self._call(convert.run, model=model, inputs="inputs.npz", outputs="outputs.npz")
         with np.load(self.work / "outputs.npz") as found:
             return dict(found)
 
-    def _call(self, function: str, **arguments: Any) -> Isolated:
-        return call_isolated(f"{_CHILD}:{function}", arguments, self.work, self.context.progress)
+    def _call(self, function: Callable[..., Any], **arguments: Any) -> Isolated:
+        return call_isolated(function, arguments, self.work, self.context.progress)

@@ -77,11 +77,14 @@ def test_program_eager(exported: Exported, batch: int, views: int):
     check(infer("pytorch", artifact, image(batch, views), "eager"), upstream(batch, views), 1e-6)
 
 
-@pytest.mark.parametrize("runtime", ["litert"])
-@pytest.mark.parametrize("views", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 3,
-                                   pytest.param(5, marks=pytest.mark.slow)])  # fmt: skip
+PHONES = [(runtime, views) for runtime in ("litert", "executorch") for views in (1, 2, 3, 5)]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "views"), [pytest.param(*cell, marks=() if cell == ("litert", 3) else pytest.mark.slow) for cell in PHONES]
+)
 def test_phone_formats(exported: Exported, runtime: str, views: int):
-    """Each is a format and its runtime; every conversion takes most of a minute."""
+    """Each is a format and its runtime; a conversion takes half a minute of processor time."""
     from depthport.exporters.registry import get_exporter
 
     if reason := get_exporter(runtime).probe():

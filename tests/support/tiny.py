@@ -147,17 +147,21 @@ TINY_OUTPUTS = ("depth", "intrinsics", "reference_view")
 
 def tiny_litert(folder: Path) -> Artifact:
     """`model.tflite` of :func:`tiny_network`, through the exporter's own converter."""
+    from depthport.exporters.litert.convert import convert
+
     arguments = {"model": "model.tflite", "inputs": ["image"], "outputs": list(TINY_OUTPUTS)}
-    return _converted(folder, "litert", "depthport.exporters.litert.convert:convert", arguments)
+    return _converted(folder, "litert", convert, arguments)
 
 
 def tiny_executorch(folder: Path) -> Artifact:
     """`model.pte` of :func:`tiny_network`, lowered as the exporter does it."""
+    from depthport.exporters.executorch.convert import lower
+
     arguments = {"model": "model.pte", "backend": "xnnpack"}
-    return _converted(folder, "executorch", "depthport.exporters.executorch.convert:lower", arguments)
+    return _converted(folder, "executorch", lower, arguments)
 
 
-def _converted(folder: Path, format: str, function: str, arguments: dict[str, Any]) -> Artifact:
+def _converted(folder: Path, format: str, function: Any, arguments: dict[str, Any]) -> Artifact:
     import torch
 
     from depthport.exporters.core.isolation import call_isolated

@@ -70,7 +70,7 @@ def refuse(progress):
 
 
 def call(function, folder, **arguments):
-    return call_isolated(f"tests.exporters.core.test_isolation:{function.__name__}", arguments, folder)
+    return call_isolated(function, arguments, folder)
 
 
 @pytest.fixture(autouse=True)
@@ -80,8 +80,7 @@ def _importable(monkeypatch):
 
 def test_result_steps_and_folder_come_through(tmp_path):
     steps: list[str] = []
-    name = "tests.exporters.core.test_isolation:add"
-    done = call_isolated(name, {"a": 2, "b": 3}, tmp_path, steps.append)
+    done = call_isolated(add, {"a": 2, "b": 3}, tmp_path, steps.append)
     assert done.value == {"sum": 5, "folder": tmp_path.name, "offline": "1"}
     assert steps == ["adding"]
     assert done.isolation["network"] in ("none (namespace)", "refused in Python")
@@ -100,8 +99,7 @@ def test_no_installer_is_started(function, tmp_path):
 
 
 def test_a_program_may_be_granted(tmp_path):
-    name = "tests.exporters.core.test_isolation:granted"
-    assert call_isolated(name, {}, tmp_path, programs=(Path(sys.executable).name,)).value == "42"
+    assert call_isolated(granted, {}, tmp_path, programs=(Path(sys.executable).name,)).value == "42"
 
 
 def test_a_namespace_holds_no_interface(tmp_path):

@@ -75,9 +75,9 @@ def test_a_wrong_conversion_is_not_kept(tmp_path: Path, monkeypatch: pytest.Monk
     def expected(network: Any, names: Any, inputs: Any) -> Any:
         return shapes.setdefault("outputs", network_outputs(network, names, inputs))
 
-    def convert(function: str, arguments: Any, folder: Path, *more: Any) -> Isolated:
+    def convert(function: Any, arguments: Any, folder: Path, *more: Any) -> Isolated:
         (folder / arguments["model"]).write_bytes(b"something")
-        if function.endswith(":run"):
+        if function.__name__ == "run":
             ones = {name: np.ones_like(value) for name, value in shapes["outputs"].items()}
             np.savez(folder / arguments["outputs"], **ones)
         return Isolated(None, {"network": "none"}, None)
