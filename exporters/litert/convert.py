@@ -20,20 +20,9 @@ SIGNATURE = "serving_default"
 def convert(program: str, model: str, inputs: Sequence[str], outputs: Sequence[str], progress: Progress) -> None:
     """Convert a saved program to a `.tflite` with one signature whose tensors are called `inputs` and `outputs`.
 
-    litert-torch names outputs `output_0`, ...: unless the module returns them by name. int64 becomes int32.
+    Left to itself, litert-torch calls them `args_0`, ... and `output_0`, ...; int64 becomes int32 in any case.
     """
     import torch
-    from torch import Tensor, nn
-
-    class Named(nn.Module):
-        """The program with arguments by keyword and results by name."""
-
-        def __init__(self, inner: nn.Module) -> None:
-            super().__init__()
-            self.inner = inner
-
-        def forward(self, **arrays: Tensor) -> dict[str, Tensor]:
-            return dict(zip(outputs, self.inner(*(arrays[name] for name in inputs)), strict=True))
 
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
@@ -41,7 +30,7 @@ def convert(program: str, model: str, inputs: Sequence[str], outputs: Sequence[s
     exported = torch.export.load(program)
     placeholders = [node for node in exported.graph.nodes if node.name in exported.graph_signature.user_inputs]
     samples = [torch.zeros(node.meta["val"].shape, dtype=node.meta["val"].dtype) for node in placeholders]
-    module = Named(exported.module())
+    module = _named(exported, inputs, outputs)
     del exported
     import litert_torch
 
@@ -49,6 +38,25 @@ def convert(program: str, model: str, inputs: Sequence[str], outputs: Sequence[s
     converted = litert_torch.convert(module, sample_kwargs=dict(zip(inputs, samples, strict=True)))
     progress("writing the model")
     converted.export(model)
+
+
+def _named(program: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Any:
+    """The program as a module that takes tensors by keyword and gives them by name.
+
+    A module around it would do that, too, but the operators would no longer say which part of the network they are of,
+    and that is how quantization finds them.
+    """
+    import torch.utils._pytree as pytree
+
+    module = program.module(check_guards=False)
+    named = (pytree.tree_structure(((), dict.fromkeys(inputs, 0))), pytree.tree_structure(dict.fromkeys(outputs, 0)))
+    code = module.graph._codegen
+    code.pytree_info = code.pytree_info._replace(in_spec=named[0], out_spec=named[1])
+    # They hold calls to the old signature.
+    module._forward_pre_hooks.clear()
+    module._forward_pre_hooks_with_kwargs.clear()
+    module.recompile()
+    return module
 
 
 def _tell(progress: Progress) -> None:
