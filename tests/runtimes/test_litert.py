@@ -47,6 +47,14 @@ def test_placement_shows_threads_and_kernels(artifact):
     assert 0.5 < placement.delegated_share < 1
 
 
+def test_operators_say_which_part_of_the_network_they_are_of(artifact):
+    """What int8 is chosen by: a module around the converted one would take its place in every name."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    names = {tensor["name"] for tensor in Interpreter(str(artifact.file("model.tflite"))).get_tensor_details()}
+    assert any("Conv2d_first" in name for name in names) and any("Conv2d_second" in name for name in names)
+
+
 def test_executed_follows_the_outputs_backwards():
     def operator(name, inputs, outputs):
         return {"op_name": name, "inputs": inputs, "outputs": outputs}
