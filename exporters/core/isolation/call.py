@@ -1,7 +1,7 @@
 """Running a converter in a process of its own: on copies, without network, without an installer to call.
 
 Converters are large, young and helpful: one of them rewrites its input file, another installs packages while it runs
-(runtimes/PHONES.md). So a converter is called in a child process (:mod:`depthport.exporters.core.isolated`) that
+(runtimes/PHONES.md). So a converter is called in a child process (:mod:`depthport.exporters.core.isolation.child`) that
 
 * works in a folder that holds nothing but copies,
 * has no network: a network namespace of its own where the system allows one (Linux), and everywhere a Python audit hook
@@ -75,7 +75,7 @@ def call_isolated(
     with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory(prefix="depthport-empty-") as nothing:
         environment = {**os.environ, **OFFLINE, "PATH": nothing, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         with subprocess.Popen(
-            [sys.executable, "-m", "depthport.exporters.core.isolated"],
+            [sys.executable, "-m", "depthport.exporters.core.isolation.child"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, cwd=folder, env=environment,
         ) as process:  # fmt: skip
             try:
