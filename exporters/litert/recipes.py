@@ -11,7 +11,8 @@ Recipe = list[dict[str, Any]]
 _EVERYWHERE = ".*"
 _WEIGHTS = {"num_bits": 8, "symmetric": True, "granularity": "CHANNELWISE", "dtype": "INT", "block_size": 0}
 _HALF_OPERATIONS = ("FULLY_CONNECTED", "CONV_2D", "CONV_2D_TRANSPOSE")
-_PARTS = re.compile(r"_(backbone)/[^;]*?_(\d+)/[^/;]*_(attn|mlp)[/;]|_(backbone|head|camera)[/;]")
+_BLOCK = re.compile(r"_(backbone)/[^;]*?_(\d+)/[^/;]*_(attn|mlp)[/;]")
+_PART = re.compile(r"_(backbone|head|camera)[/;]")
 
 
 def half() -> Recipe:
@@ -40,10 +41,11 @@ def group(scope: str) -> str | None:
     A transformer block has two (`backbone.3.attn`, `backbone.3.mlp`); what is before and after the blocks, the head and
     the camera decoder are one each (`backbone`, `head`, `camera`). None: the name tells of no part.
     """
-    found = _PARTS.search(scope)
-    if found is None:
-        return None
-    return ".".join(found.group(1, 2, 3)) if found[1] else found[4]
+    # The name of a fused operator lists those it was made of, a block's residual sum before the block's product.
+    if block := _BLOCK.search(scope):
+        return ".".join(block.groups())
+    part = _PART.search(scope)
+    return part[1] if part else None
 
 
 def pattern(group: str) -> str:

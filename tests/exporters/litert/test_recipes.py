@@ -33,6 +33,10 @@ def test_a_group_is_found_by_its_pattern_alone(name: str) -> None:
     assert [other for other, scope in SCOPES.items() if re.search(pattern(name), scope)] == [name]
 
 
+def test_a_fused_operator_belongs_to_the_block_that_it_names() -> None:
+    assert group(BLOCK.format(3) + "x.LayerNorm_norm1;;" + SCOPES["backbone.1.mlp"]) == "backbone.1.mlp"
+
+
 def test_what_is_nowhere_is_in_no_group() -> None:
     assert group("serving_default_image:0") is None
 
