@@ -31,6 +31,10 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-war
 # depth-anything-3 asks for numpy<2, xformers, open3d, pycolmap, ..., which its network never imports, and for
 # Python <= 3.13 (meaning 3.13.0): only its own files are taken.
 DA3 := depth-anything-3==0.1.1
+# litert-torch and executorch ask for transformers, kagglehub, hydra, ..., which no conversion imports: their own files are
+# taken, and what is imported by name.
+PHONES := litert-torch litert-converter ai-edge-litert ai-edge-quantizer executorch torchao jax jaxlib opt-einsum absl-py \
+	immutabledict multipledispatch backports-strenum tabulate pandas pytz python-dateutil six ruamel-yaml
 # Core ML packages are made anywhere; only a Mac has use for them in the demo.
 DEMO_EXTRAS := da3,onnx,openvino,report$(if $(filter Darwin,$(shell uname -s)),$(COMMA)coreml)
 TEST_EXTRAS := da3,onnx,openvino,report,coreml,tensorrt,test
@@ -91,6 +95,7 @@ $(TEST_STAMP): $(PYTHON_STAMP) pyproject.toml constraints.txt
 	@$(PIP) setuptools
 	@$(PIP) --no-deps --ignore-requires-python $(DA3)
 	@$(PIP) --no-build-isolation --editable '.[$(TEST_EXTRAS)]'
+	@$(PIP) --no-deps $(PHONES) || echo "the phones' converters have no packages for this Python: their tests will skip" >&2
 	@touch $(DEMO_STAMP) $@
 
 clean:

@@ -42,6 +42,9 @@ class Device:
     """Why it can't run here; None where it can."""
     remedy: str | None = None
     """The line that installs or enables what is missing."""
+    off_target: str | None = None
+    """Why times measured here are not those of the devices that the runtime is for: they are kept and marked, and nobody
+    is told to deploy by them unless this device is asked for by name. None: it is one of them."""
     notes: tuple[str, ...] = ()
 
     @property

@@ -102,6 +102,7 @@ def _cell(
         precision=export.precision,
         baseline=spec.baseline,
         mode_description=spec.mode_description,
+        off_target=spec.off_target,
         tags=list(spec.tags),
     )
     if failed:

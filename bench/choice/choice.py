@@ -65,7 +65,7 @@ class Rejected:
 
     cell: str
     kind: str
-    """`status`, `device`, `runtime`, `licence`, `constraint`, `unmeasured`, or `goal` (it was eligible)."""
+    """`status`, `device`, `off_target`, `runtime`, `licence`, `constraint`, `unmeasured`, or `goal` (it was eligible)."""
     reason: str
 
 

@@ -114,6 +114,8 @@ def _against(candidate: Candidate, request: Request, boundary: Boundary) -> Reje
         return Rejected(candidate.id, "status", reasons.status(cell))
     if request.devices and cell.device not in request.devices and device not in request.devices:
         return Rejected(candidate.id, "device", f"runs on {cell.device}, not on {' or '.join(request.devices)}")
+    if cell.off_target and not request.devices and not request.runtimes:
+        return Rejected(candidate.id, "off_target", f"{cell.off_target}; ask for --device {device} to choose among them")
     if request.runtimes and cell.runtime not in request.runtimes:
         return Rejected(candidate.id, "runtime", f"is run by {cell.runtime}, not by {' or '.join(request.runtimes)}")
     if request.licences and not (licence in request.licences or ("open" in request.licences and is_open_source(licence))):

@@ -94,6 +94,8 @@ class CellSpec:
     unavailable: str | None = None
     """Known before running: why this cell can't run here."""
     unsupported: str | None = None
+    off_target: str | None = None
+    """Why its times are not those of the devices that the runtime is for (`Device.off_target`)."""
 
     @property
     def id(self) -> str:

@@ -87,6 +87,7 @@ def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, requ
         mode=mode.name,
         mode_description=mode.description,
         mode_aliases=mode.aliases,
+        off_target=device.off_target,
         baseline=baseline,
         threads=request.threads,
         memory_fraction=request.memory_fraction,

@@ -159,6 +159,8 @@ class Cell:
     regime: dict[str, Any] | None = None
     """Of a run in another regime than `burst`: {kind, ...} as bench/analysis/regime_analysis.py summarizes it."""
     mode_description: str = ""
+    off_target: str | None = None
+    """Why its times are not those of the devices that the runtime is for; None: they are."""
     launches: int = 0
     tags: list[str] = field(default_factory=list)
     """`control-aa`, `control-plus5` (:func:`is_control`), suite labels."""

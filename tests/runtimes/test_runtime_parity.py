@@ -34,11 +34,15 @@ def image(batch: int, views: int) -> NDArray[np.float32]:
 
 @cache
 def upstream(batch: int, views: int) -> Arrays:
+    return upstream_of(image(batch, views))
+
+
+def upstream_of(images: NDArray[np.float32]) -> Arrays:
     from depthport.exporters.da3.upstream import build_upstream, upstream_forward
     from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 
     network = build_upstream("da3-small", load_state_dict(resolve_weights("synthetic:0", "da3-small"), "da3-small"))
-    found = upstream_forward(network, torch.from_numpy(image(batch, views)))
+    found = upstream_forward(network, torch.from_numpy(images))
     return {name: value.numpy() for name, value in found.items()}
 
 
@@ -71,6 +75,21 @@ def test_onnx_on_onnxruntime(exported: Exported, batch: int, views: int):
 def test_program_eager(exported: Exported, batch: int, views: int):
     artifact = exported("pytorch", views=views, batch=batch)
     check(infer("pytorch", artifact, image(batch, views), "eager"), upstream(batch, views), 1e-6)
+
+
+PHONES = [(runtime, views) for runtime in ("litert", "executorch") for views in (1, 2, 3, 5)]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "views"), [pytest.param(*cell, marks=() if cell == ("litert", 3) else pytest.mark.slow) for cell in PHONES]
+)
+def test_phone_formats(exported: Exported, runtime: str, views: int):
+    """Each is a format and its runtime; a conversion takes half a minute of processor time."""
+    from depthport.exporters.registry import get_exporter
+
+    if reason := get_exporter(runtime).probe():
+        pytest.skip(reason)
+    check(infer(runtime, exported(runtime, views=views), image(1, views)), upstream(1, views), 1e-5)
 
 
 def test_program_is_the_static_network_itself(exported: Exported):

@@ -140,3 +140,36 @@ def tiny_pytorch(folder: Path, precision: str = "fp32") -> Artifact:
     (folder / "program.pt2").write_bytes(program_bytes(program, borrowed))
     save_file({f"model.{name}": tensor for name, tensor in state.items()}, folder / "model.safetensors")
     return seal(folder, "pytorch", precision)
+
+
+TINY_OUTPUTS = ("depth", "intrinsics", "reference_view")
+
+
+def tiny_litert(folder: Path) -> Artifact:
+    """`model.tflite` of :func:`tiny_network`, through the exporter's own converter."""
+    from depthport.exporters.litert.convert import convert
+
+    arguments = {"model": "model.tflite", "inputs": ["image"], "outputs": list(TINY_OUTPUTS)}
+    return _converted(folder, "litert", convert, arguments)
+
+
+def tiny_executorch(folder: Path) -> Artifact:
+    """`model.pte` of :func:`tiny_network`, lowered as the exporter does it."""
+    from depthport.exporters.executorch.convert import lower
+
+    arguments = {"model": "model.pte", "backend": "xnnpack"}
+    return _converted(folder, "executorch", lower, arguments)
+
+
+def _converted(folder: Path, format: str, function: Any, arguments: dict[str, Any]) -> Artifact:
+    import torch
+
+    from depthport.exporters.core.isolation import call_isolated
+
+    b, n, h, w = SHAPE.batch, SHAPE.views, SHAPE.height, SHAPE.width
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / "program.pt2"
+    torch.export.save(torch.export.export(tiny_network(), (torch.zeros(b, n, 3, h, w),)), program)
+    call_isolated(function, {"program": program.name, **arguments}, folder, programs=("flatc",))
+    program.unlink()
+    return seal(folder, format)

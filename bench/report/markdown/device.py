@@ -48,6 +48,9 @@ def _device(members: Sequence[Row], boundary: Boundary) -> str:
         best, worst = order[0], order[-1]
         lines.append(f"**Best**: {_headline(best, boundary)}")
         lines.append(f"**Slowest**: {_headline(worst, boundary)}")
+    for reason in dict.fromkeys(row.cell.off_target for row in order if row.cell.off_target):
+        cells = ", ".join(code(row.cell.id) for row in order if row.cell.off_target == reason)
+        lines.append(f"**Not the target device**: {cells}. {escape(reason)}.")
     parts = [bullets(lines)]
     if order:
         parts += ["**By precision**", _axis(members, "precision", boundary)]

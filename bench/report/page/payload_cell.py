@@ -101,6 +101,8 @@ def _details(row: Row, machine: MachineReport) -> list[tuple[str, str]]:
     cell = row.cell
     lines = [("Runtime", f"{row.runtime.title}, licence {row.runtime.licence or 'unknown'}")]
     lines += [("Mode", cell.mode_description), ("Format", cell.format), ("Device", cell.device)]
+    if cell.off_target:
+        lines.append(("Not the target device", cell.off_target))
     for boundary, timing in cell.timing.items():
         parts = [
             f"{name} {figures.reading(value, 4)}"

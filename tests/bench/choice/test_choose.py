@@ -179,6 +179,19 @@ def test_each_kind_of_demand_rejects_for_its_own_reason(request_: Request, kind:
     assert next(r for r in choice.rejected if r.cell == "tensorrt/cuda/default/bf16").kind == kind
 
 
+def test_times_of_a_stand_in_are_not_chosen_by_unless_asked_for() -> None:
+    results = run(row("desktop", 20.0), row("phone", 10.0))
+    phone = next(cell for cell in results.cells if cell.runtime == "phone")
+    phone.off_target = "it is for phones"
+    picked = choose(results, Request())
+    assert picked.pick is not None and picked.pick.startswith("desktop/")
+    (rejected,) = (r for r in picked.rejected if r.cell == phone.id)
+    assert rejected.kind == "off_target"
+    assert rejected.reason == "it is for phones; ask for --device cpu to choose among them"
+    for asked in (Request(devices=("cpu",)), Request(runtimes=("phone", "desktop"))):
+        assert choose(results, asked).pick == phone.id
+
+
 def test_flips_name_the_bound_that_would_change_the_pick() -> None:
     request = Request(constraints=(Constraint("depth_error", 7e-3),))
     choice = choose(fixtures.h100(), request)

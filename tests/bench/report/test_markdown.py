@@ -82,3 +82,13 @@ def test_unknown_formats_and_no_source_are_refused(tmp_path: Path) -> None:
         write_report([fixtures.cpu_server(fixtures.FEW)], tmp_path, formats=("docx",))
     with pytest.raises(UsageError, match="at least one"):
         write_report([], tmp_path)
+
+
+def test_a_stand_in_says_so(tmp_path: Path) -> None:
+    results = fixtures.cpu_server()
+    cell = next(cell for cell in results.cells if cell.timing)
+    cell.off_target = "it is for phones"
+    text = report(tmp_path, results)
+    assert f"**Not the target device**: `{cell.id}`. it is for phones." in text
+    (page,) = write_report([results], tmp_path, formats=("html",))
+    assert "Not the target device" in page.read_text(encoding="utf-8")

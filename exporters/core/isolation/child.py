@@ -1,0 +1,105 @@
+"""The child of :mod:`depthport.exporters.core.isolation`: one job in, reports and an answer out."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from depthport.exporters.core.errors import DepthportError, one_line
+from depthport.exporters.core.provenance import peak_rss_mib
+
+_NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
+"""`CLONE_NEWUSER`, `CLONE_NEWNET` (linux/sched.h)."""
+_NETWORK_EVENTS = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "socket.sendmsg")
+_PROGRAM_EVENTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.startfile", "pty.spawn")
+"""Python's audit events (docs.python.org/3/library/audit_events.html)."""
+
+
+def main() -> None:
+    """Read the job, shut the doors, do it, answer."""
+    job = json.loads(sys.stdin.buffer.readline())
+    # Converters print; what they print belongs to the log, not between our messages.
+    channel = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    # Before any thread: a user namespace is for processes of one.
+    alone = leave_network()
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    _send(channel, _work(job, channel, alone))
+
+
+def _work(job: dict[str, Any], channel: BinaryIO, alone: bool) -> dict[str, Any]:
+    isolation = {"network": "none (namespace)" if alone else "refused in Python", "programs": job["programs"]}
+    refuse(job["programs"])
+    try:
+        module, _, name = job["function"].partition(":")
+        function = getattr(importlib.import_module(module), name)
+        # A converter makes and drops millions of small objects; what is there by now is not worth looking through.
+        gc.freeze()
+        value = function(**job["arguments"], progress=lambda step: _send(channel, {"step": step}))
+    except DepthportError as error:
+        return {"error": str(error)}
+    except Exception as error:  # noqa: BLE001 - anyone's converter may fail in any way; the parent makes it an ExportError
+        import traceback
+
+        traceback.print_exc()
+        return {"error": f"{job['function'].rpartition('.')[2]} failed ({type(error).__name__}): {one_line(error)}"}
+    return {"value": value, "isolation": isolation, "peak_mib": peak_rss_mib()}
+
+
+def leave_network() -> bool:
+    """Move this process into a network namespace with nothing in it; False where the system has or allows none."""
+    if not sys.platform.startswith("linux"):
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "unshare"):
+        return False
+    # Without the right to a network namespace, a process may have one inside a user namespace of its own.
+    left = libc.unshare(_NEW_NETWORK) == 0 or libc.unshare(_NEW_USER | _NEW_NETWORK) == 0
+    with suppress(OSError):
+        return left and all(name == "lo" for _, name in socket.if_nameindex())
+    return False
+
+
+def refuse(programs: Collection[str]) -> None:
+    """From now on, connecting, resolving names and starting other programs than `programs` is a PermissionError."""
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in _NETWORK_EVENTS:
+            raise PermissionError(f"a converter has no network ({event})")
+        if event in _PROGRAM_EVENTS:
+            program = Path(str(_program(arguments))).name
+            if program.removesuffix(".exe") not in programs:
+                raise PermissionError(f"a converter starts no programs ({program})")
+
+    sys.addaudithook(hook)
+
+
+def _program(arguments: tuple[Any, ...]) -> Any:
+    """What is started: `subprocess.Popen` tells the executable and, where that is None, the arguments."""
+    named = arguments[0] if arguments and arguments[0] is not None else arguments[1]
+    return named if isinstance(named, str | bytes | os.PathLike) else named[0]
+
+
+def _send(channel: BinaryIO, message: dict[str, Any]) -> None:
+    channel.write(json.dumps(message).encode() + b"\n")
+
+
+def _die_with_parent() -> None:
+    """Standard input ends when the parent does."""
+    with suppress(OSError):
+        sys.stdin.buffer.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""ExecuTorch programs (`.pte`), lowered to a backend in a process of their own."""

@@ -1,0 +1,85 @@
+"""What runs inside the converter's process: lowering to a backend, and a run of what was written.
+
+Called through :func:`depthport.exporters.core.isolation.call_isolated`: arguments and results are JSON types, tensors go
+through files.
+
+Where the time goes (da3-small, 3 views, py-spy): nowhere in particular. The graph's 1,400 nodes are traced anew about
+twenty times, once a pass and partition, and each time torch.fx writes and compiles the graph's Python code (a fifth of
+all). The shape hardly matters: 38 s of processor time at 70×98, 44 s at 252×252. Python's garbage collection and
+ExecuTorch's own verification, both suspects, cost nothing that shows.
+
+XNNPACK has no LayerNorm, so each stays outside of it and splits the graph. That costs 3 % of the time of blocks like ours
+on one thread (six blocks of 900×384, 67.2 ms with LayerNorm and 65.2 ms without, median of 15). Written as means and
+products it was no faster (70.9 ms): XNNPACK takes means over pixels only, so the graph was split in more places.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Progress = Callable[[str], None]
+
+METHOD = "forward"
+
+
+def lower(program: str, model: str, backend: str, progress: Progress) -> dict[str, Any]:
+    """Lower a saved program to `backend` and write it as a `.pte`.
+
+    Returns:
+        What the backend took over: `delegates`, `delegated_nodes`, `other_nodes` (operators and how often).
+    """
+    import torch
+
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    progress("reading the copy")
+    exported = torch.export.load(program)
+    progress("loading ExecuTorch")
+    from executorch.devtools.backend_debug import get_delegation_info
+    from executorch.exir import to_edge_transform_and_lower
+
+    progress(f"lowering to {backend}")
+    edge = to_edge_transform_and_lower(exported, partitioner=[_partitioner(backend)])
+    found = get_delegation_info(edge.exported_program().graph_module)
+    progress("planning memory")
+    lowered = edge.to_executorch()
+    progress("writing the program")
+    with Path(model).open("wb") as stream:
+        lowered.write_to_file(stream)
+    others = {name: part.non_delegated for name, part in found.delegation_by_operator.items() if part.non_delegated}
+    return {
+        "backend": backend,
+        "delegates": found.num_delegated_subgraphs,
+        "delegated_nodes": found.num_delegated_nodes,
+        "other_nodes": dict(sorted(others.items(), key=lambda item: -item[1])),
+    }
+
+
+def _partitioner(backend: str) -> Any:
+    if backend == "xnnpack":
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+        return XnnpackPartitioner()
+    if backend == "vulkan":
+        from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
+
+        return VulkanPartitioner()
+    from executorch.backends.apple.coreml.partition import CoreMLPartitioner
+
+    return CoreMLPartitioner()
+
+
+def run(model: str, inputs: str, outputs: str, names: list[str], progress: Progress) -> None:
+    """Run a written program on the arrays of an `.npz` (in the method's order); the outputs go to another, by name."""
+    import numpy as np
+    import torch
+    from executorch.runtime import Runtime
+
+    method = Runtime.get().load_program(model).load_method(METHOD)
+    assert method is not None
+    found = method.execute([torch.from_numpy(array) for array in np.load(inputs).values()])
+    np.savez(outputs, **{name: value.numpy() for name, value in zip(names, found, strict=True)})

@@ -1,0 +1,1 @@
+"""LiteRT (`.tflite`) files, converted by litert-torch in a process of its own."""

@@ -1,0 +1,149 @@
+"""Exporter `litert`: one `model.tflite` for phones, browsers and desktops, through litert-torch.
+
+Its signature `serving_default` takes and gives tensors by the manifest's names; `reference_view` is int32, because the
+format's runtimes have little int64. The file counts as written only if LiteRT computes the network with it
+(:mod:`depthport.exporters.pytorch.converted`). Conversion and quantization happen in a process of their own, on a copy of
+the program, without network (:mod:`depthport.exporters.core.isolation`).
+
+Precision `fp16` stores weights in fp16; arithmetic is then the runtime's choice (fp32 on CPUs, fp16 in GPU delegates).
+Precision `int8` is ai-edge-quantizer's, its mix judged by depth and poses; options:
+
+* `mix`: `measured` (default: int8 products with activations rounded at every call, where the budget allows), `all` (the
+  same everywhere, whatever it costs) or `weights` (8-bit weights and float arithmetic, for size);
+* `max_depth_error` (8e-3, relative L2), `max_rotation_deg` (0.4): the budget, on photographs;
+* `calibration`: a folder or files with those photographs; default: ones that scikit-image ships.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depthport.exporters.base import ExportContext, Exporter, ExportResult
+from depthport.exporters.core.errors import UnsupportedError, UsageError
+from depthport.exporters.core.isolation import Isolated, call_isolated
+from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.da3.signature import input_specs
+from depthport.exporters.litert import convert
+from depthport.exporters.litert.quantize import Chosen, choose_recipe, held_out, read_trials
+from depthport.exporters.litert.recipes import Recipe, half
+from depthport.exporters.pytorch.converted import (
+    errors,
+    fp32_network,
+    network_outputs,
+    probe_inputs,
+    require_network,
+    save_copy,
+)
+from depthport.exporters.pytorch.program import require_static
+from depthport.exporters.quantization.plan import check_options
+
+MODEL_FILE = "model.tflite"
+PRECISIONS = ("fp32", "fp16", "int8")
+NEEDED = {"torch": "torch", "litert_torch": "litert-torch", "ai_edge_quantizer": "ai-edge-quantizer"}
+_INSTALL = "pip install 'depthport[da3,litert]'"
+
+
+class LiteRTExporter(Exporter):
+    """A `.tflite` with one named signature, static shape."""
+
+    format: ClassVar[str] = "litert"
+    packages: ClassVar[tuple[str, ...]] = ("litert-torch", "litert-converter", "ai-edge-litert", "ai-edge-quantizer")
+
+    def probe(self) -> str | None:
+        missing = [name for module, name in NEEDED.items() if find_spec(module) is None]
+        return f"{', '.join(missing)} not installed: {_INSTALL}" if missing else None
+
+    def options(self, request: ExportRequest) -> dict[str, Any]:
+        require_static(request, allow=("pose_input", "quantization int8"))
+        if request.policy.name not in PRECISIONS:
+            raise UnsupportedError(
+                f"format {self.format!r} has no precision {request.policy.name!r}: use fp32, fp16 or int8"
+            )
+        if request.target is not None:
+            raise UsageError(f"format {self.format!r} has no target {request.target!r}: leave it out")
+        if request.policy.quantization is None:
+            return super().options(request)
+        if request.pose_input:
+            raise UnsupportedError(f"format {self.format!r} has no int8 with pose inputs: export fp32 or fp16")
+        return {"target": None, **check_options(request.options)}
+
+    def write(self, context: ExportContext, directory: Path) -> ExportResult:
+        work = directory / "work"
+        work.mkdir()
+        build = _Build(context, work)
+        build.convert()
+        extra = build.finish()
+        (work / MODEL_FILE).rename(directory / MODEL_FILE)
+        shutil.rmtree(work)
+        return ExportResult(extra=extra)
+
+
+class _Build:
+    """The steps of one export, in a folder that the converter may do with as it likes."""
+
+    def __init__(self, context: ExportContext, work: Path) -> None:
+        self.context = context
+        self.work = work
+        self.inputs = probe_inputs(context)
+        network = fp32_network(context)
+        save_copy(context, network, work / "program.pt2")
+        context.progress("running the network")
+        self.expected = network_outputs(network, context.request.outputs, self.inputs)
+
+    def convert(self) -> None:
+        """The fp32 file, proved to be the network."""
+        names = [spec.native_name for spec in input_specs(self.context.request)]
+        called = self._call(
+            convert.convert, program="program.pt2", model="fp32.tflite", inputs=names, outputs=self.context.request.outputs
+        )
+        (self.work / "program.pt2").unlink()
+        self.isolation = {**called.isolation, "peak_mib": called.peak_mib}
+        self.context.progress("running the file")
+        self.parity = require_network(self._run("fp32.tflite"), self.expected)
+
+    def finish(self) -> dict[str, Any]:
+        """The file of the request's precision, and what to say of it."""
+        extra: dict[str, Any] = {"converter": self.isolation, "checks": {"conversion": self.parity}}
+        policy = self.context.request.policy
+        if policy.name == "fp32":
+            (self.work / "fp32.tflite").rename(self.work / MODEL_FILE)
+            return extra
+        recipe = half()
+        if policy.quantization is not None:
+            chosen = self._choose()
+            recipe, extra["quantization"] = chosen.recipe, chosen.report
+        else:
+            extra["arithmetic"] = "float32 on CPUs, float16 where a GPU delegate computes in it"
+        self.context.progress(f"writing {policy.name}")
+        self._call(convert.quantize, model="fp32.tflite", quantized=MODEL_FILE, recipe=recipe)
+        # Not judged: what rounding costs is a property of the precision. Missing, misshapen or infinite outputs are.
+        extra["checks"]["rounded"] = errors(self._run(MODEL_FILE), self.expected)
+        return extra
+
+    def _choose(self) -> Chosen:
+        np.savez(self.work / "scenes.npz", **held_out(self.context))  # type: ignore[arg-type]
+        gflop = self._call(convert.arithmetic, model="fp32.tflite").value
+
+        def try_(recipes: Sequence[Recipe], outputs: Sequence[str]) -> list[dict[str, NDArray[Any]]]:
+            trials = self._call(
+                convert.try_recipes, model="fp32.tflite", recipes=recipes, scenes="scenes.npz", outputs=list(outputs)
+            )
+            return read_trials(self.work, trials.value)
+
+        return choose_recipe(self.context, gflop, try_)
+
+    def _run(self, model: str) -> dict[str, NDArray[Any]]:
+        np.savez(self.work / "inputs.npz", **self.inputs)  # type: ignore[arg-type]
+        self._call(convert.run, model=model, inputs="inputs.npz", outputs="outputs.npz")
+        with np.load(self.work / "outputs.npz") as found:
+            return dict(found)
+
+    def _call(self, function: Callable[..., Any], **arguments: Any) -> Isolated:
+        return call_isolated(function, arguments, self.work, self.context.progress)

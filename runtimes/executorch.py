@@ -1,0 +1,149 @@
+"""Runtime `executorch`: `.pte` programs lowered to XNNPACK, in the runtime that comes with ExecuTorch's package.
+
+What ExecuTorch would decide by itself is decided here: its thread pool has as many threads as the machine has cores,
+which in a container is too many; here what the cgroup allows (:mod:`depthport.runtimes.host.threads`). The pool belongs
+to the process: two sessions with other numbers of threads get the last one's.
+
+A program has no names: inputs and outputs are the manifest's, in its order, and are held to its shapes and dtypes when
+it is loaded. What XNNPACK took over was counted when the program was lowered; the placement shows it.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depthport.exporters.core.artifact import Artifact, TensorSpec
+from depthport.exporters.core.errors import LoadError, PlacementError, RunError, UsageError, one_line
+from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
+from depthport.runtimes.host.cpu import cpu_description
+from depthport.runtimes.host.threads import allowed_threads
+
+MODEL_FILE = "model.pte"
+METHOD = "forward"
+XNNPACK = Mode("xnnpack", "XNNPACK's kernels, all threads on one inference")
+OFF_TARGET = (
+    "ExecuTorch is for phones: the same kernels on this CPU tell which of two artifacts is faster, not how fast a phone is"
+)
+
+_BACKEND = "XnnpackBackend"
+_ERRORS = (ValueError, RuntimeError, TypeError, OSError, AssertionError)
+_REMEDY = "pip install 'depthport[da3,executorch]'"
+_DTYPES = {"float32": "Float", "int64": "Long"}
+
+
+class ExecuTorchRuntime(Runtime):
+    """ExecuTorch through its Python bindings."""
+
+    name: ClassVar[str] = "executorch"
+    formats: ClassVar[tuple[str, ...]] = ("executorch",)
+    title: ClassVar[str] = "ExecuTorch"
+    licence: ClassVar[str | None] = "BSD-3-Clause"
+    packages: ClassVar[tuple[str, ...]] = ("executorch", "torch")
+
+    def probe(self) -> list[Device]:
+        description = cpu_description()
+        missing = [name for name in ("torch", "executorch") if find_spec(name) is None]
+        if missing:
+            reason = f"{' and '.join(missing)} not installed"
+            return [Device("cpu", description, unavailable=reason, remedy=_REMEDY)]
+        return [Device("cpu", description, (XNNPACK,), ("fp32",), off_target=OFF_TARGET)]
+
+    def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
+        self.mode(self.device(device), options.mode)
+        if options.extra:
+            raise UsageError(f"executorch has no option {next(iter(options.extra))!r}: it takes none")
+        backend = artifact.manifest.target.get("backend", XNNPACK.name)
+        if backend != XNNPACK.name:
+            raise PlacementError(f"the program is lowered to {backend}, which this machine's ExecuTorch does not run")
+        return ExecuTorchSession(artifact, device, options)
+
+
+class ExecuTorchSession(Session):
+    """A loaded method; `run` returns when the outputs are there."""
+
+    def __init__(self, artifact: Artifact, device: str, options: LoadOptions) -> None:
+        super().__init__(artifact, device, options)
+        # Programs are trusted input to the loader, and a damaged one may end the process.
+        artifact.verify()
+        self._threads = options.threads or allowed_threads()
+        try:
+            from executorch.extension.pybindings import portable_lib
+            from executorch.runtime import Runtime as Engine
+            from executorch.runtime import Verification
+
+            engine = Engine.get()
+            if not engine.backend_registry.is_available(_BACKEND):
+                raise LoadError("this build of ExecuTorch has no XNNPACK: pip install --force-reinstall executorch")
+            portable_lib._unsafe_reset_threadpool(self._threads)
+            self._program = engine.load_program(artifact.file(MODEL_FILE), verification=Verification.InternalConsistency)
+            method = self._program.load_method(METHOD)
+        except ImportError as error:
+            raise LoadError(
+                f"executorch does not start ({one_line(error)}): pip install --force-reinstall executorch"
+            ) from error
+        except _ERRORS as error:
+            raise LoadError(f"executorch can't load {MODEL_FILE}: {one_line(error)}") from error
+        if method is None:
+            raise LoadError(f"{MODEL_FILE} has no method {METHOD!r}: export it again")
+        self._method = method
+        self._pool = portable_lib._threadpool_get_thread_count
+        self._check_signature(method.metadata)
+        self._arguments: list[Any] = []
+        self._found: list[Any] = []
+
+    def _check_signature(self, meta: Any) -> None:
+        takes = [meta.input_tensor_meta(index) for index in range(meta.num_inputs())]
+        gives = [meta.output_tensor_meta(index) for index in range(meta.num_outputs())]
+        for what, infos, specs in (("inputs", takes, self.input_specs), ("outputs", gives, self.output_specs)):
+            have = [(tuple(info.sizes()), info.dtype()) for info in infos]
+            if [(shape, _dtype_name(dtype)) for shape, dtype in have] != [_signature(spec) for spec in specs]:
+                raise LoadError(f"the program's {what} are not its manifest's: export it again")
+
+    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        import torch
+
+        self._arguments = [torch.from_numpy(np.array(inputs[spec.name], order="C")) for spec in self.input_specs]
+
+    def _run(self) -> None:
+        try:
+            self._found = list(self._method.execute(self._arguments))
+        except _ERRORS as error:
+            raise RunError(f"executorch failed: {one_line(error)}") from error
+
+    def _synchronize(self) -> None:
+        """Nothing is left to wait for."""
+
+    def _outputs(self) -> Arrays:
+        return {spec.name: value.numpy().copy() for spec, value in zip(self.output_specs, self._found, strict=True)}
+
+    def placement(self) -> Placement:
+        lowering = self.artifact.manifest.extra.get("lowering")
+        details: dict[str, Any] = {"backend": XNNPACK.name, "threads": self._pool()}
+        if not isinstance(lowering, Mapping):
+            return Placement(self.device, details)
+        inside, others = lowering["delegated_nodes"], sum(lowering["other_nodes"].values())
+        return Placement(self.device, {**details, **lowering}, delegated_share=inside / (inside + others))
+
+    def _close(self) -> None:
+        # Order matters: a method points into its program.
+        del self._method, self._program
+        self._arguments, self._found = [], []
+        gc.collect()
+
+
+def _signature(spec: TensorSpec) -> tuple[tuple[int | str, ...], str]:
+    return spec.shape, _DTYPES.get(spec.dtype, spec.dtype)
+
+
+def _dtype_name(dtype: Any) -> str:
+    """ExecuTorch tells dtypes as numbers of `ScalarType` (runtime/core/portable_type/scalar_type.h)."""
+    return {6: "Float", 4: "Long"}.get(dtype, str(dtype))
+
+
+__all__ = ["MODEL_FILE", "ExecuTorchRuntime", "ExecuTorchSession"]

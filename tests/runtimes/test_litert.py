@@ -1,0 +1,112 @@
+"""Runtime `litert`: the contract on a real `.tflite`, and what is decided for LiteRT instead of by it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from depthport.exporters.core.artifact import Artifact
+from depthport.exporters.core.errors import LoadError, UsageError
+from depthport.runtimes.base import LoadOptions
+from depthport.runtimes.contract import CHECKS, Subject
+from depthport.runtimes.host.threads import allowed_threads
+from depthport.runtimes.litert import DELEGATE, LiteRTRuntime, executed
+from tests.runtimes.conftest import THREADS
+from tests.support.tiny import seal, tiny_litert
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    pytest.importorskip("ai_edge_litert")
+    if reason := _exporter_missing():
+        pytest.skip(reason)
+    return tiny_litert(tmp_path_factory.mktemp("tiny"))
+
+
+def _exporter_missing() -> str | None:
+    from depthport.exporters.litert.exporter import LiteRTExporter
+
+    return LiteRTExporter().probe()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_contract(check, artifact, tmp_path):
+    check(Subject(LiteRTRuntime(), artifact, options=LoadOptions(threads=THREADS)), tmp_path)
+
+
+def test_placement_shows_threads_and_kernels(artifact):
+    with LiteRTRuntime().load(artifact, "cpu") as session:
+        placement = session.placement()
+    assert placement.details["threads"] == allowed_threads()
+    assert placement.details["kernels"] == "XNNPACK"
+    assert placement.details["delegated_nodes"] > 0
+    # XNNPACK has no argmax: the reference view is LiteRT's own work.
+    assert "ARG_MAX" in placement.details["other_nodes"]
+    assert 0.5 < placement.delegated_share < 1
+
+
+def test_operators_say_which_part_of_the_network_they_are_of(artifact):
+    """What int8 is chosen by: a module around the converted one would take its place in every name."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    names = {tensor["name"] for tensor in Interpreter(str(artifact.file("model.tflite"))).get_tensor_details()}
+    assert any("Conv2d_first" in name for name in names) and any("Conv2d_second" in name for name in names)
+
+
+def test_executed_follows_the_outputs_backwards():
+    def operator(name, inputs, outputs):
+        return {"op_name": name, "inputs": inputs, "outputs": outputs}
+
+    listed = [
+        operator("CONV_2D", [0, -1], [1]),
+        operator("RELU", [1], [2]),
+        operator("ARG_MAX", [2], [3]),
+        operator("MUL", [2], [4]),
+        operator("SIN", [9], [8]),  # Nothing needs it.
+        operator(DELEGATE, [0], [2]),
+        operator(DELEGATE, [2], [4]),
+    ]
+    delegates, outside = executed(listed, [3, 4])
+    assert delegates == 2
+    assert dict(outside) == {"ARG_MAX": 1}
+
+
+def test_times_here_are_not_a_phones():
+    pytest.importorskip("ai_edge_litert")
+    (device,) = LiteRTRuntime().probe()
+    assert device.available and "phone" in (device.off_target or "")
+
+
+def test_unknown_options_are_usage_errors(artifact):
+    with pytest.raises(UsageError, match="no option 'speed'"):
+        LiteRTRuntime().load(artifact, "cpu", LoadOptions(extra={"speed": "fast"}))
+
+
+def test_a_file_of_another_signature_is_a_load_error(artifact, tmp_path):
+    content = artifact.file("model.tflite").read_bytes()
+    # Names of equal length keep a flatbuffer's offsets.
+    assert b"intrinsics" in content
+    (tmp_path / "model.tflite").write_bytes(content.replace(b"intrinsics", b"extrinsics"))
+    with pytest.raises(LoadError, match=r"gives .*'extrinsics'.*export it again"):
+        LiteRTRuntime().load(seal(tmp_path, "litert"), "cpu")
+
+
+def test_probe_without_the_package(monkeypatch):
+    monkeypatch.setattr("depthport.runtimes.litert.find_spec", lambda name: None)
+    (device,) = LiteRTRuntime().probe()
+    assert device.unavailable == "ai-edge-litert is not installed"
+    assert device.remedy == "pip install 'depthport[litert]'"
+
+
+def test_probe_with_a_broken_package(monkeypatch):
+    pytest.importorskip("ai_edge_litert")
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    (device,) = LiteRTRuntime().probe()
+    assert "does not start" in (device.unavailable or "")
+
+
+def test_the_adapter_imports_without_litert():
+    source = Path(sys.modules[LiteRTRuntime.__module__].__file__ or "").read_text(encoding="utf-8")
+    assert "\nimport ai_edge_litert" not in source and "\nfrom ai_edge_litert" not in source
