@@ -29,11 +29,6 @@ def pareto_set(costs: Sequence[Costs]) -> list[int]:
     return [index for index in range(len(costs)) if not table.dominated(index)]
 
 
-def dominates(a: Costs, b: Costs) -> bool:
-    """Whether `a` is better than `b` beyond doubt; both hold the same objectives in the same order."""
-    return _Table([a, b]).dominated(1)
-
-
 _LIKELY = 64
 """Rows that are looked at first: what is dominated at all is nearly always dominated by one of the best."""
 

@@ -14,7 +14,7 @@ import pytest
 from depthport.bench.choice.break_even import break_even
 from depthport.bench.choice.choice import Constraint, Request
 from depthport.bench.choice.choose import choose
-from depthport.bench.choice.pareto import UNKNOWN, dominates, pareto_set
+from depthport.bench.choice.pareto import UNKNOWN, Costs, pareto_set
 from depthport.bench.results.metrics import METRICS, Estimate
 from depthport.bench.results.model import Memory, Phases, Results, Samples, Status, Timing
 from depthport.exporters.core.errors import UsageError
@@ -42,6 +42,10 @@ def row(name: str, ms: float, error: float = 5e-5, host_mib: float = 500.0) -> R
 
 
 # --- the Pareto set
+
+
+def dominates(a: Costs, b: Costs) -> bool:
+    return pareto_set([a, b]) == [0]
 
 
 def test_dominance_needs_an_interval_apart() -> None:
