@@ -57,8 +57,8 @@ def _self_check(json_: bool) -> None:
     from depthport.bench.cli import self_check_view
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.diagnose import self_check
+    from depthport.bench.results.outputs import check_output_folder
     from depthport.exporters.core.atomic import write_json
-    from depthport.exporters.core.outputs import check_output_folder
 
     check_output_folder(self_check_view.FILE.parent, (self_check_view.FILE.name,))
     observer = observer_for()
@@ -81,8 +81,8 @@ for _command in (run, export, check, inspect, bench, profile, batch, report, com
 
 def main() -> None:
     """Entry point: typed errors become one line and their exit code; everything else keeps its traceback."""
+    from depthport.bench.measure.signals import exit_code_of, stop_on_signals
     from depthport.exporters.core.errors import DepthportError
-    from depthport.exporters.core.signals import exit_code_of, stop_on_signals
 
     stop_on_signals()
     # Deprecations inside the frameworks are not the user's.

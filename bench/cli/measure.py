@@ -176,7 +176,7 @@ def _measure(
     out: Path, artifacts: Path | None, as_json: bool, *, overwrite: bool, size: str, source_size: str | None, **request: Any
 ) -> None:
     """Plan, measure, report; what `run` and `bench` share."""
-    from depthport.exporters.core.outputs import check_output_folder
+    from depthport.bench.results.outputs import check_output_folder
 
     height, width = parse_shape(size, request["batch"], request["views"])
     source = parse_size(source_size, "--source-size") if source_size is not None else None

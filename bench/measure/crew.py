@@ -21,8 +21,8 @@ from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import is_control
 from depthport.bench.statistics.steady_state import steady_state
 from depthport.bench.workers.live_cell import Calibration, CellFailed, LiveCell
+from depthport.bench.workers.passing import OUT_OF_MEMORY
 from depthport.exporters.core.npz import is_whole
-from depthport.exporters.core.passing import OUT_OF_MEMORY
 
 
 @dataclass(frozen=True)

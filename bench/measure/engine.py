@@ -26,10 +26,12 @@ from depthport.bench.measure.observer import Careful, Observer
 from depthport.bench.measure.plan import Plan
 from depthport.bench.measure.regime_run import run_regime
 from depthport.bench.measure.run_journal import RESULTS, discard_run, end_journal, measured, open_journal, passing_failures
+from depthport.bench.measure.signals import exit_code_of
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.controls import control_subject
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Results, Status
+from depthport.bench.results.outputs import check_output_folder
 from depthport.bench.workers.reference import reference_device, reference_key
 from depthport.exporters.api import find
 from depthport.exporters.core.artifact import load_artifact
@@ -37,9 +39,7 @@ from depthport.exporters.core.atomic import storage_errors, write_json
 from depthport.exporters.core.errors import DepthportError, UsageError
 from depthport.exporters.core.locking import exclusive
 from depthport.exporters.core.npz import is_whole
-from depthport.exporters.core.outputs import check_output_folder
 from depthport.exporters.core.provenance import canonical_sha256
-from depthport.exporters.core.signals import exit_code_of
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.core.text import without_paths
 from depthport.runtimes.host.cache import writable
@@ -98,8 +98,7 @@ class _Run:
         """Folders by cell id: known to this process alone, the journal has no path."""
         self.work = work_folder(out)
         self.work.mkdir(exist_ok=True)
-        self._short_of: str | None = None
-        """What the machine was short of when the reference was computed."""
+        self._short_of: str | None = None  # what the machine was short of when the reference was computed
         # Wall time ties sessions of a resumed run together; within one, the monotonic clock counts.
         offset = time.time() - journal.of_kind("header")[0]["epoch_s"]
         began = time.monotonic()

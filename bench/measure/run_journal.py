@@ -14,8 +14,8 @@ from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import Plan
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal import Journal
+from depthport.bench.workers.passing import OUT_OF_MEMORY
 from depthport.exporters.core.errors import UsageError
-from depthport.exporters.core.passing import OUT_OF_MEMORY
 
 RESULTS = "results.json"
 _KEPT_TWICE = 2

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from depthport.bench.workers.death import death, oom_kills
 from depthport.bench.workers.lifeline import MANAGER, die_with_manager
-from depthport.exporters.core.passing import passing_fault, passing_text
+from depthport.bench.workers.passing import passing_fault, passing_text
 from depthport.exporters.core.text import without_paths
 
 
@@ -32,7 +32,7 @@ class WorkerGone(Exception):
         super().__init__(reason)
         self.reason = reason
         self.passing = passing
-        """What the machine was short of (:mod:`depthport.exporters.core.passing`), if that was it."""
+        """What the machine was short of (:mod:`depthport.bench.workers.passing`), if that was it."""
 
 
 class WorkerTimeout(Exception):

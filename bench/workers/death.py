@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from depthport.exporters.core.passing import OUT_OF_MEMORY
+from depthport.bench.workers.passing import OUT_OF_MEMORY
 
 
 def oom_kills(root: Path = Path("/")) -> int | None:

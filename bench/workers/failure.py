@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from depthport.bench.workers.passing import OUT_OF_MEMORY, passing_fault
 from depthport.exporters.core.errors import (
     DepthportError,
     ExportError,
@@ -12,7 +13,6 @@ from depthport.exporters.core.errors import (
     UnsupportedError,
     tidy,
 )
-from depthport.exporters.core.passing import OUT_OF_MEMORY, passing_fault
 from depthport.exporters.core.text import without_paths
 
 

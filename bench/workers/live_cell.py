@@ -28,7 +28,7 @@ class CellFailed(Exception):
         self.reason = reason
         self.during = during
         self.passing = passing
-        """What the machine was short of (:mod:`depthport.exporters.core.passing`); None: the fault is the cell's own."""
+        """What the machine was short of (:mod:`depthport.bench.workers.passing`); None: the fault is the cell's own."""
 
     def entry(self, cell: str) -> dict[str, Any]:
         """The failure as the journal keeps it."""

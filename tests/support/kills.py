@@ -36,13 +36,13 @@ from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import Plan
+from depthport.bench.measure.signals import exit_code_of, stop_on_signals
 from depthport.bench.plan.cells import CellSpec, ExportSpec
 from depthport.bench.plan.protocol import RIGOROUS
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal_file import parse
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import DepthportError
-from depthport.exporters.core.signals import exit_code_of, stop_on_signals
 from depthport.exporters.core.store import ArtifactStore
 from tests.support.fake_exporter import FORMAT
 from tests.support.processes import ended, marked, read, wait

@@ -13,12 +13,12 @@ from depthport.bench.measure import engine
 from depthport.bench.measure.engine import Interrupted
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import Plan
+from depthport.bench.measure.signals import Stopped
 from depthport.bench.plan.protocol import RIGOROUS
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.model import Status
 from depthport.bench.workers.live_cell import LiveCell
 from depthport.exporters.core.errors import StorageError, UsageError
-from depthport.exporters.core.signals import Stopped
 from depthport.exporters.core.store import ArtifactStore
 from tests.bench.measure.test_engine import FAST, SHAPE, fake_cell, plan, run
 from tests.support.fake_runtime import fake_artifact

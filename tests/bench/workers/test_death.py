@@ -12,7 +12,7 @@ import pytest
 
 from depthport.bench.workers.death import death, oom_kills
 from depthport.bench.workers.lifeline import MANAGER
-from depthport.exporters.core.passing import OUT_OF_MEMORY
+from depthport.bench.workers.passing import OUT_OF_MEMORY
 from tests.support.paths import ROOT
 
 

@@ -8,8 +8,8 @@ import os
 import pytest
 
 from depthport.bench.workers.failure import failure
+from depthport.bench.workers.passing import DISK_FULL, FILES, OUT_OF_MEMORY, PROCESSES, passing_fault
 from depthport.exporters.core.errors import ExportError, LoadError, RunError, StorageError
-from depthport.exporters.core.passing import DISK_FULL, FILES, OUT_OF_MEMORY, PROCESSES, passing_fault
 
 
 def os_error(number: int) -> OSError:
