@@ -42,6 +42,8 @@ def lower(program: str, model: str, backend: str, progress: Progress) -> dict[st
     from executorch.devtools.backend_debug import get_delegation_info
     from executorch.exir import to_edge_transform_and_lower
 
+    progress("rewriting the graph")
+    exported = exported.run_decompositions({torch.ops.aten.scaled_dot_product_attention.default: plain_attention})
     progress(f"lowering to {backend}")
     edge = to_edge_transform_and_lower(exported, partitioner=[_partitioner(backend)])
     found = get_delegation_info(edge.exported_program().graph_module)
@@ -51,12 +53,30 @@ def lower(program: str, model: str, backend: str, progress: Progress) -> dict[st
     with Path(model).open("wb") as stream:
         lowered.write_to_file(stream)
     others = {name: part.non_delegated for name, part in found.delegation_by_operator.items() if part.non_delegated}
+    others.pop("getitem", None)  # Takes a result of several apart: no operator.
     return {
         "backend": backend,
         "delegates": found.num_delegated_subgraphs,
         "delegated_nodes": found.num_delegated_nodes,
         "other_nodes": dict(sorted(others.items(), key=lambda item: -item[1])),
     }
+
+
+def plain_attention(
+    query: Any, key: Any, value: Any, mask: Any = None, dropout: float = 0.0, causal: bool = False, *,
+    scale: float | None = None, enable_gqa: bool = False,
+) -> Any:  # fmt: skip
+    """Attention (B, heads, L, D) as products and a softmax, which every backend takes.
+
+    torch's own decomposition guards the softmax against rows that are masked whole, with comparisons and selections that
+    XNNPACK does not take: in every block the graph was split, and there are no masks here.
+    """
+    if mask is not None or causal or dropout or enable_gqa:
+        raise ValueError("attention with a mask, dropout or grouped heads is not written out")
+    factor = query.shape[-1] ** -0.5 if scale is None else scale
+    # One batch of matrices: a product of four dimensions is written with expansions, which split the graph, too.
+    left, right, mixed = (tensor.flatten(0, 1) for tensor in (query * factor, key, value))
+    return left.bmm(right.transpose(-2, -1)).softmax(dim=-1).bmm(mixed).unflatten(0, query.shape[:2])
 
 
 def _partitioner(backend: str) -> Any:
