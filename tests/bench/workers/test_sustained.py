@@ -46,7 +46,7 @@ def test_parts_join_in_order_only() -> None:
 def test_a_sustained_run_takes_ten_minutes() -> None:
     check_sustained(600)
     for seconds in (599.0, math.nan, math.inf):
-        with pytest.raises(UsageError, match="at least 600 s|--minutes is (nan|inf)"):
+        with pytest.raises(UsageError, match=r"at least 600 s|--minutes is (nan|inf)"):
             check_sustained(seconds)
 
 
