@@ -22,7 +22,8 @@ def cache_folder(artifact: Artifact, options: LoadOptions) -> Path:
     """`LoadOptions.cache_dir`, else a folder of the artifact's own in the user's cache; it need not exist yet.
 
     What lies there is code: compiled kernels and graphs, engines, libraries. So it is never part of an artifact, which
-    may come from anyone, and its folder is the user's alone (mode 0700).
+    may come from anyone, and its folder is the user's alone (mode 0700). A copy of an artifact has a folder of its own:
+    its files may not be those of the first.
 
     Raises:
         StorageError: that folder belongs to another user.
@@ -30,7 +31,8 @@ def cache_folder(artifact: Artifact, options: LoadOptions) -> Path:
     if options.cache_dir is not None:
         return options.cache_dir
     manifest = artifact.manifest
-    key = canonical_sha256([manifest.key, [(info.path, info.sha256) for info in manifest.files]])
+    place = str(artifact.path.resolve())
+    key = canonical_sha256([place, manifest.key, [(info.path, info.sha256) for info in manifest.files]])
     return private_folder(cache_root() / "compiled") / key[:16]
 
 

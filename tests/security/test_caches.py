@@ -55,5 +55,6 @@ def test_without_a_place_to_write_it_is_only_named(monkeypatch: pytest.MonkeyPat
 def test_two_artifacts_share_nothing(root: Path, tmp_path: Path) -> None:
     from depthport.exporters.core.artifact import Shape
 
-    folders = {cache_folder(fake_artifact(tmp_path / str(n), Shape(1, n, 14, 28)), LoadOptions()) for n in (1, 2)}
-    assert len(folders) == 2
+    shapes = {"a": Shape(1, 1, 14, 28), "b": Shape(1, 2, 14, 28), "copy of b": Shape(1, 2, 14, 28)}
+    folders = {cache_folder(fake_artifact(tmp_path / name, shape), LoadOptions()) for name, shape in shapes.items()}
+    assert len(folders) == 3
