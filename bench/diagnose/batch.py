@@ -142,7 +142,7 @@ def _try(spec: CellSpec, folder: Path, store: ArtifactStore | None, progress: Ca
             if is_memory_failure(failure):
                 return BatchTrial(shape.batch, None, None, None, False)
             raise RunError(f"a batch of {shape.batch} failed: {failure}") from failure
-    peak = report["device_peak_mib"] if report["device_peak_mib"] is not None else report["host_peak_mib"]
+    peak = report.host_peak_mib if report.device_peak_mib is None else report.device_peak_mib
     return BatchTrial(shape.batch, peak, call_ms, 1e3 * shape.batch * shape.views / call_ms, False)
 
 

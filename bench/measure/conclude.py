@@ -8,8 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from depthport.bench.analysis.aftermath import advise, draw
+from depthport.bench.analysis.aftermath import draw, warnings
 from depthport.bench.analysis.analysis import analyse, yardstick
+from depthport.bench.analysis.controls import judge_controls
+from depthport.bench.analysis.evidence import Evidence
 from depthport.bench.analysis.ground_truth import judge_accuracy
 from depthport.bench.analysis.parity_records import record_parity
 from depthport.bench.inputs.inputs import describe
@@ -17,6 +19,7 @@ from depthport.bench.measure.plan import Plan
 from depthport.bench.plan.cells import asked_of
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Results
+from depthport.bench.results.records import Header
 from depthport.bench.results.runtime_facts import describe as describe_runtimes
 
 
@@ -50,13 +53,14 @@ def conclude(
         StorageError: `out` can't be written to, or the disk is full.
     """
     work = work_folder(out)
-    cells, controls = analyse(
-        plan_cells=plan.cells, journal=journal, protocol=plan.protocol, references=references, work=work
-    )
+    evidence, ids = Evidence(journal), [cell.id for cell in plan.cells]
+    accuracy = judge_accuracy(ids, plan.scenes, plan.truth, evidence, work, bool(plan.weights["synthetic"]))
+    views, pictures = draw(ids, evidence, plan.scenes, references, work, out)
+    cells = analyse(plan.cells, evidence, plan.protocol, references, work, accuracy, pictures)
+    controls = judge_controls(plan.cells, evidence, plan.protocol)
     record_parity(cells, artifacts)
-    judge_accuracy(cells, plan.scenes, plan.truth, journal, work, bool(plan.weights["synthetic"]))
-    views = draw(cells, journal, plan.scenes, references, work, out)
-    results = Results(
+    synthetic = [plan.weights["id"]] if plan.weights["synthetic"] and plan.cells else []
+    return Results(
         environment=environment,
         protocol={
             **plan.protocol.to_json(),
@@ -70,8 +74,7 @@ def conclude(
         cells=cells,
         controls=controls,
         runtimes=describe_runtimes(cell.runtime for cell in cells),
-        created=journal.of_kind("header")[0]["created"],
+        warnings=warnings(controls, synthetic, evidence),
+        created=journal.of(Header)[0].created,
         complete=complete,
     )
-    advise(results, journal)
-    return results

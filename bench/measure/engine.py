@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from filelock import Timeout
 
@@ -20,7 +19,7 @@ from depthport.bench.environment.environment import fingerprint
 from depthport.bench.inputs.inputs import Scene, describe, write_scenes
 from depthport.bench.measure.conclude import conclude, work_folder
 from depthport.bench.measure.crew import Timed
-from depthport.bench.measure.exports import artifact_entry, export_in_worker
+from depthport.bench.measure.exports import artifact_ready, ask_exporter
 from depthport.bench.measure.measure import Measurement
 from depthport.bench.measure.observer import Careful, Observer
 from depthport.bench.measure.plan import Plan
@@ -32,6 +31,8 @@ from depthport.bench.plan.controls import control_subject
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Results, Status
 from depthport.bench.results.outputs import check_output_folder
+from depthport.bench.results.records import ArtifactReady, Failed, Header, ReferenceFailed
+from depthport.bench.workers.messages import ComputeReference, Export, Failure
 from depthport.bench.workers.reference import reference_device, reference_key
 from depthport.exporters.api import find
 from depthport.exporters.core.artifact import load_artifact
@@ -100,7 +101,7 @@ class _Run:
         self.work.mkdir(exist_ok=True)
         self._short_of: str | None = None  # what the machine was short of when the reference was computed
         # Wall time ties sessions of a resumed run together; within one, the monotonic clock counts.
-        offset = time.time() - journal.of_kind("header")[0]["epoch_s"]
+        offset = time.time() - journal.of(Header)[0].epoch_s
         began = time.monotonic()
         self.clock = lambda: offset + time.monotonic() - began
 
@@ -153,22 +154,22 @@ class _Run:
         for cells in by_export.values():
             spec = cells[0].export
             self.observer.step(f"{spec.model} to {spec.format}, {spec.precision}")
-            reply = export_in_worker(
-                {"op": "export", "arguments": spec.arguments(), "store": str(self.store.root)},
+            reply = ask_exporter(
+                Export(arguments=spec.arguments(), store=str(self.store.root)),
                 self.plan.protocol.export_timeout_s,
                 self.observer,
             )
             self.observer.step(f"{spec.model} to {spec.format}, {spec.precision}", 1)
-            if "error" in reply:
+            if isinstance(reply, Failure):
                 for cell in cells:
-                    self._fail(cell, reply["status"], reply["error"], reply.get("passing"))
+                    self._fail(cell, reply.status, reply.reason, reply.passing)
                 continue
-            if reply["damage"]:
-                self.observer.warning(f"rebuilt a damaged artifact ({reply['damage']})")
-            made = load_artifact(Path(reply["artifact"]))
+            if reply.damage:
+                self.observer.warning(f"rebuilt a damaged artifact ({reply.damage})")
+            made = load_artifact(Path(reply.artifact))
             for cell in cells:
                 self.artifacts[cell.id] = made.path
-                self._record_artifact(cell, artifact_entry(made, reply["origin"]))
+                self._record_artifact(artifact_ready(cell.id, made, reply.origin))
 
     def _note_ready_artifacts(self) -> None:
         """What can't run here may have been exported here: the report says what is known of it (Core ML's checks)."""
@@ -180,31 +181,31 @@ class _Run:
             except DepthportError:
                 continue
             if found is not None:
-                self._record_artifact(cell, artifact_entry(found, "cached"))
+                self._record_artifact(artifact_ready(cell.id, found, "cached"))
 
     def _ready_made(self, cell: CellSpec) -> Path:
         """An artifact that was given, not exported; the worker that loads it finds out if it is damaged."""
-        self._record_artifact(cell, artifact_entry(load_artifact(Path(cell.artifact or "")), "given"))
+        self._record_artifact(artifact_ready(cell.id, load_artifact(Path(cell.artifact or "")), "given"))
         return Path(cell.artifact or "")
 
-    def _record_artifact(self, cell: CellSpec, entry: dict[str, Any]) -> None:
-        if cell.id not in {e["cell"] for e in self.journal.of_kind("artifact")}:
-            self.journal.append("artifact", {"cell": cell.id, **entry})
+    def _record_artifact(self, ready: ArtifactReady) -> None:
+        if ready.cell not in {e.cell for e in self.journal.of(ArtifactReady)}:
+            self.journal.append(ready)
 
     def _open_cells(self) -> list[CellSpec]:
-        failed = {e["cell"] for e in self.journal.of_kind("failed")}
+        failed = {e.cell for e in self.journal.of(Failed)}
         for cell in self.plan.cells:
             if cell.id not in failed and (cell.unavailable or cell.unsupported):
                 status = Status.UNAVAILABLE if cell.unavailable else Status.UNSUPPORTED
-                self._fail(cell, status.value, cell.unavailable or cell.unsupported or "")
+                self._fail(cell, status, cell.unavailable or cell.unsupported or "")
                 failed.add(cell.id)
         return [cell for cell in self.plan.cells if cell.id not in failed]
 
-    def _fail(self, cell: CellSpec, status: str, reason: str, passing: str | None = None) -> None:
+    def _fail(self, cell: CellSpec, status: Status, reason: str, passing: str | None = None) -> None:
         reason = without_paths(reason)
-        self.journal.append("failed", {"cell": cell.id, "status": status, "reason": reason, "passing": passing})
-        if status not in (Status.UNAVAILABLE.value, Status.UNSUPPORTED.value):
-            self.observer.warning(f"{cell.id}: {status}: {reason}")
+        self.journal.append(Failed(cell=cell.id, status=status, reason=reason, passing=passing))
+        if status not in (Status.UNAVAILABLE, Status.UNSUPPORTED):
+            self.observer.warning(f"{cell.id}: {status.value}: {reason}")
 
     # -- reference ----------------------------------------------------------------------------------------------
 
@@ -216,25 +217,24 @@ class _Run:
         spec = cells[0].export
         folder = self._reference_folder()
         self.observer.stage("computing the reference")
-        reply = export_in_worker(
-            {
-                "op": "reference",
-                "model": spec.found_model,
-                "weights": spec.found_weights,
-                "inputs": [str(p) for p in inputs],
-                "outputs": spec.output_names(),
-                "folder": str(folder),
-                "device": reference_device(self.plan.cells),
-                "ray_pose": spec.ray_pose,
-                "yardstick": self.plan.yardstick,
-            },
+        reply = ask_exporter(
+            ComputeReference(
+                model=spec.found_model,
+                weights=spec.found_weights,
+                inputs=tuple(str(path) for path in inputs),
+                outputs=tuple(spec.output_names()),
+                folder=str(folder),
+                device=reference_device(self.plan.cells),
+                ray_pose=spec.ray_pose,
+                yardstick=self.plan.yardstick,
+            ),
             self.plan.protocol.export_timeout_s,
             self.observer,
         )
-        if "error" in reply:
-            self.observer.warning(f"no parity: the reference could not be computed: {reply['error']}")
-            self.journal.append("reference_failed", {"reason": without_paths(reply["error"])})
-            self._short_of = reply.get("passing")
+        if isinstance(reply, Failure):
+            self.observer.warning(f"no parity: the reference could not be computed: {reply.reason}")
+            self.journal.append(ReferenceFailed(reason=without_paths(reply.reason)))
+            self._short_of = reply.passing
         return self._known_references()
 
     def _known_references(self) -> dict[str, Path]:
@@ -273,7 +273,7 @@ class _Run:
 
     def _finish(self, references: dict[str, Path], complete: bool) -> Results:
         self.observer.stage("analysing")
-        if short_of := self._short_of or next((e["passing"] for e in passing_failures(self.journal.entries)), None):
+        if short_of := self._short_of or next((e.passing for e in passing_failures(self.journal)), None):
             complete = False
             self.observer.warning(f"{short_of}: make room; the same command tries again what failed for it")
         results = conclude(

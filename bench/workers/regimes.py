@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -45,9 +45,6 @@ class SustainedResult:
     sample_ns: list[int] = field(default_factory=list)
     """Duration of each sample."""
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class FixedRateResult:
@@ -63,9 +60,6 @@ class FixedRateResult:
     def due_ns(self, frame: int) -> int:
         """When a frame arrives; the deadline of the one before it."""
         return self.origin_ns + round(frame * 1e9 / self.rate_hz)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def check_sustained(seconds: float) -> None:

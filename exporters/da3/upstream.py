@@ -124,7 +124,8 @@ def from_pixels(image: Tensor, preprocessing: Mapping[str, Any]) -> Tensor:
     steps = steps_from_json(preprocessing.get("steps", ()))
     views = image.flatten(0, 1).cpu().numpy()
     resized = np.stack([apply_to_rgb(view, steps) for view in views])
-    return torch.from_numpy(normalise(resized)).unflatten(0, tuple(image.shape[:2])).to(image.device)
+    out: Tensor = torch.from_numpy(normalise(resized)).unflatten(0, tuple(image.shape[:2])).to(image.device)
+    return out
 
 
 @contextmanager

@@ -210,7 +210,7 @@ class Trials:
         if not content.startswith(self._journal) or found.damaged:
             self.ledger.lost.append(f"{what}: the journal lost entries or is damaged")
         self._journal = b"".join(found.lines)
-        self.ledger.entries_kept += len(found.entries)
+        self.ledger.entries_kept += len(found.records)
         results = self.out / "results.json"
         try:
             if results.exists():

@@ -160,9 +160,7 @@ def _regimes(group: Group) -> str:
     parts = []
     for kind in regime.KINDS:
         body = [
-            [code(row.cell.id), *map(escape, regime.regime_line(row.cell.regime or {}))]
-            for row in group.rows
-            if regime.kind_of(row) == kind
+            [code(cell), *map(escape, regime.regime_line(found))] for cell, found in regime.regimes_of(group.rows, kind)
         ]
         if body:
             head = ["Configuration", *regime.HEADS[kind]]

@@ -17,6 +17,7 @@ from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.metrics import METRICS
 from depthport.bench.results.model import Results, Status
+from depthport.bench.results.records import TruthOutputs
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.store import ArtifactStore
 from tests.bench.measure.test_engine import FAST, WEIGHTS, fake_cell
@@ -56,8 +57,8 @@ def test_every_cell_is_judged_on_the_real_pair_and_on_the_rendered_scenes(tmp_pa
     found = METRICS["accuracy_abs_rel"].of(good, "device")
     assert found is not None and found.value == pytest.approx(worst)
     # Once a cell, though there were two launches; the controls, which repeat a cell, are not asked.
-    entries = Journal(tmp_path / "out" / JOURNAL_NAME).of_kind("truth")
-    assert [(e["cell"], e["scene"]) for e in entries] == [(good.id, 0), (good.id, 1)]
+    entries = Journal(tmp_path / "out" / JOURNAL_NAME).of(TruthOutputs)
+    assert [(e.cell, e.scene) for e in entries] == [(good.id, 0), (good.id, 1)]
     assert results.inputs["truth"] == ["rendered 0", "rendered 1"]
 
 

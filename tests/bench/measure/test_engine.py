@@ -24,6 +24,8 @@ from depthport.bench.plan.protocol import PAPER, RIGOROUS, Protocol
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal_file import line_of
 from depthport.bench.results.model import Results, Status
+from depthport.bench.results.records import Header
+from depthport.bench.results.regimes import FixedRateSummary
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.store import ArtifactStore
@@ -123,7 +125,7 @@ def test_the_paper_protocol_times_five_calls_after_two_warmups(artifact: Path, t
 def test_a_run_of_another_plan_is_not_gone_on_with(artifact: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / JOURNAL_NAME).write_bytes(line_of({"kind": "header", "plan": "another", "epoch_s": 0, "created": ""}))
+    (out / JOURNAL_NAME).write_bytes(line_of(Header(plan="another", epoch_s=0, created="")))
     with pytest.raises(UsageError, match="unfinished run of another configuration"):
         run(plan([fake_cell(artifact, "Fake", baseline=True)]), out)
     assert (out / JOURNAL_NAME).read_text().count("\n") == 1
@@ -157,7 +159,7 @@ def test_ctrl_c_keeps_what_was_measured_and_the_same_call_goes_on(artifact: Path
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             journal = out / JOURNAL_NAME
-            if journal.exists() and journal.read_text().count('"kind": "visit"') >= 3:
+            if journal.exists() and journal.read_text().count('"kind":"visit"') >= 3:
                 os.kill(os.getpid(), signal.SIGINT)
                 return
             time.sleep(0.02)
@@ -182,10 +184,9 @@ def test_a_fixed_rate_run_counts_deadlines(artifact: Path, tmp_path: Path) -> No
     results = run(the_plan, tmp_path / "out")
     quick, slow = results.cells
     assert [(c.status, c.reason) for c in results.cells] == [(Status.OK, None)] * 2
-    assert quick.regime is not None and slow.regime is not None
-    assert quick.regime["frames"] == 20
-    assert slow.regime["missed"] >= 15
-    assert slow.regime["missed"] > quick.regime["missed"]
+    assert isinstance(quick.regime, FixedRateSummary) and quick.regime.frames == 20
+    assert isinstance(slow.regime, FixedRateSummary) and slow.regime.missed >= 15
+    assert slow.regime.missed > quick.regime.missed
     assert quick.timing == {} and results.controls == {}
 
 

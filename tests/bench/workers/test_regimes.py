@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -34,7 +35,7 @@ def test_a_cell_that_keeps_up() -> None:
     assert summary.achieved_hz == pytest.approx(30.0)
     assert summary.timer_late_ms < 0.002
     assert summary.miss_share_ci95[0] == 0.0 and summary.miss_share_ci95[1] == pytest.approx(0.01264, abs=1e-4)
-    json.dumps(summary.to_json(), allow_nan=False)
+    json.dumps(msgspec.to_builtins(summary), allow_nan=False)
 
 
 def test_one_stall_delays_the_frames_that_queue_behind_it() -> None:
