@@ -135,12 +135,12 @@ def _cell(
     }
     return Cell(
         id=spec.id,
-        model=export.model,
+        model=export.model.name,
         batch=shape.batch,
         views=shape.views,
         height=shape.height,
         width=shape.width,
-        weights=export.weights or "",
+        weights=export.weights.id,
         format=export.format,
         runtime=spec.runtime,
         device=spec.device,

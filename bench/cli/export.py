@@ -83,7 +83,7 @@ def export(
     from depthport.bench.diagnose.check import Check, worst_relative_l2
     from depthport.bench.diagnose.check import check as check_artifact
     from depthport.exporters.api import export_request, prepare
-    from depthport.exporters.core.artifact import Shape, load_artifact
+    from depthport.exporters.core.artifact import load_artifact
     from depthport.exporters.core.store import ArtifactStore
     from depthport.exporters.registry import default_format
 
@@ -93,7 +93,10 @@ def export(
         model,
         format=format,
         precision=precision,
-        shape=Shape(batch, views, height, width),
+        batch=batch,
+        views=views,
+        height=height,
+        width=width,
         weights=weights,
         outputs=names(outputs),
         target=target,

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from depthport.bench.cli.options import Batch, Json, Size, Store, Views, Weights, parse_shape, show, stderr
+from depthport.bench.cli.options import Batch, Json, Size, Store, Threads, Views, Weights, parse_shape, show, stderr
 
 Model = Annotated[str, typer.Argument(help="da3-small, da3-base, da3-large, ...")]
 Device = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda or cuda:N.")]
 Mode = Annotated[str | None, typer.Option("--mode", help="The runtime's mode. Default: its own choice for the device.")]
 Precision = Annotated[str | None, typer.Option("--precision", "-p", help="Default: the mode's own.")]
-Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads. Default: what the cgroup allows.")]
 
 
 def profile(

@@ -21,11 +21,10 @@ from depthport.bench.environment.environment import usable_memory_mib
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure.crew import is_memory_failure
 from depthport.bench.measure.observer import Observer
-from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import get_protocol
 from depthport.bench.workers.live_cell import CellFailed, LiveCell
-from depthport.exporters.api import export as export_artifact
-from depthport.exporters.core.artifact import Shape
+from depthport.exporters.api import export_request, prepare
 from depthport.exporters.core.asked import MOST, THREADS
 from depthport.exporters.core.errors import RunError, UsageError
 from depthport.exporters.core.npz import write_npz
@@ -106,8 +105,8 @@ def find_batch(
     policy = precision or next(iter(chosen.precisions or place.precisions), "fp32")
     memory = device_memory_mib(device)
     spec = CellSpec(
-        ExportSpec(
-            model, adapter.formats[0], policy, Shape(1, views, height, width), weights,
+        prepare(
+            model, format=adapter.formats[0], precision=policy, views=views, height=height, width=width, weights=weights,
             target=adapter.target(device, chosen, policy),
         ),
         runtime or adapter.name, device, chosen.name, threads=threads, memory_fraction=fraction,
@@ -129,7 +128,7 @@ def find_batch(
 def _try(spec: CellSpec, folder: Path, store: ArtifactStore | None, progress: Callable[[str], None]) -> BatchTrial:
     """Export, load in a fresh process, call three times."""
     shape = spec.export.shape
-    stored = export_artifact(**spec.export.arguments(), store=store, progress=progress)
+    stored = export_request(spec.export, store or ArtifactStore(), progress)
     inputs = folder / f"inputs-{shape.batch}.npz"
     write_npz(inputs, {"image": load_scenes(shape, sets=1)[0].image})
     with closing(LiveCell(spec, stored.artifact.path, [inputs], get_protocol("rigorous"))) as live:

@@ -15,10 +15,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from depthport.bench.environment.environment import fingerprint
 from depthport.bench.measure.observer import Observer
-from depthport.bench.plan.cells import CellSpec, ExportSpec
-from depthport.bench.plan.request import Request
+from depthport.bench.plan.cells import CellSpec
+from depthport.bench.plan.request import measure_request
 from depthport.bench.plan.suites import build_cells
 from depthport.bench.results.model import Status as CellStatus
 from depthport.bench.workers.channel import Channel, RequestFailed, WorkerGone, WorkerTimeout
@@ -30,7 +32,7 @@ from depthport.exporters.core.npz import read_npz, write_npz
 from depthport.exporters.core.provenance import canonical_sha256
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.core.text import without_paths
-from depthport.exporters.da3.registry import get_model
+from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from depthport.exporters.inputs.probe import probe_image
 from depthport.exporters.registry import get_exporter
@@ -111,14 +113,17 @@ def run(
 
 def default_cells() -> list[CellSpec]:
     """Every runtime that is here, the quickest to check first; then what can be interpreted."""
-    cells = build_cells(Request(MODEL, SHAPE, WEIGHTS, "quick"))
+    request = measure_request(
+        MODEL, weights=WEIGHTS, suite="quick", views=SHAPE.views, height=SHAPE.height, width=SHAPE.width
+    )
+    cells = build_cells(request)
     interpreted: list[CellSpec] = []
     for runtime in installed_runtimes():
         format = runtime.formats[0]
         if not runtime.interpreted or get_exporter(format).probe() is not None:
             continue
         for label, (precision, options) in runtime.interpreted.items():
-            export = ExportSpec(MODEL, format, precision, SHAPE, WEIGHTS, options=options)
+            export = request.artifact(format, precision, options=options)
             interpreted.append(CellSpec(export, runtime.name, INTERPRETER, label))
     slow = {cell.id for cell in cells if cell.mode in (get_runtime(cell.runtime).compiles or ())}
     return [*sorted(cells, key=lambda c: (bool(c.unavailable), c.id in slow)), *interpreted]
@@ -184,11 +189,11 @@ class _Job:
             return Check(cell.id, "failed", "parity", broken, parity=found)
         return Check(cell.id, "passed", detail=_nearness(found), parity=found)
 
-    def _export(self, spec: ExportSpec) -> str:
-        key = canonical_sha256(spec.arguments())
+    def _export(self, spec: ExportRequest) -> str:
+        key = canonical_sha256(msgspec.to_builtins(spec))
         if key not in self._exports:
             try:
-                self._exports[key] = self._ask("export", Export(arguments=spec.arguments(), store=str(self.store.root)))
+                self._exports[key] = self._ask("export", Export(request=spec, store=str(self.store.root)))
             except _Stop as stop:
                 self._exports[key] = stop
         found = self._exports[key]
@@ -196,17 +201,11 @@ class _Job:
             raise found
         return found.artifact
 
-    def _upstream(self, spec: ExportSpec) -> dict[str, Any]:
+    def _upstream(self, spec: ExportRequest) -> dict[str, Any]:
         """Upstream's outputs in fp32 on the check's input."""
         if self._reference is None:
             request = ComputeReference(
-                model=spec.model,
-                weights=spec.weights,
-                inputs=(str(self._write_input(spec)),),
-                outputs=get_model(spec.model).outputs,
-                folder=str(self.folder),
-                device="cpu",
-                yardstick=False,
+                request=spec, inputs=(str(self._write_input(spec)),), folder=str(self.folder), device="cpu", yardstick=False
             )
             self._ask("parity", request)
             self._reference = read_npz(self.folder / "fp32-0.npz")
@@ -215,7 +214,7 @@ class _Job:
     def _input(self, cell: CellSpec) -> Path:
         return self._write_input(cell.export)
 
-    def _write_input(self, spec: ExportSpec) -> Path:
+    def _write_input(self, spec: ExportRequest) -> Path:
         """The exporters' own probe: it needs no photograph, and every package is verified with it."""
         path, shape = self.folder / "input.npz", spec.shape
         if not path.exists():

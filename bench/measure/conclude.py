@@ -54,23 +54,24 @@ def conclude(
     """
     work = work_folder(out)
     evidence, ids = Evidence(journal), [cell.id for cell in plan.cells]
-    accuracy = judge_accuracy(ids, plan.scenes, plan.truth, evidence, work, bool(plan.weights["synthetic"]))
+    accuracy = judge_accuracy(ids, plan.scenes, plan.truth, evidence, work, plan.export.weights.synthetic)
     views, pictures = draw(ids, evidence, plan.scenes, references, work, out)
     cells = analyse(plan.cells, evidence, plan.protocol, references, work, accuracy, pictures)
     controls = judge_controls(plan.cells, evidence, plan.protocol)
     record_parity(cells, artifacts)
-    synthetic = [plan.weights["id"]] if plan.weights["synthetic"] and plan.cells else []
+    weights = plan.export.weights
+    synthetic = [weights.id] if weights.synthetic and plan.cells else []
     return Results(
         environment=environment,
         protocol={
             **plan.protocol.to_json(),
-            "regime": asdict(plan.regime) if plan.regime else {"kind": "burst"},
-            "suite": plan.suite,
+            "regime": asdict(plan.request.regime) if plan.request.regime else {"kind": "burst"},
+            "suite": plan.request.suite,
             "asked": asked_of(plan.cells),
             "yardstick": yardstick(references, (plan.scenes[0].shape.height, plan.scenes[0].shape.width)),
         },
         inputs={**describe(plan.scenes), "truth": [scene.name for scene in plan.truth], "picture": views},
-        weights={plan.cells[0].export.model: plan.weights} if plan.cells else {},
+        weights={plan.export.model.name: plan.export.weights.facts()},
         cells=cells,
         controls=controls,
         runtimes=describe_runtimes(cell.runtime for cell in cells),

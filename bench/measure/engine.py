@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 from filelock import Timeout
 
 from depthport.bench.analysis.analysis import intervals_narrow
@@ -111,9 +112,9 @@ class _Run:
             truth = self._write_inputs(self.plan.truth, "truth")
             self._export()
             references = self._reference(self._reference_inputs(inputs))
-            timed = self._timed(self.artifacts)
-            if timed and self.plan.regime is not None:
-                run_regime(self.plan.regime, timed, inputs, self.plan.protocol, self.journal, self.observer)
+            timed, regime = self._timed(self.artifacts), self.plan.request.regime
+            if timed and regime is not None:
+                run_regime(regime, timed, inputs, self.plan.protocol, self.journal, self.observer)
             elif timed:
                 measurement = Measurement(
                     timed, inputs, self.plan.protocol, self.journal, self.work, self.observer, self.clock, truth
@@ -131,13 +132,13 @@ class _Run:
     # -- inputs -------------------------------------------------------------------------------------------------
 
     def _write_inputs(self, scenes: Sequence[Scene], kind: str, *, preprocess: bool | None = None) -> list[Path]:
-        own = self.plan.preprocess if preprocess is None else preprocess
-        return write_scenes(scenes, self.work, kind, pose_input=self.plan.pose_input, preprocess=own)
+        own = self.plan.export.preprocess if preprocess is None else preprocess
+        return write_scenes(scenes, self.work, kind, pose_input=self.plan.export.pose_input, preprocess=own)
 
     def _reference_inputs(self, inputs: list[Path]) -> list[Path]:
         """What upstream's network takes, which is what the cells take unless they do the preprocessing."""
         plan = self.plan
-        return self._write_inputs(plan.scenes, "reference-input", preprocess=False) if plan.preprocess else inputs
+        return self._write_inputs(plan.scenes, "reference-input", preprocess=False) if plan.export.preprocess else inputs
 
     # -- exports ------------------------------------------------------------------------------------------------
 
@@ -148,18 +149,17 @@ class _Run:
             if cell.artifact is not None:
                 self.artifacts[cell.id] = self._ready_made(cell)
                 continue
-            by_export.setdefault(canonical_sha256(cell.export.arguments()), []).append(cell)
+            by_export.setdefault(canonical_sha256(msgspec.to_builtins(cell.export)), []).append(cell)
         self._note_ready_artifacts()
         self.observer.stage("exporting", len(by_export))
         for cells in by_export.values():
-            spec = cells[0].export
-            self.observer.step(f"{spec.model} to {spec.format}, {spec.precision}")
+            request = cells[0].export
+            step = f"{request.model.name} to {request.format}, {request.precision}"
+            self.observer.step(step)
             reply = ask_exporter(
-                Export(arguments=spec.arguments(), store=str(self.store.root)),
-                self.plan.protocol.export_timeout_s,
-                self.observer,
+                Export(request=request, store=str(self.store.root)), self.plan.protocol.export_timeout_s, self.observer
             )
-            self.observer.step(f"{spec.model} to {spec.format}, {spec.precision}", 1)
+            self.observer.step(step, 1)
             if isinstance(reply, Failure):
                 for cell in cells:
                     self._fail(cell, reply.status, reply.reason, reply.passing)
@@ -177,7 +177,7 @@ class _Run:
             if not cell.unavailable:
                 continue
             try:
-                found = find(**cell.export.arguments(), store=self.store)
+                found = find(cell.export, self.store)
             except DepthportError:
                 continue
             if found is not None:
@@ -211,21 +211,16 @@ class _Run:
 
     def _reference(self, inputs: list[Path]) -> dict[str, Path]:
         """Upstream's fp32 outputs per input, and `fp64-0`; empty (with a warning) where upstream can't run."""
-        cells = self._open_cells()
-        if not cells or not self.plan.parity:
+        if not self._open_cells() or not self.plan.parity:
             return {}
-        spec = cells[0].export
         folder = self._reference_folder()
         self.observer.stage("computing the reference")
         reply = ask_exporter(
             ComputeReference(
-                model=spec.found_model,
-                weights=spec.found_weights,
+                request=self.plan.export,
                 inputs=tuple(str(path) for path in inputs),
-                outputs=tuple(spec.output_names()),
                 folder=str(folder),
                 device=reference_device(self.plan.cells),
-                ray_pose=spec.ray_pose,
                 yardstick=self.plan.yardstick,
             ),
             self.plan.protocol.export_timeout_s,
@@ -258,7 +253,7 @@ class _Run:
         """The cells to time, and the two controls of the first static cell (the baseline if there is no other)."""
         cells = [c for c in self._open_cells() if c.id in artifacts]
         timed = [Timed(c, artifacts[c.id]) for c in cells]
-        if not (self.plan.protocol.controls and cells) or self.plan.regime is not None:
+        if not (self.plan.protocol.controls and cells) or self.plan.request.regime is not None:
             return timed
         subject = control_subject(cells)
         aa = subject.with_tag("control-aa", "control-aa")
@@ -288,13 +283,6 @@ class _Run:
 
 def reference_name(plan: Plan) -> str:
     """What the reference of a plan is kept under: it changes with everything that it depends on."""
-    spec = plan.cells[0].export
-    key = reference_key(
-        spec.found_model,
-        plan.weights["sha256"],
-        canonical_sha256([describe(plan.scenes), plan.pose_input, plan.preprocess]),
-        spec.output_names(),
-        reference_device(plan.cells),
-        spec.ray_pose,
-    )
-    return key[:16]
+    asked = plan.export
+    inputs = canonical_sha256([describe(plan.scenes), asked.pose_input, asked.preprocess])
+    return reference_key(asked, inputs, reference_device(plan.cells))[:16]

@@ -7,9 +7,8 @@ bench/workers/regimes.py and bench/analysis/regime_analysis.py; this only drives
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from depthport.bench.analysis.regime_analysis import summarize_fixed_rate, summarize_sustained
 from depthport.bench.environment.telemetry import Telemetry
@@ -17,50 +16,15 @@ from depthport.bench.environment.telemetry_summary import summarize_records
 from depthport.bench.measure.crew import Timed
 from depthport.bench.measure.observer import Observer
 from depthport.bench.plan.protocol import Protocol
+from depthport.bench.plan.regime import Regime
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.records import Failed, RegimeDone
 from depthport.bench.results.regimes import FixedRateSummary, RegimeSummary, SustainedSummary
 from depthport.bench.workers.live_cell import CellFailed, LiveCell
-from depthport.bench.workers.regimes import SustainedResult, check_sustained, frames_in, join
-from depthport.exporters.core.asked import known_name
-from depthport.exporters.core.errors import UsageError
+from depthport.bench.workers.regimes import SustainedResult, join
 
 CHUNK_S = 15.0
 """A sustained run is made of chunks of this length with telemetry between them."""
-
-
-@dataclass(frozen=True)
-class Regime:
-    """What is asked of every cell: always at the host boundary, numpy in and numpy out."""
-
-    kind: Literal["sustained", "fixed-rate"]
-    seconds: float
-    rate_hz: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.kind == "sustained":
-            check_sustained(self.seconds)
-        else:
-            frames_in(self.rate_hz or 0.0, self.seconds)
-
-
-def parse_regime(name: str, minutes: float | None, rate_hz: float | None) -> Regime | None:
-    """The regime the command line asks for; None for `burst`, the default.
-
-    Raises:
-        UsageError: an unknown regime, or a time or rate it does not take.
-    """
-    if rate_hz is not None:
-        known_name("regime", name, ("burst", "sustained", "fixed-rate"))
-        if name == "sustained":
-            raise UsageError("--rate-hz is a regime of its own: leave --regime out")
-        return Regime("fixed-rate", 60 * (1.0 if minutes is None else minutes), rate_hz)
-    if name == "burst":
-        if minutes is not None:
-            raise UsageError("--minutes goes with --regime sustained or --rate-hz; burst takes --budget")
-        return None
-    known_name("regime", name, ("burst", "sustained"), "give --rate-hz")
-    return Regime("sustained", 60 * (10.0 if minutes is None else minutes))
 
 
 def run_regime(

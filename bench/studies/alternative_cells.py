@@ -35,13 +35,12 @@ def upstream_module(model: str, weights: str) -> nn.Module:
     """Upstream's network behind `forward(image)`, which returns :data:`OUTPUTS` in order (models with all of them)."""
     from torch import Tensor, nn
 
-    from depthport.exporters.da3.upstream import build_upstream
-    from depthport.exporters.da3.weights import load_state_dict, resolve_weights
+    from depthport.exporters.da3.build import named_upstream
 
     class Upstream(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.net = build_upstream(model, load_state_dict(resolve_weights(weights, model), model))
+            self.net = named_upstream(model, weights)
 
         def forward(self, image: Tensor) -> tuple[Tensor, ...]:
             given = self.net(image)

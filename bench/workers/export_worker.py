@@ -15,7 +15,7 @@ from depthport.bench.workers.interpret import interpret
 from depthport.bench.workers.messages import ComputeReference, Done, Export, Exported, ExportingRequest, Interpret
 from depthport.bench.workers.reference import compute
 from depthport.bench.workers.serve import serve
-from depthport.exporters.api import export as export_artifact
+from depthport.exporters.api import export_request
 from depthport.exporters.core.store import ArtifactStore
 
 
@@ -33,7 +33,7 @@ def handle(request: ExportingRequest, progress: Callable[[str], None]) -> Export
 
 def export(request: Export, progress: Callable[[str], None]) -> Exported:
     """Make or find one artifact."""
-    stored = export_artifact(**request.arguments, store=ArtifactStore(Path(request.store)), progress=progress)
+    stored = export_request(request.request, ArtifactStore(Path(request.store)), progress)
     return Exported(str(stored.artifact.path), stored.origin, stored.damage)
 
 

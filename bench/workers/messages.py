@@ -15,6 +15,7 @@ from depthport.bench.results.model import Status
 from depthport.bench.results.records import Calibration
 from depthport.bench.workers.regimes import FixedRateResult, SustainedResult
 from depthport.exporters.core.store import Origin
+from depthport.exporters.da3.request import ExportRequest
 from depthport.runtimes.terms import Placement
 
 R = TypeVar("R")
@@ -198,8 +199,7 @@ class Export(Request[Exported], frozen=True, tag="export"):
     reply = Exported
     failed = Status.EXPORT_FAILED
     doing = "exporting"
-    arguments: dict[str, Any]
-    """Keywords of :func:`depthport.exporters.export`."""
+    request: ExportRequest
     store: str
 
 
@@ -209,17 +209,14 @@ class ComputeReference(Request[Done], frozen=True, tag="reference"):
     reply = Done
     failed = Status.EXPORT_FAILED
     doing = "computing the reference"
-    model: str
-    weights: str | None
-    """As `resolve_weights` takes it."""
+    request: ExportRequest
+    """Whose model, weights, outputs and host steps are wanted."""
     inputs: tuple[str, ...]
-    """`.npz` files."""
-    outputs: tuple[str, ...]
+    """`.npz` files, images normalised."""
     folder: str
     device: str
     yardstick: bool
     """Also in fp64."""
-    ray_pose: bool = False
 
 
 class Interpret(Request[Done], frozen=True, tag="interpret"):

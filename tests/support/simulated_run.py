@@ -21,7 +21,7 @@ from depthport.bench.measure.conclude import conclude, work_folder
 from depthport.bench.measure.engine import DELAY
 from depthport.bench.measure.exports import artifact_ready
 from depthport.bench.measure.plan import Plan
-from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.controls import control_subject
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.journal import Journal
@@ -42,8 +42,10 @@ from depthport.bench.results.records import (
 from depthport.bench.studies.simulated_clock import Clock, Sampling, simulate_samples
 from depthport.exporters.core.artifact import Artifact, FileInfo, Shape, WeightsInfo, artifact_key
 from depthport.exporters.core.atomic import write_json
+from depthport.exporters.da3.weights_ref import WeightsRef
 from depthport.runtimes.terms import Placement
 from tests.support.manifests import manifest
+from tests.support.requests import plan_of, request_for
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -111,9 +113,9 @@ class Workload:
     def synthetic(self) -> bool:
         return self.weights.startswith("synthetic")
 
-    def facts(self) -> dict[str, Any]:
+    def ref(self) -> WeightsRef:
         licence = "none (synthetic)" if self.synthetic else "Apache-2.0"
-        return {"id": self.weights, "sha256": "cd" * 32, "synthetic": self.synthetic, "licence": licence, "note": ""}
+        return WeightsRef(self.weights, "cd" * 32, self.synthetic, licence)
 
 
 def simulate(
@@ -141,7 +143,7 @@ def _plan(rows: tuple[Row, ...], workload: Workload, sampling: Sampling, seed: i
     shape = Shape(*workload.shape)
     cells = tuple(
         CellSpec(
-            ExportSpec(workload.model, row.format, row.precision, shape, workload.weights),
+            request_for(shape, row.format, row.precision, model=workload.model, weights=workload.ref()),
             row.runtime, row.device, row.mode, row.description, baseline=row.baseline,
         )
         for row in rows
@@ -150,7 +152,7 @@ def _plan(rows: tuple[Row, ...], workload: Workload, sampling: Sampling, seed: i
     # Rendered too, so that no test needs the package that ships the photograph.
     scenes = (replace(render_scene(small, 10), name="motorcycle"), render_scene(small, 11))
     protocol = Protocol("rigorous", seed=seed, launches=sampling.launches, inputs=len(scenes))
-    return Plan(cells, scenes, protocol, workload.facts(), truth=(render_scene(small, 0), render_scene(small, 1)))
+    return plan_of(cells, scenes, protocol, truth=(render_scene(small, 0), render_scene(small, 1)))
 
 
 def _truth(scene: Scene) -> Arrays:

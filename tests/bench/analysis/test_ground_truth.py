@@ -12,7 +12,6 @@ from depthport.bench.analysis.ground_truth import truth_scenes
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
-from depthport.bench.measure.plan import Plan
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.metrics import METRICS
@@ -20,8 +19,9 @@ from depthport.bench.results.model import Results, Status
 from depthport.bench.results.records import TruthOutputs
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.store import ArtifactStore
-from tests.bench.measure.test_engine import FAST, WEIGHTS, fake_cell
+from tests.bench.measure.test_engine import FAST, fake_cell
 from tests.support.fake_runtime import fake_artifact, fake_outputs
+from tests.support.requests import WEIGHTS, plan_of
 
 SHAPE = Shape(1, 3, 14, 28)
 
@@ -29,11 +29,12 @@ SHAPE = Shape(1, 3, 14, 28)
 def accuracy_run(tmp_path: Path, *fakes: str, synthetic: bool = False) -> Results:
     artifact = fake_artifact(tmp_path / "artifact", SHAPE)
     cells = tuple(fake_cell(artifact.path, fake, baseline=not i, call_ms=2) for i, fake in enumerate(fakes))
-    plan = Plan(
+    weights = replace(WEIGHTS, synthetic=synthetic)
+    cells = tuple(replace(cell, export=replace(cell.export, weights=weights)) for cell in cells)
+    plan = plan_of(
         cells,
         load_scenes(SHAPE, sets=2),
         replace(FAST, launches=2, budget_s=1.0, max_rounds=1),
-        {**WEIGHTS, "synthetic": synthetic},
         parity=False,
         truth=truth_scenes(SHAPE, 2),
     )

@@ -12,15 +12,18 @@ from depthport.bench.measure.observer import Observer
 from depthport.exporters.api import export_request, prepare
 from depthport.exporters.core.artifact import MANIFEST, Shape, load_artifact
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.models import MODELS
 from depthport.exporters.da3.request import ExportRequest
 from tests.bench.cli.test_cli import depthport
+
+SMALL = MODELS["da3-small"]
 
 SHAPE = Shape(1, 1, 70, 98)
 
 
 def small(weights: str = "synthetic:0", **changes: str | None) -> ExportRequest:
     arguments = {"format": "onnx", "precision": "fp32", "target": None, **changes}
-    return prepare("da3-small", shape=SHAPE, weights=weights, **arguments)  # type: ignore[arg-type]
+    return prepare("da3-small", weights=weights, height=SHAPE.height, width=SHAPE.width, **arguments)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("weights") / "checkpoint"
     folder.mkdir()
-    state = load_state_dict(resolve_weights("synthetic:3", "da3-small"), "da3-small")
+    state = load_state_dict(resolve_weights("synthetic:3", SMALL), SMALL)
     save_file({f"model.{key}": value.clone() for key, value in state.items()}, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps({"model_name": "da3-small"}))
     return folder

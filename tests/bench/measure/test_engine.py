@@ -18,9 +18,9 @@ from depthport.bench.measure import engine
 from depthport.bench.measure.engine import Interrupted
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import Plan
-from depthport.bench.measure.regime_run import Regime, parse_regime
-from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import PAPER, RIGOROUS, Protocol
+from depthport.bench.plan.regime import Regime, parse_regime
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal_file import line_of
 from depthport.bench.results.model import Results, Status
@@ -30,9 +30,9 @@ from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.store import ArtifactStore
 from tests.support.fake_runtime import fake_artifact
+from tests.support.requests import plan_of, request_for
 
 SHAPE = Shape(1, 2, 14, 28)
-WEIGHTS = {"id": "synthetic:0", "sha256": "0" * 64, "synthetic": True, "licence": "none", "note": None}
 FAST = replace(
     RIGOROUS, launches=2, budget_s=2.0, max_rounds=3, load_timeout_s=30.0, call_timeout_s=3.0, warmup_budget_s=0.3
 )
@@ -40,7 +40,7 @@ FAST = replace(
 
 def fake_cell(artifact: Path, fake: str, baseline: bool = False, **extra: object) -> CellSpec:
     return CellSpec(
-        export=ExportSpec("da3-small", "fake", "fp32", SHAPE, "synthetic:0"),
+        export=request_for(SHAPE),
         runtime=f"tests.support.fakes:{fake}",
         device="cpu",
         mode="plain",
@@ -57,7 +57,7 @@ def artifact(tmp_path: Path) -> Path:
 
 
 def plan(cells: list[CellSpec], protocol: Protocol = FAST) -> Plan:
-    return Plan(tuple(cells), load_scenes(SHAPE, sets=2), protocol, WEIGHTS, parity=False)
+    return plan_of(tuple(cells), load_scenes(SHAPE, sets=2), protocol, parity=False)
 
 
 def run(the_plan: Plan, out: Path) -> Results:
@@ -180,7 +180,8 @@ def test_ctrl_c_keeps_what_was_measured_and_the_same_call_goes_on(artifact: Path
 
 def test_a_fixed_rate_run_counts_deadlines(artifact: Path, tmp_path: Path) -> None:
     cells = [fake_cell(artifact, "Fake", baseline=True, call_ms=2), fake_cell(artifact, "Fake", call_ms=200)]
-    the_plan = replace(plan(cells), regime=Regime("fixed-rate", 2.0, 10.0))
+    the_plan = plan(cells)
+    the_plan = replace(the_plan, request=replace(the_plan.request, regime=Regime("fixed-rate", 2.0, 10.0)))
     results = run(the_plan, tmp_path / "out")
     quick, slow = results.cells
     assert [(c.status, c.reason) for c in results.cells] == [(Status.OK, None)] * 2

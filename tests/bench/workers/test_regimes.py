@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from depthport.bench.analysis.regime_analysis import summarize_fixed_rate, wilson_interval
-from depthport.bench.workers.regimes import FixedRateResult, frames_in, host_call, run_fixed_rate
+from depthport.bench.plan.regime import frames_in
+from depthport.bench.workers.regimes import FixedRateResult, host_call, run_fixed_rate
 from depthport.exporters.core.errors import UsageError
 from tests.support.simulated_clock import MS, SimulatedClock
 

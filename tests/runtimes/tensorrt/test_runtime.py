@@ -67,11 +67,10 @@ def test_without_a_gpu_it_says_so(name: str, artifact: Artifact) -> None:
 
 @no_gpu
 def test_the_benchmark_shows_the_cell_with_its_reason() -> None:
-    from depthport.bench.plan.request import Request
+    from depthport.bench.plan.request import measure_request
     from depthport.bench.plan.suites import build_cells
-    from depthport.exporters.core.artifact import Shape
 
-    cells = build_cells(Request("da3-small", Shape(1, 1, 70, 98), "synthetic:0"))
+    cells = build_cells(measure_request(weights="synthetic:0"))
     for name in ("tensorrt", "tensorrt-rtx"):
         (cell,) = [cell for cell in cells if cell.runtime == name]
         assert "no NVIDIA GPU or driver was found" in (cell.unavailable or "")
