@@ -1,7 +1,7 @@
 """Does one artifact compute what upstream computes? One inference in a process of its own, compared with upstream fp32.
 
-`depthport export` does this for what it made, wherever a runtime for it is here, and the answer is kept in the
-artifact's manifest; `depthport bench` records the parity of every artifact it measures in the same place.
+`depthport export` does this for what it made, wherever a runtime for it is here, and the answer is kept beside the
+artifact (bench/results/kept_parity.py), as that of every artifact that `depthport bench` measures.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Check:
 def check(request: ExportRequest, artifact: Artifact, store: ArtifactStore, observer: Observer) -> Check:
     """Run `artifact`, which `request` made, on the first runtime of this machine that takes it, against upstream fp32.
 
-    The finding is written into the artifact's manifest under the cell that ran it.
+    The finding is kept beside the artifact, by the cell that ran it.
     """
     spec = _cell(request, artifact)
     if isinstance(spec, str):

@@ -13,11 +13,11 @@ from depthport.bench.analysis.analysis import analyse, yardstick
 from depthport.bench.analysis.controls import judge_controls
 from depthport.bench.analysis.evidence import Evidence
 from depthport.bench.analysis.ground_truth import judge_accuracy
-from depthport.bench.analysis.parity_records import record_parity
 from depthport.bench.inputs.inputs import describe
 from depthport.bench.measure.plan import Plan
 from depthport.bench.plan.cells import asked_of
 from depthport.bench.results.journal import Journal
+from depthport.bench.results.kept_parity import keep_parity
 from depthport.bench.results.model import Results
 from depthport.bench.results.records import Header
 from depthport.bench.results.runtime_facts import describe as describe_runtimes
@@ -40,7 +40,7 @@ def conclude(
 ) -> Results:
     """The results of what the journal holds so far.
 
-    Parity is recorded with the artifacts too, and pictures go to `out/pictures`.
+    Parity is kept beside the artifacts too, and pictures go to `out/pictures`.
 
     Args:
         references: upstream's outputs by name (`fp32-0`, …): `.npz` files.
@@ -58,7 +58,9 @@ def conclude(
     views, pictures = draw(ids, evidence, plan.scenes, references, work, out)
     cells = analyse(plan.cells, evidence, plan.protocol, references, work, accuracy, pictures)
     controls = judge_controls(plan.cells, evidence, plan.protocol)
-    record_parity(cells, artifacts)
+    for cell in cells:
+        if cell.parity is not None and cell.id in artifacts and not cell.baseline:
+            keep_parity(artifacts[cell.id], cell.id, cell.parity)
     weights = plan.export.weights
     synthetic = [weights.id] if weights.synthetic and plan.cells else []
     return Results(
