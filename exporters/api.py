@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depthport.exporters.base import ExportContext, Exporter, Progress
+from depthport.exporters.base import ExportContext, Exporter, ExportResult, Progress
 from depthport.exporters.core.artifact import (
     MANIFEST,
     Artifact,
@@ -142,19 +142,53 @@ def export_request(request: ExportRequest, store: ArtifactStore, progress: Progr
         raise UnavailableError(f"format {request.format!r} can't be exported here: {reason}")
     draft = describe(request, exporter)
 
-    def build(directory: Path) -> Manifest:
+    def build(directory: Path) -> ExportResult:
+        return exporter.write(_context(request, store, progress), directory)
+
+    return _store(draft, build, store)
+
+
+def rebuild(artifact: Artifact, reason: str, here: str, progress: Progress = lambda step: None) -> Stored:
+    """An artifact that was built for other hardware or by another version, built anew beside it, or found there.
+
+    Args:
+        reason: why, in one line.
+        here: what it is built for; part of the key.
+
+    Raises:
+        UnavailableError: the exporter's packages are not installed.
+        ArtifactError, ExportError, StorageError: it can't be built, as :meth:`Exporter.rebuild` says.
+    """
+    made = artifact.manifest
+    exporter = get_exporter(made.format)
+    missing = exporter.probe()
+    if missing:
+        raise UnavailableError(f"{reason}, and it can't be rebuilt here: {missing}")
+    versions = package_versions(deciding_packages(exporter, resized="source_size" in made.preprocessing))
+    source = deciding_source(exporter)
+    key = artifact_key({"rebuilt": made.key, "here": here, "versions": versions, "source": source})
+    extra = {**made.extra, "rebuilt_from": made.key, "rebuilt_because": reason}
+    draft = replace(made, key=key, versions=versions, files=(), extra=extra)
+    store = ArtifactStore(artifact.path.parent)
+    return _store(draft, lambda directory: exporter.rebuild(artifact, directory, progress), store)
+
+
+def _store(draft: Manifest, build: Callable[[Path], ExportResult], store: ArtifactStore) -> Stored:
+    """The artifact of a manifest, built where the store does not have it."""
+
+    def complete(directory: Path) -> Manifest:
         started = time.perf_counter()
-        result = exporter.write(_context(request, store, progress), directory)
+        result = build(directory)
         return replace(
             draft,
-            extra=result.extra,
+            extra={**draft.extra, **result.extra},
             target=result.target,
             export_s=time.perf_counter() - started,
             export_peak_mib=peak_rss_mib(),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
 
-    return store.get_or_build(draft, build)
+    return store.get_or_build(draft, complete)
 
 
 def describe(request: ExportRequest, exporter: Exporter) -> Manifest:

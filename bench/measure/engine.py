@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from filelock import Timeout
@@ -20,7 +21,7 @@ from depthport.bench.environment.environment import fingerprint
 from depthport.bench.inputs.inputs import Scene, describe, write_scenes
 from depthport.bench.measure.conclude import conclude, work_folder
 from depthport.bench.measure.crew import Timed
-from depthport.bench.measure.exports import artifact_ready, ask_exporter
+from depthport.bench.measure.exports import artifact_ready, ask_exporter, for_this_machine
 from depthport.bench.measure.measure import Measurement
 from depthport.bench.measure.observer import Careful, Observer
 from depthport.bench.measure.plan import Plan
@@ -36,13 +37,13 @@ from depthport.bench.results.records import ArtifactReady, Failed, Header, Refer
 from depthport.bench.workers.messages import ComputeReference, Export, Failure
 from depthport.bench.workers.reference import reference_device, reference_key
 from depthport.exporters.api import find
-from depthport.exporters.core.artifact import load_artifact
+from depthport.exporters.core.artifact import Artifact, load_artifact
 from depthport.exporters.core.atomic import storage_errors, write_json
 from depthport.exporters.core.errors import DepthportError, UsageError
 from depthport.exporters.core.locking import exclusive
 from depthport.exporters.core.npz import is_whole
 from depthport.exporters.core.provenance import canonical_sha256
-from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.core.store import ArtifactStore, Origin
 from depthport.exporters.core.text import without_paths
 from depthport.runtimes.host.cache import writable
 
@@ -147,7 +148,7 @@ class _Run:
         by_export: dict[str, list[CellSpec]] = {}
         for cell in self._open_cells():
             if cell.artifact is not None:
-                self.artifacts[cell.id] = self._ready_made(cell)
+                self._take(cell, load_artifact(Path(cell.artifact)), "given")
                 continue
             by_export.setdefault(canonical_sha256(msgspec.to_builtins(cell.export)), []).append(cell)
         self._note_ready_artifacts()
@@ -168,8 +169,7 @@ class _Run:
                 self.observer.warning(f"rebuilt a damaged artifact ({reply.damage})")
             made = load_artifact(Path(reply.artifact))
             for cell in cells:
-                self.artifacts[cell.id] = made.path
-                self._record_artifact(artifact_ready(cell.id, made, reply.origin))
+                self._take(cell, made, reply.origin)
 
     def _note_ready_artifacts(self) -> None:
         """What can't run here may have been exported here: the report says what is known of it (Core ML's checks)."""
@@ -183,10 +183,14 @@ class _Run:
             if found is not None:
                 self._record_artifact(artifact_ready(cell.id, found, "cached"))
 
-    def _ready_made(self, cell: CellSpec) -> Path:
-        """An artifact that was given, not exported; the worker that loads it finds out if it is damaged."""
-        self._record_artifact(artifact_ready(cell.id, load_artifact(Path(cell.artifact or "")), "given"))
-        return Path(cell.artifact or "")
+    def _take(self, cell: CellSpec, made: Artifact, origin: Origin | Literal["given"]) -> None:
+        """Give a cell its artifact; the worker that loads it finds out if it is damaged."""
+        fit = for_this_machine(cell, made, self.plan.protocol.export_timeout_s, self.observer)
+        if isinstance(fit, Failure):
+            self._fail(cell, fit.status, fit.reason, fit.passing)
+            return
+        self.artifacts[cell.id] = fit.path
+        self._record_artifact(artifact_ready(cell.id, fit, origin))
 
     def _record_artifact(self, ready: ArtifactReady) -> None:
         if ready.cell not in {e.cell for e in self.journal.of(ArtifactReady)}:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from depthport.bench.measure.observer import Observer
+from depthport.bench.plan.cells import CellSpec
 from depthport.bench.results.model import Status
 from depthport.bench.results.records import ArtifactReady
 from depthport.bench.workers.channel import Channel, RequestFailed, WorkerGone, WorkerTimeout
-from depthport.bench.workers.messages import Failure, R, Request
+from depthport.bench.workers.messages import Failure, R, Rebuild, Request
 from depthport.bench.workers.start import worker_command, worker_environment
-from depthport.exporters.core.artifact import Artifact
+from depthport.exporters.core.artifact import Artifact, load_artifact
+from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.store import Origin
 from depthport.exporters.core.text import without_paths
+from depthport.runtimes.registry import get_runtime
 
 
 def artifact_ready(cell: str, artifact: Artifact, origin: Origin | Literal["given"]) -> ArtifactReady:
@@ -35,10 +39,30 @@ def artifact_ready(cell: str, artifact: Artifact, origin: Origin | Literal["give
     return ArtifactReady(cell=cell, origin=origin, export_s=made.export_s, facts=facts)
 
 
+def for_this_machine(cell: CellSpec, artifact: Artifact, timeout_s: float, observer: Observer) -> Artifact | Failure:
+    """The artifact, or what was built anew from it where it is bound to other hardware or versions than a cell's."""
+    try:
+        if not get_runtime(cell.runtime).bound:
+            return artifact
+    except UsageError:  # it is not here, which the cell's own row will say
+        return artifact
+    request = Rebuild(artifact=str(artifact.path), runtime=cell.runtime, device=cell.device)
+    reply = _ask(request, timeout_s, observer, "depthport.bench.workers.worker", cell.python)
+    if isinstance(reply, Failure):
+        return reply
+    if reply.reason:
+        observer.note(f"{cell.id}: rebuilt, because {reply.reason}")
+    return load_artifact(Path(reply.artifact))
+
+
 def ask_exporter(request: Request[R], timeout_s: float, observer: Observer) -> R | Failure:
     """One request in a fresh process; a crash or time-out is a failure like any other."""
+    return _ask(request, timeout_s, observer, "depthport.bench.workers.export_worker")
+
+
+def _ask(request: Request[R], timeout_s: float, observer: Observer, module: str, python: str | None = None) -> R | Failure:
     try:
-        channel = Channel(worker_command(None, "depthport.bench.workers.export_worker"), worker_environment())
+        channel = Channel(worker_command(python, module), worker_environment())
     except WorkerGone as error:
         return Failure(Status.EXPORT_FAILED, error.reason, error.passing)
     answer: R | Failure

@@ -69,6 +69,24 @@ class Hello(Request[Versions], frozen=True, tag="hello"):
     packages: tuple[str, ...]
 
 
+class Rebuilt(Struct, frozen=True):
+    artifact: str
+    """The folder to load: the same where nothing had to be done."""
+    reason: str | None = None
+    """Why the one that was asked about can't be loaded."""
+
+
+class Rebuild(Request[Rebuilt], frozen=True, tag="rebuild"):
+    """Build an artifact anew if it was built for something else than what is here."""
+
+    reply = Rebuilt
+    failed = Status.EXPORT_FAILED
+    doing = "rebuilding"
+    artifact: str
+    runtime: str
+    device: str
+
+
 class Loaded(Struct, frozen=True):
     load_s: float
 
@@ -180,7 +198,7 @@ class Report(Request[Peaks], frozen=True, tag="report"):
     reply = Peaks
 
 
-CellRequest = Hello | Load | FirstCall | Calibrate | RunBlock | Infer | RunSustained | RunFixedRate | Report
+CellRequest = Hello | Rebuild | Load | FirstCall | Calibrate | RunBlock | Infer | RunSustained | RunFixedRate | Report
 
 # -- of the exporting worker (bench/workers/export_worker.py) ----------------------------------------------------------
 

@@ -38,6 +38,8 @@ from depthport.bench.workers.messages import (
     Load,
     Loaded,
     Peaks,
+    Rebuild,
+    Rebuilt,
     Report,
     RunBlock,
     RunFixedRate,
@@ -65,6 +67,20 @@ class LazySession(DepthportError):
     """`synchronize` returned before the outputs were there."""
 
 
+def rebuilt(request: Rebuild, progress: Callable[[str], None]) -> Rebuilt:
+    """Ask the runtime about an artifact, and the exporter for another where it is no use here."""
+    from depthport.exporters.api import rebuild
+    from depthport.exporters.core.artifact import load_artifact
+    from depthport.runtimes.registry import get_runtime
+
+    artifact = load_artifact(request.artifact)
+    found = get_runtime(request.runtime).mismatch(artifact, request.device)
+    if found is None:
+        return Rebuilt(request.artifact)
+    stored = rebuild(artifact, found.reason, found.here, progress)
+    return Rebuilt(str(stored.artifact.path), found.reason)
+
+
 class Worker:
     """State of one worker: its session and its inputs."""
 
@@ -77,6 +93,8 @@ class Worker:
         match request:
             case Hello():
                 return Versions(package_versions(request.packages))
+            case Rebuild():
+                return rebuilt(request, progress)
             case Load():
                 return self.load(request)
             case FirstCall():

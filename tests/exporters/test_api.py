@@ -9,10 +9,13 @@ import pytest
 
 import depthport
 from depthport.exporters import api
+from depthport.exporters.base import ExportResult
+from depthport.exporters.core.artifact import MANIFEST, Shape
 from depthport.exporters.core.errors import DepthportError, UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.registry import get_exporter
+from tests.support.fake_runtime import fake_artifact
 
 pytest.importorskip("torch")
 
@@ -145,3 +148,31 @@ def test_a_wrong_keyword_names_the_nearest_right_one(call, wrong, right):
         call("da3-small", **{wrong: 1})
     with pytest.raises(TypeError, match=r"takes no keyword 'zzzz': choose from .*views"):
         call("da3-small", zzzz=1)
+
+
+class _Rebuilder:
+    """An exporter of artifacts that are bound to a machine."""
+
+    format, packages = "fake", ()
+
+    def probe(self):
+        return None
+
+    def rebuild(self, artifact, directory, progress):
+        (directory / "engine").write_bytes(b"new")
+        return ExportResult(extra={"layers": 3}, target={"gpu": "this one"})
+
+
+def test_a_rebuild_lies_beside_what_it_was_made_of(monkeypatch, tmp_path):
+    artifact = fake_artifact(tmp_path / "store" / "foreign", Shape(1, 1, 14, 14))
+    before = (artifact.path / MANIFEST).read_bytes()
+    monkeypatch.setattr(api, "get_exporter", lambda name: _Rebuilder())
+    made = api.rebuild(artifact, "it is for another GPU", "this GPU")
+    assert made.origin == "built" and made.artifact.path.parent == artifact.path.parent
+    manifest = made.artifact.manifest
+    assert manifest.target == {"gpu": "this one"} and [file.path for file in manifest.files] == ["engine"]
+    assert manifest.extra["rebuilt_from"] == artifact.manifest.key and manifest.extra["layers"] == 3
+    assert manifest.extra["rebuilt_because"] == "it is for another GPU" and manifest.shape == artifact.manifest.shape
+    assert api.rebuild(artifact, "it is for another GPU", "this GPU").origin == "cached"
+    assert api.rebuild(artifact, "it is for another GPU", "a third GPU").origin == "built"
+    assert (artifact.path / MANIFEST).read_bytes() == before

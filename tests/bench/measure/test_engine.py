@@ -211,3 +211,11 @@ def test_regimes() -> None:
     assert parse_regime("burst", None, None) is None
     assert parse_regime("sustained", None, None) == Regime("sustained", 600.0)
     assert parse_regime("burst", 0.5, 30.0) == Regime("fixed-rate", 30.0, 30.0)
+
+
+def test_an_artifact_for_another_machine_is_rebuilt_or_a_row_with_the_reason(artifact: Path, tmp_path: Path) -> None:
+    """Its format has no exporter here, so it can't be; the others go on."""
+    cells = [fake_cell(artifact, "Fake", baseline=True, call_ms=1), fake_cell(artifact, "Bound")]
+    good, bound = run(plan(cells, replace(FAST, launches=1, controls=False)), tmp_path / "out").cells
+    assert good.status is Status.OK
+    assert bound.status is not Status.OK and "'fake'" in (bound.reason or "")
