@@ -17,15 +17,15 @@ from depthport.exporters.core.errors import ArtifactError, StorageError
 NAME = "parity.json"
 SCHEMA = "depthport.parity/1"
 
-Parity = Mapping[str, Mapping[str, Any]]
-"""Figures by output, as a cell of `results.json` has them."""
+Parity = Mapping[str, Any]
+"""Figures by output, and over how many inputs, as a cell of `results.json` has them."""
 
 
 @dataclass(frozen=True)
 class _File:
     key: str
     """Of the artifact; another's figures say nothing."""
-    cells: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    cells: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By the id of the cell that ran it."""
     schema: str = SCHEMA
 
