@@ -13,7 +13,7 @@ from depthport.bench.workers.channel import Channel, RequestFailed, WorkerGone, 
 from depthport.bench.workers.messages import Failure, R, Rebuild, Request
 from depthport.bench.workers.start import worker_command, worker_environment
 from depthport.exporters.core.artifact import Artifact, load_artifact
-from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.errors import DepthportError
 from depthport.exporters.core.store import Origin
 from depthport.exporters.core.text import without_paths
 from depthport.runtimes.registry import get_runtime
@@ -44,7 +44,7 @@ def for_this_machine(cell: CellSpec, artifact: Artifact, timeout_s: float, obser
     try:
         if not get_runtime(cell.runtime).bound:
             return artifact
-    except UsageError:  # it is not here, which the cell's own row will say
+    except DepthportError:  # it is not here, which the cell's own row will say
         return artifact
     request = Rebuild(artifact=str(artifact.path), runtime=cell.runtime, device=cell.device)
     reply = _ask(request, timeout_s, observer, "depthport.bench.workers.worker", cell.python)
