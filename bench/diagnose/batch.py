@@ -13,9 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from depthport.bench.diagnose.batching import largest_batch
 from depthport.bench.environment.environment import usable_memory_mib
 from depthport.bench.inputs.inputs import load_scenes
@@ -27,6 +24,7 @@ from depthport.bench.workers.live_cell import CellFailed, LiveCell
 from depthport.exporters.api import export_request, prepare
 from depthport.exporters.core.asked import MOST, THREADS
 from depthport.exporters.core.errors import RunError, UsageError
+from depthport.exporters.core.inspection import Table
 from depthport.exporters.core.npz import write_npz
 from depthport.exporters.core.nvidia import cuda_devices
 from depthport.exporters.core.store import ArtifactStore
@@ -157,15 +155,13 @@ def device_memory_mib(device: str) -> float:
     return usable_memory_mib()
 
 
-def render(answer: BatchAnswer, console: Console) -> None:
-    """The table and the answer."""
-    table = Table(title=answer.cell, title_justify="left")
-    for name in ("batch", "peak MiB", "ms a call", "img/s", "fits"):
-        table.add_column(name, justify="right")
+def table(answer: BatchAnswer) -> Table:
+    """The trials, and the answer below them."""
+    rows = []
     for trial in answer.trials:
         peak = "out of memory" if trial.peak_mib is None else f"{trial.peak_mib:.0f}"
         call = "-" if trial.call_ms is None else f"{trial.call_ms:.3g}"
         rate = "-" if trial.img_s is None else f"{trial.img_s:.3g}"
-        table.add_row(str(trial.batch), peak, call, rate, "yes" if trial.fits else "no")
-    console.print(table)
-    console.print(f"Largest batch within {answer.limit_mib:.0f} of {answer.memory_mib:.0f} MiB: {answer.batch}")
+        rows.append((str(trial.batch), peak, call, rate, "yes" if trial.fits else "no"))
+    note = f"Largest batch within {answer.limit_mib:.0f} of {answer.memory_mib:.0f} MiB: {answer.batch}"
+    return Table(answer.cell, ("batch", "peak MiB", "ms a call", "img/s", "fits"), tuple(rows), note, "rrrrr")
