@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depthport.exporters.base import ExportContext, Exporter, Progress
+from depthport.exporters.base import ExportContext, Exporter, ExportResult, Progress
 from depthport.exporters.core.artifact import (
     MANIFEST,
     Artifact,
@@ -22,15 +22,16 @@ from depthport.exporters.core.artifact import (
     load_artifact,
 )
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
+from depthport.exporters.core.keywords import check_keywords
 from depthport.exporters.core.open_dims import limits_of, validate_dynamic
 from depthport.exporters.core.precision import resolve_policy
 from depthport.exporters.core.provenance import package_versions, peak_rss_mib
 from depthport.exporters.core.source import source_digest
 from depthport.exporters.core.store import ArtifactStore, Stored
 from depthport.exporters.da3.build import request_network
-from depthport.exporters.da3.models import validate_outputs, validate_pose_input
+from depthport.exporters.da3.models import ModelSpec, validate_outputs, validate_pose_input
 from depthport.exporters.da3.registry import get_model
-from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.da3.request import ExportKeywords, ExportRequest
 from depthport.exporters.da3.shapes import validate_shape
 from depthport.exporters.da3.signature import input_specs, output_specs, preprocessing
 from depthport.exporters.da3.weights import load_state_dict, resolve_weights
@@ -40,6 +41,7 @@ from depthport.exporters.registry import get_exporter
 
 if TYPE_CHECKING:
     from torch import nn
+    from typing_extensions import Unpack
 
 
 PIXEL_PACKAGES = ("opencv-python-headless",)
@@ -51,126 +53,85 @@ def export(
     model: str,
     *,
     format: str,
-    precision: str = "fp32",
-    batch: int = 1,
-    views: int = 1,
-    height: int = 504,
-    width: int = 504,
-    weights: str | WeightsRef | None = None,
-    outputs: Sequence[str] | None = None,
-    target: str | None = None,
-    dynamic: Sequence[str] = (),
-    pose_input: bool = False,
-    preprocess: bool = False,
-    ray_pose: bool = False,
-    source_size: tuple[int, int] | None = None,
-    options: Mapping[str, Any] | None = None,
     store: ArtifactStore | None = None,
     progress: Progress = lambda step: None,
+    **asked: Unpack[ExportKeywords],
 ) -> Stored:
     """Export `model` to `format`, or find the artifact that an earlier export made from the same inputs.
 
     Args:
-        model: one of `depthport.exporters.da3.models.MODELS`, or the path of upstream's YAML of your own
-        (exporters/MODELS.md). format: an installed exporter's name (:func:`~depthport.exporters.registry.formats`).
-        precision: a policy's name (exporters/core/precision.py); `auto` is upstream's choice for the CPU.
-        batch, views, height, width: B, N, H, W of the input `image` (B, N, 3, H, W); H and W multiples of 14.
-        weights: Hugging Face id, local file or folder, `synthetic:SEED`, or None for the model's own checkpoint if it
-            can be had, else synthetic weights (the artifact says so).
-        outputs: names of the outputs wanted, in any order; None for the model's default ones. What the host needs to
-            finish them comes too (`host_steps` of the manifest).
-        target, dynamic, pose_input, preprocess, ray_pose, source_size: see
-        :class:`depthport.exporters.da3.request.ExportRequest`; a
-            source size implies preprocessing in the graph.
-        options: the format's own options.
+        model: a name like `da3-small`, or the path of a configuration of your own: upstream's YAML or `config.json`
+            (exporters/MODELS.md).
+        format: an installed exporter's name (:func:`~depthport.exporters.registry.formats`).
         store: where artifacts live; None for the default store.
         progress: called with the name of each step as it begins.
+        asked: shape, weights, precision, outputs, ...: see :class:`~depthport.exporters.da3.request.ExportKeywords`.
 
     Raises:
+        TypeError: a keyword that is none of these.
         UsageError: unknown name, impossible shape, weights that do not fit (exit code 2).
         UnavailableError: the exporter's packages are not installed.
         UnsupportedError: the format can't express the request.
         ExportError: the exporter failed.
         StorageError: unwritable folder or full disk.
     """
-    request = prepare(
-        model,
-        format=format,
-        precision=precision,
-        shape=Shape(batch, views, height, width),
-        weights=weights,
-        outputs=outputs,
-        target=target,
-        dynamic=dynamic,
-        pose_input=pose_input,
-        preprocess=preprocess,
-        ray_pose=ray_pose,
-        source_size=source_size,
-        options=options or {},
-    )
-    return export_request(request, store or ArtifactStore(), progress)
+    check_keywords(export, asked, ExportKeywords)
+    return export_request(prepare(model, format=format, **asked), store or ArtifactStore(), progress)
 
 
-def find(
-    model: str, *, batch: int, views: int, height: int, width: int, store: ArtifactStore | None = None, **arguments: Any
-) -> Artifact | None:
-    """The artifact that :func:`export` would find, None where it would have to make it. File hashes are not checked.
-
-    Args:
-        model, batch, views, height, width, arguments: as :func:`export` takes them.
-        store: where artifacts live; None for the default store.
+def find(request: ExportRequest, store: ArtifactStore) -> Artifact | None:
+    """The artifact that :func:`export_request` would find, None where it would make it. File hashes are not checked.
 
     Raises:
         UsageError, UnsupportedError: as :func:`export` does.
     """
-    request = prepare(model, shape=Shape(batch, views, height, width), **arguments)
-    folder = (store or ArtifactStore()).folder(describe(request, get_exporter(request.format)))
+    folder = store.folder(describe(request, get_exporter(request.format)))
     return load_artifact(folder) if (folder / MANIFEST).is_file() else None
 
 
-def prepare(
-    model: str,
-    *,
-    format: str,
-    precision: str,
-    shape: Shape,
-    weights: str | WeightsRef | None = None,
-    outputs: Sequence[str] | None = None,
-    target: str | None = None,
-    dynamic: Sequence[str] = (),
-    pose_input: bool = False,
-    preprocess: bool = False,
-    ray_pose: bool = False,
-    source_size: tuple[int, int] | None = None,
-    options: Mapping[str, Any] | None = None,
-) -> ExportRequest:
-    """Check every argument of an export without building anything; raises as :func:`export` does."""
-    spec = get_model(model)
+def prepare(model: str, *, format: str, **asked: Unpack[ExportKeywords]) -> ExportRequest:
+    """Check and resolve every argument of :func:`export` without building anything; raises as it does."""
+    check_keywords(prepare, asked, ExportKeywords)
+    spec, weights = get_model(model), asked.get("weights")
     get_exporter(format)
+    shape = Shape(asked.get("batch", 1), asked.get("views", 1), asked.get("height", 504), asked.get("width", 504))
     validate_shape(shape.batch, shape.views, shape.height, shape.width)
+    opened = open_dims_of(spec, asked.get("dynamic", ()), shape)
+    pose_input, ray_pose = asked.get("pose_input", False), asked.get("ray_pose", False)
+    validate_pose_input(spec, pose_input)
+    source_size = asked.get("source_size")
+    if source_size is not None:
+        validate_source(source_size, shape, opened)
+    if asked.get("target") == "":
+        raise UsageError("--target is empty: leave it out, or name one")
+    return ExportRequest(
+        model=spec,
+        format=format,
+        policy=resolve_policy(asked.get("precision", "fp32")),
+        shape=shape,
+        weights=weights if isinstance(weights, WeightsRef) else resolve_weights(weights, spec),
+        outputs=validate_outputs(spec, asked.get("outputs"), ray_pose=ray_pose),
+        target=asked.get("target"),
+        dynamic=opened,
+        pose_input=pose_input,
+        preprocess=asked.get("preprocess", False) or source_size is not None,
+        source_size=source_size,
+        ray_pose=ray_pose,
+        options=dict(asked.get("options") or {}),
+    )
+
+
+def open_dims_of(spec: ModelSpec, dynamic: Sequence[str], shape: Shape) -> tuple[str, ...]:
+    """The dimensions that an artifact of a model leaves open, checked.
+
+    Raises:
+        UsageError: an unknown dimension, or a shape outside of its limits.
+        UnsupportedError: the model has none.
+    """
     opened = validate_dynamic(dynamic, shape)
     if opened and spec.family != "anyview":
         raise UnsupportedError(f"{spec.name} has no open dimensions: leave out --dynamic, or choose an any-view model")
-    validate_pose_input(spec, pose_input)
-    if source_size is not None:
-        validate_source(source_size, shape, opened)
-    if target == "":
-        raise UsageError("--target is empty: leave it out, or name one")
-    return ExportRequest(
-        model=spec.reference,
-        format=format,
-        policy=resolve_policy(precision),
-        shape=shape,
-        weights=_weights(weights, spec.reference),
-        outputs=validate_outputs(spec, outputs, ray_pose=ray_pose),
-        target=target,
-        dynamic=opened,
-        pose_input=pose_input,
-        preprocess=preprocess or source_size is not None,
-        source_size=source_size,
-        ray_pose=ray_pose,
-        options=dict(options or {}),
-    )
+    return opened
 
 
 def export_request(request: ExportRequest, store: ArtifactStore, progress: Progress = lambda step: None) -> Stored:
@@ -181,25 +142,59 @@ def export_request(request: ExportRequest, store: ArtifactStore, progress: Progr
         raise UnavailableError(f"format {request.format!r} can't be exported here: {reason}")
     draft = describe(request, exporter)
 
-    def build(directory: Path) -> Manifest:
+    def build(directory: Path) -> ExportResult:
+        return exporter.write(_context(request, store, progress), directory)
+
+    return _store(draft, build, store)
+
+
+def rebuild(artifact: Artifact, reason: str, here: str, progress: Progress = lambda step: None) -> Stored:
+    """An artifact that was built for other hardware or by another version, built anew beside it, or found there.
+
+    Args:
+        reason: why, in one line.
+        here: what it is built for; part of the key.
+
+    Raises:
+        UnavailableError: the exporter's packages are not installed.
+        ArtifactError, ExportError, StorageError: it can't be built, as :meth:`Exporter.rebuild` says.
+    """
+    made = artifact.manifest
+    exporter = get_exporter(made.format)
+    missing = exporter.probe()
+    if missing:
+        raise UnavailableError(f"{reason}, and it can't be rebuilt here: {missing}")
+    versions = package_versions(deciding_packages(exporter, resized="source_size" in made.preprocessing))
+    source = deciding_source(exporter)
+    key = artifact_key({"rebuilt": made.key, "here": here, "versions": versions, "source": source})
+    extra = {**made.extra, "rebuilt_from": made.key, "rebuilt_because": reason}
+    draft = replace(made, key=key, versions=versions, files=(), extra=extra)
+    store = ArtifactStore(artifact.path.parent)
+    return _store(draft, lambda directory: exporter.rebuild(artifact, directory, progress), store)
+
+
+def _store(draft: Manifest, build: Callable[[Path], ExportResult], store: ArtifactStore) -> Stored:
+    """The artifact of a manifest, built where the store does not have it."""
+
+    def complete(directory: Path) -> Manifest:
         started = time.perf_counter()
-        result = exporter.write(_context(request, store, progress), directory)
+        result = build(directory)
         return replace(
             draft,
-            extra=result.extra,
+            extra={**draft.extra, **result.extra},
             target=result.target,
             export_s=time.perf_counter() - started,
             export_peak_mib=peak_rss_mib(),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
 
-    return store.get_or_build(draft, build)
+    return store.get_or_build(draft, complete)
 
 
 def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
     """The manifest of a request before it is built: everything but files, times and what the exporter adds."""
     ref = request.weights
-    spec = get_model(request.model)
+    spec = request.model
     options = exporter.options(request)
     versions = package_versions(deciding_packages(exporter, resized=request.source_size is not None))
     body: dict[str, Any] = {
@@ -247,10 +242,6 @@ def deciding_source(exporter: Exporter) -> str:
 
 def _spec_json(spec: TensorSpec) -> list[Any]:
     return [spec.name, list(spec.shape), spec.dtype, spec.native_name]
-
-
-def _weights(weights: str | WeightsRef | None, model: str) -> WeightsRef:
-    return weights if isinstance(weights, WeightsRef) else resolve_weights(weights, model)
 
 
 def _context(request: ExportRequest, store: ArtifactStore, progress: Progress) -> ExportContext:

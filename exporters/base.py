@@ -93,6 +93,16 @@ class Exporter(ABC):
             ExportError: the framework failed, or the written file did not pass the format's own checker.
         """
 
+    def rebuild(self, artifact: Artifact, directory: Path, progress: Progress) -> ExportResult:
+        """Build an artifact anew for the hardware and the versions that are here, into `directory` as :meth:`write` does.
+
+        Raises:
+            ArtifactError: what it was built from is gone.
+            UnsupportedError: this format is not bound to hardware.
+            ExportError: as :meth:`write`.
+        """
+        raise UnsupportedError(f"format {self.format!r} can't be rebuilt from an artifact: export it again")
+
     def inspect(self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True) -> tuple[Table, ...]:
         """What only this format can say about an artifact beyond its manifest; nothing by default.
 

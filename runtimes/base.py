@@ -28,7 +28,16 @@ from depthport.exporters.core.open_dims import bound_sizes, resolve
 from depthport.exporters.da3.host import apply
 from depthport.exporters.inputs.poses import check_poses
 from depthport.runtimes.arrays import check_arrays
-from depthport.runtimes.terms import Device, DeviceRates, LoadOptions, Mode, OperatorTime, Placement, SessionMemory
+from depthport.runtimes.terms import (
+    Device,
+    DeviceRates,
+    LoadOptions,
+    Mismatch,
+    Mode,
+    OperatorTime,
+    Placement,
+    SessionMemory,
+)
 
 __all__ = [
     "Arrays", "Device", "DeviceRates", "LoadOptions", "Mode", "OperatorTime", "Placement", "Runtime", "Session",
@@ -187,6 +196,17 @@ class Runtime(ABC):
     """Modes whose operators :meth:`profile` can time, slowest first."""
     interpreted: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = {}
     """What to check :meth:`interpret` with: a label, then precision and the format's options."""
+
+    bound: ClassVar[bool] = False
+    """Whether its artifacts run only on what they were built for: ask :meth:`mismatch` before loading one."""
+
+    def mismatch(self, artifact: Artifact, device: str) -> Mismatch | None:
+        """Why an artifact has to be built anew for a device of this machine; None where it can be loaded as it is.
+
+        Raises:
+            ArtifactError, LoadError, UnavailableError: it can't be told.
+        """
+        return None
 
     def default_target(self, device: str, precision: str) -> str | None:
         """The export target that beats the portable artifact on a kind of device (`cpu`, not `cuda:1`); None: none."""

@@ -28,6 +28,16 @@ class Mode:
 
 
 @dataclass(frozen=True)
+class Mismatch:
+    """An artifact was built for something else than what is here."""
+
+    reason: str
+    """One line."""
+    here: str
+    """What it has to be built for to be loaded: the same text, the same artifact."""
+
+
+@dataclass(frozen=True)
 class Device:
     """One place where a runtime can, or could, run."""
 

@@ -106,7 +106,8 @@ def scale_shifted(depth: Array, truth: Array) -> Array:
     centred = depth - depth.mean()
     variance = float(centred @ centred)
     scale = float(centred @ (truth - truth.mean())) / variance if variance > 0 else 0.0
-    return truth.mean() + scale * centred
+    found: Array = truth.mean() + scale * centred
+    return found
 
 
 def pose_accuracy(extrinsics: Array, truth: Array) -> dict[str, float]:

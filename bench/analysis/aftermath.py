@@ -1,101 +1,97 @@
-"""What is made of a run once it has been measured: pictures, telemetry, advice."""
+"""What is made of a run once it has been measured: pictures, and the facts that advice is given on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from depthport.bench.analysis.advice import CellFacts, RunFacts, cell_advice, repeatability, run_advice
+from depthport.bench.analysis.advice import CellFacts, RunFacts, repeatability, run_advice
 from depthport.bench.analysis.evidence import Evidence
 from depthport.bench.analysis.pictures import save_depth, save_error, save_views
-from depthport.bench.environment.telemetry_summary import machine_facts, summarize_records
+from depthport.bench.environment.telemetry_summary import machine_facts
 from depthport.bench.inputs.inputs import Scene
-from depthport.bench.results.journal import Journal
-from depthport.bench.results.model import Cell, Results
+from depthport.bench.plan.cells import CellSpec
+from depthport.bench.results.model import Boundary, Control, Timing
+from depthport.bench.results.records import Launch
 from depthport.exporters.core.atomic import storage_errors
 from depthport.exporters.core.errors import StorageError
 from depthport.exporters.core.npz import read_whole_npz
+from depthport.runtimes.terms import Placement
 
 
 def draw(
-    cells: Sequence[Cell], journal: Journal, scenes: Sequence[Scene], references: Mapping[str, Path], work: Path, out: Path
-) -> str | None:
+    cells: Iterable[str], evidence: Evidence, scenes: Sequence[Scene], references: Mapping[str, Path], work: Path, out: Path
+) -> tuple[str | None, dict[str, dict[str, str]]]:
     """Save the first input's views, and every cell's depth and error to the reference, below `out/pictures`.
 
-    Returns the relative path of the views' picture; None where there is no reference to compare with, no depth in it, or
-    no room for pictures: what was measured is written all the same.
+    Returns the relative paths of the views' picture and of each cell's; None and none where there is no reference to
+    compare with, no depth in it, or no room for pictures: what was measured is written all the same.
     """
     try:
         with storage_errors(out):
-            return _draw(cells, journal, scenes, references, work, out)
+            return _draw(cells, evidence, scenes, references, work, out)
     except StorageError:
-        for cell in cells:
-            cell.pictures = {}
-        return None
+        return None, {}
 
 
 def _draw(
-    cells: Sequence[Cell], journal: Journal, scenes: Sequence[Scene], references: Mapping[str, Path], work: Path, out: Path
-) -> str | None:
-    evidence = Evidence(journal)
+    cells: Iterable[str], evidence: Evidence, scenes: Sequence[Scene], references: Mapping[str, Path], work: Path, out: Path
+) -> tuple[str | None, dict[str, dict[str, str]]]:
     if "fp32-0" not in references:
-        return None
+        return None, {}
     reference = read_whole_npz(references["fp32-0"]) or {}
     if "depth" not in reference:
-        return None  # other outputs were asked for
-
+        return None, {}  # other outputs were asked for
     folder = out / "pictures"
     folder.mkdir(exist_ok=True)
+    found = {}
     for cell in cells:
-        name = evidence.outputs(cell.id).get(0)
+        name = evidence.outputs(cell).get(0)
         outputs = read_whole_npz(work / name) if name is not None else None
         if outputs is None:
             continue
-        stem = cell.id.replace("/", "-").replace(":", "-")
+        stem = cell.replace("/", "-").replace(":", "-")
         save_depth(outputs["depth"], folder / f"{stem}-depth.png", like=reference["depth"])
         save_error(outputs["depth"], reference["depth"], folder / f"{stem}-error.png")
-        cell.pictures = {"depth": f"pictures/{stem}-depth.png", "error": f"pictures/{stem}-error.png"}
+        found[cell] = {"depth": f"pictures/{stem}-depth.png", "error": f"pictures/{stem}-error.png"}
     save_views(scenes[0].rgb, folder / "views.jpg")
-    return "pictures/views.jpg"
+    return "pictures/views.jpg", found
 
 
-def advise(results: Results, journal: Journal) -> None:
-    """Fill in every cell's telemetry and advice, and the warnings that concern the whole run."""
-    evidence = Evidence(journal)
-    for cell in results.cells:
-        records = [v["telemetry"] for v in evidence.visits if v["cell"] == cell.id]
-        cell.telemetry = summarize_records(records)
-        if cell.timing:
-            cell.advice = [advice.to_json() for advice in cell_advice(_facts(cell, evidence))]
+def warnings(controls: Mapping[str, Control], synthetic_weights: Sequence[str], evidence: Evidence) -> list[dict[str, str]]:
+    """What concerns the whole run."""
     facts = RunFacts(
-        controls=results.controls,
-        synthetic_weights=[w["id"] for w in results.weights.values() if w["synthetic"]],
+        controls=controls,
+        synthetic_weights=synthetic_weights,
         relaunched=evidence.relaunched,
-        machine=machine_facts(v["telemetry"] for v in evidence.visits),
+        machine=machine_facts(visit.telemetry for visit in evidence.visits),
     )
-    results.warnings = [advice.to_json() for advice in run_advice(facts)]
+    return [advice.to_json() for advice in run_advice(facts)]
 
 
-def _facts(cell: Cell, evidence: Evidence) -> CellFacts:
-    device, host = cell.timing.get("device"), cell.timing.get("host")
-    launches = [e for e in evidence.launches if e["cell"] == cell.id]
-    own = [b for b in evidence.blocks if b["cell"] == cell.id]
+def cell_facts(
+    spec: CellSpec, timing: Mapping[Boundary, Timing], placement: Placement | None, evidence: Evidence
+) -> CellFacts:
+    """What advice on a measured cell is given on."""
+    device, host = timing.get("device"), timing.get("host")
+    launches = [launch for launch in evidence.launches if launch.cell == spec.id]
+    own = [block for block in evidence.blocks if block.cell == spec.id]
     return CellFacts(
-        device=cell.device,
+        device=spec.device,
         device_ms=device.median_ms if device else None,
         host_ms=host.median_ms if host else None,
         enqueue_ms=_enqueue_ms(launches),
-        sync_ms=min((e["sync_ns"] / 1e6 for e in launches), default=None),
+        sync_ms=min((launch.calibration.sync_ns / 1e6 for launch in launches), default=None),
         cv=device.cv if device else None,
         drift_per_minute=device.drift_per_minute if device else None,
-        steady_state=all(e["steady"] for e in launches),
-        fallback=(cell.placement or {}).get("fallback", ()),
-        repeatability=repeatability((b["launch"], b["input"], b["outputs_sha256"]) for b in own),
-        machine=machine_facts(v["telemetry"] for v in evidence.visits if v["cell"] == cell.id),
+        steady_state=all(launch.steady for launch in launches),
+        fallback=placement.fallback if placement else (),
+        repeatability=repeatability((b.launch, b.input, b.outputs_sha256) for b in own),
+        machine=machine_facts(visit.telemetry for visit in evidence.visits if visit.cell == spec.id),
     )
 
 
-def _enqueue_ms(launches: Sequence[Mapping[str, float]]) -> float | None:
+def _enqueue_ms(launches: Sequence[Launch]) -> float | None:
     """Time until `run` returns; None where it returned no earlier than the work was done (a CPU runtime)."""
-    asynchronous = [e for e in launches if e["enqueue_ns"] < 0.95 * e["call_ns"]]
-    return min(e["enqueue_ns"] for e in asynchronous) / 1e6 if asynchronous else None
+    costs = [launch.calibration for launch in launches]
+    return min((c.enqueue_ns / 1e6 for c in costs if c.enqueue_ns < 0.95 * c.call_ns), default=None)

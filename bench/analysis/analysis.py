@@ -1,4 +1,4 @@
-"""From a run's journal to its results: statistics, verdicts, ranks, controls, parity. Measures nothing itself."""
+"""From a run's journal to its rows: statistics, verdicts, ranks, parity. Measures nothing itself."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from typing import Any
 import numpy as np
 
 from depthport.bench.analysis import quota
+from depthport.bench.analysis.advice import cell_advice
+from depthport.bench.analysis.aftermath import cell_facts
 from depthport.bench.analysis.evidence import Evidence, baseline_of
 from depthport.bench.analysis.parity import parity, violation, worst
 from depthport.bench.analysis.samples import raw_samples
+from depthport.bench.environment.telemetry_summary import summarize_records
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.design import MIN_LAUNCHES
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.journal import Journal
-from depthport.bench.results.model import BOUNDARIES, Boundary, Cell, Control, Memory, Phases, Speedup, Status, Timing
+from depthport.bench.results.model import BOUNDARIES, Boundary, Cell, Memory, Parity, Phases, Speedup, Status, Timing
 from depthport.bench.statistics.estimate import estimate_log_ratio
 from depthport.bench.statistics.latency import summarize
 from depthport.bench.statistics.samples import CellSamples
 from depthport.bench.statistics.steady_state import drift, should_stop
-from depthport.bench.statistics.verdict import Ratio, Verdict, rank, ratio
+from depthport.bench.statistics.verdict import rank
 from depthport.exporters.core.npz import read_whole_npz
 
-MOST_NOISE = 0.10
-"""An A/A interval that reaches further shows nothing: twice the delay that the other control injects."""
 YARDSTICK = "fp64-0"
 
 
@@ -54,14 +55,36 @@ def intervals_narrow(journal: Journal, cells: Sequence[CellSpec], protocol: Prot
 
 
 def analyse(
-    *, plan_cells: Sequence[CellSpec], journal: Journal, protocol: Protocol, references: Mapping[str, Path], work: Path
-) -> tuple[list[Cell], dict[str, Control]]:
-    """Every planned cell as a row of the results, and the two controls."""
-    evidence = Evidence(journal)
+    specs: Sequence[CellSpec],
+    evidence: Evidence,
+    protocol: Protocol,
+    references: Mapping[str, Path],
+    work: Path,
+    accuracy: Mapping[str, dict[str, Any]],
+    pictures: Mapping[str, dict[str, str]],
+) -> list[Cell]:
+    """Every planned cell as a row of the results.
+
+    Args:
+        accuracy, pictures: what the rows' fields of these names hold, by the cells' ids.
+    """
     reference = _load_references(references)
-    cells = [_cell(spec, plan_cells, evidence, protocol, reference, work) for spec in plan_cells]
-    _rank(cells, plan_cells, evidence, protocol)
-    return cells, _controls(plan_cells, evidence, protocol)
+    parities = {spec.id: _parity(spec, evidence, reference, work) for spec in specs}
+    ended = {spec.id: _ended(spec, evidence, parities[spec.id]) for spec in specs}
+    ranks = _ranks(specs, [spec for spec in specs if ended[spec.id][0] is Status.OK], evidence, protocol)
+    return [
+        _cell(
+            spec,
+            ended[spec.id],
+            _speedups(spec, baseline_of(spec, specs), evidence, protocol),
+            ranks.get(spec.id, {}),
+            evidence,
+            parity=parities[spec.id],
+            accuracy=accuracy.get(spec.id),
+            pictures=pictures.get(spec.id, {}),
+        )
+        for spec in specs
+    ]
 
 
 def yardstick(references: Mapping[str, Path], size: tuple[int, int]) -> dict[str, Any] | None:
@@ -77,92 +100,97 @@ def _load_references(paths: Mapping[str, Path]) -> dict[str, dict[str, np.ndarra
     return {name: arrays for name, path in paths.items() if (arrays := read_whole_npz(path)) is not None}
 
 
+def _ended(spec: CellSpec, evidence: Evidence, parity: Parity | None) -> tuple[Status, str | None]:
+    """How a cell ended, and why."""
+    failed = evidence.failed.get(spec.id)
+    if failed is not None:
+        return failed.status, failed.reason
+    broken = violation(parity, spec.export.precision, fitted_poses=spec.export.ray_pose) if parity is not None else None
+    if broken:
+        return Status.PARITY_FAILED, broken
+    if spec.id not in evidence.regimes and all(evidence.samples(spec.id, b) is None for b in BOUNDARIES):
+        return Status.NOT_MEASURED, "the run was stopped before it"
+    return Status.OK, None
+
+
 def _cell(
     spec: CellSpec,
-    plan_cells: Sequence[CellSpec],
+    ended: tuple[Status, str | None],
+    speedups: dict[Boundary, Speedup],
+    ranks: dict[Boundary, int],
     evidence: Evidence,
-    protocol: Protocol,
-    reference: Mapping[str, Mapping[str, Any]],
-    work: Path,
+    *,
+    parity: Parity | None,
+    accuracy: dict[str, Any] | None,
+    pictures: dict[str, str],
 ) -> Cell:
-    export = spec.export
-    failed = evidence.failed.get(spec.id)
-    cell = Cell(
+    export, shape = spec.export, spec.export.shape
+    regime = evidence.regimes.get(spec.id)
+    reports = [report for report in evidence.reports if report.cell == spec.id]
+    placement = reports[-1].placement if reports else None
+    timing = {
+        boundary: _timing(spec, samples, boundary, evidence)
+        for boundary in BOUNDARIES
+        if (samples := evidence.samples(spec.id, boundary)) is not None
+    }
+    return Cell(
         id=spec.id,
-        model=export.model,
-        batch=export.shape.batch,
-        views=export.shape.views,
-        height=export.shape.height,
-        width=export.shape.width,
-        weights=export.weights or "",
+        model=export.model.name,
+        batch=shape.batch,
+        views=shape.views,
+        height=shape.height,
+        width=shape.width,
+        weights=export.weights.id,
         format=export.format,
         runtime=spec.runtime,
         device=spec.device,
         mode=spec.mode,
         precision=export.precision,
         baseline=spec.baseline,
+        status=ended[0],
+        reason=ended[1],
+        phases=_phases(spec.id, evidence),
+        timing=timing,
+        speedup=speedups,
+        rank=ranks,
+        memory=Memory(_max(r.host_peak_mib for r in reports), _max(r.device_peak_mib for r in reports)),
+        parity=parity,
+        accuracy=accuracy,
+        placement=placement,
+        artifact=_artifact(spec.id, evidence),
+        pictures=pictures,
+        telemetry=summarize_records(visit.telemetry for visit in evidence.visits if visit.cell == spec.id),
+        advice=[one.to_json() for one in cell_advice(cell_facts(spec, timing, placement, evidence))] if timing else [],
+        regime=regime.summary if regime is not None else None,
         mode_description=spec.mode_description,
         off_target=spec.off_target,
+        launches=len({launch.launch for launch in evidence.launches if launch.cell == spec.id}),
         tags=list(spec.tags),
     )
-    if failed:
-        cell.status, cell.reason = Status(failed["status"]), failed["reason"]
-    cell.phases = _phases(spec.id, evidence)
-    cell.memory, cell.placement = _reported(spec.id, evidence)
-    cell.artifact = _artifact(spec.id, evidence)
-    cell.launches = len({e["launch"] for e in evidence.launches if e["cell"] == spec.id})
-    for boundary in BOUNDARIES:
-        samples = evidence.samples(spec.id, boundary)
-        if samples is not None:
-            cell.timing[boundary] = _timing(spec, samples, boundary, evidence)
-    baseline = baseline_of(spec, plan_cells)
-    if baseline is not None and baseline.id != spec.id:
-        for boundary in BOUNDARIES:
-            ours, theirs = evidence.samples(spec.id, boundary), evidence.samples(baseline.id, boundary)
-            if ours is not None and theirs is not None:
-                found = speedup(ratio(theirs, ours, protocol.margin))
-                cell.speedup[boundary] = quota.carried(
-                    found, evidence.quota_share(spec.id), evidence.quota_share(baseline.id)
-                )
-    cell.parity = _parity(spec, evidence, reference, work)
-    if cell.status is Status.OK and cell.parity is not None:
-        broken = violation(cell.parity, export.precision, fitted_poses=export.ray_pose)
-        if broken:
-            cell.status, cell.reason = Status.PARITY_FAILED, broken
-    regime = evidence.regimes.get(spec.id)
-    if regime is not None:
-        cell.regime = {"kind": regime["regime"], **regime["summary"]}
-        cell.phases.load_s, cell.phases.first_call_ms = regime["load_s"], regime["first_call_ms"]
-    if cell.status is Status.OK and not cell.timing and regime is None:
-        cell.status, cell.reason = Status.NOT_MEASURED, "the run was stopped before it"
-    return cell
 
 
-def speedup(found: Ratio) -> Speedup:
-    """A ratio as the results keep it."""
-    return Speedup(found.ratio, found.ci95, found.verdict.value, found.explanation)
+def _speedups(spec: CellSpec, baseline: CellSpec | None, evidence: Evidence, protocol: Protocol) -> dict[Boundary, Speedup]:
+    if baseline is None or baseline.id == spec.id:
+        return {}
+    found = {boundary: evidence.speedup(spec.id, baseline.id, boundary, protocol.margin) for boundary in BOUNDARIES}
+    return {boundary: speedup for boundary, speedup in found.items() if speedup is not None}
 
 
 def _phases(cell: str, evidence: Evidence) -> Phases:
-    phases = Phases()
-    made = evidence.artifacts.get(cell)
-    if made:
-        phases.export_s = made["export_s"]
-        phases.export_cached = made["origin"] == "cached"
-    own = [e for e in evidence.launches if e["cell"] == cell]
-    if own:
-        phases.load_s = float(np.median([e["load_s"] for e in own]))
-        # The first process may compile what later ones find cached: what a newcomer waits for is the first.
-        phases.first_call_ms = own[0]["first_call_ms"]
-        phases.warmup_calls = 2 + len(own[0]["warmup_ms"])
-    return phases
-
-
-def _reported(cell: str, evidence: Evidence) -> tuple[Memory, dict[str, Any] | None]:
-    own = [e for e in evidence.reports if e["cell"] == cell]
-    if not own:
-        return Memory(), None
-    return (Memory(_max(e["host_peak_mib"] for e in own), _max(e["device_peak_mib"] for e in own)), own[-1]["placement"])
+    made, regime = evidence.artifacts.get(cell), evidence.regimes.get(cell)
+    own = [launch for launch in evidence.launches if launch.cell == cell]
+    load_s = float(np.median([launch.load_s for launch in own])) if own else None
+    # The first process may compile what later ones find cached: what a newcomer waits for is the first.
+    first_call_ms = own[0].first_call_ms if own else None
+    if regime is not None:
+        load_s, first_call_ms = regime.load_s, regime.first_call_ms
+    return Phases(
+        export_s=made.export_s if made else None,
+        load_s=load_s,
+        first_call_ms=first_call_ms,
+        warmup_calls=2 + len(own[0].warmup_ms) if own else None,
+        export_cached=made.origin == "cached" if made else None,
+    )
 
 
 def _max(values: Any) -> float | None:
@@ -171,7 +199,7 @@ def _max(values: Any) -> float | None:
 
 def _artifact(cell: str, evidence: Evidence) -> dict[str, Any] | None:
     made = evidence.artifacts.get(cell)
-    return None if made is None else made.get("facts", {"key": made["key"], "size_bytes": None})
+    return None if made is None else made.facts
 
 
 def _timing(spec: CellSpec, samples: CellSamples, boundary: Boundary, evidence: Evidence) -> Timing:
@@ -181,9 +209,8 @@ def _timing(spec: CellSpec, samples: CellSamples, boundary: Boundary, evidence: 
     raw = raw_samples(spec.id, boundary, evidence.blocks, evidence.launches)
     trend = drift(samples)
     minutes = (max(raw.start_s) - min(raw.start_s)) / 60 if raw.start_s else 0.0
-    own = [e for e in evidence.launches if e["cell"] == spec.id]
+    own = [e for e in evidence.launches if e.cell == spec.id]
     images = spec.export.shape.images
-    events = [b["event_ms"] for b in evidence.blocks if b["cell"] == spec.id and b.get("event_ms") is not None]
     return Timing(
         median_ms=latency.median_ns / 1e6,
         ci95_ms=quota.opened(interval, evidence.quota_share(spec.id)),
@@ -199,8 +226,7 @@ def _timing(spec: CellSpec, samples: CellSamples, boundary: Boundary, evidence: 
         cv=latency.cv,
         drift_per_minute=trend.change / minutes if trend and trend.detected and minutes > 0 else None,
         autocorrelation=latency.autocorrelation,
-        device_event_ms=float(np.median(events)) if events and boundary == "device" else None,
-        steady_state=all(e["steady"] for e in own),
+        steady_state=all(e.steady for e in own),
     )
 
 
@@ -208,9 +234,7 @@ def _ms(ns: float | None) -> float | None:
     return None if ns is None else ns / 1e6
 
 
-def _parity(
-    spec: CellSpec, evidence: Evidence, reference: Mapping[str, Mapping[str, Any]], work: Path
-) -> dict[str, Any] | None:
+def _parity(spec: CellSpec, evidence: Evidence, reference: Mapping[str, Mapping[str, Any]], work: Path) -> Parity | None:
     reports, size = [], (spec.export.shape.height, spec.export.shape.width)
     for index, name in sorted(evidence.outputs(spec.id).items()):
         expected = reference.get(f"fp32-{index}")
@@ -220,49 +244,18 @@ def _parity(
     return {**worst(reports), "inputs": len(reports)} if reports else None
 
 
-def _rank(cells: list[Cell], specs: Sequence[CellSpec], evidence: Evidence, protocol: Protocol) -> None:
-    """Rank the cells that gave a right answer, per device group and boundary; only cells of one baseline compare."""
-    by_id = {cell.id: cell for cell in cells}
+def _ranks(
+    specs: Sequence[CellSpec], right: Sequence[CellSpec], evidence: Evidence, protocol: Protocol
+) -> dict[str, dict[Boundary, int]]:
+    """Ranks of the cells that gave a right answer, per device group and boundary; only cells of one baseline compare."""
+    found: dict[str, dict[Boundary, int]] = {}
     for boundary in BOUNDARIES:
         for base in [s for s in specs if s.baseline]:
             base_samples = evidence.samples(base.id, boundary)
-            group = [s for s in specs if baseline_of(s, specs) is base and by_id[s.id].status is Status.OK]
-            samples = [found for s in group if (found := evidence.samples(s.id, boundary)) is not None]
+            group = [s for s in right if baseline_of(s, specs) is base]
+            samples = [own for s in group if (own := evidence.samples(s.id, boundary)) is not None]
             if base_samples is None or not samples:
                 continue
             for entry in rank(samples, base_samples, protocol.margin):
-                by_id[entry.cell].rank[boundary] = entry.rank
-
-
-def _nothing_found(found: Speedup) -> bool:
-    """Whether an A/A control shows that where nothing differs nothing is found, which a wide interval does not."""
-    if found.verdict == Verdict.EQUIVALENT.value:
-        return True
-    known = found.ci95 is not None and found.ci95[0] >= 1 / (1 + MOST_NOISE) and found.ci95[1] <= 1 + MOST_NOISE
-    return found.verdict == Verdict.INCONCLUSIVE.value and known
-
-
-def _controls(specs: Sequence[CellSpec], evidence: Evidence, protocol: Protocol) -> dict[str, Control]:
-    if not protocol.controls or evidence.regimes:
-        return {}
-    from depthport.bench.plan.controls import control_subject
-
-    usable = [s for s in specs if evidence.samples(s.id, "device") is not None]
-    names = {e["cell"] for e in evidence.blocks}
-    controls: dict[str, Control] = {}
-    for name, tag, expected in (("aa", "control-aa", "equivalent"), ("plus5", "control-plus5", "slower")):
-        subject = next((s for s in usable if s.with_tag(tag, tag).id in names), None)
-        if subject is None:
-            if usable:
-                controls[name] = Control(None, None, "not run", expected, False, f"{control_subject(usable).id} has none")
-            continue
-        ours = evidence.samples(subject.with_tag(tag, tag).id, "device")
-        theirs = evidence.samples(subject.id, "device")
-        assert ours is not None and theirs is not None
-        copy = subject.with_tag(tag, tag).id
-        found = quota.carried(
-            speedup(ratio(theirs, ours, protocol.margin)), evidence.quota_share(copy), evidence.quota_share(subject.id)
-        )
-        ok = _nothing_found(found) if name == "aa" else found.verdict == Verdict.SLOWER.value
-        controls[name] = Control(found.ratio, found.ci95, found.verdict, expected, ok, found.reason)
-    return controls
+                found.setdefault(entry.cell, {})[boundary] = entry.rank
+    return found

@@ -15,7 +15,10 @@ def _table(anchors: str) -> NDArray[np.uint8]:
     """(256, 3) from colours in hexadecimal at equal distances."""
     points = np.array([list(bytes.fromhex(colour)) for colour in anchors.split()], np.float64)
     at = np.linspace(0, 255, len(points))
-    return np.stack([np.interp(np.arange(256), at, channel) for channel in points.T], -1).round().astype(np.uint8)
+    found: NDArray[np.uint8] = (
+        np.stack([np.interp(np.arange(256), at, channel) for channel in points.T], -1).round().astype(np.uint8)
+    )
+    return found
 
 
 VIRIDIS = _table(

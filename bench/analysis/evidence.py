@@ -4,26 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from depthport.bench.analysis import quota
 from depthport.bench.analysis.samples import cell_samples
 from depthport.bench.environment.telemetry_summary import machine_facts
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.results.journal import Journal
-from depthport.bench.results.model import Boundary
+from depthport.bench.results.model import Boundary, Speedup
+from depthport.bench.results.records import (
+    ArtifactReady,
+    Block,
+    Failed,
+    Launch,
+    RegimeDone,
+    Residency,
+    SessionReport,
+    TruthOutputs,
+    VisitDone,
+)
 from depthport.bench.statistics.samples import CellSamples
+from depthport.bench.statistics.verdict import ratio
 
 
 class Evidence:
     """A journal's entries, indexed for the questions asked of them."""
 
     def __init__(self, journal: Journal) -> None:
-        self.blocks = journal.of_kind("block")
-        self.launches = journal.of_kind("launch")
-        self.reports = journal.of_kind("report")
-        self.visits = journal.of_kind("visit")
-        self.regimes = {e["cell"]: e for e in journal.of_kind("regime")}
-        self.failed = {e["cell"]: e for e in journal.of_kind("failed")}
-        self.artifacts = {e["cell"]: e for e in journal.of_kind("artifact")}
-        self.relaunched = any(e.get("relaunch") for e in journal.of_kind("residency"))
+        self.blocks = journal.of(Block)
+        self.launches = journal.of(Launch)
+        self.reports = journal.of(SessionReport)
+        self.visits = journal.of(VisitDone)
+        self.truth = journal.of(TruthOutputs)
+        self.regimes = {e.cell: e for e in journal.of(RegimeDone)}
+        self.failed = {e.cell: e for e in journal.of(Failed)}
+        self.artifacts = {e.cell: e for e in journal.of(ArtifactReady)}
+        self.relaunched = bool(journal.of(Residency))
         self._samples: dict[tuple[str, Boundary], CellSamples | None] = {}
         self._quota: dict[str, float | None] = {}
 
@@ -37,20 +51,29 @@ class Evidence:
         """Share of the time of a cell's visits that the container's CPU quota held it back; None where unknown."""
         if cell not in self._quota:
             self._quota[cell] = machine_facts(
-                v["telemetry"] for v in self.visits if v["cell"] == cell
+                visit.telemetry for visit in self.visits if visit.cell == cell
             ).quota_throttled_share
         return self._quota[cell]
 
+    def speedup(self, cell: str, baseline: str, boundary: Boundary, margin: float) -> Speedup | None:
+        """A cell against its baseline, as the results keep it; None where one of them has no samples."""
+        ours, theirs = self.samples(cell, boundary), self.samples(baseline, boundary)
+        if ours is None or theirs is None:
+            return None
+        found = ratio(theirs, ours, margin)
+        plain = Speedup(found.ratio, found.ci95, found.verdict.value, found.explanation)
+        return quota.carried(plain, self.quota_share(cell), self.quota_share(baseline))
+
     def outputs(self, cell: str) -> dict[int, str]:
         """File name of the outputs kept for each input index."""
-        return {b["input"]: b["outputs"] for b in self.blocks if b["cell"] == cell and b.get("outputs")}
+        return {b.input: b.outputs for b in self.blocks if b.cell == cell and b.outputs}
 
     def digests(self, cell: str) -> dict[int, set[str]]:
         """Distinct output hashes seen for each input: more than one is a runtime that does not repeat itself."""
         found: dict[int, set[str]] = {}
         for block in self.blocks:
-            if block["cell"] == cell:
-                found.setdefault(block["input"], set()).add(block["outputs_sha256"])
+            if block.cell == cell:
+                found.setdefault(block.input, set()).add(block.outputs_sha256)
         return found
 
 

@@ -8,7 +8,7 @@ all the same, so that the way is tested where no checkpoint is, and marked meani
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,6 @@ from depthport.bench.analysis.accuracy import scene_accuracy
 from depthport.bench.analysis.evidence import Evidence
 from depthport.bench.inputs.inputs import Scene, resized
 from depthport.bench.inputs.scenes import render_scene
-from depthport.bench.results.journal import Journal
-from depthport.bench.results.model import Cell
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.npz import read_whole_npz
 
@@ -36,23 +34,25 @@ def truth_scenes(shape: Shape, count: int, source_size: tuple[int, int] | None =
 
 
 def judge_accuracy(
-    cells: Sequence[Cell], scenes: Sequence[Scene], truth: Sequence[Scene], journal: Journal, work: Path, synthetic: bool
-) -> None:
-    """Fill in every cell's `accuracy`: {scene, abs_rel, rmse, delta1, ..., meaningless} of the first timed scene, where
-    it has a truth, and under the name of each scene of `truth` the same of that."""
-    evidence = Evidence(journal)
+    cells: Iterable[str], scenes: Sequence[Scene], truth: Sequence[Scene], evidence: Evidence, work: Path, synthetic: bool
+) -> dict[str, dict[str, Any]]:
+    """`Cell.accuracy` by the cells' ids: {scene, abs_rel, rmse, delta1, ..., meaningless} of the first timed scene, where
+    it has a truth, and under the name of each scene of `truth` the same of that.
+    """
+    every = {}
     for cell in cells:
         found: dict[str, Any] = {}
-        timed = _outputs(evidence.outputs(cell.id).get(0), work)
+        timed = _outputs(evidence.outputs(cell).get(0), work)
         if timed is not None and scenes[0].depth is not None:
             found = {**scene_accuracy(timed, scenes[0]), "scene": scenes[0].name}
-        for entry in journal.of_kind("truth"):
-            outputs = _outputs(entry["outputs"], work) if entry["cell"] == cell.id else None
-            if outputs is not None and entry["scene"] < len(truth):
-                scene = truth[entry["scene"]]
+        for entry in evidence.truth:
+            outputs = _outputs(entry.outputs, work) if entry.cell == cell else None
+            if outputs is not None and entry.scene < len(truth):
+                scene = truth[entry.scene]
                 found[scene.name] = scene_accuracy(outputs, scene)
         if found:
-            cell.accuracy = {**found, "meaningless": synthetic}
+            every[cell] = {**found, "meaningless": synthetic}
+    return every
 
 
 def _outputs(name: str | None, work: Path) -> Mapping[str, Any] | None:

@@ -94,13 +94,17 @@ def rotation_angle_deg(a: Array, b: Array) -> Array:
     """Angle of aᵀb for rotations (…, 3, 3), degrees. By the norm of the difference, which keeps its digits near 0
     (arccos of the trace loses half of them)."""
     chord = np.linalg.norm((a - b).reshape(*a.shape[:-2], 9), axis=-1) / (2 * np.sqrt(2))
-    return np.degrees(2 * np.arcsin(np.clip(chord, 0, 1)))
+    found: Array = np.degrees(2 * np.arcsin(np.clip(chord, 0, 1)))
+    return found
 
 
 def angle_between_deg(a: Array, b: Array) -> Array:
     """Angle between vectors (…, 3), degrees, stable near 0 and 180 (Kahan's formula)."""
     na, nb = np.linalg.norm(a, axis=-1, keepdims=True), np.linalg.norm(b, axis=-1, keepdims=True)
-    return np.degrees(2 * np.arctan2(np.linalg.norm(nb * a - na * b, axis=-1), np.linalg.norm(nb * a + na * b, axis=-1)))
+    found: Array = np.degrees(
+        2 * np.arctan2(np.linalg.norm(nb * a - na * b, axis=-1), np.linalg.norm(nb * a + na * b, axis=-1))
+    )
+    return found
 
 
 def field_of_view_deg(intrinsics: Array, size: tuple[int, int]) -> Array:
@@ -111,7 +115,8 @@ def field_of_view_deg(intrinsics: Array, size: tuple[int, int]) -> Array:
     """
     k = intrinsics.astype(np.float64)
     focal, centre = k[..., [0, 1], [0, 1]], k[..., [0, 1], [2, 2]]
-    return np.degrees(np.arctan2(centre, focal) + np.arctan2(np.array(size[::-1]) - centre, focal))
+    found: Array = np.degrees(np.arctan2(centre, focal) + np.arctan2(np.array(size[::-1]) - centre, focal))
+    return found
 
 
 def parity(outputs: Mapping[str, Array], reference: Mapping[str, Array], size: tuple[int, int]) -> dict[str, Any]:

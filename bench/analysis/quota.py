@@ -8,7 +8,7 @@ have taken as much less. A comparison in which either side stood still says noth
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from depthport.bench.environment.telemetry_summary import THROTTLED_SHARE
 from depthport.bench.results.model import Speedup

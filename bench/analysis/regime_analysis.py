@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
+from depthport.bench.results.regimes import FixedRateSummary, Onset, SustainedSummary, Window
 from depthport.bench.statistics.samples import FloatArray, percentile
 from depthport.bench.statistics.student_t import student_t_quantile
 from depthport.bench.workers.regimes import FixedRateResult, SustainedResult
@@ -25,78 +24,6 @@ _BEFORE, _AFTER = 2, 3
 """Windows at least before and after an onset."""
 _Z95 = 1.959963984540054
 _MAX_CORRELATION = 0.95
-
-
-@dataclass(frozen=True)
-class Window:
-    """Latency of one stretch of a sustained run, in ms a call."""
-
-    start_s: float
-    """Since the first sample."""
-    n: int
-    median_ms: float
-    max_ms: float
-
-
-@dataclass(frozen=True)
-class Onset:
-    """When latency stepped up, and by how much: the device began to throttle, or another program to run."""
-
-    window: int
-    """Index of the first window after it."""
-    start_s: float
-    ratio: float
-    """Level after over level before, above 1."""
-
-
-@dataclass(frozen=True)
-class SustainedSummary:
-    """Latency over time. `ratio` is last over first minute: above 1 is slower at the end."""
-
-    seconds: float
-    n: int
-    window_s: float
-    windows: tuple[Window, ...]
-    edge_s: float
-    first_ms: float | None
-    """Median of the first minute; None where the run has not two minutes (or six windows)."""
-    last_ms: float | None
-    ratio: float | None
-    ratio_ci95: tuple[float, float] | None
-    onset: Onset | None
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class FixedRateSummary:
-    """How a cell keeps up with frames; latencies count from when a frame was due."""
-
-    rate_hz: float
-    frames: int
-    served: int
-    """Frames started before the time was over; the others are misses too."""
-    missed: int
-    miss_share: float
-    miss_share_ci95: tuple[float, float]
-    """Wilson's. It takes misses as independent; they come in runs, so it is rather too narrow than too wide."""
-    worst_lateness_ms: float
-    """Most time past a deadline, 0 where none was missed; at least this much where frames were not served."""
-    p50_ms: float | None
-    """Percentiles of latency, where all frames were served and n carries them."""
-    p95_ms: float | None
-    p99_ms: float | None
-    service_ms: float | None
-    """Median time of the call alone."""
-    achieved_hz: float | None
-    keeps_up: bool
-    """All frames were served and the queue was empty at the end."""
-    timer_late_ms: float
-    """Most that a free worker began after a frame was due: what the harness itself adds."""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def wilson_interval(hits: int, n: int) -> tuple[float, float]:

@@ -119,8 +119,7 @@ def _command(results: Results, cell: Cell) -> list[str]:
 
 def _memory(cell: Cell) -> list[str]:
     """The share of the accelerator's memory, where it was not the default one."""
-    details = (cell.placement or {}).get("details")
-    fraction = number(details.get("memory_fraction")) if isinstance(details, Mapping) else None
+    fraction = number(cell.placement.details.get("memory_fraction")) if cell.placement else None
     usual = fraction is None or (cell.device.startswith("mps") and fraction == 0.85)
     return [] if usual else [f"--memory-fraction={fraction:g}"]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from depthport.bench.cli.options import Batch, Json, Size, Views, Weights, parse_shape, print_json
+from depthport.bench.cli.options import Batch, Json, Size, Store, Views, Weights, parse_shape, print_json
 
 if TYPE_CHECKING:
     from depthport.bench.diagnose.precision_check import Findings
@@ -33,9 +32,7 @@ def check(
     tolerance: Annotated[
         float | None, typer.Option("--tolerance", help="Largest relative error of a layer. Default: the precision's.")
     ] = None,
-    artifacts: Annotated[
-        Path | None, typer.Option("--artifacts", help="Artifact store. Default: $DEPTHPORT_ARTIFACTS or ./artifacts.")
-    ] = None,
+    artifacts: Store = None,
     json_: Json = False,
 ) -> None:
     """Check a precision: the network TensorRT parses, fp16 ranges, and errors layer by layer.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from depthport.exporters.core.inspection import Table
+
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from depthport.bench.diagnose.doctor import DoctorReport
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 def render(report: DoctorReport, console: Console) -> None:
     """Print a report; on a narrow or plain terminal too."""
     from rich.markup import escape
+
+    from depthport.bench.cli.tables import print_table
 
     environment = report.environment
     system = environment["system"]
@@ -27,7 +30,7 @@ def render(report: DoctorReport, console: Console) -> None:
     console.print(f"Artifacts go to {escape(str(report.artifacts))}, {report.free_gb:.0f} GB free", highlight=False)
     console.print()
     for table in (_runtimes(report), _formats(report), _checkpoints(report)):
-        console.print(table)
+        print_table(table, console)
     if not report.findings:
         console.print("[green]Nothing odd was found.[/green]")
     for finding in report.findings:
@@ -38,44 +41,25 @@ def render(report: DoctorReport, console: Console) -> None:
 
 
 def _runtimes(report: DoctorReport) -> Table:
-    from rich.markup import escape
-
-    table = _table("Runtimes", "runtime", "device", "here", "what it is, or what to do")
+    rows = []
     for row in report.runtimes:
         if row.available:
             said = "; ".join(part for part in (row.description, ", ".join(row.modes), *row.notes) if part)
         else:
             said = f"{row.reason}" + (f": {row.remedy}" if row.remedy else "")
-        table.add_row(escape(row.runtime), row.device, _yes(row.available), escape(said))
-    return table
+        rows.append((row.runtime, row.device, _yes(row.available), said))
+    return Table("Runtimes", ("runtime", "device", "here", "what it is, or what to do"), tuple(rows), align="lllf")
 
 
 def _formats(report: DoctorReport) -> Table:
-    from rich.markup import escape
-
-    table = _table("Formats", "format", "here", "what to do")
-    for row in report.formats:
-        table.add_row(escape(row.format), _yes(row.available), escape(row.reason or ""))
-    return table
+    rows = tuple((row.format, _yes(row.available), row.reason or "") for row in report.formats)
+    return Table("Formats", ("format", "here", "what to do"), rows, align="llf")
 
 
 def _checkpoints(report: DoctorReport) -> Table:
-    table = _table("Checkpoints", "model", "licence", "cached", "Hugging Face repository")
-    for row in report.checkpoints:
-        table.add_row(row.model, row.licence, _yes(row.cached_mib is not None), row.hub_id)
-    return table
-
-
-def _table(title: str, *columns: str) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name in columns[:-1]:
-        table.add_column(name, no_wrap=True)
-    table.add_column(columns[-1], overflow="fold")
-    return table
+    rows = tuple((row.model, row.licence, _yes(row.cached_mib is not None), row.hub_id) for row in report.checkpoints)
+    return Table("Checkpoints", ("model", "licence", "cached", "Hugging Face repository"), rows, align="lllf")
 
 
 def _yes(here: bool) -> str:
-    return "[green]yes[/green]" if here else "[dim]no[/dim]"
+    return "yes" if here else "no"

@@ -82,8 +82,8 @@ def export(
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.diagnose.check import Check, worst_relative_l2
     from depthport.bench.diagnose.check import check as check_artifact
+    from depthport.bench.results.kept_parity import kept_parity
     from depthport.exporters.api import export_request, prepare
-    from depthport.exporters.core.artifact import Shape, load_artifact
     from depthport.exporters.core.store import ArtifactStore
     from depthport.exporters.registry import default_format
 
@@ -93,7 +93,10 @@ def export(
         model,
         format=format,
         precision=precision,
-        shape=Shape(batch, views, height, width),
+        batch=batch,
+        views=views,
+        height=height,
+        width=width,
         weights=weights,
         outputs=names(outputs),
         target=target,
@@ -110,13 +113,13 @@ def export(
     try:
         observer.stage(f"exporting {model} to {format}")
         stored = export_request(request, store, observer.step)
-        if check and stored.artifact.manifest.parity is None:
+        if check and not kept_parity(stored.artifact):
             found = check_artifact(request, stored.artifact, store, observer)
     finally:
         observer.close()
-    manifest = load_artifact(stored.artifact.path).manifest
-    # Of a store that may not be written to, the manifest is as it was.
-    parity = manifest.parity or ({found.cell: found.parity} if found is not None and found.cell and found.parity else {})
+    manifest, parity = stored.artifact.manifest, kept_parity(stored.artifact)
+    if found is not None and found.cell and found.parity:
+        parity[found.cell] = found.parity
     if json_:
         print_json(
             {

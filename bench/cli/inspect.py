@@ -38,11 +38,11 @@ def inspect(
         return
     from rich.console import Console
 
+    from depthport.bench.cli.tables import print_table
+
     console = Console()
     for table in tables:
-        console.print(_rich(table))
-        if table.note:
-            console.print(f"[dim]{table.note}[/dim]", highlight=False)
+        print_table(table, console)
         console.print()
 
 
@@ -94,16 +94,3 @@ def _manifest(artifact: Artifact) -> Table:
         ("by", ", ".join(f"{name} {version}" for name, version in m.versions.items())),
     )
     return Table("Artifact", ("", ""), rows)
-
-
-def _rich(table: Table) -> Any:
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table as RichTable
-
-    shown = RichTable(title=table.title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name in table.head:
-        shown.add_column(escape(name), overflow="fold")
-    for row in table.rows:
-        shown.add_row(*map(escape, row))
-    return shown

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import fields
+from functools import wraps
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -40,6 +43,33 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for ma
 Store = Annotated[
     Path | None, typer.Option("--artifacts", help="Artifact store. Default: $DEPTHPORT_ARTIFACTS or ./artifacts.")
 ]
+Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads. Default: what the cgroup allows.")]
+
+T = TypeVar("T")
+
+
+def options_of(declared: type[T]) -> Callable[[Callable[[T], None]], Callable[..., None]]:
+    """Makes a command of a function that takes one dataclass, whose fields are the command's options.
+
+    So commands that share options share their declaration, and hand them on as one value.
+    """
+
+    def decorate(function: Callable[[T], None]) -> Callable[..., None]:
+        @wraps(function)
+        def command(**values: Any) -> None:
+            function(declared(**values))
+
+        command.__annotations__ = get_type_hints(declared, include_extras=True)
+        command.__signature__ = Signature(  # type: ignore[attr-defined]
+            [
+                Parameter(field.name, Parameter.KEYWORD_ONLY, default=field.default, annotation=hint)
+                for field in fields(declared)  # type: ignore[arg-type]
+                if (hint := command.__annotations__[field.name])
+            ]
+        )
+        return command
+
+    return decorate
 
 
 _DIGITS = 9

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from depthport.bench.cli.options import Batch, Json, Size, Store, Views, Weights, parse_shape, show, stderr
+from depthport.bench.cli.options import Batch, Json, Size, Store, Threads, Views, Weights, parse_shape, show, stderr
 
 Model = Annotated[str, typer.Argument(help="da3-small, da3-base, da3-large, ...")]
 Device = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda or cuda:N.")]
 Mode = Annotated[str | None, typer.Option("--mode", help="The runtime's mode. Default: its own choice for the device.")]
 Precision = Annotated[str | None, typer.Option("--precision", "-p", help="Default: the mode's own.")]
-Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads. Default: what the cgroup allows.")]
 
 
 def profile(
@@ -43,6 +42,7 @@ def profile(
     """
     height, width = parse_shape(size, batch, views)
     from depthport.bench.cli.progress import observer_for
+    from depthport.bench.cli.tables import print_table
     from depthport.bench.diagnose import profile as profiling
     from depthport.bench.diagnose.profile_picture import PROFILE_FILES, write_profile
     from depthport.bench.results.outputs import check_output_folder
@@ -63,7 +63,7 @@ def profile(
             stderr(f"written: {path}")
         if not (out / "profile.png").exists():
             stderr("no picture: pip install 'depthport[report]'")
-    show(found, json_, profiling.render)
+    show(found, json_, lambda profile, console: print_table(profiling.table(profile), console))
 
 
 def batch(
@@ -95,6 +95,7 @@ def batch(
     """
     height, width = parse_shape(size, 1, views)
     from depthport.bench.cli.progress import observer_for
+    from depthport.bench.cli.tables import print_table
     from depthport.bench.diagnose import batch as batches
     from depthport.exporters.core.store import ArtifactStore
 
@@ -107,6 +108,6 @@ def batch(
         )  # fmt: skip
     finally:
         observer.close()
-    show(answer, json_, batches.render)
+    show(answer, json_, lambda found, console: print_table(batches.table(found), console))
     if answer.batch == 0:
         raise typer.Exit(1)

@@ -11,28 +11,24 @@ if TYPE_CHECKING:
     from depthport.bench.diagnose.self_check import SelfCheck
 
 FILE = Path("depthport-self-check.json")
-_MARKS = {"passed": "[green]passed[/green]", "failed": "[red]failed[/red]"}
 
 
 def render(report: SelfCheck, console: Console, saved: Path | None) -> None:
     """Print a report; `saved` is the file to send back, None where nothing failed."""
-    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
-    from rich.table import Table
 
+    from depthport.bench.cli.tables import print_table
     from depthport.bench.diagnose.self_check import INTERPRETER
+    from depthport.exporters.core.inspection import Table
 
-    table = Table(title="Self-check", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("runtime/device/mode/precision", "result", "s"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("difference to upstream fp32, or what went wrong", overflow="fold")
-    for check in report.checks:
-        where = f"at {check.step}: " if check.step else ""
-        mark = _MARKS.get(check.status, f"[dim]{check.status}[/dim]")
-        table.add_row(escape(check.cell), mark, f"{check.seconds:.0f}", escape(f"{where}{check.detail}"))
+    head = ("runtime/device/mode/precision", "result", "s", "difference to upstream fp32, or what went wrong")
+    rows = tuple(
+        (check.cell, check.status, f"{check.seconds:.0f}", (f"at {check.step}: " if check.step else "") + check.detail)
+        for check in report.checks
+    )
     console.print(f"[bold]{escape(report.environment['machine'])}[/bold]")
     console.print(f"{report.model}, {report.shape}, {report.weights}: {report.seconds:.0f} s", highlight=False)
-    console.print(table)
+    print_table(Table("Self-check", head, rows, align="llrf"), console)
     read = [name for check in report.checks if (name := "/".join(check.cell.split("/")[:2])).endswith(f"/{INTERPRETER}")]
     for name in dict.fromkeys(read):
         console.print(f"[dim]{escape(name)}: the saved artifact by our own reading of it, without the runtime.[/dim]")

@@ -12,7 +12,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from depthport.bench.report.model.regime import KINDS, TITLES, in_words
+from depthport.bench.report.model.regime import KINDS, TITLES, in_words, kind_of
+from depthport.bench.results.metrics import parity_figure
 from depthport.bench.results.model import Cell, Results, Status
 from depthport.bench.statistics.digits import format_error, format_interval
 
@@ -27,11 +28,11 @@ def render_summary(results: Results, written: Sequence[Path], console: Console) 
     if any(cell.timing for cell in results.cells):
         console.print(_table(results))
     for kind in KINDS:
-        members = [c for c in results.cells if (c.regime or {}).get("kind") == kind]
+        members = [(c.id, c.regime) for c in results.cells if c.regime is not None and kind_of(c.regime) == kind]
         if members:
             console.print(f"[bold]{escape(TITLES[kind])}[/bold]")
-        for cell in members:
-            console.print(Padding(Text(f"{cell.id}: {in_words(cell.regime or {})}"), (0, 0, 0, 2)))
+        for cell, regime in members:
+            console.print(Padding(Text(f"{cell}: {in_words(regime)}"), (0, 0, 0, 2)))
     for reason, cells in _without_figures(results).items():
         named = ", ".join(cells[:3]) + (f" and {len(cells) - 3} more" if len(cells) > 3 else "")
         console.print(f"[dim]{escape(named)}: {escape(reason)}[/dim]", highlight=False)
@@ -83,7 +84,7 @@ def _row(cell: Cell) -> list[str]:
     ratio = "baseline" if cell.baseline else "–"
     if speedup is not None and speedup.ratio is not None:
         ratio = format_interval(speedup.ratio, speedup.ci95, "×")
-    error = (cell.parity or {}).get("depth", {}).get("rel_l2")
+    error = parity_figure(cell, "depth", "rel_l2")
     name = escape(cell.id) if cell.status is Status.OK else f"[red]{escape(cell.id)} ({cell.status.value})[/red]"
     return [
         name,

@@ -13,21 +13,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from depthport.bench.diagnose.batching import largest_batch
 from depthport.bench.environment.environment import usable_memory_mib
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure.crew import is_memory_failure
 from depthport.bench.measure.observer import Observer
-from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import get_protocol
 from depthport.bench.workers.live_cell import CellFailed, LiveCell
-from depthport.exporters.api import export as export_artifact
-from depthport.exporters.core.artifact import Shape
+from depthport.exporters.api import export_request, prepare
 from depthport.exporters.core.asked import MOST, THREADS
 from depthport.exporters.core.errors import RunError, UsageError
+from depthport.exporters.core.inspection import Table
 from depthport.exporters.core.npz import write_npz
 from depthport.exporters.core.nvidia import cuda_devices
 from depthport.exporters.core.store import ArtifactStore
@@ -106,8 +103,8 @@ def find_batch(
     policy = precision or next(iter(chosen.precisions or place.precisions), "fp32")
     memory = device_memory_mib(device)
     spec = CellSpec(
-        ExportSpec(
-            model, adapter.formats[0], policy, Shape(1, views, height, width), weights,
+        prepare(
+            model, format=adapter.formats[0], precision=policy, views=views, height=height, width=width, weights=weights,
             target=adapter.target(device, chosen, policy),
         ),
         runtime or adapter.name, device, chosen.name, threads=threads, memory_fraction=fraction,
@@ -129,7 +126,7 @@ def find_batch(
 def _try(spec: CellSpec, folder: Path, store: ArtifactStore | None, progress: Callable[[str], None]) -> BatchTrial:
     """Export, load in a fresh process, call three times."""
     shape = spec.export.shape
-    stored = export_artifact(**spec.export.arguments(), store=store, progress=progress)
+    stored = export_request(spec.export, store or ArtifactStore(), progress)
     inputs = folder / f"inputs-{shape.batch}.npz"
     write_npz(inputs, {"image": load_scenes(shape, sets=1)[0].image})
     with closing(LiveCell(spec, stored.artifact.path, [inputs], get_protocol("rigorous"))) as live:
@@ -142,7 +139,7 @@ def _try(spec: CellSpec, folder: Path, store: ArtifactStore | None, progress: Ca
             if is_memory_failure(failure):
                 return BatchTrial(shape.batch, None, None, None, False)
             raise RunError(f"a batch of {shape.batch} failed: {failure}") from failure
-    peak = report["device_peak_mib"] if report["device_peak_mib"] is not None else report["host_peak_mib"]
+    peak = report.host_peak_mib if report.device_peak_mib is None else report.device_peak_mib
     return BatchTrial(shape.batch, peak, call_ms, 1e3 * shape.batch * shape.views / call_ms, False)
 
 
@@ -158,15 +155,13 @@ def device_memory_mib(device: str) -> float:
     return usable_memory_mib()
 
 
-def render(answer: BatchAnswer, console: Console) -> None:
-    """The table and the answer."""
-    table = Table(title=answer.cell, title_justify="left")
-    for name in ("batch", "peak MiB", "ms a call", "img/s", "fits"):
-        table.add_column(name, justify="right")
+def table(answer: BatchAnswer) -> Table:
+    """The trials, and the answer below them."""
+    rows = []
     for trial in answer.trials:
         peak = "out of memory" if trial.peak_mib is None else f"{trial.peak_mib:.0f}"
         call = "-" if trial.call_ms is None else f"{trial.call_ms:.3g}"
         rate = "-" if trial.img_s is None else f"{trial.img_s:.3g}"
-        table.add_row(str(trial.batch), peak, call, rate, "yes" if trial.fits else "no")
-    console.print(table)
-    console.print(f"Largest batch within {answer.limit_mib:.0f} of {answer.memory_mib:.0f} MiB: {answer.batch}")
+        rows.append((str(trial.batch), peak, call, rate, "yes" if trial.fits else "no"))
+    note = f"Largest batch within {answer.limit_mib:.0f} of {answer.memory_mib:.0f} MiB: {answer.batch}"
+    return Table(answer.cell, ("batch", "peak MiB", "ms a call", "img/s", "fits"), tuple(rows), note, "rrrrr")

@@ -1,7 +1,7 @@
 """Does one artifact compute what upstream computes? One inference in a process of its own, compared with upstream fp32.
 
-`depthport export` does this for what it made, wherever a runtime for it is here, and the answer is kept in the
-artifact's manifest; `depthport bench` records the parity of every artifact it measures in the same place.
+`depthport export` does this for what it made, wherever a runtime for it is here, and the answer is kept beside the
+artifact (bench/results/kept_parity.py), as that of every artifact that `depthport bench` measures.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import Plan
-from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import PAPER
+from depthport.bench.plan.request import MeasureRequest
 from depthport.bench.results.model import Status
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.store import ArtifactStore
@@ -48,23 +49,13 @@ class Check:
 def check(request: ExportRequest, artifact: Artifact, store: ArtifactStore, observer: Observer) -> Check:
     """Run `artifact`, which `request` made, on the first runtime of this machine that takes it, against upstream fp32.
 
-    The finding is written into the artifact's manifest under the cell that ran it.
+    The finding is kept beside the artifact, by the cell that ran it.
     """
     spec = _cell(request, artifact)
     if isinstance(spec, str):
         return Check(None, None, spec)
-    weights = request.weights
-    plan = Plan(
-        cells=(spec,),
-        scenes=load_scenes(request.shape, sets=1),
-        protocol=CHECK,
-        weights={"id": weights.id, "sha256": weights.sha256, "synthetic": weights.synthetic,
-                 "licence": weights.licence, "note": weights.note},
-        pose_input=request.pose_input,
-        preprocess=request.preprocess,
-        suite="check",
-        yardstick=False,
-    )  # fmt: skip
+    wanted = MeasureRequest(request, CHECK, suite="check")
+    plan = Plan(wanted, (spec,), load_scenes(request.shape, sets=1, source_size=request.source_size), yardstick=False)
     with tempfile.TemporaryDirectory(prefix="depthport-check-") as folder:
         cell = engine.run(plan, Path(folder), store, observer).cells[0]
     if cell.parity is None:
@@ -91,12 +82,7 @@ def _cell(request: ExportRequest, artifact: Artifact) -> CellSpec | str:
                 reasons.append(f"{runtime.name} on {device.name}: {device.unavailable}")
                 continue
             for mode in device.modes:
-                made_for = runtime.target(device.name, mode, request.policy.name)
+                made_for = runtime.target(device.name, mode, request.precision)
                 if mode.name != runtime.baseline_mode and request.target in (mode.target, made_for):
-                    export = ExportSpec(
-                        request.model_name, request.format, request.policy.name, request.shape, request.weights.id,
-                        request.outputs, request.target, ray_pose=request.ray_pose,
-                        model_source=request.model, weights_source=request.weights.source,
-                    )  # fmt: skip
-                    return CellSpec(export, runtime.name, device.name, mode.name, artifact=str(artifact.path))
+                    return CellSpec(request, runtime.name, device.name, mode.name, artifact=str(artifact.path))
     return "; ".join(reasons) or f"no runtime here runs {request.format} for target {request.target or 'any'}"

@@ -12,15 +12,13 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from depthport.bench.diagnose.profile_parts import PartTime, add_up
 from depthport.bench.inputs.inputs import load_scene
 from depthport.bench.measure.observer import Observer
 from depthport.exporters.api import export as export_artifact
 from depthport.exporters.core.asked import CALLS, THREADS
 from depthport.exporters.core.errors import UnsupportedError, UsageError
+from depthport.exporters.core.inspection import Table
 from depthport.exporters.core.provenance import package_versions
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.shapes import validate_shape
@@ -160,31 +158,28 @@ def _latency_ms(session: Session, calls: int) -> float:
     return statistics.median(samples)
 
 
-def render(profile: Profile, console: Console) -> None:
-    """The table."""
+def table(profile: Profile) -> Table:
+    """The parts, and all of them together."""
     cell = profile.cell
     title = (
         f"{cell['model']}, {cell['batch']}×{cell['views']} views {cell['height']}×{cell['width']}, "
         f"{cell['device']}/{cell['mode']}/{cell['precision']} on {profile.hardware}"
     )
-    table = Table(title=title, title_justify="left")
-    for name, justify in (("part", "left"), *((n, "right") for n in ("ms", "share", "GFLOP", "MiB", "roof ms", "of roof"))):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for part in profile.parts:
-        reached = "-" if part.of_roof is None else f"{part.of_roof:.0%}"
-        table.add_row(
+    rows = [
+        (
             part.name, f"{part.ms:.3f}", f"{part.share:.1%}", f"{part.gflop:.1f}", f"{part.mib:.0f}",
-            f"{part.roof_ms:.3f}", reached,
-        )  # fmt: skip
+            f"{part.roof_ms:.3f}", "-" if part.of_roof is None else f"{part.of_roof:.0%}",
+        )
+        for part in profile.parts
+    ]  # fmt: skip
     total = sum(part.gflop for part in profile.parts)
     traffic = sum(part.mib for part in profile.parts)
     reached = f"{profile.roof_ms / profile.parts_ms:.0%}" if profile.parts_ms else "-"
-    table.add_section()
-    table.add_row(
-        "all", f"{profile.parts_ms:.3f}", "100 %", f"{total:.1f}", f"{traffic:.0f}", f"{profile.roof_ms:.3f}", reached
+    rows.append(
+        ("all", f"{profile.parts_ms:.3f}", "100 %", f"{total:.1f}", f"{traffic:.0f}", f"{profile.roof_ms:.3f}", reached)
     )
-    console.print(table)
-    console.print(
+    note = (
         f"A whole call takes {profile.latency_ms:.3f} ms. Roofline measured here: {profile.matmul_tflop_s:.3g} TFLOP/s "
         f"({profile.dtype} matrix product), {profile.copy_gb_s:.0f} GB/s (copy, read and written)."
     )
+    return Table(title, ("part", "ms", "share", "GFLOP", "MiB", "roof ms", "of roof"), tuple(rows), note, "lrrrrrr")

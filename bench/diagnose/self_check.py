@@ -15,19 +15,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from depthport.bench.environment.environment import fingerprint
 from depthport.bench.measure.observer import Observer
-from depthport.bench.plan.cells import CellSpec, ExportSpec
-from depthport.bench.plan.request import Request
+from depthport.bench.plan.cells import CellSpec
+from depthport.bench.plan.request import measure_request
 from depthport.bench.plan.suites import build_cells
-from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout
+from depthport.bench.results.model import Status as CellStatus
+from depthport.bench.workers.channel import Channel, RequestFailed, WorkerGone, WorkerTimeout
+from depthport.bench.workers.messages import ComputeReference, Export, Exported, FirstCall, Interpret, Load, R, RunBlock
+from depthport.bench.workers.messages import Request as Message
 from depthport.bench.workers.start import worker_command, worker_environment
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.npz import read_npz, write_npz
 from depthport.exporters.core.provenance import canonical_sha256
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.core.text import without_paths
-from depthport.exporters.da3.registry import get_model
+from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from depthport.exporters.inputs.probe import probe_image
 from depthport.exporters.registry import get_exporter
@@ -108,14 +113,17 @@ def run(
 
 def default_cells() -> list[CellSpec]:
     """Every runtime that is here, the quickest to check first; then what can be interpreted."""
-    cells = build_cells(Request(MODEL, SHAPE, WEIGHTS, "quick"))
+    request = measure_request(
+        MODEL, weights=WEIGHTS, suite="quick", views=SHAPE.views, height=SHAPE.height, width=SHAPE.width
+    )
+    cells = build_cells(request)
     interpreted: list[CellSpec] = []
     for runtime in installed_runtimes():
         format = runtime.formats[0]
         if not runtime.interpreted or get_exporter(format).probe() is not None:
             continue
         for label, (precision, options) in runtime.interpreted.items():
-            export = ExportSpec(MODEL, format, precision, SHAPE, WEIGHTS, options=options)
+            export = request.artifact(format, precision, options=options)
             interpreted.append(CellSpec(export, runtime.name, INTERPRETER, label))
     slow = {cell.id for cell in cells if cell.mode in (get_runtime(cell.runtime).compiles or ())}
     return [*sorted(cells, key=lambda c: (bool(c.unavailable), c.id in slow)), *interpreted]
@@ -142,7 +150,7 @@ class _Job:
         self.observer = observer
         self.deadline = 0.0
         self._exporter: Channel | None = None
-        self._exports: dict[str, dict[str, Any]] = {}
+        self._exports: dict[str, Exported | _Stop] = {}
         self._reference: dict[str, Any] | None = None
 
     def check(self, cell: CellSpec) -> Check:
@@ -164,52 +172,49 @@ class _Job:
         outputs = self.folder / "outputs.npz"
         outputs.unlink(missing_ok=True)
         if cell.device == INTERPRETER:
-            request = {
-                "op": "interpret", "runtime": cell.runtime, "artifact": artifact, "inputs": str(self._input(cell)),
-                "outputs": str(outputs),
-            }  # fmt: skip
-            self._ask("predict", request)
+            source = str(self._input(cell))
+            self._ask("predict", Interpret(runtime=cell.runtime, artifact=artifact, inputs=source, outputs=str(outputs)))
         else:
-            load = {
-                "op": "load", "artifact": artifact, "inputs": [str(self._input(cell))],
-                "cache_dir": str(self.folder / "cache"), **cell.load_arguments(),
-            }  # fmt: skip
-            block = {"op": "block", "boundary": "host", "samples": 1, "calls": 1, "save_outputs": str(outputs)}
-            self._predict([("load", load), ("predict", {"op": "first_call"}), ("predict", block)])
+            load = Load(
+                artifact=artifact,
+                inputs=(str(self._input(cell)),),
+                cache_dir=str(self.folder / "cache"),
+                **cell.load_arguments(),
+            )
+            block = RunBlock(boundary="host", samples=1, calls=1, save_outputs=str(outputs))
+            self._predict([("load", load), ("predict", FirstCall()), ("predict", block)])
         found = parity(read_npz(outputs), reference, (cell.export.shape.height, cell.export.shape.width))
         broken = violation(found, cell.export.precision)
         if broken:
             return Check(cell.id, "failed", "parity", broken, parity=found)
         return Check(cell.id, "passed", detail=_nearness(found), parity=found)
 
-    def _export(self, spec: ExportSpec) -> str:
-        key = canonical_sha256(spec.arguments())
+    def _export(self, spec: ExportRequest) -> str:
+        key = canonical_sha256(msgspec.to_builtins(spec))
         if key not in self._exports:
-            request = {"op": "export", "arguments": spec.arguments(), "store": str(self.store.root)}
             try:
-                self._exports[key] = self._ask("export", request)
+                self._exports[key] = self._ask("export", Export(request=spec, store=str(self.store.root)))
             except _Stop as stop:
-                self._exports[key] = {"stop": stop}
+                self._exports[key] = stop
         found = self._exports[key]
-        if "stop" in found:
-            raise found["stop"]
-        return str(found["artifact"])
+        if isinstance(found, _Stop):
+            raise found
+        return found.artifact
 
-    def _upstream(self, spec: ExportSpec) -> dict[str, Any]:
+    def _upstream(self, spec: ExportRequest) -> dict[str, Any]:
         """Upstream's outputs in fp32 on the check's input."""
         if self._reference is None:
-            self._ask("parity", {
-                "op": "reference", "model": spec.model, "weights": spec.weights, "inputs": [str(self._write_input(spec))],
-                "outputs": list(get_model(spec.model).outputs), "folder": str(self.folder), "device": "cpu",
-                "yardstick": False,
-            })  # fmt: skip
+            request = ComputeReference(
+                request=spec, inputs=(str(self._write_input(spec)),), folder=str(self.folder), device="cpu", yardstick=False
+            )
+            self._ask("parity", request)
             self._reference = read_npz(self.folder / "fp32-0.npz")
         return self._reference
 
     def _input(self, cell: CellSpec) -> Path:
         return self._write_input(cell.export)
 
-    def _write_input(self, spec: ExportSpec) -> Path:
+    def _write_input(self, spec: ExportRequest) -> Path:
         """The exporters' own probe: it needs no photograph, and every package is verified with it."""
         path, shape = self.folder / "input.npz", spec.shape
         if not path.exists():
@@ -217,7 +222,7 @@ class _Job:
             write_npz(path, {"image": image})
         return path
 
-    def _ask(self, step: Step, request: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, step: Step, request: Message[R]) -> R:
         """An answer of the exporting process, which lives on: starting it costs seconds."""
         if self._exporter is None:
             self._exporter = _start("depthport.bench.workers.export_worker")
@@ -227,7 +232,7 @@ class _Job:
             exporter, self._exporter = self._exporter, None
             raise _lost(error, step, exporter) from None
 
-    def _predict(self, requests: Sequence[tuple[Step, dict[str, Any]]]) -> None:
+    def _predict(self, requests: Sequence[tuple[Step, Message[Any]]]) -> None:
         """Requests to a fresh process: runtimes in one process disturb each other."""
         channel = _start("depthport.bench.workers.worker")
         step: Step = requests[0][0]
@@ -239,16 +244,17 @@ class _Job:
         finally:
             channel.close(timeout_s=5)
 
-    def _answer(self, channel: Channel, step: Step, request: dict[str, Any]) -> dict[str, Any]:
+    def _answer(self, channel: Channel, step: Step, request: Message[R]) -> R:
         left = self.deadline - time.monotonic()
         if left <= 1:
             raise _Stop("not reached", None, UP)
-        reply = channel.request(request, left, lambda event: None)
-        if "error" in reply:
-            missing = reply["status"] in ("unavailable", "unsupported")
+        try:
+            return channel.request(request, left)
+        except RequestFailed as error:
+            missing = error.failure.status in (CellStatus.UNAVAILABLE, CellStatus.UNSUPPORTED)
             status: Status = "unavailable" if missing else "failed"
-            raise _Stop(status, step, without_paths(reply["error"]), "" if missing else channel.stderr_tail())
-        return reply
+            log = "" if missing else channel.stderr_tail()
+            raise _Stop(status, step, without_paths(error.failure.reason), log) from None
 
     def close(self) -> None:
         if self._exporter is not None:

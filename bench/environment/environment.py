@@ -17,10 +17,10 @@ from typing import Any
 
 import psutil
 
-from depthport.bench.environment.cpu import Cpu, command_output, describe_cpu, read_text
-from depthport.bench.environment.gpu import Gpu, nvidia_gpus
+from depthport.exporters.core.nvidia import Gpu, nvidia_gpus
 from depthport.exporters.core.provenance import package_version
 from depthport.exporters.registry import installed_exporters
+from depthport.runtimes.host.cpu import Cpu, command_output, describe_cpu, read_text
 from depthport.runtimes.registry import installed_runtimes
 
 # Distributions whose versions can change a result whatever runs it; adapters say which others do.
@@ -66,7 +66,7 @@ def fingerprint() -> dict[str, Any]:
         "machine": machine_name(cpu, gpus, memory["usable_mib"]),
         "cpu": asdict(cpu) | {"features": list(cpu.features)},
         "memory": memory,
-        "gpus": [asdict(gpu) for gpu in gpus],
+        "gpus": [gpu.to_json() for gpu in gpus],
         "system": _system(),
         "power": _power(),
         "python": {"version": platform.python_version(), "implementation": platform.python_implementation()},

@@ -132,7 +132,8 @@ def _load_average() -> float | None:
 
 def _memory_available_mib() -> float | None:
     try:
-        return round(psutil.virtual_memory().available / _MIB, 1)
+        found: float | None = round(psutil.virtual_memory().available / _MIB, 1)
+        return found
     except (OSError, RuntimeError, psutil.Error):
         return None
 

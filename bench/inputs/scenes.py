@@ -200,7 +200,8 @@ def _shade(points: Array, hit: Array, normals: Array, textures: list[_Texture]) 
         wave = np.sin(p @ texture.waves[:, :3].T + texture.waves[:, 3]).mean(-1)
         colour[mine] = texture.colours[checks] * (0.85 + 0.3 * wave)[:, None]
     light = 0.6 + 0.4 * np.clip(normals @ (_LIGHT / np.linalg.norm(_LIGHT)), 0, 1)
-    return np.clip(colour * light[:, None], 0, 255).astype(np.uint8)
+    found: NDArray[np.uint8] = np.clip(colour * light[:, None], 0, 255).astype(np.uint8)
+    return found
 
 
 def _close_rays(origin: Array, rays: Array, length2: Array, centre: Array, radius: float) -> Array:

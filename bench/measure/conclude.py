@@ -8,15 +8,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from depthport.bench.analysis.aftermath import advise, draw
+from depthport.bench.analysis.aftermath import draw, warnings
 from depthport.bench.analysis.analysis import analyse, yardstick
+from depthport.bench.analysis.controls import judge_controls
+from depthport.bench.analysis.evidence import Evidence
 from depthport.bench.analysis.ground_truth import judge_accuracy
-from depthport.bench.analysis.parity_records import record_parity
 from depthport.bench.inputs.inputs import describe
 from depthport.bench.measure.plan import Plan
 from depthport.bench.plan.cells import asked_of
 from depthport.bench.results.journal import Journal
+from depthport.bench.results.kept_parity import keep_parity
 from depthport.bench.results.model import Results
+from depthport.bench.results.records import Header
 from depthport.bench.results.runtime_facts import describe as describe_runtimes
 
 
@@ -37,7 +40,7 @@ def conclude(
 ) -> Results:
     """The results of what the journal holds so far.
 
-    Parity is recorded with the artifacts too, and pictures go to `out/pictures`.
+    Parity is kept beside the artifacts too, and pictures go to `out/pictures`.
 
     Args:
         references: upstream's outputs by name (`fp32-0`, …): `.npz` files.
@@ -50,28 +53,31 @@ def conclude(
         StorageError: `out` can't be written to, or the disk is full.
     """
     work = work_folder(out)
-    cells, controls = analyse(
-        plan_cells=plan.cells, journal=journal, protocol=plan.protocol, references=references, work=work
-    )
-    record_parity(cells, artifacts)
-    judge_accuracy(cells, plan.scenes, plan.truth, journal, work, bool(plan.weights["synthetic"]))
-    views = draw(cells, journal, plan.scenes, references, work, out)
-    results = Results(
+    evidence, ids = Evidence(journal), [cell.id for cell in plan.cells]
+    accuracy = judge_accuracy(ids, plan.scenes, plan.truth, evidence, work, plan.export.weights.synthetic)
+    views, pictures = draw(ids, evidence, plan.scenes, references, work, out)
+    cells = analyse(plan.cells, evidence, plan.protocol, references, work, accuracy, pictures)
+    controls = judge_controls(plan.cells, evidence, plan.protocol)
+    for cell in cells:
+        if cell.parity is not None and cell.id in artifacts and not cell.baseline:
+            keep_parity(artifacts[cell.id], cell.id, cell.parity)
+    weights = plan.export.weights
+    synthetic = [weights.id] if weights.synthetic and plan.cells else []
+    return Results(
         environment=environment,
         protocol={
             **plan.protocol.to_json(),
-            "regime": asdict(plan.regime) if plan.regime else {"kind": "burst"},
-            "suite": plan.suite,
+            "regime": asdict(plan.request.regime) if plan.request.regime else {"kind": "burst"},
+            "suite": plan.request.suite,
             "asked": asked_of(plan.cells),
             "yardstick": yardstick(references, (plan.scenes[0].shape.height, plan.scenes[0].shape.width)),
         },
         inputs={**describe(plan.scenes), "truth": [scene.name for scene in plan.truth], "picture": views},
-        weights={plan.cells[0].export.model: plan.weights} if plan.cells else {},
+        weights={plan.export.model.name: plan.export.weights.facts()},
         cells=cells,
         controls=controls,
         runtimes=describe_runtimes(cell.runtime for cell in cells),
-        created=journal.of_kind("header")[0]["created"],
+        warnings=warnings(controls, synthetic, evidence),
+        created=journal.of(Header)[0].created,
         complete=complete,
     )
-    advise(results, journal)
-    return results

@@ -19,8 +19,10 @@ from depthport.bench.plan.design import warmup_rule
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import is_control
+from depthport.bench.results.records import Calibration, Failed, Launch, Residency, TruthOutputs
 from depthport.bench.statistics.steady_state import steady_state
-from depthport.bench.workers.live_cell import Calibration, CellFailed, LiveCell
+from depthport.bench.workers.live_cell import CellFailed, LiveCell
+from depthport.bench.workers.messages import RunBlock
 from depthport.bench.workers.passing import OUT_OF_MEMORY
 from depthport.exporters.core.npz import is_whole
 
@@ -78,7 +80,7 @@ class Crew:
         clock: Callable[[], float],
         truth: Sequence[Path] = (),
     ) -> None:
-        self.relaunch = any(e.get("relaunch") for e in journal.of_kind("residency"))
+        self.relaunch = bool(journal.of(Residency))
         """Each worker is started anew for every visit."""
         self._cells = cells
         self._inputs = inputs
@@ -89,11 +91,9 @@ class Crew:
         self._truth = truth
         self._members: dict[str, Member] = {}
         self._inferred = {
-            (e["cell"], e["scene"])
-            for e in journal.of_kind("truth")
-            if truth and is_whole(truth[0].with_name(e["outputs"]))
+            (e.cell, e.scene) for e in journal.of(TruthOutputs) if truth and is_whole(truth[0].with_name(e.outputs))
         }
-        self._failed = {e["cell"] for e in journal.of_kind("failed")}
+        self._failed = {e.cell for e in journal.of(Failed)}
 
     def alive(self) -> list[str]:
         """Cells whose worker has not failed."""
@@ -121,7 +121,7 @@ class Crew:
         except _NoRoom:
             self.relaunch = True
             self.close()
-            self._journal.append("residency", {"relaunch": True})
+            self._journal.append(Residency())
             self._observer.note("the workers do not fit in memory together: each is started anew for every visit")
 
     def call_in(self, owner: str, launch: int) -> Member:
@@ -147,7 +147,7 @@ class Crew:
         if member is not None:
             member.live.close()
         self._failed.add(owner)
-        self._journal.append("failed", failure.entry(owner))
+        self._journal.append(failure.record(owner))
         self._observer.warning(f"{owner}: {failure.status.value}: {failure.reason}")
 
     def finish(self, launch: int) -> None:
@@ -173,7 +173,7 @@ class Crew:
         live = LiveCell(timed.spec, timed.artifact, self._inputs, self._protocol)
         try:
             started = self._clock()
-            live.load()
+            load_s = live.load()
             first_ms = live.first_call()
             calibration = live.calibrate()
             member = Member(live, calibration, [calibration.call_ns / 1e6])
@@ -185,26 +185,22 @@ class Crew:
             live.kill()
             raise
         self._journal.append(
-            "launch",
-            {
-                "cell": owner,
-                "launch": launch,
-                "started_s": started,
-                "load_s": live.load_s,
-                "first_call_ms": first_ms,
-                "call_ns": calibration.call_ns,
-                "enqueue_ns": calibration.enqueue_ns,
-                "sync_ns": calibration.sync_ns,
-                "fetch_ns": calibration.fetch_ns,
-                "warmup_ms": warm,
-                "steady": is_steady([calibration.call_ns / 1e6, *warm]),
-            },
+            Launch(
+                cell=owner,
+                launch=launch,
+                started_s=started,
+                load_s=load_s,
+                first_call_ms=first_ms,
+                calibration=calibration,
+                warmup_ms=warm,
+                steady=is_steady([calibration.call_ns / 1e6, *warm]),
+            )
         )
         return member
 
     def _report(self, owner: str, member: Member, launch: int) -> None:
         try:
-            self._journal.append("report", {"cell": owner, "launch": launch, **member.live.report()})
+            self._journal.append(member.live.report(launch))
             self._infer(owner, member)
         except CellFailed as failure:
             self.fail(owner, failure)
@@ -217,7 +213,7 @@ class Crew:
             if (owner, index) not in self._inferred:
                 outputs = source.with_name(f"truth-{index}-outputs-{list(self._cells).index(owner)}.npz")
                 member.live.infer(source, outputs)
-                self._journal.append("truth", {"cell": owner, "scene": index, "outputs": outputs.name})
+                self._journal.append(TruthOutputs(cell=owner, scene=index, outputs=outputs.name))
                 self._inferred.add((owner, index))
 
 
@@ -238,11 +234,11 @@ def _warm_up(member: Member, first_ms: float, protocol: Protocol) -> list[float]
             break
         samples = protocol.warmup_calls - 2 - len(calls) if fixed else warmup_rule(member.call_ns / 1e9).window
         reply = member.live.block(
-            {"boundary": "device", "calls": 1, "samples": samples, "first_input": member.next_input},
+            RunBlock(boundary="device", calls=1, samples=samples, first_input=member.next_input),
             samples * member.call_ns / 1e9,
         )
         member.next_input += samples
-        new = [ns / 1e6 for ns in reply["device_ns"]]
+        new = [ns / 1e6 for ns in reply.device_ns or ()]
         calls += new
         member.call_ms += new
         spent_s += sum(new) / 1e3

@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout
+from depthport.bench.workers.channel import Channel, WorkerFault
+from depthport.bench.workers.messages import Hello
 from depthport.bench.workers.reference import REFERENCE_PACKAGES
 from depthport.bench.workers.start import worker_command, worker_environment
 from depthport.exporters.api import deciding_packages, deciding_source
@@ -61,16 +62,14 @@ def _versions_in(python: str, packages: Iterable[str]) -> dict[str, str]:
     """Versions that another interpreter has; none where no worker starts in it, which the cell's own row will say."""
     try:
         channel = Channel(worker_command(python, "depthport.bench.workers.worker"), worker_environment())
-    except WorkerGone:
+    except WorkerFault:
         return {}
     try:
-        reply = channel.request({"op": "hello", "packages": sorted(packages)}, _HELLO_TIMEOUT_S)
-    except (WorkerGone, WorkerTimeout):
+        return channel.request(Hello(packages=tuple(sorted(packages))), _HELLO_TIMEOUT_S).versions
+    except WorkerFault:
         return {}
     finally:
         channel.close(timeout_s=5)
-    versions: dict[str, str] = reply.get("versions", {})
-    return versions
 
 
 def _key(folder: str) -> str | None:

@@ -11,8 +11,9 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
+import msgspec
 from filelock import Timeout
 
 from depthport.bench.analysis.analysis import intervals_narrow
@@ -20,7 +21,7 @@ from depthport.bench.environment.environment import fingerprint
 from depthport.bench.inputs.inputs import Scene, describe, write_scenes
 from depthport.bench.measure.conclude import conclude, work_folder
 from depthport.bench.measure.crew import Timed
-from depthport.bench.measure.exports import artifact_entry, export_in_worker
+from depthport.bench.measure.exports import artifact_ready, ask_exporter, for_this_machine
 from depthport.bench.measure.measure import Measurement
 from depthport.bench.measure.observer import Careful, Observer
 from depthport.bench.measure.plan import Plan
@@ -32,15 +33,17 @@ from depthport.bench.plan.controls import control_subject
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Results, Status
 from depthport.bench.results.outputs import check_output_folder
+from depthport.bench.results.records import ArtifactReady, Failed, Header, ReferenceFailed
+from depthport.bench.workers.messages import ComputeReference, Export, Failure
 from depthport.bench.workers.reference import reference_device, reference_key
 from depthport.exporters.api import find
-from depthport.exporters.core.artifact import load_artifact
+from depthport.exporters.core.artifact import Artifact, load_artifact
 from depthport.exporters.core.atomic import storage_errors, write_json
 from depthport.exporters.core.errors import DepthportError, UsageError
 from depthport.exporters.core.locking import exclusive
 from depthport.exporters.core.npz import is_whole
 from depthport.exporters.core.provenance import canonical_sha256
-from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.core.store import ArtifactStore, Origin
 from depthport.exporters.core.text import without_paths
 from depthport.runtimes.host.cache import writable
 
@@ -100,7 +103,7 @@ class _Run:
         self.work.mkdir(exist_ok=True)
         self._short_of: str | None = None  # what the machine was short of when the reference was computed
         # Wall time ties sessions of a resumed run together; within one, the monotonic clock counts.
-        offset = time.time() - journal.of_kind("header")[0]["epoch_s"]
+        offset = time.time() - journal.of(Header)[0].epoch_s
         began = time.monotonic()
         self.clock = lambda: offset + time.monotonic() - began
 
@@ -110,9 +113,9 @@ class _Run:
             truth = self._write_inputs(self.plan.truth, "truth")
             self._export()
             references = self._reference(self._reference_inputs(inputs))
-            timed = self._timed(self.artifacts)
-            if timed and self.plan.regime is not None:
-                run_regime(self.plan.regime, timed, inputs, self.plan.protocol, self.journal, self.observer)
+            timed, regime = self._timed(self.artifacts), self.plan.request.regime
+            if timed and regime is not None:
+                run_regime(regime, timed, inputs, self.plan.protocol, self.journal, self.observer)
             elif timed:
                 measurement = Measurement(
                     timed, inputs, self.plan.protocol, self.journal, self.work, self.observer, self.clock, truth
@@ -130,13 +133,13 @@ class _Run:
     # -- inputs -------------------------------------------------------------------------------------------------
 
     def _write_inputs(self, scenes: Sequence[Scene], kind: str, *, preprocess: bool | None = None) -> list[Path]:
-        own = self.plan.preprocess if preprocess is None else preprocess
-        return write_scenes(scenes, self.work, kind, pose_input=self.plan.pose_input, preprocess=own)
+        own = self.plan.export.preprocess if preprocess is None else preprocess
+        return write_scenes(scenes, self.work, kind, pose_input=self.plan.export.pose_input, preprocess=own)
 
     def _reference_inputs(self, inputs: list[Path]) -> list[Path]:
         """What upstream's network takes, which is what the cells take unless they do the preprocessing."""
         plan = self.plan
-        return self._write_inputs(plan.scenes, "reference-input", preprocess=False) if plan.preprocess else inputs
+        return self._write_inputs(plan.scenes, "reference-input", preprocess=False) if plan.export.preprocess else inputs
 
     # -- exports ------------------------------------------------------------------------------------------------
 
@@ -145,30 +148,28 @@ class _Run:
         by_export: dict[str, list[CellSpec]] = {}
         for cell in self._open_cells():
             if cell.artifact is not None:
-                self.artifacts[cell.id] = self._ready_made(cell)
+                self._take(cell, load_artifact(Path(cell.artifact)), "given")
                 continue
-            by_export.setdefault(canonical_sha256(cell.export.arguments()), []).append(cell)
+            by_export.setdefault(canonical_sha256(msgspec.to_builtins(cell.export)), []).append(cell)
         self._note_ready_artifacts()
         self.observer.stage("exporting", len(by_export))
         for cells in by_export.values():
-            spec = cells[0].export
-            self.observer.step(f"{spec.model} to {spec.format}, {spec.precision}")
-            reply = export_in_worker(
-                {"op": "export", "arguments": spec.arguments(), "store": str(self.store.root)},
-                self.plan.protocol.export_timeout_s,
-                self.observer,
+            request = cells[0].export
+            step = f"{request.model.name} to {request.format}, {request.precision}"
+            self.observer.step(step)
+            reply = ask_exporter(
+                Export(request=request, store=str(self.store.root)), self.plan.protocol.export_timeout_s, self.observer
             )
-            self.observer.step(f"{spec.model} to {spec.format}, {spec.precision}", 1)
-            if "error" in reply:
+            self.observer.step(step, 1)
+            if isinstance(reply, Failure):
                 for cell in cells:
-                    self._fail(cell, reply["status"], reply["error"], reply.get("passing"))
+                    self._fail(cell, reply.status, reply.reason, reply.passing)
                 continue
-            if reply["damage"]:
-                self.observer.warning(f"rebuilt a damaged artifact ({reply['damage']})")
-            made = load_artifact(Path(reply["artifact"]))
+            if reply.damage:
+                self.observer.warning(f"rebuilt a damaged artifact ({reply.damage})")
+            made = load_artifact(Path(reply.artifact))
             for cell in cells:
-                self.artifacts[cell.id] = made.path
-                self._record_artifact(cell, artifact_entry(made, reply["origin"]))
+                self._take(cell, made, reply.origin)
 
     def _note_ready_artifacts(self) -> None:
         """What can't run here may have been exported here: the report says what is known of it (Core ML's checks)."""
@@ -176,65 +177,63 @@ class _Run:
             if not cell.unavailable:
                 continue
             try:
-                found = find(**cell.export.arguments(), store=self.store)
+                found = find(cell.export, self.store)
             except DepthportError:
                 continue
             if found is not None:
-                self._record_artifact(cell, artifact_entry(found, "cached"))
+                self._record_artifact(artifact_ready(cell.id, found, "cached"))
 
-    def _ready_made(self, cell: CellSpec) -> Path:
-        """An artifact that was given, not exported; the worker that loads it finds out if it is damaged."""
-        self._record_artifact(cell, artifact_entry(load_artifact(Path(cell.artifact or "")), "given"))
-        return Path(cell.artifact or "")
+    def _take(self, cell: CellSpec, made: Artifact, origin: Origin | Literal["given"]) -> None:
+        """Give a cell its artifact; the worker that loads it finds out if it is damaged."""
+        fit = for_this_machine(cell, made, self.plan.protocol.export_timeout_s, self.observer)
+        if isinstance(fit, Failure):
+            self._fail(cell, fit.status, fit.reason, fit.passing)
+            return
+        self.artifacts[cell.id] = fit.path
+        self._record_artifact(artifact_ready(cell.id, fit, origin))
 
-    def _record_artifact(self, cell: CellSpec, entry: dict[str, Any]) -> None:
-        if cell.id not in {e["cell"] for e in self.journal.of_kind("artifact")}:
-            self.journal.append("artifact", {"cell": cell.id, **entry})
+    def _record_artifact(self, ready: ArtifactReady) -> None:
+        if ready.cell not in {e.cell for e in self.journal.of(ArtifactReady)}:
+            self.journal.append(ready)
 
     def _open_cells(self) -> list[CellSpec]:
-        failed = {e["cell"] for e in self.journal.of_kind("failed")}
+        failed = {e.cell for e in self.journal.of(Failed)}
         for cell in self.plan.cells:
             if cell.id not in failed and (cell.unavailable or cell.unsupported):
                 status = Status.UNAVAILABLE if cell.unavailable else Status.UNSUPPORTED
-                self._fail(cell, status.value, cell.unavailable or cell.unsupported or "")
+                self._fail(cell, status, cell.unavailable or cell.unsupported or "")
                 failed.add(cell.id)
         return [cell for cell in self.plan.cells if cell.id not in failed]
 
-    def _fail(self, cell: CellSpec, status: str, reason: str, passing: str | None = None) -> None:
+    def _fail(self, cell: CellSpec, status: Status, reason: str, passing: str | None = None) -> None:
         reason = without_paths(reason)
-        self.journal.append("failed", {"cell": cell.id, "status": status, "reason": reason, "passing": passing})
-        if status not in (Status.UNAVAILABLE.value, Status.UNSUPPORTED.value):
-            self.observer.warning(f"{cell.id}: {status}: {reason}")
+        self.journal.append(Failed(cell=cell.id, status=status, reason=reason, passing=passing))
+        if status not in (Status.UNAVAILABLE, Status.UNSUPPORTED):
+            self.observer.warning(f"{cell.id}: {status.value}: {reason}")
 
     # -- reference ----------------------------------------------------------------------------------------------
 
     def _reference(self, inputs: list[Path]) -> dict[str, Path]:
         """Upstream's fp32 outputs per input, and `fp64-0`; empty (with a warning) where upstream can't run."""
-        cells = self._open_cells()
-        if not cells or not self.plan.parity:
+        if not self._open_cells() or not self.plan.parity:
             return {}
-        spec = cells[0].export
         folder = self._reference_folder()
         self.observer.stage("computing the reference")
-        reply = export_in_worker(
-            {
-                "op": "reference",
-                "model": spec.found_model,
-                "weights": spec.found_weights,
-                "inputs": [str(p) for p in inputs],
-                "outputs": spec.output_names(),
-                "folder": str(folder),
-                "device": reference_device(self.plan.cells),
-                "ray_pose": spec.ray_pose,
-                "yardstick": self.plan.yardstick,
-            },
+        reply = ask_exporter(
+            ComputeReference(
+                request=self.plan.export,
+                inputs=tuple(str(path) for path in inputs),
+                folder=str(folder),
+                device=reference_device(self.plan.cells),
+                yardstick=self.plan.yardstick,
+            ),
             self.plan.protocol.export_timeout_s,
             self.observer,
         )
-        if "error" in reply:
-            self.observer.warning(f"no parity: the reference could not be computed: {reply['error']}")
-            self.journal.append("reference_failed", {"reason": without_paths(reply["error"])})
-            self._short_of = reply.get("passing")
+        if isinstance(reply, Failure):
+            self.observer.warning(f"no parity: the reference could not be computed: {reply.reason}")
+            self.journal.append(ReferenceFailed(reason=without_paths(reply.reason)))
+            self._short_of = reply.passing
         return self._known_references()
 
     def _known_references(self) -> dict[str, Path]:
@@ -258,7 +257,7 @@ class _Run:
         """The cells to time, and the two controls of the first static cell (the baseline if there is no other)."""
         cells = [c for c in self._open_cells() if c.id in artifacts]
         timed = [Timed(c, artifacts[c.id]) for c in cells]
-        if not (self.plan.protocol.controls and cells) or self.plan.regime is not None:
+        if not (self.plan.protocol.controls and cells) or self.plan.request.regime is not None:
             return timed
         subject = control_subject(cells)
         aa = subject.with_tag("control-aa", "control-aa")
@@ -273,7 +272,7 @@ class _Run:
 
     def _finish(self, references: dict[str, Path], complete: bool) -> Results:
         self.observer.stage("analysing")
-        if short_of := self._short_of or next((e["passing"] for e in passing_failures(self.journal.entries)), None):
+        if short_of := self._short_of or next((e.passing for e in passing_failures(self.journal)), None):
             complete = False
             self.observer.warning(f"{short_of}: make room; the same command tries again what failed for it")
         results = conclude(
@@ -288,13 +287,6 @@ class _Run:
 
 def reference_name(plan: Plan) -> str:
     """What the reference of a plan is kept under: it changes with everything that it depends on."""
-    spec = plan.cells[0].export
-    key = reference_key(
-        spec.found_model,
-        plan.weights["sha256"],
-        canonical_sha256([describe(plan.scenes), plan.pose_input, plan.preprocess]),
-        spec.output_names(),
-        reference_device(plan.cells),
-        spec.ray_pose,
-    )
-    return key[:16]
+    asked = plan.export
+    inputs = canonical_sha256([describe(plan.scenes), asked.pose_input, asked.preprocess])
+    return reference_key(asked, inputs, reference_device(plan.cells))[:16]

@@ -2,59 +2,80 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Literal
 
 from depthport.bench.measure.observer import Observer
+from depthport.bench.plan.cells import CellSpec
 from depthport.bench.results.model import Status
-from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout
+from depthport.bench.results.records import ArtifactReady
+from depthport.bench.workers.channel import Channel, RequestFailed, WorkerGone, WorkerTimeout
+from depthport.bench.workers.messages import Failure, R, Rebuild, Request
 from depthport.bench.workers.start import worker_command, worker_environment
-from depthport.exporters.core.artifact import Artifact
+from depthport.exporters.core.artifact import Artifact, load_artifact
+from depthport.exporters.core.errors import DepthportError
+from depthport.exporters.core.store import Origin
 from depthport.exporters.core.text import without_paths
+from depthport.runtimes.registry import get_runtime
 
 
-def artifact_entry(artifact: Artifact, origin: str) -> dict[str, Any]:
-    """An artifact as the journal keeps it: what results say of it, and no path: a journal may be sent to others."""
-    manifest = artifact.manifest
-    options = {name: without_paths(value) if isinstance(value, str) else value for name, value in manifest.options.items()}
-    return {
-        "origin": origin,
-        "export_s": manifest.export_s,
-        "export_peak_mib": manifest.export_peak_mib,
-        "key": manifest.key,
-        "facts": {
-            "key": manifest.key,
-            "size_bytes": manifest.size_bytes,
-            "versions": manifest.versions,
-            "target": manifest.target,
-            "options": options,
-            "dynamic": list(manifest.dynamic),
-            "inputs": [spec.name for spec in manifest.inputs],
-            "preprocessing": manifest.preprocessing,
-            "export_peak_mib": manifest.export_peak_mib,
-            # Core ML: what the Neural Engine is predicted to refuse (exporters/coreml/mil/ane.py).
-            **({"neural_engine": manifest.extra["neural_engine"]} if "neural_engine" in manifest.extra else {}),
-        },
+def artifact_ready(cell: str, artifact: Artifact, origin: Origin | Literal["given"]) -> ArtifactReady:
+    """A cell's artifact as the journal keeps it: what results say of it, and no path: a journal may be sent to others."""
+    made = artifact.manifest
+    options = {name: without_paths(value) if isinstance(value, str) else value for name, value in made.options.items()}
+    facts = {
+        "key": made.key,
+        "size_bytes": made.size_bytes,
+        "versions": made.versions,
+        "target": made.target,
+        "options": options,
+        "dynamic": list(made.dynamic),
+        "inputs": [spec.name for spec in made.inputs],
+        "preprocessing": made.preprocessing,
+        "export_peak_mib": made.export_peak_mib,
+        # Core ML: what the Neural Engine is predicted to refuse (exporters/coreml/mil/ane.py).
+        **({"neural_engine": made.extra["neural_engine"]} if "neural_engine" in made.extra else {}),
     }
+    return ArtifactReady(cell=cell, origin=origin, export_s=made.export_s, facts=facts)
 
 
-def export_in_worker(request: dict[str, Any], timeout_s: float, observer: Observer) -> dict[str, Any]:
-    """One request in a fresh process; a crash or time-out comes back as an error reply."""
+def for_this_machine(cell: CellSpec, artifact: Artifact, timeout_s: float, observer: Observer) -> Artifact | Failure:
+    """The artifact, or what was built anew from it where it is bound to other hardware or versions than a cell's."""
     try:
-        channel = Channel(worker_command(None, "depthport.bench.workers.export_worker"), worker_environment())
+        if not get_runtime(cell.runtime).bound:
+            return artifact
+    except DepthportError:  # it is not here, which the cell's own row will say
+        return artifact
+    request = Rebuild(artifact=str(artifact.path), runtime=cell.runtime, device=cell.device)
+    reply = _ask(request, timeout_s, observer, "depthport.bench.workers.worker", cell.python)
+    if isinstance(reply, Failure):
+        return reply
+    if reply.reason:
+        observer.note(f"{cell.id}: rebuilt, because {reply.reason}")
+    return load_artifact(Path(reply.artifact))
+
+
+def ask_exporter(request: Request[R], timeout_s: float, observer: Observer) -> R | Failure:
+    """One request in a fresh process; a crash or time-out is a failure like any other."""
+    return _ask(request, timeout_s, observer, "depthport.bench.workers.export_worker")
+
+
+def _ask(request: Request[R], timeout_s: float, observer: Observer, module: str, python: str | None = None) -> R | Failure:
+    try:
+        channel = Channel(worker_command(python, module), worker_environment())
     except WorkerGone as error:
-        return _gone(error)
+        return Failure(Status.EXPORT_FAILED, error.reason, error.passing)
+    answer: R | Failure
     try:
-        reply = channel.request(request, timeout_s, lambda event: observer.step(event["step"]))
+        answer = channel.request(request, timeout_s, observer.step)
+    except RequestFailed as error:
+        answer = error.failure
     except WorkerTimeout as error:
-        reply = {"error": f"it took over {error.seconds:.0f} s", "status": Status.TIMED_OUT.value}
+        answer = Failure(Status.TIMED_OUT, f"it took over {error.seconds:.0f} s")
     except WorkerGone as error:
-        reply = _gone(error)
+        answer = Failure(Status.EXPORT_FAILED, error.reason, error.passing)
     except BaseException:
         channel.kill()  # stopped: whoever waits for the end of a run does not wait for an export
         raise
     channel.close(timeout_s=5)
-    return reply
-
-
-def _gone(error: WorkerGone) -> dict[str, Any]:
-    return {"error": error.reason, "status": Status.EXPORT_FAILED.value, "passing": error.passing}
+    return answer

@@ -10,9 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from depthport.bench.environment.telemetry import Telemetry
 from depthport.bench.measure.crew import Crew, Member, Timed
@@ -20,9 +18,12 @@ from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.pacing import current_design, describe, repeatable_launch_s, settle_design, visits_of
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.plan.schedule import round_order
+from depthport.bench.plan.visits import Block as BlockPlan
 from depthport.bench.plan.visits import Visit
 from depthport.bench.results.journal import Journal
+from depthport.bench.results.records import Block, Launch, LaunchDone, VisitDone
 from depthport.bench.workers.live_cell import CellFailed
+from depthport.bench.workers.messages import RunBlock
 from depthport.exporters.core.npz import is_whole
 
 ROUNDS_SHARE = 0.1
@@ -54,14 +55,12 @@ class Measurement:
         self._clock = clock
         self._telemetry = Telemetry()
         self._visits: dict[str, Visit] = {}
-        self._blocks = Counter(e["cell"] for e in journal.of_kind("block"))
-        self._saved = {
-            (e["cell"], e["input"]) for e in journal.of_kind("block") if e.get("outputs") and is_whole(work / e["outputs"])
-        }
+        self._blocks = Counter(e.cell for e in journal.of(Block))
+        self._saved = {(e.cell, e.input) for e in journal.of(Block) if e.outputs and is_whole(work / e.outputs)}
 
     def run(self, enough: Callable[[], bool]) -> None:
         """Measure until every launch has used its share of the budget or `enough()` says the intervals are narrow."""
-        done = {e["launch"] for e in self._journal.of_kind("launch_done")}
+        done = {e.launch for e in self._journal.of(LaunchDone)}
         late = self._late(done)
         try:
             launch = 0
@@ -99,13 +98,13 @@ class Measurement:
         self._observer.stage(f"measuring, launch {launch + 1} of {max(launch + 1, self._launches())}")
         self._rounds(launch, enough)
         self._crew.finish(launch)
-        self._journal.append("launch_done", {"launch": launch})
+        self._journal.append(LaunchDone(launch=launch))
 
     def _rounds(self, launch: int, enough: Callable[[], bool]) -> None:
         design = current_design(self._protocol, self._journal)
-        visits = [e for e in self._journal.of_kind("visit") if e["launch"] == launch]
-        done = {(e["round"], e["visit"]) for e in visits}
-        used_s = sum(e["wall_s"] for e in visits)
+        visits = [e for e in self._journal.of(VisitDone) if e.launch == launch]
+        done = {(e.round, e.visit) for e in visits}
+        used_s = sum(e.wall_s for e in visits)
         started_s = self._started_s(launch)
         budget_s = max(self._protocol.budget_s / design.launches - started_s, ROUNDS_SHARE * started_s)
         for number in range(design.rounds):
@@ -133,7 +132,7 @@ class Measurement:
         """Seconds of this launch's budget that starting and warming up took."""
         if self._crew.relaunch:
             return 0.0
-        return sum(repeatable_launch_s(e) for e in self._journal.of_kind("launch") if e["launch"] == launch)
+        return sum(repeatable_launch_s(e) for e in self._journal.of(Launch) if e.launch == launch)
 
     def _turns(self, launch: int, number: int) -> Sequence[str]:
         """The order in which cells take turns in a round; a pure function of the plan, so a resumed run agrees."""
@@ -150,57 +149,52 @@ class Measurement:
         # Workers started for each visit make each round a launch of its own.
         replicate = launch * self._protocol.max_rounds + number if self._crew.relaunch else launch
         token = self._telemetry.before(self._crew.parked_pids(timed.owner))
-        for request in self._requests(member, timed):
-            entry = self._block(member, cell, request)
-            self._journal.append("block", {**entry, "launch": replicate, "round": number, "visit": visit})
+        for block in self._visit_of(timed.owner).blocks:
+            self._journal.append(self._block(member, timed, block, replicate, number, visit))
         telemetry = self._telemetry.after(token, member.live.pid)
         self._crew.dismiss(timed.owner, launch)
+        wall_s = time.monotonic() - began
         self._journal.append(
-            "visit",
-            {
-                "cell": cell,
-                "launch": launch,
-                "round": number,
-                "visit": visit,
-                "wall_s": time.monotonic() - began,
-                "telemetry": telemetry,
-            },
+            VisitDone(cell=cell, launch=launch, round=number, visit=visit, wall_s=wall_s, telemetry=telemetry)
         )
 
-    def _block(self, member: Member, cell: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Run one block; its journal entry."""
-        samples, calls = request["samples"], request["calls"]
+    def _block(self, member: Member, timed: Timed, block: BlockPlan, launch: int, number: int, visit: int) -> Block:
+        """Run one block."""
+        cell = timed.spec.id
         # A cell's n-th block ends with input n, so that a few short blocks see, and keep the outputs of, every input.
         last = self._blocks[cell] % self._inputs
-        request["first_input"] = (last - samples + 1) % self._inputs
         save = self._save_path(cell, last)
-        if save is not None:
-            request["save_outputs"] = str(save)
-        started = self._clock()
-        reply = member.live.block(request, samples * calls * member.call_ns / 1e9)
-        self._blocks[cell] += 1
-        member.call_ms += [ns / calls / 1e6 for ns in reply.get("device_ns") or reply["host_ns"]]
-        if save is not None:
-            self._saved.add((cell, reply["input"]))
-        origin = reply["starts_ns"][0]
-        return {
-            "cell": cell,
-            "calls": calls,
-            "device_ns": reply.get("device_ns"),
-            "host_ns": reply.get("host_ns"),
-            "starts_s": [round(started + (s - origin) / 1e9, 6) for s in reply["starts_ns"]],
-            "input": reply["input"],
-            "outputs_sha256": reply["outputs_sha256"],
-            "outputs": save.name if save is not None else None,
-            "event_ms": reply.get("event_ms"),
-        }
-
-    def _requests(self, member: Member, timed: Timed) -> list[dict[str, Any]]:
-        """The blocks of one visit, as the worker is asked for them."""
         # A delayed call waits for its own end: grouped calls each gain a synchronize, which is part of the delay.
-        sync_ns = member.calibration.sync_ns
-        delay_ns = max(0, int(timed.delay_share * member.call_ns) - sync_ns) if timed.delay_share else 0
-        return [{**asdict(block), "delay_ns": delay_ns} for block in self._visit_of(timed.owner).blocks]
+        delay_ns = int(timed.delay_share * member.call_ns) - member.calibration.sync_ns if timed.delay_share else 0
+        request = RunBlock(
+            boundary=block.boundary,
+            calls=block.calls,
+            samples=block.samples,
+            settle=block.settle,
+            delay_ns=max(0, delay_ns),
+            first_input=(last - block.samples + 1) % self._inputs,
+            save_outputs=None if save is None else str(save),
+        )
+        started = self._clock()
+        found = member.live.block(request, block.samples * block.calls * member.call_ns / 1e9)
+        self._blocks[cell] += 1
+        member.call_ms += [ns / block.calls / 1e6 for ns in found.device_ns or found.host_ns or ()]
+        if save is not None:
+            self._saved.add((cell, found.input))
+        origin = found.starts_ns[0]
+        return Block(
+            cell=cell,
+            launch=launch,
+            round=number,
+            visit=visit,
+            calls=block.calls,
+            device_ns=found.device_ns,
+            host_ns=found.host_ns,
+            starts_s=[round(started + (ns - origin) / 1e9, 6) for ns in found.starts_ns],
+            input=found.input,
+            outputs_sha256=found.outputs_sha256,
+            outputs=None if save is None else save.name,
+        )
 
     def _visit_of(self, owner: str) -> Visit:
         if owner not in self._visits:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from depthport.bench.measure.crew import Timed
 from depthport.bench.plan.design import VISIT_S, CellCost, Design, choose_design, round_noise
@@ -17,6 +16,7 @@ from depthport.bench.plan.protocol import Protocol
 from depthport.bench.plan.schedule import Order
 from depthport.bench.plan.visits import CallTimes, Visit, plan_visits
 from depthport.bench.results.journal import Journal
+from depthport.bench.results.records import DesignChosen, Launch
 
 _CACHED_FIRST_CALL_S = 10.0
 """What compiled in the first process is cached for the next: a first call costs at most about this again."""
@@ -24,23 +24,18 @@ _CACHED_FIRST_CALL_S = 10.0
 
 def current_design(protocol: Protocol, journal: Journal) -> Design:
     """The design in force; one launch of as many rounds as fit until another was chosen."""
-    chosen = journal.of_kind("design")
+    chosen = journal.of(DesignChosen)
     if protocol.launches is None and chosen:
         entry = chosen[0]
-        return Design(
-            entry["launches"],
-            entry["rounds"],
-            Order(entry["order"]),
-            entry["expected_half_width"] or math.inf,
-            entry["expected_s"],
-        )
+        half_width = math.inf if entry.expected_half_width is None else entry.expected_half_width
+        return Design(entry.launches, entry.rounds, Order(entry.order), half_width, entry.expected_s)
     order = Order.RANDOM if protocol.order == "sequential" else Order(protocol.order)
     return Design(protocol.launches or 1, protocol.max_rounds, order, math.inf, math.inf)
 
 
 def settle_design(protocol: Protocol, journal: Journal, alive: Iterable[Timed]) -> Design | None:
     """Choose and journal the design after the first start; None where it is fixed or was chosen before."""
-    if protocol.launches is not None or journal.of_kind("design"):
+    if protocol.launches is not None or journal.of(DesignChosen):
         return None
     cells = list(alive)
     first, visits = first_launches(journal), visits_of(protocol, journal)
@@ -49,30 +44,29 @@ def settle_design(protocol: Protocol, journal: Journal, alive: Iterable[Timed]) 
     design = choose_design(costs, protocol.budget_s, round_noise=noise)
     finite = math.isfinite(design.expected_half_width)
     journal.append(
-        "design",
-        {
-            "launches": design.launches,
-            "rounds": min(design.rounds, protocol.max_rounds),
-            "order": design.order.value,
-            "expected_half_width": design.expected_half_width if finite else None,
-            "expected_s": design.expected_s,
-            "round_noise": noise,
-        },
+        DesignChosen(
+            launches=design.launches,
+            rounds=min(design.rounds, protocol.max_rounds),
+            order=design.order.value,
+            expected_half_width=design.expected_half_width if finite else None,
+            expected_s=design.expected_s,
+            round_noise=noise,
+        )
     )
     return design
 
 
-def first_launches(journal: Journal) -> dict[str, Mapping[str, Any]]:
+def first_launches(journal: Journal) -> dict[str, Launch]:
     """The first start of every worker, by the id of its cell."""
-    first: dict[str, Mapping[str, Any]] = {}
-    for entry in journal.of_kind("launch"):
-        first.setdefault(entry["cell"], entry)
+    first: dict[str, Launch] = {}
+    for launch in journal.of(Launch):
+        first.setdefault(launch.cell, launch)
     return first
 
 
 def visits_of(protocol: Protocol, journal: Journal) -> dict[str, Visit]:
     """What a visit of each worker's cells runs; the same throughout a run, and when it is resumed."""
-    times = {owner: CallTimes(_call_s(e), e["sync_ns"] / 1e9) for owner, e in first_launches(journal).items()}
+    times = {owner: CallTimes(_call_s(e), e.calibration.sync_ns / 1e9) for owner, e in first_launches(journal).items()}
     return plan_visits(times, protocol.overhead_target, protocol.timed_calls)
 
 
@@ -83,27 +77,27 @@ def describe(design: Design) -> str:
     return f"{what}, about {design.expected_s / 60:.0f} min" + (known if math.isfinite(design.expected_half_width) else "")
 
 
-def launch_wall_s(entry: Mapping[str, Any]) -> float:
-    """Seconds that one start took, from its journal entry."""
-    warm_ms = entry["first_call_ms"] + entry["call_ns"] / 1e6 + sum(entry["warmup_ms"])
-    return float(entry["load_s"] + warm_ms / 1e3)
+def launch_wall_s(launch: Launch) -> float:
+    """Seconds that one start took."""
+    warm_ms = launch.first_call_ms + launch.calibration.call_ns / 1e6 + sum(launch.warmup_ms)
+    return launch.load_s + warm_ms / 1e3
 
 
-def repeatable_launch_s(entry: Mapping[str, Any]) -> float:
+def repeatable_launch_s(launch: Launch) -> float:
     """Seconds that a start takes when what it compiled is cached: what a launch's budget is charged with."""
-    first_s = entry["first_call_ms"] / 1e3
-    return launch_wall_s(entry) - first_s + min(first_s, max(_CACHED_FIRST_CALL_S, 2 * entry["call_ns"] / 1e9))
+    first_s = launch.first_call_ms / 1e3
+    return launch_wall_s(launch) - first_s + min(first_s, max(_CACHED_FIRST_CALL_S, 2 * launch.calibration.call_ns / 1e9))
 
 
-def _call_s(entry: Mapping[str, Any]) -> float:
-    return statistics.median([entry["call_ns"] / 1e6, *entry["warmup_ms"]]) / 1e3
+def _call_s(launch: Launch) -> float:
+    return statistics.median([launch.calibration.call_ns / 1e6, *launch.warmup_ms]) / 1e3
 
 
-def _steady_ms(entry: Mapping[str, Any]) -> list[float]:
+def _steady_ms(launch: Launch) -> list[float]:
     """The later half of a start's warm-up calls."""
-    calls: list[float] = entry["warmup_ms"]
-    return calls[len(calls) // 2 :]
+    return launch.warmup_ms[len(launch.warmup_ms) // 2 :]
 
 
-def _cost(timed: Timed, entry: Mapping[str, Any], visit: Visit) -> CellCost:
-    return CellCost(VISIT_S + visit.calls * _call_s(entry), 0.0 if timed.shares_worker_with else repeatable_launch_s(entry))
+def _cost(timed: Timed, launch: Launch, visit: Visit) -> CellCost:
+    start_s = 0.0 if timed.shares_worker_with else repeatable_launch_s(launch)
+    return CellCost(VISIT_S + visit.calls * _call_s(launch), start_s)

@@ -5,34 +5,39 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import msgspec
+
 from depthport.bench.inputs.inputs import Scene, describe
 from depthport.bench.measure.deciding import deciding
-from depthport.bench.measure.regime_run import Regime
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import Protocol
+from depthport.bench.plan.request import MeasureRequest
 from depthport.exporters.core.provenance import canonical_sha256
+from depthport.exporters.da3.request import ExportRequest
 
 
 @dataclass(frozen=True)
 class Plan:
     """A run, complete: what to measure, on which inputs, how."""
 
+    request: MeasureRequest
     cells: tuple[CellSpec, ...]
     scenes: tuple[Scene, ...]
-    protocol: Protocol
-    weights: dict[str, Any]
-    """{id, sha256, synthetic, licence, note} of the model's weights."""
-    pose_input: bool = False
-    preprocess: bool = False
-    suite: str = ""
     truth: tuple[Scene, ...] = ()
     """Scenes with exact truth that every cell computes once, untimed (bench/analysis/ground_truth.py)."""
-    regime: Regime | None = None
-    """Another regime than `burst` (bench/measure/regime_run.py)."""
     parity: bool = True
     """Compute upstream's outputs and compare every cell with them."""
     yardstick: bool = True
     """Also compute upstream in fp64, which says what fp32 itself is worth."""
+
+    @property
+    def protocol(self) -> Protocol:
+        return self.request.protocol
+
+    @property
+    def export(self) -> ExportRequest:
+        """What the artifacts of all cells have in common."""
+        return self.request.export
 
     def fingerprint(self) -> str:
         """Changes when the plan does, or versions or source that decide what is measured: a journal of another is not
@@ -40,13 +45,18 @@ class Plan:
         return canonical_sha256(
             {
                 "cells": [
-                    [c.id, c.export.arguments(), c.load_arguments(), c.python, c.baseline, c.unavailable]
-                    for c in self.cells
+                    [c.id, _asked(c.export), c.load_arguments(), c.python, c.baseline, c.unavailable] for c in self.cells
                 ],
                 "inputs": describe((*self.scenes, *self.truth)),
                 "protocol": self.protocol.to_json(),
-                "weights": self.weights["sha256"],
-                "regime": asdict(self.regime) if self.regime else None,
+                "weights": self.export.weights.sha256,
+                "regime": asdict(self.request.regime) if self.request.regime else None,
                 "deciding": deciding(self.cells),
             }
         )
+
+
+def _asked(request: ExportRequest) -> dict[str, Any]:
+    """The request without its weights: where they lie, and what is noted of them, decides nothing."""
+    asked: dict[str, Any] = msgspec.to_builtins(request)
+    return {name: value for name, value in asked.items() if name != "weights"}

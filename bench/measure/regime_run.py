@@ -7,9 +7,8 @@ bench/workers/regimes.py and bench/analysis/regime_analysis.py; this only drives
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from depthport.bench.analysis.regime_analysis import summarize_fixed_rate, summarize_sustained
 from depthport.bench.environment.telemetry import Telemetry
@@ -17,55 +16,22 @@ from depthport.bench.environment.telemetry_summary import summarize_records
 from depthport.bench.measure.crew import Timed
 from depthport.bench.measure.observer import Observer
 from depthport.bench.plan.protocol import Protocol
+from depthport.bench.plan.regime import Regime
 from depthport.bench.results.journal import Journal
+from depthport.bench.results.records import Failed, RegimeDone
+from depthport.bench.results.regimes import FixedRateSummary, RegimeSummary, SustainedSummary
 from depthport.bench.workers.live_cell import CellFailed, LiveCell
-from depthport.bench.workers.regimes import FixedRateResult, SustainedResult, check_sustained, frames_in, join
-from depthport.exporters.core.asked import known_name
-from depthport.exporters.core.errors import UsageError
+from depthport.bench.workers.regimes import SustainedResult, join
 
 CHUNK_S = 15.0
 """A sustained run is made of chunks of this length with telemetry between them."""
-
-
-@dataclass(frozen=True)
-class Regime:
-    """What is asked of every cell: always at the host boundary, numpy in and numpy out."""
-
-    kind: Literal["sustained", "fixed-rate"]
-    seconds: float
-    rate_hz: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.kind == "sustained":
-            check_sustained(self.seconds)
-        else:
-            frames_in(self.rate_hz or 0.0, self.seconds)
-
-
-def parse_regime(name: str, minutes: float | None, rate_hz: float | None) -> Regime | None:
-    """The regime the command line asks for; None for `burst`, the default.
-
-    Raises:
-        UsageError: an unknown regime, or a time or rate it does not take.
-    """
-    if rate_hz is not None:
-        known_name("regime", name, ("burst", "sustained", "fixed-rate"))
-        if name == "sustained":
-            raise UsageError("--rate-hz is a regime of its own: leave --regime out")
-        return Regime("fixed-rate", 60 * (1.0 if minutes is None else minutes), rate_hz)
-    if name == "burst":
-        if minutes is not None:
-            raise UsageError("--minutes goes with --regime sustained or --rate-hz; burst takes --budget")
-        return None
-    known_name("regime", name, ("burst", "sustained"), "give --rate-hz")
-    return Regime("sustained", 60 * (10.0 if minutes is None else minutes))
 
 
 def run_regime(
     regime: Regime, cells: Sequence[Timed], inputs: list[Path], protocol: Protocol, journal: Journal, observer: Observer
 ) -> None:
     """Measure every cell that the journal does not hold yet."""
-    done = {e["cell"] for e in (*journal.of_kind("regime"), *journal.of_kind("failed"))}
+    done = {e.cell for e in journal.of(RegimeDone)} | {e.cell for e in journal.of(Failed)}
     todo = [c for c in cells if c.spec.id not in done and not c.delay_share]
     observer.stage(f"{regime.kind}, {regime.seconds / 60:g} min a cell", len(todo))
     for timed in todo:
@@ -74,7 +40,7 @@ def run_regime(
         try:
             _measure(regime, live, journal, timed.spec.id)
         except CellFailed as failure:
-            journal.append("failed", failure.entry(timed.spec.id))
+            journal.append(failure.record(timed.spec.id))
             observer.warning(f"{timed.spec.id}: {failure.status.value}: {failure.reason}")
         except BaseException:
             live.kill()
@@ -84,10 +50,11 @@ def run_regime(
 
 
 def _measure(regime: Regime, live: LiveCell, journal: Journal, cell: str) -> None:
-    live.load()
+    load_s = live.load()
     first_ms = live.first_call()
     calibration = live.calibrate()
     telemetry = Telemetry()
+    summary: RegimeSummary
     try:
         if regime.kind == "sustained":
             summary, records = _sustained(regime, live, telemetry)
@@ -95,22 +62,20 @@ def _measure(regime: Regime, live: LiveCell, journal: Journal, cell: str) -> Non
             summary, records = _fixed_rate(regime, live, telemetry)
     finally:
         telemetry.close()
-    journal.append("report", {"cell": cell, "launch": 0, **live.report()})
+    journal.append(live.report())
     journal.append(
-        "regime",
-        {
-            "cell": cell,
-            "regime": regime.kind,
-            "load_s": live.load_s,
-            "first_call_ms": first_ms,
-            "call_ns": calibration.call_ns,
-            "summary": summary,
-            "telemetry": summarize_records(records),
-        },
+        RegimeDone(
+            cell=cell,
+            load_s=load_s,
+            first_call_ms=first_ms,
+            call_ns=calibration.call_ns,
+            summary=summary,
+            telemetry=summarize_records(records),
+        )
     )
 
 
-def _sustained(regime: Regime, live: LiveCell, telemetry: Telemetry) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _sustained(regime: Regime, live: LiveCell, telemetry: Telemetry) -> tuple[SustainedSummary, list[dict[str, Any]]]:
     parts: list[SustainedResult] = []
     records = []
     samples = 0
@@ -118,16 +83,16 @@ def _sustained(regime: Regime, live: LiveCell, telemetry: Telemetry) -> tuple[di
     while left > 0:
         chunk = min(CHUNK_S, left)
         token = telemetry.before([])
-        reply = live.regime({"op": "sustained", "seconds": chunk, "first_index": samples}, chunk)
+        part = live.sustained(chunk, samples)
         records.append(telemetry.after(token, live.pid))
-        parts.append(SustainedResult(**reply["result"]))
-        samples += len(parts[-1].sample_ns)
-        left -= max(chunk, sum(parts[-1].sample_ns) / 1e9)
-    return asdict(summarize_sustained(join(parts))), records
+        parts.append(part)
+        samples += len(part.sample_ns)
+        left -= max(chunk, sum(part.sample_ns) / 1e9)
+    return summarize_sustained(join(parts)), records
 
 
-def _fixed_rate(regime: Regime, live: LiveCell, telemetry: Telemetry) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _fixed_rate(regime: Regime, live: LiveCell, telemetry: Telemetry) -> tuple[FixedRateSummary, list[dict[str, Any]]]:
     token = telemetry.before([])
-    reply = live.regime({"op": "fixed_rate", "rate_hz": regime.rate_hz, "seconds": regime.seconds}, regime.seconds)
+    result = live.fixed_rate(regime.rate_hz or 0.0, regime.seconds)
     record = telemetry.after(token, live.pid)
-    return asdict(summarize_fixed_rate(FixedRateResult(**reply["result"]))), [record]
+    return summarize_fixed_rate(result), [record]

@@ -5,15 +5,25 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import Plan
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal import Journal
+from depthport.bench.results.records import (
+    ArtifactReady,
+    Block,
+    Failed,
+    Finished,
+    Header,
+    Launch,
+    RegimeDone,
+    SessionReport,
+    TruthOutputs,
+    VisitDone,
+)
 from depthport.bench.workers.passing import OUT_OF_MEMORY
 from depthport.exporters.core.errors import UsageError
 
@@ -22,9 +32,7 @@ _KEPT_TWICE = 2
 """The header and the end are written twice: no single damaged line may make a run forget what it is, or that it ended."""
 _MOST_OUT_OF_MEMORY = 2
 """A cell that ran out of memory this often does not fit; whatever else was short passes in the end."""
-_TRIED_AGAIN = "tried_again"
-"""What a failure is called, in memory alone, once it is being tried again."""
-_WORTH_KEEPING = ("artifact", "launch", "block", "visit", "report", "regime", "truth")
+_WORTH_KEEPING = (ArtifactReady, Launch, Block, VisitDone, SessionReport, RegimeDone, TruthOutputs)
 
 
 def open_journal(plan: Plan, out: Path, observer: Observer, *, overwrite: bool = False) -> Journal:
@@ -40,9 +48,9 @@ def open_journal(plan: Plan, out: Path, observer: Observer, *, overwrite: bool =
     if not path.exists() and (out / RESULTS).exists() and not overwrite:
         raise UsageError(f"{out} holds the {RESULTS} of another run: {refused}")
     journal = Journal(path)
-    headers, finished = journal.of_kind("header"), journal.of_kind("finished")
-    own = bool(headers) and headers[0]["plan"] == plan.fingerprint()
-    begun = bool(journal.entries) or journal.damage is not None
+    headers, finished = journal.of(Header), journal.of(Finished)
+    own = bool(headers) and headers[0].plan == plan.fingerprint()
+    begun = bool(journal.records) or journal.damage is not None
     if begun and not own and not overwrite:
         journal.close()
         state = "a finished" if finished else "an unfinished"
@@ -53,23 +61,20 @@ def open_journal(plan: Plan, out: Path, observer: Observer, *, overwrite: bool =
         journal.close()
         put_aside(out)
         journal = Journal(path)
-    if journal.of_kind("header"):
+    if journal.of(Header):
         _try_again(journal, observer)
     else:
-        header = {
-            "plan": plan.fingerprint(),
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "epoch_s": time.time(),
-        }
+        created = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        header = Header(plan=plan.fingerprint(), created=created, epoch_s=time.time())
         for _ in range(_KEPT_TWICE):
-            journal.append("header", header)
+            journal.append(header)
     return journal
 
 
 def end_journal(journal: Journal) -> None:
     """Note that the run is finished: the same command begins a new one."""
     for _ in range(_KEPT_TWICE):
-        journal.append("finished", {})
+        journal.append(Finished())
 
 
 def put_aside(out: Path) -> None:
@@ -81,27 +86,24 @@ def put_aside(out: Path) -> None:
             path.replace(path.with_name(f"{path.stem}-previous{path.suffix}"))
 
 
-def passing_failures(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def passing_failures(journal: Journal) -> list[Failed]:
     """The failures that the same command will try again: the machine was short of something for a while."""
-    failures = [e for e in entries if e["kind"] in ("failed", _TRIED_AGAIN) and e.get("passing")]
-    memory = Counter(e["cell"] for e in failures if e["passing"] == OUT_OF_MEMORY)
-    return [
-        e
-        for e in failures
-        if e["kind"] == "failed" and (e["passing"] != OUT_OF_MEMORY or memory[e["cell"]] < _MOST_OUT_OF_MEMORY)
-    ]
+    failures = journal.of(Failed)
+    before = [record for record in journal.forgotten if isinstance(record, Failed)]
+    memory = Counter(e.cell for e in (*before, *failures) if e.passing == OUT_OF_MEMORY)
+    return [e for e in failures if e.passing and (e.passing != OUT_OF_MEMORY or memory[e.cell] < _MOST_OUT_OF_MEMORY)]
 
 
 def _try_again(journal: Journal, observer: Observer) -> None:
     """Forget, for this session, the failures that may have passed; the file keeps them."""
-    for failure in passing_failures(journal.entries):
-        observer.note(f"{failure['cell']}: tried again: {failure['passing']}")
-        failure["kind"] = _TRIED_AGAIN
+    for failure in passing_failures(journal):
+        observer.note(f"{failure.cell}: tried again: {failure.passing}")
+        journal.forget(failure)
 
 
 def measured(journal: Journal) -> bool:
     """Whether a run has anything to keep."""
-    return any(e["kind"] in _WORTH_KEEPING for e in journal.entries)
+    return any(isinstance(record, _WORTH_KEEPING) for record in journal.records)
 
 
 def discard_run(journal: Journal, work: Path) -> None:

@@ -6,73 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from depthport.exporters.core.artifact import Shape
-from depthport.exporters.da3.models import validate_outputs
-from depthport.exporters.da3.registry import get_model
-
-
-@dataclass(frozen=True)
-class ExportSpec:
-    """Which artifact a cell runs; cells with equal specs share it."""
-
-    model: str
-    format: str
-    precision: str
-    shape: Shape
-    weights: str | None = None
-    outputs: tuple[str, ...] | None = None
-    target: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    dynamic: tuple[str, ...] = ()
-    pose_input: bool = False
-    preprocess: bool = False
-    source_size: tuple[int, int] | None = None
-    ray_pose: bool = False
-    """Poses fitted to the rays on the host."""
-    model_source: str | None = None
-    """Where the model is found if not by its name: the configuration of the user's own."""
-    weights_source: str | None = None
-    """Where the weights are found if not by their id: a local file."""
-
-    @property
-    def found_model(self) -> str:
-        return self.model_source or self.model
-
-    @property
-    def found_weights(self) -> str | None:
-        return self.weights_source or self.weights
-
-    def output_names(self) -> list[str]:
-        """The outputs the artifact has: those asked for, and what the host needs to finish them."""
-        return list(validate_outputs(get_model(self.found_model), self.outputs, ray_pose=self.ray_pose))
-
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of :func:`depthport.exporters.export` (JSON types only)."""
-        return {
-            "model": self.found_model,
-            "format": self.format,
-            "precision": self.precision,
-            "batch": self.shape.batch,
-            "views": self.shape.views,
-            "height": self.shape.height,
-            "width": self.shape.width,
-            "weights": self.found_weights,
-            "outputs": list(self.outputs) if self.outputs is not None else None,
-            "target": self.target,
-            "ray_pose": self.ray_pose,
-            "options": dict(self.options),
-            "dynamic": list(self.dynamic),
-            "pose_input": self.pose_input,
-            "preprocess": self.preprocess,
-            "source_size": self.source_size,
-        }
+from depthport.exporters.da3.request import ExportRequest
 
 
 @dataclass(frozen=True)
 class CellSpec:
     """A cell: an artifact, the runtime that executes it, where and how."""
 
-    export: ExportSpec
+    export: ExportRequest
+    """Which artifact it runs; cells with equal requests share it."""
     runtime: str
     device: str
     mode: str

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from depthport.bench.plan.cells import CellSpec, ExportSpec
-from depthport.exporters.core.artifact import Shape
-from depthport.exporters.core.precision import auto_precision
+from depthport.bench.plan.cells import CellSpec
+from depthport.bench.plan.protocol import Protocol, get_protocol
+from depthport.bench.plan.regime import Regime
+from depthport.exporters.api import open_dims_of, prepare
+from depthport.exporters.core.asked import BUDGET_S, LAUNCHES, SEED, THREADS
+from depthport.exporters.core.keywords import check_keywords
+from depthport.exporters.core.precision import auto_precision, resolve_policy
+from depthport.exporters.da3.request import ExportRequest, NetworkKeywords
+from depthport.exporters.inputs.preprocess import validate_source
 from depthport.runtimes.base import Device, Mode, Runtime
+from depthport.runtimes.registry import baseline_runtime
+from depthport.runtimes.terms import check_memory_fraction
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+DEFAULT_MODEL = "da3-small"
 
 # What people deploy on a kind of device, best known first; the first is the default suite's precision.
 _DEPLOYED: dict[str, tuple[str, ...]] = {"cpu": ("fp32",), "cuda": ("bf16", "fp16"), "mps": ("fp16",), "ane": ("fp16",)}
@@ -38,13 +53,38 @@ class Filters:
         return named and all(not wanted or value in wanted for wanted, value in pairs)
 
 
-@dataclass(frozen=True)
-class Request:
-    """What the user asked to be measured."""
+class MeasureKeywords(NetworkKeywords, total=False):
+    """What `depthport.plan` and `depthport.run` take by keyword."""
 
-    model: str
-    shape: Shape
-    weights: str | None
+    images: Sequence[Path | str]
+    """The user's own photographs, B·N of them in order; the shipped ones if not given."""
+    poses: Path | str | None
+    """A file with their cameras (bench/inputs/pose_files.py); implies `pose_input`."""
+    suite: str
+    """`default`, `quick`, `paper` or `full` (bench/plan/suites.py)."""
+    protocol: str | None
+    """`rigorous`, `quick` or `paper`; None: the suite's own."""
+    filters: Filters | None
+    precisions: Sequence[str]
+    threads: int | None
+    memory_fraction: float | None
+    interpreters: Mapping[str, str] | None
+    regime: Regime | None
+    """As :class:`MeasureRequest` has them."""
+    budget_s: float | None
+    launches: int | None
+    seed: int | None
+    """In place of the protocol's own."""
+
+
+@dataclass(frozen=True)
+class MeasureRequest:
+    """What the user asked to be measured, complete and validated (:func:`measure_request` makes it); JSON types only."""
+
+    export: ExportRequest
+    """What the artifacts of all cells have in common. Its format, precision, target, options and open dimensions are the
+    baseline's: each cell has its own."""
+    protocol: Protocol
     suite: str = "default"
     filters: Filters = field(default_factory=Filters)
     precisions: tuple[str, ...] = ()
@@ -52,36 +92,83 @@ class Request:
     threads: int | None = None
     memory_fraction: float | None = None
     """Share of a device's memory every cell may take (LoadOptions.memory_fraction)."""
-    interpreters: dict[str, str] = field(default_factory=dict)
+    interpreters: Mapping[str, str] = field(default_factory=dict)
     """Python interpreter per runtime, where requirements conflict."""
     dynamic: tuple[str, ...] = ()
     """Measure artifacts that leave these dimensions open too, beside the static ones, where the format is for that."""
-    pose_input: bool = False
-    preprocess: bool = False
-    source_size: tuple[int, int] | None = None
+    images: tuple[str, ...] = ()
+    poses: str | None = None
+    regime: Regime | None = None
+    """Another regime than `burst` (bench/measure/regime_run.py)."""
 
-    def export(self, format: str, precision: str, target: str | None = None) -> ExportSpec:
-        """The artifact of this request in a format."""
-        return ExportSpec(
-            self.model,
-            format,
-            precision,
-            self.shape,
-            self.weights,
-            target=target,
-            pose_input=self.pose_input,
-            preprocess=self.preprocess,
-            source_size=self.source_size,
-        )
+    def artifact(
+        self, format: str, precision: str, target: str | None = None, options: Mapping[str, Any] | None = None
+    ) -> ExportRequest:
+        """The artifact of this request in a format; `options` are the format's own."""
+        policy = resolve_policy(precision)
+        return replace(self.export, format=format, policy=policy, target=target, options=dict(options or {}))
 
 
-def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, request: Request) -> CellSpec:
+def measure_request(model: str = DEFAULT_MODEL, **asked: Unpack[MeasureKeywords]) -> MeasureRequest:
+    """Check and resolve a request; nothing is built, written or loaded.
+
+    Raises:
+        TypeError: a keyword that is none of :class:`MeasureKeywords`.
+        UsageError, WeightsError: what is wrong with the request, in one line (exit code 2).
+    """
+    check_keywords(measure_request, asked, MeasureKeywords)
+    poses = asked.get("poses")
+    export = prepare(
+        model,
+        format=baseline_runtime().formats[0],
+        batch=asked.get("batch", 1),
+        views=asked.get("views", 1),
+        height=asked.get("height", 504),
+        width=asked.get("width", 504),
+        weights=asked.get("weights"),
+        pose_input=asked.get("pose_input", False) or poses is not None,
+        preprocess=asked.get("preprocess", False),
+        source_size=asked.get("source_size"),
+    )
+    dynamic = open_dims_of(export.model, asked.get("dynamic", ()), export.shape)
+    if export.source_size is not None:
+        validate_source(export.source_size, export.shape, dynamic)
+    check_memory_fraction(asked.get("memory_fraction"))
+    suite = asked.get("suite", "default")
+    protocol = asked.get("protocol")
+    own = {"paper": "paper", "quick": "quick"}.get(suite, "rigorous")
+    chosen = get_protocol(own if protocol is None else protocol)
+    budget_s, launches, seed = asked.get("budget_s"), asked.get("launches"), asked.get("seed")
+    for bounds, value in ((THREADS, asked.get("threads")), (BUDGET_S, budget_s), (LAUNCHES, launches), (SEED, seed)):
+        bounds.check(value)
+    return MeasureRequest(
+        export=export,
+        protocol=replace(
+            chosen,
+            budget_s=chosen.budget_s if budget_s is None else budget_s,
+            launches=chosen.launches if launches is None else launches,
+            seed=chosen.seed if seed is None else seed,
+        ),
+        suite=suite,
+        filters=asked.get("filters") or Filters(),
+        precisions=tuple(asked.get("precisions", ())),
+        threads=asked.get("threads"),
+        memory_fraction=asked.get("memory_fraction"),
+        interpreters=dict(asked.get("interpreters") or {}),
+        dynamic=dynamic,
+        images=tuple(map(str, asked.get("images", ()))),
+        poses=None if poses is None else str(poses),
+        regime=asked.get("regime"),
+    )
+
+
+def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, request: MeasureRequest) -> CellSpec:
     """One cell of what the user asked for."""
     # The baseline is upstream as its users run it: its own forward at the precision it would choose on that device.
     baseline = mode.name == runtime.baseline_mode and precision == auto_precision(device.name)
     target = runtime.target(device.name, mode, precision)
     return CellSpec(
-        export=replace(request.export(runtime.formats[0], precision, target), options=dict(mode.export_options)),
+        export=request.artifact(runtime.formats[0], precision, target, dict(mode.export_options)),
         runtime=runtime.name,
         device=device.name,
         mode=mode.name,
@@ -95,13 +182,13 @@ def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, requ
     )
 
 
-def unavailable_cell(runtime: Runtime, device: Device, request: Request) -> CellSpec:
+def unavailable_cell(runtime: Runtime, device: Device, request: MeasureRequest) -> CellSpec:
     """The row of a device that can't run here, with the reason and the line that would change it."""
     precision = next(iter(_DEPLOYED.get(kind_of(device.name), ("fp32",))))
     reason = device.unavailable or ""
     options = dict(device.modes[0].export_options) if device.modes else {}
     return CellSpec(
-        export=replace(request.export(runtime.formats[0], precision), options=options),
+        export=request.artifact(runtime.formats[0], precision, options=options),
         runtime=runtime.name,
         device=device.name,
         mode=device.modes[0].name if device.modes else "-",
@@ -109,9 +196,9 @@ def unavailable_cell(runtime: Runtime, device: Device, request: Request) -> Cell
     )
 
 
-def broken_cell(runtime: str, problem: str, request: Request) -> CellSpec:
+def broken_cell(runtime: str, problem: str, request: MeasureRequest) -> CellSpec:
     """The row of an adapter that can't even be asked what it can run on."""
-    return CellSpec(request.export("-", "fp32"), runtime, "-", "-", unavailable=problem)
+    return CellSpec(request.artifact("-", "fp32"), runtime, "-", "-", unavailable=problem)
 
 
 def kind_of(device: str) -> str:

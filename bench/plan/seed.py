@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.request import Request, broken_cell, deployed_precision, make_cell, unavailable_cell
+from depthport.bench.plan.request import MeasureRequest, broken_cell, deployed_precision, make_cell, unavailable_cell
 from depthport.runtimes.base import Device, Runtime
 from depthport.runtimes.registry import Surveyed, baseline_runtime, survey
 
@@ -83,7 +83,7 @@ INT8 = "int8"
 """A precision that the seed report listed as future work, beside other runtimes."""
 
 
-def paper_cells(request: Request) -> Iterator[CellSpec]:
+def paper_cells(request: MeasureRequest) -> Iterator[CellSpec]:
     """The seed's rows as cells, then what it listed as future work: every other runtime that is installed, and int8."""
     runtime = baseline_runtime()
     devices = {device.name.partition(":")[0]: device for device in runtime.probe()}
@@ -99,7 +99,7 @@ def paper_cells(request: Request) -> Iterator[CellSpec]:
         yield replace(cell, baseline=False, tags=(*cell.tags, "future"))
 
 
-def _future(others: Sequence[Surveyed], request: Request) -> Iterator[CellSpec]:
+def _future(others: Sequence[Surveyed], request: MeasureRequest) -> Iterator[CellSpec]:
     """Each runtime at the precision people deploy on each of its devices, and in int8 where it says it can."""
     for surveyed in others:
         runtime = surveyed.runtime
@@ -118,17 +118,17 @@ def _future(others: Sequence[Surveyed], request: Request) -> Iterator[CellSpec]:
                 yield make_cell(runtime, device, mode, precision, request)
 
 
-def _no_int8(runtime: Runtime, request: Request) -> CellSpec:
+def _no_int8(runtime: Runtime, request: MeasureRequest) -> CellSpec:
     """A row for what the seed report promised and nothing here runs."""
-    export = request.export(runtime.formats[0], INT8)
+    export = request.artifact(runtime.formats[0], INT8)
     reason = "no installed runtime says that it computes in int8"
     return CellSpec(export=export, runtime=runtime.name, device="cpu", mode="-", unavailable=reason)
 
 
-def _cell(runtime: Runtime, row: SeedRow, device: Device | None, request: Request) -> CellSpec:
+def _cell(runtime: Runtime, row: SeedRow, device: Device | None, request: MeasureRequest) -> CellSpec:
     mode, precision = seed_mode(row), seed_precision(row)
     cell = CellSpec(
-        export=request.export(runtime.formats[0], precision),
+        export=request.artifact(runtime.formats[0], precision),
         runtime=runtime.name,
         device=row.device if device is None else device.name,
         mode=mode or "eager",

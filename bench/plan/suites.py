@@ -12,7 +12,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.request import Request, broken_cell, deployed_precision, kind_of, make_cell, unavailable_cell
+from depthport.bench.plan.request import (
+    MeasureRequest,
+    broken_cell,
+    deployed_precision,
+    kind_of,
+    make_cell,
+    unavailable_cell,
+)
 from depthport.bench.plan.seed import paper_cells
 from depthport.exporters.core.asked import known_name
 from depthport.exporters.core.errors import UsageError
@@ -24,7 +31,7 @@ from depthport.runtimes.registry import Surveyed, runtimes, survey
 SUITES = ("default", "quick", "paper", "full")
 
 
-def build_cells(request: Request) -> tuple[CellSpec, ...]:
+def build_cells(request: MeasureRequest) -> tuple[CellSpec, ...]:
     """The cells of a suite on this machine, baselines first, filtered.
 
     Raises:
@@ -54,7 +61,7 @@ def build_cells(request: Request) -> tuple[CellSpec, ...]:
     return tuple(sorted([*baselines, *kept], key=lambda cell: not cell.baseline))
 
 
-def _refuse_unmatched(request: Request, cells: Sequence[CellSpec]) -> None:
+def _refuse_unmatched(request: MeasureRequest, cells: Sequence[CellSpec]) -> None:
     """Every name of a filter has to be that of a cell: one that is dropped changes what is measured.
 
     Raises:
@@ -73,7 +80,7 @@ def _refuse_unmatched(request: Request, cells: Sequence[CellSpec]) -> None:
             known_name(f"{what} {has}", name, known, "another --suite" if what != "cell" else "")
 
 
-def _runtime_cells(surveyed: Surveyed, request: Request) -> Iterable[CellSpec]:
+def _runtime_cells(surveyed: Surveyed, request: MeasureRequest) -> Iterable[CellSpec]:
     runtime = surveyed.runtime
     if runtime is None:
         yield broken_cell(surveyed.name, surveyed.problem or "", request)
@@ -97,7 +104,7 @@ def _in_default(runtime: Runtime, device: Device, mode: Mode) -> bool:
     return not (mode.name in (runtime.compiles or ()) and kind_of(device.name) == "cpu")
 
 
-def _precisions(runtime: Runtime, device: Device, mode: Mode, request: Request) -> list[str]:
+def _precisions(runtime: Runtime, device: Device, mode: Mode, request: MeasureRequest) -> list[str]:
     own = auto_precision(device.name)
     known = mode.precisions or device.precisions
     if mode.name == runtime.baseline_mode:

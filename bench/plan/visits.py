@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from depthport.bench.plan.design import block_samples, block_warmups
 from depthport.bench.statistics.samples import group_size
 
+BlockBoundary = Literal["device", "host", "both"]
 ALIKE = 1.5
 """Cells whose calls take up to this many times as long as the fastest of them run blocks of the same count."""
 _BOTH_FACTOR = 1000
@@ -35,7 +37,7 @@ class Block:
     """`samples` samples of `calls` calls each at one boundary (`device`, `host` or `both`), after `settle` untimed
     calls."""
 
-    boundary: str
+    boundary: BlockBoundary
     calls: int
     samples: int
     settle: int
@@ -75,7 +77,8 @@ def _visit(times: CallTimes, pace_s: float, overhead_target: float, timed_calls:
     both = times.call_s >= _BOTH_MIN_S and times.call_s >= _BOTH_FACTOR * times.sync_s
     grouped = group_size(pace_s, times.sync_s + _CLOCK_S, overhead_target)
     blocks = []
-    for boundary, calls in [("both", 1)] if both else [("device", grouped), ("host", 1)]:
+    parts: list[tuple[BlockBoundary, int]] = [("both", 1)] if both else [("device", grouped), ("host", 1)]
+    for boundary, calls in parts:
         if timed_calls is not None:
             blocks.append(Block(boundary, 1, timed_calls, 0))
             continue

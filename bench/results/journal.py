@@ -1,23 +1,24 @@
-"""The journal: an append-only record of what a run has finished, so that a kill at any moment loses one block at most.
+"""The journal: an append-only file of what a run has finished, so that a kill at any moment loses one block at most.
 
-One JSON object a line (bench/results/journal_file.py), flushed to disk before the next step begins. The first line is
-the header: what the run is. `results.json` is made from the journal and replaces its predecessor atomically, so it is
-never half a file.
+One record (bench/results/records.py) a line (bench/results/journal_file.py), flushed to disk before the next step
+begins. The first line is the header: what the run is. `results.json` is made from the journal and replaces its
+predecessor atomically, so it is never half a file.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, TypeVar
 
 from depthport.bench.results.journal_file import line_of, read_journal, repair
+from depthport.bench.results.records import AnyRecord, Record
 from depthport.exporters.core.atomic import storage_errors, sync_directory
 from depthport.exporters.core.errors import StorageError
 
 NAME = "journal.jsonl"
+R = TypeVar("R", bound=Record)
 
 
 class Journal:
@@ -30,32 +31,32 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.entries: list[dict[str, Any]] = []
+        self.records: list[Record] = []
+        self.forgotten: list[Record] = []
+        """Records that stay in the file and count no more in this session."""
         self.damage: str | None = None
         """What of the file could not be read, in one line for people; None where all is well."""
         with storage_errors(path.parent):
             if path.exists():
                 content = read_journal(path)
-                self.entries = list(content.entries)
+                self.records = list(content.records)
                 if content.torn or content.damaged:
                     aside = repair(path, content)
                     if aside is not None:
                         self.damage = (
-                            f"{content.damaged} of {content.damaged + len(content.entries)} entries of {path} were damaged"
+                            f"{content.damaged} of {content.damaged + len(content.records)} entries of {path} were damaged"
                             f" on disk: the others count, those are measured again; the file is kept as {aside.name}"
                         )
             self._stream: IO[bytes] = path.open("ab", buffering=0)
             sync_directory(path.parent)
 
-    def append(self, kind: str, entry: Mapping[str, Any]) -> None:
+    def append(self, record: AnyRecord) -> None:
         """Record one finished thing; returns when it is on disk.
 
         Raises:
             StorageError: the disk is full (nothing recorded before is lost).
+            ValueError: the record holds what could not be read back: a NaN, or a value of another type than declared.
         """
-        if "kind" in entry:
-            raise ValueError("an entry's kind is the journal's own field")
-        record = {"kind": kind, **entry}
         line = line_of(record)
         intact_bytes = self.path.stat().st_size
         with storage_errors(self.path):
@@ -67,10 +68,16 @@ class Journal:
                 # Ctrl-C as much as a full disk: half a line in the middle would spoil the next one.
                 self._stream.truncate(intact_bytes)
                 raise
-        self.entries.append(record)
+        self.records.append(record)
 
-    def of_kind(self, kind: str) -> list[dict[str, Any]]:
-        return [e for e in self.entries if e["kind"] == kind]
+    def of(self, kind: type[R]) -> list[R]:
+        """The records of one kind, in the order they were made."""
+        return [record for record in self.records if isinstance(record, kind)]
+
+    def forget(self, record: Record) -> None:
+        """Let a record count no more in this session."""
+        self.records.remove(record)
+        self.forgotten.append(record)
 
     def close(self) -> None:
         self._stream.close()

@@ -7,48 +7,49 @@ dropped; a line that is damaged anywhere else costs itself alone, and the file i
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import msgspec
+
+from depthport.bench.results.records import AnyRecord
 from depthport.exporters.core.atomic import storage_errors, write_bytes
 from depthport.exporters.core.errors import UsageError
 
-_BEGINNING = b'{"kind": "header", "plan": '
+_BEGINNING = b'{"kind":"header","plan":"'
 """Of every journal: what a run writes first."""
-_FILE_NAME = re.compile(r"\w[\w.-]*")
-_CHECKSUM = re.compile(rb', "crc32": "([0-9a-f]{8})"\}\n')
+_CHECKSUM = re.compile(rb',"crc32":"([0-9a-f]{8})"\}\n')
+_DECODER: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)
 
 
 @dataclass(frozen=True)
 class JournalContent:
     """What a journal's file holds."""
 
-    entries: tuple[dict[str, Any], ...]
+    records: tuple[AnyRecord, ...]
     lines: tuple[bytes, ...]
-    """The intact lines; `entries` parsed."""
+    """The intact lines, of which `records` are read."""
     damaged: int = 0
     """Lines that are not what was written."""
     torn: bool = False
     """The last line was being written when the process ended."""
 
 
-def line_of(record: Mapping[str, Any]) -> bytes:
+def line_of(record: AnyRecord) -> bytes:
     """A record as the journal keeps it.
 
     Raises:
-        ValueError: it holds a NaN or an infinity.
+        ValueError: it holds what could not be read back: a NaN, or a value of another type than declared.
     """
-    body = json.dumps(record, allow_nan=False).encode()
-    return body[:-1] + f', "crc32": "{zlib.crc32(body):08x}"}}\n'.encode()
+    body = msgspec.json.encode(record)
+    _DECODER.decode(body)
+    return body[:-1] + f',"crc32":"{zlib.crc32(body):08x}"}}\n'.encode()
 
 
-def record_in(line: bytes) -> dict[str, Any] | None:
+def record_in(line: bytes) -> AnyRecord | None:
     """The record of a line, without its checksum; None where it is not what was written."""
     found = _CHECKSUM.search(line)
     if found is None or found.end() != len(line):
@@ -57,14 +58,9 @@ def record_in(line: bytes) -> dict[str, Any] | None:
     if zlib.crc32(body) != int(found[1], 16):
         return None
     try:
-        record = json.loads(body)
+        return _DECODER.decode(body)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
-        return None
-    # The one field that names a file: beside the inputs, never elsewhere.
-    outputs = record.get("outputs")
-    return record if outputs is None or (isinstance(outputs, str) and _FILE_NAME.fullmatch(outputs)) else None
 
 
 def read_journal(path: Path) -> JournalContent:

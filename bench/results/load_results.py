@@ -1,7 +1,8 @@
 """Read a `results.json` that may be incomplete, damaged or hostile, and say in one line why one can't be read.
 
 A results file travels: it comes by mail, from another version, from a run that was killed. So nothing in it
-is believed. What is missing becomes its default, what has the wrong type is left out, and each such repair is
+is believed. What is missing becomes its default, what has the wrong type, an absurd value or an unknown name is left
+out (a cell that does not say what it is, whole), and each such repair is
 a line in :attr:`ResultsFile.notes`, which reports print. Three things are refused, because no honest table
 can be made of them: a file that is no JSON, one of another schema, and one without a list of cells.
 
@@ -9,7 +10,7 @@ Every string is cleaned on the way in (control and bidirectional-override charac
 so that no renderer, terminal included, meets them. Every number is finite: `NaN` and `Infinity`, which Python's own
 writer emits though JSON has neither, become null. A sample without a positive latency is dropped with its time stamp.
 
-The reader follows the dataclasses of `bench/results/model.py` by their type hints: a field added there is read here.
+The types of `bench/results/model.py` say what fits (bench/results/tolerant.py): a field added there is read here.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from depthport.bench.results.model import SCHEMA, Cell, Results
-from depthport.bench.results.typed_reader import UNKNOWN, Notes, read_dataclass
+from depthport.bench.results.tolerant import Notes, read
 from depthport.exporters.core.atomic import read_json
 from depthport.exporters.core.errors import UsageError
-from depthport.exporters.core.text import clean_text
+from depthport.exporters.core.text import clean_json, clean_text
 
 MAX_BYTES = 1 << 30
 """Largest file read: 10^7 samples fit; a larger one is refused before it fills the memory."""
@@ -87,12 +90,8 @@ def parse_results(data: Any) -> tuple[Results, tuple[str, ...]]:
     if not isinstance(data.get("cells"), list):
         raise ResultsError("it has no list of cells: run the benchmark again")
     notes = Notes()
-    cells = data["cells"]
-    kept = [cell for cell in cells if isinstance(cell, dict)]
-    if len(kept) < len(cells):
-        notes.add(f"{len(cells) - len(kept)} of {len(cells)} cells are no objects and were left out")
-    results = read_dataclass(Results, {**data, "cells": kept}, "", notes)
-    return replace(results, cells=_unique_ids(results.cells, notes)), notes.lines()
+    results = read(Results, clean_json(data), notes)
+    return msgspec.structs.replace(results, cells=_unique_ids(results.cells, notes)), notes.lines()
 
 
 def _migrated(data: dict[str, Any]) -> dict[str, Any]:
@@ -117,11 +116,10 @@ def _unique_ids(cells: list[Cell], notes: Notes) -> list[Cell]:
     """The cells with a number appended to ids that occur twice: an id names one row everywhere."""
     seen: dict[str, int] = {}
     out = []
-    for index, cell in enumerate(cells):
-        name = cell.id if cell.id != UNKNOWN else f"cell {index + 1}"
-        seen[name] = seen.get(name, 0) + 1
-        if seen[name] > 1:
-            notes.add(f"cell id {name[:60]!r} occurs more than once: numbered")
-            name = f"{name} ({seen[name]})"
-        out.append(cell if name == cell.id else replace(cell, id=name))
+    for cell in cells:
+        seen[cell.id] = seen.get(cell.id, 0) + 1
+        if seen[cell.id] > 1:
+            notes.add(f"cell id {cell.id[:60]!r} occurs more than once: numbered")
+            cell = msgspec.structs.replace(cell, id=f"{cell.id} ({seen[cell.id]})")
+        out.append(cell)
     return out

@@ -1,18 +1,27 @@
 """`results.json`, schema `depthport.results/1`: everything a report, a comparison or a choice needs.
 
-The dataclasses below are the one definition; `bench/schema/results-1.schema.json` is the published JSON Schema of the
-same. Figures that were not measured are None (`null`), never 0. Times carry their unit in the field's name. Raw samples
-are kept in the order they were taken, none deleted; what was still warm-up is marked, not dropped.
+The classes below are the one definition: what is written, what is read (bench/results/load_results.py) and the published
+JSON Schema (`python -m depthport.bench.results.schema`) follow from them. Figures that were not measured are None
+(`null`), never 0. Times carry their unit in the field's name. Raw samples are kept in the order they were taken, none
+deleted; what was still warm-up is marked, not dropped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
 from enum import Enum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-SCHEMA = "depthport.results/1"
+import msgspec
+from msgspec import Meta, Struct, field
+
+from depthport.bench.results.regimes import Count, Interval, NotNegative, Positive, RegimeSummary
+from depthport.runtimes.terms import Placement
+
+Schema = Literal["depthport.results/1"]
+SCHEMA: str = get_args(Schema)[0]
+
+Dimension = Annotated[int, Meta(ge=1, lt=2**31)]
 
 Boundary = Literal["device", "host"]
 BOUNDARIES: tuple[Boundary, ...] = ("device", "host")
@@ -42,91 +51,109 @@ class Status(str, Enum):
     """Timed, but its outputs are further from upstream than its precision allows."""
 
 
-@dataclass
-class Samples:
+Parity = dict[str, dict[str, float | bool | None] | int]
+"""Figures by output; `inputs`: how many inputs they are the worst of."""
+COLUMNS = ("start_s", "launch", "round", "block", "steady")
+"""Of :class:`Samples`, beside the latencies: each has one value a sample, or none at all."""
+
+
+def _check_order(name: str, interval: Interval | None) -> None:
+    if interval is not None and interval[0] > interval[1]:
+        raise ValueError(f"`{name}` is not an interval [low, high]")
+
+
+class Samples(Struct, frozen=True, forbid_unknown_fields=True):
     """Raw samples of one boundary, column by column, in the order taken."""
 
-    ms: list[float] = field(default_factory=list)
+    ms: list[Positive] = []
     """Milliseconds per call (a group of k calls divided by k)."""
-    start_s: list[float] = field(default_factory=list)
+    start_s: list[float] = []
     """When each began: seconds since the run's start."""
-    launch: list[int] = field(default_factory=list)
-    round: list[int] = field(default_factory=list)
-    block: list[int] = field(default_factory=list)
-    steady: list[bool] = field(default_factory=list)
+    launch: list[int] = []
+    round: list[int] = []
+    block: list[int] = []
+    steady: list[bool] = []
     """False while the cell was still warming up; such samples enter no statistic."""
-    calls_per_sample: int = 1
+    calls_per_sample: Dimension = 1
+
+    def __post_init__(self) -> None:
+        for name in COLUMNS:
+            if len(getattr(self, name)) not in (0, len(self.ms)):
+                raise ValueError(f"`{name}` does not match the {len(self.ms)} samples")
 
 
-@dataclass
-class Timing:
+class Timing(Struct, frozen=True, forbid_unknown_fields=True):
     """Steady-state latency at one boundary. A percentile that n can't carry is None."""
 
-    median_ms: float | None
-    ci95_ms: tuple[float, float] | None
-    mean_ms: float | None
-    std_ms: float | None
-    min_ms: float | None
-    p90_ms: float | None
-    p95_ms: float | None
-    p99_ms: float | None
-    n: int
+    median_ms: Positive | None
+    ci95_ms: Interval | None
+    mean_ms: Positive | None
+    std_ms: NotNegative | None
+    min_ms: Positive | None
+    p90_ms: Positive | None
+    p95_ms: Positive | None
+    p99_ms: Positive | None
+    n: Count
     """Steady samples."""
-    img_s: float | None
+    img_s: Positive | None
     """Images per second: B·N / median latency."""
-    samples: Samples
-    cv: float | None = None
+    samples: Samples = field(default_factory=Samples)
+    cv: NotNegative | None = None
     """Coefficient of variation of the steady samples (0.025 is 2.5 %)."""
     drift_per_minute: float | None = None
     """Relative change of the latency per minute, None where it is not significant."""
     autocorrelation: float | None = None
     """Lag-1 autocorrelation of the steady samples."""
-    device_event_ms: float | None = None
+    device_event_ms: Positive | None = None
     """Median by the device's own events, where it has them: an extra column, never the one compared."""
     steady_state: bool = True
     """False: no two windows agreed within the budget; a finding, not a failure."""
 
+    def __post_init__(self) -> None:
+        _check_order("ci95_ms", self.ci95_ms)
 
-@dataclass
-class Speedup:
+
+class Speedup(Struct, frozen=True, forbid_unknown_fields=True):
     """Paired comparison to the baseline at one boundary; ratio = baseline / cell, above 1 is faster."""
 
-    ratio: float | None
-    ci95: tuple[float, float] | None
+    ratio: Positive | None
+    ci95: Interval | None
     verdict: Literal["faster", "slower", "equivalent", "inconclusive"]
     reason: str = ""
 
+    def __post_init__(self) -> None:
+        _check_order("ci95", self.ci95)
 
-@dataclass
-class Phases:
+
+class Phases(Struct, frozen=True, forbid_unknown_fields=True):
     """What happens once, apart from steady state."""
 
-    export_s: float | None = None
+    export_s: Positive | None = None
     """As recorded when the artifact was built, even if it was a cache hit now."""
-    load_s: float | None = None
-    first_call_ms: float | None = None
-    warmup_calls: int | None = None
+    load_s: Positive | None = None
+    first_call_ms: Positive | None = None
+    warmup_calls: Count | None = None
     export_cached: bool | None = None
 
 
-@dataclass
-class Memory:
-    host_peak_mib: float | None = None
+class Memory(Struct, frozen=True, forbid_unknown_fields=True):
+    """Peaks, measured apart from timing."""
+
+    host_peak_mib: Positive | None = None
     """Peak resident memory of the cell's worker process."""
-    device_peak_mib: float | None = None
+    device_peak_mib: Positive | None = None
 
 
-@dataclass
-class Cell:
+class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     """One row of the matrix: model × shape × format × runtime × device × mode × precision."""
 
     id: str
     """Unique in the file and stable between runs: `pytorch/cpu/upstream/fp32`, prefixed by model and shape if mixed."""
     model: str
-    batch: int
-    views: int
-    height: int
-    width: int
+    batch: Dimension
+    views: Dimension
+    height: Dimension
+    width: Dimension
     weights: str
     format: str
     runtime: str
@@ -136,50 +163,51 @@ class Cell:
     baseline: bool = False
     status: Status = Status.OK
     reason: str | None = None
-    phases: Phases = field(default_factory=Phases)
-    timing: dict[Boundary, Timing] = field(default_factory=dict)
-    speedup: dict[Boundary, Speedup] = field(default_factory=dict)
-    rank: dict[Boundary, int] = field(default_factory=dict)
+    phases: Phases = Phases()
+    timing: dict[Boundary, Timing] = {}
+    speedup: dict[Boundary, Speedup] = {}
+    rank: dict[Boundary, Dimension] = {}
     """Rank group among the run's cells, 1 is fastest; cells that can't be told apart share one."""
-    memory: Memory = field(default_factory=Memory)
-    parity: dict[str, Any] | None = None
+    memory: Memory = Memory()
+    parity: Parity | None = None
     """Against upstream fp32 on the same inputs: `depth` {rel_l2, max_abs, abs_rel, delta1}, `depth_conf` {rel_l2},
     `extrinsics` {rel_l2, rotation_deg, translation_deg}, `intrinsics` {rel_l2, fov_deg}, `reference_view` {equal};
-    further outputs {rel_l2}. Worst over the inputs checked."""
+    further outputs {rel_l2}. Worst over the `inputs` checked."""
     accuracy: dict[str, Any] | None = None
     """Against ground truth, where there is one: {abs_rel, rmse, delta1, ...}; `meaningless` with synthetic weights."""
-    placement: dict[str, Any] | None = None
+    placement: Placement | None = None
     artifact: dict[str, Any] | None = None
     """{key, size_bytes, versions, target, options}."""
-    pictures: dict[str, str] = field(default_factory=dict)
+    pictures: dict[str, str] = {}
     """Relative paths of PNGs beside results.json: `depth`, `error`."""
     telemetry: dict[str, Any] | None = None
-    advice: list[dict[str, str]] = field(default_factory=list)
+    advice: list[dict[str, str]] = []
     """Warnings as data: {code, message, advice}; codes in bench/analysis/advice.py."""
-    regime: dict[str, Any] | None = None
-    """Of a run in another regime than `burst`: {kind, ...} as bench/analysis/regime_analysis.py summarizes it."""
+    regime: RegimeSummary | None = None
+    """Of a run in another regime than `burst`."""
     mode_description: str = ""
     off_target: str | None = None
     """Why its times are not those of the devices that the runtime is for; None: they are."""
-    launches: int = 0
-    tags: list[str] = field(default_factory=list)
+    launches: Count = 0
+    tags: list[str] = []
     """`control-aa`, `control-plus5` (:func:`is_control`), suite labels."""
 
 
-@dataclass
-class Control:
+class Control(Struct, frozen=True, forbid_unknown_fields=True):
     """A comparison whose answer is known: the same cell against itself, and against itself delayed by 5 %."""
 
-    ratio: float | None
-    ci95: tuple[float, float] | None
+    ratio: Positive | None
+    ci95: Interval | None
     verdict: str
     expected: str
     ok: bool
     reason: str = ""
 
+    def __post_init__(self) -> None:
+        _check_order("ci95", self.ci95)
 
-@dataclass
-class RuntimeFacts:
+
+class RuntimeFacts(Struct, frozen=True, forbid_unknown_fields=True):
     """What a report says of a runtime, kept with the figures: the machine that reads them may not have it."""
 
     title: str = ""
@@ -195,8 +223,7 @@ class RuntimeFacts:
         return None if self.compiles is None else mode in self.compiles
 
 
-@dataclass
-class Results:
+class Results(Struct, frozen=True, forbid_unknown_fields=True):
     """One run on one machine."""
 
     environment: dict[str, Any]
@@ -208,26 +235,18 @@ class Results:
     weights: dict[str, Any]
     """{id, sha256, synthetic, licence, note} of the run's model weights, by model name."""
     cells: list[Cell]
-    controls: dict[str, Control] = field(default_factory=dict)
-    runtimes: dict[str, RuntimeFacts] = field(default_factory=dict)
+    controls: dict[str, Control] = {}
+    runtimes: dict[str, RuntimeFacts] = {}
     """By the name that cells have; files of before this field have none (bench/results/runtime_facts.py)."""
-    warnings: list[dict[str, str]] = field(default_factory=list)
+    warnings: list[dict[str, str]] = []
     """About the whole run; a report opens with them."""
     created: str = ""
     """UTC, ISO 8601."""
     complete: bool = True
     """False: the run was stopped; what is here was measured, the same command goes on."""
-    schema: str = SCHEMA
+    schema: Schema = "depthport.results/1"
 
     def to_json(self) -> dict[str, Any]:
-        return _plain(asdict(self))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value
+        """As JSON's own types; NumPy's numbers become Python's, what is not finite null."""
+        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self, enc_hook=lambda value: value.item()))
+        return plain

@@ -37,7 +37,7 @@ def cell_samples(cell: Cell, boundary: Boundary) -> CellSamples | None:
     return CellSamples(cell.id, tuple(blocks)) if blocks else None
 
 
-def _blocks(samples: Samples) -> list[tuple[tuple[int, int, int], np.ndarray]]:  # type: ignore[type-arg]
+def _blocks(samples: Samples) -> list[tuple[tuple[int, int, int], np.ndarray]]:
     count = len(samples.ms)
     if not count or any(len(column) != count for column in (samples.launch, samples.round)):
         return []

@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
+
+from depthport.bench.workers.messages import Done, Request
+from depthport.bench.workers.serve import serve
+from depthport.exporters.core.provenance import peak_rss_mib
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,13 +35,12 @@ def upstream_module(model: str, weights: str) -> nn.Module:
     """Upstream's network behind `forward(image)`, which returns :data:`OUTPUTS` in order (models with all of them)."""
     from torch import Tensor, nn
 
-    from depthport.exporters.da3.upstream import build_upstream
-    from depthport.exporters.da3.weights import load_state_dict, resolve_weights
+    from depthport.exporters.da3.build import named_upstream
 
     class Upstream(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.net = build_upstream(model, load_state_dict(resolve_weights(weights, model), model))
+            self.net = named_upstream(model, weights)
 
         def forward(self, image: Tensor) -> tuple[Tensor, ...]:
             given = self.net(image)
@@ -170,56 +174,81 @@ def make(cell: Mapping[str, Any]) -> Run:
     return kinds[cell["kind"]](**{name: value for name, value in cell.items() if name not in ("kind", "name")})
 
 
+class LoadCell(Request[Done], frozen=True, tag="load"):
+    """Load and infer once, untimed."""
+
+    reply = Done
+    cell: dict[str, Any]
+    images: tuple[str, ...]
+
+
+class Peak(Struct, frozen=True):
+    peak_mib: float | None
+
+
+class GetPeak(Request[Peak], frozen=True, tag="peak"):
+    """Peak resident memory of this process."""
+
+    reply = Peak
+
+
+class Work(Struct, frozen=True):
+    gflop: float
+
+
+class CountWork(Request[Work], frozen=True, tag="count"):
+    """Arithmetic of the network."""
+
+    reply = Work
+    artifact: str
+
+
+class Times(Struct, frozen=True):
+    ns: list[int]
+
+
+class TimeScene(Request[Times], frozen=True, tag="block"):
+    """One inference to wake up, then timed ones; numpy in, numpy out. Outputs of the last go to a file."""
+
+    reply = Times
+    scene: int
+    calls: int
+    outputs: str
+
+
+AnyRequest = LoadCell | GetPeak | CountWork | TimeScene
+
+
 class Worker:
     """One cell in one process."""
 
-    def load(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Load and infer once, untimed."""
-        self.images = [np.load(path) for path in request["images"]]
-        self.run = make(request["cell"])
-        self.run(self.images[0])
-        return {}
+    def handle(self, request: AnyRequest, progress: Callable[[str], None]) -> Done | Peak | Work | Times:
+        match request:
+            case LoadCell():
+                self.images = [np.load(path) for path in request.images]
+                self.run = make(request.cell)
+                self.run(self.images[0])
+                return Done()
+            case GetPeak():
+                return Peak(peak_rss_mib())
+            case CountWork():
+                return Work(network_gflop(request.artifact))
+            case TimeScene():
+                return self.block(request)
 
-    def peak(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Peak resident memory of this process."""
-        from depthport.exporters.core.provenance import peak_rss_mib
-
-        return {"peak_mib": peak_rss_mib()}
-
-    def count(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Arithmetic of the network."""
-        return {"gflop": network_gflop(request["artifact"])}
-
-    def block(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """One inference to wake up, then timed ones; numpy in, numpy out. Outputs of the last go to a file."""
-        image = self.images[request["scene"]]
+    def block(self, request: TimeScene) -> Times:
+        image = self.images[request.scene]
         self.run(image)
         samples = []
         outputs: Mapping[str, Array] = {}
-        for _ in range(request["calls"]):
+        for _ in range(request.calls):
             started = time.perf_counter_ns()
             outputs = self.run(image)
             samples.append(time.perf_counter_ns() - started)
         kept: dict[str, Any] = {name: outputs[name] for name in OUTPUTS}
-        np.savez(request["outputs"], **kept)
-        return {"ns": samples}
-
-
-def main() -> None:
-    """Serve requests until the manager closes the pipe."""
-    import traceback
-
-    from depthport.bench.workers.channel import WorkerEnd
-
-    channel, worker = WorkerEnd(), Worker()
-    for request in channel.requests():
-        try:
-            reply = getattr(worker, request["op"])(request)
-        except Exception as error:  # noqa: BLE001 - the boundary: whatever a package raises becomes a row's reason
-            traceback.print_exc()
-            reply = {"error": innermost(error)}
-        channel.send(reply)
+        np.savez(request.outputs, **kept)
+        return Times(samples)
 
 
 if __name__ == "__main__":
-    main()
+    serve(AnyRequest, Worker().handle)

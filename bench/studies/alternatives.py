@@ -34,9 +34,10 @@ from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.statistics.digits import format_error, format_interval
 from depthport.bench.statistics.estimate import estimate_log_latency, estimate_log_ratio
 from depthport.bench.statistics.samples import Block, CellSamples
-from depthport.bench.studies.alternative_cells import BASELINE, OUTPUTS, write_dynamic_int8, write_plain_onnx
+from depthport.bench.studies import alternative_cells as alone
 from depthport.bench.studies.roofline_cpu import measure as roofline
-from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout
+from depthport.bench.workers.channel import Channel, WorkerFault
+from depthport.bench.workers.messages import R, Request
 from depthport.bench.workers.start import worker_command, worker_environment
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.atomic import write_json
@@ -68,8 +69,8 @@ def prepare(
     images = [folder / f"image-{index}.npy" for index in range(SCENES)]
     for path, scene in zip(images, load_scenes(shape, sets=SCENES), strict=True):
         np.save(path, scene.arrays()["image"])
-    asked = {"views": shape.views, "height": shape.height, "width": shape.width, "weights": weights, "outputs": OUTPUTS}
-    told = {"progress": lambda step: print(step, file=sys.stderr)}
+    asked = {"views": shape.views, "height": shape.height, "width": shape.width, "weights": weights}
+    told = {"outputs": alone.OUTPUTS, "progress": lambda step: print(step, file=sys.stderr)}
     ours = {
         name: str(export(model, format=form, precision=precision, target=target, **asked, **told).artifact.path)  # type: ignore[arg-type]
         for name, form, precision, target in (
@@ -84,12 +85,12 @@ def prepare(
     ours.update({name: path for name, path in given.items() if path is not None})
     plain, note = folder / "plain.onnx", folder / "plain.json"
     if not note.exists():
-        write_json(note, {"failed": write_plain_onnx(model, weights, np.load(images[0]), plain)})
+        write_json(note, {"failed": alone.write_plain_onnx(model, weights, np.load(images[0]), plain)})
     failed = json.loads(note.read_text(encoding="utf-8"))["failed"]
     source = Path(ours["portable"]) / "model.onnx" if failed else plain
     dynamic = folder / "dynamic-int8.onnx"
     if not dynamic.exists():
-        write_dynamic_int8(source, dynamic)
+        alone.write_dynamic_int8(source, dynamic)
     return {
         "images": [str(path) for path in images], "plain": str(source), "plain_failed": failed, "dynamic": str(dynamic),
         "ours": ours,
@@ -101,7 +102,7 @@ def cells(files: Mapping[str, Any], model: str, weights: str, threads: int, comp
     upstream = {"kind": "upstream", "model": model, "weights": weights, "threads": threads}
     plain = "our portable ONNX" if files["plain_failed"] else "`torch.onnx.export` of upstream"
     ours = files["ours"]
-    chosen: list[dict[str, Any]] = [{"name": BASELINE, **upstream, "compiled": False}]
+    chosen: list[dict[str, Any]] = [{"name": alone.BASELINE, **upstream, "compiled": False}]
     if compiled:
         chosen.append({"name": "upstream, `torch.compile`", **upstream, "compiled": True})
     for name, kind, path in (
@@ -162,27 +163,27 @@ class Live:
             worker_command(None, "depthport.bench.studies.alternative_cells"),
             worker_environment({"OMP_NUM_THREADS": threads}),
         )
-        self._ask({"op": "load", "cell": dict(cell), "images": list(images)}, LOAD_TIMEOUT_S)
+        self._ask(alone.LoadCell(cell=dict(cell), images=tuple(images)), LOAD_TIMEOUT_S)
 
     def turn(self, number: int, scene: int, calls: int) -> dict[str, np.ndarray[Any, Any]] | None:
         """One block; its outputs, or None where it failed."""
-        reply = self._ask({"op": "block", "scene": scene, "calls": calls, "outputs": str(self.file)}, BLOCK_TIMEOUT_S)
+        reply = self._ask(alone.TimeScene(scene=scene, calls=calls, outputs=str(self.file)), BLOCK_TIMEOUT_S)
         if reply is None:
             return None
-        self.blocks.append(Block(0, number, np.array(reply["ns"], np.float64)))
+        self.blocks.append(Block(0, number, np.array(reply.ns, np.float64)))
         return read_npz(self.file)
 
     def peak_mib(self) -> float:
         """Peak resident memory of its process."""
-        return float((self._ask({"op": "peak"}, BLOCK_TIMEOUT_S) or {}).get("peak_mib", math.nan))
+        found = self._ask(alone.GetPeak(), BLOCK_TIMEOUT_S)
+        return math.nan if found is None or found.peak_mib is None else found.peak_mib
 
-    def _ask(self, message: dict[str, Any], timeout_s: float) -> dict[str, Any] | None:
+    def _ask(self, message: Request[R], timeout_s: float) -> R | None:
         try:
-            reply = self.channel.request(message, timeout_s)
-            self.failed = reply.get("error")
-        except (WorkerGone, WorkerTimeout) as error:
+            return self.channel.request(message, timeout_s)
+        except WorkerFault as error:
             self.failed = str(error)
-        return None if self.failed else reply
+            return None
 
 
 def measure(
@@ -205,7 +206,7 @@ def measure(
                 outputs = cell.turn(number, scene, calls)
                 if outputs is not None:
                     found[cell.name] = outputs
-            reference.setdefault(scene, found.get(BASELINE, {}))
+            reference.setdefault(scene, found.get(alone.BASELINE, {}))
             size = np.load(images[scene], mmap_mode="r").shape[-2:]
             for cell in turns:
                 cell.parity.append(parity(found.get(cell.name, {}), reference[scene], size))
@@ -232,7 +233,7 @@ def table(live: Iterable[Live], gflop: float = math.nan, sgemm_gflop_s: float = 
             continue
         latency, ratio = estimate_log_latency(samples), estimate_log_ratio(base, samples)
         shown = format_interval(*_scaled(latency, 1e-6))
-        speed = "1" if cell.name == BASELINE or ratio is None else format_interval(*_scaled(ratio, 1.0), unit="×")
+        speed = "1" if cell.name == alone.BASELINE or ratio is None else format_interval(*_scaled(ratio, 1.0), unit="×")
         far = worst(cell.parity)
         rotation = far["extrinsics"]["rotation_deg"]
         share = gflop / math.exp(latency.log) * 1e9 / sgemm_gflop_s
@@ -248,7 +249,7 @@ def network_gflop(artifact: str) -> float:
     """The static network's arithmetic, counted in a process of its own."""
     channel = Channel(worker_command(None, "depthport.bench.studies.alternative_cells"), worker_environment())
     try:
-        return float(channel.request({"op": "count", "artifact": artifact}, LOAD_TIMEOUT_S)["gflop"])
+        return channel.request(alone.CountWork(artifact=artifact), LOAD_TIMEOUT_S).gflop
     finally:
         channel.close()
 
@@ -289,7 +290,7 @@ def main() -> None:
     gflop, roof = network_gflop(files["ours"]["pytorch"]), roofline(given.threads)
     live = measure(chosen, files["images"], folder, given.seconds, given.calls)
     if live[0].failed:
-        sys.exit(f"{BASELINE} failed: {live[0].failed}")
+        sys.exit(f"{alone.BASELINE} failed: {live[0].failed}")
     versions = ", ".join(f"{name} {version}" for name, version in package_versions(PACKAGES).items())
     print(f"{given.model}, {shape}, `{given.weights}`, {given.threads} threads, {SCENES} scenes in turn; {versions}")
     print(f"Static network {gflop:.0f} GFLOP; sgemm {roof.gflop_s:.0f} GFLOP/s.\n")

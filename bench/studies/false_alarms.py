@@ -42,8 +42,8 @@ def main() -> None:
         )
         cell = replace(next(c for c in template.cells if c.runtime == "onnxruntime"), baseline=True)
         for number in range(arguments.runs):
-            protocol = replace(template.protocol, seed=number)
-            the_plan = replace(template, cells=(cell,), protocol=protocol, parity=False)
+            request = replace(template.request, protocol=replace(template.protocol, seed=number))
+            the_plan = replace(template, cells=(cell,), request=request, parity=False)
             results = engine.run(the_plan, Path(folder) / f"run-{number}", store, Observer())
             for name, control in results.controls.items():
                 verdicts[name][control.verdict] += 1

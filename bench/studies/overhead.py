@@ -31,11 +31,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthport.bench.environment.telemetry import Telemetry
+from depthport.bench.plan.visits import BlockBoundary
+from depthport.bench.workers.messages import RunBlock
 from depthport.bench.workers.worker import Worker
 from depthport.exporters.core.artifact import Artifact, Manifest, Shape, TensorSpec, WeightsInfo
 from depthport.runtimes.base import Arrays, LoadOptions, Session
 
-BOUNDARIES = ("device", "host", "both")
+BOUNDARIES: tuple[BlockBoundary, ...] = ("device", "host", "both")
 WORK_US = (0, 100, 1_000, 10_000)
 ROUNDS = 100
 RESAMPLES = 1000
@@ -120,22 +122,21 @@ class Overhead:
         return OVER if low > self.limit_us else UNKNOWN
 
 
-def measure(boundary: str, work_us: int, rounds: int = ROUNDS) -> Overhead:
+def measure(boundary: BlockBoundary, work_us: int, rounds: int = ROUNDS) -> Overhead:
     """Blocks of both loops and of the worker in mirrored order; differences of the medians of their calls."""
     session = SpinningSession(work_us * 1000)
     worker = Worker()
     worker.session = session
     worker.inputs = [{"image": np.zeros(_IMAGE, np.float32)} for _ in range(4)]
     calls = max(MIN_CALLS, min(MAX_CALLS, round(BLOCK_US / max(work_us, 1))))
-    request = {"op": "block", "boundary": boundary, "calls": 1, "samples": calls, "settle": 0}
-    column = "device_ns" if boundary == "device" else "host_ns"
+    request = RunBlock(boundary=boundary, calls=1, samples=calls)
     loop = _device_loop if boundary == "device" else _host_loop
     walls: list[float] = []
 
     def block() -> NDArray[Any]:
-        reply, wall = _timed(lambda: worker.handle(request))
+        found, wall = _timed(lambda: worker.block(request))
         walls.append(wall / calls)
-        return np.array(reply[column])
+        return np.array(found.device_ns if boundary == "device" else found.host_ns)
 
     image = worker.inputs[0]
     inner = (session._bind, session._run, session._synchronize, session._outputs)

@@ -96,7 +96,8 @@ def _machine_noise(clock: Clock, sampling: Sampling, runs: int, rng: np.random.G
     for t in range(1, sampling.total):
         rho = clock.rho ** (1 if t % per_launch else 1 + clock.relaunch)
         noise[t] = rho * noise[t - 1] + math.sqrt(1.0 - rho**2) * noise[t]
-    return noise.T
+    found: FloatArray = noise.T
+    return found
 
 
 def simulate_samples(
@@ -125,4 +126,5 @@ def cell_blocks(log: FloatArray, turns: np.ndarray, cell: int) -> FloatArray:
     """The log samples of one cell, float64 (runs, launches, rounds, blocks, samples), in the order timed."""
     mask = turns == cell
     blocks = int(mask[0, 0, 0].sum())
-    return log[mask].reshape(*turns.shape[:3], blocks, log.shape[-1])
+    found: FloatArray = log[mask].reshape(*turns.shape[:3], blocks, log.shape[-1])
+    return found

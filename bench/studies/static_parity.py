@@ -15,7 +15,7 @@ from depthport.bench.analysis.parity import relative_l2
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.precision import resolve_policy
-from depthport.exporters.da3.weights import load_state_dict, resolve_weights
+from depthport.exporters.da3.build import named_upstream
 
 BOUND = 1e-6
 SIZES = ((504, 504), (336, 504))
@@ -28,9 +28,9 @@ def distances(model: str, shape: Shape) -> dict[str, float]:
     import torch
 
     from depthport.exporters.da3.static.network import build_static
-    from depthport.exporters.da3.upstream import build_upstream, upstream_forward
+    from depthport.exporters.da3.upstream import upstream_forward
 
-    network = build_upstream(model, load_state_dict(resolve_weights("synthetic:0", model), model))
+    network = named_upstream(model, "synthetic:0")
     image = torch.from_numpy(load_scenes(shape, sets=1)[0].arrays(pose_input=False, preprocess=False)["image"])
     with torch.inference_mode():
         expected = upstream_forward(network, image, OUTPUTS)

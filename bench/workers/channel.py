@@ -1,4 +1,5 @@
-"""Requests and replies between the manager and a worker: one JSON object a line, over the worker's stdin and stdout.
+"""Requests and replies between the manager and a worker (bench/workers/messages.py): one JSON object a line, over the
+worker's stdin and stdout.
 
 The worker moves its real stdout aside at start and points file descriptor 1 at stderr, so nothing a framework prints
 can land in the protocol. The manager blocks on the pipe (never polls: a polling parent steals a core from what it
@@ -7,7 +8,6 @@ measures) and gives up at a deadline.
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
 import signal
@@ -15,17 +15,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, Any
 
+import msgspec
+
 from depthport.bench.workers.death import death, oom_kills
 from depthport.bench.workers.lifeline import MANAGER, die_with_manager
+from depthport.bench.workers.messages import Answer, Failure, R, Request
 from depthport.bench.workers.passing import passing_fault, passing_text
 from depthport.exporters.core.text import without_paths
 
 
-class WorkerGone(Exception):
+class WorkerFault(Exception):
+    """A request got no reply."""
+
+
+class WorkerGone(WorkerFault):
     """The worker's process ended before it answered, or could not be started; `reason` says how."""
 
     def __init__(self, reason: str, passing: str | None = None) -> None:
@@ -35,12 +42,20 @@ class WorkerGone(Exception):
         """What the machine was short of (:mod:`depthport.bench.workers.passing`), if that was it."""
 
 
-class WorkerTimeout(Exception):
+class WorkerTimeout(WorkerFault):
     """The worker did not answer in time and was killed."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"no answer in {seconds:.0f} s")
         self.seconds = seconds
+
+
+class RequestFailed(WorkerFault):
+    """The worker answered that it could not do what it was asked to."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
 
 
 class Channel:
@@ -77,16 +92,16 @@ class Channel:
     def pid(self) -> int:
         return self._process.pid
 
-    def request(
-        self, message: Mapping[str, Any], timeout_s: float, on_event: Callable[[dict[str, Any]], None] = lambda event: None
-    ) -> dict[str, Any]:
-        """Send `message` and wait for its reply; lines with an `event` key are passed to `on_event` on the way.
+    def request(self, message: Request[R], timeout_s: float, on_progress: Callable[[str], None] = lambda step: None) -> R:
+        """Send `message` and wait for its reply; how far the worker is goes to `on_progress` on the way.
 
         Raises:
+            RequestFailed: the worker could not do it, and lives on.
             WorkerGone: the process died.
             WorkerTimeout: no reply within `timeout_s`; the process has been killed.
+            ValueError: what it answered is not what the message asks for.
         """
-        line = json.dumps(message, allow_nan=False).encode() + b"\n"
+        line = msgspec.json.encode(message) + b"\n"
         try:
             self._stdin.write(line)
             self._stdin.flush()
@@ -94,12 +109,15 @@ class Channel:
             raise self._death() from None
         deadline = time.monotonic() + timeout_s
         while True:
-            reply = self._read_line(deadline, timeout_s)
-            if "event" not in reply:
-                return reply
-            on_event(reply)
+            line = self._read_line(deadline, timeout_s)
+            answer: Answer[R] = msgspec.json.decode(line, type=Answer[message.reply])  # type: ignore[name-defined]
+            if answer.failure is not None:
+                raise RequestFailed(answer.failure)
+            if answer.reply is not None:
+                return answer.reply
+            on_progress(answer.progress or "")
 
-    def _read_line(self, deadline: float, timeout_s: float) -> dict[str, Any]:
+    def _read_line(self, deadline: float, timeout_s: float) -> bytes:
         while b"\n" not in self._buffer:
             remaining = deadline - time.monotonic()
             if remaining <= 0 or not self._selector.select(remaining):
@@ -110,8 +128,7 @@ class Channel:
                 raise self._death()
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
-        reply: dict[str, Any] = json.loads(line)
-        return reply
+        return line
 
     def stderr_tail(self, limit: int = 2000) -> str:
         """The end of what the worker printed."""
@@ -162,11 +179,14 @@ class WorkerEnd:
         sys.stdout = sys.stderr
         die_with_manager()
 
-    def requests(self) -> Any:
-        """Yield requests until the manager closes the pipe."""
-        for line in sys.stdin.buffer:
-            yield json.loads(line)
+    def lines(self) -> Iterator[bytes]:
+        """Requests, until the manager closes the pipe."""
+        return iter(sys.stdin.buffer)
 
-    def send(self, message: Mapping[str, Any]) -> None:
-        self._out.write(json.dumps(message, allow_nan=False).encode() + b"\n")
+    def send(self, answer: Answer[Any]) -> None:
+        self._out.write(msgspec.json.encode(answer) + b"\n")
         self._out.flush()
+
+    def progress(self, step: str) -> None:
+        """Say how far the present request is."""
+        self.send(Answer(progress=step))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from depthport.bench.results.model import Status
+from depthport.bench.workers.messages import Failure, Load, Request
 from depthport.bench.workers.passing import OUT_OF_MEMORY, passing_fault
 from depthport.exporters.core.errors import (
     DepthportError,
@@ -16,21 +18,18 @@ from depthport.exporters.core.errors import (
 from depthport.exporters.core.text import without_paths
 
 
-def failure(error: Exception, operation: str) -> dict[str, Any]:
-    """A failed request as data: the status its cell gets, a reason in one line, and what the machine was short of
-    (`passing`, null where that was not it)."""
+def failure(error: Exception, request: Request[Any] | None) -> Failure:
+    """The status its cell gets, a reason in one line, and what the machine was short of; `request` is None where it could
+    not be read."""
+    status = Status.RUN_FAILED if request is None else request.failed
     if isinstance(error, UnavailableError):
-        status = "unavailable"
+        status = Status.UNAVAILABLE
     elif isinstance(error, UnsupportedError):
-        status = "unsupported"
-    elif isinstance(error, ExportError) or operation == "export":
-        status = "export_failed"
-    elif operation in ("load", "hello"):
-        status = "load_failed"
-    else:
-        status = "run_failed"
-    if isinstance(error, PlacementError):
-        status = "load_failed" if operation == "load" else "run_failed"
+        status = Status.UNSUPPORTED
+    elif isinstance(error, PlacementError):
+        status = Status.LOAD_FAILED if isinstance(request, Load) else Status.RUN_FAILED
+    elif isinstance(error, ExportError):
+        status = Status.EXPORT_FAILED
     # Reasons are printed in reports, which are shown to anybody.
     text = without_paths(" ".join(str(error).split()))
     passing = passing_fault(error)
@@ -40,4 +39,4 @@ def failure(error: Exception, operation: str) -> dict[str, Any]:
         reason = tidy(text)
     else:
         reason = tidy(f"{type(error).__name__}: {text}")
-    return {"error": reason, "status": status, "exit_code": getattr(error, "exit_code", 1), "passing": passing}
+    return Failure(status, reason, passing)

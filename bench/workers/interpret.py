@@ -6,24 +6,21 @@ What it shows is that artifact and adapter are right; it says nothing about the 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+
+from depthport.bench.workers.messages import Interpret
+from depthport.exporters.core.artifact import load_artifact
+from depthport.exporters.core.npz import read_npz, write_npz
+from depthport.runtimes.registry import get_runtime
 
 
-def interpret(request: dict[str, Any]) -> dict[str, Any]:
+def interpret(request: Interpret) -> None:
     """Write the outputs of an artifact for one input to a file, as a session of the runtime would give them.
-
-    The request: runtime (name), artifact (folder), inputs (npz path), outputs (npz path to write).
 
     Raises:
         ArtifactError: the artifact is damaged.
         UnsupportedError: it holds an operation that is not interpreted.
     """
-    from depthport.exporters.core.artifact import load_artifact
-    from depthport.exporters.core.npz import read_npz, write_npz
-    from depthport.runtimes.registry import get_runtime
-
-    artifact = load_artifact(request["artifact"])
+    artifact = load_artifact(request.artifact)
     artifact.verify()
-    outputs = get_runtime(request["runtime"]).interpret(artifact, read_npz(request["inputs"]))
-    write_npz(Path(request["outputs"]), outputs)
-    return {"outputs": request["outputs"]}
+    outputs = get_runtime(request.runtime).interpret(artifact, read_npz(request.inputs))
+    write_npz(Path(request.outputs), outputs)

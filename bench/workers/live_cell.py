@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.model import Status
-from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout
+from depthport.bench.results.records import Calibration, Failed, SessionReport
+from depthport.bench.workers.channel import Channel, RequestFailed, WorkerGone, WorkerTimeout
+from depthport.bench.workers.messages import (
+    BlockSamples,
+    Calibrate,
+    FirstCall,
+    Infer,
+    Load,
+    R,
+    Report,
+    Request,
+    RunBlock,
+    RunFixedRate,
+    RunSustained,
+)
+from depthport.bench.workers.regimes import FixedRateResult, SustainedResult
 from depthport.bench.workers.start import worker_command, worker_environment
 from depthport.exporters.core.plugins import entry_points
 from depthport.runtimes.registry import GROUP
@@ -22,28 +34,16 @@ _CALIBRATION_CALLS = 3
 class CellFailed(Exception):
     """A cell ended; the run goes on without it."""
 
-    def __init__(self, status: Status, reason: str, during: str, passing: str | None = None) -> None:
+    def __init__(self, status: Status, reason: str, passing: str | None = None) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
-        self.during = during
         self.passing = passing
         """What the machine was short of (:mod:`depthport.bench.workers.passing`); None: the fault is the cell's own."""
 
-    def entry(self, cell: str) -> dict[str, Any]:
+    def record(self, cell: str) -> Failed:
         """The failure as the journal keeps it."""
-        return {"cell": cell, "status": self.status.value, "reason": self.reason, "passing": self.passing}
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Costs in ns that decide how calls are grouped."""
-
-    call_ns: int
-    enqueue_ns: int
-    """Until `run` returned; as long as the call where the runtime is synchronous."""
-    sync_ns: int
-    fetch_ns: int
+        return Failed(cell=cell, status=self.status, reason=self.reason, passing=self.passing)
 
 
 class LiveCell:
@@ -55,33 +55,24 @@ class LiveCell:
         self._inputs = inputs
         self._protocol = protocol
         self._channel: Channel | None = None
-        self.load_s: float | None = None
-        self.first_call_ms: float | None = None
         self._call_s = 0.0
+        """What a call took so far at most."""
 
     @property
     def pid(self) -> int | None:
         return self._channel.pid if self._channel else None
 
-    def load(self) -> None:
-        """Start the process and load the artifact."""
+    def load(self) -> float:
+        """Start the process and load the artifact; seconds."""
         try:
             self._channel = Channel(
                 worker_command(self.spec.python, "depthport.bench.workers.worker"), worker_environment(_quiet(self.spec))
             )
         except WorkerGone as error:
-            raise CellFailed(Status.LOAD_FAILED, error.reason, "load", error.passing) from None
-        reply = self._ask(
-            {
-                "op": "load",
-                "artifact": str(self._artifact),
-                "inputs": [str(p) for p in self._inputs],
-                **self.spec.load_arguments(),
-                "runtime": self._runtime(),
-            },
-            self._protocol.load_timeout_s,
-        )
-        self.load_s = reply["load_s"]
+            raise CellFailed(Status.LOAD_FAILED, error.reason, error.passing) from None
+        inputs = tuple(str(path) for path in self._inputs)
+        asked = {**self.spec.load_arguments(), "runtime": self._runtime()}
+        return self._ask(Load(artifact=str(self._artifact), inputs=inputs, **asked), self._protocol.load_timeout_s).load_s
 
     def _runtime(self) -> str:
         """How the worker finds the adapter: another interpreter may have no entry point of ours, but it has our package."""
@@ -90,29 +81,41 @@ class LiveCell:
 
     def first_call(self) -> float:
         """The first inference, in ms; compilation happens here, so it has the loading time-out."""
-        reply = self._ask({"op": "first_call"}, self._protocol.load_timeout_s)
-        self.first_call_ms = reply["first_call_ms"]
-        return float(reply["first_call_ms"])
+        first_ms = self._ask(FirstCall(), self._protocol.load_timeout_s).first_call_ms
+        self._call_s = first_ms / 1e3
+        return first_ms
 
     def calibrate(self) -> Calibration:
-        reply = self._ask({"op": "calibrate"}, self._limit_s(_CALIBRATION_CALLS * (self.first_call_ms or 0.0) / 1e3))
-        self._call_s = reply["call_ns"] / 1e9
-        return Calibration(reply["call_ns"], reply["enqueue_ns"], reply["sync_ns"], reply["fetch_ns"])
+        found = self._ask(Calibrate(), self._limit_s(_CALIBRATION_CALLS * self._call_s))
+        self._call_s = found.call_ns / 1e9
+        return found
 
-    def block(self, request: Mapping[str, Any], expected_s: float) -> dict[str, Any]:
+    def block(self, request: RunBlock, expected_s: float) -> BlockSamples:
         """One timed block; `expected_s` is how long it should take by what calls took before."""
-        return self._ask({"op": "block", **request}, self._limit_s(expected_s))
+        return self._ask(request, self._limit_s(expected_s))
 
     def infer(self, source: Path, outputs: Path) -> None:
         """One untimed inference on the inputs in `source`, its outputs written to `outputs`."""
-        self._ask({"op": "infer", "input": str(source), "save_outputs": str(outputs)}, self._limit_s(self._call_s))
+        self._ask(Infer(input=str(source), save_outputs=str(outputs)), self._limit_s(self._call_s))
 
-    def regime(self, request: Mapping[str, Any], expected_s: float) -> dict[str, Any]:
-        """A sustained or fixed-rate stretch of `expected_s`."""
-        return self._ask(request, expected_s + self._limit_s(self._call_s))
+    def sustained(self, seconds: float, first_index: int) -> SustainedResult:
+        """A stretch of a sustained run."""
+        return self._ask(RunSustained(seconds=seconds, first_index=first_index), seconds + self._limit_s(self._call_s))
 
-    def report(self) -> dict[str, Any]:
-        return self._ask({"op": "report"}, self._limit_s(self._call_s))
+    def fixed_rate(self, rate_hz: float, seconds: float) -> FixedRateResult:
+        """Frames at a fixed rate."""
+        return self._ask(RunFixedRate(rate_hz=rate_hz, seconds=seconds), seconds + self._limit_s(self._call_s))
+
+    def report(self, launch: int = 0) -> SessionReport:
+        """Placement and memory, as the journal keeps them."""
+        found = self._ask(Report(), self._limit_s(self._call_s))
+        return SessionReport(
+            cell=self.spec.id,
+            launch=launch,
+            placement=found.placement,
+            host_peak_mib=found.host_peak_mib,
+            device_peak_mib=found.device_peak_mib,
+        )
 
     def _limit_s(self, expected_s: float) -> float:
         """After how long it hangs: ten times what was expected, and what a pause of the machine may take."""
@@ -129,34 +132,20 @@ class LiveCell:
             channel, self._channel = self._channel, None
             channel.kill()
 
-    def _ask(self, message: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
-        operation = str(message["op"])
+    def _ask(self, message: Request[R], timeout_s: float) -> R:
         if self._channel is None:
-            raise CellFailed(Status.RUN_FAILED, "its worker is not running", operation)
+            raise CellFailed(Status.RUN_FAILED, "its worker is not running")
         try:
-            reply = self._channel.request(message, timeout_s)
+            return self._channel.request(message, timeout_s)
         except WorkerTimeout as error:
             self.close()
-            raise CellFailed(
-                Status.TIMED_OUT, f"{_VERB.get(operation, operation)} took over {error.seconds:.0f} s", operation
-            ) from None
+            raise CellFailed(Status.TIMED_OUT, f"{message.doing} took over {error.seconds:.0f} s") from None
         except WorkerGone as error:
             self.close()
-            status = Status.LOAD_FAILED if operation == "load" else Status.RUN_FAILED
-            reason = f"{_VERB.get(operation, operation)}: {error.reason}"
-            raise CellFailed(status, reason, operation, error.passing) from None
-        if "error" in reply:
-            raise CellFailed(Status(reply["status"]), reply["error"], operation, reply.get("passing"))
-        return reply
-
-
-_VERB = {
-    "load": "loading",
-    "first_call": "the first call",
-    "block": "a timed block",
-    "calibrate": "a call",
-    "infer": "a call on a rendered scene",
-}
+            raise CellFailed(message.failed, f"{message.doing}: {error.reason}", error.passing) from None
+        except RequestFailed as error:
+            found = error.failure
+            raise CellFailed(found.status, found.reason, found.passing) from None
 
 
 def _quiet(spec: CellSpec) -> dict[str, str]:

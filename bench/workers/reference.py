@@ -13,32 +13,28 @@ from pathlib import Path
 from typing import Any
 
 from depthport.bench.plan.cells import CellSpec
+from depthport.bench.workers.messages import ComputeReference
 from depthport.exporters.core.artifact import HostStep
 from depthport.exporters.core.npz import is_whole, read_npz, write_npz
 from depthport.exporters.core.provenance import canonical_sha256, package_versions
 from depthport.exporters.core.source import source_digest
+from depthport.exporters.da3.request import ExportRequest
 from depthport.runtimes.registry import baseline_runtime
 
 REFERENCE_PACKAGES = ("torch", "depth-anything-3", "numpy")
 
 
-def reference_key(
-    model: str, weights_sha256: str, inputs_sha256: str, outputs: list[str], device: str, ray_pose: bool = False
-) -> str:
-    """What the reference depends on, hashed; `model` is what `get_model` takes."""
-    from depthport.exporters.da3.models import host_steps
-    from depthport.exporters.da3.registry import get_model
-
-    spec = get_model(model)
+def reference_key(request: ExportRequest, inputs_sha256: str, device: str) -> str:
+    """What the reference of a request depends on, hashed."""
     versions = {k: v for k, v in package_versions(REFERENCE_PACKAGES).items() if k != "python"}
     return canonical_sha256(
         {
-            "model": spec.name,
-            "config": spec.config,
-            "host_steps": [asdict(step) for step in host_steps(spec, outputs, ray_pose=ray_pose)],
-            "weights": weights_sha256,
+            "model": request.model.name,
+            "config": request.model.config,
+            "host_steps": [asdict(step) for step in request.host_steps],
+            "weights": request.weights.sha256,
             "inputs": inputs_sha256,
-            "outputs": outputs,
+            "outputs": request.outputs,
             "device": device,
             "versions": versions,
             "source": source_digest(__name__),
@@ -53,45 +49,39 @@ def reference_device(cells: Iterable[CellSpec]) -> str:
     return next((device for device in sorted(devices) if device.startswith("cuda")), "cpu")
 
 
-def compute(request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+def compute(request: ComputeReference, progress: Callable[[str], None]) -> None:
     """Write `fp32-<i>.npz` for every input and `fp64-0.npz` into the request's folder; those that are there and whole
-    are kept.
-
-    The request: model, weights (spec), inputs (npz paths), outputs (names), folder, device, yardstick (bool), ray_pose.
-    """
-    folder = Path(request["folder"])
+    are kept."""
+    folder = Path(request.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [i for i in range(len(request["inputs"])) if not is_whole(folder / f"fp32-{i}.npz")]
-    exact_missing = request["yardstick"] and not is_whole(folder / "fp64-0.npz")
+    missing = [i for i in range(len(request.inputs)) if not is_whole(folder / f"fp32-{i}.npz")]
+    exact_missing = request.yardstick and not is_whole(folder / "fp64-0.npz")
     if missing or exact_missing:
         _compute(request, folder, missing, exact_missing, progress)
-    return {"folder": str(folder)}
 
 
 def _compute(
-    request: dict[str, Any], folder: Path, missing: Sequence[int], exact_missing: bool, progress: Callable[[str], None]
+    request: ComputeReference, folder: Path, missing: Sequence[int], exact_missing: bool, progress: Callable[[str], None]
 ) -> None:
     import torch
 
-    from depthport.exporters.da3.models import host_steps
-    from depthport.exporters.da3.registry import get_model
     from depthport.exporters.da3.upstream import build_upstream, upstream_forward
-    from depthport.exporters.da3.weights import load_state_dict, resolve_weights
+    from depthport.exporters.da3.weights import load_state_dict
 
-    names = list(request["outputs"])
-    steps = host_steps(get_model(request["model"]), names, ray_pose=request.get("ray_pose", False))
-    inputs = [Path(p) for p in request["inputs"]]
+    asked = request.request
+    names, steps = list(asked.outputs), asked.host_steps
+    inputs = [Path(p) for p in request.inputs]
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    state = load_state_dict(resolve_weights(request["weights"], request["model"]), request["model"])
-    net = build_upstream(request["model"], state).to(request["device"])
+    state = load_state_dict(asked.weights, asked.model)
+    net = build_upstream(asked.model, state).to(request.device)
     for number, index in enumerate(missing):
         progress(f"upstream fp32, input {number + 1} of {len(missing)}")
         _forward(net, inputs[index], folder / f"fp32-{index}.npz", names, steps, torch.float32, upstream_forward)
     if exact_missing:
         progress("upstream fp64, the yardstick")
         # Built anew: upstream caches positions on the device it last ran on.
-        exact = build_upstream(request["model"], state).double()
+        exact = build_upstream(asked.model, state).double()
         torch.set_default_dtype(torch.float64)
         with _float_is_double():
             _forward(exact, inputs[0], folder / "fp64-0.npz", names, steps, torch.float64, upstream_forward)

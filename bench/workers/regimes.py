@@ -13,16 +13,15 @@ else; what the samples say is computed in :mod:`depthport.bench.analysis.regime_
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from numpy.typing import NDArray
 
-from depthport.exporters.core.asked import FRAMES, MINUTES, RATE_HZ
+from depthport.bench.plan.regime import frames_in
 from depthport.exporters.core.errors import UsageError
 from depthport.runtimes.base import Session
 
@@ -31,7 +30,6 @@ Call = Callable[[int], object]
 Clock = Callable[[], int]
 """Nanoseconds, monotonic."""
 
-MIN_SUSTAINED_S = 600.0
 SPIN_NS = 1_000_000
 """The last millisecond before a frame is due is spent spinning: a sleep ends tens of microseconds late."""
 _LEAD_NS = 2_000_000
@@ -44,9 +42,6 @@ class SustainedResult:
     start_ns: list[int] = field(default_factory=list)
     sample_ns: list[int] = field(default_factory=list)
     """Duration of each sample."""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -63,33 +58,6 @@ class FixedRateResult:
     def due_ns(self, frame: int) -> int:
         """When a frame arrives; the deadline of the one before it."""
         return self.origin_ns + round(frame * 1e9 / self.rate_hz)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def check_sustained(seconds: float) -> None:
-    """Raise UsageError for a sustained run too short to show what it is for."""
-    MINUTES.check(seconds / 60)
-    if seconds < MIN_SUSTAINED_S:
-        raise UsageError(
-            f"a sustained run takes at least {MIN_SUSTAINED_S:.0f} s, not {seconds:g}: a chip needs minutes to warm up"
-        )
-
-
-def frames_in(rate_hz: float, seconds: float) -> int:
-    """How many frames are due within `seconds`, all deadlines included.
-
-    Raises:
-        UsageError: the rate or the time is not a positive number, or less than one frame fits.
-    """
-    RATE_HZ.check(rate_hz)
-    MINUTES.check(seconds / 60)
-    FRAMES.check(max(1.0, rate_hz * seconds))
-    frames = math.floor(rate_hz * seconds + 1e-9)
-    if frames < 1:
-        raise UsageError(f"not one frame fits: {rate_hz:g} Hz for {seconds:g} s; give a longer time")
-    return frames
 
 
 def run_sustained(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from depthport.exporters.core.text import clean_text
@@ -17,6 +17,8 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
     """How to read it, in a sentence."""
+    align: str = ""
+    """`l`, `r` or, where long text may be folded, `f` a column."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "title", clean_text(self.title))
@@ -25,4 +27,4 @@ class Table:
         object.__setattr__(self, "note", clean_text(self.note))
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"title": self.title, "head": self.head, "rows": self.rows, "note": self.note}

@@ -1,8 +1,9 @@
-"""What the NVIDIA driver says, without a framework: devices by name and a process's memory.
+"""What the NVIDIA driver says, without a framework: the one place where GPUs are probed.
 
-The driver library is asked directly (CUDA Driver API, `cuInit`, `cuDeviceGetCount`, `cuDeviceGetName`,
-`cuDeviceGetAttribute`), so `doctor` can tell "no GPU" from "the wrong package is installed". NVML gives the memory a
-process holds, which libraries with an allocator of their own (ONNX Runtime) do not report.
+Which GPUs this process may use is CUDA's to say: the driver library is asked directly (CUDA Driver API, `cuInit`,
+`cuDeviceGetCount`, `cuDeviceGetName`, `cuDeviceGetAttribute`), so `doctor` can tell "no GPU" from "the wrong package is
+installed". NVML (nvidia-ml-py) tells the rest, and the memory a process holds, which libraries with an allocator of their
+own (ONNX Runtime) do not report.
 """
 
 from __future__ import annotations
@@ -30,6 +31,49 @@ class Gpu:
     """All of it, whoever uses it."""
     capability: tuple[int, int] = (0, 0)
     """Compute capability, (9, 0) for Hopper; (0, 0) where the driver does not tell."""
+    driver: str | None = None
+    power_limit_w: float | None = None
+    mig: bool = False
+    """True: the GPU is partitioned; a cell may see a part of it only."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As a results file has it."""
+        major, minor = self.capability
+        return {
+            "name": self.name,
+            "driver": self.driver,
+            "compute_capability": f"{major}.{minor}",
+            "memory_mib": self.memory_bytes >> 20,
+            "power_limit_w": self.power_limit_w,
+            "mig": self.mig,
+        }
+
+
+def nvidia_gpus() -> tuple[Gpu, ...]:
+    """Every GPU the driver shows, whether this process may use it or not; without NVML those that it may use.
+
+    Creates no CUDA context, so it may be asked in the parent process. Never raises.
+    """
+    with nvml() as library:
+        if library is not None:
+            driver = nvml_text(library.nvmlSystemGetDriverVersion())
+            return tuple(_nvml_gpu(library, index, driver) for index in range(library.nvmlDeviceGetCount()))
+    return cuda_devices()
+
+
+def _nvml_gpu(library: Any, index: int, driver: str) -> Gpu:
+    handle = library.nvmlDeviceGetHandleByIndex(index)
+    try:
+        power = library.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
+    except library.NVMLError:
+        power = None
+    try:
+        mig = library.nvmlDeviceGetMigMode(handle)[0] == library.NVML_DEVICE_MIG_ENABLE
+    except library.NVMLError:
+        mig = False
+    capability = tuple(library.nvmlDeviceGetCudaComputeCapability(handle))
+    memory = int(library.nvmlDeviceGetMemoryInfo(handle).total)
+    return Gpu(nvml_text(library.nvmlDeviceGetName(handle)), memory, capability, driver, power, mig)
 
 
 @cache

@@ -36,14 +36,14 @@ def describe(model: Any, request: ExportRequest, options: CoreMLOptions, face: I
     weights = request.weights
     synthetic = " SYNTHETIC WEIGHTS: outputs mean nothing." if weights.synthetic else ""
     model.short_description = (
-        f"Depth Anything 3 ({request.model_name}): depth and camera poses of {shape.views} view(s) of "
+        f"Depth Anything 3 ({request.model.name}): depth and camera poses of {shape.views} view(s) of "
         f"{shape.height}x{shape.width} pixels.{synthetic}"
     )
     model.author = f"ByteDance Seed (network and weights, {UPSTREAM}); converted by depthport"
     model.license = weights.licence
     model.version = package_version("depthport") or "0"
     entries = {
-        "model": request.model_name,
+        "model": request.model.name,
         "weights": weights.id,
         "weights_sha256": weights.sha256,
         "shape": str(shape),

@@ -86,7 +86,8 @@ class PackageNetwork(nn.Module):
         return tuple(found[name] for name in self.face.outputs)
 
     def _scene(self, views: tuple[Tensor, ...]) -> Tensor:
-        return torch.cat(views, dim=0).unflatten(0, (-1, self.views))
+        out: Tensor = torch.cat(views, dim=0).unflatten(0, (-1, self.views))
+        return out
 
 
 def patch_convolutions(network: nn.Module) -> list[tuple[Any, nn.Conv2d]]:

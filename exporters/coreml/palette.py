@@ -49,4 +49,5 @@ def _start(ordered: NDArray[np.float64], entries: int) -> NDArray[np.float64]:
     """Centres at density ∝ p^⅓, where p is the elements' density: the best for many entries (Panter and Dite 1951)."""
     counts, edges = np.histogram(ordered, bins=HISTOGRAM_BINS)
     share = np.concatenate(([0.0], np.cumsum(np.cbrt(counts))))
-    return np.interp((np.arange(entries) + 0.5) / entries * share[-1], share, edges)
+    found: NDArray[np.float64] = np.interp((np.arange(entries) + 0.5) / entries * share[-1], share, edges)
+    return found

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,3 +29,15 @@ def request_network(upstream: nn.Module, request: ExportRequest) -> nn.Module:
             pose_input=request.pose_input,
         )  # fmt: skip
     return net
+
+
+def named_upstream(model: str, weights: str | None) -> nn.Module:
+    """Upstream's network with its weights, by the names that :func:`depthport.exporters.export` takes.
+
+    Raises:
+        DepthportError: what finding the model or loading the weights raises.
+    """
+    from depthport.exporters.da3.upstream import build_upstream
+
+    spec = get_model(model)
+    return build_upstream(spec, load_state_dict(resolve_weights(weights, spec), spec))

@@ -1,23 +1,62 @@
-"""What is to be exported."""
+"""What is to be exported: asked for by keyword, resolved once, and the same value from there to the manifest."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
+
+import msgspec
 
 from depthport.exporters.core.artifact import HostStep, Shape
 from depthport.exporters.core.precision import PrecisionPolicy
-from depthport.exporters.da3.registry import get_model
+from depthport.exporters.da3.models import ModelSpec, host_steps
 from depthport.exporters.da3.weights_ref import WeightsRef
+
+
+class NetworkKeywords(TypedDict, total=False):
+    """What `depthport.export` and `depthport.run` both take by keyword."""
+
+    batch: int
+    """B, scenes in one call; 1 if not given."""
+    views: int
+    """N, views of one scene; 1 if not given."""
+    height: int
+    width: int
+    """H and W in pixels, multiples of 14; 504 if not given."""
+    weights: str | WeightsRef | None
+    """Hugging Face id, local file or folder, `synthetic:SEED`; None: the model's own checkpoint if it can be had, else
+    synthetic weights (the artifact says so)."""
+    dynamic: Sequence[str]
+    """Dimensions to leave open: any of `views`, `size`, `batch`. A run measures such artifacts beside the static ones."""
+    pose_input: bool
+    preprocess: bool
+    source_size: tuple[int, int] | None
+    """As :class:`ExportRequest` has them; a source size implies `preprocess`."""
+
+
+class ExportKeywords(NetworkKeywords, total=False):
+    """What `depthport.export` takes by keyword beside the format."""
+
+    precision: str
+    """A policy's name (exporters/core/precision.py), `auto` being upstream's choice for the CPU; fp32 if not given."""
+    outputs: Sequence[str] | None
+    """Names of the outputs wanted, in any order; None for the model's default ones. What the host needs to finish them
+    comes too (`host_steps` of the manifest)."""
+    target: str | None
+    ray_pose: bool
+    options: Mapping[str, Any] | None
+    """As :class:`ExportRequest` has them."""
 
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """One artifact to make, complete and validated."""
+    """One artifact to make, complete and validated (:func:`depthport.exporters.api.prepare` makes it).
 
-    model: str
-    """What :func:`depthport.exporters.da3.registry.get_model` takes."""
+    JSON types all the way down: what one process resolved, another carries out (:meth:`to_json`, :meth:`from_json`).
+    """
+
+    model: ModelSpec
     format: str
     policy: PrecisionPolicy
     shape: Shape
@@ -30,20 +69,33 @@ class ExportRequest:
     """What the artifact is for, in the format's own terms: `ort-cpu`, `ort-cuda`, `sm89`, `iOS17`; None: portable."""
     dynamic: tuple[str, ...] = ()
     pose_input: bool = False
+    """Take known extrinsics and intrinsics as inputs."""
     preprocess: bool = False
     """Take uint8 (B, N, H', W', 3) and normalise it inside the graph."""
     source_size: tuple[int, int] | None = None
     """(H', W') of photographs that the graph resizes to H×W before it normalises; None: they are H×W."""
     options: Mapping[str, Any] = field(default_factory=dict)
+    """The format's own."""
 
     @property
-    def model_name(self) -> str:
-        """The model's name; `model` is what it is found by, which may be a file."""
-        return get_model(self.model).name
+    def precision(self) -> str:
+        """The policy's name."""
+        return self.policy.name
 
     @property
     def host_steps(self) -> tuple[HostStep, ...]:
         """What the host has to do to the outputs of the graph."""
-        from depthport.exporters.da3.models import host_steps
+        return host_steps(self.model, self.outputs, ray_pose=self.ray_pose)
 
-        return host_steps(get_model(self.model), self.outputs, ray_pose=self.ray_pose)
+    def to_json(self) -> dict[str, Any]:
+        json: dict[str, Any] = msgspec.to_builtins(self)
+        return json
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ExportRequest:
+        """The request that :meth:`to_json` wrote.
+
+        Raises:
+            msgspec.ValidationError: it is not one.
+        """
+        return msgspec.convert(data, cls)

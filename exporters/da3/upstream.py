@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from depthport.exporters.core.artifact import Manifest
 from depthport.exporters.core.errors import RunError, UnavailableError
 from depthport.exporters.da3.config_check import family_of
 from depthport.exporters.da3.models import FAMILIES, Family, ModelSpec, validate_outputs
@@ -30,26 +31,26 @@ POSES = ("extrinsics", "intrinsics")
 """Upstream's names of known poses, in the order of an artifact's inputs."""
 
 
-def build_upstream(model: str, state_dict: Mapping[str, Tensor], config: Mapping[str, Any] | None = None) -> nn.Module:
+def build_upstream(spec: ModelSpec, state_dict: Mapping[str, Tensor]) -> nn.Module:
     """Upstream's network in fp32 and eval mode, its parameters being the tensors of `state_dict` (not copies).
 
     Args:
-        model: what :func:`depthport.exporters.da3.registry.get_model` takes.
-        config: upstream's configuration of it, where that is known already (an artifact's `model_config`).
         state_dict: upstream's keys without the `model.` prefix (:func:`depthport.exporters.da3.weights.load_state_dict`).
 
     Raises:
         UnavailableError: depth-anything-3 is not installed.
     """
-    net = build_upstream_on_meta(get_model(model) if config is None else _custom(model, config))
+    net = build_upstream_on_meta(spec)
     net.load_state_dict(dict(state_dict), strict=True, assign=True)
     return net.eval().requires_grad_(False)
 
 
-def _custom(model: str, config: Mapping[str, Any]) -> ModelSpec:
-    """The model of an artifact: its configuration is checked again, a manifest may have been edited."""
-    family, checked = family_of(config, Path(f"model_config of {model}"))
-    return ModelSpec(model, "", "", family, config=checked)
+def model_of(manifest: Manifest) -> ModelSpec:
+    """The model of an artifact: a configuration is checked again, a manifest may have been edited."""
+    if manifest.model_config is None:
+        return get_model(manifest.model)
+    family, checked = family_of(manifest.model_config, Path(f"model_config of {manifest.model}"))
+    return ModelSpec(manifest.model, "", "", family, config=checked)
 
 
 def build_upstream_on_meta(spec: ModelSpec) -> nn.Module:
@@ -124,7 +125,8 @@ def from_pixels(image: Tensor, preprocessing: Mapping[str, Any]) -> Tensor:
     steps = steps_from_json(preprocessing.get("steps", ()))
     views = image.flatten(0, 1).cpu().numpy()
     resized = np.stack([apply_to_rgb(view, steps) for view in views])
-    return torch.from_numpy(normalise(resized)).unflatten(0, tuple(image.shape[:2])).to(image.device)
+    out: Tensor = torch.from_numpy(normalise(resized)).unflatten(0, tuple(image.shape[:2])).to(image.device)
+    return out
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from depthport.exporters.core.errors import UnavailableError, WeightsError, one_
 from depthport.exporters.core.provenance import canonical_sha256, file_sha256
 from depthport.exporters.da3.hub import fetch
 from depthport.exporters.da3.models import ModelSpec
-from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.synthetic import RECIPE, synthetic_arrays
 from depthport.exporters.da3.weights_ref import WeightsRef
 
@@ -34,7 +33,7 @@ _SYNTHETIC = re.compile(r"synthetic:(?P<seed>\d{1,9})(?P<outliers>,outliers)?")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
-def resolve_weights(spec: str | None, model: str) -> WeightsRef:
+def resolve_weights(spec: str | None, model: ModelSpec) -> WeightsRef:
     """Find weights without loading them.
 
     Args:
@@ -44,28 +43,25 @@ def resolve_weights(spec: str | None, model: str) -> WeightsRef:
         model: the model they must be for.
 
     Raises:
-        UsageError: no such model.
         WeightsError: malformed, not found, not downloadable, a pickle, or a checkpoint of another model.
     """
-    model_spec = get_model(model)
     if spec is None:
-        return _default(model_spec)
+        return _default(model)
     if spec.startswith("synthetic"):
         match = _SYNTHETIC.fullmatch(spec)
         if match is None:
             raise WeightsError(f"weights {spec!r} are malformed: write synthetic:SEED or synthetic:SEED,outliers")
-        return synthetic_ref(model_spec, int(match["seed"]), match["outliers"] is not None)
+        return synthetic_ref(model, int(match["seed"]), match["outliers"] is not None)
     path = Path(spec).expanduser()
     if path.exists():
-        return _local(path, model_spec, id=path.resolve().name, licence=f"as of {path.resolve().name}")
+        return _local(path, model, id=path.resolve().name, licence=f"as of {path.resolve().name}")
     if _HUB_ID.fullmatch(spec) is None:
         raise WeightsError(
             f"weights {spec!r} are neither a file or folder here nor a Hugging Face id like "
-            f"{model_spec.hub_id or 'depth-anything/DA3-SMALL'}"
+            f"{model.hub_id or 'depth-anything/DA3-SMALL'}"
         )
-
-    licence = model_spec.licence if spec == model_spec.hub_id else f"as of {spec}"
-    return replace(_local(fetch(spec), model_spec, id=spec, licence=licence), source=None)
+    licence = model.licence if spec == model.hub_id else f"as of {spec}"
+    return _local(fetch(spec), model, id=spec, licence=licence)
 
 
 def synthetic_ref(model: ModelSpec, seed: int, outliers: bool = False) -> WeightsRef:
@@ -85,7 +81,7 @@ def _structure(model: ModelSpec) -> dict[str, Any]:
     return {"model": model.name} if model.config is None else {"config": model.config}
 
 
-def load_state_dict(ref: WeightsRef, model: str) -> dict[str, Tensor]:
+def load_state_dict(ref: WeightsRef, spec: ModelSpec) -> dict[str, Tensor]:
     """The parameters in fp32 by upstream's keys, without the `model.` prefix, checked against upstream's network.
 
     Raises:
@@ -94,7 +90,6 @@ def load_state_dict(ref: WeightsRef, model: str) -> dict[str, Tensor]:
     """
     from depthport.exporters.da3.upstream import build_upstream_on_meta
 
-    spec = get_model(model)
     net = build_upstream_on_meta(spec)
     expected = {key: tuple(value.shape) for key, value in net.state_dict().items()}
     if ref.synthetic:
@@ -106,7 +101,10 @@ def load_state_dict(ref: WeightsRef, model: str) -> dict[str, Tensor]:
             found |= {key: found[keys[-1]].clone() for key in keys[:-1]}
         return found
     assert ref.path is not None
-    found = _read_safetensors(ref.path, spec)
+    path = Path(ref.path)
+    found = _read_safetensors(path, spec)
+    if _stamp(path) != ref.stamp:
+        raise WeightsError(f"{path} is being changed: run the same command again when it is complete")
     for keys in tied_keys(net):
         known = [key for key in keys if key in found]
         found |= {key: found[known[-1]].clone() for key in keys if known and key not in found}
@@ -137,7 +135,7 @@ def _default(spec: ModelSpec) -> WeightsRef:
     except (WeightsError, UnavailableError) as error:
         note = f"synthetic weights: {error}"
         return replace(synthetic_ref(spec, 0), note=note)
-    return replace(_local(folder, spec, id=spec.hub_id, licence=spec.licence), source=None)
+    return _local(folder, spec, id=spec.hub_id, licence=spec.licence)
 
 
 def _local(path: Path, spec: ModelSpec, *, id: str, licence: str) -> WeightsRef:
@@ -155,9 +153,19 @@ def _local(path: Path, spec: ModelSpec, *, id: str, licence: str) -> WeightsRef:
         raise WeightsError(f"{path} has no {WEIGHTS_FILE}{found}: a checkpoint is {CONFIG_FILE} and {WEIGHTS_FILE}")
     if spec.config is None:  # else the keys and shapes decide
         _check_config(file.with_name(CONFIG_FILE), spec)
+    stamp = _stamp(file)
     return WeightsRef(
-        id=id, sha256=file_sha256(file), synthetic=False, licence=licence, path=file, source=str(file.absolute())
+        id=id, sha256=file_sha256(file), synthetic=False, licence=licence, path=str(file.absolute()), stamp=stamp
     )
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """What changes when the file does; None where it is gone."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
 
 
 def _check_config(path: Path, spec: ModelSpec) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
 class WeightsRef:
-    """A complete description of parameters that need not be loaded yet."""
+    """A complete description of parameters that need not be loaded yet; JSON types only, so that any process reads it."""
 
     id: str
     """Hugging Face id, file name, or `synthetic:SEED[,outliers]`."""
@@ -16,12 +16,17 @@ class WeightsRef:
     """Of the safetensors file; of the recipe where synthetic."""
     synthetic: bool
     licence: str
-    path: Path | None = None
-    """The safetensors file; None where synthetic."""
+    path: str | None = None
+    """The safetensors file, absolute; None where synthetic. It holds a user's folders, so it never enters a report."""
+    stamp: tuple[int, int] | None = None
+    """Time of its last change (ns) and size (bytes) when it was hashed: another file must not be loaded in its place."""
     seed: int | None = None
     outliers: bool = False
-    source: str | None = None
-    """What :func:`resolve_weights` finds it by in another process, where `id` is not enough: the path of a local file.
-    It holds a user's folders, so it never enters a report."""
     note: str | None = None
     """One line the user should see: why these weights and not the ones they may expect."""
+
+    def facts(self) -> dict[str, Any]:
+        """What results say of them (JSON types only): nothing of the machine they lie on."""
+        return {
+            "id": self.id, "sha256": self.sha256, "synthetic": self.synthetic, "licence": self.licence, "note": self.note,
+        }  # fmt: skip

@@ -66,7 +66,7 @@ class ExecuTorchExporter(Exporter):
         lowering = called.value
         if not lowering["delegated_nodes"]:
             raise ExportError(
-                f"backend {backend!r} took over nothing of {context.request.model_name}: choose another target"
+                f"backend {backend!r} took over nothing of {context.request.model.name}: choose another target"
             )
         extra = {"lowering": lowering, "converter": {**called.isolation, "peak_mib": called.peak_mib}}
         if backend == XNNPACK:

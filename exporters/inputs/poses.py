@@ -159,7 +159,8 @@ def invert(poses: Array) -> Array:
     inverse = poses.copy()
     inverse[..., :3, :3] = rotation
     inverse[..., :3, 3:] = -rotation @ poses[..., :3, 3:]
-    return inverse
+    found: Array = inverse
+    return found
 
 
 def _robust(target: Array, source: Array) -> Similarity:

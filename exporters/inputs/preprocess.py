@@ -199,7 +199,8 @@ def apply_to_map(values: NDArray[Any], steps: Steps) -> NDArray[Any]:
             rows = rows[step.top : step.top + step.height]
     row_index = np.clip(np.floor(rows + 0.5).astype(int), 0, height - 1)
     column_index = np.clip(np.floor(columns + 0.5).astype(int), 0, width - 1)
-    return values[np.ix_(row_index, column_index)]
+    found: NDArray[Any] = values[np.ix_(row_index, column_index)]
+    return found
 
 
 def apply_to_intrinsics(intrinsics: NDArray[Any], steps: Steps) -> NDArray[Any]:
@@ -275,7 +276,8 @@ def _crop(rgb: NDArray[np.uint8], step: Crop) -> NDArray[np.uint8]:
 def _sample(positions: NDArray[np.float64], length: int, source_length: int) -> NDArray[np.float64]:
     """Positions (linear in the index) of `source_length` samples, read at the centres of `length` equal parts."""
     step = positions[1] - positions[0] if source_length > 1 else 0.0
-    return positions[0] + step * ((np.arange(length) + 0.5) * source_length / length - 0.5)
+    found: NDArray[np.float64] = positions[0] + step * ((np.arange(length) + 0.5) * source_length / length - 0.5)
+    return found
 
 
 # ImageNet statistics, as upstream's `utils/io/input_processor.py` normalises.

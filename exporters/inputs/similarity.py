@@ -25,14 +25,16 @@ class Similarity(NamedTuple):
 
     def apply(self, points: Array) -> Array:
         """Points (..., 3) in the other frame."""
-        return self.scale * points @ self.rotation.T + self.translation
+        found: Array = self.scale * points @ self.rotation.T + self.translation
+        return found
 
     def move(self, poses: Array) -> Array:
         """Camera-to-world poses (N, 4, 4) in the other frame."""
         moved = poses.copy()
         moved[:, :3, :3] = self.rotation @ poses[:, :3, :3]
         moved[:, :3, 3] = self.apply(poses[:, :3, 3])
-        return moved
+        found: Array = moved
+        return found
 
 
 def umeyama(*, source: NDArray[Any], target: NDArray[Any]) -> Similarity:

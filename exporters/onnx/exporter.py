@@ -133,7 +133,7 @@ def _convert(context: ExportContext, opset: int) -> onnx_ir.Model:
                 output_names=list(request.outputs), verbose=False,
             )  # fmt: skip
     except torch.onnx.OnnxExporterError as error:
-        raise ExportError(f"torch.onnx.export failed on {request.model_name}: {one_line(error)}") from error
+        raise ExportError(f"torch.onnx.export failed on {request.model.name}: {one_line(error)}") from error
     assert converted is not None
     model: onnx_ir.Model = converted.model
     if model.opset_imports.get("") != opset:

@@ -39,7 +39,7 @@ def metadata(request: ExportRequest) -> dict[str, str]:
     weights = request.weights
     values: dict[str, object] = {
         "version": package_version("depthport") or "unknown",
-        "model": request.model_name,
+        "model": request.model.name,
         "weights": weights.id,
         "weights_sha256": weights.sha256,
         "weights_synthetic": weights.synthetic,
@@ -59,7 +59,7 @@ def describe(model: onnx_ir.Model, request: ExportRequest) -> None:
     """Write producer, name and metadata into `model`, and take out what names files of this machine."""
     model.producer_name = PRODUCER
     model.producer_version = package_version("depthport")
-    model.graph.name = request.model_name
+    model.graph.name = request.model.name
     model.metadata_props.clear()
     model.metadata_props.update(metadata(request))
     model.graph.metadata_props.clear()

@@ -132,7 +132,8 @@ def _folded_scale(held: Array, original: Array, name: str) -> Array:
     scale = np.divide(held[rows], base, out=np.ones_like(base), where=base != 0)
     if not np.allclose(held, original * scale, rtol=1e-4, atol=1e-6 * float(np.abs(held).max())):
         raise ExportError(f"layer {name} has another weight in the graph than in the network")
-    return scale
+    found: Array = scale
+    return found
 
 
 def _divide_norm(graph: onnx_ir.Graph, x: onnx_ir.Value, layer: QuantizedLayer) -> None:

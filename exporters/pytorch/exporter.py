@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core.atomic import write_bytes, write_json
 from depthport.exporters.core.errors import UnsupportedError, UsageError
-from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.pytorch.program import export_program, require_static
 
@@ -99,7 +98,7 @@ def require_fusible(request: ExportRequest) -> None:
         UnsupportedError: a quantized policy, one with fp32 matrix products or convolutions, or another network than the
             any-view one with GELU blocks.
     """
-    spec, policy = get_model(request.model), request.policy
+    spec, policy = request.model, request.policy
     if spec.family != "anyview" or spec.feed_forward != "mlp":
         raise UnsupportedError(
             f"target {FUSED_TARGET!r} has no {spec.name}: its kernels are for da3-small, da3-base and da3-large; "
@@ -181,5 +180,5 @@ def _fingerprint(tensor: Tensor) -> tuple[Any, ...]:
 
 def _hub_config(request: ExportRequest) -> dict[str, Any]:
     """`config.json` in Hugging Face layout, with the network's configuration where it is the user's own."""
-    spec = get_model(request.model)
+    spec = request.model
     return {"model_name": spec.name} if spec.config is None else {"model_name": spec.name, "config": spec.config}

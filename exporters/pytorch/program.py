@@ -93,7 +93,7 @@ def export_program(context: ExportContext, network: nn.Module | None = None) -> 
                 network, example_inputs(context.request), dynamic_shapes=dynamic_shapes(context.request), strict=False
             )
     except (RuntimeError, torch._dynamo.exc.TorchDynamoException) as error:
-        raise ExportError(f"torch.export failed on {context.request.model_name}: {one_line(error)}") from error
+        raise ExportError(f"torch.export failed on {context.request.model.name}: {one_line(error)}") from error
     # Neither is part of what the program is, and both would be stored: the example, and for every operator the lines of
     # Python it comes from, with the paths of this machine.
     program.example_inputs = None

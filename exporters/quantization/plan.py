@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from depthport.exporters.base import ExportContext
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UnsupportedError, UsageError
-from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.shapes import PATCH
 from depthport.exporters.quantization.images import digest, find_images, held_out_scenes, scene, split
 from depthport.exporters.quantization.layers import Observation, candidates, observe
@@ -97,7 +96,7 @@ def make_plan(context: ExportContext, *, signed: bool, rounded_outputs: bool) ->
     context.progress(f"calibrating on {len(paths)} photographs")
     seen = observe(network, [scene(path, shape) for path in paths])
     if not seen:
-        raise UnsupportedError(f"precision int8 has no layers to quantize in {context.request.model_name}: use fp32")
+        raise UnsupportedError(f"precision int8 has no layers to quantize in {context.request.model.name}: use fp32")
     total = sum(observation.gflop for observation in seen.values())
     layers = _round(
         context, seen, total, signed=signed, rounded_outputs=rounded_outputs, weights_only=options["mix"] == "weights"
@@ -162,7 +161,7 @@ def _judge(context: ExportContext, shape: Shape) -> nn.Module:
 
     request = context.request
     upstream = build_upstream(request.model, context.state_dict())
-    outputs = [name for name in ("depth", "extrinsics") if name in get_model(request.model).outputs]
+    outputs = [name for name in ("depth", "extrinsics") if name in request.model.outputs]
     return build_static(
         upstream, shape.batch, shape.views, shape.height, shape.width, outputs, request.policy.unquantized()
     )

@@ -100,4 +100,5 @@ def balance(channel_max: Array, weight: Array, strength: float) -> Array:
     floor = np.finfo(np.float32).tiny
     rows = np.maximum(np.abs(weight).max(axis=1), floor)
     factors = np.maximum(channel_max, floor) ** strength / rows ** (1 - strength)
-    return (factors / np.exp(np.log(factors).mean())).astype(np.float32)
+    found: Array = (factors / np.exp(np.log(factors).mean())).astype(np.float32)
+    return found

@@ -12,6 +12,7 @@ precision policy, build. What they found is in the manifest. How to install, bui
 from __future__ import annotations
 
 import logging
+import shutil
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -184,27 +185,18 @@ class _EngineExporter(Exporter):
             raise ExportError(f"the parsed network is not what precision {policy.name} says: {found.errors[0]}{more}")
         return found.to_json()
 
-    def rebuild(self, artifact: Artifact, directory: Path, progress: Progress = lambda step: None) -> dict[str, Any]:
-        """Build an artifact's engine anew into `directory`, for the GPU and the TensorRT that are here.
-
-        Returns:
-            What the new engine is bound to, as `Manifest.target`.
-
-        Raises:
-            ArtifactError: the graph it was built from is gone.
-            ExportError, UnsupportedError: as :meth:`build_engine`.
-        """
+    def rebuild(self, artifact: Artifact, directory: Path, progress: Progress) -> ExportResult:
+        """For the GPU and the TensorRT that are here; also raises what :meth:`build_engine` raises."""
         manifest = artifact.manifest
         options = TensorRTOptions.from_json(_build_options(manifest))
         gpu = gpu_here()
         if gpu is not None and gpu.capability not in options.capabilities:
             options = replace(options, capabilities=(gpu.capability,))
         policy = PrecisionPolicy(**manifest.precision)
-        return self.build_engine(find_onnx(artifact), policy, options, directory, progress).target
-
-    def find_onnx(self, artifact: Artifact) -> Path:
-        """As the function :func:`find_onnx`, for a runtime that has this exporter as a plug-in."""
-        return find_onnx(artifact)
+        graph = find_onnx(artifact)
+        if graph.name == QUANTIZED_FILE:
+            shutil.copyfile(graph, directory / QUANTIZED_FILE)
+        return self.build_engine(graph, policy, options, directory, progress)
 
     def _mixed(self, request: ExportRequest, options: TensorRTOptions) -> ExportRequest:
         """The request for the ONNX file in which the layers that a budget allows are int8."""

@@ -48,4 +48,5 @@ def find_onnx(artifact: Artifact) -> Path:
             f"the ONNX artifact {source or '(unnamed)'} that {artifact.path.name} was built from is not in the store: "
             "export the engine again on this machine"
         )
-    return path
+    found: Path = path
+    return found

@@ -159,7 +159,8 @@ def check_close_frees(subject: Subject, folder: Path) -> None:
             infer(session, subject.inputs(0))
         gc.collect()
         _give_back_freed_memory()
-        return process.memory_info().rss / _MIB
+        found: float = process.memory_info().rss / _MIB
+        return found
 
     cycle()
     first = cycle()

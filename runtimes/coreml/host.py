@@ -48,7 +48,8 @@ def extrinsics(encoding: NDArray[np.float32]) -> NDArray[np.float32]:
     ]
     inverse = np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
     translation = -np.sum(inverse * position[..., None, :], axis=-1, keepdims=True)
-    return np.concatenate([inverse, translation], axis=-1).astype(np.float32)
+    found: NDArray[np.float32] = np.concatenate([inverse, translation], axis=-1).astype(np.float32)
+    return found
 
 
 def intrinsics(encoding: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

@@ -132,12 +132,11 @@ def load_upstream(artifact: Artifact, device: torch.device) -> tuple[nn.Module, 
         LoadError: damaged file.
         UnavailableError: depth-anything-3 is not installed.
     """
-    from depthport.exporters.da3.upstream import POSES, build_upstream, from_pixels, upstream_forward
+    from depthport.exporters.da3.upstream import POSES, build_upstream, from_pixels, model_of, upstream_forward
 
     weights = {key.removeprefix(KEY_PREFIX): tensor for key, tensor in load_weights(artifact).items()}
     try:
-        manifest = artifact.manifest
-        network = build_upstream(manifest.model, weights, manifest.model_config).to(device)
+        network = build_upstream(model_of(artifact.manifest), weights).to(device)
     except RuntimeError as error:
         raise LoadError(f"{WEIGHTS_FILE} of {artifact.path.name} does not fit upstream: {one_line(error)}") from error
     names = [spec.name for spec in artifact.manifest.outputs]

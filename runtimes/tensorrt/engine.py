@@ -4,59 +4,52 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import ArtifactError, DepthportError, LoadError, RunError, StorageError, one_line
-from depthport.exporters.core.plugins import entry_points, load_plugin
+from depthport.exporters.core.errors import ArtifactError, LoadError, RunError, StorageError, one_line
 from depthport.exporters.core.sealed import file_intact, seal_file
+from depthport.exporters.tensorrt.graph import find_onnx
 from depthport.exporters.tensorrt.platform import ENGINE_FILE, Gpu, Package, damage, gpu_here, load_module, mismatch
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.host.cache import cache_folder
 from depthport.runtimes.tensorrt.buffers import call, require_device
+from depthport.runtimes.terms import Mismatch
 
-_EXPORTERS = "depthport.exporters"
 _log = logging.getLogger("depthport")
 
 
-@dataclass(frozen=True)
-class Found:
-    """The engine file to load, and why it is not the artifact's own."""
-
-    path: Path
-    rebuilt: str | None = None
-    kept: bool = False
-    """A rebuild of an earlier load."""
-
-
-def open_engine(package: Package, artifact: Artifact, options: LoadOptions, index: int, rebuild: bool) -> TensorRTEngine:
+def open_engine(package: Package, artifact: Artifact, options: LoadOptions, index: int) -> TensorRTEngine:
     """The artifact's engine, ready to be enqueued on GPU `index`.
 
     Raises:
         ArtifactError: its file is damaged or of another kind.
-        LoadError: it was built for something else and can't be rebuilt, or TensorRT refuses it.
+        LoadError: it was built for something else, or TensorRT refuses it.
         UnavailableError: TensorRT or cuda-bindings is not installed.
     """
-    trt = load_module(package)
-    gpu = _gpu(index)
-    cache = cache_folder(artifact, options)
-    found = find_engine(package, artifact, str(trt.__version__), gpu, cache, rebuild)
+    trt, gpu = load_module(package), this_gpu(index)
+    path = find_engine(package, artifact)
+    if found := mismatch_of(artifact, str(trt.__version__), gpu):
+        raise LoadError(f"{found.reason}: export it on this machine")
     call("cudaSetDevice", index)
-    return TensorRTEngine(trt, package, artifact, found, cache, gpu)
+    return TensorRTEngine(trt, package, artifact, path, cache_folder(artifact, options), gpu)
 
 
 def engine_here(package: Package, artifact: Artifact, cache: Path, index: int = 0) -> TensorRTEngine:
     """The engine of an artifact that was built on this machine, in this process, a moment ago."""
-    gpu = _gpu(index)
+    gpu = this_gpu(index)
     call("cudaSetDevice", index)
-    return TensorRTEngine(load_module(package), package, artifact, Found(artifact.path / ENGINE_FILE), cache, gpu)
+    return TensorRTEngine(load_module(package), package, artifact, artifact.path / ENGINE_FILE, cache, gpu)
 
 
-def _gpu(index: int) -> Gpu:
+def this_gpu(index: int) -> Gpu:
+    """GPU `index`.
+
+    Raises:
+        LoadError: there is none, or the driver does not say which it is.
+    """
     require_device(index)
     gpu = gpu_here(index)
     if gpu is None:
@@ -64,11 +57,17 @@ def _gpu(index: int) -> Gpu:
     return gpu
 
 
-def find_engine(package: Package, artifact: Artifact, version: str, gpu: Gpu, cache: Path, rebuild: bool) -> Found:
-    """The engine to load for a GPU and a version: the artifact's, one kept by an earlier load, or one built now.
+def mismatch_of(artifact: Artifact, version: str, gpu: Gpu) -> Mismatch | None:
+    """Why an artifact's engine can't be trusted on a GPU with a version of TensorRT; None where it can."""
+    reason = mismatch(artifact.manifest.target, version, gpu)
+    return None if reason is None else Mismatch(reason, f"{gpu.name}, {gpu.capability}, {version}")
+
+
+def find_engine(package: Package, artifact: Artifact) -> Path:
+    """The artifact's engine, with nothing that speaks against it.
 
     Raises:
-        ArtifactError, LoadError: as :func:`open_engine`.
+        ArtifactError: it is missing, damaged or of another kind.
     """
     own = artifact.file(ENGINE_FILE)
     if not own.is_file():
@@ -78,56 +77,21 @@ def find_engine(package: Package, artifact: Artifact, version: str, gpu: Gpu, ca
         raise ArtifactError(f"artifact {artifact.path.name}: {broken}: export it again")
     # TensorRT reads an engine as native code: what was changed on disk must not reach it.
     artifact.verify()
-    reason = mismatch(artifact.manifest.target, version, gpu)
-    if reason is None:
-        return Found(own)
-    name = "-".join((artifact.manifest.key[:12], gpu.name.replace(" ", "_").replace("/", "_"), gpu.capability, version))
-    kept = cache / "tensorrt" / f"{name}.engine"
-    if file_intact(kept) and damage(kept, package) is None:
-        return Found(kept, reason, kept=True)
-    if not rebuild:
-        raise LoadError(f"{reason}: export it on this machine")
-    _log.warning("%s: building it anew, which takes minutes", reason)
-    _rebuild(package, artifact, reason, kept)
-    return Found(kept, reason)
-
-
-def _rebuild(package: Package, artifact: Artifact, reason: str, destination: Path) -> None:
-    if package.format not in entry_points(_EXPORTERS):
-        raise LoadError(f"{reason}, and the exporter {package.format!r} that could rebuild it is not installed")
-    exporter: Any = load_plugin(_EXPORTERS, package.format, "format", object)
-    # Renamed when complete: a killed build leaves nothing that looks like an engine.
-    partial = destination.parent / f".{os.getpid()}-{destination.name}"
-    try:
-        missing = exporter.probe()
-        if missing:
-            raise LoadError(f"{reason}, and it can't be rebuilt here: {missing}")
-        partial.mkdir(parents=True, exist_ok=True)
-        exporter.rebuild(artifact, partial)
-        (partial / ENGINE_FILE).replace(destination)
-        seal_file(destination)
-    except OSError as error:
-        raise LoadError(f"{reason}, and {destination.parent} can't be written ({one_line(error)})") from error
-    except LoadError:
-        raise
-    except DepthportError as error:
-        raise LoadError(f"{reason}, and it can't be rebuilt here: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    return own
 
 
 class TensorRTEngine:
     """A deserialized engine with its execution context (`depthport.runtimes.tensorrt.session.Engine`)."""
 
-    def __init__(self, trt: ModuleType, package: Package, artifact: Artifact, found: Found, cache: Path, gpu: Gpu) -> None:
-        self._trt, self._package, self._found, self._gpu = trt, package, found, gpu
+    def __init__(self, trt: ModuleType, package: Package, artifact: Artifact, path: Path, cache: Path, gpu: Gpu) -> None:
+        self._trt, self._package, self._artifact, self._gpu = trt, package, artifact, gpu
         # What TensorRT has to say is asked for where something fails; nothing is printed meanwhile.
         self._logger = trt.Logger(trt.Logger.ERROR)
         self._runtime = trt.Runtime(self._logger)
-        self._engine = self._runtime.deserialize_cuda_engine(found.path.read_bytes())
+        self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if self._engine is None:
             raise LoadError(
-                f"{package.name} {trt.__version__} refuses {found.path.name} on {gpu.name} ({gpu.capability}): "
+                f"{package.name} {trt.__version__} refuses {path.name} on {gpu.name} ({gpu.capability}): "
                 "export it again on this machine"
             )
         if artifact.manifest.extra.get("stripped"):
@@ -153,10 +117,9 @@ class TensorRTEngine:
 
     def _refit(self, artifact: Artifact) -> None:
         """Put the weights of the ONNX artifact into an engine that was exported without them."""
-        exporter: Any = load_plugin(_EXPORTERS, self._package.format, "format", object)
         refitter = self._trt.Refitter(self._engine, self._logger)
         parser = self._trt.OnnxParserRefitter(refitter, self._logger)
-        path = exporter.find_onnx(artifact)
+        path = find_onnx(artifact)
         if not parser.refit_from_file(str(path)) or not refitter.refit_cuda_engine():
             raise LoadError(f"{self._package.name} can't take the weights of {path.parent.name}: export the engine again")
 
@@ -188,7 +151,7 @@ class TensorRTEngine:
             "package": self._package.name, "version": self._trt.__version__, "gpu": self._gpu.name,
             "capability": self._gpu.capability, "driver": self._gpu.driver, "layers": self._engine.num_layers,
             "activations_mib": self._engine.device_memory_size_v2 / (1 << 20),
-            "rebuilt_because": self._found.rebuilt, "rebuilt_by": "an earlier load" if self._found.kept else None,
+            "rebuilt_because": self._artifact.manifest.extra.get("rebuilt_because"),
         }  # fmt: skip
 
     def close(self) -> None:

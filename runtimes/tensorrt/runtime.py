@@ -1,11 +1,9 @@
 """Runtimes `tensorrt` and `tensorrt-rtx`: engines on NVIDIA GPUs, without torch.
 
 Modes: `enqueue` launches the engine's kernels each time, `cuda-graph` captures them once and replays them. An engine
-that was built for another GPU or by another version is not run: it is built anew from the ONNX artifact beside it, where
-the exporter is installed, and kept (`LoadOptions.cache_dir`, else in the user's cache folder); the session says so. Without
-the exporter it is one line. How to install, build and run: TENSORRT.md.
-
-Option (`LoadOptions.extra`): `rebuild`, default True; False refuses where it would rebuild.
+that was built for another GPU or by another version is not loaded: :meth:`Runtime.mismatch` says why, and
+:func:`depthport.exporters.api.rebuild` builds another, which `depthport bench` asks for. How to install, build and run:
+TENSORRT.md.
 """
 
 from __future__ import annotations
@@ -18,8 +16,9 @@ from depthport.exporters.core.errors import UnavailableError, UsageError
 from depthport.exporters.core.nvidia import cuda_devices
 from depthport.exporters.tensorrt.platform import PACKAGES, Package, gpu_here, installed_version, load_module
 from depthport.runtimes.base import Device, LoadOptions, Mode, Runtime, Session
-from depthport.runtimes.tensorrt.engine import open_engine
+from depthport.runtimes.tensorrt.engine import mismatch_of, open_engine, this_gpu
 from depthport.runtimes.tensorrt.session import CudaSession
+from depthport.runtimes.terms import Mismatch
 
 ENQUEUE = Mode("enqueue", "kernels launched one by one on the session's stream")
 CUDA_GRAPH = Mode("cuda-graph", "the same kernels captured once and replayed as one CUDA graph")
@@ -31,6 +30,7 @@ class _EngineRuntime(Runtime):
 
     package: ClassVar[Package]
     licence: ClassVar[str | None] = "NVIDIA SLA"
+    bound: ClassVar[bool] = True
 
     def probe(self) -> list[Device]:
         gpus = cuda_devices()
@@ -67,17 +67,16 @@ class _EngineRuntime(Runtime):
     def _unavailable(self, name: str, description: str, reason: str, remedy: str) -> Device:
         return Device(name, description, (ENQUEUE, CUDA_GRAPH), _PRECISIONS, unavailable=reason, remedy=remedy)
 
+    def mismatch(self, artifact: Artifact, device: str) -> Mismatch | None:
+        version = str(load_module(self.package).__version__)
+        return mismatch_of(artifact, version, this_gpu(int(device.partition(":")[2] or 0)))
+
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         mode = self.mode(self.device(device), options.mode)
-        unknown = sorted(set(options.extra) - {"rebuild"})
-        if unknown:
-            raise UsageError(f"{self.name} has no option {unknown[0]!r}: its only one is rebuild")
-        rebuild = options.extra.get("rebuild", True)
-        if not isinstance(rebuild, bool):
-            raise UsageError(f"{self.name} option rebuild is true or false, not {rebuild!r}")
-
+        if options.extra:
+            raise UsageError(f"{self.name} has no option {min(options.extra)!r}")
         index = int(device.partition(":")[2] or 0)
-        engine = open_engine(self.package, artifact, options, index, rebuild)
+        engine = open_engine(self.package, artifact, options, index)
         return CudaSession(artifact, device, options, engine, index, graph=mode is CUDA_GRAPH)
 
 

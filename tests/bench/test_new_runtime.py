@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,9 +17,8 @@ from depthport.bench.choice.reproduce import reproduce
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
-from depthport.bench.measure.plan import Plan
 from depthport.bench.plan.protocol import PAPER
-from depthport.bench.plan.request import Filters, Request
+from depthport.bench.plan.request import Filters, measure_request
 from depthport.bench.plan.suites import build_cells
 from depthport.bench.report.markdown.document import render_markdown
 from depthport.bench.report.model.merge import merge
@@ -33,10 +32,10 @@ from depthport.exporters.core.plugins import entry_points
 from depthport.exporters.core.store import ArtifactStore
 from depthport.runtimes.base import Device, Mode
 from tests.support.fake_runtime import Fake, fake_artifact
+from tests.support.requests import plan_of
 
 SHAPE = Shape(1, 2, 14, 28)
 CELL = "acme/cpu/swift/fp32/acme-cpu"
-WEIGHTS = {"id": "synthetic:0", "sha256": "0" * 64, "synthetic": True, "licence": "none", "note": None}
 
 
 class Acme(Fake):
@@ -90,11 +89,11 @@ def measured(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     artifact = fake_artifact(folder / "artifact", SHAPE).path
     with pytest.MonkeyPatch.context() as patch:
         for _ in _on_path(site, patch):
-            wanted = Request("da3-small", SHAPE, "synthetic:0", filters=Filters(runtimes=("acme",)))
+            wanted = measure_request(weights="synthetic:0", filters=Filters(runtimes=("acme",)), **asdict(SHAPE))
             (cell,) = (cell for cell in build_cells(wanted) if cell.runtime == "acme")
-            plan = Plan(
+            plan = plan_of(
                 (replace(cell, artifact=str(artifact), baseline=True),), load_scenes(SHAPE, sets=2),
-                replace(PAPER, load_timeout_s=60.0), WEIGHTS, parity=False,
+                replace(PAPER, load_timeout_s=60.0), parity=False,
             )  # fmt: skip
             engine.run(plan, folder / "out", ArtifactStore(folder / "store"), Observer())
     return folder / "out"

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+
+import msgspec
 import pytest
 
+import depthport
 from depthport.exporters import api
-from depthport.exporters.core.artifact import Shape
+from depthport.exporters.base import ExportResult
+from depthport.exporters.core.artifact import MANIFEST, Shape
 from depthport.exporters.core.errors import DepthportError, UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.registry import get_exporter
+from tests.support.fake_runtime import fake_artifact
 
 pytest.importorskip("torch")
 
@@ -16,7 +23,9 @@ REQUEST = {
     "model": "da3-small",
     "format": "onnx",
     "precision": "fp32",
-    "shape": Shape(1, 2, 70, 98),
+    "views": 2,
+    "height": 70,
+    "width": 98,
     "weights": "synthetic:0",
 }
 
@@ -38,9 +47,9 @@ def test_the_key_is_the_same_every_time():
         {"model": "da3-base"},
         {"format": "pytorch"},
         {"precision": "fp16"},
-        {"shape": Shape(2, 1, 70, 98)},
-        {"shape": Shape(1, 3, 70, 98)},
-        {"shape": Shape(1, 2, 98, 70)},
+        {"batch": 2, "views": 1},
+        {"views": 3},
+        {"height": 98, "width": 70},
         {"weights": "synthetic:1"},
         {"weights": "synthetic:0,outliers"},
         {"outputs": ["depth"]},
@@ -78,9 +87,9 @@ def test_the_versions_that_matter_are_recorded():
         ({"model": "da3-tiny"}, UsageError, "unknown model 'da3-tiny': choose one of da3-small"),
         ({"format": "gguf"}, UsageError, "unknown format 'gguf': choose one of .*onnx, pytorch"),
         ({"precision": "fp12"}, UsageError, "unknown precision 'fp12': choose one of auto, fp32"),
-        ({"shape": Shape(1, 2, 70, 100)}, UsageError, "100"),
-        ({"shape": Shape(1, 0, 70, 98)}, UsageError, "view"),
-        ({"shape": Shape(0, 1, 70, 98)}, UsageError, "batch|scene"),
+        ({"width": 100}, UsageError, "100"),
+        ({"views": 0}, UsageError, "view"),
+        ({"batch": 0}, UsageError, "batch|scene"),
         ({"outputs": ["normals"]}, UsageError, "has no output normals"),
         ({"weights": "synthetic:x"}, UsageError, "malformed"),
         ({"target": "sm89"}, UsageError, "no target 'sm89': choose one of portable, ort-cpu, ort-cuda"),
@@ -116,7 +125,7 @@ def test_bad_requests_are_one_line_and_exit_code_2(changes, kind, complaint, tmp
 
 @pytest.mark.parametrize("format", ["pytorch", "onnx"])
 def test_a_missing_package_is_unavailable_with_its_remedy(format, monkeypatch, tmp_path):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(f"depthport.exporters.{format}.exporter.find_spec", lambda name: None)
     with pytest.raises(UnavailableError, match="not installed: pip install 'depthport"):
         api.export_request(api.prepare(**{**REQUEST, "format": format}), ArtifactStore(tmp_path / "store"))
 
@@ -124,3 +133,46 @@ def test_a_missing_package_is_unavailable_with_its_remedy(format, monkeypatch, t
 def test_every_typed_error_has_an_exit_code():
     kinds = [DepthportError, *DepthportError.__subclasses__()]
     assert {kind.exit_code for kind in kinds} <= {1, 2, 130}
+
+
+def test_a_request_is_the_same_in_another_process():
+    request = api.prepare(**REQUEST, source_size=(140, 196), options={"a": [1, None]})
+    again = msgspec.json.decode(msgspec.json.encode(request), type=ExportRequest)
+    assert again == request and again.host_steps == request.host_steps
+
+
+@pytest.mark.parametrize("call", [depthport.run, depthport.plan, functools.partial(depthport.export, format="onnx")])
+@pytest.mark.parametrize(("wrong", "right"), [("view", "views"), ("weigths", "weights"), ("dinamic", "dynamic")])
+def test_a_wrong_keyword_names_the_nearest_right_one(call, wrong, right):
+    with pytest.raises(TypeError, match=rf"takes no keyword '{wrong}': did you mean '{right}'\?"):
+        call("da3-small", **{wrong: 1})
+    with pytest.raises(TypeError, match=r"takes no keyword 'zzzz': choose from .*views"):
+        call("da3-small", zzzz=1)
+
+
+class _Rebuilder:
+    """An exporter of artifacts that are bound to a machine."""
+
+    format, packages = "fake", ()
+
+    def probe(self):
+        return None
+
+    def rebuild(self, artifact, directory, progress):
+        (directory / "engine").write_bytes(b"new")
+        return ExportResult(extra={"layers": 3}, target={"gpu": "this one"})
+
+
+def test_a_rebuild_lies_beside_what_it_was_made_of(monkeypatch, tmp_path):
+    artifact = fake_artifact(tmp_path / "store" / "foreign", Shape(1, 1, 14, 14))
+    before = (artifact.path / MANIFEST).read_bytes()
+    monkeypatch.setattr(api, "get_exporter", lambda name: _Rebuilder())
+    made = api.rebuild(artifact, "it is for another GPU", "this GPU")
+    assert made.origin == "built" and made.artifact.path.parent == artifact.path.parent
+    manifest = made.artifact.manifest
+    assert manifest.target == {"gpu": "this one"} and [file.path for file in manifest.files] == ["engine"]
+    assert manifest.extra["rebuilt_from"] == artifact.manifest.key and manifest.extra["layers"] == 3
+    assert manifest.extra["rebuilt_because"] == "it is for another GPU" and manifest.shape == artifact.manifest.shape
+    assert api.rebuild(artifact, "it is for another GPU", "this GPU").origin == "cached"
+    assert api.rebuild(artifact, "it is for another GPU", "a third GPU").origin == "built"
+    assert (artifact.path / MANIFEST).read_bytes() == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from depthport.exporters.core.artifact import Artifact, Manifest, Shape, load_ar
 from depthport.exporters.core.errors import UnsupportedError, UsageError, WeightsError  # noqa: E402
 from depthport.exporters.core.store import ArtifactStore  # noqa: E402
 from depthport.exporters.da3 import host  # noqa: E402
-from depthport.exporters.da3.upstream import build_upstream, upstream_forward  # noqa: E402
+from depthport.exporters.da3.build import named_upstream  # noqa: E402
+from depthport.exporters.da3.registry import get_model  # noqa: E402
+from depthport.exporters.da3.upstream import upstream_forward  # noqa: E402
 from depthport.exporters.da3.weights import load_state_dict, resolve_weights  # noqa: E402
 from depthport.runtimes.base import LoadOptions  # noqa: E402
 from depthport.runtimes.registry import get_runtime  # noqa: E402
@@ -66,7 +69,7 @@ def run(
 
 
 def build(model: str) -> Any:
-    return build_upstream(model, load_state_dict(resolve_weights("synthetic:0", model), model))
+    return named_upstream(model, "synthetic:0")
 
 
 def expected(model: str, artifact: Artifact, inputs: Any) -> dict[str, Any]:
@@ -123,8 +126,8 @@ def test_upstream_and_the_static_program_of_one_pytorch_artifact_agree(made: Mak
     # The artifact knows its network without the file it was made from, and is a checkpoint itself.
     config = json.loads((artifact.path / "config.json").read_text())
     assert config["config"] == artifact.manifest.model_config
-    again = prepare(str(artifact.path), format="onnx", precision="fp32", shape=Shape(1, 1, HEIGHT, WIDTH))
-    assert not again.weights.synthetic and again.weights.path == (artifact.path / "model.safetensors")
+    again = prepare(str(artifact.path), format="onnx", precision="fp32", height=HEIGHT, width=WIDTH)
+    assert not again.weights.synthetic and again.weights.path == str(artifact.path / "model.safetensors")
 
 
 def test_the_manifest_keeps_steps_and_configuration(made: Make) -> None:
@@ -145,7 +148,7 @@ def test_another_configuration_is_another_artifact(made: Make, tmp_path: Path) -
     other = tmp_path / "tiny-mono.yaml"
     other.write_text(Path(model).read_text().replace("features: 32", "features: 40"))
     requests = [
-        prepare(str(path), format="onnx", precision="fp32", shape=Shape(1, 2, HEIGHT, WIDTH), weights="synthetic:0")
+        prepare(str(path), format="onnx", precision="fp32", views=2, height=HEIGHT, width=WIDTH, weights="synthetic:0")
         for path in (model, other)
     ]
     keys = [describe(request, get_exporter("onnx")).key for request in requests]
@@ -158,7 +161,7 @@ def test_formats_take_every_model_or_say_why_not(model: str) -> None:
 
     def options(format: str, **changes: Any) -> dict[str, Any]:
         shape = Shape(1, 2, HEIGHT, WIDTH)
-        request = prepare(model, format=format, precision="fp16", shape=shape, weights="synthetic:0", **changes)
+        request = prepare(model, format=format, precision="fp16", weights="synthetic:0", **asdict(shape), **changes)
         return get_exporter(format).options(request)
 
     for format in ("pytorch", "onnx", "coreml"):
@@ -173,12 +176,12 @@ def test_formats_take_every_model_or_say_why_not(model: str) -> None:
 )
 def test_what_only_any_view_models_have_is_refused(model: str, asked: dict[str, Any], message: str) -> None:
     with pytest.raises((UsageError, UnsupportedError), match=message):
-        prepare(model, format="onnx", precision="fp32", shape=Shape(1, 2, 28, 28), weights="synthetic:0", **asked)
+        prepare(model, format="onnx", precision="fp32", views=2, height=28, width=28, weights="synthetic:0", **asked)
 
 
 def test_weights_of_another_structure_are_refused(made: Make) -> None:
     _, artifact = made("tiny-nested", "pytorch", views=1)
     model, _ = made("tiny-mono", views=2)
-    ref = resolve_weights(str(artifact.path / "model.safetensors"), model)
+    ref = resolve_weights(str(artifact.path / "model.safetensors"), get_model(model))
     with pytest.raises(WeightsError, match=r"does not fit tiny-mono: .* is missing"):
-        load_state_dict(ref, model)
+        load_state_dict(ref, get_model(model))

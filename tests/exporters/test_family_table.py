@@ -20,8 +20,8 @@ pytest.importorskip("depth_anything_3")
 from depthport.exporters.api import export  # noqa: E402
 from depthport.exporters.core.store import ArtifactStore  # noqa: E402
 from depthport.exporters.da3 import host  # noqa: E402
-from depthport.exporters.da3.upstream import build_upstream, upstream_forward  # noqa: E402
-from depthport.exporters.da3.weights import load_state_dict, resolve_weights  # noqa: E402
+from depthport.exporters.da3.build import named_upstream  # noqa: E402
+from depthport.exporters.da3.upstream import upstream_forward  # noqa: E402
 from depthport.runtimes.base import LoadOptions  # noqa: E402
 from depthport.runtimes.registry import get_runtime  # noqa: E402
 
@@ -44,7 +44,7 @@ CASES: list[tuple[str, int, int, int, tuple[str, ...] | None, str]] = [
 
 @lru_cache(maxsize=1)
 def upstream(model: str, weights: str) -> Any:
-    return build_upstream(model, load_state_dict(resolve_weights(weights, model), model))
+    return named_upstream(model, weights)
 
 
 @pytest.mark.slow

@@ -8,10 +8,9 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from depthport.bench.diagnose.doctor import runtime_rows
-from depthport.bench.plan.request import Request
+from depthport.bench.plan.request import measure_request
 from depthport.bench.plan.suites import build_cells
 from depthport.exporters.core import plugins
-from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UnavailableError
 from depthport.runtimes.registry import GROUP, get_runtime, survey
 from tests.support.fake_runtime import Fake
@@ -72,7 +71,7 @@ def test_each_is_surveyed_with_its_reason() -> None:
 
 def test_a_suite_has_a_row_for_each_and_all_the_others() -> None:
     for suite in ("default", "paper"):
-        cells = build_cells(Request("da3-small", Shape(1, 1, 70, 98), "synthetic:0", suite=suite))
+        cells = build_cells(measure_request(weights="synthetic:0", suite=suite))
         rows = {cell.runtime: cell for cell in cells}
         for name in BROKEN:
             assert "is broken" in (rows[name].unavailable or "")

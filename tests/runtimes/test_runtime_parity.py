@@ -38,10 +38,10 @@ def upstream(batch: int, views: int) -> Arrays:
 
 
 def upstream_of(images: NDArray[np.float32]) -> Arrays:
-    from depthport.exporters.da3.upstream import build_upstream, upstream_forward
-    from depthport.exporters.da3.weights import load_state_dict, resolve_weights
+    from depthport.exporters.da3.build import named_upstream
+    from depthport.exporters.da3.upstream import upstream_forward
 
-    network = build_upstream("da3-small", load_state_dict(resolve_weights("synthetic:0", "da3-small"), "da3-small"))
+    network = named_upstream("da3-small", "synthetic:0")
     found = upstream_forward(network, torch.from_numpy(images))
     return {name: value.numpy() for name, value in found.items()}
 
@@ -95,11 +95,10 @@ def test_phone_formats(exported: Exported, runtime: str, views: int):
 def test_program_is_the_static_network_itself(exported: Exported):
     """Saving, borrowing parameters and loading change nothing that fp32 shows."""
     from depthport.exporters.core.precision import resolve_policy
+    from depthport.exporters.da3.build import named_upstream
     from depthport.exporters.da3.static.network import build_static
-    from depthport.exporters.da3.upstream import build_upstream
-    from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 
-    network = build_upstream("da3-small", load_state_dict(resolve_weights("synthetic:0", "da3-small"), "da3-small"))
+    network = named_upstream("da3-small", "synthetic:0")
     static = build_static(network, 1, 3, 70, 98, None, resolve_policy("fp32"))
     with torch.inference_mode():
         outputs = static(torch.from_numpy(image(1, 3)))

@@ -16,8 +16,7 @@ from depthport.bench.environment.environment import fingerprint, steering_variab
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
-from depthport.bench.measure.plan import Plan
-from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import PAPER
 from depthport.bench.report.write import write_report
 from depthport.bench.workers.failure import failure
@@ -28,6 +27,7 @@ from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.core.text import without_paths
 from depthport.runtimes.registry import installed_runtimes
 from tests.support.fake_runtime import fake_artifact
+from tests.support.requests import plan_of, request_for
 
 SECRET = "s3cr3t"
 PLANTED = (
@@ -37,7 +37,6 @@ PLANTED = (
     "DEPTHPORT_TOKEN", "CUBLAS_PASSWORD", "TF32_KEY", "KMP_TOKEN", "GITHUB_TOKEN",
 )  # fmt: skip
 SHAPE = Shape(1, 2, 14, 28)
-WEIGHTS = {"id": "synthetic:0", "sha256": "0" * 64, "synthetic": True, "licence": "none", "note": None}
 
 
 @pytest.fixture
@@ -49,14 +48,20 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("planted")
 def test_every_file_that_is_written(tmp_path: Path) -> None:
     artifact = fake_artifact(tmp_path / "store" / "artifact", SHAPE).path
-    export = ExportSpec("da3-small", "fake", "fp32", SHAPE, "synthetic:0")
     cells = tuple(
-        CellSpec(export, f"tests.support.fakes:{fake}", "cpu", "plain", baseline=fake == "Fake", artifact=str(artifact))
+        CellSpec(
+            request_for(SHAPE),
+            f"tests.support.fakes:{fake}",
+            "cpu",
+            "plain",
+            baseline=fake == "Fake",
+            artifact=str(artifact),
+        )
         for fake in ("Fake", "Raiser", "Crasher")
     )
     out = tmp_path / "out"
     protocol = replace(PAPER, warmup_calls=1, timed_calls=2)
-    plan = Plan(cells, load_scenes(SHAPE, sets=2), protocol, WEIGHTS, parity=False)
+    plan = plan_of(cells, load_scenes(SHAPE, sets=2), protocol, parity=False)
     engine.run(plan, out, ArtifactStore(tmp_path / "store"), Observer())
     write_report([out], out)
     write_json(out / "self-check.json", SelfCheck(fingerprint(), (), 1.0).to_json())

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.runtimes.base import Arrays, Device, LoadOptions
+from depthport.runtimes.terms import Mismatch
 from tests.support.fake_runtime import Fake, FakeSession
 
 
@@ -43,6 +44,15 @@ class Crasher(Fake):
     """Takes its process down."""
 
     session = _CrashingSession
+
+
+class Bound(Fake):
+    """Its artifacts were all built for another machine."""
+
+    bound = True
+
+    def mismatch(self, artifact: Artifact, device: str) -> Mismatch:
+        return Mismatch("it was built for another machine", "this one")
 
 
 class _RaisingSession(FakeSession):

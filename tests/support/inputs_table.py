@@ -77,10 +77,9 @@ ROWS: tuple[Row, ...] = (
 
 @lru_cache(maxsize=2)
 def upstream(model: str) -> Any:
-    from depthport.exporters.da3.upstream import build_upstream
-    from depthport.exporters.da3.weights import load_state_dict, resolve_weights
+    from depthport.exporters.da3.build import named_upstream
 
-    return build_upstream(model, load_state_dict(resolve_weights("synthetic:0", model), model))
+    return named_upstream(model, "synthetic:0")
 
 
 def measure(row: Row, store: ArtifactStore) -> dict[str, float]:

@@ -37,7 +37,7 @@ from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import Plan
 from depthport.bench.measure.signals import exit_code_of, stop_on_signals
-from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import RIGOROUS
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal_file import parse
@@ -46,9 +46,9 @@ from depthport.exporters.core.errors import DepthportError
 from depthport.exporters.core.store import ArtifactStore
 from tests.support.fake_exporter import FORMAT
 from tests.support.processes import ended, marked, read, wait
+from tests.support.requests import plan_of, request_for
 
 SHAPE = Shape(1, 2, 14, 28)
-WEIGHTS = {"id": "synthetic:0", "sha256": "0" * 64, "synthetic": True, "licence": "none", "note": None}
 PROTOCOL = replace(
     RIGOROUS, launches=1, budget_s=0.8, max_rounds=6, load_timeout_s=30.0, call_timeout_s=2.0, warmup_budget_s=0.1
 )
@@ -62,12 +62,12 @@ def short_plan() -> Plan:
     """Two cells over one export: a few seconds with real processes."""
 
     def cell(baseline: bool, call_ms: float) -> CellSpec:
-        export = ExportSpec("da3-small", FORMAT, "fp32", SHAPE, "synthetic:0")
+        export = request_for(SHAPE, FORMAT)
         runtime = "tests.support.fake_exporter:RunsExported"
         label = None if baseline else "other"
         return CellSpec(export, runtime, "cpu", "plain", baseline=baseline, label=label, extra={"call_ms": call_ms})
 
-    return Plan((cell(True, 2), cell(False, 1)), load_scenes(SHAPE, sets=2), PROTOCOL, WEIGHTS, parity=False)
+    return plan_of((cell(True, 2), cell(False, 1)), load_scenes(SHAPE, sets=2), PROTOCOL, parity=False)
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ class Trials:
         if not content.startswith(self._journal) or found.damaged:
             self.ledger.lost.append(f"{what}: the journal lost entries or is damaged")
         self._journal = b"".join(found.lines)
-        self.ledger.entries_kept += len(found.entries)
+        self.ledger.entries_kept += len(found.records)
         results = self.out / "results.json"
         try:
             if results.exists():

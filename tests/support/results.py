@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from depthport.bench.plan.schedule import Order
 from depthport.bench.results.model import Results, Status
@@ -194,10 +195,10 @@ def many() -> Results:
     )
     run = results(H100, rows, Workload("da3-base"), Sampling(2, 1, 50, Order.MIRRORED))
     copies = [
-        replace(
+        msgspec.structs.replace(
             cell, id=cell.id.replace("mode-0", f"mode-{mode}"), mode=f"mode-{mode}", baseline=cell.baseline and not mode
         )
         for mode in range(20)
         for cell in run.cells
     ]
-    return replace(run, cells=copies)
+    return msgspec.structs.replace(run, cells=copies)

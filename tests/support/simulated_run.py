@@ -13,23 +13,39 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from depthport.bench.inputs.inputs import Scene
 from depthport.bench.inputs.scenes import render_scene
 from depthport.bench.measure.conclude import conclude, work_folder
 from depthport.bench.measure.engine import DELAY
-from depthport.bench.measure.exports import artifact_entry
+from depthport.bench.measure.exports import artifact_ready
 from depthport.bench.measure.plan import Plan
-from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.controls import control_subject
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.journal_file import line_of
 from depthport.bench.results.model import Results, Status
+from depthport.bench.results.records import (
+    AnyRecord,
+    Block,
+    Calibration,
+    Failed,
+    Header,
+    Launch,
+    LaunchDone,
+    SessionReport,
+    TruthOutputs,
+    VisitDone,
+)
 from depthport.bench.studies.simulated_clock import Clock, Sampling, simulate_samples
 from depthport.exporters.core.artifact import Artifact, FileInfo, Shape, WeightsInfo, artifact_key
 from depthport.exporters.core.atomic import write_json
+from depthport.exporters.da3.weights_ref import WeightsRef
+from depthport.runtimes.terms import Placement
 from tests.support.manifests import manifest
+from tests.support.requests import plan_of, request_for
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -97,9 +113,9 @@ class Workload:
     def synthetic(self) -> bool:
         return self.weights.startswith("synthetic")
 
-    def facts(self) -> dict[str, Any]:
+    def ref(self) -> WeightsRef:
         licence = "none (synthetic)" if self.synthetic else "Apache-2.0"
-        return {"id": self.weights, "sha256": "cd" * 32, "synthetic": self.synthetic, "licence": licence, "note": ""}
+        return WeightsRef(self.weights, "cd" * 32, self.synthetic, licence)
 
 
 def simulate(
@@ -114,12 +130,12 @@ def simulate(
         f"fp32-{i}": _saved(work / f"fp32-{i}.npz", arrays) for i, arrays in enumerate(upstream[: len(plan.scenes)])
     }
     references["fp64-0"] = _saved(work / "fp64-0.npz", _disturbed(upstream[0], ROUNDING, 99))
-    entries = [("header", {"plan": plan.fingerprint(), "created": created, "epoch_s": 0.0})]
-    entries += [*_prepared(rows, plan, workload, upstream, out), *_timed(machine, rows, plan, sampling)]
-    # Written at once: `append` waits for the disk at every entry.
-    (out / "journal.jsonl").write_bytes(b"".join(line_of({"kind": kind, **entry}) for kind, entry in entries))
+    records: list[AnyRecord] = [Header(plan=plan.fingerprint(), created=created, epoch_s=0.0)]
+    records += [*_prepared(rows, plan, workload, upstream, out), *_timed(machine, rows, plan, sampling)]
+    # Written at once: `append` waits for the disk at every record.
+    (out / "journal.jsonl").write_bytes(b"".join(map(line_of, records)))
     with Journal(out / "journal.jsonl") as journal:
-        assert len(journal.entries) == len(entries)
+        assert len(journal.records) == len(records)
         return conclude(plan, journal, references, out, dict(machine.environment), complete=True)
 
 
@@ -127,7 +143,7 @@ def _plan(rows: tuple[Row, ...], workload: Workload, sampling: Sampling, seed: i
     shape = Shape(*workload.shape)
     cells = tuple(
         CellSpec(
-            ExportSpec(workload.model, row.format, row.precision, shape, workload.weights),
+            request_for(shape, row.format, row.precision, model=workload.model, weights=workload.ref()),
             row.runtime, row.device, row.mode, row.description, baseline=row.baseline,
         )
         for row in rows
@@ -136,7 +152,7 @@ def _plan(rows: tuple[Row, ...], workload: Workload, sampling: Sampling, seed: i
     # Rendered too, so that no test needs the package that ships the photograph.
     scenes = (replace(render_scene(small, 10), name="motorcycle"), render_scene(small, 11))
     protocol = Protocol("rigorous", seed=seed, launches=sampling.launches, inputs=len(scenes))
-    return Plan(cells, scenes, protocol, workload.facts(), truth=(render_scene(small, 0), render_scene(small, 1)))
+    return plan_of(cells, scenes, protocol, truth=(render_scene(small, 0), render_scene(small, 1)))
 
 
 def _truth(scene: Scene) -> Arrays:
@@ -171,19 +187,19 @@ def _saved(path: Path, arrays: Arrays) -> Path:
 
 def _prepared(
     rows: tuple[Row, ...], plan: Plan, workload: Workload, upstream: list[Arrays], out: Path
-) -> Iterator[tuple[str, dict[str, Any]]]:
+) -> Iterator[AnyRecord]:
     """What is journaled of each cell beside its timed calls: failure, or artifact and outputs on the scenes of truth."""
     for index, (row, cell) in enumerate(zip(rows, plan.cells, strict=True)):
         if row.failed:
             status, reason = row.failed
-            yield "failed", {"cell": cell.id, "status": status.value, "reason": reason}
+            yield Failed(cell=cell.id, status=status, reason=reason)
             continue
-        yield "artifact", {"cell": cell.id, **artifact_entry(_artifact(row, workload, out / f"artifact-{index}"), "made")}
+        yield artifact_ready(cell.id, _artifact(row, workload, out / f"artifact-{index}"), "built")
         for scene, arrays in enumerate(upstream):
             name = outputs_name(index, scene)
             _saved(work_folder(out) / name, _disturbed(arrays, row.error, scene))
             if scene >= len(plan.scenes):
-                yield "truth", {"cell": cell.id, "scene": scene - len(plan.scenes), "outputs": name}
+                yield TruthOutputs(cell=cell.id, scene=scene - len(plan.scenes), outputs=name)
 
 
 def outputs_name(cell: int, scene: int) -> str:
@@ -204,7 +220,7 @@ def _artifact(row: Row, workload: Workload, folder: Path) -> Artifact:
     return Artifact(folder, made)
 
 
-def _timed(machine: Machine, rows: tuple[Row, ...], plan: Plan, sampling: Sampling) -> Iterator[tuple[str, dict[str, Any]]]:
+def _timed(machine: Machine, rows: tuple[Row, ...], plan: Plan, sampling: Sampling) -> Iterator[AnyRecord]:
     """Launches, blocks, visits and reports of the cells that ran and of the two controls, in the order they take turns."""
     ran = {cell.id: (index, row) for index, (row, cell) in enumerate(zip(rows, plan.cells, strict=True)) if not row.failed}
     latency = {cell: row.ms for cell, (_, row) in ran.items()}
@@ -220,43 +236,39 @@ def _timed(machine: Machine, rows: tuple[Row, ...], plan: Plan, sampling: Sampli
     gpus = [dict(machine.gpu)] if machine.gpu else None
     for launch in range(sampling.launches):
         for cell, (_, row) in ran.items():
-            yield "launch", _launch(row, cell, launch, clock_s)
+            yield _launch(row, cell, launch, clock_s)
             clock_s += row.load_s + (row.first_ms or 1.6 * row.ms) / 1e3
         for number, visit in np.ndindex(sampling.rounds, sampling.turns):
             cell = sampling.cells[turns[launch, number, visit]]
             index, row = ran[of[cell]]
-            where = {"cell": cell, "launch": launch, "round": number, "visit": visit}
             ms = np.exp(log[launch, number, visit])
             starts = clock_s + np.cumsum(ms) / 1e3
             scene = next(blocks[cell]) % len(plan.scenes)
-            yield "block", {
-                **where, "calls": 1, "device_ns": (ms * 1e6).round().tolist(),
-                "host_ns": (ms * 1e6 * (1 + row.host_extra)).round().tolist(), "starts_s": (starts - ms / 1e3).tolist(),
-                "input": scene, "outputs_sha256": f"{of[cell]}, {scene}", "event_ms": None,
-                "outputs": outputs_name(index, scene) if cell in ran else None,
-            }  # fmt: skip
+            yield Block(
+                cell=cell, launch=launch, round=number, visit=visit, calls=1, device_ns=_whole(ms * 1e6),
+                host_ns=_whole(ms * 1e6 * (1 + row.host_extra)), starts_s=(starts - ms / 1e3).tolist(), input=scene,
+                outputs_sha256=f"{of[cell]}, {scene}", outputs=outputs_name(index, scene) if cell in ran else None,
+            )  # fmt: skip
             wall_s = float(starts[-1] - clock_s)
-            yield (
-                "visit",
-                {**where, "wall_s": wall_s, "telemetry": {"wall_s": wall_s, "parked_cpu_share": 0.0, "gpus": gpus}},
-            )
+            telemetry = {"wall_s": wall_s, "parked_cpu_share": 0.0, "gpus": gpus}
+            yield VisitDone(cell=cell, launch=launch, round=number, visit=visit, wall_s=wall_s, telemetry=telemetry)
             clock_s += wall_s
         for cell, (_, row) in ran.items():
-            placement = {
-                "device": row.device,
-                "details": {"providers": [row.runtime]},
-                "fallback": [],
-                "delegated_share": 1.0,
-            }
-            memory = {"host_peak_mib": row.host_mib, "device_peak_mib": row.device_mib}
-            yield "report", {"cell": cell, "launch": launch, **memory, "placement": placement}
-        yield "launch_done", {"launch": launch}
+            placement = Placement(row.device, {"providers": [row.runtime]}, delegated_share=1.0)
+            yield SessionReport(
+                cell=cell, launch=launch, placement=placement, host_peak_mib=row.host_mib, device_peak_mib=row.device_mib
+            )
+        yield LaunchDone(launch=launch)
 
 
-def _launch(row: Row, cell: str, launch: int, started_s: float) -> dict[str, Any]:
+def _launch(row: Row, cell: str, launch: int, started_s: float) -> Launch:
     call_ns = int(row.ms * 1e6)
-    return {
-        "cell": cell, "launch": launch, "started_s": started_s, "load_s": row.load_s,
-        "first_call_ms": row.first_ms or 1.6 * row.ms, "call_ns": call_ns, "enqueue_ns": int(row.enqueue * call_ns),
-        "sync_ns": 1000, "fetch_ns": 1000, "warmup_ms": [1.25 * row.ms, 1.06 * row.ms], "steady": True,
-    }  # fmt: skip
+    return Launch(
+        cell=cell, launch=launch, started_s=started_s, load_s=row.load_s, first_call_ms=row.first_ms or 1.6 * row.ms,
+        calibration=Calibration(call_ns, int(row.enqueue * call_ns), sync_ns=1000, fetch_ns=1000),
+        warmup_ms=[1.25 * row.ms, 1.06 * row.ms], steady=True,
+    )  # fmt: skip
+
+
+def _whole(ns: NDArray[Any]) -> list[int]:
+    return [round(value) for value in ns.tolist()]

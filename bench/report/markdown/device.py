@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from depthport.bench.report.markdown.format import blocks, bullets, code, escape, table
+from depthport.bench.report.markdown.format import as_markdown, blocks, bullets, code, escape, table
 from depthport.bench.report.model import neural_engine, regime, rows
 from depthport.bench.report.model.accuracy import ALIGNMENT, HEADS, MEANINGLESS, accuracy_lines, meaningless
 from depthport.bench.report.model.merge import Group, MachineReport, Row
@@ -12,6 +12,7 @@ from depthport.bench.report.model.pictures import KINDS
 from depthport.bench.report.model.standing import BOUNDARY_TEXT, by_axis, by_device, main_boundary, median, ranked
 from depthport.bench.results.model import Boundary
 from depthport.bench.statistics import figures
+from depthport.exporters.core.inspection import Table
 
 PictureOf = Callable[[Row, str], str | None]
 MOST_PICTURES = 6
@@ -19,7 +20,7 @@ MOST_PICTURES = 6
 
 def device_sections(machine: MachineReport, picture_of: PictureOf) -> list[str]:
     """One `##` section a machine with a `###` a device and, if it ran several workloads, a `####` a workload."""
-    parts = [f"## {escape(machine.name)}", table(["", ""], [[escape(k), escape(v)] for k, v in machine.machine.facts()])]
+    parts = [f"## {escape(machine.name)}", as_markdown(Table("", ("", ""), tuple(machine.machine.facts())))]
     if len(machine.runs) > 1:
         dates = ", ".join(escape(run.created) for run in machine.runs)
         parts.append(f"Runs of this machine, newest first: {dates}. Where two measured a cell, the newer is shown.")
@@ -160,9 +161,7 @@ def _regimes(group: Group) -> str:
     parts = []
     for kind in regime.KINDS:
         body = [
-            [code(row.cell.id), *map(escape, regime.regime_line(row.cell.regime or {}))]
-            for row in group.rows
-            if regime.kind_of(row) == kind
+            [code(cell), *map(escape, regime.regime_line(found))] for cell, found in regime.regimes_of(group.rows, kind)
         ]
         if body:
             head = ["Configuration", *regime.HEADS[kind]]

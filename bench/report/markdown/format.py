@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from depthport.exporters.core.inspection import Table
+
 _INLINE = re.compile(r"[\\`*\[\]<|~$@]|&(?=#?\w+;)")
 _EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 _ADDRESS = re.compile(r":(?=//)|:(?=[\w+-]+:)|(?<=www)\.", re.IGNORECASE)
@@ -48,6 +50,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -
     marks = {"l": ":---", "r": "---:", "c": ":---:"}
     rule = " | ".join(marks[a] for a in align.ljust(len(head), "l")[: len(head)])
     return "\n".join([f"| {' | '.join(head)} |", f"| {rule} |", *body])
+
+
+def as_markdown(value: Table) -> str:
+    """The one writer of a :class:`Table` for Markdown: its cells are text, not Markdown."""
+    rows = ([escape(cell) for cell in row] for row in value.rows)
+    return table([escape(name) for name in value.head], rows, value.align.replace("f", "l"))
 
 
 def _whole(text: str) -> str:

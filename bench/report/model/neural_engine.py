@@ -76,8 +76,7 @@ def _prediction(row: Row) -> Mapping[str, Any] | None:
 
 
 def _plan(row: Row) -> dict[str, str]:
-    details = (row.cell.placement or {}).get("details")
-    plan = details.get("plan") if isinstance(details, Mapping) else None
+    plan = row.cell.placement.details.get("plan") if row.cell.placement else None
     return {str(k): str(v) for k, v in plan.items()} if isinstance(plan, Mapping) else {}
 
 

@@ -1,19 +1,16 @@
-"""Cells of a run in another regime than `burst`: latency over minutes, or frames at a fixed rate and their deadlines.
-
-The summaries are those of bench/analysis/regime_analysis.py, read from a file that may be damaged: every figure may be
-missing.
-"""
+"""Cells of a run in another regime than `burst`: latency over minutes, or frames at a fixed rate and their deadlines."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal
 
 from depthport.bench.report.model.merge import Row
-from depthport.bench.results.metrics import number
+from depthport.bench.results.regimes import FixedRateSummary, RegimeSummary, SustainedSummary
 from depthport.bench.statistics import figures
 
-KINDS = ("sustained", "fixed-rate")
+Kind = Literal["sustained", "fixed-rate"]
+KINDS: tuple[Kind, ...] = ("sustained", "fixed-rate")
 TITLES = {
     "sustained": "Sustained load: latency over minutes",
     "fixed-rate": "Fixed rate: deadlines, counted from when a frame was due",
@@ -33,109 +30,99 @@ HEADS = {
 }
 
 
-def kind_of(row: Row) -> str | None:
-    """The regime of a row's figures; None for `burst`, which is every other table's."""
-    kind = (row.cell.regime or {}).get("kind")
-    return kind if kind in KINDS else None
+def kind_of(regime: RegimeSummary) -> Kind:
+    """Its name, as :data:`TITLES` and :data:`HEADS` have it."""
+    return "sustained" if isinstance(regime, SustainedSummary) else "fixed-rate"
+
+
+def regimes_of(rows: Sequence[Row], kind: Kind | None = None) -> list[tuple[str, RegimeSummary]]:
+    """The rows' figures of one regime (of the first row's by default), by cell id; none for `burst`, which is every other
+    table's."""
+    found = [(row.cell.id, row.cell.regime) for row in rows if row.cell.regime is not None]
+    wanted = kind or (kind_of(found[0][1]) if found else None)
+    return [(cell, regime) for cell, regime in found if kind_of(regime) == wanted]
 
 
 def without_burst(rows: Sequence[Row]) -> bool:
     """Whether a group holds a regime's figures and no cell of it was timed in bursts."""
-    return not any(row.cell.timing for row in rows) and any(kind_of(row) for row in rows)
+    return not any(row.cell.timing for row in rows) and any(row.cell.regime for row in rows)
 
 
 def headline(rows: Sequence[Row]) -> tuple[str, list[str]]:
     """What a group's regime comes to, and a line a cell, best first; empty for a group without one."""
-    members = [row for row in rows if kind_of(row)]
+    members = regimes_of(rows)
     if not members:
         return "", []
-    regimes = [row.cell.regime or {} for row in members]
-    count = len(members)
-    if kind_of(members[0]) == "fixed-rate":
-        good = sum(regime.get("keeps_up") is True for regime in regimes)
-        title = f"{good} of {count} keep up with {_reading(regimes[0].get('rate_hz'))} frames a second"
+    count, first = len(members), members[0][1]
+    if isinstance(first, FixedRateSummary):
+        good = sum(isinstance(regime, FixedRateSummary) and regime.keeps_up for _, regime in members)
+        title = f"{good} of {count} keep up with {figures.reading(first.rate_hz)} frames a second"
     else:
-        slower = sum(bool(regime.get("onset")) for regime in regimes)
-        minutes = _reading(regimes[0].get("seconds"), 1 / 60)
+        slower = sum(isinstance(regime, SustainedSummary) and regime.onset is not None for _, regime in members)
         title = f"{slower} of {count} slow down" if slower else "None is seen to slow down"
-        title += f" within {minutes} min of load"
-    return title, [f"{row.cell.id}: {in_words(row.cell.regime or {})}" for row in sorted(members, key=_goodness)]
+        title += f" within {figures.reading(first.seconds / 60)} min of load"
+    return title, [f"{cell}: {in_words(regime)}" for cell, regime in sorted(members, key=lambda m: _goodness(m[1]))]
 
 
-def marks(regime: Mapping[str, Any]) -> dict[str, float | None]:
+def marks(regime: RegimeSummary) -> dict[str, float | None]:
     """What a fixed-rate chart places: percentiles and the call alone, ms, and the time a frame has."""
-    rate = number(regime.get("rate_hz"))
-    found = {name: number(regime.get(f"{name}_ms")) for name in ("p50", "p95", "p99", "service")}
-    return {**found, "period": 1e3 / rate if rate else None, "missed": number(regime.get("miss_share"))}
+    if isinstance(regime, SustainedSummary):
+        return {}
+    return {
+        "p50": regime.p50_ms, "p95": regime.p95_ms, "p99": regime.p99_ms, "service": regime.service_ms,
+        "period": 1e3 / regime.rate_hz, "missed": regime.miss_share,
+    }  # fmt: skip
 
 
-def _goodness(row: Row) -> tuple[float, float]:
-    regime = row.cell.regime or {}
-    misses, slowdown = number(regime.get("miss_share")), number(regime.get("ratio"))
-    speed = number(regime.get("service_ms")) or number(regime.get("last_ms"))
-    return (misses if misses is not None else slowdown or 0.0, speed or 0.0)
+def _goodness(regime: RegimeSummary) -> tuple[float, float]:
+    if isinstance(regime, SustainedSummary):
+        return regime.ratio or 0.0, regime.last_ms or 0.0
+    return regime.miss_share, regime.service_ms or 0.0
 
 
-def in_words(regime: Mapping[str, Any]) -> str:
+def in_words(regime: RegimeSummary) -> str:
     """A cell's regime in one line."""
-    columns = dict(zip(HEADS[str(regime["kind"])], regime_line(regime), strict=True))
-    if regime["kind"] == "sustained":
+    columns = dict(zip(HEADS[kind_of(regime)], regime_line(regime), strict=True))
+    if isinstance(regime, SustainedSummary):
         return f"last minute over first {columns['Last / first [95 %]']}, slower from: {columns['Slower from']}"
-    call = number(regime.get("service_ms"))
-    alone = "" if call is None else f", the call alone {figures.reading(call)} ms"
+    alone = "" if regime.service_ms is None else f", the call alone {figures.reading(regime.service_ms)} ms"
     return f"{columns['Missed [95 %]']} of deadlines missed{alone}"
 
 
-def regime_line(regime: Mapping[str, Any]) -> list[str]:
+def regime_line(regime: RegimeSummary) -> list[str]:
     """The columns of :data:`HEADS` for one cell."""
-    return _sustained(regime) if regime.get("kind") == "sustained" else _fixed_rate(regime)
+    return _sustained(regime) if isinstance(regime, SustainedSummary) else _fixed_rate(regime)
 
 
-def windows(regime: Mapping[str, Any]) -> list[list[float]]:
+def windows(regime: RegimeSummary) -> list[list[float]]:
     """[seconds, median ms] of every window of a sustained run, for a plot."""
-    listed = regime.get("windows")
-    found = [w for w in listed if isinstance(w, Mapping)] if isinstance(listed, Sequence) else []
-    points = [(number(w.get("start_s")), number(w.get("median_ms"))) for w in found]
-    return [[start, median] for start, median in points if start is not None and median]
+    return [[w.start_s, w.median_ms] for w in regime.windows] if isinstance(regime, SustainedSummary) else []
 
 
-def _sustained(regime: Mapping[str, Any]) -> list[str]:
-    onset = regime.get("onset")
-    began = number(onset.get("start_s")) if isinstance(onset, Mapping) else None
-    step = number(onset.get("ratio")) if isinstance(onset, Mapping) else None
-    throttled = "none seen" if began is None else f"{figures.seconds(began)}: {figures.reading(step or 0)}× slower"
+def _sustained(regime: SustainedSummary) -> list[str]:
+    onset = regime.onset
+    throttled = "none seen"
+    if onset is not None:
+        throttled = f"{figures.seconds(onset.start_s)}: {figures.reading(onset.ratio)}× slower"
     return [
-        _reading(regime.get("seconds"), 1 / 60),
-        _reading(regime.get("first_ms")),
-        _reading(regime.get("last_ms")),
-        figures.ratio(number(regime.get("ratio")), _interval(regime.get("ratio_ci95"))),
+        figures.reading(regime.seconds / 60),
+        _reading(regime.first_ms),
+        _reading(regime.last_ms),
+        figures.ratio(regime.ratio, regime.ratio_ci95),
         throttled,
     ]
 
 
-def _fixed_rate(regime: Mapping[str, Any]) -> list[str]:
-    share = number(regime.get("miss_share"))
-    ci = _interval(regime.get("miss_share_ci95"))
-    around = "" if ci is None else f" [{figures.percent(ci[0])}, {figures.percent(ci[1])}]"
-    missed = figures.NONE if share is None else f"{figures.percent(share)}{around}"
-    keeps_up = regime.get("keeps_up")
+def _fixed_rate(regime: FixedRateSummary) -> list[str]:
+    low, high = regime.miss_share_ci95
     return [
-        _reading(regime.get("rate_hz")),
-        _reading(regime.get("frames")),
-        missed,
-        *(_reading(regime.get(name)) for name in ("p50_ms", "p95_ms", "p99_ms", "worst_lateness_ms")),
-        "✓" if keeps_up is True else "✗" if keeps_up is False else figures.NONE,
+        figures.reading(regime.rate_hz),
+        figures.reading(regime.frames),
+        f"{figures.percent(regime.miss_share)} [{figures.percent(low)}, {figures.percent(high)}]",
+        *(_reading(ms) for ms in (regime.p50_ms, regime.p95_ms, regime.p99_ms, regime.worst_lateness_ms)),
+        "✓" if regime.keeps_up else "✗",
     ]
 
 
-def _reading(value: Any, scale: float = 1.0) -> str:
-    found = number(value)
-    return figures.NONE if found is None else figures.reading(found * scale)
-
-
-def _interval(value: Any) -> tuple[float, float] | None:
-    if isinstance(value, Sequence) and len(value) == 2:
-        low, high = number(value[0]), number(value[1])
-        if low is not None and high is not None and low <= high:
-            return low, high
-    return None
+def _reading(value: float | None) -> str:
+    return figures.NONE if value is None else figures.reading(value)

@@ -130,16 +130,16 @@ def _regimes(group: Group) -> list[dict[str, Any]]:
     """Tables and lines of cells that ran in another regime than `burst`."""
     blocks = []
     for kind in regime.KINDS:
-        members = [row for row in group.rows if regime.kind_of(row) == kind]
+        members = regime.regimes_of(group.rows, kind)
         if members:
             blocks.append(
                 {
                     "kind": kind,
                     "title": regime.TITLES[kind],
                     "head": ["Cell", *regime.HEADS[kind]],
-                    "rows": [[row.cell.id, *regime.regime_line(row.cell.regime or {})] for row in members],
-                    "lines": [[row.cell.id, regime.windows(row.cell.regime or {})] for row in members],
-                    "marks": [[row.cell.id, regime.marks(row.cell.regime or {})] for row in members],
+                    "rows": [[cell, *regime.regime_line(found)] for cell, found in members],
+                    "lines": [[cell, regime.windows(found)] for cell, found in members],
+                    "marks": [[cell, regime.marks(found)] for cell, found in members],
                 }
             )
     return blocks

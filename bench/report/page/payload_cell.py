@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
+
+import msgspec
 
 from depthport.bench.choice.reproduce import command_line
 from depthport.bench.report.model import rows
@@ -118,17 +121,16 @@ def _details(row: Row, machine: MachineReport) -> list[tuple[str, str]]:
         lines.append((f"Latency ({boundary})", "; ".join([summary, *parts])))
         if timing.device_event_ms is not None and boundary == "device":
             lines.append(("Device events", f"{figures.reading(timing.device_event_ms, 4)} ms"))
-        found = cell.speedup.get(boundary)
-        if found is not None and found.reason:
-            lines.append((f"Verdict ({boundary})", f"{found.verdict}: {found.reason}"))
+        ratio = cell.speedup.get(boundary)
+        if ratio is not None and ratio.reason:
+            lines.append((f"Verdict ({boundary})", f"{ratio.verdict}: {ratio.reason}"))
     for output, block in (cell.parity or {}).items():
         if isinstance(block, dict):
             lines.append((f"Parity: {output}", ", ".join(f"{k} {_figure(v)}" for k, v in block.items())))
-    placement = cell.placement or {}
-    if placement:
-        lines.append(("Placement", ", ".join(f"{k}: {flat(v)}" for k, v in placement.items())[:600]))
-    for label, block in (("Telemetry", cell.telemetry), ("Regime", cell.regime)):
-        shown = {k: v for k, v in (block or {}).items() if k != "windows"}
+    if cell.placement is not None:
+        lines.append(("Placement", ", ".join(f"{k}: {flat(v)}" for k, v in asdict(cell.placement).items())[:600]))
+    for label, found in (("Telemetry", cell.telemetry), ("Regime", msgspec.to_builtins(cell.regime))):
+        shown = {k: v for k, v in (found or {}).items() if k != "windows"}
         lines.append((label, "; ".join(f"{k}: {flat(v)}" for k, v in shown.items())[:600]))
     key = (cell.artifact or {}).get("key")
     if isinstance(key, str):

@@ -76,7 +76,8 @@ class DynamicStage(nn.Module):
 
     def forward(self, tokens: Tensor, grid: Grid) -> Tensor:
         x = self.norm(tokens).transpose(1, 2).unflatten(2, grid.times(1))
-        return self.reduce(self.resize(self.uv(self.project(x), grid)))
+        out: Tensor = self.reduce(self.resize(self.uv(self.project(x), grid)))
+        return out
 
 
 class DynamicFusion(nn.Module):
@@ -91,7 +92,8 @@ class DynamicFusion(nn.Module):
     def forward(self, x: Tensor, size: tuple[int, int], finer: Tensor | None = None) -> Tensor:
         if self.lateral is not None and finer is not None:
             x = x + self.lateral(finer)
-        return self.project(resize(self.refine(x), size))
+        out: Tensor = self.project(resize(self.refine(x), size))
+        return out
 
 
 class DynamicChain(nn.Module):
@@ -107,7 +109,8 @@ class DynamicChain(nn.Module):
         x = self.fusions[3](maps[3], grid.times(1))
         for level, factor in ((2, 2), (1, 4), (0, 8)):
             x = self.fusions[level](x, grid.times(factor), maps[level])
-        return x
+        out: Tensor = x
+        return out
 
 
 class DynamicOutput(nn.Module):
@@ -125,7 +128,8 @@ class DynamicOutput(nn.Module):
         x = self.conv(self.uv(x, grid))
         if self.norm is not None:
             x = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        return self.logits(cast(x.relu(), torch.float32))
+        out: Tensor = self.logits(cast(x.relu(), torch.float32))
+        return out
 
 
 class DynamicHead(nn.Module):

@@ -46,7 +46,8 @@ class PositionEmbedding(nn.Module):
             for index, size in ((rows, height), (columns, width))
         )
         resized = (down @ self.vectors).unflatten(-1, (self.side, -1))
-        return (across @ resized).flatten(0, 1)
+        out: Tensor = (across @ resized).flatten(0, 1)
+        return out
 
 
 def resize_matrices(side: int, offset: float) -> Tensor:

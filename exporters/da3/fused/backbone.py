@@ -88,7 +88,8 @@ class FusedAttention(nn.Module):
             scale = 1.0
         shape = (groups, views // groups * tokens, self.heads, self.head_dim)
         mixed = attention(q.view(shape), k.view(shape), v.view(shape), scale, self.bounded)
-        return self.proj(mixed.view(views, tokens, -1))
+        out: Tensor = self.proj(mixed.view(views, tokens, -1))
+        return out
 
 
 class FusedBlock(nn.Module):
@@ -109,7 +110,8 @@ class FusedBlock(nn.Module):
         self.fc1, self.fc2 = adopt(source.mlp.fc1, dtype), adopt(source.mlp.fc2, dtype)
 
     def mlp(self, x: Tensor) -> Tensor:
-        return self.fc2(linear_gelu(x, self.fc1.weight, self.fc1.bias))
+        out: Tensor = self.fc2(linear_gelu(x, self.fc1.weight, self.fc1.bias))
+        return out
 
 
 class FusedBackbone(nn.Module):
@@ -192,10 +194,11 @@ class FusedBackbone(nn.Module):
 
     def _feature(self, local: Tensor, x: Tensor, branches: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
         norm, head = self.norm, self.head_norm
-        return feature_norm(
+        out: Tensor = feature_norm(
             local, x, *branches, norm.weight, norm.bias, norm.eps, head.weight, head.bias, head.eps,
             self.head_dtype,
         )  # fmt: skip
+        return out
 
     def _camera_tokens(self, reference: Tensor, views: int) -> Tensor:
         """(V, C): in each scene the reference view's token, and that of all others."""

@@ -63,7 +63,8 @@ class Spread(nn.Module):
         tiles = F.linear(x, self.weight, self.bias).unflatten(-1, (self.size, self.size, -1))
         # Moved eight bytes at a time: PyTorch's copy of a transposed tensor goes element by element.
         words = tiles.view(torch.int64).transpose(2, 3).flatten(3, 4).flatten(1, 2)
-        return words.view(x.dtype)
+        out: Tensor = words.view(x.dtype)
+        return out
 
 
 class Shrink(nn.Module):
@@ -169,21 +170,24 @@ class FusedDepth(nn.Module):
             x = self.fusions[level](maps[level], x)
         assert x is not None
         x = upsampled_convolution(x, self.neck_bias, *self.neck_size)
-        return upsampled_depth(
+        out: tuple[Tensor, Tensor] = upsampled_depth(
             F.linear(x, self.taps), self.output_bias, self.uv_rows, self.uv_columns, self.logits, self.logits_bias
         )
+        return out
 
 
 def _bias_after_refine(fusion: portable.Fusion) -> Tensor:
     """The bias of the 1×1 convolution plus what it makes of the bias of the unit before it."""
     unit, project = fusion.refine.conv2.bias, fusion.project
     assert unit is not None and project.bias is not None
-    return project.bias + project.weight.flatten(1) @ unit
+    out: Tensor = project.bias + project.weight.flatten(1) @ unit
+    return out
 
 
 def _lateral_bias(fusion: portable.Fusion) -> Tensor:
     assert fusion.lateral is not None and fusion.lateral.conv2.bias is not None
-    return fusion.lateral.conv2.bias
+    out: Tensor = fusion.lateral.conv2.bias
+    return out
 
 
 def _resize(source: nn.Module, dtype: torch.dtype) -> nn.Module:

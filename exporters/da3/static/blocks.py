@@ -62,7 +62,8 @@ class Attention(nn.Module):
             cast(part, self.dtype).reshape(groups, -1, self.heads, channels // self.heads).transpose(1, 2)
             for part in (q, k, v)
         )
-        return self.proj(self.kernel(q, k, v).transpose(1, 2).reshape(views, tokens, channels))
+        out: Tensor = self.proj(self.kernel(q, k, v).transpose(1, 2).reshape(views, tokens, channels))
+        return out
 
 
 class Mlp(nn.Module):
@@ -74,7 +75,8 @@ class Mlp(nn.Module):
         self.fc2 = adopt(source.fc2, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
+        out: Tensor = self.fc2(F.gelu(self.fc1(x)))
+        return out
 
 
 class SwiGlu(nn.Module):
@@ -90,7 +92,8 @@ class SwiGlu(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gate, value = self.w12(x).chunk(2, dim=-1)
-        return self.w3(F.silu(gate) * value)
+        out: Tensor = self.w3(F.silu(gate) * value)
+        return out
 
 
 def feed_forward(source: Any, dtype: torch.dtype) -> Mlp | SwiGlu:

@@ -48,7 +48,8 @@ class CameraEncoder(nn.Module):
         x = self.token_norm(self.embed(nn.functional.gelu(self.hidden(x))))
         for block in self.trunk:
             x = block(x, x.shape[0], None)
-        return self.trunk_norm(x)
+        out: Tensor = self.trunk_norm(x)
+        return out
 
 
 class PoseEncoding(nn.Module):

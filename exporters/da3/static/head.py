@@ -38,7 +38,8 @@ class Stage(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(V, P, C) patch tokens to a map (V, F, h, w)."""
         x = self.norm(tokens).transpose(1, 2).unflatten(2, self.grid)
-        return self.reduce(self.resize(self.uv(self.project(x))))
+        out: Tensor = self.reduce(self.resize(self.uv(self.project(x))))
+        return out
 
 
 class ResidualUnit(nn.Module):
@@ -50,7 +51,8 @@ class ResidualUnit(nn.Module):
         self.conv2 = adopt(source.conv2, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv2(self.conv1(x.relu()).relu()) + x
+        out: Tensor = self.conv2(self.conv1(x.relu()).relu()) + x
+        return out
 
 
 class Fusion(nn.Module):
@@ -66,7 +68,8 @@ class Fusion(nn.Module):
     def forward(self, x: Tensor, finer: Tensor | None = None) -> Tensor:
         if self.lateral is not None and finer is not None:
             x = x + self.lateral(finer)
-        return self.project(resize(self.refine(x), self.size))
+        out: Tensor = self.project(resize(self.refine(x), self.size))
+        return out
 
 
 class FusionChain(nn.Module):
@@ -83,7 +86,8 @@ class FusionChain(nn.Module):
         x = self.fusions[3](maps[3])
         for level in (2, 1, 0):
             x = self.fusions[level](x, maps[level])
-        return x
+        out: Tensor = x
+        return out
 
 
 class Output(nn.Module):
@@ -105,7 +109,8 @@ class Output(nn.Module):
         x = self.conv(self.uv(x))
         if self.norm is not None:
             x = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        return self.logits(cast(x.relu(), torch.float32))
+        out: Tensor = self.logits(cast(x.relu(), torch.float32))
+        return out
 
 
 class DepthBranch(nn.Module):

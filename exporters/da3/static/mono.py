@@ -57,7 +57,8 @@ class PlainStage(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(V, P, C) patch tokens to a map (V, F, h, w)."""
         x = cast(tokens, self.project.weight.dtype).transpose(1, 2).unflatten(2, self.grid)
-        return self.reduce(self.resize(self.project(x)))
+        out: Tensor = self.reduce(self.resize(self.project(x)))
+        return out
 
 
 class Logits(nn.Module):
@@ -70,7 +71,8 @@ class Logits(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(V, F, H, W) to (V, H, W)."""
-        return self.logits(cast(F.relu(self.conv(x)), torch.float32)).squeeze(1)
+        out: Tensor = self.logits(cast(F.relu(self.conv(x)), torch.float32)).squeeze(1)
+        return out
 
 
 class SkyHead(nn.Module):

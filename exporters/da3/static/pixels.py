@@ -103,6 +103,6 @@ class FromPixels(nn.Module):
         for step in self.steps:
             x = step(x)
         x = ((x / self.white - self.mean) / self.std).unflatten(0, tuple(image.shape[:2]))
-        if extrinsics is None:
-            return self.network(x)
-        return self.network(x, extrinsics, intrinsics)
+        poses = () if extrinsics is None else (extrinsics, intrinsics)
+        out: tuple[Tensor, ...] = self.network(x, *poses)
+        return out

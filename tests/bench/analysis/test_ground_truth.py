@@ -12,15 +12,16 @@ from depthport.bench.analysis.ground_truth import truth_scenes
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
-from depthport.bench.measure.plan import Plan
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.metrics import METRICS
 from depthport.bench.results.model import Results, Status
+from depthport.bench.results.records import TruthOutputs
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.store import ArtifactStore
-from tests.bench.measure.test_engine import FAST, WEIGHTS, fake_cell
+from tests.bench.measure.test_engine import FAST, fake_cell
 from tests.support.fake_runtime import fake_artifact, fake_outputs
+from tests.support.requests import WEIGHTS, plan_of
 
 SHAPE = Shape(1, 3, 14, 28)
 
@@ -28,11 +29,12 @@ SHAPE = Shape(1, 3, 14, 28)
 def accuracy_run(tmp_path: Path, *fakes: str, synthetic: bool = False) -> Results:
     artifact = fake_artifact(tmp_path / "artifact", SHAPE)
     cells = tuple(fake_cell(artifact.path, fake, baseline=not i, call_ms=2) for i, fake in enumerate(fakes))
-    plan = Plan(
+    weights = replace(WEIGHTS, synthetic=synthetic)
+    cells = tuple(replace(cell, export=replace(cell.export, weights=weights)) for cell in cells)
+    plan = plan_of(
         cells,
         load_scenes(SHAPE, sets=2),
         replace(FAST, launches=2, budget_s=1.0, max_rounds=1),
-        {**WEIGHTS, "synthetic": synthetic},
         parity=False,
         truth=truth_scenes(SHAPE, 2),
     )
@@ -56,8 +58,8 @@ def test_every_cell_is_judged_on_the_real_pair_and_on_the_rendered_scenes(tmp_pa
     found = METRICS["accuracy_abs_rel"].of(good, "device")
     assert found is not None and found.value == pytest.approx(worst)
     # Once a cell, though there were two launches; the controls, which repeat a cell, are not asked.
-    entries = Journal(tmp_path / "out" / JOURNAL_NAME).of_kind("truth")
-    assert [(e["cell"], e["scene"]) for e in entries] == [(good.id, 0), (good.id, 1)]
+    entries = Journal(tmp_path / "out" / JOURNAL_NAME).of(TruthOutputs)
+    assert [(e.cell, e.scene) for e in entries] == [(good.id, 0), (good.id, 1)]
     assert results.inputs["truth"] == ["rendered 0", "rendered 1"]
 
 

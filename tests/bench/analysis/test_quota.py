@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from depthport.bench.analysis.analysis import _nothing_found
+from depthport.bench.analysis.controls import nothing_found
 from depthport.bench.analysis.quota import carried, opened
 from depthport.bench.results.model import Speedup
 
@@ -42,4 +42,4 @@ def test_a_comparison_with_what_stood_still_says_nothing(shares: tuple[float | N
     ],
 )
 def test_an_a_a_control_passes_where_it_shows_that_nothing_is_found(verdict, ci95, passed) -> None:
-    assert _nothing_found(Speedup(1.0, ci95, verdict)) is passed
+    assert nothing_found(Speedup(1.0, ci95, verdict)) is passed

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from depthport.bench.choice.break_even import break_even
 from depthport.bench.choice.choice import Constraint, Request
@@ -110,7 +111,7 @@ def timed(name: str, ms: float, ci: tuple[float, float] | None, load: float, exp
     results = run(row(name, ms), views=images)
     cell = results.cells[0]
     timing = Timing(ms, ci, ms, 0.0, ms, None, None, None, 10, None, Samples())
-    return replace(cell, timing={"device": timing}, phases=Phases(export_s=export, load_s=load, first_call_ms=0.0))
+    return structs.replace(cell, timing={"device": timing}, phases=Phases(export_s=export, load_s=load, first_call_ms=0.0))
 
 
 def test_break_even_is_extra_setup_over_time_saved_per_image() -> None:
@@ -158,7 +159,7 @@ def test_a_bound_inside_the_interval_is_not_met() -> None:
 
 def test_what_was_not_measured_meets_no_bound() -> None:
     results = run(row("a", 20.0))
-    results.cells[0].memory = Memory()
+    results.cells[0] = structs.replace(results.cells[0], memory=Memory())
     choice = choose(results, Request(constraints=(Constraint("memory_mib", 1e6),)))
     assert choice.pick is None and choice.rejected[0].kind == "unmeasured"
 
@@ -246,10 +247,9 @@ def test_workloads_are_never_mixed() -> None:
 
 def test_controls_are_no_candidates_and_cautions_are_said() -> None:
     results = fixtures.synthetic()
-    results.cells.append(replace(results.cells[3], id="control", tags=["control-aa"]))
-    results.controls["plus5"].ok = False
-    results.complete = False
-    choice = choose(results)
+    results.cells.append(structs.replace(results.cells[3], id="control", tags=["control-aa"]))
+    results.controls["plus5"] = structs.replace(results.controls["plus5"], ok=False)
+    choice = choose(structs.replace(results, complete=False))
     assert "control" not in {r.cell for r in choice.rejected} and choice.pick != "control"
     assert len(choice.cautions) == 3
 
@@ -278,8 +278,9 @@ def test_json_is_strict_and_console_text_is_inert(tmp_path: Any) -> None:
 
     results, _ = parse_results(json.loads(json.dumps(hostile())))
     timed = [c for c in results.cells if c.timing]
-    timed[0].timing["device"].median_ms = timed[0].timing["device"].median_ms or 5.0
-    for source in (fixtures.h100(), replace(results, cells=timed[:1])):
+    timing = timed[0].timing["device"]
+    timed[0].timing["device"] = structs.replace(timing, median_ms=timing.median_ms or 5.0)
+    for source in (fixtures.h100(), structs.replace(results, cells=timed[:1])):
         choice = choose(source)
         json.dumps(choice.to_json(), allow_nan=False)
         console = Console(record=True, width=200, file=(tmp_path / "out").open("w"))

@@ -59,7 +59,7 @@ def test_one_launch_takes_the_spread_from_elsewhere_and_says_so() -> None:
     for results in (a, b):
         for cell in results.cells:
             for timing in cell.timing.values():
-                timing.samples.launch = [0] * len(timing.samples.ms)
+                timing.samples.launch[:] = [0] * len(timing.samples.ms)
     found = compare(a, b)
     assert found.launch_sd == ASSUMED_LAUNCH_SD
     assert "assumed" in of(found, CELL).reason

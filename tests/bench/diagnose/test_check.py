@@ -9,18 +9,22 @@ import pytest
 
 from depthport.bench.diagnose.check import _cell, check, worst_relative_l2
 from depthport.bench.measure.observer import Observer
+from depthport.bench.results.kept_parity import NAME, kept_parity
 from depthport.exporters.api import export_request, prepare
-from depthport.exporters.core.artifact import MANIFEST, Shape, load_artifact
+from depthport.exporters.core.artifact import MANIFEST, Shape
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.models import MODELS
 from depthport.exporters.da3.request import ExportRequest
 from tests.bench.cli.test_cli import depthport
+
+SMALL = MODELS["da3-small"]
 
 SHAPE = Shape(1, 1, 70, 98)
 
 
 def small(weights: str = "synthetic:0", **changes: str | None) -> ExportRequest:
     arguments = {"format": "onnx", "precision": "fp32", "target": None, **changes}
-    return prepare("da3-small", shape=SHAPE, weights=weights, **arguments)  # type: ignore[arg-type]
+    return prepare("da3-small", weights=weights, height=SHAPE.height, width=SHAPE.width, **arguments)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +36,22 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("weights") / "checkpoint"
     folder.mkdir()
-    state = load_state_dict(resolve_weights("synthetic:3", "da3-small"), "da3-small")
+    state = load_state_dict(resolve_weights("synthetic:3", SMALL), SMALL)
     save_file({f"model.{key}": value.clone() for key, value in state.items()}, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps({"model_name": "da3-small"}))
     return folder
 
 
-def test_a_sound_artifact_is_upstream_and_says_so_in_its_manifest(store: ArtifactStore) -> None:
+def test_a_sound_artifact_is_upstream_which_is_kept_beside_it(store: ArtifactStore) -> None:
     request = small()
     artifact = export_request(request, store).artifact
+    written = (artifact.path / MANIFEST).read_bytes()
     found = check(request, artifact, store, Observer())
     assert not found.failed and found.problem is None and found.parity is not None
     assert worst_relative_l2(found.parity)[1] < 1e-5
-    kept = load_artifact(artifact.path).manifest.parity
-    assert kept is not None and kept[found.cell] == found.parity
+    assert kept_parity(artifact) == {found.cell: found.parity}
+    assert (artifact.path / MANIFEST).read_bytes() == written
+    artifact.verify()
 
 
 def test_an_artifact_of_other_weights_fails(store: ArtifactStore, tmp_path: Path) -> None:
@@ -66,8 +72,12 @@ def test_the_command_checks_weights_from_any_folder(checkpoint: Path, tmp_path: 
     done = depthport(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "upstream's fp32 to" in done.stderr
-    (manifest,) = (tmp_path / "store").glob(f"*/{MANIFEST}")
-    content = json.loads(manifest.read_text())
-    assert content["parity"] and str(checkpoint.parent) not in manifest.read_text()
+    (kept,) = (tmp_path / "store").glob(f"*/{NAME}")
+    text = kept.read_text() + kept.with_name(MANIFEST).read_text()
+    assert json.loads(kept.read_text())["cells"] and str(checkpoint.parent) not in text
     again = depthport(*words, "--json", cwd=tmp_path)
-    assert json.loads(again.stdout)["origin"] == "cached" and "reference" not in again.stderr
+    assert (
+        json.loads(again.stdout)["origin"] == "cached"
+        and json.loads(again.stdout)["manifest"]["parity"]
+        and "reference" not in again.stderr
+    )

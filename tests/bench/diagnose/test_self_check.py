@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 
 from depthport.bench.cli import self_check_view
 from depthport.bench.diagnose import self_check
-from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.bench.plan.cells import CellSpec
+from depthport.exporters.api import prepare
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.core.text import without_paths
@@ -23,7 +25,9 @@ SHAPE = Shape(1, 1, 70, 98)
 
 
 def cell(format: str, runtime: str, device: str, mode: str, precision: str = "fp32", **options: Any) -> CellSpec:
-    export = ExportSpec("da3-small", format, precision, SHAPE, "synthetic:0", options=options)
+    export = prepare(
+        "da3-small", format=format, precision=precision, weights="synthetic:0", options=options, **asdict(SHAPE)
+    )
     return CellSpec(export, runtime, device, mode)
 
 

@@ -11,8 +11,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from depthport.bench.environment import gpu as gpu_module
-from depthport.bench.environment.cpu import Cpu, clean_model_name, command_output, feature_names, parse_cpuinfo
 from depthport.bench.environment.environment import (
     fingerprint,
     machine_name,
@@ -21,7 +19,9 @@ from depthport.bench.environment.environment import (
     package_versions,
     steering_variables,
 )
-from depthport.bench.environment.gpu import Gpu, nvidia_gpus, parse_nvidia_smi
+from depthport.exporters.core import nvidia
+from depthport.exporters.core.nvidia import Gpu, nvidia_gpus
+from depthport.runtimes.host.cpu import Cpu, clean_model_name, command_output, feature_names, parse_cpuinfo
 
 SAPPHIRE_RAPIDS = """processor\t: 0
 vendor_id\t: GenuineIntel
@@ -77,7 +77,7 @@ def test_model_names(name: str, clean: str) -> None:
 
 def test_machine_name() -> None:
     cpu = Cpu("AMD EPYC 9654", "Zen 4", (), 192, 16, 16.0)
-    h100 = Gpu("NVIDIA H100 80GB HBM3", "580.1", "9.0", 81559)
+    h100 = Gpu("NVIDIA H100 80GB HBM3", 80 << 30, (9, 0), "580.1")
     assert machine_name(cpu, (), 24_104) == "AMD EPYC 9654 (Zen 4), 16 cores, 24 GB"
     assert machine_name(cpu, (h100, h100), 131_072).startswith("2 x NVIDIA H100 80GB HBM3 · AMD EPYC")
 
@@ -98,18 +98,6 @@ def test_memory_limits_of_both_versions_of_control_groups(tmp_path: Path) -> Non
     assert memory_limit_mib(tmp_path) is None
     write("sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes", f"{1 << 30}\n")
     assert memory_limit_mib(tmp_path) == 1024
-
-
-SMI = """NVIDIA H100 80GB HBM3, 580.65.06, 9.0, 81559, 700.00, Disabled
-Tesla T4, 580.65.06, 7.5, 15360, [N/A], [N/A]
-No devices were found
-"""
-
-
-def test_nvidia_smi() -> None:
-    first, second = parse_nvidia_smi(SMI)
-    assert first == Gpu("NVIDIA H100 80GB HBM3", "580.65.06", "9.0", 81559, 700.0, mig=False)
-    assert (second.compute_capability, second.power_limit_w, second.mig) == ("7.5", None, False)
 
 
 class _NvmlError(Exception):
@@ -138,17 +126,22 @@ def test_the_driver_by_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
         nvmlDeviceGetName=lambda handle: "NVIDIA H100",
     )
     monkeypatch.setitem(__import__("sys").modules, "pynvml", fake)
-    assert nvidia_gpus() == (Gpu("NVIDIA H100", "580.1", "9.0", 81920),)
+    (gpu,) = nvidia_gpus()
+    assert gpu == Gpu("NVIDIA H100", 80 << 30, (9, 0), "580.1")
+    assert gpu.to_json() == {
+        "name": "NVIDIA H100", "driver": "580.1", "compute_capability": "9.0", "memory_mib": 81920, "power_limit_w": None,
+        "mig": False,
+    }  # fmt: skip
 
 
 def test_no_driver_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pynvml", _nvml())
-    monkeypatch.setattr(gpu_module, "_smi", lambda: None)
+    monkeypatch.setattr(nvidia, "cuda_devices", lambda: ())
     assert nvidia_gpus() == ()
 
 
 def test_a_command_that_is_missing_fails_or_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("depthport.bench.environment.cpu.COMMAND_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("depthport.runtimes.host.cpu.COMMAND_TIMEOUT_S", 0.2)
     assert command_output("no-such-command") is None
     assert command_output("false") is None
     assert command_output("sleep", "5") is None

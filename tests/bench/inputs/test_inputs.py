@@ -16,6 +16,7 @@ from depthport.bench.inputs.photographs import SINGLE, disparity_to_depth, motor
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import InputError, UnavailableError
 from depthport.exporters.core.precision import resolve_policy
+from depthport.exporters.da3.models import MODELS
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
 from depthport.exporters.inputs.preprocess import preprocess
@@ -115,7 +116,9 @@ def test_depth_from_disparity_in_closed_form() -> None:
 def test_arrays_are_what_an_artifact_takes(preprocess: bool) -> None:
     shape = Shape(2, 2, 70, 98)
     policy, weights = resolve_policy("fp32"), cast(Any, None)
-    request = ExportRequest("da3-small", "onnx", policy, shape, weights, ("depth",), pose_input=True, preprocess=preprocess)
+    request = ExportRequest(
+        MODELS["da3-small"], "onnx", policy, shape, weights, ("depth",), pose_input=True, preprocess=preprocess
+    )
     arrays = load_scene(shape).arrays(pose_input=True, preprocess=preprocess)
     check_arrays(arrays, input_specs(request), InputError, "input")
     assert all(array.flags.c_contiguous for array in arrays.values())

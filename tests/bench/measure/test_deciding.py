@@ -13,22 +13,23 @@ from depthport.bench.measure import deciding
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import Plan
 from depthport.bench.measure.run_journal import open_journal
-from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.bench.plan.cells import CellSpec
 from depthport.bench.workers import reference
 from depthport.exporters.core.errors import UsageError
-from tests.bench.measure.test_engine import FAST, SHAPE, WEIGHTS, fake_cell
+from tests.bench.measure.test_engine import FAST, SHAPE, fake_cell
 from tests.support.fake_runtime import fake_artifact
+from tests.support.requests import plan_of, request_for
 
 VERSIONS = deciding.package_versions
 SOURCE = deciding.source_digest
 
 
 def cell(runtime: str, format: str, **changes: object) -> CellSpec:
-    return replace(CellSpec(ExportSpec("da3-small", format, "fp32", SHAPE, "synthetic:0"), runtime, "cpu", "-"), **changes)
+    return replace(CellSpec(request_for(SHAPE, format), runtime, "cpu", "-"), **changes)
 
 
 def plan(*cells: CellSpec) -> Plan:
-    return Plan(tuple(cells), load_scenes(SHAPE, sets=1), FAST, WEIGHTS)
+    return plan_of(tuple(cells), load_scenes(SHAPE, sets=1), FAST)
 
 
 ALL = (
@@ -121,7 +122,7 @@ def test_an_unfinished_run_is_not_gone_on_with_after_an_upgrade(tmp_path: Path, 
 
 
 def test_a_reference_counts_with_the_source_that_computed_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = ("da3-small", "0" * 64, "1" * 64, ["depth"], "cpu")
+    arguments = (request_for(SHAPE), "1" * 64, "cpu")
     before = reference.reference_key(*arguments)
     monkeypatch.setattr(reference, "source_digest", lambda *modules: "f" * 64)
     assert reference.reference_key(*arguments) != before

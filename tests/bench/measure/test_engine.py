@@ -18,19 +18,21 @@ from depthport.bench.measure import engine
 from depthport.bench.measure.engine import Interrupted
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import Plan
-from depthport.bench.measure.regime_run import Regime, parse_regime
-from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import PAPER, RIGOROUS, Protocol
+from depthport.bench.plan.regime import Regime, parse_regime
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal_file import line_of
 from depthport.bench.results.model import Results, Status
+from depthport.bench.results.records import Header
+from depthport.bench.results.regimes import FixedRateSummary
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.store import ArtifactStore
 from tests.support.fake_runtime import fake_artifact
+from tests.support.requests import plan_of, request_for
 
 SHAPE = Shape(1, 2, 14, 28)
-WEIGHTS = {"id": "synthetic:0", "sha256": "0" * 64, "synthetic": True, "licence": "none", "note": None}
 FAST = replace(
     RIGOROUS, launches=2, budget_s=2.0, max_rounds=3, load_timeout_s=30.0, call_timeout_s=3.0, warmup_budget_s=0.3
 )
@@ -38,7 +40,7 @@ FAST = replace(
 
 def fake_cell(artifact: Path, fake: str, baseline: bool = False, **extra: object) -> CellSpec:
     return CellSpec(
-        export=ExportSpec("da3-small", "fake", "fp32", SHAPE, "synthetic:0"),
+        export=request_for(SHAPE),
         runtime=f"tests.support.fakes:{fake}",
         device="cpu",
         mode="plain",
@@ -55,7 +57,7 @@ def artifact(tmp_path: Path) -> Path:
 
 
 def plan(cells: list[CellSpec], protocol: Protocol = FAST) -> Plan:
-    return Plan(tuple(cells), load_scenes(SHAPE, sets=2), protocol, WEIGHTS, parity=False)
+    return plan_of(tuple(cells), load_scenes(SHAPE, sets=2), protocol, parity=False)
 
 
 def run(the_plan: Plan, out: Path) -> Results:
@@ -123,7 +125,7 @@ def test_the_paper_protocol_times_five_calls_after_two_warmups(artifact: Path, t
 def test_a_run_of_another_plan_is_not_gone_on_with(artifact: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / JOURNAL_NAME).write_bytes(line_of({"kind": "header", "plan": "another", "epoch_s": 0, "created": ""}))
+    (out / JOURNAL_NAME).write_bytes(line_of(Header(plan="another", epoch_s=0, created="")))
     with pytest.raises(UsageError, match="unfinished run of another configuration"):
         run(plan([fake_cell(artifact, "Fake", baseline=True)]), out)
     assert (out / JOURNAL_NAME).read_text().count("\n") == 1
@@ -157,7 +159,7 @@ def test_ctrl_c_keeps_what_was_measured_and_the_same_call_goes_on(artifact: Path
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             journal = out / JOURNAL_NAME
-            if journal.exists() and journal.read_text().count('"kind": "visit"') >= 3:
+            if journal.exists() and journal.read_text().count('"kind":"visit"') >= 3:
                 os.kill(os.getpid(), signal.SIGINT)
                 return
             time.sleep(0.02)
@@ -178,14 +180,14 @@ def test_ctrl_c_keeps_what_was_measured_and_the_same_call_goes_on(artifact: Path
 
 def test_a_fixed_rate_run_counts_deadlines(artifact: Path, tmp_path: Path) -> None:
     cells = [fake_cell(artifact, "Fake", baseline=True, call_ms=2), fake_cell(artifact, "Fake", call_ms=200)]
-    the_plan = replace(plan(cells), regime=Regime("fixed-rate", 2.0, 10.0))
+    the_plan = plan(cells)
+    the_plan = replace(the_plan, request=replace(the_plan.request, regime=Regime("fixed-rate", 2.0, 10.0)))
     results = run(the_plan, tmp_path / "out")
     quick, slow = results.cells
     assert [(c.status, c.reason) for c in results.cells] == [(Status.OK, None)] * 2
-    assert quick.regime is not None and slow.regime is not None
-    assert quick.regime["frames"] == 20
-    assert slow.regime["missed"] >= 15
-    assert slow.regime["missed"] > quick.regime["missed"]
+    assert isinstance(quick.regime, FixedRateSummary) and quick.regime.frames == 20
+    assert isinstance(slow.regime, FixedRateSummary) and slow.regime.missed >= 15
+    assert slow.regime.missed > quick.regime.missed
     assert quick.timing == {} and results.controls == {}
 
 
@@ -209,3 +211,11 @@ def test_regimes() -> None:
     assert parse_regime("burst", None, None) is None
     assert parse_regime("sustained", None, None) == Regime("sustained", 600.0)
     assert parse_regime("burst", 0.5, 30.0) == Regime("fixed-rate", 30.0, 30.0)
+
+
+def test_an_artifact_for_another_machine_is_rebuilt_or_a_row_with_the_reason(artifact: Path, tmp_path: Path) -> None:
+    """Its format has no exporter here, so it can't be; the others go on."""
+    cells = [fake_cell(artifact, "Fake", baseline=True, call_ms=1), fake_cell(artifact, "Bound")]
+    good, bound = run(plan(cells, replace(FAST, launches=1, controls=False)), tmp_path / "out").cells
+    assert good.status is Status.OK
+    assert bound.status is not Status.OK and "'fake'" in (bound.reason or "")

@@ -6,16 +6,15 @@ import pytest
 
 from depthport.bench.choice.reproduce import reproduce
 from depthport.bench.measure import api
-from depthport.bench.plan.request import Request, make_cell
+from depthport.bench.plan.request import make_cell, measure_request
 from depthport.bench.results.model import Cell, Results
-from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UsageError
 from depthport.runtimes.base import Device, LoadOptions, Mode
 from depthport.runtimes.pytorch.runtime import PyTorchRuntime
 
 
 def test_cells_have_it() -> None:
-    request = Request("da3-small", Shape(1, 1, 70, 98), "synthetic:0", memory_fraction=0.5)
+    request = measure_request(weights="synthetic:0", memory_fraction=0.5)
     runtime, mode = PyTorchRuntime(), Mode("eager", "")
     assert make_cell(runtime, Device("mps", ""), mode, "fp32", request).load_arguments()["memory_fraction"] == 0.5
 

@@ -11,15 +11,15 @@ import pytest
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
-from depthport.bench.measure.plan import Plan
-from depthport.bench.plan.cells import CellSpec, ExportSpec
+from depthport.bench.plan.cells import CellSpec
 from depthport.bench.report.model import neural_engine
 from depthport.bench.report.model.merge import merge
 from depthport.bench.results.model import Status
-from depthport.exporters.api import find
+from depthport.exporters.api import find, prepare
 from depthport.exporters.core.store import ArtifactStore
-from tests.bench.measure.test_engine import FAST, SHAPE, WEIGHTS, fake_cell
+from tests.bench.measure.test_engine import FAST, SHAPE, fake_cell
 from tests.support.fake_runtime import fake_artifact
+from tests.support.requests import plan_of
 
 pytestmark = pytest.mark.skipif(
     find_spec("torch") is None or find_spec("coremltools") is None, reason="torch or coremltools is not installed"
@@ -27,7 +27,14 @@ pytestmark = pytest.mark.skipif(
 
 
 def core_ml_cell(precision: str) -> CellSpec:
-    export = ExportSpec("da3-small", "coreml", precision, SHAPE, "synthetic:0", options={"ane": precision == "fp16"})
+    export = prepare(
+        "da3-small",
+        format="coreml",
+        precision=precision,
+        weights="synthetic:0",
+        options={"ane": precision == "fp16"},
+        **asdict(SHAPE),
+    )
     return CellSpec(export, "coreml", "ane", "CPU_AND_NE", unavailable="Core ML runs on macOS only")
 
 
@@ -39,7 +46,7 @@ def test_predictions_reach_a_report_off_a_mac(tmp_path: Path, monkeypatch: pytes
     made = export_mini(store.root, "fp16", SHAPE.views, (SHAPE.height, SHAPE.width), options={"ane": True}).artifact
     fake = fake_cell(fake_artifact(tmp_path / "fake", SHAPE).path, "Fake", baseline=True, call_ms=1)
     cells = (fake, core_ml_cell("fp16"), core_ml_cell("fp32"))
-    plan = Plan(cells, load_scenes(SHAPE, sets=2), FAST, WEIGHTS, parity=False)
+    plan = plan_of(cells, load_scenes(SHAPE, sets=2), FAST, parity=False)
     results = engine.run(plan, tmp_path / "out", store, Observer())
     _, ready, absent = results.cells
     assert ready.status is absent.status is Status.UNAVAILABLE
@@ -51,6 +58,5 @@ def test_predictions_reach_a_report_off_a_mac(tmp_path: Path, monkeypatch: pytes
 
 
 def test_find_makes_nothing(tmp_path: Path) -> None:
-    arguments = {"format": "coreml", "precision": "fp32", "weights": "synthetic:0", **asdict(SHAPE)}
-    assert find("da3-small", store=ArtifactStore(tmp_path / "store"), **arguments) is None
+    assert find(core_ml_cell("fp32").export, ArtifactStore(tmp_path / "store")) is None
     assert not (tmp_path / "store").exists()

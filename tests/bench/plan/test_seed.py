@@ -7,9 +7,8 @@ from collections import Counter
 import pytest
 
 from depthport.bench.plan import seed as seed_plan
-from depthport.bench.plan.request import Request
+from depthport.bench.plan.request import measure_request
 from depthport.bench.plan.seed import SeedRow, paper_cells, seed_mode, seed_precision, seed_rows
-from depthport.exporters.core.artifact import Shape
 from depthport.runtimes.registry import get_runtime
 
 
@@ -35,7 +34,7 @@ def test_precisions() -> None:
 
 
 def test_cells_have_their_own_ids_and_what_cannot_run_has_a_reason() -> None:
-    cells = list(paper_cells(Request("da3-small", Shape(1, 1, 70, 98), "synthetic:0", suite="paper")))
+    cells = list(paper_cells(measure_request(weights="synthetic:0", suite="paper")))
     assert len({cell.id for cell in cells}) == len(cells)
     seed = [cell for cell in cells if "seed" in cell.tags]
     assert len(seed) == 36
@@ -48,7 +47,7 @@ def test_cells_have_their_own_ids_and_what_cannot_run_has_a_reason() -> None:
 
 
 def test_what_the_seed_listed_as_future_work_is_there_as_rows() -> None:
-    cells = list(paper_cells(Request("da3-small", Shape(1, 1, 70, 98), "synthetic:0", suite="paper")))
+    cells = list(paper_cells(measure_request(weights="synthetic:0", suite="paper")))
     future = [cell for cell in cells if "future" in cell.tags]
     assert {"onnxruntime", "tensorrt", "coreml"} <= {cell.runtime for cell in future}
     assert any(cell.device == "ane" for cell in future)
@@ -60,7 +59,7 @@ def test_what_the_seed_listed_as_future_work_is_there_as_rows() -> None:
 
 def test_where_no_processor_is_made_for_int8_one_row_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seed_plan, "_future", lambda others, request: iter(()))
-    cells = list(paper_cells(Request("da3-small", Shape(1, 1, 70, 98), "synthetic:0", suite="paper")))
+    cells = list(paper_cells(measure_request(weights="synthetic:0", suite="paper")))
     (row,) = (cell for cell in cells if "future" in cell.tags)
     runtime = get_runtime(row.runtime)
     assert row.export.precision in runtime.quantized and row.export.format in runtime.formats

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from depthport.bench.report.markdown.document import render_markdown
 from depthport.bench.report.model import neural_engine
@@ -13,6 +13,7 @@ from depthport.bench.report.model.merge import merge
 from depthport.bench.report.model.recommend import answer
 from depthport.bench.report.page.payload import payload
 from depthport.bench.results.model import Cell, Results, Status
+from depthport.runtimes.terms import Placement
 
 
 def prediction() -> dict[str, Any]:
@@ -32,10 +33,12 @@ def results(chip: str, plan: dict[str, str] | None, **changes: Any) -> Results:
         weights="synthetic:0", format="coreml", runtime="coreml", device="ane", mode="CPU_AND_NE", precision="fp16",
         status=Status.UNAVAILABLE if plan is None else Status.OK, reason="Core ML runs on macOS only",
         artifact={"key": "abc", "size_bytes": 1, "neural_engine": prediction()},
-        placement=None if plan is None else {"device": "ane", "details": {"plan": plan}},
+        placement=None if plan is None else Placement("ane", {"plan": plan}),
     )  # fmt: skip
     environment = {"machine": chip, "cpu": {"model": chip, "usable_cores": 8}, "memory": {}, "gpus": [], "system": {}}
-    return Results(environment, {"name": "rigorous"}, {}, {}, [replace(cell, **changes)], created="2026-03-01T10:00:00Z")
+    return Results(
+        environment, {"name": "rigorous"}, {}, {}, [structs.replace(cell, **changes)], created="2026-03-01T10:00:00Z"
+    )
 
 
 def lines(found: Results) -> list[neural_engine.Line]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from depthport.bench.analysis.advice import CellFacts, Code, cell_advice
 from depthport.bench.choice.choose import choose
@@ -52,7 +52,7 @@ def test_table_and_choice_know_the_same_memory(device: str, device_mib: float | 
 @pytest.mark.parametrize("drift", [None, 0.004, -0.006, 0.02, 0.03])
 def test_mark_and_advice_agree_on_drift(drift: float | None) -> None:
     cell = make()
-    cell.timing["device"] = replace(cell.timing["device"], drift_per_minute=drift)
+    cell.timing["device"] = structs.replace(cell.timing["device"], drift_per_minute=drift)
     marked = "drift" in rows.stability(row(cell), "device")
     advised = any(a.code is Code.DRIFTING for a in cell_advice(CellFacts("cuda", drift_per_minute=drift)))
     assert marked == advised == (drift is not None and abs(drift) > DRIFT_PER_MINUTE)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from depthport.bench.results.load_results import ResultsError, load_results, parse_results
-from depthport.bench.results.model import Samples, Status
+from depthport.bench.results.model import COLUMNS, Status
 from tests.support import results as fixtures
 from tests.support.hostile import hostile
+from tests.support.paths import ROOT
 
 
 def as_json(results: Any) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def test_samples_without_a_latency_go_with_their_time_stamps() -> None:
     count = len(block["ms"])
     expected = [i for i in range(count) if i not in (3, 5)]
     assert read.start_s == [block["start_s"][i] for i in expected]
-    assert {len(getattr(read, f.name)) for f in fields(Samples) if f.name != "calls_per_sample"} == {count - 2}
+    assert {len(getattr(read, name)) for name in ("ms", *COLUMNS)} == {count - 2}
     assert any(f"2 of {count} samples" in note for note in notes)
 
 
@@ -106,14 +106,39 @@ def test_not_a_number_in_a_figure_is_not_measured() -> None:
     results, notes = parse_results(data)
     assert results.cells[0].timing["device"].p90_ms is None
     assert results.cells[0].timing["device"].ci95_ms is None
-    assert len(notes) == 2
+    assert len(notes) == 1 and "ci95_ms was left out" in notes[0]
 
 
-def test_unknown_fields_are_no_fault() -> None:
+def test_unknown_fields_are_one_line_each() -> None:
     data = as_json(fixtures.cpu_server(fixtures.FEW))
+    sound = parse_results(data)[0]
     data["future"] = 1
-    data["cells"][0]["future"] = {"x": 1}
-    assert parse_results(data)[1] == ()
+    for cell in data["cells"]:
+        cell["future"] = {"x": 1}
+    results, notes = parse_results(data)
+    assert results == sound
+    assert notes[0] == "future is not known to this version and was left out"
+    assert notes[1] == f"cells.future is not known to this version and was left out ({len(data['cells'])} times)"
+
+
+def test_a_damaged_cell_costs_no_other() -> None:
+    data = as_json(fixtures.cpu_server(fixtures.FEW))
+    sound = parse_results(data)[0]
+    data["cells"][1] = {**data["cells"][1], "views": "many"}
+    data["cells"][2]["regime"] = {"kind": "fixed-rate", "rate_hz": 30.0}
+    results, notes = parse_results(data)
+    assert results.cells == [sound.cells[0], *sound.cells[2:]]
+    assert notes == (
+        "cells.views was left out: expected `int`, got `str`",
+        "cells was left out: `views` is missing or damaged",
+        "cells.regime was left out: `frames` is missing or damaged",
+    )
+
+
+@pytest.mark.parametrize("source", sorted((ROOT / "bench" / "records").glob("*/results.json")), ids=lambda p: p.parent.name)
+def test_published_results_of_older_versions_load(source: Path) -> None:
+    loaded = load_results(source)
+    assert loaded.notes == () and len(loaded.results.cells) > 3
 
 
 def test_a_million_samples_are_read(tmp_path: Path) -> None:

@@ -6,88 +6,111 @@ import os
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from msgspec import Struct
 
-from depthport.bench.workers.channel import Channel, WorkerGone, WorkerTimeout
+from depthport.bench.results.model import Status
+from depthport.bench.workers.channel import Channel, RequestFailed, WorkerGone, WorkerTimeout
+from depthport.bench.workers.messages import Failure, Request
 from depthport.bench.workers.start import worker_environment
+from tests.support.paths import ROOT
 
 WORKER = """
-import os, signal, sys, time
+import json, os, signal, sys, time
 from depthport.bench.workers.channel import WorkerEnd
+from depthport.bench.workers.messages import Answer, Failure
 channel = WorkerEnd()
 print("noise on stdout before anything", flush=True)
-for request in channel.requests():
-    if request["op"] == "echo":
+for line in channel.lines():
+    request = json.loads(line)
+    if request["do"] == "echo":
         print("noise on stdout")
         os.write(1, b"noise on file descriptor 1\\n")
-        channel.send({"event": "progress", "step": "half way"})
-        channel.send({"reply": request["value"]})
-    elif request["op"] == "exit":
+        channel.progress("half way")
+        channel.send(Answer(reply={"value": request["value"]}))
+    elif request["do"] == "exit":
         print("a last word", file=sys.stderr, flush=True)
-        os._exit(request["code"])
-    elif request["op"] == "signal":
-        os.kill(os.getpid(), getattr(signal, request["name"]))
-    elif request["op"] == "hang":
-        time.sleep(3600)
-    elif request["op"] == "silent":
-        os.close(channel._out.fileno())
+        os._exit(request["value"])
+    elif request["do"] == "signal":
+        os.kill(os.getpid(), getattr(signal, request["value"]))
+    elif request["do"] == "fail":
+        channel.send(Answer(failure=Failure("unsupported", request["value"])))
+    elif request["do"] == "hang":
         time.sleep(3600)
 """
 
 
+class Value(Struct, frozen=True):
+    value: Any
+
+
+class Ask(Request[Value], frozen=True):
+    reply = Value
+    do: str
+    value: Any = None
+
+
 @pytest.fixture
-def channel() -> Channel:
+def channel() -> Iterator[Channel]:
     found = Channel([sys.executable, "-c", textwrap.dedent(WORKER)], worker_environment())
     yield found
     found.kill()
 
 
 def test_what_a_backend_prints_is_no_answer(channel: Channel) -> None:
-    events: list[dict] = []
+    steps: list[str] = []
     for value in (1, "é", {"nested": [1.5, None]}):
-        assert channel.request({"op": "echo", "value": value}, 30, events.append) == {"reply": value}
-    assert [e["step"] for e in events] == ["half way"] * 3
+        assert channel.request(Ask(do="echo", value=value), 30, steps.append) == Value(value)
+    assert steps == ["half way"] * 3
+
+
+def test_a_failure_is_typed_and_the_worker_lives_on(channel: Channel) -> None:
+    with pytest.raises(RequestFailed, match="not here") as failed:
+        channel.request(Ask(do="fail", value="not here"), 30)
+    assert failed.value.failure == Failure(Status.UNSUPPORTED, "not here")
+    assert channel.request(Ask(do="echo", value=1), 30) == Value(1)
 
 
 def test_a_reply_longer_than_the_pipe_arrives_whole(channel: Channel) -> None:
     value = list(range(200_000))
-    assert channel.request({"op": "echo", "value": value}, 60)["reply"] == value
+    assert channel.request(Ask(do="echo", value=value), 60).value == value
 
 
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        ({"op": "exit", "code": 3}, ["exit code 3", "a last word"]),
-        ({"op": "signal", "name": "SIGSEGV"}, ["SIGSEGV"]),
-        ({"op": "signal", "name": "SIGKILL"}, ["SIGKILL", "want of memory"]),
+        (Ask(do="exit", value=3), ["exit code 3", "a last word"]),
+        (Ask(do="signal", value="SIGSEGV"), ["SIGSEGV"]),
+        (Ask(do="signal", value="SIGKILL"), ["SIGKILL", "want of memory"]),
     ],
 )
-def test_a_dead_worker_says_how_it_died(channel: Channel, request_: dict, words: list[str]) -> None:
+def test_a_dead_worker_says_how_it_died(channel: Channel, request_: Ask, words: list[str]) -> None:
     with pytest.raises(WorkerGone) as gone:
         channel.request(request_, 30)
     for word in words:
         assert word in gone.value.reason
     with pytest.raises(WorkerGone):
-        channel.request({"op": "echo", "value": 1}, 5)
+        channel.request(Ask(do="echo", value=1), 5)
 
 
-@pytest.mark.parametrize("operation", ["hang"])
-def test_a_hanging_worker_is_killed_with_its_group(channel: Channel, operation: str) -> None:
-    channel.request({"op": "echo", "value": 0}, 30)
+def test_a_hanging_worker_is_killed_with_its_group(channel: Channel) -> None:
+    channel.request(Ask(do="echo", value=0), 30)
     with pytest.raises(WorkerTimeout):
-        channel.request({"op": operation}, 0.3)
+        channel.request(Ask(do="hang"), 0.3)
     assert not psutil.pid_exists(channel.pid) or psutil.Process(channel.pid).status() == psutil.STATUS_ZOMBIE
 
 
 def test_waiting_uses_no_cpu(channel: Channel) -> None:
     """The parent blocks on the pipe: a parent that polls steals a core from what it measures."""
-    channel.request({"op": "echo", "value": 0}, 30)
+    channel.request(Ask(do="echo", value=0), 30)
     before = time.process_time()
     with pytest.raises(WorkerTimeout):
-        channel.request({"op": "hang"}, 1.0)
+        channel.request(Ask(do="hang"), 1.0)
     assert time.process_time() - before < 0.2
 
 
@@ -99,14 +122,17 @@ def test_a_worker_dies_with_its_manager(tmp_path: Path) -> None:
         from depthport.bench.workers.channel import Channel
         from depthport.bench.workers.start import worker_environment
         channel = Channel([sys.executable, "-c", {textwrap.dedent(WORKER)!r}], worker_environment())
-        channel.request({{"op": "echo", "value": 0}}, 30)
+        from tests.bench.workers.test_channel import Ask
+        channel.request(Ask(do="echo", value=0), 30)
         print(channel.pid, flush=True)
-        channel.request({{"op": "hang"}}, 3600)
+        channel.request(Ask(do="hang"), 3600)
         """
     )
     import subprocess
 
-    process = subprocess.Popen([sys.executable, "-c", manager], stdout=subprocess.PIPE, text=True, env=worker_environment())
+    process = subprocess.Popen(
+        [sys.executable, "-c", manager], stdout=subprocess.PIPE, text=True, env=worker_environment(), cwd=ROOT
+    )
     assert process.stdout is not None
     worker = int(process.stdout.readline())
     process.kill()

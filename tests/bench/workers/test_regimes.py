@@ -6,11 +6,13 @@ import json
 import math
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import pytest
 
 from depthport.bench.analysis.regime_analysis import summarize_fixed_rate, wilson_interval
-from depthport.bench.workers.regimes import FixedRateResult, frames_in, host_call, run_fixed_rate
+from depthport.bench.plan.regime import frames_in
+from depthport.bench.workers.regimes import FixedRateResult, host_call, run_fixed_rate
 from depthport.exporters.core.errors import UsageError
 from tests.support.simulated_clock import MS, SimulatedClock
 
@@ -34,7 +36,7 @@ def test_a_cell_that_keeps_up() -> None:
     assert summary.achieved_hz == pytest.approx(30.0)
     assert summary.timer_late_ms < 0.002
     assert summary.miss_share_ci95[0] == 0.0 and summary.miss_share_ci95[1] == pytest.approx(0.01264, abs=1e-4)
-    json.dumps(summary.to_json(), allow_nan=False)
+    json.dumps(msgspec.to_builtins(summary), allow_nan=False)
 
 
 def test_one_stall_delays_the_frames_that_queue_behind_it() -> None:

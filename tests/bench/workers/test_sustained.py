@@ -7,11 +7,13 @@ import json
 import math
 from collections.abc import Callable, Sequence
 
+import msgspec
 import numpy as np
 import pytest
 
 from depthport.bench.analysis.regime_analysis import Window, find_onset, summarize_sustained
-from depthport.bench.workers.regimes import SustainedResult, check_sustained, join, run_sustained
+from depthport.bench.plan.regime import check_sustained
+from depthport.bench.workers.regimes import SustainedResult, join, run_sustained
 from depthport.exporters.core.errors import UsageError
 from tests.support.simulated_clock import MS, SimulatedClock
 
@@ -77,7 +79,7 @@ def test_throttling_after_four_minutes_is_found_and_sized() -> None:
     assert summary.first_ms == pytest.approx(100, rel=0.02)
     assert summary.last_ms == pytest.approx(125, rel=0.02)
     assert len(summary.windows) == 60
-    json.dumps(summary.to_json(), allow_nan=False)
+    json.dumps(msgspec.to_builtins(summary), allow_nan=False)
 
 
 def test_the_drop_from_boost_within_the_first_minute_is_found() -> None:

@@ -12,8 +12,8 @@ from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.coreml.mil.interpreter import Interpreter
 from depthport.exporters.coreml.mil.package import read_package
 from depthport.exporters.coreml.mil.parity import compare, violations
-from depthport.exporters.da3.upstream import build_upstream, upstream_forward
-from depthport.exporters.da3.weights import load_state_dict, resolve_weights
+from depthport.exporters.da3.build import named_upstream
+from depthport.exporters.da3.upstream import upstream_forward
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from depthport.exporters.inputs.probe import probe_image
 
@@ -40,7 +40,7 @@ def test_against_upstream(name: str, text: str, views: int, store: ArtifactStore
 
     model = tmp_path / f"{name}.yaml"
     model.write_text(text, encoding="utf-8")
-    upstream = build_upstream(str(model), load_state_dict(resolve_weights("synthetic:0", str(model)), str(model)))
+    upstream = named_upstream(str(model), "synthetic:0")
     image = torch.from_numpy(probe_image(1, views, 70, 98, IMAGENET_MEAN, IMAGENET_STD))
     expected = upstream_forward(upstream, image)
 

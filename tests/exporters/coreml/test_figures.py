@@ -14,8 +14,8 @@ from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.coreml.mil.interpreter import Interpreter
 from depthport.exporters.coreml.mil.package import read_package
 from depthport.exporters.coreml.mil.parity import OutputError, compare
-from depthport.exporters.da3.upstream import build_upstream, upstream_forward
-from depthport.exporters.da3.weights import load_state_dict, resolve_weights
+from depthport.exporters.da3.build import named_upstream
+from depthport.exporters.da3.upstream import upstream_forward
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from depthport.exporters.inputs.probe import probe_image
 from tests.support.coreml.short import upstream_in_fp64
@@ -28,7 +28,7 @@ POSES = ("extrinsics", "intrinsics")
 
 @pytest.fixture(scope="module")
 def full() -> Any:
-    return build_upstream("da3-small", load_state_dict(resolve_weights("synthetic:0", "da3-small"), "da3-small"))
+    return named_upstream("da3-small", "synthetic:0")
 
 
 def scene(views: int) -> Any:

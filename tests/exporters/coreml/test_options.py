@@ -13,12 +13,13 @@ from depthport.exporters.core.precision import POLICIES
 from depthport.exporters.coreml.exporter import CoreMLExporter
 from depthport.exporters.coreml.options import CoreMLOptions, function_name, parse_options, parse_shape
 from depthport.exporters.coreml.shims import SHIMS, shims_needed
+from depthport.exporters.da3.models import MODELS
 from depthport.exporters.da3.request import ExportRequest
 
 
 def request(precision: str = "fp16", views: int = 2, **changes: Any) -> ExportRequest:
     base = ExportRequest(
-        model="da3-small", format="coreml", policy=POLICIES[precision], shape=Shape(1, views, 70, 98),
+        model=MODELS["da3-small"], format="coreml", policy=POLICIES[precision], shape=Shape(1, views, 70, 98),
         weights=None, outputs=("depth", "depth_conf", "extrinsics", "intrinsics", "reference_view"),  # type: ignore[arg-type]
     )  # fmt: skip
     return replace(base, **changes)

@@ -16,12 +16,11 @@ def upstream() -> Iterator[Build]:
     """`upstream(model="da3-small", weights="synthetic:0")`: upstream's network."""
     pytest.importorskip("torch")
     pytest.importorskip("depth_anything_3")
-    from depthport.exporters.da3.upstream import build_upstream
-    from depthport.exporters.da3.weights import load_state_dict, resolve_weights
+    from depthport.exporters.da3.build import named_upstream
 
     @lru_cache(maxsize=4)
     def build(model: str = "da3-small", weights: str = "synthetic:0") -> Any:
-        return build_upstream(model, load_state_dict(resolve_weights(weights, model), model))
+        return named_upstream(model, weights)
 
     yield build
     build.cache_clear()

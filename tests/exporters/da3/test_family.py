@@ -198,4 +198,4 @@ def test_a_pose_from_rays_brings_the_rays() -> None:
 def test_configurations_give_models_of_their_own(tmp_path: Path, name: str) -> None:
     spec = get_model(write_config(tmp_path, name))
     assert spec.name == name and get_model(spec.reference) is spec
-    assert resolve_weights("synthetic:0", spec.reference).sha256 != resolve_weights("synthetic:0", "da3-small").sha256
+    assert resolve_weights("synthetic:0", spec).sha256 != resolve_weights("synthetic:0", get_model("da3-small")).sha256

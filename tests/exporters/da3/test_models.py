@@ -82,6 +82,7 @@ def test_models_and_weights_import_without_torch() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from depthport.exporters.da3 import hub, models, synthetic, weights\n"
-        "print(weights.resolve_weights('synthetic:1', 'da3-large').sha256)"
+        "from depthport.exporters.da3.registry import get_model\n"
+        "print(weights.resolve_weights('synthetic:1', get_model('da3-large')).sha256)"
     )
     assert len(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout) >= 64

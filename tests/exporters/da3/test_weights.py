@@ -10,7 +10,11 @@ import pytest
 
 from depthport.exporters.core.errors import WeightsError
 from depthport.exporters.core.provenance import file_sha256
+from depthport.exporters.da3.models import MODELS
+from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.weights import CONFIG_FILE, WEIGHTS_FILE, load_state_dict, resolve_weights
+
+SMALL = MODELS["da3-small"]
 
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
@@ -19,7 +23,7 @@ pytest.importorskip("depth_anything_3")
 
 @pytest.fixture(scope="module")
 def tensors() -> dict[str, Any]:
-    state = load_state_dict(resolve_weights("synthetic:3", "da3-small"), "da3-small")
+    state = load_state_dict(resolve_weights("synthetic:3", SMALL), SMALL)
     return {f"model.{key}": value for key, value in state.items()}
 
 
@@ -39,7 +43,7 @@ def write_checkpoint(folder: Path, tensors: dict[str, Any], model: str = "da3-sm
 def refused(spec: str, model: str = "da3-small") -> str:
     """The one line with which weights are refused when they are resolved or loaded."""
     with pytest.raises(WeightsError) as caught:
-        load_state_dict(resolve_weights(spec, model), model)
+        load_state_dict(resolve_weights(spec, get_model(model)), get_model(model))
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -47,10 +51,10 @@ def refused(spec: str, model: str = "da3-small") -> str:
 
 @pytest.mark.parametrize(("spec", "seed", "outliers"), [("synthetic:0", 0, False), ("synthetic:41,outliers", 41, True)])
 def test_synthetic_weights_have_a_hash_before_they_are_made(spec: str, seed: int, outliers: bool) -> None:
-    ref = resolve_weights(spec, "da3-small")
+    ref = resolve_weights(spec, SMALL)
     assert (ref.id, ref.synthetic, ref.seed, ref.outliers) == (spec, True, seed, outliers)
     assert len(ref.sha256) == 64
-    others = [resolve_weights(spec, "da3-base"), resolve_weights("synthetic:7", "da3-small")]
+    others = [resolve_weights(spec, get_model("da3-base")), resolve_weights("synthetic:7", SMALL)]
     assert ref.sha256 not in {other.sha256 for other in others}
 
 
@@ -61,17 +65,17 @@ def test_malformed_synthetic_weights_are_refused(spec: str) -> None:
 
 @pytest.mark.parametrize("part", ["", WEIGHTS_FILE])
 def test_a_folder_or_its_file_is_read(checkpoint: Path, tensors: dict[str, Any], part: str) -> None:
-    ref = resolve_weights(str(checkpoint / part), "da3-small")
-    assert ref.path == checkpoint / WEIGHTS_FILE
+    ref = resolve_weights(str(checkpoint / part), SMALL)
+    assert ref.path == str(checkpoint / WEIGHTS_FILE)
     assert ref.sha256 == file_sha256(checkpoint / WEIGHTS_FILE)
     assert not ref.synthetic
-    state = load_state_dict(ref, "da3-small")
+    state = load_state_dict(ref, SMALL)
     assert all(torch.equal(value, tensors[f"model.{key}"]) for key, value in state.items())
 
 
 def test_half_precision_checkpoints_are_loaded_in_fp32(tensors: dict[str, Any], tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "half", {key: value.half() for key, value in tensors.items()})
-    state = load_state_dict(resolve_weights(str(folder), "da3-small"), "da3-small")
+    state = load_state_dict(resolve_weights(str(folder), SMALL), SMALL)
     assert {value.dtype for value in state.values()} == {torch.float32}
 
 
@@ -89,11 +93,11 @@ def test_the_hub_cache_is_used_without_the_network(
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("depthport.exporters.da3.hub._reachable", lambda url: pytest.fail("the network was asked"))
     for spec in (None, "depth-anything/DA3-SMALL", f"depth-anything/DA3-SMALL@{revision}"):
-        ref = resolve_weights(spec, "da3-small")
+        ref = resolve_weights(spec, SMALL)
         assert (ref.synthetic, ref.note) == (False, None)
         assert ref.id == (spec or "depth-anything/DA3-SMALL")
         assert ref.sha256 == file_sha256(checkpoint / WEIGHTS_FILE)
-    assert resolve_weights(None, "da3-small").licence == "Apache-2.0"
+    assert resolve_weights(None, SMALL).licence == "Apache-2.0"
 
 
 def test_without_checkpoint_and_network_the_default_is_synthetic_and_says_so(
@@ -102,7 +106,7 @@ def test_without_checkpoint_and_network_the_default_is_synthetic_and_says_so(
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("depthport.exporters.da3.hub._reachable", lambda url: False)
-    ref = resolve_weights(None, "da3-small")
+    ref = resolve_weights(None, SMALL)
     assert ref.id == "synthetic:0" and ref.synthetic
     assert ref.note is not None and "\n" not in ref.note
     assert "depth-anything/DA3-SMALL is not cached" in ref.note

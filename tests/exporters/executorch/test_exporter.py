@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from depthport.exporters.api import export, prepare
-from depthport.exporters.core.artifact import Artifact, Shape
+from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import DepthportError, ExportError, UnsupportedError, UsageError
 from depthport.exporters.core.isolation import Isolated
 from depthport.exporters.core.store import ArtifactStore
@@ -33,7 +33,7 @@ LOWERING = {"backend": "xnnpack", "delegates": 2, "delegated_nodes": 9, "other_n
 )
 def test_what_it_can_not_express_is_refused(changes: dict[str, Any], kind: type[DepthportError], complaint: str) -> None:
     arguments = {"precision": "fp32", "weights": "synthetic:0", **changes}
-    request = prepare("da3-small", format="executorch", shape=Shape(1, 2, 70, 98), **arguments)
+    request = prepare("da3-small", format="executorch", views=2, height=70, width=98, **arguments)
     with pytest.raises(kind, match=complaint):
         ExecuTorchExporter().options(request)
 

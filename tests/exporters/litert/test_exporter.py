@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from depthport.exporters.api import export, prepare
-from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import DepthportError, ExportError, UnsupportedError, UsageError
 from depthport.exporters.core.isolation import Isolated
 from depthport.exporters.core.store import ArtifactStore
@@ -23,7 +22,7 @@ needs_litert = pytest.mark.skipif(LiteRTExporter().probe() is not None, reason=s
 
 def request(**changes: Any) -> Any:
     arguments = {"precision": "fp32", "weights": "synthetic:0", **changes}
-    return prepare("da3-small", format="litert", shape=Shape(1, 2, 70, 98), **arguments)
+    return prepare("da3-small", format="litert", views=2, height=70, width=98, **arguments)
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,9 @@ ON_CUDA = {
 @cache
 def upstream(weights):
     pytest.importorskip("depth_anything_3")
-    from depthport.exporters.da3.upstream import build_upstream
-    from depthport.exporters.da3.weights import load_state_dict, resolve_weights
+    from depthport.exporters.da3.build import named_upstream
 
-    return build_upstream("da3-small", load_state_dict(resolve_weights(weights, "da3-small"), "da3-small"))
+    return named_upstream("da3-small", weights)
 
 
 def static(size, precision="fp32", outputs=None, weights="synthetic:0"):

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from depthport.exporters.api import prepare
-from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import ExportError, UsageError
 from tests.conftest import export_small
 
@@ -33,7 +32,8 @@ def request(**changes):
             "model": "da3-small",
             "format": "onnx",
             "precision": "fp32",
-            "shape": Shape(1, 1, 70, 98),
+            "height": 70,
+            "width": 98,
             "weights": "synthetic:0",
             **changes,
         }
@@ -121,7 +121,7 @@ def test_a_graph_of_another_signature_is_an_export_error(artifact):
     model = onnx_ir.load(artifact.file("model.onnx"))
     check_signature(model, request())
     with pytest.raises(ExportError, match=r"another input than asked for: .*name='image'"):
-        check_signature(model, request(shape=Shape(1, 1, 98, 70)))
+        check_signature(model, request(height=98, width=70))
     with pytest.raises(ExportError, match="another output than asked for: 5 of 1"):
         check_signature(model, request(outputs=["depth"]))
     model.graph.outputs[0].name = "disparity"

@@ -24,6 +24,7 @@ pytest.importorskip("onnxruntime")
 torch = pytest.importorskip("torch")
 pytest.importorskip("depth_anything_3")
 
+from depthport.exporters.da3.build import named_upstream  # noqa: E402
 from depthport.exporters.da3.upstream import upstream_forward  # noqa: E402
 from depthport.exporters.inputs.preprocess import apply_to_rgb, exact_steps, normalise  # noqa: E402
 
@@ -34,10 +35,8 @@ BOUND = 1e-5
 
 @pytest.fixture(scope="module")
 def source() -> Any:
-    from depthport.exporters.da3.upstream import build_upstream
-    from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 
-    return build_upstream("da3-small", load_state_dict(resolve_weights("synthetic:0", "da3-small"), "da3-small"))
+    return named_upstream("da3-small", "synthetic:0")
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +236,7 @@ def test_wrong_inputs_are_one_line(posed: Any, spoil: Any, complaint: str) -> No
 
 def test_open_dimensions_in_closed_form() -> None:
     specs = prepare(
-        model="da3-small", format="onnx", precision="fp32", shape=Shape(1, 2, 70, 98), weights="synthetic:0",
+        model="da3-small", format="onnx", precision="fp32", views=2, height=70, width=98, weights="synthetic:0",
         dynamic=["size", "views"],
     )  # fmt: skip
     assert specs.dynamic == ("views", "size")

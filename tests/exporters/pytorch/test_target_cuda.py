@@ -23,12 +23,10 @@ def artifact(tmp_path_factory):
 
 def test_the_program_is_the_fused_network(artifact):
     from depthport.exporters.core.precision import POLICIES
+    from depthport.exporters.da3.build import named_upstream
     from depthport.exporters.da3.fused.network import build_fused
-    from depthport.exporters.da3.upstream import build_upstream
-    from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 
-    state = load_state_dict(resolve_weights("synthetic:0", "da3-small"), "da3-small")
-    fused = build_fused(build_upstream("da3-small", state), 1, 2, 28, 42, None, POLICIES["bf16-fp16"])
+    fused = build_fused(named_upstream("da3-small", "synthetic:0"), 1, 2, 28, 42, None, POLICIES["bf16-fp16"])
     image = torch.randn(1, 2, 3, 28, 42, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         found = load_program(artifact, torch.device("cpu"))(image)

@@ -92,7 +92,7 @@ def test_onnxruntime_runs_it_in_integers(artifacts, tmp_path):
 
 
 def request(**changes):
-    arguments = {"model": "da3-small", "format": "onnx", "precision": "int8", "shape": Shape(1, 1, 70, 98)}
+    arguments = {"model": "da3-small", "format": "onnx", "precision": "int8", "height": 70, "width": 98}
     return prepare(**{**arguments, "weights": "synthetic:0", **changes})
 
 

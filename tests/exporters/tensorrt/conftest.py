@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from depthport.exporters.core.artifact import Shape
 from depthport.exporters.da3.request import ExportRequest
 from tests.conftest import Exported
 
@@ -50,7 +49,7 @@ def request(precision: str = "fp32", **changes: Any) -> ExportRequest:
 
     return prepare(
         **{
-            "model": "da3-small", "format": "tensorrt-rtx", "precision": precision, "shape": Shape(1, VIEWS, 70, 98),
-            "weights": "synthetic:0", "target": "sm89", **changes,
+            "model": "da3-small", "format": "tensorrt-rtx", "precision": precision, "views": VIEWS, "height": 70,
+            "width": 98, "weights": "synthetic:0", "target": "sm89", **changes,
         }
     )  # fmt: skip

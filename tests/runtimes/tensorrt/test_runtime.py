@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from depthport.exporters.api import rebuild
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ArtifactError, LoadError, UnavailableError, UnsupportedError
 from depthport.exporters.core.nvidia import Gpu as CudaGpu
 from depthport.exporters.core.nvidia import cuda_devices
-from depthport.exporters.core.sealed import seal_file
 from depthport.exporters.tensorrt.options import options_for
 from depthport.exporters.tensorrt.platform import TENSORRT, TENSORRT_RTX, Gpu
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.registry import get_runtime
+from depthport.runtimes.tensorrt import engine
 from depthport.runtimes.tensorrt import runtime as adapter
-from depthport.runtimes.tensorrt.engine import find_engine
+from depthport.runtimes.tensorrt.engine import find_engine, mismatch_of
 from tests.conftest import Exported
 from tests.support.tiny import seal
 
@@ -47,8 +49,8 @@ def write_engine(path: Path, magic: bytes = b"vtrt", size: int = 4096) -> None:
     path.write_bytes((header + bytes(4096))[:size])
 
 
-def find(artifact: Artifact, gpu: Gpu = ADA, version: str = VERSION, rebuild: bool = True) -> Any:
-    return find_engine(TENSORRT_RTX, artifact, version, gpu, artifact.path / "cache", rebuild)
+def find(artifact: Artifact) -> Path:
+    return find_engine(TENSORRT_RTX, artifact)
 
 
 @no_gpu
@@ -67,11 +69,10 @@ def test_without_a_gpu_it_says_so(name: str, artifact: Artifact) -> None:
 
 @no_gpu
 def test_the_benchmark_shows_the_cell_with_its_reason() -> None:
-    from depthport.bench.plan.request import Request
+    from depthport.bench.plan.request import measure_request
     from depthport.bench.plan.suites import build_cells
-    from depthport.exporters.core.artifact import Shape
 
-    cells = build_cells(Request("da3-small", Shape(1, 1, 70, 98), "synthetic:0"))
+    cells = build_cells(measure_request(weights="synthetic:0"))
     for name in ("tensorrt", "tensorrt-rtx"):
         (cell,) = [cell for cell in cells if cell.runtime == name]
         assert "no NVIDIA GPU or driver was found" in (cell.unavailable or "")
@@ -93,8 +94,7 @@ def test_probe_with_a_gpu(capability: str, complaint: str | None, monkeypatch: p
 
 
 def test_an_engine_for_this_gpu_is_taken(artifact: Artifact) -> None:
-    found = find(artifact)
-    assert found.path == artifact.path / "model.engine" and found.rebuilt is None
+    assert find(artifact) == artifact.path / "model.engine" and mismatch_of(artifact, VERSION, ADA) is None
 
 
 @pytest.mark.parametrize(
@@ -105,34 +105,25 @@ def test_an_engine_for_this_gpu_is_taken(artifact: Artifact) -> None:
     ],
 )
 def test_an_engine_for_something_else_is_refused_in_one_line(
-    gpu: Gpu, version: str, complaint: str, artifact: Artifact
+    gpu: Gpu, version: str, complaint: str, artifact: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with pytest.raises(LoadError, match=complaint) as raised:
-        find(artifact, gpu, version, rebuild=False)
-    assert str(raised.value).endswith("export it on this machine")
-    # With rebuilding: the graph it came from is not there.
+    found = mismatch_of(artifact, version, gpu)
+    assert found is not None and complaint in found.reason and found.here == f"{gpu.name}, {gpu.capability}, {version}"
+    monkeypatch.setattr(engine, "this_gpu", lambda index: gpu)
+    monkeypatch.setattr(engine, "load_module", lambda package: SimpleNamespace(__version__=version))
+    with pytest.raises(LoadError, match=f"{complaint}: export it on this machine") as raised:
+        engine.open_engine(TENSORRT_RTX, artifact, LoadOptions(cache_dir=tmp_path), 0)
+    assert "\n" not in str(raised.value)
+
+
+def test_without_the_graph_it_was_built_from_it_can_not_be_rebuilt(artifact: Artifact) -> None:
     pytest.importorskip("tensorrt_rtx")
     pytest.importorskip("onnxscript")
-    with pytest.raises(LoadError, match=complaint) as raised:
-        find(artifact, gpu, version)
-    assert "\n" not in str(raised.value) and "is not in the store" in str(raised.value)
-    assert not [path for path in artifact.path.rglob("*") if "engine" in path.name and path.parent != artifact.path]
-
-
-def test_without_the_exporter_it_is_one_line(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("depthport.runtimes.tensorrt.engine.entry_points", lambda group: {})
-    with pytest.raises(LoadError, match="the exporter 'tensorrt-rtx' that could rebuild it is not installed"):
-        find(artifact, AMPERE)
-
-
-def test_an_engine_that_an_earlier_load_rebuilt_is_found(artifact: Artifact) -> None:
-    name = f"{artifact.manifest.key[:12]}-NVIDIA_RTX_3090-sm86-{VERSION}.engine"
-    kept = artifact.path / "cache" / "tensorrt" / name
-    kept.parent.mkdir(parents=True)
-    write_engine(kept)
-    seal_file(kept)
-    found = find(artifact, AMPERE)
-    assert found.path == kept and found.kept and "this GPU, NVIDIA RTX 3090, is sm86" in found.rebuilt
+    before = sorted(artifact.path.parent.iterdir())
+    with pytest.raises(ArtifactError, match="is not in the store") as raised:
+        rebuild(artifact, "it is for sm89", "sm86")
+    assert "\n" not in str(raised.value)
+    assert [p for p in sorted(artifact.path.parent.iterdir()) if p.name != ".locks"] == before
 
 
 @pytest.mark.parametrize(
@@ -162,23 +153,21 @@ def test_a_missing_engine_is_one_line(artifact: Artifact) -> None:
 
 
 @pytest.mark.slow
-def test_an_engine_for_another_gpu_is_really_rebuilt(
-    exported: Exported, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_engine_for_another_gpu_is_really_rebuilt(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the ONNX artifact in the store, by the exporter, for the GPU that is here."""
     trt = pytest.importorskip("tensorrt_rtx")
     from depthport.exporters.tensorrt import exporter
-    from depthport.exporters.tensorrt.platform import damage
 
     artifact = exported("tensorrt-rtx", precision="fp16", views=3, target="sm86,sm89,sm120")
     ampere = Gpu("NVIDIA A100", "sm80")
     monkeypatch.setattr(exporter, "gpu_here", lambda: ampere)
     monkeypatch.setattr(exporter, "_inspect", lambda *arguments: False)  # that would load the engine on the GPU
-    found = find_engine(TENSORRT_RTX, artifact, trt.__version__, ampere, tmp_path, True)
-    assert found.rebuilt and not found.kept and damage(found.path, TENSORRT_RTX) is None
-    assert found.path.parent == tmp_path / "tensorrt" and [p.name for p in found.path.parent.iterdir()] == [found.path.name]
-    again = find_engine(TENSORRT_RTX, artifact, trt.__version__, ampere, tmp_path, True)
-    assert again.kept and again.path == found.path
+    found = mismatch_of(artifact, trt.__version__, ampere)
+    assert found is not None
+    made = rebuild(artifact, found.reason, found.here)
+    assert made.origin == "built" and made.artifact.manifest.extra["rebuilt_because"] == found.reason
+    assert mismatch_of(made.artifact, trt.__version__, ampere) is None and find(made.artifact).is_file()
+    assert rebuild(artifact, found.reason, found.here).origin == "cached"
 
 
 def test_options_of_the_adapter(monkeypatch: pytest.MonkeyPatch, artifact: Artifact) -> None:
@@ -188,9 +177,8 @@ def test_options_of_the_adapter(monkeypatch: pytest.MonkeyPatch, artifact: Artif
     runtime: Any = get_runtime("tensorrt-rtx")
     available = Device("cuda", "A GPU", (adapter.ENQUEUE, adapter.CUDA_GRAPH))
     monkeypatch.setattr(type(runtime), "probe", lambda self: [available])
-    for extra, complaint in (({"speed": 1}, "no option 'speed'"), ({"rebuild": "no"}, "rebuild is true or false")):
-        with pytest.raises(UsageError, match=complaint):
-            runtime.load(artifact, "cuda", LoadOptions(extra=extra))
+    with pytest.raises(UsageError, match="no option 'speed'"):
+        runtime.load(artifact, "cuda", LoadOptions(extra={"speed": 1}))
     with pytest.raises(UsageError, match="has no mode 'fast'"):
         runtime.load(artifact, "cuda", LoadOptions(mode="fast"))
 

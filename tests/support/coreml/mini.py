@@ -75,7 +75,14 @@ def export_mini(
 ) -> Stored:
     """An artifact of the mini network; :func:`use_mini_network` first."""
     request = api.prepare(
-        "da3-small", format="coreml", precision=precision, shape=Shape(1, views, *size), weights="synthetic:0", **given
+        "da3-small",
+        format="coreml",
+        precision=precision,
+        views=views,
+        height=size[0],
+        width=size[1],
+        weights="synthetic:0",
+        **given,
     )
     return api.export_request(request, ArtifactStore(folder))
 

@@ -16,9 +16,9 @@ from depthport.exporters.core.precision import POLICIES
 from depthport.exporters.coreml.mil.package import Package
 from depthport.exporters.coreml.network import PackageNetwork, interface, split_patch_convolution
 from depthport.exporters.coreml.options import CoreMLOptions
+from depthport.exporters.da3.build import named_upstream
 from depthport.exporters.da3.static.network import build_static
-from depthport.exporters.da3.upstream import build_upstream, upstream_forward
-from depthport.exporters.da3.weights import load_state_dict, resolve_weights
+from depthport.exporters.da3.upstream import upstream_forward
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from depthport.exporters.inputs.probe import probe_image, probe_pixels
 
@@ -38,8 +38,7 @@ def shorten(upstream: nn.Module) -> nn.Module:
 
 def short_upstream() -> nn.Module:
     """Upstream's network, shortened, with synthetic weights."""
-    state = load_state_dict(resolve_weights("synthetic:0", "da3-small"), "da3-small")
-    return shorten(build_upstream("da3-small", state))
+    return shorten(named_upstream("da3-small", "synthetic:0"))
 
 
 def scene(views: int, height: int = HEIGHT, width: int = WIDTH) -> Tensor:

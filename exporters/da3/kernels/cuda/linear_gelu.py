@@ -10,4 +10,5 @@ from torch import Tensor
 def linear_gelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """The kernel behind :func:`depthport.exporters.da3.kernels.linear_gelu.linear_gelu`."""
     out = torch._addmm_activation(bias, x.flatten(0, -2), weight.t(), use_gelu=True)
-    return out.unflatten(0, x.shape[:-1])
+    result: Tensor = out.unflatten(0, x.shape[:-1])
+    return result

@@ -163,8 +163,10 @@ def window(samples: int, inputs: int, outputs: int) -> int:
     The run spans (samples + 1) steps of (inputs - 1) / (outputs - 1) inputs, begins within an input and reads one more.
     """
     reach = math.ceil((samples + 1) * (inputs - 1) / max(outputs - 1, 1)) + 2
-    return max(_LEAST, triton.next_power_of_2(reach))
+    found: int = max(_LEAST, triton.next_power_of_2(reach))
+    return found
 
 
 def _block(outputs: int) -> int:
-    return max(_LEAST, triton.next_power_of_2(outputs))
+    found: int = max(_LEAST, triton.next_power_of_2(outputs))
+    return found

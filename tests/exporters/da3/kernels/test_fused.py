@@ -9,12 +9,11 @@ pytest.importorskip("depth_anything_3")
 
 from depthport.exporters.core.errors import UnsupportedError  # noqa: E402
 from depthport.exporters.core.precision import POLICIES  # noqa: E402
+from depthport.exporters.da3.build import named_upstream  # noqa: E402
 from depthport.exporters.da3.fused.network import FusedDA3, build_fused  # noqa: E402
 from depthport.exporters.da3.kernels.upsampled import inside, upsampled_convolution  # noqa: E402
 from depthport.exporters.da3.static.folding import constant_response, fold_pointwise, tap_matrices  # noqa: E402
 from depthport.exporters.da3.static.network import build_static  # noqa: E402
-from depthport.exporters.da3.upstream import build_upstream  # noqa: E402
-from depthport.exporters.da3.weights import load_state_dict, resolve_weights  # noqa: E402
 from tests.support.kernels.cases import relative_error  # noqa: E402
 
 MODEL = "da3-small"
@@ -22,8 +21,7 @@ MODEL = "da3-small"
 
 @pytest.fixture(scope="module")
 def upstream() -> torch.nn.Module:
-    reference = resolve_weights("synthetic:0", MODEL)
-    return build_upstream(MODEL, load_state_dict(reference, MODEL))
+    return named_upstream(MODEL, "synthetic:0")
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 70, 98), (1, 2, 84, 42), (2, 4, 70, 70), (1, 9, 28, 42)])

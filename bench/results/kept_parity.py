@@ -1,0 +1,50 @@
+"""Parity found later, kept beside an artifact in a file of its own: `artifact.json` is never written again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from depthport.exporters.core.artifact import MAX_BYTES, Artifact, load_artifact
+from depthport.exporters.core.atomic import read_json, write_json
+from depthport.exporters.core.errors import ArtifactError, StorageError
+
+NAME = "parity.json"
+SCHEMA = "depthport.parity/1"
+
+Parity = Mapping[str, Any]
+"""Figures by output, and over how many inputs, as a cell of `results.json` has them."""
+
+
+@dataclass(frozen=True)
+class _File:
+    key: str
+    """Of the artifact; another's figures say nothing."""
+    cells: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By the id of the cell that ran it."""
+    schema: str = SCHEMA
+
+
+def kept_parity(artifact: Artifact) -> dict[str, Parity]:
+    """What was found so far, by the id of the cell that ran the artifact; a file that can't be read holds nothing."""
+    try:
+        found = msgspec.convert(read_json(artifact.path / NAME, MAX_BYTES), _File)
+    except (OSError, ValueError):
+        return {}
+    return dict(found.cells) if (found.schema, found.key) == (SCHEMA, artifact.manifest.key) else {}
+
+
+def keep_parity(folder: Path | str, cell: str, parity: Parity) -> None:
+    """Keep what `cell` found of the artifact in `folder`, beside what others did.
+
+    What a store can't be written to for, or has lost meanwhile, stays with the results alone.
+    """
+    with suppress(ArtifactError, StorageError):
+        artifact = load_artifact(folder)
+        cells = msgspec.to_builtins({**kept_parity(artifact), cell: parity})
+        write_json(artifact.path / NAME, msgspec.to_builtins(_File(artifact.manifest.key, cells)))

@@ -1,0 +1,190 @@
+"""The journal's records: what a run has finished, one class a kind.
+
+A record's kind on disk is its class's tag. Decoding is strict: a line with an unknown key, without a field, or with a
+value of another type was not written by this program and counts as damage.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from depthport.bench.results.model import Status
+from depthport.bench.results.regimes import RegimeSummary
+from depthport.exporters.core.store import Origin
+from depthport.runtimes.terms import Placement
+
+FileName = Annotated[str, Meta(pattern=r"\A\w[\w.-]*\Z")]
+"""Beside the inputs, never elsewhere."""
+
+
+class Record(Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True):
+    """One finished thing."""
+
+
+class Header(Record, frozen=True, tag="header"):
+    """What the run is; the first record."""
+
+    plan: str
+    """Fingerprint of the plan (bench/measure/plan.py)."""
+    created: str
+    """UTC, ISO 8601."""
+    epoch_s: float
+    """Wall time, from which all the run's times count."""
+
+
+class ArtifactReady(Record, frozen=True, tag="artifact"):
+    """A cell has its artifact."""
+
+    cell: str
+    origin: Origin | Literal["given"]
+    export_s: float | None
+    facts: dict[str, Any]
+    """`Cell.artifact`: what the results say of it."""
+
+
+class Failed(Record, frozen=True, tag="failed"):
+    """A cell is out, and why."""
+
+    cell: str
+    status: Status
+    reason: str
+    passing: str | None = None
+    """What the machine was short of (:mod:`depthport.exporters.core.passing`); None: the fault is the cell's own."""
+
+
+class ReferenceFailed(Record, frozen=True, tag="reference_failed"):
+    """Upstream's outputs could not be computed: there is no parity."""
+
+    reason: str
+
+
+class DesignChosen(Record, frozen=True, tag="design"):
+    """How many launches and rounds the run makes (bench/plan/design.py)."""
+
+    launches: int
+    rounds: int
+    order: str
+    expected_half_width: float | None
+    """Of the ratios' intervals, logarithmic; None where nothing is expected."""
+    expected_s: float
+    round_noise: float
+
+
+class Calibration(Struct, frozen=True):
+    """Costs in ns that decide how calls are grouped."""
+
+    call_ns: int
+    enqueue_ns: int
+    """Until `run` returned; as long as the call where the runtime is synchronous."""
+    sync_ns: int
+    fetch_ns: int
+
+
+class Launch(Record, frozen=True, tag="launch"):
+    """A worker was started and warmed up."""
+
+    cell: str
+    launch: int
+    started_s: float
+    load_s: float
+    first_call_ms: float
+    calibration: Calibration
+    warmup_ms: list[float]
+    """Calls after the first and the calibration's."""
+    steady: bool
+
+
+class LaunchDone(Record, frozen=True, tag="launch_done"):
+    """All rounds of a launch are measured."""
+
+    launch: int
+
+
+class Residency(Record, frozen=True, tag="residency"):
+    """The workers do not fit in memory together: each is started anew for every visit."""
+
+
+class Block(Record, frozen=True, tag="block"):
+    """Timed samples of one cell, in a row."""
+
+    cell: str
+    launch: int
+    round: int
+    visit: int
+    calls: int
+    """Calls a sample."""
+    device_ns: list[int] | None
+    host_ns: list[int] | None
+    starts_s: list[float]
+    input: int
+    """Index of the input of the last sample."""
+    outputs_sha256: str
+    outputs: FileName | None = None
+    """File in the run's work folder that keeps the last outputs."""
+
+
+class VisitDone(Record, frozen=True, tag="visit"):
+    """A cell's turn in a round is over: its blocks are there, and what the machine did meanwhile."""
+
+    cell: str
+    launch: int
+    round: int
+    visit: int
+    wall_s: float
+    telemetry: dict[str, Any]
+    """As bench/environment/telemetry.py reads it."""
+
+
+class SessionReport(Record, frozen=True, tag="report"):
+    """What a worker said of itself before it ended."""
+
+    cell: str
+    launch: int
+    placement: Placement
+    host_peak_mib: float | None
+    device_peak_mib: float | None
+
+
+class TruthOutputs(Record, frozen=True, tag="truth"):
+    """A cell has computed a scene with exact truth."""
+
+    cell: str
+    scene: int
+    outputs: FileName
+    """File in the run's work folder."""
+
+
+class RegimeDone(Record, frozen=True, tag="regime"):
+    """A cell went through another regime than `burst`."""
+
+    cell: str
+    load_s: float
+    first_call_ms: float
+    call_ns: int
+    summary: RegimeSummary
+    telemetry: dict[str, Any] | None
+    """As bench/environment/telemetry_summary.py sums it up."""
+
+
+class Finished(Record, frozen=True, tag="finished"):
+    """The run is complete."""
+
+
+AnyRecord = (
+    Header
+    | ArtifactReady
+    | Failed
+    | ReferenceFailed
+    | DesignChosen
+    | Launch
+    | LaunchDone
+    | Residency
+    | Block
+    | VisitDone
+    | SessionReport
+    | TruthOutputs
+    | RegimeDone
+    | Finished
+)

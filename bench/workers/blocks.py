@@ -1,0 +1,99 @@
+"""The timed loops of a block, by what is timed; bench/workers/worker.py says what a sample is at each boundary.
+
+Nothing is in these loops but the session's own calls, the clock and two appends.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from depthport.bench.workers.messages import RunBlock
+from depthport.runtimes.base import Arrays, Session
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Of one block, by `time.perf_counter_ns`."""
+
+    starts_ns: list[int]
+    device_ns: list[int] | None = None
+    host_ns: list[int] | None = None
+
+
+def time_block(session: Session, inputs: Sequence[Arrays], request: RunBlock) -> Samples:
+    """The samples that `request` asks for, inputs rotating."""
+    return {"device": _device, "host": _host, "both": _both}[request.boundary](session, inputs, request)
+
+
+def _device(session: Session, inputs: Sequence[Arrays], request: RunBlock) -> Samples:
+    calls, delay = request.calls, request.delay_ns
+    clock = time.perf_counter_ns
+    samples: list[int] = []
+    starts: list[int] = []
+    for index in request.input_indices:
+        session.bind(inputs[index % len(inputs)])
+        session.synchronize()
+        begin = clock()
+        for _ in range(calls):
+            session.run()
+            if delay:
+                session.synchronize()
+                _spin(delay)
+        session.synchronize()
+        samples.append(clock() - begin)
+        starts.append(begin)
+    return Samples(starts, device_ns=samples)
+
+
+def _host(session: Session, inputs: Sequence[Arrays], request: RunBlock) -> Samples:
+    calls, delay = request.calls, request.delay_ns
+    clock = time.perf_counter_ns
+    samples: list[int] = []
+    starts: list[int] = []
+    for index in request.input_indices:
+        arrays = inputs[index % len(inputs)]
+        begin = clock()
+        for _ in range(calls):
+            session.bind(arrays)
+            session.run()
+            session.synchronize()
+            if delay:
+                _spin(delay)
+            session.outputs()
+        samples.append(clock() - begin)
+        starts.append(begin)
+    return Samples(starts, host_ns=samples)
+
+
+def _both(session: Session, inputs: Sequence[Arrays], request: RunBlock) -> Samples:
+    delay = request.delay_ns
+    clock = time.perf_counter_ns
+    device: list[int] = []
+    host: list[int] = []
+    starts: list[int] = []
+    for index in request.input_indices:
+        arrays = inputs[index % len(inputs)]
+        begin = clock()
+        session.bind(arrays)
+        session.synchronize()
+        run = clock()
+        session.run()
+        session.synchronize()
+        if delay:
+            _spin(delay)
+        done = clock()
+        session.outputs()
+        end = clock()
+        device.append(done - run)
+        host.append(end - begin)
+        starts.append(begin)
+    return Samples(starts, device, host)
+
+
+def _spin(nanoseconds: int) -> None:
+    """Busy-wait: a sleep would let the core clock down and change what follows."""
+    end = time.perf_counter_ns() + nanoseconds
+    while time.perf_counter_ns() < end:
+        pass

@@ -1,0 +1,254 @@
+"""What manager and workers say to each other: one class a request, each with the type of its reply.
+
+On the wire (bench/workers/channel.py) a request is a JSON object whose `op` is the class's tag, an answer a
+:class:`Answer`. Both ends decode strictly: a key too many, one too few or a value of another type is an error.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Generic, TypeVar
+
+from msgspec import Struct
+
+from depthport.bench.plan.visits import BlockBoundary
+from depthport.bench.results.model import Status
+from depthport.bench.results.records import Calibration
+from depthport.bench.workers.regimes import FixedRateResult, SustainedResult
+from depthport.exporters.core.store import Origin
+from depthport.exporters.da3.request import ExportRequest
+from depthport.runtimes.terms import Placement
+
+R = TypeVar("R")
+
+
+class Request(Struct, Generic[R], frozen=True, kw_only=True, tag_field="op", forbid_unknown_fields=True):
+    """Asks a worker for an R."""
+
+    reply: ClassVar[type]
+    """R at run time."""
+    failed: ClassVar[Status] = Status.RUN_FAILED
+    """How a cell ends for which this failed."""
+    doing: ClassVar[str] = "a call"
+    """What a worker does meanwhile, in words."""
+
+
+class Failure(Struct, frozen=True):
+    """A request that failed: the status its cell gets, and why in one line."""
+
+    status: Status
+    reason: str
+    passing: str | None = None
+    """What the machine was short of (:mod:`depthport.exporters.core.passing`), if that was it."""
+
+
+class Answer(Struct, Generic[R], frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A line from a worker: how far it is, or one of the other two, which end the request."""
+
+    progress: str | None = None
+    failure: Failure | None = None
+    reply: R | None = None
+
+
+class Done(Struct, frozen=True):
+    """There is nothing to say but that it is done."""
+
+
+# -- of a cell's worker (bench/workers/worker.py) ----------------------------------------------------------------------
+
+
+class Versions(Struct, frozen=True):
+    versions: dict[str, str]
+    """By distribution; those that are not installed are left out."""
+
+
+class Hello(Request[Versions], frozen=True, tag="hello"):
+    """Are you there, and with which packages?"""
+
+    reply = Versions
+    failed = Status.LOAD_FAILED
+    packages: tuple[str, ...]
+
+
+class Rebuilt(Struct, frozen=True):
+    artifact: str
+    """The folder to load: the same where nothing had to be done."""
+    reason: str | None = None
+    """Why the one that was asked about can't be loaded."""
+
+
+class Rebuild(Request[Rebuilt], frozen=True, tag="rebuild"):
+    """Build an artifact anew if it was built for something else than what is here."""
+
+    reply = Rebuilt
+    failed = Status.EXPORT_FAILED
+    doing = "rebuilding"
+    artifact: str
+    runtime: str
+    device: str
+
+
+class Loaded(Struct, frozen=True):
+    load_s: float
+
+
+class Load(Request[Loaded], frozen=True, tag="load"):
+    """Load an artifact, and the inputs that its calls rotate through."""
+
+    reply = Loaded
+    failed = Status.LOAD_FAILED
+    doing = "loading"
+    artifact: str
+    inputs: tuple[str, ...]
+    """`.npz` files."""
+    runtime: str
+    device: str
+    mode: str | None = None
+    threads: int | None = None
+    memory_fraction: float | None = None
+    cache_dir: str | None = None
+    extra: dict[str, Any] = {}
+    """The runtime's own load options."""
+
+
+class FirstCalled(Struct, frozen=True):
+    first_call_ms: float
+
+
+class FirstCall(Request[FirstCalled], frozen=True, tag="first_call"):
+    """The first inference, numpy in and numpy out: lazy compilation and allocation land here."""
+
+    reply = FirstCalled
+    doing = "the first call"
+
+
+class Calibrate(Request[Calibration], frozen=True, tag="calibrate"):
+    """What does a call cost, and what do its parts?"""
+
+    reply = Calibration
+
+
+class BlockSamples(Struct, frozen=True):
+    """A timed block, by the worker's clock; durations are of `calls` calls together."""
+
+    starts_ns: list[int]
+    outputs_sha256: str
+    input: int
+    """Index of the input of the last sample."""
+    device_ns: list[int] | None = None
+    host_ns: list[int] | None = None
+
+
+class RunBlock(Request[BlockSamples], frozen=True, tag="block"):
+    """`samples` samples of `calls` calls each, after `settle` untimed ones (bench/plan/visits.py)."""
+
+    reply = BlockSamples
+    doing = "a timed block"
+    boundary: BlockBoundary
+    calls: int
+    samples: int
+    settle: int = 0
+    delay_ns: int = 0
+    """Busy-wait added to every call: the control that must be found."""
+    first_input: int = 0
+    save_outputs: str | None = None
+    """Where the last outputs go (`.npz`)."""
+
+    @property
+    def input_indices(self) -> range:
+        """Of each sample's input, before they wrap around."""
+        return range(self.first_input, self.first_input + self.samples)
+
+
+class Infer(Request[Done], frozen=True, tag="infer"):
+    """One untimed inference on inputs that are in no timed block."""
+
+    reply = Done
+    doing = "a call on a rendered scene"
+    input: str
+    save_outputs: str
+
+
+class RunSustained(Request[SustainedResult], frozen=True, tag="sustained"):
+    """Sample after sample at the host boundary for some seconds (bench/workers/regimes.py)."""
+
+    reply = SustainedResult
+    doing = "sustained load"
+    seconds: float
+    first_index: int
+
+
+class RunFixedRate(Request[FixedRateResult], frozen=True, tag="fixed_rate"):
+    """A frame every 1 / rate_hz seconds at the host boundary (bench/workers/regimes.py)."""
+
+    reply = FixedRateResult
+    doing = "frames at a fixed rate"
+    rate_hz: float
+    seconds: float
+
+
+class Peaks(Struct, frozen=True):
+    placement: Placement
+    host_peak_mib: float | None
+    device_peak_mib: float | None
+
+
+class Report(Request[Peaks], frozen=True, tag="report"):
+    """Placement and memory, asked for outside every timed block."""
+
+    reply = Peaks
+
+
+CellRequest = Hello | Rebuild | Load | FirstCall | Calibrate | RunBlock | Infer | RunSustained | RunFixedRate | Report
+
+# -- of the exporting worker (bench/workers/export_worker.py) ----------------------------------------------------------
+
+
+class Exported(Struct, frozen=True):
+    artifact: str
+    """Its folder."""
+    origin: Origin
+    damage: str | None
+    """What was wrong with the one that had to be built anew."""
+
+
+class Export(Request[Exported], frozen=True, tag="export"):
+    """Make or find one artifact."""
+
+    reply = Exported
+    failed = Status.EXPORT_FAILED
+    doing = "exporting"
+    request: ExportRequest
+    store: str
+
+
+class ComputeReference(Request[Done], frozen=True, tag="reference"):
+    """Upstream's own outputs (bench/workers/reference.py): `fp32-<i>.npz` for every input, and `fp64-0.npz`."""
+
+    reply = Done
+    failed = Status.EXPORT_FAILED
+    doing = "computing the reference"
+    request: ExportRequest
+    """Whose model, weights, outputs and host steps are wanted."""
+    inputs: tuple[str, ...]
+    """`.npz` files, images normalised."""
+    folder: str
+    device: str
+    yardstick: bool
+    """Also in fp64."""
+
+
+class Interpret(Request[Done], frozen=True, tag="interpret"):
+    """Run an artifact in the runtime's interpreter (bench/workers/interpret.py)."""
+
+    reply = Done
+    failed = Status.EXPORT_FAILED
+    doing = "interpreting"
+    runtime: str
+    artifact: str
+    inputs: str
+    """`.npz` file."""
+    outputs: str
+    """`.npz` file to write."""
+
+
+ExportingRequest = Export | ComputeReference | Interpret
