@@ -10,7 +10,7 @@ import numpy as np
 from depthport.bench.results.regimes import FixedRateSummary, Onset, SustainedSummary, Window
 from depthport.bench.statistics.samples import FloatArray, percentile
 from depthport.bench.statistics.student_t import student_t_quantile
-from depthport.bench.workers.regimes import FixedRateResult, SustainedResult
+from depthport.bench.workers.messages import FixedRateResult, SustainedResult
 from depthport.exporters.core.errors import UsageError
 
 WINDOW_S = 10.0

@@ -24,7 +24,8 @@ from depthport.bench.plan.request import measure_request
 from depthport.bench.plan.suites import build_cells
 from depthport.bench.results.model import Status as CellStatus
 from depthport.bench.workers.channel import Channel, RequestFailed, WorkerGone, WorkerTimeout
-from depthport.bench.workers.messages import ComputeReference, Export, Exported, FirstCall, Interpret, Load, R, RunBlock
+from depthport.bench.workers.exporting import ComputeReference, Export, Exported, Interpret
+from depthport.bench.workers.messages import FirstCall, Load, R, RunBlock
 from depthport.bench.workers.messages import Request as Message
 from depthport.bench.workers.start import worker_command, worker_environment
 from depthport.exporters.core.artifact import Shape

@@ -12,9 +12,8 @@ from depthport.bench.results.records import ArtifactReady
 from depthport.bench.workers.channel import Channel, RequestFailed, WorkerGone, WorkerTimeout
 from depthport.bench.workers.messages import Failure, R, Rebuild, Request
 from depthport.bench.workers.start import worker_command, worker_environment
-from depthport.exporters.core.artifact import Artifact, load_artifact
+from depthport.exporters.core.artifact import Artifact, Origin, load_artifact
 from depthport.exporters.core.errors import DepthportError
-from depthport.exporters.core.store import Origin
 from depthport.exporters.core.text import without_paths
 from depthport.runtimes.registry import get_runtime
 

@@ -21,7 +21,8 @@ from depthport.bench.results.journal import Journal
 from depthport.bench.results.records import Failed, RegimeDone
 from depthport.bench.results.regimes import FixedRateSummary, RegimeSummary, SustainedSummary
 from depthport.bench.workers.live_cell import CellFailed, LiveCell
-from depthport.bench.workers.regimes import SustainedResult, join
+from depthport.bench.workers.messages import SustainedResult
+from depthport.bench.workers.regimes import join
 
 CHUNK_S = 15.0
 """A sustained run is made of chunks of this length with telemetry between them."""

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from depthport.bench.plan.design import block_samples, block_warmups
+from depthport.bench.results.model import BlockBoundary
 from depthport.bench.statistics.samples import group_size
 
-BlockBoundary = Literal["device", "host", "both"]
 ALIKE = 1.5
 """Cells whose calls take up to this many times as long as the fastest of them run blocks of the same count."""
 _BOTH_FACTOR = 1000

@@ -46,6 +46,11 @@ def line_of(record: AnyRecord) -> bytes:
     """
     body = msgspec.json.encode(record)
     _DECODER.decode(body)
+    return summed(body)
+
+
+def summed(body: bytes) -> bytes:
+    """A JSON object as a line with its checksum."""
     return body[:-1] + f',"crc32":"{zlib.crc32(body):08x}"}}\n'.encode()
 
 

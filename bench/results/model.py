@@ -24,6 +24,8 @@ SCHEMA: str = get_args(Schema)[0]
 Dimension = Annotated[int, Meta(ge=1, lt=2**31)]
 
 Boundary = Literal["device", "host"]
+BlockBoundary = Literal["device", "host", "both"]
+"""What a block of calls is timed at: one of them, or both by the same calls."""
 BOUNDARIES: tuple[Boundary, ...] = ("device", "host")
 
 

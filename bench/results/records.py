@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from depthport.bench.results.model import Status
 from depthport.bench.results.regimes import RegimeSummary
-from depthport.exporters.core.store import Origin
+from depthport.exporters.core.artifact import Origin
 from depthport.runtimes.terms import Placement
 
 FileName = Annotated[str, Meta(pattern=r"\A\w[\w.-]*\Z")]

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthport.bench.environment.telemetry import Telemetry
-from depthport.bench.plan.visits import BlockBoundary
+from depthport.bench.results.model import BlockBoundary
 from depthport.bench.workers.messages import RunBlock
 from depthport.bench.workers.worker import Worker
 from depthport.exporters.core.artifact import Artifact, Manifest, Shape, TensorSpec, WeightsInfo

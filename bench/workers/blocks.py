@@ -8,9 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from depthport.bench.workers.messages import RunBlock
-from depthport.runtimes.base import Arrays, Session
+
+if TYPE_CHECKING:
+    from depthport.runtimes.base import Arrays, Session
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ if __name__ == "__main__":
 from collections.abc import Callable
 from pathlib import Path
 
+from depthport.bench.workers.exporting import ComputeReference, Export, Exported, ExportingRequest, Interpret
 from depthport.bench.workers.interpret import interpret
-from depthport.bench.workers.messages import ComputeReference, Done, Export, Exported, ExportingRequest, Interpret
+from depthport.bench.workers.messages import Done
 from depthport.bench.workers.reference import compute
 from depthport.bench.workers.serve import serve
 from depthport.exporters.api import export_request

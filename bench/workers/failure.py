@@ -31,7 +31,9 @@ def failure(error: Exception, request: Request[Any] | None) -> Failure:
     elif isinstance(error, ExportError):
         status = Status.EXPORT_FAILED
     # Reasons are printed in reports, which are shown to anybody.
-    text = without_paths(" ".join(str(error).split()))
+    # A name that is not UTF-8 has surrogates, which no message or journal can hold.
+    said = str(error).encode("utf-8", "replace").decode()
+    text = without_paths(" ".join(said.split()))
     passing = passing_fault(error)
     if passing == OUT_OF_MEMORY and not isinstance(error, DepthportError):
         reason = tidy(f"out of memory: {text}") if text else "out of memory"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from depthport.bench.workers.messages import Interpret
+from depthport.bench.workers.exporting import Interpret
 from depthport.exporters.core.artifact import load_artifact
 from depthport.exporters.core.npz import read_npz, write_npz
 from depthport.runtimes.registry import get_runtime

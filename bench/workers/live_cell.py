@@ -13,6 +13,7 @@ from depthport.bench.workers.messages import (
     BlockSamples,
     Calibrate,
     FirstCall,
+    FixedRateResult,
     Infer,
     Load,
     R,
@@ -21,8 +22,8 @@ from depthport.bench.workers.messages import (
     RunBlock,
     RunFixedRate,
     RunSustained,
+    SustainedResult,
 )
-from depthport.bench.workers.regimes import FixedRateResult, SustainedResult
 from depthport.bench.workers.start import worker_command, worker_environment
 from depthport.exporters.core.plugins import entry_points
 from depthport.runtimes.registry import GROUP

@@ -1,4 +1,5 @@
-"""What manager and workers say to each other: one class a request, each with the type of its reply.
+"""What manager and workers say to each other: one class a request, each with the type of its reply; here those that a
+cell's worker takes (bench/workers/worker.py), in bench/workers/exporting.py those of the exporting one.
 
 On the wire (bench/workers/channel.py) a request is a JSON object whose `op` is the class's tag, an answer a
 :class:`Answer`. Both ends decode strictly: a key too many, one too few or a value of another type is an error.
@@ -6,16 +7,13 @@ On the wire (bench/workers/channel.py) a request is a JSON object whose `op` is 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 from msgspec import Struct
 
-from depthport.bench.plan.visits import BlockBoundary
-from depthport.bench.results.model import Status
+from depthport.bench.results.model import BlockBoundary, Status
 from depthport.bench.results.records import Calibration
-from depthport.bench.workers.regimes import FixedRateResult, SustainedResult
-from depthport.exporters.core.store import Origin
-from depthport.exporters.da3.request import ExportRequest
 from depthport.runtimes.terms import Placement
 
 R = TypeVar("R")
@@ -51,9 +49,6 @@ class Answer(Struct, Generic[R], frozen=True, omit_defaults=True, forbid_unknown
 
 class Done(Struct, frozen=True):
     """There is nothing to say but that it is done."""
-
-
-# -- of a cell's worker (bench/workers/worker.py) ----------------------------------------------------------------------
 
 
 class Versions(Struct, frozen=True):
@@ -168,6 +163,31 @@ class Infer(Request[Done], frozen=True, tag="infer"):
     save_outputs: str
 
 
+@dataclass(frozen=True)
+class SustainedResult:
+    """Every sample of a sustained run, in order; times are those of the worker's clock."""
+
+    start_ns: list[int] = field(default_factory=list)
+    sample_ns: list[int] = field(default_factory=list)
+    """Duration of each sample."""
+
+
+@dataclass(frozen=True)
+class FixedRateResult:
+    """Every frame that was started, in order; frame i was due at `origin_ns + i * 1e9 / rate_hz`."""
+
+    rate_hz: float
+    frames: int
+    """Frames that were due."""
+    origin_ns: int
+    start_ns: list[int] = field(default_factory=list)
+    done_ns: list[int] = field(default_factory=list)
+
+    def due_ns(self, frame: int) -> int:
+        """When a frame arrives; the deadline of the one before it."""
+        return self.origin_ns + round(frame * 1e9 / self.rate_hz)
+
+
 class RunSustained(Request[SustainedResult], frozen=True, tag="sustained"):
     """Sample after sample at the host boundary for some seconds (bench/workers/regimes.py)."""
 
@@ -199,56 +219,3 @@ class Report(Request[Peaks], frozen=True, tag="report"):
 
 
 CellRequest = Hello | Rebuild | Load | FirstCall | Calibrate | RunBlock | Infer | RunSustained | RunFixedRate | Report
-
-# -- of the exporting worker (bench/workers/export_worker.py) ----------------------------------------------------------
-
-
-class Exported(Struct, frozen=True):
-    artifact: str
-    """Its folder."""
-    origin: Origin
-    damage: str | None
-    """What was wrong with the one that had to be built anew."""
-
-
-class Export(Request[Exported], frozen=True, tag="export"):
-    """Make or find one artifact."""
-
-    reply = Exported
-    failed = Status.EXPORT_FAILED
-    doing = "exporting"
-    request: ExportRequest
-    store: str
-
-
-class ComputeReference(Request[Done], frozen=True, tag="reference"):
-    """Upstream's own outputs (bench/workers/reference.py): `fp32-<i>.npz` for every input, and `fp64-0.npz`."""
-
-    reply = Done
-    failed = Status.EXPORT_FAILED
-    doing = "computing the reference"
-    request: ExportRequest
-    """Whose model, weights, outputs and host steps are wanted."""
-    inputs: tuple[str, ...]
-    """`.npz` files, images normalised."""
-    folder: str
-    device: str
-    yardstick: bool
-    """Also in fp64."""
-
-
-class Interpret(Request[Done], frozen=True, tag="interpret"):
-    """Run an artifact in the runtime's interpreter (bench/workers/interpret.py)."""
-
-    reply = Done
-    failed = Status.EXPORT_FAILED
-    doing = "interpreting"
-    runtime: str
-    artifact: str
-    inputs: str
-    """`.npz` file."""
-    outputs: str
-    """`.npz` file to write."""
-
-
-ExportingRequest = Export | ComputeReference | Interpret

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.workers.messages import ComputeReference
+from depthport.bench.workers.exporting import ComputeReference
 from depthport.exporters.core.artifact import HostStep
 from depthport.exporters.core.npz import is_whole, read_npz, write_npz
 from depthport.exporters.core.provenance import canonical_sha256, package_versions

@@ -15,15 +15,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from depthport.bench.plan.regime import frames_in
+from depthport.bench.workers.messages import FixedRateResult, SustainedResult
 from depthport.exporters.core.errors import UsageError
-from depthport.runtimes.base import Session
+
+if TYPE_CHECKING:
+    # A worker of another interpreter says what it lacks before anything of a runtime is imported.
+    from numpy.typing import NDArray
+
+    from depthport.runtimes.base import Session
 
 Call = Callable[[int], object]
 """One sample, given its index (inputs rotate by it); returns when it is done."""
@@ -33,31 +36,6 @@ Clock = Callable[[], int]
 SPIN_NS = 1_000_000
 """The last millisecond before a frame is due is spent spinning: a sleep ends tens of microseconds late."""
 _LEAD_NS = 2_000_000
-
-
-@dataclass(frozen=True)
-class SustainedResult:
-    """Every sample of a sustained run, in order; times are those of the worker's clock."""
-
-    start_ns: list[int] = field(default_factory=list)
-    sample_ns: list[int] = field(default_factory=list)
-    """Duration of each sample."""
-
-
-@dataclass(frozen=True)
-class FixedRateResult:
-    """Every frame that was started, in order; frame i was due at `origin_ns + i * 1e9 / rate_hz`."""
-
-    rate_hz: float
-    frames: int
-    """Frames that were due."""
-    origin_ns: int
-    start_ns: list[int] = field(default_factory=list)
-    done_ns: list[int] = field(default_factory=list)
-
-    def due_ns(self, frame: int) -> int:
-        """When a frame arrives; the deadline of the one before it."""
-        return self.origin_ns + round(frame * 1e9 / self.rate_hz)
 
 
 def run_sustained(

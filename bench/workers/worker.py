@@ -33,6 +33,7 @@ from depthport.bench.workers.messages import (
     Done,
     FirstCall,
     FirstCalled,
+    FixedRateResult,
     Hello,
     Infer,
     Load,
@@ -44,9 +45,9 @@ from depthport.bench.workers.messages import (
     RunBlock,
     RunFixedRate,
     RunSustained,
+    SustainedResult,
     Versions,
 )
-from depthport.bench.workers.regimes import FixedRateResult, SustainedResult, host_call, run_fixed_rate, run_sustained
 from depthport.bench.workers.serve import serve
 from depthport.exporters.core.errors import DepthportError, LoadError
 from depthport.exporters.core.npz import read_npz, write_npz
@@ -191,6 +192,8 @@ class Worker:
 
     def sustained(self, request: RunSustained) -> SustainedResult:
         """Sample after sample at the host boundary for some seconds (bench/workers/regimes.py)."""
+        from depthport.bench.workers.regimes import host_call, run_sustained
+
         call = host_call(self._session(), self.inputs)
         result = run_sustained(call, request.seconds, first_index=request.first_index)
         check_finite(self._session().outputs())
@@ -198,6 +201,8 @@ class Worker:
 
     def fixed_rate(self, request: RunFixedRate) -> FixedRateResult:
         """A frame every 1 / rate_hz seconds at the host boundary (bench/workers/regimes.py)."""
+        from depthport.bench.workers.regimes import host_call, run_fixed_rate
+
         result = run_fixed_rate(host_call(self._session(), self.inputs), request.rate_hz, request.seconds)
         check_finite(self._session().outputs())
         return result

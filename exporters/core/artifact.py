@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, Literal
 
 from depthport.exporters.core.atomic import read_json
 from depthport.exporters.core.errors import ArtifactError, one_line
@@ -29,6 +29,8 @@ MAX_BYTES = 1 << 26
 """Largest manifest read."""
 MAX_TEXT = 1 << 16
 """Longest text in a manifest, in characters."""
+Origin = Literal["built", "cached", "rebuilt"]
+"""How an artifact came: made now, found, or made anew because it was damaged."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Build frozen dataclasses from a stranger's JSON by their type hints: every value of the declared type, or one error.
 
-The strict counterpart of the results' reader (bench/results/typed_reader.py), for files that are used or refused as a
+The strict counterpart of the results' reader (bench/results/tolerant.py), for files that are used or refused as a
 whole.
 """
 

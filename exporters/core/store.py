@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from filelock import Timeout
 
-from depthport.exporters.core.artifact import MANIFEST, Artifact, FileInfo, Manifest, load_artifact
+from depthport.exporters.core.artifact import MANIFEST, Artifact, FileInfo, Manifest, Origin, load_artifact
 from depthport.exporters.core.atomic import shared_like_its_folder, storage_errors, sync_directory, sync_file, write_json
 from depthport.exporters.core.errors import ArtifactError
 from depthport.exporters.core.locking import exclusive
@@ -22,8 +21,6 @@ DEFAULT_ROOT = Path("artifacts")
 ENV_ROOT = "DEPTHPORT_ARTIFACTS"
 _PARTIAL = ".partial-"
 _LOCKS = ".locks"
-
-Origin = Literal["built", "cached", "rebuilt"]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import PAPER
 from depthport.bench.report.write import write_report
 from depthport.bench.workers.failure import failure
+from depthport.bench.workers.messages import FirstCall
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.atomic import write_json
 from depthport.exporters.core.errors import LoadError
@@ -114,15 +114,16 @@ def test_paths_become_names(said: str, shown: str | None) -> None:
 
 @pytest.mark.parametrize("error", [LoadError, RuntimeError, OSError])
 def test_a_reason_has_no_path(error: type[Exception], tmp_path: Path) -> None:
-    reason = failure(error(f"can't read {tmp_path}/deep/er/model.bin\nor {Path.cwd()}/x/y"), "load")["error"]
+    reason = failure(error(f"can't read {tmp_path}/deep/er/model.bin\nor {Path.cwd()}/x/y"), FirstCall()).reason
     assert "model.bin" in reason and str(tmp_path) not in reason and str(Path.cwd()) not in reason and "\n" not in reason
 
 
 def test_the_journal_holds_no_path(tmp_path: Path) -> None:
-    from depthport.bench.measure.exports import artifact_entry
+    from depthport.bench.measure.exports import artifact_ready
+    from depthport.bench.results.journal_file import line_of
     from depthport.exporters.core.artifact import Artifact
     from tests.support.manifests import manifest
 
     artifact = Artifact(tmp_path / "private" / "artifact", manifest(options={"calibration": "/home/jane/photographs"}))
-    text = json.dumps(artifact_entry(artifact, "cached"))
+    text = line_of(artifact_ready("a", artifact, "cached")).decode()
     assert "private" not in text and "jane" not in text and "photographs" in text

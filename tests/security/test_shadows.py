@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from depthport.bench.workers.channel import Channel
+from depthport.bench.workers.channel import Channel, RequestFailed
+from depthport.bench.workers.exporting import Export
+from depthport.bench.workers.messages import Hello, Load
 from depthport.bench.workers.start import worker_command, worker_environment
 from tests.support.fake_runtime import fake_artifact
 from tests.support.paths import ROOT
@@ -45,12 +49,12 @@ def test_workers(module: str, path: str | None, monkeypatch: pytest.MonkeyPatch,
     try:
         if module == WORKERS[0]:
             artifact = fake_artifact(tmp_path / "artifact").path
-            load = {"op": "load", "runtime": "tests.support.fakes:Fake", "artifact": str(artifact), "device": "cpu",
-                    "mode": "plain", "inputs": []}  # fmt: skip
-            assert "load_s" in channel.request(load, 60)
+            load = Load(artifact=str(artifact), inputs=(), runtime="tests.support.fakes:Fake", device="cpu", mode="plain")
+            assert channel.request(load, 60).load_s > 0
         else:
-            reply = channel.request({"op": "export", "arguments": {"model": "nobody"}, "store": str(tmp_path)}, 60)
-            assert "of the working directory" not in str(reply) and "error" in reply
+            with pytest.raises(RequestFailed) as failed:
+                channel.request(Export(arguments={"model": "nobody"}, store=str(tmp_path)), 60)
+            assert "of the working directory" not in str(failed.value)
     finally:
         channel.close(timeout_s=5)
 
@@ -80,11 +84,14 @@ def test_the_command_line_as_a_module(shadows: Path) -> None:
 def test_another_interpreter_gets_our_package_and_its_own(tmp_path: Path) -> None:
     venv.create(tmp_path / "other", with_pip=False, symlinks=os.name != "nt")
     python = tmp_path / "other" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    (site,) = (tmp_path / "other").rglob("site-packages")
+    # The one package of ours that a worker cannot do without: it speaks the protocol.
+    shutil.copytree(Path(msgspec.__file__).parent, site / "msgspec")
     command = worker_command(str(python), WORKERS[0])
     assert not any("site-packages" in word for word in command[command.index(WORKERS[0]) + 2 :])
     channel = Channel(command, worker_environment())
     try:
-        versions = channel.request({"op": "hello", "packages": ["numpy", "torch"]}, 60)["versions"]
+        versions = channel.request(Hello(packages=("numpy", "torch")), 60).versions
     finally:
         channel.close(timeout_s=5)
     assert set(versions) == {"python"}

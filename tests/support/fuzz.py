@@ -149,23 +149,38 @@ def _results(folder: Path) -> Callable[[Random], None]:
 
 def _journal(folder: Path) -> Callable[[Random], None]:
     from depthport.bench.results.journal import Journal
-    from depthport.bench.results.journal_file import line_of
+    from depthport.bench.results.journal_file import summed
+    from depthport.bench.results.records import Header
 
     path = folder / "journal.jsonl"
     good = [
         {"kind": "header", "plan": "x", "created": "2026-01-01T00:00:00+00:00", "epoch_s": 1.0},
-        {"kind": "artifact", "cell": "a", "key": "k", "origin": "built", "export_s": 1.0},
-        {"kind": "block", "cell": "a", "launch": 0, "input": 0, "outputs_sha256": "0", "device_ns": [1, 2, 3]},
+        {"kind": "artifact", "cell": "a", "origin": "built", "export_s": 1.0, "facts": {"key": "k"}},
+        {
+            "kind": "block",
+            "cell": "a",
+            "launch": 0,
+            "round": 0,
+            "visit": 0,
+            "calls": 1,
+            "input": 0,
+            "outputs_sha256": "0",
+            "device_ns": [1, 2, 3],
+            "host_ns": None,
+            "starts_s": [0.1, 0.2, 0.3],
+        },
         {"kind": "failed", "cell": "b", "status": "run_failed", "reason": "x"},
     ]
 
     def read(random: Random) -> None:
-        content = b"".join(line_of(mutate(entry, random) if random.random() < 0.4 else entry) for entry in good)
+        content = b"".join(
+            summed(json.dumps(mutate(entry, random) if random.random() < 0.4 else entry).encode()) for entry in good
+        )
         for leftover in folder.glob("journal*"):
             leftover.unlink()
         path.write_bytes(damage(content, random) if random.random() < 0.7 else content)
         with Journal(path) as journal:
-            journal.of_kind("header")
+            journal.of(Header)
 
     return read
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from msgspec import structs
+from msgspec.structs import force_setattr
 
 from depthport.bench.choice.break_even import break_even
 from depthport.bench.choice.choice import Constraint, Request
@@ -59,10 +60,6 @@ def test_dominance_needs_an_interval_apart() -> None:
 def test_what_was_not_measured_is_no_virtue() -> None:
     assert dominates([exact(1), exact(1)], [exact(1), None])
     assert not dominates([exact(1), None], [exact(2), exact(1)])
-
-
-def dominates(a: Costs, b: Costs) -> bool:
-    return 1 not in pareto_set([a, b])
 
 
 def _by_definition(a: Sequence[Estimate | None], b: Sequence[Estimate | None]) -> bool:
@@ -191,7 +188,7 @@ def test_each_kind_of_demand_rejects_for_its_own_reason(request_: Request, kind:
 def test_times_of_a_stand_in_are_not_chosen_by_unless_asked_for() -> None:
     results = run(row("desktop", 20.0), row("phone", 10.0))
     phone = next(cell for cell in results.cells if cell.runtime == "phone")
-    phone.off_target = "it is for phones"
+    force_setattr(phone, "off_target", "it is for phones")
     picked = choose(results, Request())
     assert picked.pick is not None and picked.pick.startswith("desktop/")
     (rejected,) = (r for r in picked.rejected if r.cell == phone.id)
@@ -237,7 +234,7 @@ def test_goals_pick_what_they_say() -> None:
 
 def test_workloads_are_never_mixed() -> None:
     small, large = run(row("a", 20.0)), run(row("b", 5.0), views=2)
-    small.cells += large.cells
+    small.cells.extend(large.cells)
     with pytest.raises(UsageError, match="several workloads"):
         choose(small)
     assert choose(small, Request(views=2)).pick == "b/cpu/default/fp32"

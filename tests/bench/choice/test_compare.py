@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import force_setattr
 
 from depthport.bench.choice.compare import ASSUMED_LAUNCH_SD, Change, Comparison, compare
 from depthport.bench.results.model import Results, Status
@@ -68,7 +69,7 @@ def test_one_launch_takes_the_spread_from_elsewhere_and_says_so() -> None:
 
 
 def change_shape(r: Results) -> None:
-    r.cells[4].views = 3
+    force_setattr(r.cells[4], "views", 3)
 
 
 def change_weights(r: Results) -> None:
@@ -76,7 +77,7 @@ def change_weights(r: Results) -> None:
 
 
 def change_precision(r: Results) -> None:
-    r.cells[4].precision = "fp16"
+    force_setattr(r.cells[4], "precision", "fp16")
 
 
 def change_boundary(r: Results) -> None:
@@ -84,7 +85,8 @@ def change_boundary(r: Results) -> None:
 
 
 def change_status(r: Results) -> None:
-    r.cells[4].status, r.cells[4].timing = Status.LOAD_FAILED, {}
+    force_setattr(r.cells[4], "status", Status.LOAD_FAILED)
+    force_setattr(r.cells[4], "timing", {})
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_another_protocol_bars_everything(field: str, value: str, says: str) -> 
 
 def test_another_machine_bars_unless_asked_for() -> None:
     a, b = fixtures.h100(), fixtures.h100(seed=2)
-    b.environment = json.loads(json.dumps(b.environment))
+    force_setattr(b, "environment", json.loads(json.dumps(b.environment)))
     b.environment["gpus"][0]["name"] = "NVIDIA L4"
     assert "another machine" in compare(a, b).bars[0]
     asked = compare(a, b, across_machines=True)
@@ -126,18 +128,18 @@ def test_another_machine_bars_unless_asked_for() -> None:
 
 def test_drivers_versions_inputs_and_failed_controls_are_flagged() -> None:
     a, b = fixtures.h100(), fixtures.h100(seed=2)
-    b.environment = json.loads(json.dumps(b.environment))
+    force_setattr(b, "environment", json.loads(json.dumps(b.environment)))
     b.environment["gpus"][0]["driver"] = "590.1"
     b.environment["packages"]["torch"] = "2.14.0"
     b.inputs["sha256"] = "0" * 64
-    b.controls["plus5"].ok = False
+    force_setattr(b.controls["plus5"], "ok", False)
     flags = " ".join(compare(a, b).flags)
     assert all(word in flags for word in ("driver", "torch", "inputs", "plus5"))
 
 
 def test_cells_of_one_run_only_name_their_nearest() -> None:
     a, b = fixtures.h100(), fixtures.h100(seed=2)
-    b.cells = [c for c in b.cells if c.id != CELL]
+    force_setattr(b, "cells", [c for c in b.cells if c.id != CELL])
     change = of(compare(a, b), CELL)
     assert change.verdict == "not comparable" and "not in B" in change.reason and "another mode" in change.reason
 
@@ -157,7 +159,7 @@ def test_json_is_strict() -> None:
 @pytest.mark.parametrize("control", ["aa", "plus5"])
 def test_a_control_that_did_not_pass_leaves_every_verdict_open(control: str) -> None:
     a, b = fixtures.h100(), fixtures.h100(seed=2)
-    a.controls[control].ok = False
+    force_setattr(a.controls[control], "ok", False)
     found = compare(a, b)
     assert not {"faster", "slower", "equivalent"} & set(found.counts)
     assert f"control {control} of A did not pass" in of(found, CELL).reason
@@ -166,6 +168,8 @@ def test_a_control_that_did_not_pass_leaves_every_verdict_open(control: str) -> 
 def test_a_cell_that_the_quota_held_back_is_left_open() -> None:
     a, b = fixtures.h100(), fixtures.h100(seed=2)
     cell = next(c for c in b.cells if c.id == CELL)
-    cell.telemetry = {**(cell.telemetry or {}), "quota_throttled_share": {"median": 0.4, "min": 0.3, "max": 0.5}}
+    force_setattr(
+        cell, "telemetry", {**(cell.telemetry or {}), "quota_throttled_share": {"median": 0.4, "min": 0.3, "max": 0.5}}
+    )
     change = of(compare(a, b), CELL)
     assert change.verdict == "inconclusive" and "CPU quota held B back 40 % of the time" in change.reason

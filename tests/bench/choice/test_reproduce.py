@@ -8,6 +8,7 @@ import re
 import shlex
 
 import pytest
+from msgspec.structs import force_setattr
 
 from depthport.bench.choice.reproduce import command_line, reproduce
 from depthport.bench.results.load_results import parse_results
@@ -48,7 +49,7 @@ def test_hostile_names_stay_quoted() -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", cell.runtime):
             with pytest.raises(UsageError):
                 reproduce(results, cell.id)
-            cell.runtime = "pytorch"
+            force_setattr(cell, "runtime", "pytorch")
         cell.format = "pytorch"
         recipe = reproduce(results, cell.id)
         assert tuple(shlex.split(recipe.command_line)) == recipe.command
@@ -68,7 +69,7 @@ def test_what_is_no_version_is_not_printed(version: object) -> None:
     results = fixtures.h100()
     results.environment["packages"] = {"torch": version, "numpy": "2.1.0", "evil": "1.0", "torch; touch pwned": "1.0"}
     cell = next(cell for cell in results.cells if cell.id == CELL)
-    cell.artifact = {**(cell.artifact or {}), "versions": {"torch": version, "evil": "1.0"}}
+    force_setattr(cell, "artifact", {**(cell.artifact or {}), "versions": {"torch": version, "evil": "1.0"}})
     printed = [shlex.split(line) for line in reproduce(results, CELL).install_lines]
     assert printed == [["pip", "install", "numpy==2.1.0"]]
 
@@ -77,7 +78,7 @@ def test_versions_are_printed_as_the_standard_spells_them() -> None:
     results = fixtures.h100()
     results.environment["packages"] = {"torch": "v2.11.0+CU128", "numpy": "1!2.1", "depth-anything-3": "0.1.1"}
     for cell in results.cells:
-        cell.artifact = None
+        force_setattr(cell, "artifact", None)
     lines = reproduce(results, CELL).install_lines
     assert shlex.split(lines[0]) == ["pip", "install", "numpy==1!2.1", "torch==2.11.0+cu128"]
     # Its metadata asks for another numpy: installed with the rest, nothing could be resolved.
@@ -87,7 +88,7 @@ def test_versions_are_printed_as_the_standard_spells_them() -> None:
 @pytest.mark.parametrize("name", ["os:system", "x:Y", "a b", "../x", ""])
 def test_a_runtime_that_is_no_name_is_refused(name: str) -> None:
     results = fixtures.h100()
-    next(cell for cell in results.cells if cell.id == CELL).runtime = name
+    force_setattr(next(cell for cell in results.cells if cell.id == CELL), "runtime", name)
     with pytest.raises(UsageError, match="is not the name of one"):
         reproduce(results, CELL)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import force_setattr
 
 from depthport.bench.report.model.merge import Run, merge
 from depthport.bench.report.model.pictures import Album, picture_path
@@ -50,7 +51,7 @@ def test_the_policy_names_every_script_by_its_hash(tmp_path: Path) -> None:
 def test_a_machine_called_like_a_place_of_the_template(place: str, tmp_path: Path) -> None:
     results = fixtures.cpu_server(fixtures.FEW)
     results.environment["cpu"]["model"] = place
-    results.cells[0].mode_description = place
+    force_setattr(results.cells[0], "mode_description", place)
     page = write_report([results], tmp_path, ("html",))[0].read_text(encoding="utf-8")
     (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     assert place in json.dumps(json.loads(data), ensure_ascii=False) or "\\" in place
@@ -102,7 +103,7 @@ def test_thinning_keeps_the_extremes_and_the_order() -> None:
 
 def test_a_million_samples_make_a_page_of_bounded_size(tmp_path: Path) -> None:
     results = fixtures.cpu_server(fixtures.FEW)
-    results.cells[0].timing["device"].samples = Samples(ms=[1.0] * 10**6)
+    force_setattr(results.cells[0].timing["device"], "samples", Samples(ms=[1.0] * 10**6))
     page = write_report([results], tmp_path, ("html",))[0]
     assert page.stat().st_size < 5_000_000
 

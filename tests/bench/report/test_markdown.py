@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from msgspec.structs import force_setattr
 
 from depthport.bench.report.write import write_report
 from depthport.exporters.core.errors import UsageError
@@ -87,7 +88,7 @@ def test_unknown_formats_and_no_source_are_refused(tmp_path: Path) -> None:
 def test_a_stand_in_says_so(tmp_path: Path) -> None:
     results = fixtures.cpu_server()
     cell = next(cell for cell in results.cells if cell.timing)
-    cell.off_target = "it is for phones"
+    force_setattr(cell, "off_target", "it is for phones")
     text = report(tmp_path, results)
     assert f"**Not the target device**: `{cell.id}`. it is for phones." in text
     (page,) = write_report([results], tmp_path, formats=("html",))

@@ -8,13 +8,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-import zlib
 from pathlib import Path
 
 import pytest
 
 from depthport.bench.results.journal import Journal
-from depthport.bench.results.journal_file import line_of, parse, read_journal
+from depthport.bench.results.journal_file import line_of, parse, read_journal, summed
 from depthport.bench.results.model import Status
 from depthport.bench.results.records import Failed, Header, LaunchDone, TruthOutputs
 from depthport.exporters.core.errors import StorageError, UsageError
@@ -55,11 +54,6 @@ def test_a_file_named_elsewhere_is_not_what_was_written(name: str) -> None:
         line_of(TruthOutputs(cell="a", scene=0, outputs=name))
     body = json.dumps({"kind": "truth", "cell": "a", "scene": 0, "outputs": name}).encode()
     assert parse(good + summed(body)).damaged == 1
-
-
-def summed(body: bytes) -> bytes:
-    """A line with the right checksum."""
-    return body[:-1] + f',"crc32":"{zlib.crc32(body):08x}"}}\n'.encode()
 
 
 @pytest.mark.parametrize("torn", [b'{"kind":"failed","ce', b"\xff\xfe", b"\0" * 4096])

@@ -122,6 +122,7 @@ def test_a_worker_dies_with_its_manager(tmp_path: Path) -> None:
         from depthport.bench.workers.channel import Channel
         from depthport.bench.workers.start import worker_environment
         channel = Channel([sys.executable, "-c", {textwrap.dedent(WORKER)!r}], worker_environment())
+        sys.path.insert(0, {str(ROOT)!r})
         from tests.bench.workers.test_channel import Ask
         channel.request(Ask(do="echo", value=0), 30)
         print(channel.pid, flush=True)

@@ -8,6 +8,7 @@ import os
 import pytest
 
 from depthport.bench.workers.failure import failure
+from depthport.bench.workers.messages import FirstCall
 from depthport.bench.workers.passing import DISK_FULL, FILES, OUT_OF_MEMORY, PROCESSES, passing_fault
 from depthport.exporters.core.errors import ExportError, LoadError, RunError, StorageError
 
@@ -45,4 +46,4 @@ def wrapped(error: BaseException, by: type[Exception]) -> Exception:
 )
 def test_kinds(error: Exception, kind: str | None) -> None:
     assert passing_fault(error) == kind
-    assert failure(error, "load")["passing"] == kind
+    assert failure(error, FirstCall()).passing == kind

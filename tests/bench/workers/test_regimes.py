@@ -12,7 +12,8 @@ import pytest
 
 from depthport.bench.analysis.regime_analysis import summarize_fixed_rate, wilson_interval
 from depthport.bench.plan.regime import frames_in
-from depthport.bench.workers.regimes import FixedRateResult, host_call, run_fixed_rate
+from depthport.bench.workers.messages import FixedRateResult
+from depthport.bench.workers.regimes import host_call, run_fixed_rate
 from depthport.exporters.core.errors import UsageError
 from tests.support.simulated_clock import MS, SimulatedClock
 

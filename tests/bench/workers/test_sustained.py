@@ -13,7 +13,8 @@ import pytest
 
 from depthport.bench.analysis.regime_analysis import Window, find_onset, summarize_sustained
 from depthport.bench.plan.regime import check_sustained
-from depthport.bench.workers.regimes import SustainedResult, join, run_sustained
+from depthport.bench.workers.messages import SustainedResult
+from depthport.bench.workers.regimes import join, run_sustained
 from depthport.exporters.core.errors import UsageError
 from tests.support.simulated_clock import MS, SimulatedClock
 
