@@ -1,5 +1,7 @@
-"""What the exporting worker (bench/workers/export_worker.py) is asked for, beside bench/workers/messages.py: the worker of a
-cell may run in an interpreter that has none of what exporting needs."""
+"""What the exporting worker (bench/workers/export_worker.py) is asked for.
+
+Apart from bench/workers/messages.py: a cell's worker may run in an interpreter that has none of what exporting needs.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from depthport.bench.workers.channel import Channel, RequestFailed
-from depthport.bench.workers.exporting import Export
+from depthport.bench.workers.exporting import Interpret
 from depthport.bench.workers.messages import Hello, Load
 from depthport.bench.workers.start import worker_command, worker_environment
 from tests.support.fake_runtime import fake_artifact
@@ -53,7 +53,7 @@ def test_workers(module: str, path: str | None, monkeypatch: pytest.MonkeyPatch,
             assert channel.request(load, 60).load_s > 0
         else:
             with pytest.raises(RequestFailed) as failed:
-                channel.request(Export(arguments={"model": "nobody"}, store=str(tmp_path)), 60)
+                channel.request(Interpret(runtime="nobody", artifact=str(tmp_path), inputs="", outputs=""), 60)
             assert "of the working directory" not in str(failed.value)
     finally:
         channel.close(timeout_s=5)
