@@ -22,6 +22,7 @@ from depthport.bench.cli.export import export
 from depthport.bench.cli.inspect import inspect
 from depthport.bench.cli.measure import bench, run
 from depthport.bench.cli.options import Json, refuse_empty, show, spread, stderr
+from depthport.bench.cli.predict import predict
 from depthport.bench.cli.profile import batch, profile
 from depthport.bench.cli.results import choose, compare, report, reproduce
 
@@ -75,7 +76,7 @@ def _self_check(json_: bool) -> None:
         raise typer.Exit(1)
 
 
-for _command in (run, export, check, inspect, bench, profile, batch, report, compare, choose, reproduce):
+for _command in (run, export, predict, check, inspect, bench, profile, batch, report, compare, choose, reproduce):
     app.command()(_command)
 
 
