@@ -58,8 +58,7 @@ def _self_check(json_: bool) -> None:
     from depthport.bench.cli import self_check_view
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.diagnose import self_check
-    from depthport.bench.results.outputs import check_output_folder
-    from depthport.exporters.core.atomic import write_json
+    from depthport.exporters.core.atomic import check_output_folder, write_json
 
     check_output_folder(self_check_view.FILE.parent, (self_check_view.FILE.name,))
     observer = observer_for()

@@ -32,13 +32,12 @@ from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.controls import control_subject
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Results, Status
-from depthport.bench.results.outputs import check_output_folder
 from depthport.bench.results.records import ArtifactReady, Failed, Header, ReferenceFailed
 from depthport.bench.workers.messages import ComputeReference, Export, Failure
 from depthport.bench.workers.reference import reference_device, reference_key
 from depthport.exporters.api import find
 from depthport.exporters.core.artifact import Artifact, load_artifact
-from depthport.exporters.core.atomic import storage_errors, write_json
+from depthport.exporters.core.atomic import check_output_folder, storage_errors, write_json
 from depthport.exporters.core.errors import DepthportError, UsageError
 from depthport.exporters.core.locking import exclusive
 from depthport.exporters.core.npz import is_whole
