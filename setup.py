@@ -10,7 +10,7 @@ FOLDERS = ("exporters", "runtimes", "bench")
 setup(
     package_dir={f"depthport.{folder}": folder for folder in FOLDERS},
     packages=[
-        "depthport",
+        *find_packages(include=["depthport", "depthport.predict"]),
         *(f"depthport.{name}" for folder in FOLDERS for name in find_packages(include=[folder, f"{folder}.*"])),
     ],
 )

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from depthport.bench.analysis.colormaps import INFERNO, VIRIDIS
 from depthport.exporters.core.atomic import write_bytes
+from depthport.predict.colormaps import INFERNO, VIRIDIS
 
 Array = NDArray[Any]
 

@@ -22,6 +22,7 @@ from depthport.bench.cli.export import export
 from depthport.bench.cli.inspect import inspect
 from depthport.bench.cli.measure import bench, run
 from depthport.bench.cli.options import Json, refuse_empty, show, spread, stderr
+from depthport.bench.cli.predict import predict
 from depthport.bench.cli.profile import batch, profile
 from depthport.bench.cli.results import choose, compare, report, reproduce
 
@@ -57,8 +58,7 @@ def _self_check(json_: bool) -> None:
     from depthport.bench.cli import self_check_view
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.diagnose import self_check
-    from depthport.bench.results.outputs import check_output_folder
-    from depthport.exporters.core.atomic import write_json
+    from depthport.exporters.core.atomic import check_output_folder, write_json
 
     check_output_folder(self_check_view.FILE.parent, (self_check_view.FILE.name,))
     observer = observer_for()
@@ -75,7 +75,7 @@ def _self_check(json_: bool) -> None:
         raise typer.Exit(1)
 
 
-for _command in (run, export, check, inspect, bench, profile, batch, report, compare, choose, reproduce):
+for _command in (run, export, predict, check, inspect, bench, profile, batch, report, compare, choose, reproduce):
     app.command()(_command)
 
 

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from depthport.bench.inputs.images import read_image
 from depthport.exporters.core.npz import read_npz
+from depthport.exporters.inputs.images import read_image
 from depthport.exporters.quantization.images import shipped_photograph
 
 MOTORCYCLE_FOCAL_PX = 994.978

@@ -32,14 +32,13 @@ from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.controls import control_subject
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Results, Status
-from depthport.bench.results.outputs import check_output_folder
 from depthport.bench.results.records import ArtifactReady, Failed, Header, ReferenceFailed
 from depthport.bench.workers.exporting import ComputeReference, Export
 from depthport.bench.workers.messages import Failure
 from depthport.bench.workers.reference import reference_device, reference_key
 from depthport.exporters.api import find
 from depthport.exporters.core.artifact import Artifact, Origin, load_artifact
-from depthport.exporters.core.atomic import storage_errors, write_json
+from depthport.exporters.core.atomic import check_output_folder, storage_errors, write_json
 from depthport.exporters.core.errors import DepthportError, UsageError
 from depthport.exporters.core.locking import exclusive
 from depthport.exporters.core.npz import is_whole

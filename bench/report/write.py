@@ -10,8 +10,7 @@ from depthport.bench.report.model.merge import Report, Row, Source, merge
 from depthport.bench.report.model.pictures import publish
 from depthport.bench.report.model.recommend import Answers, answer
 from depthport.bench.report.page.html import render_html
-from depthport.bench.results.outputs import check_output_folder
-from depthport.exporters.core.atomic import storage_errors, write_text
+from depthport.exporters.core.atomic import check_output_folder, storage_errors, write_text
 from depthport.exporters.core.errors import UsageError
 
 FORMATS = ("md", "html")

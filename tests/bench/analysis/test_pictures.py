@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from depthport.bench.analysis.colormaps import INFERNO, VIRIDIS
 from depthport.bench.analysis.pictures import MAX_BYTES, MAX_WIDTH, depth_range, save_depth, save_error, save_views
 from depthport.exporters.core.errors import StorageError
+from depthport.predict.colormaps import INFERNO, VIRIDIS
 
 MAGENTA = (255, 0, 255)
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from depthport.bench.inputs.images import read_image
 from depthport.bench.inputs.inputs import Scene, describe, load_scene, load_scenes
 from depthport.bench.inputs.photographs import SINGLE, disparity_to_depth, motorcycle, single
 from depthport.exporters.core.artifact import Shape
@@ -19,6 +18,7 @@ from depthport.exporters.core.precision import resolve_policy
 from depthport.exporters.da3.models import MODELS
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
+from depthport.exporters.inputs.images import read_image
 from depthport.exporters.inputs.preprocess import preprocess
 from depthport.runtimes.arrays import check_arrays
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from depthport.exporters.core.errors import InputError
 
@@ -15,10 +15,11 @@ from depthport.exporters.core.errors import InputError
 _WIDE_MODES = ("I", "F")
 
 
-def read_image(path: Path | str) -> NDArray[np.uint8]:
+def read_image(path: Path | str, *, oriented: bool = False) -> NDArray[np.uint8]:
     """The image as (H, W, 3) uint8 RGB, as upstream's `Image.open(path).convert("RGB")` gives it.
 
-    That means: an EXIF orientation is not applied, transparency is dropped, of several frames the first counts.
+    That means: transparency is dropped, of several frames the first counts, and an EXIF orientation is applied only where
+    `oriented` asks for it (upstream leaves photographs of a turned camera on their side).
     Sixteen-bit and floating-point samples are refused, because that conversion clips them to white.
 
     Raises:
@@ -34,7 +35,8 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
             with Image.open(path) as image:
                 if image.mode.startswith(_WIDE_MODES):
                     raise InputError(f"{path} has more than 8 bits a sample (mode {image.mode}): convert it to 8-bit RGB")
-                return np.asarray(image.convert("RGB"), np.uint8)
+                upright = ImageOps.exif_transpose(image) if oriented else image
+                return np.asarray(upright.convert("RGB"), np.uint8)
     except UnidentifiedImageError:
         raise InputError(f"{path} is no image: name a PNG, JPEG, WebP or TIFF file") from None
     except Image.DecompressionBombError:

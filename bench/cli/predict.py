@@ -1,0 +1,146 @@
+"""`depthport predict`: photographs in; depth pictures, arrays, a point cloud and cameras out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from depthport.bench.cli.options import Json, Store, Threads, Weights, names, print_json, stderr
+
+if TYPE_CHECKING:
+    from depthport.predict.prediction import Prediction
+
+
+def predict(
+    source: Annotated[
+        str, typer.Argument(metavar="ARTIFACT|MODEL", help="A folder of `depthport export`, or a model's name.")
+    ],
+    photographs: Annotated[
+        list[Path], typer.Argument(metavar="PHOTO...", help="The views of one scene: pictures, a folder, or a video.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is written.")] = Path("prediction"),
+    write: Annotated[
+        str, typer.Option("--write", help="Any of png,npz,ply,glb,colmap,tum,json.")
+    ] = "png,npz,ply,glb,colmap,tum,json",
+    runtime: Annotated[
+        str | None,
+        typer.Option("--runtime", "-r", help="Default: this machine's pick in --results, else the first that fits."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", "-d", help="cpu, cuda, mps, ... Default: an accelerator, if any.")
+    ] = None,
+    mode: Annotated[str | None, typer.Option("--mode", help="The runtime's own mode.")] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", "-p", help="Of what is exported. Default: the pick's, else fp32.")
+    ] = None,
+    weights: Weights = None,
+    results: Annotated[
+        Path, typer.Option("--results", help="Results whose pick is taken, if they are of this machine.")
+    ] = Path("results"),
+    exif: Annotated[
+        bool, typer.Option("--exif/--no-exif", help="Turn photographs as EXIF says. Upstream does not.")
+    ] = True,
+    frames: Annotated[int, typer.Option("--frames", min=1, max=1000, help="Taken of a video, at equal distances.")] = 8,
+    original_size: Annotated[
+        bool, typer.Option("--original-size", help="Depth pictures in the photographs' own pixels.")
+    ] = False,
+    poses: Annotated[
+        Path | None, typer.Option("--poses", help="Known cameras (.npz or .json), of artifacts that take them.")
+    ] = None,
+    threads: Threads = None,
+    artifacts: Store = None,
+    json_: Json = False,
+) -> None:
+    """Depth and cameras of your own photographs, which are the views of one scene.
+
+    Examples:
+
+        depthport predict da3-small a.jpg b.jpg --out prediction
+
+        depthport predict artifacts/da3-small-onnx-... photos/ --write png,ply --original-size
+
+        depthport predict da3-base walk.mp4 --frames 12
+    """
+    from depthport.bench.cli.progress import observer_for
+    from depthport.bench.inputs.pose_files import read_poses
+    from depthport.exporters.core.atomic import check_output_folder
+    from depthport.exporters.core.store import ArtifactStore
+    from depthport.predict.files import write_prediction
+    from depthport.predict.model import load
+    from depthport.predict.photographs import load_photographs
+
+    check_output_folder(out)
+    cameras = read_poses(poses) if poses is not None else None
+    asked: dict[str, Any] = {"runtime": runtime, "device": device, "mode": mode, "precision": precision}
+    if not any(asked.values()) and not Path(source).is_dir():
+        asked |= _pick(results, source)
+    observer = observer_for()
+    try:
+        observer.stage("reading photographs")
+        views = load_photographs(photographs, oriented=exif, frames=frames)
+        if "target" in asked:
+            observer.note(f"{asked['runtime']} on {asked['device']}, {asked['precision']}: the pick of {results}")
+        asked["precision"] = asked["precision"] or "fp32"
+        observer.stage(f"preparing {source}")
+        model = load(
+            source, weights=weights, threads=threads, store=ArtifactStore(artifacts), progress=observer.step, **asked
+        )
+        with model:
+            found = model.predict(
+                views,
+                extrinsics=cameras.extrinsics if cameras else None,
+                intrinsics=cameras.intrinsics if cameras else None,
+            )
+        observer.stage("writing")
+        written = write_prediction(found, out, names(write) or (), original_size=original_size)
+    finally:
+        observer.close()
+    if json_:
+        print_json(_facts(found, written))
+        return
+    for path in written:
+        typer.echo(str(path))
+    rate = len(views) / found.seconds if found.seconds else 0.0
+    stderr(f"{len(views)} views in {found.seconds:.2f} s ({rate:.2f} photographs/s) by {found.placement['runtime']}")
+    if found.synthetic:
+        stderr("random weights: depth values and cameras are not valid")
+
+
+def _pick(results: Path, model: str) -> dict[str, Any]:
+    """What `choose` picks of results that were measured on this machine for this model; nothing where there are none."""
+    from depthport.bench.choice.choose import choose
+    from depthport.bench.environment.environment import fingerprint
+    from depthport.bench.results.load_results import load_results
+    from depthport.exporters.core.errors import DepthportError
+
+    if not (results / "results.json").is_file():
+        return {}
+    try:
+        read = load_results(results).results
+        choice = choose(read)
+    except DepthportError as error:
+        stderr(f"{results} has no pick: {error}")
+        return {}
+    cell = next((cell for cell in read.cells if cell.id == choice.pick), None)
+    if cell is None or cell.model != model or read.environment.get("machine") != fingerprint()["machine"]:
+        return {}
+    target = ((cell.artifact or {}).get("options") or {}).get("target")
+    return {
+        "runtime": cell.runtime, "device": cell.device, "mode": cell.mode, "precision": cell.precision,
+        "format": cell.format, "target": target,
+    }  # fmt: skip
+
+
+def _facts(found: Prediction, written: list[Path]) -> dict[str, Any]:
+    return {
+        "views": list(found.names),
+        "height": found.depth.shape[1],
+        "width": found.depth.shape[2],
+        "seconds": found.seconds,
+        "is_metric": bool(found.is_metric),
+        "synthetic_weights": found.synthetic,
+        "placement": found.placement,
+        "files": [str(path) for path in written],
+    }
