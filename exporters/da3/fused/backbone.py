@@ -8,6 +8,8 @@ What differs, all exact in real arithmetic:
 - Views stay in their order. Upstream moves the reference view to the front and back; attention does not tell views
   apart by their order, only by which of them has the reference's camera token.
 - The head's first LayerNorm is computed along with the backbone's last.
+- The views of a scene may be spread over several cards (:mod:`depthport.exporters.da3.fused.cards`): blocks across views
+  then exchange heads, and everything else stays where its views are.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from depthport.exporters.da3.kernels import (
     residual_norm,
     select_reference_view,
 )
+from depthport.exporters.da3.fused.cards import Cards
 from depthport.exporters.da3.kernels.attention import LOG2_E, exponent_bound, exponent_limit
 from depthport.exporters.da3.shapes import PATCH
 from depthport.exporters.da3.static import blocks as portable
@@ -73,9 +76,10 @@ class FusedAttention(nn.Module):
             bound = exponent_bound(q.weight, q.bias, k.weight, k.bias, self.scale)
             self.bounded = bound <= exponent_limit(dtype)
 
-    def forward(self, x: Tensor, groups: int, rope: RopeTable | None) -> Tensor:
+    def forward(self, x: Tensor, groups: int, rope: RopeTable | None, cards: Cards | None = None) -> Tensor:
         """(V, T, C) to the same shape; `groups` and `rope` as
-        :meth:`depthport.exporters.da3.static.blocks.Attention.forward`."""
+        :meth:`depthport.exporters.da3.static.blocks.Attention.forward`. With `cards` the tokens of all of their views
+        attend to each other."""
         qkv = self.qkv(x)
         views, tokens, _ = qkv.shape
         q, k, v = qkv.view(views, tokens, 3, self.heads, self.head_dim).unbind(2)
@@ -86,10 +90,16 @@ class FusedAttention(nn.Module):
                 self.q_norm.eps, rope.cos, rope.sin, scale,
             )  # fmt: skip
             scale = 1.0
-        shape = (groups, views // groups * tokens, self.heads, self.head_dim)
+        # The joint product is the largest tensor here: gone before an exchange makes room for what arrives.
+        del qkv
+        if cards is not None:
+            q, k, v = cards.spread_heads(q, k, v)
+        shape = (groups, q.shape[0] // groups * tokens, q.shape[2], self.head_dim)
         mixed = attention(q.view(shape), k.view(shape), v.view(shape), scale, self.bounded)
-        out: Tensor = self.proj(mixed.view(views, tokens, -1))
-        return out
+        del q, k, v
+        if cards is not None:
+            mixed = cards.collect_heads(mixed.flatten(0, 1).unflatten(0, (-1, tokens)))
+        return self.proj(mixed.view(views, tokens, -1))
 
 
 class FusedBlock(nn.Module):
@@ -120,7 +130,9 @@ class FusedBackbone(nn.Module):
     prefix: Tensor
     positions: Tensor
     camera_tokens: Tensor
-    """(N, C)."""
+    """(2, C), the reference view's and that of all others; (1, C) for a single view."""
+    cards: Cards | None
+    """Of those that share a scene; None: this one has all views."""
     local_cos: Tensor
     local_sin: Tensor
     global_cos: Tensor
@@ -143,14 +155,15 @@ class FusedBackbone(nn.Module):
         self.patch_weight, self.patch_bias = _patch_matrix(source.patch_embed, dtype)
         self.register_buffer("prefix", source.prefix, persistent=False)
         self.register_buffer("positions", source.positions, persistent=False)
-        self.register_buffer("camera_tokens", source.camera_tokens[:, 0], persistent=False)
+        self.register_buffer("camera_tokens", source.camera_tokens[:2, 0], persistent=False)
+        self.cards = None
         self.blocks = nn.ModuleList(FusedBlock(block, dtype) for block in blocks)
         self.norm, self.head_norm = source.norm.norm, head_norm
         for name in ("local_cos", "local_sin", "global_cos", "global_sin"):
             self.register_buffer(name, getattr(source, name), persistent=False)
 
     def forward(self, image: Tensor) -> FusedFeatures:
-        """(B, N, 3, H, W) fp32 to features of V = B·N views."""
+        """(B, N, 3, H, W) fp32 to features of V = B·N views; with `cards` the N views of this one."""
         batch, views = image.shape[:2]
         blocks = cast("list[FusedBlock]", list(self.blocks))
         reference = torch.zeros(batch, dtype=torch.int64, device=image.device)
@@ -159,8 +172,9 @@ class FusedBackbone(nn.Module):
         local, camera, patches = x, x[:, 0], []
         for index, block in enumerate(blocks):
             # Here x is the block's input and y its norm.
-            if index == self.alternate_from - 1 and views >= MIN_VIEWS:
-                reference = select_reference_view(x[:, 0].unflatten(0, (batch, views)))
+            if index == self.alternate_from - 1 and (views if self.cards is None else self.cards.views) >= MIN_VIEWS:
+                tokens = x[:, 0] if self.cards is None else self.cards.gather(x[:, 0])
+                reference = select_reference_view(tokens.unflatten(0, (batch, -1)))
             if index == self.alternate_from:
                 token = self._camera_tokens(reference, views)
                 x[:, 0] = token
@@ -168,7 +182,8 @@ class FusedBackbone(nn.Module):
             across = self._across(index)
             if across:
                 local = x
-            mixed = block.attn(y, batch if across else batch * views, self._rope(index, across))
+            groups, cards = (batch, self.cards) if across else (batch * views, None)
+            mixed = block.attn(y, groups, self._rope(index, across), cards)
             norm = block.norm2
             y = branch_norm(x, mixed, block.scale1, norm.weight, norm.bias, norm.eps)
             branches = (mixed, block.scale1, block.mlp(y), block.scale2)
@@ -202,11 +217,9 @@ class FusedBackbone(nn.Module):
 
     def _camera_tokens(self, reference: Tensor, views: int) -> Tensor:
         """(V, C): in each scene the reference view's token, and that of all others."""
-        batch = reference.shape[0]
-        if views < MIN_VIEWS:
-            return self.camera_tokens.repeat(batch, 1)
-        chosen = torch.arange(views, device=reference.device) == reference.unsqueeze(-1)
-        return torch.where(chosen.unsqueeze(-1), self.camera_tokens[0], self.camera_tokens[1]).flatten(0, 1)
+        first = 0 if self.cards is None else self.cards.first
+        chosen = torch.arange(first, first + views, device=reference.device) == reference.unsqueeze(-1)
+        return torch.where(chosen.unsqueeze(-1), self.camera_tokens[0], self.camera_tokens[-1]).flatten(0, 1)
 
     def _embed(self, image: Tensor) -> Tensor:
         """(V, 3, H, W) to tokens (V, T, C) fp32; the patch convolution is a matrix product of unfolded patches."""
