@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from depthport.exporters.core.errors import UnsupportedError
+from depthport.exporters.da3.fused.cards import Cards
 from depthport.exporters.da3.kernels import (
     attention,
     branch_norm,
@@ -31,7 +32,6 @@ from depthport.exporters.da3.kernels import (
     residual_norm,
     select_reference_view,
 )
-from depthport.exporters.da3.fused.cards import Cards
 from depthport.exporters.da3.kernels.attention import LOG2_E, exponent_bound, exponent_limit
 from depthport.exporters.da3.shapes import PATCH
 from depthport.exporters.da3.static import blocks as portable

@@ -1,4 +1,4 @@
-"""Target `cuda` of the exporter `pytorch`: the fused network as a program, readable on any device."""
+"""Target `cuda` of the exporter `pytorch`: the fused network as a file, readable on any device."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("depth_anything_3")
 
-from depthport.exporters.core.errors import UnsupportedError, UsageError  # noqa: E402
+from depthport.exporters.core.artifact import Artifact  # noqa: E402
+from depthport.exporters.core.errors import LoadError, UnsupportedError, UsageError  # noqa: E402
 from depthport.runtimes.base import LoadOptions  # noqa: E402
 from depthport.runtimes.pytorch.graph import FusedSession  # noqa: E402
-from depthport.runtimes.pytorch.program import load_program  # noqa: E402
+from depthport.runtimes.pytorch.program import load_fused  # noqa: E402
 from tests.conftest import export_small  # noqa: E402
 
 
@@ -21,7 +22,7 @@ def artifact(tmp_path_factory):
     return _export(tmp_path_factory.mktemp("fused"), "bf16-fp16", "cuda").artifact
 
 
-def test_the_program_is_the_fused_network(artifact):
+def test_the_file_is_the_fused_network(artifact):
     from depthport.exporters.core.precision import POLICIES
     from depthport.exporters.da3.build import named_upstream
     from depthport.exporters.da3.fused.network import build_fused
@@ -29,16 +30,34 @@ def test_the_program_is_the_fused_network(artifact):
     fused = build_fused(named_upstream("da3-small", "synthetic:0"), 1, 2, 28, 42, None, POLICIES["bf16-fp16"])
     image = torch.randn(1, 2, 3, 28, 42, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        found = load_program(artifact, torch.device("cpu"))(image)
+        found = load_fused(artifact, torch.device("cpu"))(image)
         expected = fused(image)
     for a, b in zip(found, expected, strict=True):
         assert torch.equal(a, b)
 
 
-def test_the_large_matrices_are_borrowed_from_upstream(artifact):
-    # Four a block; what is folded or laid out anew is the program's own.
-    assert artifact.manifest.extra["borrowed_parameters"] >= 4 * 12
+def test_the_file_holds_each_tensor_once_in_the_dtype_it_runs_in(artifact):
+    network = load_fused(artifact, torch.device("cpu"))
+    tensors = [*network.parameters(), *network.buffers()]
+    assert {info.path for info in artifact.manifest.files} == {"network.pt"}
+    assert artifact.manifest.size_bytes < 1.02 * sum(tensor.nbytes for tensor in tensors)
+    matrices = [
+        p for name, p in network.named_parameters() if p.dim() == 2 and "camera" not in name and "logits" not in name
+    ]
+    assert {p.dtype for p in matrices} == {torch.bfloat16, torch.float16}
     assert artifact.manifest.options["target"] == "cuda"
+
+
+def test_a_damaged_file_and_another_layout_say_what_to_do(artifact, tmp_path: Path):
+    copy = Artifact(tmp_path, artifact.manifest)
+    whole = artifact.file("network.pt").read_bytes()
+    for content in (whole[: len(whole) // 2], b"not an archive"):
+        (tmp_path / "network.pt").write_bytes(content)
+        with pytest.raises(LoadError, match="export it again"):
+            load_fused(copy, torch.device("cpu"))
+    torch.save({"layout": 0, "network": None}, tmp_path / "network.pt")
+    with pytest.raises(LoadError, match="layout 0.*export it again"):
+        load_fused(copy, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16-mixed"])
