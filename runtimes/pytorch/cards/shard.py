@@ -26,12 +26,8 @@ class ShardSession(FusedSession):
         """`shares` are the views of all cards, `rank` says which of them these are."""
         self._shares, self._rank = shares, rank
         manifest = artifact.manifest
-        own = replace(
-            manifest,
-            inputs=tuple(map(self._own, manifest.inputs)),
-            outputs=tuple(map(self._own, manifest.outputs)),
-            host_steps=(),
-        )
+        inputs, outputs = (tuple(map(self._own, specs)) for specs in (manifest.inputs, manifest.outputs))
+        own = replace(manifest, inputs=inputs, outputs=outputs, host_steps=())
         super().__init__(replace(artifact, manifest=own), device, options)
 
     @property
