@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import ClassVar
 
@@ -119,6 +119,9 @@ class PyTorchRuntime(Runtime):
             )
         described = ", ".join(dict.fromkeys(card.description for card in cards))
         return Device(name, f"{len(cards)} × {described}", (FUSED,), FUSED.precisions)
+
+    def groups(self, names: Iterable[str]) -> list[Device]:
+        return [self.device(name) for name in names if is_group(name)]
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         mode = self.mode(self.device(device), options.mode)

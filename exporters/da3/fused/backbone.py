@@ -29,6 +29,7 @@ from depthport.exporters.da3.kernels import (
     feature_norm,
     linear_gelu,
     qk_norm_rope,
+    qkv_by_card,
     residual_norm,
     select_reference_view,
 )
@@ -76,30 +77,32 @@ class FusedAttention(nn.Module):
             bound = exponent_bound(q.weight, q.bias, k.weight, k.bias, self.scale)
             self.bounded = bound <= exponent_limit(dtype)
 
-    def forward(self, x: Tensor, groups: int, rope: RopeTable | None, cards: Cards | None = None) -> Tensor:
-        """(V, T, C) to the same shape; `groups` and `rope` as
-        :meth:`depthport.exporters.da3.static.blocks.Attention.forward`. With `cards` the tokens of all of their views
-        attend to each other."""
-        qkv = self.qkv(x)
+    def forward(self, qkv: Tensor, groups: int, rope: RopeTable | None) -> Tensor:
+        """The joint product (V, T, 3C) to what `proj` takes (V, T, C); `groups` and `rope` as
+        :meth:`depthport.exporters.da3.static.blocks.Attention.forward`."""
         views, tokens, _ = qkv.shape
         q, k, v = qkv.view(views, tokens, 3, self.heads, self.head_dim).unbind(2)
         scale = self.scale
         if self.q_norm is not None and self.k_norm is not None and rope is not None:
-            q, k = qk_norm_rope(
-                qkv, self.heads, self.q_norm.weight, self.q_norm.bias, self.k_norm.weight, self.k_norm.bias,
-                self.q_norm.eps, rope.cos, rope.sin, scale,
-            )  # fmt: skip
+            q, k = qk_norm_rope(qkv, self.heads, *self._norms(), *rope, scale)
             scale = 1.0
-        # The joint product is the largest tensor here: gone before an exchange makes room for what arrives.
-        del qkv
-        if cards is not None:
-            q, k, v = cards.spread_heads(q, k, v)
-        shape = (groups, q.shape[0] // groups * tokens, q.shape[2], self.head_dim)
+        shape = (groups, views // groups * tokens, self.heads, self.head_dim)
         mixed = attention(q.view(shape), k.view(shape), v.view(shape), scale, self.bounded)
-        del q, k, v
-        if cards is not None:
-            mixed = cards.collect_heads(mixed.flatten(0, 1).unflatten(0, (-1, tokens)))
-        return self.proj(mixed.view(views, tokens, -1))
+        return mixed.view(views, tokens, -1)
+
+    def by_card(self, qkv: Tensor, cards: int, rope: RopeTable) -> Tensor:
+        """The joint product of this card's views to what each card of several gets, (cards, V, T, 3, heads / cards, D)."""
+        return qkv_by_card(qkv, self.heads, cards, *self._norms(), *rope, self.scale)
+
+    def share(self, qkv: Tensor) -> Tensor:
+        """Attention of this card's share of the heads over all views: (N, T, 3, heads / cards, D) to the same without 3."""
+        q, k, v = (part.flatten(0, 1).unsqueeze(0) for part in qkv.unbind(2))
+        return attention(q, k, v, 1.0, self.bounded).view(qkv.shape[:2] + qkv.shape[3:])
+
+    def _norms(self) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
+        q, k = self.q_norm, self.k_norm
+        assert q is not None and k is not None
+        return q.weight, q.bias, k.weight, k.bias, q.eps
 
 
 class FusedBlock(nn.Module):
@@ -118,10 +121,6 @@ class FusedBlock(nn.Module):
         if not isinstance(source.mlp, portable.Mlp):
             raise UnsupportedError("the fused kernels have no SwiGLU blocks: leave out the target for da3-giant")
         self.fc1, self.fc2 = adopt(source.mlp.fc1, dtype), adopt(source.mlp.fc2, dtype)
-
-    def mlp(self, x: Tensor) -> Tensor:
-        out: Tensor = self.fc2(linear_gelu(x, self.fc1.weight, self.fc1.bias))
-        return out
 
 
 class FusedBackbone(nn.Module):
@@ -169,7 +168,8 @@ class FusedBackbone(nn.Module):
         reference = torch.zeros(batch, dtype=torch.int64, device=image.device)
         x = self._embed(image.flatten(0, 1))
         y = blocks[0].norm1(x).to(self.dtype)
-        local, camera, patches = x, x[:, 0], []
+        camera, patches = x[:, 0], []
+        # Names are let go as soon as they may: over many views each of them is a tenth of a gigabyte or more.
         for index, block in enumerate(blocks):
             # Here x is the block's input and y its norm.
             if index == self.alternate_from - 1 and (views if self.cards is None else self.cards.views) >= MIN_VIEWS:
@@ -180,22 +180,32 @@ class FusedBackbone(nn.Module):
                 x[:, 0] = token
                 y[:, 0] = block.norm1(token).to(self.dtype)
             across = self._across(index)
-            if across:
-                local = x
-            groups, cards = (batch, self.cards) if across else (batch * views, None)
-            mixed = block.attn(y, groups, self._rope(index, across), cards)
+            rope = self._rope(index, across)
+            y = block.attn.qkv(y)
+            if across and self.cards is not None:
+                assert rope is not None
+                y = block.attn.by_card(y, self.cards.count, rope)
+                y = self.cards.spread_heads(y)
+                y = block.attn.share(y)
+                y = self.cards.collect_heads(y)
+            else:
+                y = block.attn(y, batch if across else batch * views, rope)
+            mixed = block.attn.proj(y)
             norm = block.norm2
             y = branch_norm(x, mixed, block.scale1, norm.weight, norm.bias, norm.eps)
-            branches = (mixed, block.scale1, block.mlp(y), block.scale2)
+            y = linear_gelu(y, block.fc1.weight, block.fc1.bias)
+            y = block.fc2(y)
+            branches = (mixed, block.scale1, y, block.scale2)
             if index in self.out_layers:
-                patches.append(self._feature(local, x, branches))
+                patches.append(self._feature(x, branches))
             if index == self.out_layers[-1]:
-                mixed, scale1, expanded, scale2 = (part[..., 0, :] if part.dim() == 3 else part for part in branches)
-                last = x[:, 0] + scale1 * mixed.float() + scale2 * expanded.float()
-                camera = torch.cat((local[:, 0], last), dim=-1)
+                first, scale1, second, scale2 = (part[..., 0, :] if part.dim() == 3 else part for part in branches)
+                last = x[:, 0] + scale1 * first.float() + scale2 * second.float()
+                camera = torch.cat((x[:, 0], last), dim=-1)
             if index + 1 < len(blocks):
                 norm = blocks[index + 1].norm1
                 x, y = residual_norm(x, *branches, norm.weight, norm.bias, norm.eps)
+            del mixed, branches
         return FusedFeatures(patches, camera, reference)
 
     def _across(self, index: int) -> bool:
@@ -207,10 +217,11 @@ class FusedBackbone(nn.Module):
             return None
         return RopeTable(self.global_cos, self.global_sin) if across else RopeTable(self.local_cos, self.local_sin)
 
-    def _feature(self, local: Tensor, x: Tensor, branches: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
+    def _feature(self, x: Tensor, branches: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
+        """Of a block across views: its input is the last state of attention within the view."""
         norm, head = self.norm, self.head_norm
         out: Tensor = feature_norm(
-            local, x, *branches, norm.weight, norm.bias, norm.eps, head.weight, head.bias, head.eps,
+            x, x, *branches, norm.weight, norm.bias, norm.eps, head.weight, head.bias, head.eps,
             self.head_dtype,
         )  # fmt: skip
         return out

@@ -61,23 +61,16 @@ class Cards:
         """(n, C) of this card's views to (N, C) of all views, the same on every card."""
         return self._exchange(x.repeat(self.count, 1), [len(x)] * self.count, self.shares)
 
-    def spread_heads(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values (n, T, heads, D) of this card's views to (N, T, heads / cards, D) of all views, the
-        last two dimensions contiguous."""
-        views, tokens, heads, width = q.shape
-        packed = q.new_empty(self.count, views, tokens, 3, heads // self.count, width)
-        for index, part in enumerate((q, k, v)):
-            by_card = part.unflatten(2, (self.count, -1)).permute(2, 0, 1, 3, 4)
-            _words(packed[:, :, :, index]).copy_(_words(by_card))
-        found = self._exchange(packed.flatten(0, 1), [views] * self.count, self.shares)
-        q, k, v = found.unbind(2)
-        return q, k, v
+    def spread_heads(self, packed: Tensor) -> Tensor:
+        """What each card is to get of this card's views (cards, n, T, 3, heads / cards, D) to this card's heads of all
+        views (N, T, 3, heads / cards, D)."""
+        return self._exchange(packed.flatten(0, 1), [packed.shape[1]] * self.count, self.shares)
 
     def collect_heads(self, x: Tensor) -> Tensor:
-        """(N, T, heads / cards, D) of all views, contiguous, to (n, T, heads, D) of this card's views."""
+        """(N, T, heads / cards, D) of all views, contiguous, to (n, T, C) of this card's views."""
         views = self.shares[self.rank]
         found = self._exchange(x, self.shares, [views] * self.count).unflatten(0, (self.count, views))
-        return _words(found).permute(1, 2, 0, 3, 4).flatten(2, 3).view(x.dtype)
+        return _words(found).permute(1, 2, 0, 3, 4).flatten(2).view(x.dtype)
 
     def _exchange(self, x: Tensor, sent: Sequence[int], received: Sequence[int]) -> Tensor:
         """Rows of `x` to the cards, `sent` to each in order, and `received` from each."""
