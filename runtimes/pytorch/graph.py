@@ -12,6 +12,9 @@ from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnsupportedError
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.host.cache import cache_folder
+from depthport.runtimes.pytorch import device as torch_device
+from depthport.runtimes.pytorch.program import FUSED_TARGET, Forward, load_fused
+from depthport.runtimes.pytorch.session import EagerSession, compiler_caches
 from depthport.runtimes.pytorch.program import FUSED_TARGET, Forward, load_fused
 from depthport.runtimes.pytorch.session import EagerSession, compiler_caches
 
@@ -86,6 +89,7 @@ class FusedSession(GraphSession):
 
     def _load(self) -> tuple[nn.Module, Forward]:
         torch.backends.cudnn.benchmark = True
+        torch_device.grow_segments(self._device)
         module = load_fused(self.artifact, self._device)
         # Its convolution kernels are stored as the fused network wants them.
         self._channels_last = 0
