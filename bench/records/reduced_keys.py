@@ -50,7 +50,8 @@ def reduced(grid: tuple[int, int], side: int) -> Callable[[Tensor, Tensor, Tenso
         tokens = 1 + math.ceil(grid[0] / side) * math.ceil(grid[1] / side)
         weight = torch.full((tokens,), 2 * math.log(side), dtype=q.dtype, device=q.device)
         weight[0] = 0.0
-        return F.scaled_dot_product_attention(q, fewer, merge(v), attn_mask=weight.repeat(fewer.shape[2] // tokens))
+        mask = weight.repeat(fewer.shape[2] // tokens).expand(1, 1, q.shape[2], -1)
+        return F.scaled_dot_product_attention(q, fewer, merge(v), attn_mask=mask)
 
     return attention
 

@@ -168,13 +168,13 @@ class FusedBackbone(nn.Module):
         reference = torch.zeros(batch, dtype=torch.int64, device=image.device)
         x = self._embed(image.flatten(0, 1))
         y = blocks[0].norm1(x).to(self.dtype)
-        camera, patches = x[:, 0], []
-        # Names are let go as soon as they may: over many views each of them is a tenth of a gigabyte or more.
+        camera: Tensor | None = None
+        patches = []
+        # No name may outlive its use, nor one of a single row of tokens: over many views each keeps hundreds of megabytes.
         for index, block in enumerate(blocks):
             # Here x is the block's input and y its norm.
             if index == self.alternate_from - 1 and (views if self.cards is None else self.cards.views) >= MIN_VIEWS:
-                tokens = x[:, 0] if self.cards is None else self.cards.gather(x[:, 0])
-                reference = select_reference_view(tokens.unflatten(0, (batch, -1)))
+                reference = self._reference(x[:, 0], batch)
             if index == self.alternate_from:
                 token = self._camera_tokens(reference, views)
                 x[:, 0] = token
@@ -206,7 +206,13 @@ class FusedBackbone(nn.Module):
                 norm = blocks[index + 1].norm1
                 x, y = residual_norm(x, *branches, norm.weight, norm.bias, norm.eps)
             del mixed, branches
+        assert camera is not None
         return FusedFeatures(patches, camera, reference)
+
+    def _reference(self, class_tokens: Tensor, batch: int) -> Tensor:
+        """The reference view of each scene, from the class tokens (V, C) of this card's views."""
+        tokens = class_tokens if self.cards is None else self.cards.gather(class_tokens)
+        return select_reference_view(tokens.unflatten(0, (batch, -1)))
 
     def _across(self, index: int) -> bool:
         """Whether a block attends across views."""
