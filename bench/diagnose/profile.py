@@ -23,8 +23,8 @@ from depthport.exporters.core.provenance import package_versions
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.shapes import validate_shape
 from depthport.runtimes.base import Device, LoadOptions, Runtime, Session
-from depthport.runtimes.terms import first_device
 from depthport.runtimes.registry import installed_runtimes
+from depthport.runtimes.terms import first_device
 
 SCHEMA = "depthport.profile/1"
 _WARM_UPS = 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -13,8 +14,6 @@ from depthport.exporters.core.errors import UnsupportedError
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.host.cache import cache_folder
 from depthport.runtimes.pytorch import device as torch_device
-from depthport.runtimes.pytorch.program import FUSED_TARGET, Forward, load_fused
-from depthport.runtimes.pytorch.session import EagerSession, compiler_caches
 from depthport.runtimes.pytorch.program import FUSED_TARGET, Forward, load_fused
 from depthport.runtimes.pytorch.session import EagerSession, compiler_caches
 
@@ -70,7 +69,7 @@ class GraphSession(EagerSession):
 
 
 class FusedSession(GraphSession):
-    """The network of fused kernels, replayed; what it compiles is kept beside the artifact."""
+    """The network of fused kernels, replayed; what it compiles is kept."""
 
     def __init__(self, artifact: Artifact, device: str, options: LoadOptions) -> None:
         target = artifact.manifest.options.get("target")
@@ -100,10 +99,14 @@ class FusedSession(GraphSession):
             return super()._capture(eager, *inputs)
 
     def kernel_caches(self) -> AbstractContextManager[None]:
-        """Within it, compiled kernels, Triton's and ours, are kept.
+        """Within it, compiled kernels, Triton's and ours, are kept in :attr:`cache_folder`.
 
         Raises:
             LoadError: the folder can't be written to.
         """
-        folder = cache_folder(self.artifact, self.options)
-        return compiler_caches(folder, TRITON_CACHE_DIR="triton", DEPTHPORT_KERNEL_CACHE="cubin")
+        return compiler_caches(self.cache_folder, TRITON_CACHE_DIR="triton", DEPTHPORT_KERNEL_CACHE="cubin")
+
+    @property
+    def cache_folder(self) -> Path:
+        """Of this session's compiled kernels."""
+        return cache_folder(self.artifact, self.options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -59,6 +60,11 @@ class ShardSession(FusedSession):
                 return eager(*inputs)
 
         return module, forward
+
+    @property
+    def cache_folder(self) -> Path:
+        # One a card: a cache is one process's while that compiles, and this one meanwhile waits for the others.
+        return super().cache_folder / f"card-{self._rank}"
 
     def _details(self) -> dict[str, Any]:
         exchange_ms = None if self._exchange.clock is None else self._exchange.clock.milliseconds()
