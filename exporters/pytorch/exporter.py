@@ -7,10 +7,11 @@
   and the file `parameters.json` inside the archive says which key of `model.safetensors` takes its place
   (:func:`depthport.runtimes.pytorch.program.load_program` puts it there). So a da3-large artifact is 1.4 GB and not 2.8.
 
-With target `cuda` there is one file instead, `network.pt`: the fused network (:mod:`depthport.exporters.da3.fused`) with
-its tensors in the dtypes they run in (:mod:`depthport.exporters.da3.fused.stored`). It calls the operators of
-:mod:`depthport.exporters.da3.kernels`: kernels on NVIDIA GPUs, plain PyTorch everywhere else. Upstream's parameters are
-not beside it: none of the policies that have a fused network is one of upstream's own.
+With target `cuda` there is one file instead, `network.safetensors`: the fused network
+(:mod:`depthport.exporters.da3.fused`) with its tensors in the dtypes they run in
+(:mod:`depthport.exporters.da3.fused.stored`). It calls the operators of :mod:`depthport.exporters.da3.kernels`: kernels on
+NVIDIA GPUs, plain PyTorch everywhere else. Upstream's parameters are not beside it: none of the policies that have a fused
+network is one of upstream's own.
 """
 
 from __future__ import annotations

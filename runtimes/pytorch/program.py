@@ -4,7 +4,6 @@ fused network, upstream."""
 from __future__ import annotations
 
 import json
-import pickle
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -96,10 +95,7 @@ def load_fused(artifact: Artifact, device: torch.device) -> FusedDA3:
 
     try:
         return load_network(artifact.file(NETWORK_FILE), device)
-    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        # Where the card is full the file is not to blame.
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
+    except (OSError, ValueError, SafetensorError) as error:
         raise LoadError(
             f"{NETWORK_FILE} of {artifact.path.name} can't be read ({one_line(error)}): export it again"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("depth_anything_3")
 
+from safetensors.torch import save_file  # noqa: E402
+
 from depthport.exporters.core.artifact import Artifact  # noqa: E402
 from depthport.exporters.core.errors import LoadError, UnsupportedError, UsageError  # noqa: E402
+from depthport.exporters.da3.fused.stored import NETWORK_FILE  # noqa: E402
 from depthport.runtimes.base import LoadOptions  # noqa: E402
 from depthport.runtimes.pytorch.graph import FusedSession  # noqa: E402
 from depthport.runtimes.pytorch.program import load_fused  # noqa: E402
@@ -39,23 +43,43 @@ def test_the_file_is_the_fused_network(artifact):
 def test_the_file_holds_each_tensor_once_in_the_dtype_it_runs_in(artifact):
     network = load_fused(artifact, torch.device("cpu"))
     tensors = [*network.parameters(), *network.buffers()]
-    assert {info.path for info in artifact.manifest.files} == {"network.pt"}
+    assert {info.path for info in artifact.manifest.files} == {NETWORK_FILE}
     assert artifact.manifest.size_bytes < 1.02 * sum(tensor.nbytes for tensor in tensors)
     matrices = [p for p in network.backbone.parameters() if p.dim() == 2]
     assert {p.dtype for p in matrices} == {torch.bfloat16}
     assert artifact.manifest.options["target"] == "cuda"
 
 
-def test_a_damaged_file_and_another_layout_say_what_to_do(artifact, tmp_path: Path):
-    copy = Artifact(tmp_path, artifact.manifest)
-    whole = artifact.file("network.pt").read_bytes()
-    for content in (whole[: len(whole) // 2], b"not an archive"):
-        (tmp_path / "network.pt").write_bytes(content)
+def test_a_damaged_file_says_what_to_do(artifact, tmp_path: Path):
+    whole = artifact.file(NETWORK_FILE).read_bytes()
+    for content in (whole[: len(whole) // 2], b"no tensors", b""):
+        (tmp_path / NETWORK_FILE).write_bytes(content)
         with pytest.raises(LoadError, match="export it again"):
-            load_fused(copy, torch.device("cpu"))
-    torch.save({"layout": 0, "network": None}, tmp_path / "network.pt")
-    with pytest.raises(LoadError, match=r"layout 0.*export it again"):
-        load_fused(copy, torch.device("cpu"))
+            load_fused(Artifact(tmp_path, artifact.manifest), torch.device("cpu"))
+
+
+IDENTITY = {"class": "Identity", "values": {}, "parameters": {}, "buffers": [], "modules": {}}
+
+
+@pytest.mark.parametrize(
+    ("layout", "tree", "reason"),
+    [
+        ("0", IDENTITY, "layout 0, not 1"),
+        ("1", IDENTITY, "it holds a Identity, not a network"),
+        ("1", {**IDENTITY, "class": "os.system"}, "does not hold a network"),
+        ("1", {**IDENTITY, "values": {"forward": 1}}, "gives a Identity a 'forward'"),
+        ("1", {**IDENTITY, "values": {"_modules": {}}}, "gives a Identity a '_modules'"),
+        ("1", {**IDENTITY, "values": {"a b": 1}}, "gives a Identity a 'a b'"),
+        ("1", {**IDENTITY, "values": {"a": {"open": ["/"]}}}, "does not hold a network"),
+        ("1", {**IDENTITY, "parameters": {"weight": True}}, "export it again"),
+        ("1", [], "does not hold a network"),
+    ],
+)
+def test_what_is_no_network_of_ours_is_refused(artifact, tmp_path: Path, layout: str, tree, reason: str):
+    metadata = {"layout": layout, "network": json.dumps(tree)}
+    save_file({"a": torch.zeros(1)}, tmp_path / NETWORK_FILE, metadata=metadata)
+    with pytest.raises(LoadError, match=reason):
+        load_fused(Artifact(tmp_path, artifact.manifest), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16-mixed"])
