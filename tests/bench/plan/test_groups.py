@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from depthport.bench.analysis.evidence import baseline_of
+from depthport.bench.diagnose.profile import profile
 from depthport.bench.plan import suites
 from depthport.bench.plan.request import Filters, Request
 from depthport.exporters.core.artifact import Shape
-from depthport.exporters.core.errors import UnavailableError
+from depthport.exporters.core.errors import UnavailableError, UnsupportedError
 from depthport.runtimes.base import Device, Mode
 from depthport.runtimes.pytorch.runtime import FUSED, UPSTREAM, PyTorchRuntime
 from depthport.runtimes.registry import Surveyed
@@ -64,3 +65,8 @@ def test_a_group_has_the_modes_that_can_share() -> None:
     device = TwoCards().device("cuda:0+1")
     assert device.modes == (FUSED,) and device.description == "2 × GPU"
     assert isinstance(device.modes[0], Mode)
+
+
+def test_a_profile_is_of_one_card() -> None:
+    with pytest.raises(UnsupportedError, match=r"not of cuda:1\+2: choose cuda:1"):
+        profile("da3-small", device="cuda:1+2")
