@@ -16,7 +16,7 @@ Two boundaries are timed from outside with the same four calls:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, ClassVar
 
@@ -236,6 +236,15 @@ class Runtime(ABC):
     @abstractmethod
     def probe(self) -> list[Device]:
         """Every device this runtime could use, available or not, with reasons; quick, and never raises."""
+
+    def groups(self, names: Iterable[str]) -> list[Device]:
+        """Of `names`, those that are several of this runtime's devices at once (`cuda:0+1`), which :meth:`probe` does not
+        list.
+
+        Raises:
+            UsageError, UnavailableError: as :meth:`device` does.
+        """
+        return []
 
     def load(self, artifact: Artifact, device: str, options: LoadOptions | None = None) -> Session:
         """Load an artifact onto a device.

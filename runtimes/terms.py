@@ -72,6 +72,13 @@ def check_memory_fraction(fraction: float | None) -> None:
         raise UsageError(f"--memory-fraction is {fraction:g}: it must be above 0 and at most 1")
 
 
+def first_device(name: str) -> str:
+    """The device that a cell's baseline runs on: the first of several (`cuda:0+1` is compared with `cuda`, `cuda:2+3` with
+    `cuda:2`), else the cell's own."""
+    first = name.partition("+")[0]
+    return first.removesuffix(":0") if first != name else name
+
+
 @dataclass(frozen=True)
 class LoadOptions:
     """How to load; the same fields for all runtimes, each uses what it knows and refuses nothing silently."""

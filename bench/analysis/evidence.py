@@ -23,6 +23,7 @@ from depthport.bench.results.records import (
 )
 from depthport.bench.statistics.samples import CellSamples
 from depthport.bench.statistics.verdict import ratio
+from depthport.runtimes.terms import first_device
 
 
 class Evidence:
@@ -78,9 +79,10 @@ class Evidence:
 
 
 def baseline_of(cell: CellSpec, cells: Sequence[CellSpec]) -> CellSpec | None:
-    """The baseline that a cell's ratio is to: the one on its own device, else the run's only one."""
+    """The baseline that a cell's ratio is to: the one on its own device (of several cards the first), else the run's only
+    one."""
     baselines = [c for c in cells if c.baseline]
-    same = [c for c in baselines if c.device == cell.device]
+    same = [c for c in baselines if c.device == first_device(cell.device)]
     if same:
         return same[0]
     return baselines[0] if len(baselines) == 1 else None

@@ -83,7 +83,9 @@ class BenchOptions(RunOptions):
     suite: Annotated[str, typer.Option("--suite", help="default, quick, paper or full.")] = "default"
     protocol: Annotated[str | None, typer.Option("--protocol", help="rigorous, quick or paper.")] = None
     runtime: Annotated[list[str] | None, typer.Option("--runtime", help="Only these runtimes.")] = None
-    device: Annotated[list[str] | None, typer.Option("--device", help="Only these devices.")] = None
+    device: Annotated[
+        list[str] | None, typer.Option("--device", help="Only these devices; cuda:0+1: two sharing a scene.")
+    ] = None
     mode: Annotated[list[str] | None, typer.Option("--mode", help="Only these modes.")] = None
     precision: Annotated[list[str] | None, typer.Option("--precision", "-p", help="Only these precisions.")] = None
     also: Annotated[list[str] | None, typer.Option("--also", help="Add these precisions to every runtime.")] = None

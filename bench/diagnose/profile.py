@@ -24,6 +24,7 @@ from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.shapes import validate_shape
 from depthport.runtimes.base import Device, LoadOptions, Runtime, Session
 from depthport.runtimes.registry import installed_runtimes
+from depthport.runtimes.terms import first_device
 
 SCHEMA = "depthport.profile/1"
 _WARM_UPS = 5
@@ -94,6 +95,8 @@ def profile(
     validate_shape(batch, views, height, width)
     CALLS.check(calls)
     THREADS.check(threads)
+    if first_device(device) != device:
+        raise UnsupportedError(f"a profile is of one card, not of {device}: choose {first_device(device)}")
     runtime, observer = profiling_runtime(), observer or Observer()
     place = runtime.device(device)
     chosen = runtime.mode(place, _fastest(runtime, place) if mode is None else mode)

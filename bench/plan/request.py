@@ -41,6 +41,10 @@ class Filters:
     cells: Sequence[str] = ()
     """Whole cell ids."""
 
+    def device_names(self) -> tuple[str, ...]:
+        """Every device that is named, by itself or in a cell's id."""
+        return tuple(dict.fromkeys((*self.devices, *(name.split("/")[1] for name in self.cells if name.count("/") > 1))))
+
     def keep(self, cell: CellSpec) -> bool:
         pairs = (
             (self.runtimes, cell.runtime),

@@ -27,6 +27,7 @@ from depthport.exporters.core.precision import auto_precision, policy_name, reso
 from depthport.exporters.registry import get_exporter
 from depthport.runtimes.base import Device, Mode, Runtime
 from depthport.runtimes.registry import Surveyed, runtimes, survey
+from depthport.runtimes.terms import first_device
 
 SUITES = ("default", "quick", "paper", "full")
 
@@ -56,7 +57,7 @@ def build_cells(request: MeasureRequest) -> tuple[CellSpec, ...]:
     if not any(not cell.unavailable and not cell.unsupported for cell in kept):
         ids = ", ".join(c.id for c in cells if not c.unavailable and not c.unsupported)
         raise UsageError(f"nothing to measure is left by the filters; this machine has {ids or 'no usable runtime'}")
-    devices = {cell.device for cell in kept if not cell.unavailable}
+    devices = {first_device(cell.device) for cell in kept if not cell.unavailable}
     baselines = [c for c in cells if c.baseline and c not in kept and c.device in devices and not c.unavailable]
     return tuple(sorted([*baselines, *kept], key=lambda cell: not cell.baseline))
 
@@ -85,7 +86,7 @@ def _runtime_cells(surveyed: Surveyed, request: MeasureRequest) -> Iterable[Cell
     if runtime is None:
         yield broken_cell(surveyed.name, surveyed.problem or "", request)
         return
-    for device in surveyed.devices:
+    for device in (*surveyed.devices, *runtime.groups(request.filters.device_names())):
         if not device.available:
             yield unavailable_cell(runtime, device, request)
             continue

@@ -7,8 +7,11 @@
   and the file `parameters.json` inside the archive says which key of `model.safetensors` takes its place
   (:func:`depthport.runtimes.pytorch.program.load_program` puts it there). So a da3-large artifact is 1.4 GB and not 2.8.
 
-With target `cuda` the program is the fused network instead (:mod:`depthport.exporters.da3.fused`), which calls the
-operators of :mod:`depthport.exporters.da3.kernels`: kernels on NVIDIA GPUs, plain PyTorch everywhere else.
+With target `cuda` there is one file instead, `network.safetensors`: the fused network
+(:mod:`depthport.exporters.da3.fused`) with its tensors in the dtypes they run in
+(:mod:`depthport.exporters.da3.fused.stored`). It calls the operators of :mod:`depthport.exporters.da3.kernels`: kernels on
+NVIDIA GPUs, plain PyTorch everywhere else. Upstream's parameters are not beside it: none of the policies that have a fused
+network is one of upstream's own.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.pytorch.program import export_program, require_static
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
     from torch.export import ExportedProgram
 
 CONFIG_FILE = "config.json"
@@ -70,7 +73,9 @@ class PyTorchExporter(Exporter):
         from safetensors.torch import save_file
 
         request = context.request
-        program = export_program(context, _fused_network(context) if request.target == FUSED_TARGET else None)
+        if request.target == FUSED_TARGET:
+            return _write_fused(context, directory)
+        program = export_program(context)
         state = context.state_dict()
         context.progress("writing weights")
         save_file(
@@ -112,15 +117,20 @@ def require_fusible(request: ExportRequest) -> None:
         )
 
 
-def _fused_network(context: ExportContext) -> nn.Module:
-    """The fused network of the request, on the CPU."""
+def _write_fused(context: ExportContext, directory: Path) -> ExportResult:
+    """The fused network of the request as a file."""
     from depthport.exporters.da3.fused.network import build_fused
+    from depthport.exporters.da3.fused.stored import NETWORK_FILE, save_network
     from depthport.exporters.da3.upstream import build_upstream
 
     request, shape = context.request, context.request.shape
+    context.progress("fusing")
     upstream = build_upstream(request.model, context.state_dict())
     size = (shape.batch, shape.views, shape.height, shape.width)
-    return build_fused(upstream, *size, request.outputs, request.policy)
+    network = build_fused(upstream, *size, request.outputs, request.policy)
+    context.progress("writing the network")
+    save_network(network, directory / NETWORK_FILE)
+    return ExportResult(extra={"parameters": sum(tensor.numel() for tensor in network.parameters())})
 
 
 def borrow_parameters(program: ExportedProgram, state: Mapping[str, Tensor]) -> dict[str, str]:

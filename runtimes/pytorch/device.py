@@ -40,6 +40,18 @@ def limit_memory(device: torch.device, fraction: float | None) -> float | None:
     return fraction
 
 
+def grow_segments(device: torch.device) -> None:
+    """Let CUDA's caching allocator enlarge the segments it has, where it would add others that nothing else fits.
+
+    Over many views the fused network's tensors are of a few sizes, each of hundreds of megabytes, and a free segment of one
+    is of no use to the next. The setting has a public name in the environment alone (`PYTORCH_CUDA_ALLOC_CONF`), which is
+    read before anybody can know what will be loaded.
+    """
+    if device.type == "cuda":
+        settings = getattr(torch._C, "_accelerator_setAllocatorSettings", None)
+        (settings or torch.cuda.memory._set_allocator_settings)("expandable_segments:True")
+
+
 def wait(device: torch.device) -> None:
     """Return when everything enqueued on `device` is done."""
     if device.type != "cpu":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +13,9 @@ from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnsupportedError
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.host.cache import cache_folder
-from depthport.runtimes.pytorch.program import FUSED_TARGET, Forward, load_program
+from depthport.runtimes.pytorch import device as torch_device
+from depthport.runtimes.pytorch.program import FUSED_TARGET, Forward, load_fused
 from depthport.runtimes.pytorch.session import EagerSession, compiler_caches
-
-_WARM_UPS = 3
-"""Runs before the capture: libraries choose their algorithms and make their workspaces in the first ones."""
 
 
 class GraphSession(EagerSession):
@@ -29,7 +29,8 @@ class GraphSession(EagerSession):
         def replay(*inputs: Tensor) -> Any:
             if self._graph is None:
                 self._graph, self._graph_outputs = self._capture(eager, *inputs)
-            self._graph.replay()
+            else:
+                self._graph.replay()
             return self._graph_outputs
 
         return module, replay
@@ -38,17 +39,23 @@ class GraphSession(EagerSession):
         return super()._build()
 
     def _capture(self, eager: Forward, *inputs: Tensor) -> tuple[torch.cuda.CUDAGraph, Any]:
-        """The graph, which reads `inputs` where they lie now, and its outputs, which every replay writes anew."""
+        """The graph, which reads `inputs` where they lie now, and its outputs, which every replay writes anew.
+
+        Libraries choose their algorithms and make their workspaces in a run before the capture. Over hundreds of views
+        a run takes seconds, so there is one, and its results are the first call's: they wait on the host, because what
+        they lie in is given back before the graph takes memory of its own.
+        """
         with torch.cuda.device(self._device):
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
-                for _ in range(_WARM_UPS):
-                    eager(*inputs)
+                first = [output.cpu() for output in cast("tuple[Tensor, ...]", eager(*inputs))]
             torch.cuda.current_stream().wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
-                outputs = eager(*inputs)
+                outputs = cast("tuple[Tensor, ...]", eager(*inputs))
+            for output, value in zip(outputs, first, strict=True):
+                output.copy_(value)
         return graph, outputs
 
     def _details(self) -> dict[str, Any]:
@@ -62,7 +69,7 @@ class GraphSession(EagerSession):
 
 
 class FusedSession(GraphSession):
-    """The program of fused kernels, replayed; what it compiles is kept beside the artifact."""
+    """The network of fused kernels, replayed; what it compiles is kept."""
 
     def __init__(self, artifact: Artifact, device: str, options: LoadOptions) -> None:
         target = artifact.manifest.options.get("target")
@@ -72,14 +79,34 @@ class FusedSession(GraphSession):
             )
         super().__init__(artifact, device, options)
 
+    @property
+    def program(self) -> torch.fx.GraphModule:
+        """The network traced as it lies on the device; that takes seconds, and nothing but a profile asks for it."""
+        with torch.no_grad():
+            program = torch.export.export(self._module, self.bound, strict=False)
+        return program.module(check_guards=False)
+
     def _load(self) -> tuple[nn.Module, Forward]:
         torch.backends.cudnn.benchmark = True
-        module = load_program(self.artifact, self._device)
+        torch_device.grow_segments(self._device)
+        module = load_fused(self.artifact, self._device)
         # Its convolution kernels are stored as the fused network wants them.
         self._channels_last = 0
         return module, module
 
     def _capture(self, eager: Forward, *inputs: Tensor) -> tuple[torch.cuda.CUDAGraph, Any]:
-        folder = cache_folder(self.artifact, self.options)
-        with compiler_caches(folder, TRITON_CACHE_DIR="triton", DEPTHPORT_KERNEL_CACHE="cubin"):
+        with self.kernel_caches():
             return super()._capture(eager, *inputs)
+
+    def kernel_caches(self) -> AbstractContextManager[None]:
+        """Within it, compiled kernels, Triton's and ours, are kept in :attr:`cache_folder`.
+
+        Raises:
+            LoadError: the folder can't be written to.
+        """
+        return compiler_caches(self.cache_folder, TRITON_CACHE_DIR="triton", DEPTHPORT_KERNEL_CACHE="cubin")
+
+    @property
+    def cache_folder(self) -> Path:
+        """Of this session's compiled kernels."""
+        return cache_folder(self.artifact, self.options)

@@ -1,12 +1,12 @@
-"""Reading a `pytorch` artifact (:mod:`depthport.exporters.pytorch.exporter`): the program, its borrowed parameters,
-upstream."""
+"""Reading a `pytorch` artifact (:mod:`depthport.exporters.pytorch.exporter`): the program and its borrowed parameters, the
+fused network, upstream."""
 
 from __future__ import annotations
 
 import json
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,12 +18,15 @@ from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ArtifactError, LoadError, one_line
 from depthport.runtimes.pytorch.archive import checked_archive
 
+if TYPE_CHECKING:
+    from depthport.exporters.da3.fused.network import FusedDA3
+
 WEIGHTS_FILE = "model.safetensors"
 PROGRAM_FILE = "program.pt2"
 PARAMETERS_ENTRY = "parameters.json"
 KEY_PREFIX = "model."
 FUSED_TARGET = "cuda"
-"""Export target whose programs call operators of our own."""
+"""Export target of the fused network, which calls operators of our own."""
 
 Forward = Callable[..., "dict[str, Tensor] | tuple[Tensor, ...]"]
 
@@ -45,16 +48,11 @@ def load_weights(artifact: Artifact) -> dict[str, Tensor]:
 def load_program(artifact: Artifact, device: torch.device) -> nn.Module:
     """The static network as a module on `device`.
 
-    A program of target `cuda` calls operators of `depthport.exporters.da3.kernels`, which must be registered before it is
-    read: like upstream itself, what they compute must have one definition.
-
     Raises:
         ArtifactError: a damaged archive, or one that holds what could run (:mod:`depthport.runtimes.pytorch.archive`).
         LoadError: a damaged file, or a program of a version of PyTorch that this one can't read.
     """
     entries = {PARAMETERS_ENTRY: ""}
-    if artifact.manifest.options.get("target") == FUSED_TARGET:
-        import depthport.exporters.da3.kernels  # noqa: F401
     try:
         with warnings.catch_warnings():
             # Weights are read into a buffer PyTorch takes for read-only; nothing writes to them.
@@ -85,6 +83,22 @@ def is_operator(namespace: str, name: str, overload: str) -> bool:
     """Whether an operator is registered with PyTorch."""
     packet = getattr(getattr(torch.ops, namespace), name, None)
     return isinstance(getattr(packet, overload, None), torch._ops.OpOverload)
+
+
+def load_fused(artifact: Artifact, device: torch.device) -> FusedDA3:
+    """The network of an artifact of target `cuda` on `device`; like upstream itself, it has one definition.
+
+    Raises:
+        LoadError: a damaged file, or one of another version of this package.
+    """
+    from depthport.exporters.da3.fused.stored import NETWORK_FILE, load_network
+
+    try:
+        return load_network(artifact.file(NETWORK_FILE), device)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise LoadError(
+            f"{NETWORK_FILE} of {artifact.path.name} can't be read ({one_line(error)}): export it again"
+        ) from error
 
 
 def _lend(program: ExportedProgram, artifact: Artifact, borrowed: Mapping[str, str], device: torch.device) -> None:

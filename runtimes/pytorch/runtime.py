@@ -8,6 +8,9 @@
 | `compile` | `max` | the same, compiled whole by inductor | yes | NHWC on CUDA | on CUDA one graph |
 | `fused` (CUDA) | `max` | fused kernels, of export target `cuda` | yes | NHWC | one CUDA graph |
 
+Several GPUs share one scene as device `cuda:0+1` (any number that divides the heads, at most one a view), in mode `fused`
+alone and from the same artifact as one GPU (:mod:`depthport.runtimes.pytorch.cards`).
+
 `max` is the fastest a device has: `fused` on CUDA where Triton is installed, `compile` elsewhere. TF32 is on where the
 policy `tf32` asks for it and off in every other (upstream's heads under autocast excepted, as its users leave it).
 The modes' names are those of the report that started this project, whose three modes were one configuration.
@@ -23,15 +26,16 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import ClassVar
 
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import UnsupportedError, UsageError
+from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.nvidia import cuda_devices
 from depthport.runtimes.base import Device, DeviceRates, LoadOptions, Mode, OperatorTime, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description, has_bf16
+from depthport.runtimes.pytorch.cards.names import is_group, members
 
 UPSTREAM = Mode("upstream", "upstream's own forward, as its users run it", ("minimal",))
 EAGER = Mode("eager", "static network, eager; on CUDA cuDNN benchmark, channels-last convolutions", ("balanced",))
@@ -93,10 +97,40 @@ class PyTorchRuntime(Runtime):
             )
         return devices
 
+    def device(self, name: str) -> Device:
+        if not is_group(name):
+            return super().device(name)
+        indices = members(name)
+        if len(set(indices)) < len(indices):
+            raise UsageError(f"device {name!r} names a card twice: name each once, as in cuda:0+1")
+        known = {device.name: device for device in self.probe()}
+        missing = [f"cuda:{index}" for index in indices if _card(index) not in known]
+        if missing:
+            super().device("cuda")
+            here = sum(device.name.startswith("cuda") for device in known.values())
+            raise UnavailableError(
+                f"pytorch on {name}: there is no {' or '.join(missing)}, this machine has {here} NVIDIA "
+                f"GPU{'s' if here > 1 else ''}: name only those that it has"
+            )
+        cards = [super(PyTorchRuntime, self).device(_card(index)) for index in indices]
+        if FUSED not in cards[0].modes:
+            raise UnavailableError(
+                f"pytorch on {name}: mode fused, the one for several cards, needs Triton: pip install triton"
+            )
+        described = ", ".join(dict.fromkeys(card.description for card in cards))
+        return Device(name, f"{len(cards)} × {described}", (FUSED,), FUSED.precisions)
+
+    def groups(self, names: Iterable[str]) -> list[Device]:
+        return [self.device(name) for name in names if is_group(name)]
+
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         mode = self.mode(self.device(device), options.mode)
         if options.extra:
             raise UsageError(f"pytorch has no option {', '.join(sorted(options.extra))}")
+        if is_group(device):
+            from depthport.runtimes.pytorch.cards.session import CardsSession
+
+            return CardsSession(artifact, device, options, [f"cuda:{index}" for index in members(device)])
         from depthport.runtimes.pytorch import graph as torch_graph
         from depthport.runtimes.pytorch import session as torch_session
 
@@ -120,6 +154,11 @@ class PyTorchRuntime(Runtime):
         operators = profile_program(session.program, session.bound, calls)
         dtype = getattr(torch, session.artifact.manifest.precision["backbone"])
         return operators, measure_rates(session.bound[0].device, dtype)
+
+
+def _card(index: int) -> str:
+    """The name of one GPU."""
+    return "cuda" if index == 0 else f"cuda:{index}"
 
 
 def _cpu_device() -> Device:

@@ -8,6 +8,8 @@ What differs, all exact in real arithmetic:
 - Views stay in their order. Upstream moves the reference view to the front and back; attention does not tell views
   apart by their order, only by which of them has the reference's camera token.
 - The head's first LayerNorm is computed along with the backbone's last.
+- The views of a scene may be spread over several cards (:mod:`depthport.exporters.da3.fused.cards`): blocks across views
+  then exchange heads, and everything else stays where its views are.
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from depthport.exporters.core.errors import UnsupportedError
+from depthport.exporters.da3.fused.cards import Cards
 from depthport.exporters.da3.kernels import (
     attention,
     branch_norm,
     feature_norm,
     linear_gelu,
     qk_norm_rope,
+    qkv_by_card,
     residual_norm,
     select_reference_view,
 )
@@ -73,23 +77,32 @@ class FusedAttention(nn.Module):
             bound = exponent_bound(q.weight, q.bias, k.weight, k.bias, self.scale)
             self.bounded = bound <= exponent_limit(dtype)
 
-    def forward(self, x: Tensor, groups: int, rope: RopeTable | None) -> Tensor:
-        """(V, T, C) to the same shape; `groups` and `rope` as
+    def forward(self, qkv: Tensor, groups: int, rope: RopeTable | None) -> Tensor:
+        """The joint product (V, T, 3C) to what `proj` takes (V, T, C); `groups` and `rope` as
         :meth:`depthport.exporters.da3.static.blocks.Attention.forward`."""
-        qkv = self.qkv(x)
         views, tokens, _ = qkv.shape
         q, k, v = qkv.view(views, tokens, 3, self.heads, self.head_dim).unbind(2)
         scale = self.scale
         if self.q_norm is not None and self.k_norm is not None and rope is not None:
-            q, k = qk_norm_rope(
-                qkv, self.heads, self.q_norm.weight, self.q_norm.bias, self.k_norm.weight, self.k_norm.bias,
-                self.q_norm.eps, rope.cos, rope.sin, scale,
-            )  # fmt: skip
+            q, k = qk_norm_rope(qkv, self.heads, *self._norms(), *rope, scale)
             scale = 1.0
         shape = (groups, views // groups * tokens, self.heads, self.head_dim)
         mixed = attention(q.view(shape), k.view(shape), v.view(shape), scale, self.bounded)
-        out: Tensor = self.proj(mixed.view(views, tokens, -1))
-        return out
+        return mixed.view(views, tokens, -1)
+
+    def by_card(self, qkv: Tensor, cards: int, rope: RopeTable) -> Tensor:
+        """The joint product of this card's views to what each card of several gets, (cards, V, T, 3, heads / cards, D)."""
+        return qkv_by_card(qkv, self.heads, cards, *self._norms(), *rope, self.scale)
+
+    def share(self, qkv: Tensor) -> Tensor:
+        """Attention of this card's share of the heads over all views: (N, T, 3, heads / cards, D) to the same without 3."""
+        q, k, v = (part.flatten(0, 1).unsqueeze(0) for part in qkv.unbind(2))
+        return attention(q, k, v, 1.0, self.bounded).view(qkv.shape[:2] + qkv.shape[3:])
+
+    def _norms(self) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
+        q, k = self.q_norm, self.k_norm
+        assert q is not None and k is not None
+        return q.weight, q.bias, k.weight, k.bias, q.eps
 
 
 class FusedBlock(nn.Module):
@@ -109,10 +122,6 @@ class FusedBlock(nn.Module):
             raise UnsupportedError("the fused kernels have no SwiGLU blocks: leave out the target for da3-giant")
         self.fc1, self.fc2 = adopt(source.mlp.fc1, dtype), adopt(source.mlp.fc2, dtype)
 
-    def mlp(self, x: Tensor) -> Tensor:
-        out: Tensor = self.fc2(linear_gelu(x, self.fc1.weight, self.fc1.bias))
-        return out
-
 
 class FusedBackbone(nn.Module):
     """Images to features, for one shape."""
@@ -120,7 +129,9 @@ class FusedBackbone(nn.Module):
     prefix: Tensor
     positions: Tensor
     camera_tokens: Tensor
-    """(N, C)."""
+    """(2, C), the reference view's and that of all others; (1, C) for a single view."""
+    cards: Cards | None
+    """Of those that share a scene; None: this one has all views."""
     local_cos: Tensor
     local_sin: Tensor
     global_cos: Tensor
@@ -143,45 +154,65 @@ class FusedBackbone(nn.Module):
         self.patch_weight, self.patch_bias = _patch_matrix(source.patch_embed, dtype)
         self.register_buffer("prefix", source.prefix, persistent=False)
         self.register_buffer("positions", source.positions, persistent=False)
-        self.register_buffer("camera_tokens", source.camera_tokens[:, 0], persistent=False)
+        self.register_buffer("camera_tokens", source.camera_tokens[:2, 0], persistent=False)
+        self.cards = None
         self.blocks = nn.ModuleList(FusedBlock(block, dtype) for block in blocks)
         self.norm, self.head_norm = source.norm.norm, head_norm
         for name in ("local_cos", "local_sin", "global_cos", "global_sin"):
             self.register_buffer(name, getattr(source, name), persistent=False)
 
     def forward(self, image: Tensor) -> FusedFeatures:
-        """(B, N, 3, H, W) fp32 to features of V = B·N views."""
+        """(B, N, 3, H, W) fp32 to features of V = B·N views; with `cards` the N views of this one."""
         batch, views = image.shape[:2]
         blocks = cast("list[FusedBlock]", list(self.blocks))
         reference = torch.zeros(batch, dtype=torch.int64, device=image.device)
         x = self._embed(image.flatten(0, 1))
         y = blocks[0].norm1(x).to(self.dtype)
-        local, camera, patches = x, x[:, 0], []
+        camera: Tensor | None = None
+        patches = []
+        # No name may outlive its use, nor one of a single row of tokens: over many views each keeps hundreds of megabytes.
         for index, block in enumerate(blocks):
             # Here x is the block's input and y its norm.
-            if index == self.alternate_from - 1 and views >= MIN_VIEWS:
-                reference = select_reference_view(x[:, 0].unflatten(0, (batch, views)))
+            if index == self.alternate_from - 1 and (views if self.cards is None else self.cards.views) >= MIN_VIEWS:
+                reference = self._reference(x[:, 0], batch)
             if index == self.alternate_from:
                 token = self._camera_tokens(reference, views)
                 x[:, 0] = token
                 y[:, 0] = block.norm1(token).to(self.dtype)
             across = self._across(index)
-            if across:
-                local = x
-            mixed = block.attn(y, batch if across else batch * views, self._rope(index, across))
+            rope = self._rope(index, across)
+            y = block.attn.qkv(y)
+            if across and self.cards is not None:
+                assert rope is not None
+                y = block.attn.by_card(y, self.cards.count, rope)
+                y = self.cards.spread_heads(y)
+                y = block.attn.share(y)
+                y = self.cards.collect_heads(y)
+            else:
+                y = block.attn(y, batch if across else batch * views, rope)
+            mixed = block.attn.proj(y)
             norm = block.norm2
             y = branch_norm(x, mixed, block.scale1, norm.weight, norm.bias, norm.eps)
-            branches = (mixed, block.scale1, block.mlp(y), block.scale2)
+            y = linear_gelu(y, block.fc1.weight, block.fc1.bias)
+            y = block.fc2(y)
+            branches = (mixed, block.scale1, y, block.scale2)
             if index in self.out_layers:
-                patches.append(self._feature(local, x, branches))
+                patches.append(self._feature(x, branches))
             if index == self.out_layers[-1]:
-                mixed, scale1, expanded, scale2 = (part[..., 0, :] if part.dim() == 3 else part for part in branches)
-                last = x[:, 0] + scale1 * mixed.float() + scale2 * expanded.float()
-                camera = torch.cat((local[:, 0], last), dim=-1)
+                first, scale1, second, scale2 = (part[..., 0, :] if part.dim() == 3 else part for part in branches)
+                last = x[:, 0] + scale1 * first.float() + scale2 * second.float()
+                camera = torch.cat((x[:, 0], last), dim=-1)
             if index + 1 < len(blocks):
                 norm = blocks[index + 1].norm1
                 x, y = residual_norm(x, *branches, norm.weight, norm.bias, norm.eps)
+            del mixed, branches
+        assert camera is not None
         return FusedFeatures(patches, camera, reference)
+
+    def _reference(self, class_tokens: Tensor, batch: int) -> Tensor:
+        """The reference view of each scene, from the class tokens (V, C) of this card's views."""
+        tokens = class_tokens if self.cards is None else self.cards.gather(class_tokens)
+        return select_reference_view(tokens.unflatten(0, (batch, -1)))
 
     def _across(self, index: int) -> bool:
         """Whether a block attends across views."""
@@ -192,21 +223,20 @@ class FusedBackbone(nn.Module):
             return None
         return RopeTable(self.global_cos, self.global_sin) if across else RopeTable(self.local_cos, self.local_sin)
 
-    def _feature(self, local: Tensor, x: Tensor, branches: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
+    def _feature(self, x: Tensor, branches: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
+        """Of a block across views: its input is the last state of attention within the view."""
         norm, head = self.norm, self.head_norm
         out: Tensor = feature_norm(
-            local, x, *branches, norm.weight, norm.bias, norm.eps, head.weight, head.bias, head.eps,
+            x, x, *branches, norm.weight, norm.bias, norm.eps, head.weight, head.bias, head.eps,
             self.head_dtype,
         )  # fmt: skip
         return out
 
     def _camera_tokens(self, reference: Tensor, views: int) -> Tensor:
         """(V, C): in each scene the reference view's token, and that of all others."""
-        batch = reference.shape[0]
-        if views < MIN_VIEWS:
-            return self.camera_tokens.repeat(batch, 1)
-        chosen = torch.arange(views, device=reference.device) == reference.unsqueeze(-1)
-        return torch.where(chosen.unsqueeze(-1), self.camera_tokens[0], self.camera_tokens[1]).flatten(0, 1)
+        first = 0 if self.cards is None else self.cards.first
+        chosen = torch.arange(first, first + views, device=reference.device) == reference.unsqueeze(-1)
+        return torch.where(chosen.unsqueeze(-1), self.camera_tokens[0], self.camera_tokens[-1]).flatten(0, 1)
 
     def _embed(self, image: Tensor) -> Tensor:
         """(V, 3, H, W) to tokens (V, T, C) fp32; the patch convolution is a matrix product of unfolded patches."""

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from depthport.exporters.core.errors import UnsupportedError
 from depthport.exporters.core.precision import POLICIES, PrecisionPolicy
-from depthport.exporters.da3.fused.backbone import FusedBackbone
+from depthport.exporters.da3.fused.backbone import FusedBackbone, FusedBlock
+from depthport.exporters.da3.fused.cards import Cards
 from depthport.exporters.da3.fused.head import FusedDepth
 from depthport.exporters.da3.kernels import pose_matrices
 from depthport.exporters.da3.static.blocks import SwiGlu
@@ -33,8 +34,26 @@ class FusedDA3(nn.Module):
         self.head = FusedDepth(source.head, head_dtype)
         self.camera = source.camera
 
+    def share(self, cards: Cards | None) -> None:
+        """Compute the views of one card of several from now on; None: all views.
+
+        Raises:
+            UnsupportedError: a batch of scenes.
+        """
+        if cards is not None and self.shape.batch > 1:
+            raise UnsupportedError(
+                f"several cards share one scene, not a batch of {self.shape.batch}: run scenes on cards of their own"
+            )
+        self.backbone.cards = cards
+
+    @property
+    def heads(self) -> int:
+        """Of attention."""
+        return cast("FusedBlock", self.backbone.blocks[0]).attn.heads
+
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """(B, N, 3, H, W) fp32, ImageNet-normalised, to the outputs in the order of `output_names`."""
+        """(B, N, 3, H, W) fp32, ImageNet-normalised, to the outputs in the order of `output_names`; the views of one card
+        where :meth:`share` said so."""
         scene = tuple(image.shape[:2])
         features = self.backbone(image)
         depth, confidence = self.head(features.patches)

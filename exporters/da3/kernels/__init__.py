@@ -9,6 +9,7 @@ on every device, and a Triton kernel that takes its place on CUDA:
 | `branch_norm`, `residual_norm` | `norms` | x + scale · branch, of one or two branches, then LayerNorm |
 | `feature_norm` | `norms` | residual, two LayerNorms and a concatenation, before the head |
 | `qk_norm_rope` | `qk_norm_rope` | LayerNorm and rotary embedding of queries and keys, softmax scale |
+| `qkv_by_card` | `qk_norm_rope` | the same and the packing of what cards that share heads send each other |
 | `attention` | `attention` | softmax(q kᵀ) v; without the running maximum where the scores are bounded |
 | `linear_gelu` | `linear_gelu` | linear, then GELU |
 | `convolution_relu` | `convolution` | 3×3 convolution, bias, ReLU |
@@ -26,7 +27,7 @@ from depthport.exporters.da3.kernels.linear_gelu import linear_gelu
 from depthport.exporters.da3.kernels.maps import merge_maps
 from depthport.exporters.da3.kernels.norms import branch_norm, feature_norm, residual_norm
 from depthport.exporters.da3.kernels.pose import pose_matrices
-from depthport.exporters.da3.kernels.qk_norm_rope import qk_norm_rope
+from depthport.exporters.da3.kernels.qk_norm_rope import qk_norm_rope, qkv_by_card
 from depthport.exporters.da3.kernels.reference_view import select_reference_view
 from depthport.exporters.da3.kernels.upsampled import upsampled_convolution, upsampled_depth
 
@@ -39,6 +40,7 @@ __all__ = [
     "merge_maps",
     "pose_matrices",
     "qk_norm_rope",
+    "qkv_by_card",
     "residual_norm",
     "select_reference_view",
     "upsampled_convolution",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -47,3 +48,35 @@ def qk_norm_rope(
     q = apply_rope(F.layer_norm(q, q_weight.shape, q_weight, q_bias, eps), table) * scale
     k = apply_rope(F.layer_norm(k, k_weight.shape, k_weight, k_bias, eps), table)
     return q.to(qkv.dtype), k.to(qkv.dtype)
+
+
+def _by_card(qkv: Tensor, heads: int, cards: int, q_weight: Tensor, *_: Any) -> Tensor:
+    return qkv.new_empty(cards, *qkv.shape[:2], 3, heads // cards, q_weight.shape[0])
+
+
+@operator(_by_card)
+def qkv_by_card(
+    qkv: Tensor,
+    heads: int,
+    cards: int,
+    q_weight: Tensor,
+    q_bias: Tensor,
+    k_weight: Tensor,
+    k_bias: Tensor,
+    eps: float,
+    cos: Tensor,
+    sin: Tensor,
+    scale: float,
+) -> Tensor:
+    """:func:`qk_norm_rope`, with the values beside its results, laid out to be sent to the cards that share the heads.
+
+    Args:
+        cards: how many; a divisor of `heads`.
+
+    Returns:
+        (cards, V, T, 3, heads / cards, D), contiguous, in the dtype of `qkv`: what card 0 gets, then card 1.
+    """
+    views, tokens, _ = qkv.shape
+    v = qkv.reshape(views, tokens, 3, heads, -1)[:, :, 2]
+    q, k = qk_norm_rope(qkv, heads, q_weight, q_bias, k_weight, k_bias, eps, cos, sin, scale)
+    return torch.stack((q, k, v), dim=2).unflatten(3, (cards, -1)).permute(3, 0, 1, 2, 4, 5).contiguous()

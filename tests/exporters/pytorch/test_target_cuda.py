@@ -1,7 +1,8 @@
-"""Target `cuda` of the exporter `pytorch`: the fused network as a program, readable on any device."""
+"""Target `cuda` of the exporter `pytorch`: the fused network as a file, readable on any device."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,14 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("depth_anything_3")
 
-from depthport.exporters.core.errors import UnsupportedError, UsageError  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+
+from depthport.exporters.core.artifact import Artifact  # noqa: E402
+from depthport.exporters.core.errors import LoadError, UnsupportedError, UsageError  # noqa: E402
+from depthport.exporters.da3.fused.stored import NETWORK_FILE  # noqa: E402
 from depthport.runtimes.base import LoadOptions  # noqa: E402
 from depthport.runtimes.pytorch.graph import FusedSession  # noqa: E402
-from depthport.runtimes.pytorch.program import load_program  # noqa: E402
+from depthport.runtimes.pytorch.program import load_fused  # noqa: E402
 from tests.conftest import export_small  # noqa: E402
 
 
@@ -21,7 +26,7 @@ def artifact(tmp_path_factory):
     return _export(tmp_path_factory.mktemp("fused"), "bf16-fp16", "cuda").artifact
 
 
-def test_the_program_is_the_fused_network(artifact):
+def test_the_file_is_the_fused_network(artifact):
     from depthport.exporters.core.precision import POLICIES
     from depthport.exporters.da3.build import named_upstream
     from depthport.exporters.da3.fused.network import build_fused
@@ -29,16 +34,52 @@ def test_the_program_is_the_fused_network(artifact):
     fused = build_fused(named_upstream("da3-small", "synthetic:0"), 1, 2, 28, 42, None, POLICIES["bf16-fp16"])
     image = torch.randn(1, 2, 3, 28, 42, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        found = load_program(artifact, torch.device("cpu"))(image)
+        found = load_fused(artifact, torch.device("cpu"))(image)
         expected = fused(image)
     for a, b in zip(found, expected, strict=True):
         assert torch.equal(a, b)
 
 
-def test_the_large_matrices_are_borrowed_from_upstream(artifact):
-    # Four a block; what is folded or laid out anew is the program's own.
-    assert artifact.manifest.extra["borrowed_parameters"] >= 4 * 12
+def test_the_file_holds_each_tensor_once_in_the_dtype_it_runs_in(artifact):
+    network = load_fused(artifact, torch.device("cpu"))
+    tensors = [*network.parameters(), *network.buffers()]
+    assert {info.path for info in artifact.manifest.files} == {NETWORK_FILE}
+    assert artifact.manifest.size_bytes < 1.02 * sum(tensor.nbytes for tensor in tensors)
+    matrices = [p for p in network.backbone.parameters() if p.dim() == 2]
+    assert {p.dtype for p in matrices} == {torch.bfloat16}
     assert artifact.manifest.options["target"] == "cuda"
+
+
+def test_a_damaged_file_says_what_to_do(artifact, tmp_path: Path):
+    whole = artifact.file(NETWORK_FILE).read_bytes()
+    for content in (whole[: len(whole) // 2], b"no tensors", b""):
+        (tmp_path / NETWORK_FILE).write_bytes(content)
+        with pytest.raises(LoadError, match="export it again"):
+            load_fused(Artifact(tmp_path, artifact.manifest), torch.device("cpu"))
+
+
+IDENTITY = {"class": "Identity", "values": {}, "parameters": {}, "buffers": [], "modules": {}}
+
+
+@pytest.mark.parametrize(
+    ("layout", "tree", "reason"),
+    [
+        ("0", IDENTITY, "layout 0, not 1"),
+        ("1", IDENTITY, "it holds a Identity, not a network"),
+        ("1", {**IDENTITY, "class": "os.system"}, "does not hold a network"),
+        ("1", {**IDENTITY, "values": {"forward": 1}}, "gives a Identity a 'forward'"),
+        ("1", {**IDENTITY, "values": {"_modules": {}}}, "gives a Identity a '_modules'"),
+        ("1", {**IDENTITY, "values": {"a b": 1}}, "gives a Identity a 'a b'"),
+        ("1", {**IDENTITY, "values": {"a": {"open": ["/"]}}}, "does not hold a network"),
+        ("1", {**IDENTITY, "parameters": {"weight": True}}, "export it again"),
+        ("1", [], "does not hold a network"),
+    ],
+)
+def test_what_is_no_network_of_ours_is_refused(artifact, tmp_path: Path, layout: str, tree, reason: str):
+    metadata = {"layout": layout, "network": json.dumps(tree)}
+    save_file({"a": torch.zeros(1)}, tmp_path / NETWORK_FILE, metadata=metadata)
+    with pytest.raises(LoadError, match=reason):
+        load_fused(Artifact(tmp_path, artifact.manifest), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16-mixed"])

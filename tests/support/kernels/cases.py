@@ -46,6 +46,13 @@ def qk_norm_rope(make: torch.Generator, dtype: torch.dtype) -> Arguments:
     return _tensor(make, 2, 7, 3 * 3 * 64, dtype=dtype), 3, *norms, 1e-5, table.cos, table.sin, 0.18
 
 
+def qkv_by_card(make: torch.Generator, dtype: torch.dtype) -> Arguments:
+    """Six heads for three cards."""
+    table = local_table((2, 3), 64, 100.0)
+    norms = tuple(_tensor(make, 64) for _ in range(4))
+    return _tensor(make, 2, 7, 3 * 6 * 64, dtype=dtype), 6, 3, *norms, 1e-5, table.cos, table.sin, 0.18
+
+
 def _attention(make: torch.Generator, dtype: torch.dtype, length: int, bounded: bool) -> Arguments:
     qkv = _tensor(make, 2, length, 3, 2, 64, dtype=dtype)
     q, k, v = qkv.unbind(2)
@@ -130,6 +137,7 @@ CASES: dict[str, tuple[str, Case]] = {
         ("residual_norm", residual_norm),
         ("feature_norm", feature_norm),
         ("qk_norm_rope", qk_norm_rope),
+        ("qkv_by_card", qkv_by_card),
         ("attention", attention),
         ("attention", attention_bounded),
         ("attention", attention_short),

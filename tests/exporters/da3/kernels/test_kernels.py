@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch")
 from depthport.exporters.da3 import kernels  # noqa: E402
 from depthport.exporters.da3.kernels.attention import EXPONENT_LIMIT, LOG2_E, exponent_bound, exponent_limit  # noqa: E402
 from depthport.exporters.da3.kernels.cuda.attention_sm90 import SOURCE, Tiling, tiling  # noqa: E402
-from depthport.exporters.da3.kernels.op import cuda_module  # noqa: E402
+from depthport.exporters.da3.kernels.op import DEFINED_IN, cuda_module  # noqa: E402
 from tests.support.kernels.cases import CASES, LIBRARY, outputs, relative_error  # noqa: E402
 
 LIMITS = {torch.float16: 2e-3, torch.bfloat16: 1.2e-2}
@@ -37,7 +37,7 @@ def test_a_definition_traces_to_the_shapes_it_returns(name: str) -> None:
 @pytest.mark.parametrize("operator", sorted(kernels.__all__))
 def test_an_operator_has_its_kernel_where_it_is_looked_for(operator: str) -> None:
     # Read, not imported: most need Triton.
-    module = cuda_module(getattr(kernels, operator)._init_fn.__module__)
+    module = cuda_module(DEFINED_IN[operator])
     file = ROOT.joinpath(*module.removeprefix("depthport.").split(".")).with_suffix(".py")
     functions = {node.name for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef)}
     assert operator in functions
