@@ -61,14 +61,13 @@ def error(model: str, views: int, height: int, width: int) -> list[dict[str, Any
     from depthport.bench.inputs.inputs import load_scenes
     from depthport.exporters.core.artifact import Shape
     from depthport.exporters.core.precision import POLICIES
+    from depthport.exporters.da3.build import named_upstream
     from depthport.exporters.da3.static.blocks import attention as exact
     from depthport.exporters.da3.static.network import build_static
-    from depthport.exporters.da3.upstream import build_upstream
-    from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 
     rows = []
     for kind in ("synthetic:0", "synthetic:0,outliers"):
-        upstream = build_upstream(model, load_state_dict(resolve_weights(kind, model), model))
+        upstream = named_upstream(model, kind)
         net: Any = build_static(upstream, 1, views, height, width, None, POLICIES["fp32"])
         grid = net.shape.grid
         for scene in load_scenes(Shape(1, views, height, width), sets=2):
@@ -115,7 +114,7 @@ def speed(views: int, height: int, width: int) -> list[dict[str, Any]]:
 
 def _milliseconds(call: Callable[[], Any], calls: int = 5) -> float:
     """Median of calls timed by events."""
-    times = []
+    times: list[float] = []
     for index in range(calls + 2):
         begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         begin.record()

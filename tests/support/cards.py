@@ -7,11 +7,10 @@ from pathlib import Path
 import torch
 
 from depthport.exporters.core.precision import POLICIES
+from depthport.exporters.da3.build import named_upstream
 from depthport.exporters.da3.fused.cards import Cards, views_by_card
 from depthport.exporters.da3.fused.network import FusedDA3
 from depthport.exporters.da3.static.network import build_static
-from depthport.exporters.da3.upstream import build_upstream
-from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 
 SIZE = (28, 42)
 
@@ -22,7 +21,7 @@ def scene(views: int) -> torch.Tensor:
 
 def network(model: str, views: int) -> FusedDA3:
     """The fused network in fp32, with synthetic weights."""
-    upstream = build_upstream(model, load_state_dict(resolve_weights("synthetic:0", model), model))
+    upstream = named_upstream(model, "synthetic:0")
     static = build_static(upstream, 1, views, *SIZE, None, POLICIES["fp32"])
     return FusedDA3(static, POLICIES["fp32"]).eval().requires_grad_(False)
 

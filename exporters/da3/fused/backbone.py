@@ -88,16 +88,19 @@ class FusedAttention(nn.Module):
             scale = 1.0
         shape = (groups, views // groups * tokens, self.heads, self.head_dim)
         mixed = attention(q.view(shape), k.view(shape), v.view(shape), scale, self.bounded)
-        return mixed.view(views, tokens, -1)
+        joined: Tensor = mixed.view(views, tokens, -1)
+        return joined
 
     def by_card(self, qkv: Tensor, cards: int, rope: RopeTable) -> Tensor:
         """The joint product of this card's views to what each card of several gets, (cards, V, T, 3, heads / cards, D)."""
-        return qkv_by_card(qkv, self.heads, cards, *self._norms(), *rope, self.scale)
+        found: Tensor = qkv_by_card(qkv, self.heads, cards, *self._norms(), *rope, self.scale)
+        return found
 
     def share(self, qkv: Tensor) -> Tensor:
         """Attention of this card's share of the heads over all views: (N, T, 3, heads / cards, D) to the same without 3."""
         q, k, v = (part.flatten(0, 1).unsqueeze(0) for part in qkv.unbind(2))
-        return attention(q, k, v, 1.0, self.bounded).view(qkv.shape[:2] + qkv.shape[3:])
+        found: Tensor = attention(q, k, v, 1.0, self.bounded).view(qkv.shape[:2] + qkv.shape[3:])
+        return found
 
     def _norms(self) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
         q, k = self.q_norm, self.k_norm
@@ -212,7 +215,8 @@ class FusedBackbone(nn.Module):
     def _reference(self, class_tokens: Tensor, batch: int) -> Tensor:
         """The reference view of each scene, from the class tokens (V, C) of this card's views."""
         tokens = class_tokens if self.cards is None else self.cards.gather(class_tokens)
-        return select_reference_view(tokens.unflatten(0, (batch, -1)))
+        chosen: Tensor = select_reference_view(tokens.unflatten(0, (batch, -1)))
+        return chosen
 
     def _across(self, index: int) -> bool:
         """Whether a block attends across views."""

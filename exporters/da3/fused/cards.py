@@ -107,7 +107,7 @@ class ExchangeClock:
         """Since :meth:`restart`; waits for the last exchange."""
         if self._pairs:
             self._pairs[-1][1].synchronize()
-        return sum(begin.elapsed_time(end) for begin, end in self._pairs)
+        return float(sum(begin.elapsed_time(end) for begin, end in self._pairs))
 
 
 def _words(x: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class FusedDA3(nn.Module):
     @property
     def heads(self) -> int:
         """Of attention."""
-        return cast("FusedBlock", self.backbone.blocks[0]).attn.heads
+        return int(cast("FusedBlock", self.backbone.blocks[0]).attn.heads)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """(B, N, 3, H, W) fp32, ImageNet-normalised, to the outputs in the order of `output_names`; the views of one card

@@ -79,4 +79,5 @@ def qkv_by_card(
     views, tokens, _ = qkv.shape
     v = qkv.reshape(views, tokens, 3, heads, -1)[:, :, 2]
     q, k = qk_norm_rope(qkv, heads, q_weight, q_bias, k_weight, k_bias, eps, cos, sin, scale)
-    return torch.stack((q, k, v), dim=2).unflatten(3, (cards, -1)).permute(3, 0, 1, 2, 4, 5).contiguous()
+    found: Tensor = torch.stack((q, k, v), dim=2).unflatten(3, (cards, -1)).permute(3, 0, 1, 2, 4, 5).contiguous()
+    return found

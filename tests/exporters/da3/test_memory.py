@@ -8,9 +8,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("depth_anything_3")
 
 from depthport.exporters.core.precision import POLICIES  # noqa: E402
+from depthport.exporters.da3.build import named_upstream  # noqa: E402
 from depthport.exporters.da3.fused.network import build_fused  # noqa: E402
-from depthport.exporters.da3.upstream import build_upstream  # noqa: E402
-from depthport.exporters.da3.weights import load_state_dict, resolve_weights  # noqa: E402
 from tests.support.live_bytes import peak_bytes  # noqa: E402
 
 
@@ -18,7 +17,7 @@ def test_the_fused_backbone_keeps_nothing_beyond_its_use() -> None:
     """In units of one activation in 16 bits: three features of the head (2 each), the stream in 32 bits (2), one branch,
     and the MLP's hidden layer with its result (5)."""
     views, size = 24, (196, 196)
-    upstream = build_upstream("da3-small", load_state_dict(resolve_weights("synthetic:0", "da3-small"), "da3-small"))
+    upstream = named_upstream("da3-small", "synthetic:0")
     network = build_fused(upstream, 1, views, *size, None, POLICIES["bf16-fp16"])
     image = views * 3 * size[0] * size[1] * 4
     activation = views * network.shape.tokens * 384 * 2
