@@ -61,10 +61,6 @@ def test_what_was_not_measured_is_no_virtue() -> None:
     assert not dominates([exact(1), None], [exact(2), exact(1)])
 
 
-def dominates(a: Costs, b: Costs) -> bool:
-    return 1 not in pareto_set([a, b])
-
-
 def _by_definition(a: Sequence[Estimate | None], b: Sequence[Estimate | None]) -> bool:
     """The rule as the module's docstring states it, pair by pair."""
 
