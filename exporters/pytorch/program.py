@@ -94,9 +94,13 @@ def export_program(context: ExportContext, network: nn.Module | None = None) -> 
             )
     except (RuntimeError, torch._dynamo.exc.TorchDynamoException) as error:
         raise ExportError(f"torch.export failed on {context.request.model.name}: {one_line(error)}") from error
-    # Neither is part of what the program is, and both would be stored: the example, and for every operator the lines of
-    # Python it comes from, with the paths of this machine.
+    strip(program)
+    return program
+
+
+def strip(program: ExportedProgram) -> None:
+    """Take out of a program what is no part of it and would be stored: the example inputs, which are unpickled when it is
+    read, and for every operator the lines of Python it comes from, with the paths of this machine."""
     program.example_inputs = None
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
-    return program

@@ -320,6 +320,7 @@ def _program(folder: Path) -> Callable[[Random], None]:
     """The archive of a PyTorch program, on a small one made here."""
     import torch
 
+    from depthport.exporters.pytorch.program import strip
     from depthport.runtimes.pytorch.archive import checked_archive
     from depthport.runtimes.pytorch.program import is_operator
 
@@ -332,9 +333,7 @@ def _program(folder: Path) -> Callable[[Random], None]:
             return torch.nn.functional.gelu(self.layer(x)).sum(-1)
 
     program = torch.export.export(Small(), (torch.zeros(4, 3),), strict=False)
-    program.example_inputs = None
-    for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)
+    strip(program)
     good = folder / "good.pt2"
     torch.export.save(program, good, extra_files={"parameters.json": "{}"})
     with zipfile.ZipFile(good) as archive:

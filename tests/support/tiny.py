@@ -129,12 +129,13 @@ def tiny_pytorch(folder: Path, precision: str = "fp32") -> Artifact:
     from safetensors.torch import save_file
 
     from depthport.exporters.pytorch.exporter import borrow_parameters, program_bytes
+    from depthport.exporters.pytorch.program import strip
 
     network = tiny_network()
     state = network.state_dict()
     b, n, h, w = SHAPE.batch, SHAPE.views, SHAPE.height, SHAPE.width
     program = torch.export.export(network, (torch.zeros(b, n, 3, h, w),))
-    program.example_inputs = None
+    strip(program)
     folder.mkdir(parents=True, exist_ok=True)
     borrowed = borrow_parameters(program, state)
     (folder / "program.pt2").write_bytes(program_bytes(program, borrowed))
