@@ -50,7 +50,7 @@ def test_hostile_names_stay_quoted() -> None:
             with pytest.raises(UsageError):
                 reproduce(results, cell.id)
             force_setattr(cell, "runtime", "pytorch")
-        cell.format = "pytorch"
+        force_setattr(cell, "format", "pytorch")
         recipe = reproduce(results, cell.id)
         assert tuple(shlex.split(recipe.command_line)) == recipe.command
         assert all(word.startswith("--") for word in recipe.command[2:])
