@@ -208,7 +208,7 @@ def outputs_name(cell: int, scene: int) -> str:
 
 def _artifact(row: Row, workload: Workload, folder: Path) -> Artifact:
     """A manifest of the size and the time to export that the row says, without the file."""
-    weights = WeightsInfo(workload.weights, "cd" * 32, workload.synthetic, workload.facts()["licence"])
+    weights = WeightsInfo(workload.weights, "cd" * 32, workload.synthetic, workload.ref().licence)
     made = manifest(
         key=artifact_key({"format": row.format, "precision": row.precision, **vars(workload)}),
         model=workload.model, weights=weights, format=row.format, precision={"name": row.precision},
