@@ -26,7 +26,7 @@ from depthport.exporters.core.artifact import Artifact, TensorSpec
 from depthport.exporters.core.errors import InputError, RunError, UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.open_dims import bound_sizes, resolve
 from depthport.exporters.da3.host import apply
-from depthport.exporters.inputs.poses import check_poses
+from depthport.exporters.inputs.cameras import check_poses
 from depthport.runtimes.arrays import check_arrays
 from depthport.runtimes.terms import (
     Device,

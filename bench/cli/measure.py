@@ -46,7 +46,9 @@ class RunOptions:
     pose_input: PoseInput = False
     poses: Annotated[
         Path | None,
-        typer.Option("--poses", help="Cameras of --images, .npz or .json: extrinsics, intrinsics. Implies --pose-input."),
+        typer.Option(
+            "--poses", help="Cameras of --images: .npz, .json, or TUM, KITTI or COLMAP text. Implies --pose-input."
+        ),
     ] = None
     preprocess: Preprocess = False
     source_size: SourceSize = None
@@ -178,6 +180,8 @@ def _measure(options: RunOptions) -> None:
     observer = observer_for()
     if plan.export.weights.note:
         observer.note(plan.export.weights.note)
+    for note in plan.scenes[0].notes:
+        observer.warning(note)
     try:
         results = engine.run(plan, out, ArtifactStore(options.artifacts), observer, overwrite=options.overwrite)
         from depthport.bench.report.write import write_report

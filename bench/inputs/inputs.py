@@ -69,6 +69,8 @@ class Scene:
     """For each of the B, whether its cameras are the true ones; False: assumed."""
     source: NDArray[np.uint8] | None = None
     """(B, N, H', W', 3), what an artifact that resizes by itself takes; `rgb` and cameras are after that resize."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of the photographs and cameras, one line each."""
 
     @property
     def shape(self) -> Shape:
@@ -82,9 +84,16 @@ class Scene:
 
     @cached_property
     def sha256(self) -> str:
-        """Hex sha256 of the pixels fed (`source` if any, else `rgb`, C order)."""
+        """Hex sha256 of all that a network can be fed: the pixels (`source` if any, else `rgb`) and the cameras.
+
+        Intrinsics count as they are fed, in fp32: what a resize makes of them may differ in fp64's last bit between
+        machines. Poses count as they were given, because normalising them leaves noise where they are 0.
+        """
         pixels = self.rgb if self.source is None else self.source
-        return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+        digest = hashlib.sha256(np.ascontiguousarray(pixels).tobytes())
+        for cameras in (self.extrinsics.astype("<f8"), self.intrinsics.astype("<f4")):
+            digest.update((cameras + 0.0).tobytes())  # -0, which a mirror makes, is 0
+        return digest.hexdigest()
 
     def arrays(self, *, pose_input: bool = False, preprocess: bool = False) -> dict[str, NDArray[Any]]:
         """What goes into an artifact, by the names of `depthport.exporters.da3.signature.input_specs`.
@@ -119,7 +128,7 @@ def load_scenes(
         shape: B, N, H, W of the artifact.
         sets: how many.
         images: the user's own files, B·N of them in order; none: the shipped photographs.
-        poses: file with the cameras of the user's own files (bench/inputs/pose_files.py).
+        poses: file or folder with the cameras of the user's own files (bench/inputs/pose_files.py).
         source_size: (H', W') of what goes into an artifact that resizes by itself.
 
     Raises:
@@ -136,7 +145,7 @@ def load_scenes(
         return tuple(_batch(each[i * shape.batch : (i + 1) * shape.batch], shape) for i in range(sets))
     groups = _user_groups(images, shape)
     if poses is not None:
-        groups = _posed_groups(groups, read_poses(poses), shape)
+        groups = _posed_groups(groups, read_poses(poses, images), shape)
     return tuple(_batch([(group, variant) for group in groups], shape) for variant in range(sets))
 
 
@@ -154,6 +163,7 @@ def describe(scenes: Sequence[Scene]) -> dict[str, Any]:
         "sha256": [scene.sha256 for scene in scenes],
         "ground_truth": any(scene.depth is not None for scene in scenes),
         "calibrated": [list(scene.calibrated) for scene in scenes],
+        "notes": list(scenes[0].notes),
     }
 
 
@@ -232,6 +242,7 @@ def _batch(scenes: Sequence[tuple[Photographs, int]], shape: Shape) -> Scene:
         extrinsics=np.stack([extrinsics for _, _, extrinsics, _ in built]),
         depth=np.stack(depths) if known else None,
         calibrated=tuple(photographs.calibrated for photographs, _ in scenes),
+        notes=tuple(dict.fromkeys(note for photographs, _ in scenes for note in photographs.notes)),
     )
 
 

@@ -74,6 +74,8 @@ class Photographs:
     cameras: tuple[Camera, ...]
     calibrated: bool
     """False: intrinsics are assumed and every extrinsics is the identity."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of them, one line each."""
 
     def mirrored(self) -> Photographs:
         return replace(self, name=f"{self.name} mirrored", cameras=tuple(camera.mirrored() for camera in self.cameras))

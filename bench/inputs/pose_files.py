@@ -1,4 +1,7 @@
-"""Known poses from a file a user names: `.npz` (numpy) or `.json`, with `extrinsics` and `intrinsics`."""
+"""Known poses from a file a user names: `.npz` or `.json` with `extrinsics` and `intrinsics`, or text of other tools.
+
+Text is TUM's or KITTI's (:mod:`.trajectories`) or a COLMAP model (:mod:`.colmap`, a folder).
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from depthport.bench.inputs.colmap import IMAGES, read_colmap
 from depthport.bench.inputs.photographs import Camera, Photographs
+from depthport.bench.inputs.trajectories import read_trajectory
 from depthport.exporters.core.atomic import read_json
 from depthport.exporters.core.errors import InputError, one_line
 from depthport.exporters.core.npz import read_npz
-from depthport.exporters.inputs.poses import as_homogeneous, check_poses
+from depthport.exporters.inputs.cameras import check_poses, check_size
+from depthport.exporters.inputs.plausible import doubts
+from depthport.exporters.inputs.poses import as_homogeneous
 
 LARGEST_BYTES = 1 << 28
 """Of a file of poses: a million cameras fit."""
+_NPY = b"\x93NUMPY"
 _ASK = "give extrinsics (N x 4x4, world to camera) and intrinsics (N x 3x3, pixels of the photographs)"
 
 
@@ -28,19 +36,45 @@ class Poses(NamedTuple):
     """(N, 4, 4), world to camera, OpenCV axes."""
     intrinsics: NDArray[np.float64]
     """(N, 3, 3), pixels of the photographs as they lie on disk."""
+    sizes: NDArray[np.int64] | None = None
+    """(N, 2), height and width of the images they are of, where the file says so."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of them, one line each."""
 
     def part(self, start: int, stop: int) -> Poses:
         """Those of views `start` to `stop`."""
-        return Poses(self.extrinsics[start:stop], self.intrinsics[start:stop])
+        sizes = None if self.sizes is None else self.sizes[start:stop]
+        return Poses(self.extrinsics[start:stop], self.intrinsics[start:stop], sizes, self.notes)
 
 
-def read_poses(path: Path | str) -> Poses:
+def read_poses(path: Path | str, images: Sequence[Path | str] = ()) -> Poses:
     """The poses of a file; scenes of a batch may be an axis of their own or follow each other.
+
+    Args:
+        path: `.npz`, `.json`, a TUM or KITTI file, the folder of a COLMAP model or its `images.txt`.
+        images: the photographs they are of, by whose names text files that hold more are searched.
 
     Raises:
         InputError: no such file, another kind of file, something missing, or poses that no camera has.
     """
-    path = Path(path)
+    path, images = Path(path), [Path(image) for image in images]
+    found = _read(path, images)
+    try:
+        check_poses(found.extrinsics, found.intrinsics)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    poses, cameras = found.extrinsics, found.intrinsics
+    return found._replace(
+        extrinsics=as_homogeneous(poses.reshape(-1, *poses.shape[-2:])), intrinsics=cameras.reshape(-1, 3, 3)
+    )
+
+
+def _read(path: Path, images: Sequence[Path]) -> Poses:
+    if path.is_dir() or path.name == IMAGES:
+        model = read_colmap(path if path.is_dir() else path.parent, images)
+        return Poses(model.extrinsics, model.intrinsics, model.sizes, model.notes)
+    if path.is_file() and _is_text(path):
+        return Poses(*read_trajectory(path, images))
     content = _content(path)
     for name in ("extrinsics", "intrinsics"):
         if name not in content:
@@ -51,10 +85,15 @@ def read_poses(path: Path | str) -> Poses:
         raise InputError(f"{path} holds no arrays of numbers ({one_line(error)}): {_ASK}") from None
     if extrinsics.ndim not in (3, 4):
         raise InputError(f"{path}: extrinsics have {extrinsics.ndim} axes: {_ASK}")
-    check_poses(extrinsics, intrinsics)
-    return Poses(
-        as_homogeneous(extrinsics.reshape(-1, *extrinsics.shape[-2:])), intrinsics.reshape(-1, *intrinsics.shape[-2:])
-    )
+    return Poses(extrinsics, intrinsics)
+
+
+def _is_text(path: Path) -> bool:
+    """Whether it is neither JSON nor one of numpy's files, by name or by its first bytes."""
+    if path.suffix in (".json", ".npz", ".npy"):
+        return False
+    with path.open("rb") as stream:
+        return not stream.read(6).startswith((b"PK\x03\x04", _NPY))
 
 
 def _numbers(value: Any) -> NDArray[np.float64]:
@@ -73,22 +112,39 @@ def posed(photographs: Photographs, poses: Poses) -> Photographs:
     """The photographs with known cameras in place of assumed ones.
 
     Raises:
-        InputError: another number of poses than photographs.
+        InputError: another number of poses than photographs, or cameras of images of another size.
     """
     if len(poses.extrinsics) != len(photographs.cameras):
         raise InputError(
             f"{len(poses.extrinsics)} poses for {len(photographs.cameras)} images: give one pose for each, in their order"
         )
+    sizes = np.array([camera.rgb.shape[:2] for camera in photographs.cameras])
+    if poses.sizes is not None and (poses.sizes != sizes).any():
+        view = int(np.flatnonzero((poses.sizes != sizes).any(-1))[0])
+        (height, width), (own_height, own_width) = poses.sizes[view], sizes[view]
+        raise InputError(
+            f"the camera of view {view} is of images of {width}x{height}, the photograph has {own_width}x{own_height}: "
+            "give the photographs that the cameras were found with"
+        )
+    check_size(poses.intrinsics, sizes)
     cameras: Sequence[Camera] = [
         replace(camera, extrinsics=extrinsics, intrinsics=intrinsics)
-        for camera, extrinsics, intrinsics in zip(photographs.cameras, *poses, strict=True)
+        for camera, extrinsics, intrinsics in zip(photographs.cameras, poses.extrinsics, poses.intrinsics, strict=True)
     ]
-    return replace(photographs, cameras=tuple(cameras), calibrated=True)
+    notes = (*photographs.notes, *poses.notes, *doubts(poses.extrinsics, poses.intrinsics, sizes))
+    return replace(photographs, cameras=tuple(cameras), calibrated=True, notes=notes)
+
+
+def _is_single_array(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(_NPY)) == _NPY
 
 
 def _content(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
-        raise InputError(f"{path} is not a file: name an .npz or .json file of poses")
+        raise InputError(f"{path} is not a file: name an .npz or .json file of poses, or TUM, KITTI or COLMAP text")
+    if _is_single_array(path):
+        raise InputError(f"{path} holds a single array: save both with numpy.savez and {_ASK}")
     if path.suffix != ".json":
         try:
             return read_npz(path, largest_bytes=LARGEST_BYTES)

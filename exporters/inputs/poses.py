@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthport.exporters.core.errors import InputError
+from depthport.exporters.inputs.cameras import check_extrinsics, check_poses, dims
 from depthport.exporters.inputs.similarity import Similarity, umeyama
 
 Array = NDArray[np.float64]
@@ -25,7 +26,6 @@ Array = NDArray[np.float64]
 RANSAC_VIEWS = 10
 """From so many views on upstream aligns robustly."""
 _SMALLEST_SCALE = 0.1
-_SMALLEST_DETERMINANT = 1e-8
 _RANSAC_ITERATIONS = 10
 _SEED = 42
 
@@ -41,33 +41,6 @@ class Aligned(NamedTuple):
     """By which the depth was divided."""
 
 
-def check_poses(extrinsics: NDArray[Any], intrinsics: NDArray[Any]) -> None:
-    """Refuse poses that no camera has.
-
-    Args:
-        extrinsics: (..., 4, 4) or (..., 3, 4).
-        intrinsics: (..., 3, 3).
-
-    Raises:
-        InputError: another shape, a value that is not finite, a pose that can't be inverted, a focal length that is not
-            positive; the message names the first view.
-    """
-    poses, cameras = np.asarray(extrinsics), np.asarray(intrinsics)
-    if poses.shape[-2:] not in ((4, 4), (3, 4)) or cameras.shape != (*poses.shape[:-2], 3, 3):
-        raise InputError(
-            f"extrinsics {_dims(poses)} and intrinsics {_dims(cameras)} don't fit: give N poses of 4x4 (or 3x4) and as "
-            "many camera matrices of 3x3"
-        )
-    _refuse("extrinsics", ~np.isfinite(poses).all((-1, -2)), "not finite")
-    _refuse("intrinsics", ~np.isfinite(cameras).all((-1, -2)), "not finite")
-    determinants = np.linalg.det(poses[..., :3, :3].astype(np.float64))
-    _refuse("extrinsics", np.abs(determinants) < _SMALLEST_DETERMINANT, "not invertible: its rotation is singular")
-    if poses.shape[-2] == 4:
-        _refuse("extrinsics", (poses[..., 3, :] != (0, 0, 0, 1)).any(-1), "no pose: its last row must be 0 0 0 1")
-    focal = np.minimum(cameras[..., 0, 0], cameras[..., 1, 1])
-    _refuse("intrinsics", focal <= 0, "no camera matrix: its focal lengths must be above 0 pixels")
-
-
 def normalise_extrinsics(extrinsics: NDArray[Any]) -> NDArray[np.float32]:
     """Poses as the network wants them: relative to view 0, scaled by the median distance of the cameras from it.
 
@@ -78,12 +51,12 @@ def normalise_extrinsics(extrinsics: NDArray[Any]) -> NDArray[np.float32]:
         extrinsics: (..., N, 4, 4), world to camera, OpenCV; rotations are taken to be orthonormal, as upstream does.
 
     Raises:
-        InputError: a pose is not finite or can't be inverted.
+        InputError: a pose that no camera has (:mod:`depthport.exporters.inputs.cameras`).
     """
     poses = np.asarray(extrinsics, np.float64)
     if poses.ndim < 3:
-        raise InputError(f"extrinsics {_dims(poses)} are no poses of views: give (N, 4, 4)")
-    check_poses(poses, np.broadcast_to(np.eye(3), (*poses.shape[:-2], 3, 3)))
+        raise InputError(f"extrinsics {dims(poses)} are not poses of views: give (N, 4, 4)")
+    check_extrinsics(poses)
     poses = as_homogeneous(poses)
     relative = poses @ invert(poses[..., :1, :, :])
     distances = np.sort(np.linalg.norm(invert(relative)[..., :3, 3], axis=-1), axis=-1)
@@ -186,15 +159,3 @@ def _robust(target: Array, source: Array) -> Similarity:
     if agreeing is not None and agreeing.sum() >= 3:
         return _fit(target[agreeing], source[agreeing])
     return best
-
-
-def _refuse(name: str, bad: NDArray[np.bool_], what: str) -> None:
-    if bad.any():
-        index = [int(i) for i in np.argwhere(bad)[0]]
-        scene = f" of scene {index[-2]}" if len(index) > 1 else ""
-        view = f" of view {index[-1]}{scene}" if len(index) else ""
-        raise InputError(f"{name}{view} is {what}: give finite, invertible poses and camera matrices in pixels")
-
-
-def _dims(array: NDArray[Any]) -> str:
-    return "x".join(map(str, array.shape)) or "scalar"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from depthport.bench.inputs.inputs import load_scenes
+from depthport.bench.inputs.inputs import describe, load_scenes
 from depthport.bench.inputs.pose_files import read_poses
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import InputError
@@ -41,6 +41,22 @@ def test_poses_reach_the_inputs(files: Any) -> None:
     assert scene.calibrated == (True, True)
 
 
+@pytest.mark.parametrize("changed", ["extrinsics", "intrinsics"])
+def test_cameras_belong_to_the_identity_of_the_inputs(files: Any, changed: str) -> None:
+    folder, paths = files
+    content = dict(np.load(folder / "poses.npz"))
+    content[changed][2, 0, -1] += 1.0
+    np.savez(folder / "other.npz", **content)
+    first, again, other = (
+        load_scenes(Shape(1, 4, 70, 98), sets=2, images=paths, poses=folder / name)
+        for name in ("poses.npz", "poses.npz", "other.npz")
+    )
+    np.testing.assert_array_equal(first[0].rgb, other[0].rgb)
+    assert [scene.sha256 for scene in first] == [scene.sha256 for scene in again]
+    assert all(one.sha256 != two.sha256 for one, two in zip(first, other, strict=True))
+    assert describe(first)["sha256"] != describe(other)["sha256"]
+
+
 def test_json_and_short_poses_are_read(tmp_path: Path) -> None:
     path = tmp_path / "poses.json"
     poses = raw_poses(2, 3)
@@ -58,7 +74,7 @@ def test_json_and_short_poses_are_read(tmp_path: Path) -> None:
         ({"intrinsics": np.tile(np.eye(3), (4, 1, 1))}, "has no extrinsics"),
         ({"extrinsics": np.zeros((4, 4, 4)), "intrinsics": np.tile(np.eye(3), (4, 1, 1))}, "not invertible"),
         ({"extrinsics": np.full((4, 4, 4), np.nan), "intrinsics": np.tile(np.eye(3), (4, 1, 1))}, "not finite"),
-        ({"extrinsics": np.tile(np.eye(4), (3, 1, 1)), "intrinsics": np.tile(np.eye(3), (3, 1, 1))}, "3 poses for 4"),
+        ({"extrinsics": np.tile(np.eye(4), (3, 1, 1)), "intrinsics": cameras(1, 3, 140, 196)[0]}, "3 poses for 4"),
         ({"extrinsics": np.eye(4), "intrinsics": np.eye(3)}, "have 2 axes"),
     ],
 )

@@ -8,14 +8,8 @@ import numpy as np
 import pytest
 
 from depthport.exporters.core.errors import InputError
-from depthport.exporters.inputs.poses import (
-    RANSAC_VIEWS,
-    align_to_input,
-    as_homogeneous,
-    check_poses,
-    invert,
-    normalise_extrinsics,
-)
+from depthport.exporters.inputs.cameras import check_poses
+from depthport.exporters.inputs.poses import RANSAC_VIEWS, align_to_input, as_homogeneous, invert, normalise_extrinsics
 from depthport.exporters.inputs.similarity import Similarity, umeyama
 from tests.support.posed import cameras, raw_poses
 
@@ -92,18 +86,36 @@ def test_cameras_on_one_line_tell_no_scale(views: int) -> None:
         align_to_input(np.ones((views, 1, 1)), given[:, :3], given, cameras(1, views, 70, 98)[0])
 
 
-def bad(which: str) -> tuple[np.ndarray, np.ndarray]:
+def spoiled(which: str) -> tuple[np.ndarray, np.ndarray]:
+    """Good cameras, but for one view."""
     extrinsics, intrinsics = raw_poses(2, 3), cameras(2, 3, 70, 98)
+    pose, camera = extrinsics[1, 2], intrinsics[1, 2]
     if which == "nan":
-        extrinsics[1, 2, 0, 0] = np.nan
+        pose[0, 0] = np.nan
     elif which == "infinite camera":
-        intrinsics[1, 2, 0, 2] = np.inf
+        camera[0, 2] = np.inf
     elif which == "singular":
-        extrinsics[1, 2, :3, :3] = 0
+        pose[:3, :3] = 0
     elif which == "projective":
-        extrinsics[1, 2, 3] = 0, 0, 1, 1
+        pose[3] = 0, 0, 1, 1
+    elif which == "transposed pose":
+        pose[:] = pose.T.copy()
+    elif which == "scaled":
+        pose[:3, :3] *= 2
+    elif which == "left-handed":
+        pose[0] *= -1
+    elif which == "sheared":
+        pose[:3, :3] = pose[:3, :3] @ (np.eye(3) + 0.3 * np.eye(3, 3, 1))
     elif which == "focal":
-        intrinsics[1, 2, 0, 0] = -40
+        camera[0, 0] = -40
+    elif which == "normalised":
+        camera[:2] /= np.array([[98], [70]])
+    elif which == "transposed camera":
+        camera[:] = camera.T.copy()
+    elif which == "last row":
+        camera[2, 2] = 2
+    elif which == "skew":
+        camera[0, 1] = 20
     return extrinsics, intrinsics
 
 
@@ -114,13 +126,29 @@ def bad(which: str) -> tuple[np.ndarray, np.ndarray]:
         ("infinite camera", "intrinsics of view 2 of scene 1 is not finite"),
         ("singular", "extrinsics of view 2 of scene 1 is not invertible"),
         ("projective", "its last row must be 0 0 0 1"),
+        ("transposed pose", "extrinsics of view 2 of scene 1 is transposed"),
+        ("scaled", "is scaled by 2: divide its rotation by that"),
+        ("left-handed", "is left-handed"),
+        ("sheared", "its rotation is sheared"),
         ("focal", "focal lengths must be above 0"),
+        ("normalised", "is not in pixels but normalised by the image's size"),
+        ("transposed camera", "intrinsics of view 2 of scene 1 is transposed"),
+        ("last row", "its last row must be 0 0 1"),
+        ("skew", "it has a skew"),
     ],
 )
 def test_poses_of_no_camera_are_refused_in_one_line(which: str, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint) as raised:
-        check_poses(*bad(which))
+        check_poses(*spoiled(which))
     assert "\n" not in str(raised.value) and raised.value.exit_code == 2
+
+
+def test_noise_of_floats_is_taken() -> None:
+    extrinsics, intrinsics = raw_poses(2, 3), cameras(2, 3, 70, 98)
+    extrinsics[..., 3, :] += 1e-9
+    intrinsics[..., 2, :] += np.float32(1e-9)
+    check_poses(extrinsics, intrinsics)
+    check_poses(np.concatenate((np.round(extrinsics[..., :3], 3), extrinsics[..., 3:]), -1).astype(np.float32), intrinsics)
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
