@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depthport.bench.results.ties import same_choice
+
 Array = NDArray[Any]
 
 DELTA1 = 1.25
@@ -120,8 +122,13 @@ def field_of_view_deg(intrinsics: Array, size: tuple[int, int]) -> Array:
 
 
 def parity(outputs: Mapping[str, Array], reference: Mapping[str, Array], size: tuple[int, int]) -> dict[str, Any]:
-    """Every output that both have, by name, in the form of `results.json`'s `parity`; `size` (H, W) of the images."""
+    """Every output that both have, by name, in the form of `results.json`'s `parity`; `size` (H, W) of the images.
+
+    Where rounding decides which view is the reference view, the comparison is with upstream's outputs for the view that
+    `outputs` chose, and `reference_view` says so: {equal: true, tie: true}.
+    """
     report: dict[str, Any] = {}
+    reference, tie = same_choice(outputs, reference)
     for name, value in outputs.items():
         if name not in reference:
             continue
@@ -133,7 +140,7 @@ def parity(outputs: Mapping[str, Array], reference: Mapping[str, Array], size: t
         elif name == "intrinsics":
             report[name] = intrinsics_parity(value, expected, size)
         elif name == "reference_view":
-            report[name] = {"equal": bool(np.array_equal(value, expected))}
+            report[name] = {"equal": bool(np.array_equal(value, expected)), **({"tie": True} if tie else {})}
         else:
             report[name] = {"rel_l2": relative_l2(value, expected)}
     return report
@@ -147,9 +154,9 @@ def worst(reports: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             kept = total.setdefault(output, dict(figures))
             for name, figure in figures.items():
                 if name in ("delta1", "equal"):
-                    kept[name] = min(kept[name], figure)
+                    kept[name] = min(kept.get(name, figure), figure)
                 else:
-                    kept[name] = max(kept[name], figure)
+                    kept[name] = max(kept.get(name, figure), figure)
     return total
 
 

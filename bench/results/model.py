@@ -173,8 +173,9 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     memory: Memory = Memory()
     parity: Parity | None = None
     """Against upstream fp32 on the same inputs: `depth` {rel_l2, max_abs, abs_rel, delta1}, `depth_conf` {rel_l2},
-    `extrinsics` {rel_l2, rotation_deg, translation_deg}, `intrinsics` {rel_l2, fov_deg}, `reference_view` {equal};
-    further outputs {rel_l2}. Worst over the `inputs` checked."""
+    `extrinsics` {rel_l2, rotation_deg, translation_deg}, `intrinsics` {rel_l2, fov_deg}, `reference_view` {equal,
+    and tie where rounding decides and upstream was made to choose the same}; further outputs {rel_l2}. Worst over the
+    `inputs` checked."""
     accuracy: dict[str, Any] | None = None
     """Against ground truth, where there is one: {abs_rel, rmse, delta1, ...}; `meaningless` with synthetic weights."""
     placement: Placement | None = None

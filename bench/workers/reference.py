@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from depthport.bench.plan.cells import CellSpec
+from depthport.bench.results.ties import MOST_CHOICES, REFERENCE_VIEW, TIED, choice_key
 from depthport.bench.workers.exporting import ComputeReference
 from depthport.exporters.core.artifact import HostStep
 from depthport.exporters.core.npz import is_whole, read_npz, write_npz
@@ -114,13 +115,25 @@ def _forward(
     import torch
 
     from depthport.exporters.da3.host import apply
+    from depthport.exporters.da3.ties import forced_choice, other_choices, recorded_ties
 
     arrays = {name: torch.from_numpy(value) for name, value in read_npz(source).items()}
     device = next(net.parameters()).device
     tensors = {name: a.to(device, dtype) for name, a in arrays.items()}
     image = tensors.pop("image")
-    with torch.inference_mode():
-        outputs = forward(net, image, names, **tensors)
-    # The host's part is the same arithmetic on both sides; upstream's own draws pixels at random.
-    found = apply(steps, {name: value.cpu().numpy() for name, value in outputs.items()})
+
+    def outputs() -> dict[str, Any]:
+        with torch.inference_mode():
+            given = forward(net, image, names, **tensors)
+        # The host's part is the same arithmetic on both sides; upstream's own draws pixels at random.
+        return dict(apply(steps, {name: value.cpu().numpy() for name, value in given.items()}))
+
+    with recorded_ties() as ties:
+        found = outputs()
+    if ties and REFERENCE_VIEW in found:
+        chosen = torch.from_numpy(found[REFERENCE_VIEW])
+        found[TIED] = ties[-1].numpy()
+        for number, views in enumerate(other_choices(ties[-1], chosen, MOST_CHOICES)):
+            with forced_choice(views):
+                found |= {choice_key(number, name): value for name, value in outputs().items()}
     write_npz(target, found)

@@ -64,7 +64,8 @@ def _convention(poses: Array) -> str | None:
     if not likelier:
         return None
     name = min(likelier, key=lambda reading: likelier[reading].miss)
-    return f"the cameras look at no common point as world to camera with OpenCV's axes, but at one if they are {name}: check the poses' convention"
+    said_as = "world to camera with OpenCV's axes"
+    return f"the cameras look at no common point as {said_as}, but at one if they are {name}: check the poses' convention"
 
 
 def _meet(centres: Array, axes: Array) -> _Meeting | None:
