@@ -216,8 +216,8 @@ def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
     key = artifact_key(
         {
             **body,
-            # The licence and the id may change for the same bytes; the bytes decide.
-            "weights": ref.sha256,
+            # What is stored says whose weights they are and under which licence: the same bytes from elsewhere are another.
+            "weights": [ref.sha256, ref.id, ref.licence],
             "shape": str(request.shape),
             "inputs": [_spec_json(s) for s in body["inputs"]],
             "outputs": [_spec_json(s) for s in body["outputs"]],

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from depthport.exporters.core.errors import UnavailableError, UsageError
+from depthport.exporters.da3.checkpoint import normalised
 from depthport.exporters.da3.config_check import family_of
 from depthport.exporters.da3.models import MODELS, ModelSpec
 
@@ -61,7 +62,11 @@ def _load(file: Path, _modified_ns: int, size: int) -> ModelSpec:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} can't be read ({error})") from None
     parsed = _json(file, text) if file.suffix == ".json" else _yaml(file, text)
-    if "config" not in parsed and "__object__" not in parsed and (known := MODELS.get(str(parsed.get("model_name")))):
+    if (
+        "config" not in parsed
+        and "__object__" not in parsed
+        and (known := MODELS.get(normalised(parsed.get("model_name"))))
+    ):
         return known
     config = _inherit(parsed.get("config", parsed), file)
     family, config = family_of(config, file)

@@ -1,7 +1,7 @@
 """Where parameters come from: a Hugging Face repository, a local checkpoint, or a seed.
 
-Checkpoints are read in Hugging Face layout only, `config.json` with `model_name` beside `model.safetensors` with
-upstream's keys prefixed `model.`, and as safetensors only: a pickle can run code when it is read.
+Checkpoints are read as safetensors only: a pickle can run code when it is read. Where their files lie and what wraps
+their keys is found out (:mod:`depthport.exporters.da3.checkpoint`); keys and shapes decide what they are of.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from depthport.exporters.core.atomic import read_json
 from depthport.exporters.core.errors import UnavailableError, WeightsError, one_line
 from depthport.exporters.core.provenance import canonical_sha256, file_sha256
+from depthport.exporters.da3 import checkpoint
+from depthport.exporters.da3.checkpoint import WEIGHTS_FILE, normalised, read_layout
 from depthport.exporters.da3.hub import fetch
 from depthport.exporters.da3.models import ModelSpec
 from depthport.exporters.da3.synthetic import RECIPE, synthetic_arrays
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "config.json"
 MAX_CONFIG_BYTES = 1 << 20
-WEIGHTS_FILE = "model.safetensors"
-KEY_PREFIX = "model."
-PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
 
 _SYNTHETIC = re.compile(r"synthetic:(?P<seed>\d{1,9})(?P<outliers>,outliers)?")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
@@ -54,7 +53,7 @@ def resolve_weights(spec: str | None, model: ModelSpec) -> WeightsRef:
         return synthetic_ref(model, int(match["seed"]), match["outliers"] is not None)
     path = Path(spec).expanduser()
     if path.exists():
-        return _local(path, model, id=path.resolve().name, licence=f"as of {path.resolve().name}")
+        return _named_by_place(path, model)
     if _HUB_ID.fullmatch(spec) is None:
         raise WeightsError(
             f"weights {spec!r} are neither a file or folder here nor a Hugging Face id like "
@@ -138,67 +137,86 @@ def _default(spec: ModelSpec) -> WeightsRef:
     return _local(folder, spec, id=spec.hub_id, licence=spec.licence)
 
 
+def _named_by_place(path: Path, spec: ModelSpec) -> WeightsRef:
+    """A local checkpoint, by the repository whose snapshot it is, else by its own name."""
+    found = checkpoint.snapshot(path) if path.is_dir() else path
+    hub_id = checkpoint.hub_id(found)
+    name = hub_id or path.resolve().name
+    licence = spec.licence if hub_id and hub_id.partition("@")[0] == spec.hub_id else f"as of {name}"
+    return _local(found, spec, id=name, licence=licence)
+
+
 def _local(path: Path, spec: ModelSpec, *, id: str, licence: str) -> WeightsRef:
     """Reference to a checkpoint file or folder on this machine."""
-    file = path / WEIGHTS_FILE if path.is_dir() else path
-    if file.suffix in PICKLE_SUFFIXES:
-        raise WeightsError(
-            f"{file} is a pickle, which can run code when it is read: convert it to {WEIGHTS_FILE} (safetensors)"
-        )
-    if file.suffix != ".safetensors":
-        raise WeightsError(f"{file} is not a safetensors file: give {WEIGHTS_FILE} or the folder it is in")
-    if not file.is_file():
-        pickles = sorted(p.name for p in path.iterdir() if p.suffix in PICKLE_SUFFIXES)
-        found = f" (only {pickles[0]}, a pickle, which is not read)" if pickles else ""
-        raise WeightsError(f"{path} has no {WEIGHTS_FILE}{found}: a checkpoint is {CONFIG_FILE} and {WEIGHTS_FILE}")
-    if spec.config is None:  # else the keys and shapes decide
-        _check_config(file.with_name(CONFIG_FILE), spec)
-    stamp = _stamp(file)
+    found = checkpoint.candidates(path)
+    if spec.config is None:
+        said = _model_name(found[0].with_name(CONFIG_FILE))
+        chosen, layout = checkpoint.choose(found, spec.name, path)
+        if len(layout.models) > 1:
+            _check_name(said, spec, chosen)
+    else:  # the user's own configuration: whether it fits is seen when it is loaded
+        if len(found) > 1 and found[0].name != WEIGHTS_FILE:
+            raise WeightsError(f"{path} holds several checkpoints: name one of {', '.join(f.name for f in found[:5])}")
+        chosen, layout = found[0], read_layout(found[0])
+    stamp = _stamp(chosen)
+    hashes = {file.name: file_sha256(file) for file in checkpoint.files_of(chosen)}
+    sha256 = next(iter(hashes.values())) if len(hashes) == 1 else canonical_sha256(hashes)
     return WeightsRef(
-        id=id, sha256=file_sha256(file), synthetic=False, licence=licence, path=str(file.absolute()), stamp=stamp
+        id=id, sha256=sha256, synthetic=False, licence=licence, path=str(chosen.absolute()), stamp=stamp, note=layout.note
     )
 
 
-def _stamp(file: Path) -> tuple[int, int] | None:
-    """What changes when the file does; None where it is gone."""
+def _stamp(chosen: Path) -> tuple[int, int] | None:
+    """What changes when one of the files does; None where one is gone."""
     try:
-        stat = file.stat()
-    except OSError:
+        stats = [file.stat() for file in checkpoint.files_of(chosen)]
+    except (OSError, WeightsError):
         return None
-    return stat.st_mtime_ns, stat.st_size
+    return max(stat.st_mtime_ns for stat in stats), sum(stat.st_size for stat in stats)
 
 
-def _check_config(path: Path, spec: ModelSpec) -> None:
+def _model_name(path: Path) -> str | None:
+    """What `config.json` says that a checkpoint is of; None where it says nothing."""
     try:
         config = read_json(path, MAX_CONFIG_BYTES)
     except FileNotFoundError:
-        raise WeightsError(
-            f'{path} is missing: put {{"model_name": "{spec.name}"}} there if the checkpoint is of that model'
-        ) from None
+        return None
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} is not valid JSON ({one_line(error)}): download the checkpoint again") from None
     name = config.get("model_name") if isinstance(config, dict) else None
-    if name is None:
-        raise WeightsError(f"{path} has no model_name: it should say {spec.name!r}")
-    if name != spec.name:
-        raise WeightsError(f"{path} is of {name!r}, not of {spec.name!r}: choose that model or other weights")
+    return None if name is None else normalised(name)
+
+
+def _check_name(said: str | None, spec: ModelSpec, chosen: Path) -> None:
+    """Let the name decide between models of one structure: the monocular and the metric one.
+
+    Raises:
+        WeightsError: it names another one, or none.
+    """
+    config = chosen.with_name(CONFIG_FILE)
+    if said is None:
+        raise WeightsError(
+            f'{chosen} may be of other models too: put {{"model_name": "{spec.name}"}} into {config} if it is of that one'
+        )
+    if said != spec.name:
+        raise WeightsError(f"{config} is of {said[:80]!r}, not of {spec.name!r}: choose that model or other weights")
 
 
 def _read_safetensors(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
     import torch
     from safetensors import SafetensorError, safe_open
 
+    names = read_layout(path).names
     tensors: dict[str, Tensor] = {}
     try:
-        with safe_open(path, framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118 - not a mapping
-                name = key.removeprefix(KEY_PREFIX)
-                if name == key:
-                    raise WeightsError(f"{path}: key {key!r} does not start with {KEY_PREFIX!r}: not a DA3 checkpoint")
-                if not name.startswith(spec.ignored_prefixes):
-                    tensors[name] = file.get_tensor(key).to(torch.float32)
+        for shard in checkpoint.files_of(path):
+            with safe_open(shard, framework="pt") as file:
+                for key in file.keys():  # noqa: SIM118 - not a mapping
+                    name = names.get(key)
+                    if name is not None and not name.startswith(spec.ignored_prefixes):
+                        tensors[name] = file.get_tensor(key).to(torch.float32)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is truncated or no safetensors file ({error}): download it again") from None
+        raise WeightsError(f"{path} is truncated or no safetensors file ({one_line(error)}): download it again") from None
     return tensors
 
 

@@ -13,13 +13,13 @@ class WeightsRef:
     id: str
     """Hugging Face id, file name, or `synthetic:SEED[,outliers]`."""
     sha256: str
-    """Of the safetensors file; of the recipe where synthetic."""
+    """Of the safetensors file; of names and hashes of its shards; of the recipe where synthetic."""
     synthetic: bool
     licence: str
     path: str | None = None
-    """The safetensors file, absolute; None where synthetic. It holds a user's folders, so it never enters a report."""
+    """The safetensors file or the index of its shards, absolute; None where synthetic. It holds a user's folders, so it never enters a report."""
     stamp: tuple[int, int] | None = None
-    """Time of its last change (ns) and size (bytes) when it was hashed: another file must not be loaded in its place."""
+    """Time of its last change (ns) and size (bytes), of all shards, when it was hashed: another file must not be loaded in its place."""
     seed: int | None = None
     outliers: bool = False
     note: str | None = None

@@ -132,18 +132,24 @@ def test_a_checkpoint_of_another_model_is_refused(checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "config.json is missing"),
+        (None, None),
         ("{", "is not valid JSON"),
-        ("[]", "has no model_name"),
-        ("{}", "has no model_name"),
-        ('{"model_name": 3}', "is of 3, not of 'da3-small'"),
+        ("[]", None),
+        ("{}", None),
+        ('{"model_name": 3}', None),
+        ('{"model_name": "DA3_SMALL"}', None),
     ],
 )
-def test_a_config_that_is_none_is_refused(checkpoint: Path, tmp_path: Path, text: str | None, message: str) -> None:
+def test_keys_and_shapes_decide_not_the_config(
+    checkpoint: Path, tmp_path: Path, text: str | None, message: str | None
+) -> None:
     (tmp_path / WEIGHTS_FILE).symlink_to(checkpoint / WEIGHTS_FILE)
     if text is not None:
         (tmp_path / CONFIG_FILE).write_text(text)
-    assert message in refused(str(tmp_path))
+    if message is not None:
+        assert message in refused(str(tmp_path))
+    else:
+        assert resolve_weights(str(tmp_path), SMALL).note is None
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "da3.pt", "da3.pth", "da3.ckpt", "da3.pkl"])
@@ -182,6 +188,80 @@ def test_a_shape_that_does_not_fit_is_named(tensors: dict[str, Any], tmp_path: P
     assert "cam_dec.fc_t.bias is 4, not 3" in refused(str(write_checkpoint(tmp_path, changed)))
 
 
-def test_keys_without_the_prefix_are_refused(tensors: dict[str, Any], tmp_path: Path) -> None:
-    plain = {key.removeprefix("model."): value for key, value in tensors.items()}
-    assert "does not start with 'model.'" in refused(str(write_checkpoint(tmp_path, plain)))
+def loads(path: Path, tensors: dict[str, Any]) -> str | None:
+    """The note of weights that load as `tensors`."""
+    ref = resolve_weights(str(path), SMALL)
+    state = load_state_dict(ref, SMALL)
+    assert all(torch.equal(value, tensors[f"model.{key}"]) for key, value in state.items())
+    return ref.note
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "net.", "api_model.model.", "module.model."])
+def test_wrapped_keys_are_read_and_said(tensors: dict[str, Any], tmp_path: Path, prefix: str) -> None:
+    wrapped = {prefix + key.removeprefix("model."): value for key, value in tensors.items()}
+    note = loads(write_checkpoint(tmp_path, {**wrapped, "epoch": torch.tensor(7)}), tensors)
+    assert note is not None and "epoch in the checkpoint is ignored" in note and "\n" not in note
+    assert (f"{prefix!r} was stripped" in note) == bool(prefix)
+
+
+def test_several_networks_in_one_file(tensors: dict[str, Any], tmp_path: Path) -> None:
+    bare = {key.removeprefix("model."): value for key, value in tensors.items()}
+    student = {f"student.{key}": value for key, value in bare.items()}
+    teacher = {f"teacher.{key}": value.clone() for key, value in bare.items()}
+    message = refused(str(write_checkpoint(tmp_path, {**student, **teacher})))
+    assert "holds several networks ('student.', 'teacher.')" in message
+
+
+def test_shards_are_one_checkpoint(tensors: dict[str, Any], tmp_path: Path) -> None:
+    keys = sorted(tensors)
+    shards = {"a-1.safetensors": keys[:100], "a-2.safetensors": keys[100:]}
+    for name, held in shards.items():
+        safetensors.save_file({key: tensors[key] for key in held}, tmp_path / name)
+    index = tmp_path / "model.safetensors.index.json"
+    where = {key: name for name, held in shards.items() for key in held}
+    index.write_text(json.dumps({"weight_map": where}))
+    assert loads(tmp_path, tensors) is None and loads(index, tensors) is None
+    ref = resolve_weights(str(tmp_path), SMALL)
+    (tmp_path / "a-2.safetensors").touch()
+    with pytest.raises(WeightsError, match="is being changed"):
+        load_state_dict(ref, SMALL)
+    (tmp_path / "a-2.safetensors").unlink()
+    assert "a-2.safetensors is missing" in refused(str(tmp_path))
+    index.write_text(json.dumps({"weight_map": {"x": "../a-1.safetensors"}}))
+    assert "is not a safetensors file beside it" in refused(str(tmp_path))
+
+
+def test_one_file_of_any_name_and_the_right_one_of_two_models(
+    checkpoint: Path, tensors: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "finetuned.safetensors").symlink_to(checkpoint / WEIGHTS_FILE)
+    assert loads(tmp_path, tensors) is None
+    wide = {"model.backbone.pretrained.cls_token": torch.zeros(1, 1, 768), "model.cam_dec.fc_t.bias": torch.zeros(3)}
+    safetensors.save_file(wide, tmp_path / "base.safetensors")
+    assert loads(tmp_path, tensors) is None
+    assert resolve_weights(str(tmp_path), get_model("da3-base")).path == str(tmp_path / "base.safetensors")
+    (tmp_path / "again.safetensors").symlink_to(checkpoint / WEIGHTS_FILE)
+    assert "several checkpoints of da3-small: name one of again" in refused(str(tmp_path))
+
+
+def test_monocular_models_are_told_apart_by_their_name(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, {"model.backbone.pretrained.cls_token": torch.zeros(1, 1, 1024)}, "DA3METRIC_LARGE")
+    assert resolve_weights(str(tmp_path), get_model("da3metric-large")).note is None
+    with pytest.raises(WeightsError, match="is of 'da3metric-large', not of 'da3mono-large'"):
+        resolve_weights(str(tmp_path), get_model("da3mono-large"))
+    (tmp_path / CONFIG_FILE).unlink()
+    with pytest.raises(WeightsError, match="may be of other models too"):
+        resolve_weights(str(tmp_path), get_model("da3mono-large"))
+
+
+def test_a_folder_of_the_hub_cache_has_the_repositorys_name_and_licence(checkpoint: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "models--depth-anything--DA3-SMALL"
+    (repository / "snapshots").mkdir(parents=True)
+    (repository / "snapshots" / "abc123").symlink_to(checkpoint)
+    for path in (repository, repository / "snapshots" / "abc123", repository / "snapshots" / "abc123" / WEIGHTS_FILE):
+        ref = resolve_weights(str(path), SMALL)
+        assert (ref.id, ref.licence) == ("depth-anything/DA3-SMALL@abc123", "Apache-2.0")
+
+
+def test_what_is_no_checkpoint_of_da3(tmp_path: Path) -> None:
+    assert "is not a DA3 checkpoint" in refused(str(write_checkpoint(tmp_path, {"bert.embeddings": torch.zeros(3)})))
