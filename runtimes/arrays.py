@@ -21,7 +21,7 @@ def _exactly(arrays: Mapping[str, NDArray[Any]], specs: tuple[TensorSpec, ...]) 
         return False
     for spec in specs:
         array = arrays.get(spec.name)
-        if array is None or array.shape != spec.shape or array.dtype != _dtype(spec.dtype):
+        if not isinstance(array, np.ndarray) or array.shape != spec.shape or array.dtype != _dtype(spec.dtype):
             return False
     return True
 
@@ -41,6 +41,9 @@ def check_arrays(
         raise error(f"unknown {what} {unknown[0]!r}: the artifact has {', '.join(s.name for s in specs)}")
     for spec in specs:
         array = arrays[spec.name]
+        if not isinstance(array, np.ndarray):
+            kind = type(array).__name__
+            raise error(f"{what} {spec.name!r} is a {kind}, not a numpy array: give numpy.asarray(..., {spec.dtype!r})")
         fits = len(array.shape) == len(spec.shape) and all(
             isinstance(want, str) or have == want for have, want in zip(array.shape, spec.shape, strict=True)
         )
@@ -53,6 +56,22 @@ def check_arrays(
                     f"or export for {array.shape[1]} views (--views {array.shape[1]}, or --dynamic views)"
                 )
             raise error(f"{what} {spec.name!r} is {array.dtype} {have}, the artifact has {spec.dtype} {want}")
+
+
+def check_finite(arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse NaN and infinity, of which some runtimes make finite depth.
+
+    Raises:
+        InputError: some array holds them; the message has the first one's name and how many.
+    """
+    for name, array in arrays.items():
+        # A sum is finite only if all are; it may overflow though they are, so that then each is looked at.
+        with np.errstate(over="ignore", invalid="ignore"):
+            suspect = array.dtype.kind == "f" and not np.isfinite(array.sum())
+        if suspect and (wrong := int((~np.isfinite(array)).sum())):
+            raise InputError(
+                f"input {name!r} holds NaN or infinity ({wrong} of its {array.size} values): give finite numbers"
+            )
 
 
 def fits_but_for_views(have: tuple[int, ...], want: tuple[int | str, ...]) -> bool:

@@ -27,7 +27,7 @@ from depthport.exporters.core.errors import InputError, RunError, UnavailableErr
 from depthport.exporters.core.open_dims import bound_sizes, resolve
 from depthport.exporters.da3.host import apply
 from depthport.exporters.inputs.cameras import check_poses
-from depthport.runtimes.arrays import check_arrays
+from depthport.runtimes.arrays import check_arrays, check_finite
 from depthport.runtimes.terms import (
     Device,
     DeviceRates,
@@ -71,19 +71,26 @@ class Session(ABC):
         specs = self.artifact.manifest.outputs
         return resolve(specs, self._sizes) if self._sizes else specs
 
-    def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+    def bind(self, inputs: Mapping[str, NDArray[Any]], *, checked: bool = False) -> None:
         """Put host arrays where `run` wants them (copied to the device where there is one).
+
+        Args:
+            inputs: by name.
+            checked: these very numbers were bound before: only names, shapes and dtypes are looked at, so that no timed
+                call pays for what no deployment does.
 
         Raises:
             InputError: a name, shape or dtype other than the manifest's, a size outside of an open dimension's limits,
-                or poses that no camera has.
+                NaN or infinity, or poses that no camera has.
         """
         self._open()
         manifest = self.artifact.manifest
         check_arrays(inputs, manifest.inputs, InputError, "input")
         if manifest.dynamic:
             self._sizes = bound_sizes(inputs, manifest.inputs, manifest.limits)
-        if "extrinsics" in inputs:
+        if not checked:
+            check_finite(inputs)
+        if "extrinsics" in inputs and not checked:
             check_poses(inputs["extrinsics"], inputs["intrinsics"])
         self._bind(inputs)
         self._bound = True

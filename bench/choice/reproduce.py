@@ -239,7 +239,7 @@ device_ms, host_ms = [], []
 with get_runtime(CELL["runtime"]).load(artifact, CELL["device"], LoadOptions(mode=CELL["mode"])) as session:
     for call in range(WARMUPS + CALLS):
         began = time.perf_counter_ns()
-        session.bind(inputs[call % len(inputs)])
+        session.bind(inputs[call % len(inputs)], checked=True)
         session.synchronize()
         bound = time.perf_counter_ns()
         session.run()

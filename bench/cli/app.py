@@ -83,6 +83,7 @@ def main() -> None:
     """Entry point: typed errors become one line and their exit code; everything else keeps its traceback."""
     from depthport.bench.measure.signals import exit_code_of, stop_on_signals
     from depthport.exporters.core.errors import DepthportError
+    from depthport.exporters.core.paths import user_argument
 
     stop_on_signals()
     # Deprecations inside the frameworks are not the user's.
@@ -93,8 +94,9 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     try:
         # Outside its standalone mode click returns the code of `typer.Exit` instead of raising it.
-        refuse_empty(sys.argv[1:])
-        code = app(spread(sys.argv[1:], "--images"), standalone_mode=False)
+        arguments = [user_argument(argument) for argument in sys.argv[1:]]
+        refuse_empty(arguments)
+        code = app(spread(arguments, "--images"), standalone_mode=False)
         if isinstance(code, int):
             sys.exit(code)
     except DepthportError as error:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthport.exporters.core.npz import read_npz
-from depthport.exporters.inputs.images import read_image
+from depthport.exporters.inputs.images import is_turned, read_image
 from depthport.exporters.quantization.images import shipped_photograph
 
 MOTORCYCLE_FOCAL_PX = 994.978
@@ -125,7 +125,16 @@ def from_files(paths: Sequence[Path | str]) -> Photographs:
     Raises:
         InputError: a file is no image.
     """
-    return Photographs("images", tuple(_assumed_camera(read_image(path)) for path in paths), calibrated=False)
+    cameras = tuple(_assumed_camera(read_image(path)) for path in paths)
+    turned = [index for index, path in enumerate(paths) if is_turned(path)]
+    return Photographs("images", cameras, calibrated=False, notes=_orientation_note(turned))
+
+
+def _orientation_note(views: Sequence[int]) -> tuple[str, ...]:
+    if not views:
+        return ()
+    which = f"view {views[0]}" if len(views) == 1 else f"views {', '.join(map(str, views[:10]))}"
+    return (f"the EXIF orientation of {which} is not applied, as upstream does not: turn the pixels for upright depth",)
 
 
 def _assumed_camera(rgb: NDArray[np.uint8]) -> Camera:

@@ -19,6 +19,7 @@ from depthport.bench.inputs.trajectories import read_trajectory
 from depthport.exporters.core.atomic import read_json
 from depthport.exporters.core.errors import InputError, one_line
 from depthport.exporters.core.npz import read_npz
+from depthport.exporters.core.paths import user_path
 from depthport.exporters.inputs.cameras import check_poses, check_size
 from depthport.exporters.inputs.plausible import doubts
 from depthport.exporters.inputs.poses import as_homogeneous
@@ -57,7 +58,7 @@ def read_poses(path: Path | str, images: Sequence[Path | str] = ()) -> Poses:
     Raises:
         InputError: no such file, another kind of file, something missing, or poses that no camera has.
     """
-    path, images = Path(path), [Path(image) for image in images]
+    path, images = user_path(path), [Path(image) for image in images]
     found = _read(path, images)
     try:
         check_poses(found.extrinsics, found.intrinsics)

@@ -19,6 +19,7 @@ from depthport.bench.plan.request import DEFAULT_MODEL, MeasureKeywords, Measure
 from depthport.bench.plan.suites import build_cells
 from depthport.bench.results.model import Results
 from depthport.exporters.core.keywords import check_keywords
+from depthport.exporters.core.paths import user_path
 from depthport.exporters.core.store import ArtifactStore
 
 if TYPE_CHECKING:
@@ -71,4 +72,4 @@ def run(
     """
     check_keywords(run, asked, MeasureKeywords)
     the_plan = plan(model, **asked)
-    return engine.run(the_plan, Path(out), store or ArtifactStore(), observer or Observer(), overwrite=overwrite)
+    return engine.run(the_plan, user_path(out), store or ArtifactStore(), observer or Observer(), overwrite=overwrite)

@@ -36,7 +36,7 @@ def _device(session: Session, inputs: Sequence[Arrays], request: RunBlock) -> Sa
     samples: list[int] = []
     starts: list[int] = []
     for index in request.input_indices:
-        session.bind(inputs[index % len(inputs)])
+        session.bind(inputs[index % len(inputs)], checked=True)
         session.synchronize()
         begin = clock()
         for _ in range(calls):
@@ -59,7 +59,7 @@ def _host(session: Session, inputs: Sequence[Arrays], request: RunBlock) -> Samp
         arrays = inputs[index % len(inputs)]
         begin = clock()
         for _ in range(calls):
-            session.bind(arrays)
+            session.bind(arrays, checked=True)
             session.run()
             session.synchronize()
             if delay:
@@ -79,7 +79,7 @@ def _both(session: Session, inputs: Sequence[Arrays], request: RunBlock) -> Samp
     for index in request.input_indices:
         arrays = inputs[index % len(inputs)]
         begin = clock()
-        session.bind(arrays)
+        session.bind(arrays, checked=True)
         session.synchronize()
         run = clock()
         session.run()

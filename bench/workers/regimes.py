@@ -108,7 +108,7 @@ def host_call(session: Session, inputs: Sequence[Mapping[str, NDArray[Any]]]) ->
     """A sample at the host boundary: numpy in, numpy out."""
 
     def call(index: int) -> None:
-        session.bind(inputs[index % len(inputs)])
+        session.bind(inputs[index % len(inputs)], checked=True)
         session.run()
         session.synchronize()
         session.outputs()

@@ -13,6 +13,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from depthport.exporters.core.errors import StorageError
+from depthport.exporters.core.paths import user_path
 
 ENV_CACHE = "DEPTHPORT_CACHE"
 """Environment variable: another folder than the user's own for what is compiled."""
@@ -21,7 +22,7 @@ ENV_CACHE = "DEPTHPORT_CACHE"
 def cache_root() -> Path:
     """`$DEPTHPORT_CACHE`, else the user's cache folder of this system."""
     if folder := os.environ.get(ENV_CACHE):
-        return Path(folder).expanduser()
+        return user_path(folder)
     return user_cache_path("depthport")
 
 

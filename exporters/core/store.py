@@ -15,6 +15,7 @@ from depthport.exporters.core.artifact import MANIFEST, Artifact, FileInfo, Mani
 from depthport.exporters.core.atomic import shared_like_its_folder, storage_errors, sync_directory, sync_file, write_json
 from depthport.exporters.core.errors import ArtifactError
 from depthport.exporters.core.locking import exclusive
+from depthport.exporters.core.paths import user_path
 from depthport.exporters.core.provenance import file_sha256
 
 DEFAULT_ROOT = Path("artifacts")
@@ -35,7 +36,7 @@ class Stored:
 
 def default_root() -> Path:
     """`$DEPTHPORT_ARTIFACTS`, else `artifacts/` below the working directory."""
-    return Path(os.environ.get(ENV_ROOT) or DEFAULT_ROOT)
+    return user_path(os.environ.get(ENV_ROOT) or DEFAULT_ROOT)
 
 
 class ArtifactStore:
@@ -46,7 +47,7 @@ class ArtifactStore:
     """
 
     def __init__(self, root: Path | str | None = None) -> None:
-        self.root = Path(root) if root is not None else default_root()
+        self.root = user_path(root) if root is not None else default_root()
 
     def folder(self, manifest: Manifest) -> Path:
         """Where the artifact of that manifest lives: readable first, unique by the key's first 12 digits."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from depthport.exporters.core.errors import UnavailableError, UsageError
+from depthport.exporters.core.paths import user_path
 from depthport.exporters.da3.checkpoint import normalised
 from depthport.exporters.da3.config_check import family_of
 from depthport.exporters.da3.models import MODELS, ModelSpec
@@ -43,7 +44,7 @@ def load_model(source: str) -> ModelSpec:
         UsageError: not found, unreadable, or of a structure that the static network does not cover; one line.
         UnavailableError: omegaconf is not installed.
     """
-    path = Path(source).expanduser()
+    path = user_path(source)
     file = path / CONFIG_FILE if path.is_dir() else path
     try:
         stamp = file.stat()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from depthport.exporters.core.asked import known_name
-from depthport.exporters.da3.config import load_model
+from depthport.exporters.da3.config import CONFIG_FILE, load_model
 from depthport.exporters.da3.models import MODELS, ModelSpec
 
 
@@ -11,11 +13,14 @@ def get_model(name: str) -> ModelSpec:
     """The model called `name`, or the one that a configuration file describes (:mod:`depthport.exporters.da3.config`).
 
     Args:
-        name: a key of :data:`MODELS`, or the path of a YAML or JSON file (anything that ends like one or has a slash).
+        name: a key of :data:`MODELS`, or the path of a YAML or JSON file (anything that ends like one or has a slash) or
+            of a folder with `config.json`, which may be a bare name. A known model's name is that model.
 
     Raises:
         UsageError: no model has that name, or the file is not a configuration of a supported structure.
     """
-    if "/" in name or "\\" in name or name.endswith((".yaml", ".yml", ".json")):
+    if name in MODELS:
+        return MODELS[name]
+    if (Path(name) / CONFIG_FILE).is_file() or "/" in name or "\\" in name or name.endswith((".yaml", ".yml", ".json")):
         return load_model(name)
     return MODELS[known_name("model", name, MODELS, "give upstream's YAML of your own")]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from depthport.exporters.core.atomic import read_json
 from depthport.exporters.core.errors import UnavailableError, WeightsError, one_line
+from depthport.exporters.core.paths import user_path
 from depthport.exporters.core.provenance import canonical_sha256, file_sha256
 from depthport.exporters.da3 import checkpoint
 from depthport.exporters.da3.checkpoint import WEIGHTS_FILE, normalised, read_layout
@@ -51,7 +52,7 @@ def resolve_weights(spec: str | None, model: ModelSpec) -> WeightsRef:
         if match is None:
             raise WeightsError(f"weights {spec!r} are malformed: write synthetic:SEED or synthetic:SEED,outliers")
         return synthetic_ref(model, int(match["seed"]), match["outliers"] is not None)
-    path = Path(spec).expanduser()
+    path = user_path(spec)
     if path.exists():
         return _named_by_place(path, model)
     if _HUB_ID.fullmatch(spec) is None:

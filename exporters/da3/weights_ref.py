@@ -17,9 +17,11 @@ class WeightsRef:
     synthetic: bool
     licence: str
     path: str | None = None
-    """The safetensors file or the index of its shards, absolute; None where synthetic. It holds a user's folders, so it never enters a report."""
+    """The safetensors file or the index of its shards, absolute; None where synthetic. It holds
+    a user's folders, so it never enters a report."""
     stamp: tuple[int, int] | None = None
-    """Time of its last change (ns) and size (bytes), of all shards, when it was hashed: another file must not be loaded in its place."""
+    """Time of its last change (ns) and size (bytes), of all shards, when it was hashed: another
+    file must not be loaded in its place."""
     seed: int | None = None
     outliers: bool = False
     note: str | None = None

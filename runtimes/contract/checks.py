@@ -177,7 +177,7 @@ def _give_back_freed_memory() -> None:
 
 
 def check_inputs(subject: Subject, folder: Path) -> None:
-    """Missing, unknown, misshapen and mistyped inputs are refused in one line, and the session stays usable."""
+    """Missing, unknown, misshapen and mistyped inputs, lists and NaN are refused in one line; the session stays usable."""
     good = subject.inputs(0)
     name, array = next(iter(good.items()))
     wrong: dict[str, Mapping[str, NDArray[Any]]] = {
@@ -185,7 +185,13 @@ def check_inputs(subject: Subject, folder: Path) -> None:
         "an unknown input": {**good, "no_such_input": array},
         "another shape": {**good, name: array[..., :-1]},
         "another dtype": {**good, name: array.astype(np.float64)},
+        "a list": {**good, name: array.tolist()},
     }
+    if array.dtype.kind == "f":
+        for value in (np.nan, np.inf):
+            spoiled = array.copy()
+            spoiled.flat[-1] = value
+            wrong[f"an input that holds {value}"] = {**good, name: spoiled}
     with subject.load() as session:
         for what, inputs in wrong.items():
             raises(InputError, lambda inputs=inputs: session.bind(inputs), what)  # type: ignore[misc]

@@ -120,7 +120,7 @@ class FakeSession:
     def __init__(self) -> None:
         self.calls: list[str] = []
 
-    def bind(self, inputs: dict[str, str]) -> None:
+    def bind(self, inputs: dict[str, str], *, checked: bool = False) -> None:
         self.calls.append(f"bind {inputs['image']}")
 
     def run(self) -> None:

@@ -187,3 +187,14 @@ def test_what_is_not_there_or_not_readable_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="can't be read"):
         get_model(str(tmp_path / "bytes.yaml"))
+
+
+def test_a_folder_is_found_by_its_bare_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, model in (("base", "DA3_BASE"), ("da3-small", "da3-large")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(f'{{"model_name": "{model}"}}')
+    assert get_model("base") is MODELS["da3-base"]
+    assert get_model("da3-small") is MODELS["da3-small"]  # a name of upstream's is that model
+    with pytest.raises(UsageError, match="unknown model 'elsewhere'"):
+        get_model("elsewhere")
