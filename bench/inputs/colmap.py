@@ -61,12 +61,12 @@ def read_colmap(folder: Path, images: Sequence[Path]) -> Model:
     names = [_find(image, views, folder) for image in images] if images else list(views)
     if not names:
         raise InputError(f"{folder / IMAGES} holds no images: give a model that has some")
-    poses, cameras = zip(*(views[name] for name in names), strict=True)
+    cameras = [views[name][1] for name in names]
     unknown = next((camera for camera in cameras if camera not in lenses), None)
     if unknown is not None:
         raise InputError(f"{folder / CAMERAS} has no camera {unknown}, which {IMAGES} names: export the model again")
     used = [lenses[camera] for camera in cameras]
-    poses = np.array(poses)
+    poses = np.array([views[name][0] for name in names])
     turned = rotations(poses[:, [1, 2, 3, 0]], folder / IMAGES)
     note = "COLMAP's lens distortion is left out: undistort the photographs (colmap image_undistorter) for exact cameras"
     return Model(

@@ -58,8 +58,8 @@ def read_poses(path: Path | str, images: Sequence[Path | str] = ()) -> Poses:
     Raises:
         InputError: no such file, another kind of file, something missing, or poses that no camera has.
     """
-    path, images = user_path(path), [Path(image) for image in images]
-    found = _read(path, images)
+    path = user_path(path)
+    found = _read(path, [Path(image) for image in images])
     try:
         check_poses(found.extrinsics, found.intrinsics)
     except InputError as error:

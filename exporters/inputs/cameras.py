@@ -124,7 +124,7 @@ def dims(array: NDArray[Any]) -> str:
     return "x".join(map(str, array.shape)) or "scalar"
 
 
-def _refuse(name: str, bad: NDArray[np.bool_], what: str) -> None:
+def _refuse(name: str, bad: NDArray[np.bool_] | np.bool_, what: str) -> None:
     if np.any(bad):
         index = [int(i) for i in np.argwhere(bad)[0]]
         scene = f" of scene {index[-2]}" if len(index) > 1 else ""

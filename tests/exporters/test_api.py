@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from depthport.exporters.core.artifact import MANIFEST, Shape
 from depthport.exporters.core.errors import DepthportError, UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.da3.weights_ref import WeightsRef
 from depthport.exporters.registry import get_exporter
 from tests.support.fake_runtime import fake_artifact
 
@@ -64,6 +66,15 @@ def test_the_key_is_the_same_every_time():
 )
 def test_every_input_changes_the_key(changes):
     assert key(**changes) != key()
+
+
+def test_the_licence_of_one_source_is_not_that_of_another():
+    """The same bytes from a copy and from the hub: what is stored names its own source and licence."""
+    copy, hub = (
+        WeightsRef(id, "0" * 64, synthetic=False, licence=licence, path="model.safetensors")
+        for id, licence in (("copy", "as of copy"), ("depth-anything/DA3-SMALL", "Apache-2.0"))
+    )
+    assert key(weights=copy) != key(weights=hub) == key(weights=replace(hub, path="elsewhere.safetensors"))
 
 
 def test_versions_and_source_change_the_key(monkeypatch):

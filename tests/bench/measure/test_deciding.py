@@ -6,10 +6,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from depthport.bench.inputs.inputs import load_scenes
-from depthport.bench.measure import deciding
+from depthport.bench.measure import deciding, engine
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import Plan
 from depthport.bench.measure.run_journal import open_journal
@@ -126,3 +127,13 @@ def test_a_reference_counts_with_the_source_that_computed_it(monkeypatch: pytest
     before = reference.reference_key(*arguments)
     monkeypatch.setattr(reference, "source_digest", lambda *modules: "f" * 64)
     assert reference.reference_key(*arguments) != before
+
+
+def test_cameras_belong_to_the_plan_and_to_the_reference() -> None:
+    """Photographs as they were with another focal length are other inputs: nothing of the first run is gone on with."""
+    scenes = load_scenes(SHAPE, sets=1)
+    other = tuple(replace(scene, intrinsics=scene.intrinsics * np.array([[1.5], [1.5], [1.0]])) for scene in scenes)
+    given = (scenes, load_scenes(SHAPE, sets=1), other)
+    first, same, changed = (plan_of((ALL[0],), each, FAST) for each in given)
+    assert first.fingerprint() == same.fingerprint() != changed.fingerprint()
+    assert engine.reference_name(first) == engine.reference_name(same) != engine.reference_name(changed)
