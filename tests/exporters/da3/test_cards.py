@@ -11,7 +11,7 @@ if not torch.distributed.is_available():
 
 from depthport.exporters.core.errors import UnsupportedError  # noqa: E402
 from depthport.exporters.da3.fused.cards import Cards, views_by_card  # noqa: E402
-from tests.support.cards import network, scene, spread  # noqa: E402
+from tests.support.fused.cards import network, scene, spread  # noqa: E402
 from tests.support.kernels.cases import relative_error  # noqa: E402
 
 

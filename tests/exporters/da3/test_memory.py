@@ -10,7 +10,7 @@ pytest.importorskip("depth_anything_3")
 from depthport.exporters.core.precision import POLICIES  # noqa: E402
 from depthport.exporters.da3.build import named_upstream  # noqa: E402
 from depthport.exporters.da3.fused.network import build_fused  # noqa: E402
-from tests.support.live_bytes import peak_bytes  # noqa: E402
+from tests.support.fused.live_bytes import peak_bytes  # noqa: E402
 
 
 def test_the_fused_backbone_keeps_nothing_beyond_its_use() -> None:
