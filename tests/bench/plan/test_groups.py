@@ -9,15 +9,14 @@ import pytest
 from depthport.bench.analysis.evidence import baseline_of
 from depthport.bench.diagnose.profile import profile
 from depthport.bench.plan import suites
-from depthport.bench.plan.request import Filters, Request
-from depthport.exporters.core.artifact import Shape
+from depthport.bench.plan.request import Filters, measure_request
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError
 from depthport.runtimes.base import Device, Mode
 from depthport.runtimes.pytorch.runtime import FUSED, UPSTREAM, PyTorchRuntime
 from depthport.runtimes.registry import Surveyed
 from depthport.runtimes.terms import first_device
 
-REQUEST = Request("da3-large", Shape(1, 32, 504, 504), "synthetic:0")
+REQUEST = measure_request("da3-large", views=32, weights="synthetic:0")
 
 
 class TwoCards(PyTorchRuntime):
