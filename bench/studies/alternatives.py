@@ -10,8 +10,7 @@ Prints a Markdown table: latency and speedup over upstream (paired by round), ea
 
 Before that each cell is started twice, alone, in processes of their own: the second, with its caches warm, gives the time
 from the start of Python to the first result, and the peak memory. `of sgemm` is the static network's arithmetic over the
-latency, as a share of what numpy's BLAS reaches on as many threads (bench/studies/roofline_cpu.py), measured in the same
-run.
+latency, as a share of what numpy's BLAS reaches on as many threads (roofline_cpu.py), measured in the same run.
 """
 
 from __future__ import annotations
@@ -286,14 +285,14 @@ def main() -> None:
         print(f"torch.onnx.export of upstream failed: {files['plain_failed']}")
     if given.prepare:
         return
-    chosen = cells(files, given.model, given.weights, given.threads, given.compile)
     gflop, roof = network_gflop(files["ours"]["pytorch"]), roofline(given.threads)
+    chosen = cells(files, given.model, given.weights, given.threads, given.compile)
     live = measure(chosen, files["images"], folder, given.seconds, given.calls)
     if live[0].failed:
         sys.exit(f"{alone.BASELINE} failed: {live[0].failed}")
     versions = ", ".join(f"{name} {version}" for name, version in package_versions(PACKAGES).items())
     print(f"{given.model}, {shape}, `{given.weights}`, {given.threads} threads, {SCENES} scenes in turn; {versions}")
-    print(f"Static network {gflop:.0f} GFLOP; sgemm {roof.gflop_s:.0f} GFLOP/s.\n")
+    print(f"Static network {gflop:.0f} GFLOP; sgemm {roof.gflop_s:.0f} GFLOP/s.", "", sep="\n")
     print("\n".join(table(live, gflop, roof.gflop_s)))
 
 

@@ -1,4 +1,4 @@
-"""Readers on seeded damage: what can't be read is one typed error of one line (tests/support/fuzz.py has more)."""
+"""Readers on seeded damage: what can't be read is one typed error of one line (tests/support/trials/fuzz.py has more)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fuzz import READERS, fuzz
+from tests.support.trials.fuzz import READERS, fuzz
 
 NEEDS = {"model.yaml": "omegaconf", "model.json": "omegaconf", "core-ml": "coremltools", "program": "torch"}
 INPUTS = {"results": 25, "core-ml": 60, "model.yaml": 40}

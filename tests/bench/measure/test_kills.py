@@ -1,4 +1,4 @@
-"""Runs hit by signals: a short form of `python -m tests.support.kills`, which does it some hundred times."""
+"""Runs hit by signals: a short form of `python -m tests.support.trials.kills`, which does it some hundred times."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kills import Blow, Trials
+from tests.support.trials.kills import Blow, Trials
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 

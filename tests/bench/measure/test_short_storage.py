@@ -1,4 +1,4 @@
-"""Storage that runs short or is another's: a short form of `python -m tests.support.short_storage`."""
+"""Storage that runs short or is another's: a short form of `python -m tests.support.trials.short_storage`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.support.short_storage import KINDS, attempt
+from tests.support.trials.short_storage import KINDS, attempt
 
 _TOOLS = {"full": ("mount",), "quota": ("mount", "mkfs.btrfs", "btrfs"), "read-only": ("mount",), "foreign": ()}
 

@@ -1,6 +1,6 @@
 """Run where storage runs short or is not one's own, and show that nothing measured is lost.
 
-    python -m tests.support.short_storage --tries 10        # of each kind; needs root and Linux
+    python -m tests.support.trials.short_storage --tries 10        # of each kind; needs root and Linux
 
 * `full`: results, store or both on a small tmpfs, which is filled to a random size; room is made afterwards.
 * `quota`: the same on btrfs with a quota (EDQUOT, which tmpfs does not know).
@@ -35,8 +35,8 @@ from depthport.exporters.core.errors import DepthportError
 from depthport.exporters.core.npz import write_npz
 from depthport.exporters.core.store import ArtifactStore
 from tests.support.fake_runtime import fake_outputs
-from tests.support.kills import short_plan
 from tests.support.paths import ROOT
+from tests.support.trials.kills import short_plan
 
 KINDS = ("full", "quota", "read-only", "foreign")
 STRANGER = 54321
@@ -110,7 +110,7 @@ def _tried(out: Path, store: Path, make_room: Callable[[], None], wants_parity: 
 
 
 def _start(out: Path, store: Path) -> tuple[int, str]:
-    command = [sys.executable, "-m", "tests.support.short_storage", "--run", str(out), str(store)]
+    command = [sys.executable, "-m", "tests.support.trials.short_storage", "--run", str(out), str(store)]
     limited = ["setpriv", f"--bounding-set={_CAPABILITIES}", *command]
     done = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, timeout=_LONGEST_S, check=False)
     return done.returncode, done.stderr

@@ -2,22 +2,20 @@
 
 What a reader may raise is one typed error of one line; anything else is a fault. By hand:
 
-    python -m tests.support.fuzz manifest --seconds 600 --seed 1
+    python -m tests.support.trials.fuzz manifest --seconds 600 --seed 1
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import io
 import json
-import shutil
 import tempfile
 import time
 import traceback
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -28,13 +26,8 @@ import numpy as np
 from depthport.exporters.core.errors import DepthportError
 from tests.support import results as fixtures
 from tests.support.fake_runtime import fake_artifact
-
-NASTY: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 2**31, 2**63, -(2**70), 10**400, 0.0, -0.0, 1e308, -1e-308, 1e-5, "", "x", "x" * 5000,
-    "\x1b[31m", "\u202e", "\ud800", "\x00", "../../etc/passwd", "/etc/passwd", "C:\\x", "os:system", "a/0", "batch*0/0",
-    "nan", "1e999", [], [[]], [[[[]]]], {}, {"x": {}}, [None], [1, "x"], {"kind": "x"}, "float32", "depthport.artifact/1",
-)  # fmt: skip
-_INSERTED = (b"\xff\xfe", b"\x00" * 8, b"[" * 3000, b"NaN", b"9" * 5000, b'"', b"{", b"\n", b"PK")
+from tests.support.trials.mutations import damage, json_bytes, mutate
+from tests.support.trials.packages import core_ml, program
 
 
 @dataclass
@@ -46,61 +39,6 @@ class Count:
     refused: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     """Untyped exceptions by kind and place."""
-
-
-def mutate(data: Any, random: Random) -> Any:
-    """A copy of JSON data with one to four places changed."""
-    data = json.loads(json.dumps(data))
-    for _ in range(random.randint(1, 4)):
-        places = list(_places(data))
-        if not places:
-            break
-        holder, key = random.choice(places)
-        change = random.random()
-        if change < 0.7:
-            holder[key] = copy.deepcopy(random.choice(NASTY))
-        elif change < 0.85 and isinstance(holder, dict):
-            holder[random.choice(("x", "__proto__", "\x1b", "schema", "kind", ""))] = holder.pop(key)
-        elif isinstance(holder, list):
-            holder.insert(random.randrange(len(holder) + 1), copy.deepcopy(random.choice(NASTY)))
-        else:
-            del holder[key]
-    return data
-
-
-def _places(node: Any, depth: int = 0) -> Iterator[tuple[Any, Any]]:
-    if depth > 12:
-        return
-    items = node.items() if isinstance(node, dict) else enumerate(node[:8]) if isinstance(node, list) else ()
-    for key, value in list(items):
-        yield node, key
-        yield from _places(value, depth + 1)
-
-
-def damage(content: bytes, random: Random) -> bytes:
-    """Bytes with some flipped, cut out, doubled, put in, or the end missing."""
-    found = bytearray(content)
-    for _ in range(random.randint(1, 6)):
-        at = random.randrange(len(found) + 1)
-        kind = random.random()
-        if kind < 0.4 and at < len(found):
-            found[at] = random.randrange(256)
-        elif kind < 0.6:
-            del found[at : at + random.choice((1, 4, 64, 4096))]
-        elif kind < 0.8:
-            found[at:at] = random.choice(
-                (b"\xff\xfe", b"\x00" * 8, b"[" * 3000, b"NaN", b"9" * 5000, b'"', b"{", b"\n", b"PK")
-            )
-        elif kind < 0.9:
-            found[at:at] = found[at : at + 64]
-        else:
-            del found[at:]
-    return bytes(found)
-
-
-def _json_bytes(data: Any, random: Random) -> bytes:
-    content = json.dumps(mutate(data, random) if random.random() < 0.9 else data).encode("utf-8", "surrogatepass")
-    return damage(content, random) if random.random() < 0.4 else content
 
 
 def _manifest(folder: Path) -> Callable[[Random], None]:
@@ -115,7 +53,7 @@ def _manifest(folder: Path) -> Callable[[Random], None]:
     }  # fmt: skip
 
     def read(random: Random) -> None:
-        (path / MANIFEST).write_bytes(_json_bytes(good, random))
+        (path / MANIFEST).write_bytes(json_bytes(good, random))
         artifact = load_artifact(path)
         artifact.verify()
         json.dumps(table(artifact).to_json(), ensure_ascii=False).encode()
@@ -133,7 +71,7 @@ def _results(folder: Path) -> Callable[[Random], None]:
     good = fixtures.cpu_server(fixtures.FEW).to_json()
 
     def read(random: Random) -> None:
-        (folder / "results.json").write_bytes(_json_bytes(good, random))
+        (folder / "results.json").write_bytes(json_bytes(good, random))
         loaded = load_results(folder)
         uses: tuple[Callable[[], Any], ...] = (
             lambda: write_report([loaded], folder / "out", ("md",)),
@@ -220,7 +158,7 @@ def _model_json(folder: Path) -> Callable[[Random], None]:
 
     def read(random: Random) -> None:
         wrapped = random.choice((good, {"config": good}, {"model_name": "da3-small"}))
-        path.write_bytes(_json_bytes(wrapped, random))
+        path.write_bytes(json_bytes(wrapped, random))
         load_model(str(path))
 
     return read
@@ -257,7 +195,7 @@ def _poses(folder: Path) -> Callable[[Random], None]:
     path = folder / "poses.json"
 
     def read(random: Random) -> None:
-        path.write_bytes(_json_bytes(_CAMERAS, random))
+        path.write_bytes(json_bytes(_CAMERAS, random))
         read_poses(path)
 
     return read
@@ -296,68 +234,9 @@ def _npz(folder: Path) -> Callable[[Random], None]:
     return read
 
 
-def _core_ml(folder: Path) -> Callable[[Random], None]:
-    from depthport.exporters.coreml.inspect import inspect_package
-    from tests.support.coreml.damage import MODEL, WEIGHTS
-    from tests.support.coreml.mini import mini_package
-
-    good = mini_package(folder / "store")
-    names = (MODEL, WEIGHTS, "Manifest.json")
-    contents = {name: (good / name).read_bytes() for name in names}
-    path = folder / "model.mlpackage"
-
-    def read(random: Random) -> None:
-        shutil.rmtree(path, ignore_errors=True)
-        shutil.copytree(good, path)
-        for name in random.sample(names, random.choice((1, 1, 2))):
-            (path / name).write_bytes(damage(contents[name], random))
-        inspect_package(path, run=False)
-
-    return read
-
-
-def _program(folder: Path) -> Callable[[Random], None]:
-    """The archive of a PyTorch program, on a small one made here."""
-    import torch
-
-    from depthport.exporters.pytorch.program import strip
-    from depthport.runtimes.pytorch.archive import checked_archive
-    from depthport.runtimes.pytorch.program import is_operator
-
-    class Small(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = torch.nn.Linear(3, 2)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.nn.functional.gelu(self.layer(x)).sum(-1)
-
-    program = torch.export.export(Small(), (torch.zeros(4, 3),), strict=False)
-    strip(program)
-    good = folder / "good.pt2"
-    torch.export.save(program, good, extra_files={"parameters.json": "{}"})
-    with zipfile.ZipFile(good) as archive:
-        entries = {name: archive.read(name) for name in archive.namelist()}
-    checked_archive(good, is_operator)
-    path = folder / "program.pt2"
-
-    def read(random: Random) -> None:
-        changed = dict(entries)
-        name = random.choice([n for n in entries if n.endswith(".json")])
-        changed[name] = _json_bytes(json.loads(entries[name]), random)
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as target:
-            for entry, content in changed.items():
-                target.writestr(entry, content)
-        path.write_bytes(damage(buffer.getvalue(), random) if random.random() < 0.3 else buffer.getvalue())
-        checked_archive(path, is_operator)
-
-    return read
-
-
 READERS: dict[str, Callable[[Path], Callable[[Random], None]]] = {
     "manifest": _manifest, "results": _results, "journal": _journal, "model.json": _model_json, "model.yaml": _model_yaml,
-    "poses.json": _poses, "npz": _npz, "core-ml": _core_ml, "program": _program,
+    "poses.json": _poses, "npz": _npz, "core-ml": core_ml, "program": program,
 }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """End short runs at random moments, again and again, by every signal, and show that nothing measured is lost.
 
-    python -m tests.support.kills --sigkills 200 --signals 40
+    python -m tests.support.trials.kills --sigkills 200 --signals 40
 
 What is hit, in turn: the manager of a run, a worker that measures, a worker that exports. After each:
 
@@ -45,8 +45,8 @@ from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import DepthportError
 from depthport.exporters.core.store import ArtifactStore
 from tests.support.fake_exporter import FORMAT
-from tests.support.processes import ended, marked, read, wait
 from tests.support.requests import plan_of, request_for
+from tests.support.trials.processes import ended, marked, read, wait
 
 SHAPE = Shape(1, 2, 14, 28)
 PROTOCOL = replace(
