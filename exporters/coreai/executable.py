@@ -8,9 +8,12 @@ that wrote it. Calls are coroutines: each program has an event loop in a thread 
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import os
 import threading
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,8 @@ Arrays = dict[str, NDArray[Any]]
 ENTRY = "main"
 SUFFIX = ".aimodel"
 COMPILED_SUFFIX = ".aimodelx"
+_MADV_DONTNEED = 4
+"""Of Linux."""
 
 
 def system_loads_assets() -> bool:
@@ -74,6 +79,7 @@ class Program:
         """
         from coreai.runtime import AIModel
 
+        self._path = path
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"coreai {path.name}", daemon=True)
         self._thread.start()
@@ -105,6 +111,7 @@ class Program:
             return
         self._function = self.model = None
         self._stop()
+        give_back(self._path)
 
     def __enter__(self) -> Program:
         return self
@@ -125,6 +132,28 @@ class Program:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def give_back(folder: Path) -> None:
+    """Let the system have the pages of files below `folder` that this process maps and only reads.
+
+    coreai-core 1.0.0b3 keeps a closed model's weights mapped until the process ends. What is given back is read from the
+    file again if anything should still touch it.
+    """
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        return
+    inside = f"{folder.resolve()}{os.sep}"
+    for line in maps.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+        fields = line.split(maxsplit=5)
+        if len(fields) == 6 and fields[5].startswith(inside) and "w" not in fields[1]:
+            first, last = (int(address, 16) for address in fields[0].split("-"))
+            _libc().madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), _MADV_DONTNEED)
+
+
+@cache
+def _libc() -> Any:
+    return ctypes.CDLL(None)
 
 
 def check_signature(program: Program, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> str | None:
