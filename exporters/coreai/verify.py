@@ -2,9 +2,10 @@
 
 The reference is upstream's forward in fp32 on the probe's images. An fp32 asset keeps :data:`LIMIT`. Beyond it, rounding
 may be why (a large scene, massive activations), so the error is measured once more against upstream in fp64: an asset may
-be :data:`FACTOR` times as far from that as upstream's own fp32 is. In fp16 it may be :data:`FACTOR` times as far from
-upstream as the same network in fp16 in PyTorch. Both are TorchDynamo's criterion (`same()` in
-`benchmarks/dynamo/common.py`). Errors are relative L2; a reference view must be the same one.
+be :data:`FACTOR` times as far from that as upstream's own fp32 is. In fp16 it may be :data:`HALF_FACTOR` times as far from
+upstream as the same network in fp16 in PyTorch, which keeps sums of products in fp32 where the wheel's runtime rounds them
+(seven times as far, measured). Both are TorchDynamo's criterion (`same()` in `benchmarks/dynamo/common.py`). Errors are
+relative L2; a reference view must be the same one.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 LIMIT = 1e-5
 """Relative L2 of depth, confidence, extrinsics, intrinsics and every other output of an fp32 asset."""
 FACTOR = 3.0
+HALF_FACTOR = 15.0
 COMPRESSED = {"int8": 0.1, "palette8": 0.1, "palette6": 0.2, "palette4": 0.6}
 """Relative L2 that compressed weights may cost depth or poses before the asset is refused as wrong, not coarse."""
 
@@ -97,12 +99,12 @@ def verify(
     if compress != "none":
         errors = compare(found, wanted, COMPRESSED[compress])
     elif request.policy.backbone != "float32":
-        errors = _as_far_as(found, wanted, _run(network, arrays, request))
-        against += f", {FACTOR:g} times the error of the same network in PyTorch allowed"
+        errors = _as_far_as(found, wanted, _run(network, arrays, request), HALF_FACTOR)
+        against += f", {HALF_FACTOR:g} times the error of the same network in PyTorch allowed"
     elif not all(error.right for error in errors.values()):
         # Built anew: upstream keeps positions in the dtype it last ran in.
         exact = reference(request, build_upstream(), arrays, exact=True)
-        errors = _as_far_as(found, exact, wanted)
+        errors = _as_far_as(found, exact, wanted, FACTOR)
         against = f"upstream fp64, {FACTOR:g} times the error of upstream fp32 allowed"
     wrong = [f"{name} is off by {e.relative:.1e} (limit {e.limit:.1e})" for name, e in errors.items() if not e.right]
     if wrong:
@@ -172,10 +174,10 @@ def _run(network: nn.Module, arrays: Arrays, request: ExportRequest) -> Arrays:
     return {name: value.numpy() for name, value in zip(request.outputs, outputs, strict=True)}
 
 
-def _as_far_as(found: Arrays, wanted: Arrays, other: Arrays) -> dict[str, OutputError]:
-    """Each output may be :data:`FACTOR` times as far from `wanted` as `other` is, and always :data:`LIMIT`."""
+def _as_far_as(found: Arrays, wanted: Arrays, other: Arrays, factor: float) -> dict[str, OutputError]:
+    """Each output may be `factor` times as far from `wanted` as `other` is, and always :data:`LIMIT`."""
     return {
-        name: OutputError(error.relative, error.limit and max(LIMIT, FACTOR * distance(other[name], wanted[name])))
+        name: OutputError(error.relative, error.limit and max(LIMIT, factor * distance(other[name], wanted[name])))
         for name, error in compare(found, wanted, LIMIT).items()
     }
 
