@@ -4,7 +4,7 @@ The reference is upstream's forward in fp32 on the probe's images. An fp32 asset
 may be why (a large scene, massive activations), so the error is measured once more against upstream in fp64: an asset may
 be :data:`FACTOR` times as far from that as upstream's own fp32 is. In fp16 it may be :data:`HALF_FACTOR` times as far from
 upstream as the same network in fp16 in PyTorch, which keeps sums of products in fp32 where the wheel's runtime rounds them
-(seven times as far, measured). Both are TorchDynamo's criterion (`same()` in `benchmarks/dynamo/common.py`). Errors are
+(eleven times as far, measured). Both are TorchDynamo's criterion (`same()` in `benchmarks/dynamo/common.py`). Errors are
 relative L2; a reference view must be the same one.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LIMIT = 1e-5
 """Relative L2 of depth, confidence, extrinsics, intrinsics and every other output of an fp32 asset."""
 FACTOR = 3.0
-HALF_FACTOR = 15.0
+HALF_FACTOR = 20.0
 COMPRESSED = {"int8": 0.1, "palette8": 0.1, "palette6": 0.2, "palette4": 0.6}
 """Relative L2 that compressed weights may cost depth or poses before the asset is refused as wrong, not coarse."""
 
