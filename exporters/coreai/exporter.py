@@ -39,6 +39,7 @@ class CoreAIExporter(Exporter):
     """Core AI assets, iOS 27 and macOS 27."""
 
     format: ClassVar[str] = "coreai"
+    package_suffix: ClassVar[str | None] = ".aimodel"
     packages: ClassVar[tuple[str, ...]] = ("coreai-core", "coreai-torch", "coreai-opt")
 
     def probe(self) -> str | None:
@@ -57,6 +58,11 @@ class CoreAIExporter(Exporter):
         from depthport.exporters.coreai.inspect import inspect_asset
 
         return inspect_asset(artifact, arrays=arrays, run=run)
+
+    def inspect_package(self, path: Path, run: bool = True) -> tuple[Table, ...]:
+        from depthport.exporters.coreai.inspect import inspect_path
+
+        return inspect_path(path)
 
     def write(self, context: ExportContext, directory: Path) -> ExportResult:
         options = parse_options(context.request)
