@@ -52,6 +52,11 @@ def compile_asset(asset: Path, destination: Path, *, debug: bool = False) -> Non
 
     if not AIModelAsset.is_valid(asset):
         raise ArtifactError(f"{asset.name} is not a Core AI asset: export it again")
+    # The compiler ends the process over a program that it can't read; the summary of one has no function.
+    if not functions(asset):
+        raise ArtifactError(
+            f"{asset.name} holds no function that this coreai-core reads: it is damaged or of another version: export it again"
+        )
     destination.mkdir(parents=True)
     try:
         # `AIModelAsset.executable()` does the same into a folder that it deletes.
@@ -61,6 +66,17 @@ def compile_asset(asset: Path, destination: Path, *, debug: bool = False) -> Non
             f"{asset.name} can't be compiled: it is damaged or of another version of coreai-core: "
             f"export it again ({one_line(error, 120)})"
         ) from error
+
+
+def functions(asset: Path) -> tuple[str, ...]:
+    """Names of the functions of an asset; none where its program can't be read."""
+    from coreai.authoring import AIModelAsset
+
+    try:
+        found = AIModelAsset.load(asset).summary(include_statistics=False)
+    except (RuntimeError, ValueError, OSError):
+        return ()
+    return () if found is None else tuple(found.function_names)
 
 
 class Program:

@@ -18,6 +18,7 @@ from depthport.exporters.core.precision import resolve_policy
 from depthport.exporters.coreai.options import TARGETS, small_shape
 from depthport.exporters.da3.request import ExportRequest
 
+INSTALL = "pip install 'depthport[coreai]'"
 MOST = 10
 """Rows of the table about values."""
 
@@ -50,9 +51,7 @@ def inspect_path(path: Path) -> tuple[Table, ...]:
     try:
         from coreai.authoring import AIModelAsset
     except ImportError as error:
-        raise UnavailableError(
-            f"coreai-core is not installed ({one_line(error)}): pip install 'depthport[coreai]'"
-        ) from error
+        raise UnavailableError(f"coreai-core does not import ({one_line(error)}): {INSTALL}") from error
     if not AIModelAsset.is_valid(path):
         raise ArtifactError(f"{path.name} is not a Core AI asset: give the folder that ends in .aimodel")
     try:

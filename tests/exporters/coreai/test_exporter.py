@@ -112,7 +112,7 @@ def test_a_wrong_conversion_is_refused(part, tmp_path):
     state = {name: tensor.clone() for name, tensor in context.state_dict().items()}
     network = corrupted(context.network(), part)
     _Build(context, replace(CoreAIOptions(), verify="none")).asset(request, lambda: network, tmp_path / ASSET)
-    with pytest.raises(ExportError, match="does not compute the network: .* is off by"):
+    with pytest.raises(ExportError, match=r"does not compute the network: .* is off by"):
         verify(tmp_path / ASSET, tmp_path, request, network, lambda: build_upstream("da3-small", state))
 
 
@@ -133,5 +133,5 @@ def test_without_coreai_opt_one_line_says_what_to_install(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "coreai_opt", None)
     monkeypatch.setitem(sys.modules, "coreai_opt.coreai_utils", None)
-    with pytest.raises(UnavailableError, match="option compress needs coreai-opt .*: pip install"):
+    with pytest.raises(UnavailableError, match=r"option compress needs coreai-opt .*: pip install"):
         compress(None, "int8")

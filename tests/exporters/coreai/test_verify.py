@@ -20,10 +20,11 @@ def test_distance_is_relative_l2():
 
 
 def test_every_output_keeps_the_limit_and_a_view_is_the_same():
-    errors = compare({"depth": DEPTH * np.float32(1 + 5e-6), "reference_view": VIEW}, {"depth": DEPTH, "reference_view": VIEW}, LIMIT)  # fmt: skip
-    assert all(error.right for error in errors.values())
-    wrong = compare({"depth": DEPTH * np.float32(1.0001), "reference_view": VIEW + 1}, {"depth": DEPTH, "reference_view": VIEW}, LIMIT)  # fmt: skip
-    assert not any(error.right for error in wrong.values())
+    wanted = {"depth": DEPTH, "reference_view": VIEW}
+    near = {"depth": DEPTH * np.float32(1 + 5e-6), "reference_view": VIEW}
+    far = {"depth": DEPTH * np.float32(1.0001), "reference_view": VIEW + 1}
+    assert all(error.right for error in compare(near, wanted, LIMIT).values())
+    assert not any(error.right for error in compare(far, wanted, LIMIT).values())
 
 
 def test_where_rounding_is_larger_it_is_the_yardstick():

@@ -118,7 +118,7 @@ def test_a_program_of_another_version_is_one_line(content, artifact, tmp_path):
     program[4] = 0x7F
     (target / "main.mlirb").write_bytes(bytes(program) if content is None else content)
     other = seal(tmp_path / "made", "coreai", extra=artifact.manifest.extra)
-    with pytest.raises((ArtifactError, LoadError), match="export it again|can't load") as caught:
+    with pytest.raises((ArtifactError, LoadError), match=r"export it again|can't load") as caught:
         CoreAIRuntime().load(other, "cpu", LoadOptions(cache_dir=tmp_path / "cache"))
     assert "\n" not in str(caught.value)
 
@@ -219,7 +219,7 @@ def test_a_mac_without_a_neural_engine(sealed):
 
 def test_a_system_too_old_says_which_it_is(sealed):
     runtime = CoreAIRuntime(FakeMac(sealed, native=False))
-    with pytest.raises(UnavailableError, match="part of macOS 27, this is macOS 26.1: update to macOS 27"):
+    with pytest.raises(UnavailableError, match=r"part of macOS 27, this is macOS 26\.1: update to macOS 27"):
         runtime.load(sealed, "mps")
     assert runtime.device("cpu").numerics_only is not None
 
@@ -230,7 +230,7 @@ def test_what_the_runtime_raises_is_a_run_error(sealed):
     with CoreAIRuntime(mac).load(sealed, "mps") as session:
         session.bind(Subject(CoreAIRuntime(), sealed).inputs(0))
         session.run()
-        with pytest.raises(RunError, match="Core AI failed on mps: the unit is on fire$"):
+        with pytest.raises(RunError, match=r"Core AI failed on mps: the unit is on fire$"):
             session.synchronize()
 
 
