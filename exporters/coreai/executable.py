@@ -55,7 +55,7 @@ def compile_asset(asset: Path, destination: Path, *, debug: bool = False) -> Non
     # The compiler ends the process over a program that it can't read; the summary of one has no function.
     if not functions(asset):
         raise ArtifactError(
-            f"{asset.name} holds no function that this coreai-core reads: it is damaged or of another version: export it again"
+            f"{asset.name} holds no function that can be read: it is damaged or of another version: export it again"
         )
     destination.mkdir(parents=True)
     try:

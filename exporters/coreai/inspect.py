@@ -6,6 +6,7 @@ which operation it leaves the network, takes the network again: it is built from
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -108,9 +109,14 @@ def _facts(path: Path, metadata: Any, summary: Any) -> Table:
         ("description", metadata.model_description),
         ("author", metadata.author),
         ("licence", metadata.license),
-        *((key, str(value)) for key, value in own.items()),
+        *((key, _text(value)) for key, value in sorted(own.items())),
     ]
     return Table("Asset", ("", ""), tuple((key, value) for key, value in rows if value))
+
+
+def _text(value: Any) -> str:
+    """A custom value; its own order of keys changes from call to call."""
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
 def _features(function: str, summary: Any) -> Table:

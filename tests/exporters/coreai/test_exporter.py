@@ -125,6 +125,31 @@ def test_int8_weights_are_judged_by_depth_and_pose(exported):
         assert error["relative"] <= (0 if name == "reference_view" else 0.05)
 
 
+def test_a_palette_of_sixteen_values(tmp_path):
+    """On a network of three layers: k-means over a real one takes minutes."""
+    from shutil import which
+
+    pytest.importorskip("coreai_opt", reason="coreai-opt not installed")
+    pytest.importorskip("sklearn", reason="scikit-learn not installed, which coreai-opt's k-means needs")
+    if which("c++") is None or which("ninja") is None:
+        pytest.skip("no C++ compiler and ninja, with which coreai-opt compiles its k-means")
+    import torch
+    from coreai.runtime import AIModelAssetMetadata
+
+    from depthport.exporters.coreai.compress import compress
+    from depthport.exporters.coreai.convert import capture, convert, save
+    from depthport.exporters.coreai.executable import run_asset
+    from depthport.exporters.coreai.verify import distance
+    from tests.support.tiny import tiny_network
+
+    x = torch.randn(1, 2, 3, 28, 42, generator=torch.Generator().manual_seed(0))
+    network = tiny_network()
+    program, _ = convert(capture(network, [x]), ["image"], ["depth", "intrinsics", "reference_view"])
+    save(compress(program, "palette4"), tmp_path / "model.aimodel", AIModelAssetMetadata(), "iOS27")
+    depth = run_asset(tmp_path / "model.aimodel", tmp_path, {"image": x.numpy()})["depth"]
+    assert 1e-4 < distance(depth, network(x)[0].numpy()) < 0.1
+
+
 def test_without_coreai_opt_one_line_says_what_to_install(monkeypatch):
     import sys
 
