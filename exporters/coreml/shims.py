@@ -158,8 +158,8 @@ def _silence(stack: ExitStack) -> None:
 
 NEXT_RELEASE = (9, 1)
 """All are fixed on coremltools' main branch, and 9.0 is the newest release. Of its pre-release 9.1.dev1, executed, two are
-gone and `reciprocal` is not. Should a release lack a fix after all, the parity gate refuses what the first defect makes, and
-the other two stop the conversion: none can pass unseen."""
+gone and `reciprocal` is not. Should a release lack a fix after all, the parity gate refuses what the first defect makes,
+and the other two stop the conversion: none can pass unseen."""
 
 SHIMS = (
     Shim(
