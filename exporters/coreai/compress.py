@@ -9,6 +9,7 @@ C++ when first asked: a compiler must be there.
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from typing import Any
 
 from depthport.exporters.core.errors import ExportError, UnavailableError, one_line
@@ -33,15 +34,19 @@ def compress(program: Any, kind: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            from coreai_opt.coreai_utils import CompressionGranularity, DType, palettize_weights, quantize_weights
+            passes: Any = import_module("coreai_opt.coreai_utils")
         except ImportError as error:
             raise UnavailableError(f"option compress needs coreai-opt ({one_line(error)}): {INSTALL}") from error
         try:
             if kind == "int8":
-                return quantize_weights(program, DType.INT8, granularity=CompressionGranularity.PER_CHANNEL, in_place=True)
+                return passes.quantize_weights(
+                    program, passes.DType.INT8, granularity=passes.CompressionGranularity.PER_CHANNEL, in_place=True
+                )
             bits = int(kind.removeprefix("palette"))
-            granularity = CompressionGranularity.PER_TENSOR if bits == 8 else CompressionGranularity.PER_GROUPED_CHANNEL
-            return palettize_weights(
+            granularity = (
+                passes.CompressionGranularity.PER_TENSOR if bits == 8 else passes.CompressionGranularity.PER_GROUPED_CHANNEL
+            )
+            return passes.palettize_weights(
                 program, None, n_bits=bits, granularity=granularity, group_size=GROUP, num_kmeans_workers=1,
                 # Its fast mode rounds weights to four decimals, which is coarser than eight bits of them.
                 enable_fast_kmeans_mode=False, in_place=True,

@@ -22,6 +22,7 @@ from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.atomic import write_json
 from depthport.exporters.core.inspection import Table
 from depthport.exporters.core.precision import PrecisionPolicy
+from depthport.exporters.coreai.network import examples, with_pixels
 from depthport.exporters.coreai.options import CoreAIOptions, parse_options, small_shape
 from depthport.exporters.da3.request import ExportRequest
 
@@ -142,25 +143,6 @@ class _Build:
         from depthport.exporters.da3.upstream import build_upstream
 
         return request_network(build_upstream(request.model, self.context.state_dict()), request)
-
-
-def with_pixels(request: ExportRequest, network: nn.Module) -> nn.Module:
-    """The network, taking uint8 pixels where the request says so."""
-    if not request.preprocess:
-        return network
-    from depthport.exporters.da3.static.pixels import FromPixels
-
-    shape = request.shape
-    return FromPixels(network, request.source_size, (shape.height, shape.width)).eval()
-
-
-def examples(request: ExportRequest) -> list[Any]:
-    """Inputs of the request's shapes and dtypes, as tensors."""
-    import torch
-
-    from depthport.exporters.da3.signature import input_specs
-
-    return [torch.zeros([int(d) for d in spec.shape], dtype=getattr(torch, spec.dtype)) for spec in input_specs(request)]
 
 
 def islands(policy: PrecisionPolicy) -> tuple[str, ...]:

@@ -175,7 +175,7 @@ def _against_network(path: Path, request: ExportRequest, arrays: Mapping[str, An
 def _converted(request: ExportRequest) -> tuple[Any, Any]:
     """Torch's graph of the request's network, and the Core AI program made from it."""
     from depthport.exporters.coreai.convert import capture, convert
-    from depthport.exporters.coreai.exporter import examples, with_pixels
+    from depthport.exporters.coreai.network import examples, with_pixels
     from depthport.exporters.da3.build import request_network
     from depthport.exporters.da3.signature import input_specs
     from depthport.exporters.da3.upstream import build_upstream

@@ -102,11 +102,11 @@ class CoreAISession(Session):
             raise LoadError(difference)
 
     def _compile(self, asset: Path, platform: Platform) -> tuple[Path, bool]:
-        folder = cache_folder(self.artifact, self.options) / "coreai" / f"{self.artifact.manifest.key[:12]}-{platform.system()}"
+        folder = (
+            cache_folder(self.artifact, self.options) / "coreai" / f"{self.artifact.manifest.key[:12]}-{platform.system()}"
+        )
         try:
-            return kept(
-                folder, f"{asset.stem}{COMPILED_SUFFIX}", lambda destination: platform.compile(asset, destination)
-            )
+            return kept(folder, f"{asset.stem}{COMPILED_SUFFIX}", lambda destination: platform.compile(asset, destination))
         except OSError as error:
             raise LoadError(f"the compiled form of {asset.name} can't be kept: {one_line(error)}") from error
 
