@@ -102,7 +102,8 @@ def _runtime_cells(surveyed: Surveyed, request: MeasureRequest) -> Iterable[Cell
 
 def _in_default(runtime: Runtime, device: Device, mode: Mode, request: Request) -> bool:
     # What has no time to show is run for who asks for it by name; `full` has it.
-    if device.numerics_only is not None and runtime.name not in request.filters.runtimes:
+    asked = runtime.name in request.filters.runtimes or set(runtime.formats) & set(request.filters.formats)
+    if device.numerics_only is not None and not asked:
         return False
     # On a CPU a compiler takes minutes to gain a few per cent; `full` has it.
     return not (mode.name in (runtime.compiles or ()) and kind_of(device.name) == "cpu")

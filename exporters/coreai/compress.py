@@ -37,19 +37,16 @@ def compress(program: Any, kind: str) -> Any:
             passes: Any = import_module("coreai_opt.coreai_utils")
         except ImportError as error:
             raise UnavailableError(f"option compress needs coreai-opt ({one_line(error)}): {INSTALL}") from error
+        scope = passes.CompressionGranularity
         try:
             if kind == "int8":
-                return passes.quantize_weights(
-                    program, passes.DType.INT8, granularity=passes.CompressionGranularity.PER_CHANNEL, in_place=True
-                )
+                return passes.quantize_weights(program, passes.DType.INT8, granularity=scope.PER_CHANNEL, in_place=True)
             bits = int(kind.removeprefix("palette"))
-            granularity = (
-                passes.CompressionGranularity.PER_TENSOR if bits == 8 else passes.CompressionGranularity.PER_GROUPED_CHANNEL
-            )
             return passes.palettize_weights(
-                program, None, n_bits=bits, granularity=granularity, group_size=GROUP, num_kmeans_workers=1,
+                program, None, n_bits=bits, group_size=GROUP, num_kmeans_workers=1, in_place=True,
+                granularity=scope.PER_TENSOR if bits == 8 else scope.PER_GROUPED_CHANNEL,
                 # Its fast mode rounds weights to four decimals, which is coarser than eight bits of them.
-                enable_fast_kmeans_mode=False, in_place=True,
+                enable_fast_kmeans_mode=False,
             )  # fmt: skip
         except (ValueError, TypeError, RuntimeError, OSError, AttributeError) as error:
             version = package_version("coreai-opt")

@@ -18,6 +18,7 @@ from depthport.bench.report.model.rows import status
 from depthport.bench.results.model import Results, Status
 from depthport.exporters.core.artifact import Shape
 from depthport.runtimes.base import Device, Mode, Runtime, Session
+from depthport.runtimes.registry import Surveyed
 from tests.support import results as fixtures
 from tests.support.simulated_run import Row
 
@@ -62,15 +63,16 @@ class Reference(Runtime):
         return [Device("cpu", "a CPU", (Mode("default", "plain"),), ("fp32",), numerics_only=WHY)]
 
     def _load(self, *arguments: Any) -> Session:
-        raise NotImplementedError
+        raise AssertionError("nothing is loaded here")
 
 
 def test_default_suites_leave_it_to_who_asks():
     request = Run("da3-small", Shape(1, 1, 70, 98), "synthetic:0")
     asked = replace(request, filters=Filters(runtimes=("reference",)))
-    assert not list(_runtime_cells(Reference(), request))
-    (cell,) = _runtime_cells(Reference(), asked)
-    (full,) = _runtime_cells(Reference(), replace(request, suite="full"))
+    here = Surveyed("reference", Reference(), tuple(Reference().probe()))
+    assert not list(_runtime_cells(here, request))
+    (cell,) = _runtime_cells(here, asked)
+    (full,) = _runtime_cells(here, replace(request, suite="full"))
     assert cell.numerics_only == full.numerics_only == WHY
 
 
