@@ -189,9 +189,7 @@ def tiny_coreai(folder: Path) -> Artifact:
     from depthport.exporters.coreai.exporter import ASSET
 
     b, n, h, w = SHAPE.batch, SHAPE.views, SHAPE.height, SHAPE.width
-    program, _ = convert(
-        capture(tiny_network(), [torch.zeros(b, n, 3, h, w)]), ["image"], TINY_OUTPUTS
-    )
+    program, _ = convert(capture(tiny_network(), [torch.zeros(b, n, 3, h, w)]), ["image"], TINY_OUTPUTS)
     folder.mkdir(parents=True, exist_ok=True)
     save(program, folder / ASSET, AIModelAssetMetadata(), "iOS27")
     return seal(folder, "coreai", extra={"asset": ASSET})
