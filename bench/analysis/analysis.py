@@ -40,7 +40,7 @@ def intervals_narrow(journal: Journal, cells: Sequence[CellSpec], protocol: Prot
     estimates = []
     for cell in cells:
         baseline = baseline_of(cell, cells)
-        if baseline is None or cell.id == baseline.id or cell.id in evidence.failed:
+        if baseline is None or cell.id == baseline.id or cell.id in evidence.failed or cell.numerics_only:
             continue
         ours, theirs = evidence.samples(cell.id, "device"), evidence.samples(baseline.id, "device")
         estimates.append(estimate_log_ratio(theirs, ours) if ours is not None and theirs is not None else None)

@@ -44,7 +44,8 @@ def capture(network: nn.Module, examples: Sequence[Tensor]) -> ExportedProgram:
 
         try:
             program = torch.export.export(network, tuple(examples), strict=False)
-            return program.run_decompositions(coreai_torch.get_decomp_table())
+            decomposed: ExportedProgram = program.run_decompositions(coreai_torch.get_decomp_table())
+            return decomposed
         except (RuntimeError, torch._dynamo.exc.TorchDynamoException) as error:
             raise ExportError(f"torch can't export the network: {one_line(error)}") from error
 

@@ -76,7 +76,7 @@ def request_of(manifest: Manifest) -> ExportRequest:
     from depthport.exporters.da3.registry import get_model
     from depthport.exporters.da3.weights import resolve_weights
 
-    model = get_model(manifest.model).reference
+    model = get_model(manifest.model)
     weights = resolve_weights(manifest.weights.id, model)
     if weights.sha256 != manifest.weights.sha256:
         raise UsageError(f"weights {manifest.weights.id} are others than those the artifact was made from")

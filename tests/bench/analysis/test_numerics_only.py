@@ -10,13 +10,11 @@ import pytest
 from depthport.bench.choice.choose import Request, choose
 from depthport.bench.cli.summary import _without_figures
 from depthport.bench.plan.controls import control_subject
-from depthport.bench.plan.request import Filters, make_cell
-from depthport.bench.plan.request import Request as Run
+from depthport.bench.plan.request import Filters, make_cell, measure_request
 from depthport.bench.plan.suites import _runtime_cells
 from depthport.bench.report.model.merge import merge
 from depthport.bench.report.model.rows import status
 from depthport.bench.results.model import Results, Status
-from depthport.exporters.core.artifact import Shape
 from depthport.runtimes.base import Device, Mode, Runtime, Session
 from depthport.runtimes.registry import Surveyed
 from tests.support import results as fixtures
@@ -67,7 +65,7 @@ class Reference(Runtime):
 
 
 def test_default_suites_leave_it_to_who_asks():
-    request = Run("da3-small", Shape(1, 1, 70, 98), "synthetic:0")
+    request = measure_request("da3-small", height=70, width=98, weights="synthetic:0")
     asked = replace(request, filters=Filters(runtimes=("reference",)))
     here = Surveyed("reference", Reference(), tuple(Reference().probe()))
     assert not list(_runtime_cells(here, request))
@@ -77,7 +75,7 @@ def test_default_suites_leave_it_to_who_asks():
 
 
 def test_no_control_repeats_it():
-    request = Run("da3-small", Shape(1, 1, 70, 98), "synthetic:0")
+    request = measure_request("da3-small", height=70, width=98, weights="synthetic:0")
     device = Reference().probe()[0]
     timed = make_cell(Reference(), replace(device, numerics_only=None), device.modes[0], "fp32", request)
     untimed = make_cell(Reference(), device, device.modes[0], "fp32", request)

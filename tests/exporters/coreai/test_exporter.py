@@ -98,7 +98,6 @@ def corrupted(network, part):
 def test_a_wrong_conversion_is_refused(part, tmp_path):
     """What is written is another network than upstream's: the gate finds it."""
     from depthport.exporters.api import _context, prepare
-    from depthport.exporters.core.artifact import Shape
     from depthport.exporters.core.errors import ExportError
     from depthport.exporters.core.store import ArtifactStore
     from depthport.exporters.coreai.exporter import ASSET, _Build
@@ -106,14 +105,14 @@ def test_a_wrong_conversion_is_refused(part, tmp_path):
     from depthport.exporters.coreai.verify import verify
     from depthport.exporters.da3.upstream import build_upstream
 
-    request = prepare("da3-small", format="coreai", precision="fp32", shape=Shape(1, 1, 28, 42), weights="synthetic:0")
+    request = prepare("da3-small", format="coreai", height=28, width=42, weights="synthetic:0")
     context = _context(request, ArtifactStore(tmp_path / "store"), lambda step: None)
     # A state of its own: the corrupted parameters are upstream's tensors.
     state = {name: tensor.clone() for name, tensor in context.state_dict().items()}
     network = corrupted(context.network(), part)
     _Build(context, replace(CoreAIOptions(), verify="none")).asset(request, lambda: network, tmp_path / ASSET)
     with pytest.raises(ExportError, match=r"does not compute the network: .* is off by"):
-        verify(tmp_path / ASSET, tmp_path, request, network, lambda: build_upstream("da3-small", state))
+        verify(tmp_path / ASSET, tmp_path, request, network, lambda: build_upstream(request.model, state))
 
 
 @pytest.mark.slow

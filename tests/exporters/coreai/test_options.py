@@ -9,13 +9,14 @@ from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.precision import POLICIES
 from depthport.exporters.coreai.exporter import CoreAIExporter, islands
 from depthport.exporters.coreai.options import parse_options, small_shape
+from depthport.exporters.da3.models import MODELS
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.weights_ref import WeightsRef
 
 
 def request(precision: str = "fp32", **changes: object) -> ExportRequest:
     fields: dict[str, object] = {
-        "model": "da3-small",
+        "model": MODELS["da3-small"],
         "format": "coreai",
         "policy": POLICIES[precision],
         "shape": Shape(1, 2, 70, 98),
