@@ -55,6 +55,9 @@ class Device:
     off_target: str | None = None
     """Why times measured here are not those of the devices that the runtime is for: they are kept and marked, and nobody
     is told to deploy by them unless this device is asked for by name. None: it is one of them."""
+    numerics_only: str | None = None
+    """Why what runs here shows what an artifact computes and never how fast: no timing of it is kept, and it is never
+    chosen. None where it is what people deploy."""
     notes: tuple[str, ...] = ()
 
     @property

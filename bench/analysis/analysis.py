@@ -40,7 +40,7 @@ def intervals_narrow(journal: Journal, cells: Sequence[CellSpec], protocol: Prot
     estimates = []
     for cell in cells:
         baseline = baseline_of(cell, cells)
-        if baseline is None or cell.id == baseline.id or cell.id in evidence.failed:
+        if baseline is None or cell.id == baseline.id or cell.id in evidence.failed or cell.numerics_only:
             continue
         ours, theirs = evidence.samples(cell.id, "device"), evidence.samples(baseline.id, "device")
         estimates.append(estimate_log_ratio(theirs, ours) if ours is not None and theirs is not None else None)
@@ -71,7 +71,8 @@ def analyse(
     reference = _load_references(references)
     parities = {spec.id: _parity(spec, evidence, reference, work) for spec in specs}
     ended = {spec.id: _ended(spec, evidence, parities[spec.id]) for spec in specs}
-    ranks = _ranks(specs, [spec for spec in specs if ended[spec.id][0] is Status.OK], evidence, protocol)
+    right = [spec for spec in specs if ended[spec.id][0] is Status.OK and not spec.numerics_only]
+    ranks = _ranks(specs, right, evidence, protocol)
     return [
         _cell(
             spec,
@@ -125,13 +126,13 @@ def _cell(
     pictures: dict[str, str],
 ) -> Cell:
     export, shape = spec.export, spec.export.shape
-    regime = evidence.regimes.get(spec.id)
+    regime = None if spec.numerics_only else evidence.regimes.get(spec.id)
     reports = [report for report in evidence.reports if report.cell == spec.id]
     placement = reports[-1].placement if reports else None
     timing = {
         boundary: _timing(spec, samples, boundary, evidence)
         for boundary in BOUNDARIES
-        if (samples := evidence.samples(spec.id, boundary)) is not None
+        if not spec.numerics_only and (samples := evidence.samples(spec.id, boundary)) is not None
     }
     return Cell(
         id=spec.id,
@@ -164,13 +165,14 @@ def _cell(
         regime=regime.summary if regime is not None else None,
         mode_description=spec.mode_description,
         off_target=spec.off_target,
+        numerics_only=spec.numerics_only,
         launches=len({launch.launch for launch in evidence.launches if launch.cell == spec.id}),
         tags=list(spec.tags),
     )
 
 
 def _speedups(spec: CellSpec, baseline: CellSpec | None, evidence: Evidence, protocol: Protocol) -> dict[Boundary, Speedup]:
-    if baseline is None or baseline.id == spec.id:
+    if baseline is None or baseline.id == spec.id or spec.numerics_only:
         return {}
     found = {boundary: evidence.speedup(spec.id, baseline.id, boundary, protocol.margin) for boundary in BOUNDARIES}
     return {boundary: speedup for boundary, speedup in found.items() if speedup is not None}

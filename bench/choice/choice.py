@@ -65,7 +65,8 @@ class Rejected:
 
     cell: str
     kind: str
-    """`status`, `device`, `off_target`, `runtime`, `licence`, `constraint`, `unmeasured`, or `goal` (it was eligible)."""
+    """`status`, `numerics`, `device`, `off_target`, `runtime`, `licence`, `constraint`, `unmeasured`, or `goal` (it was
+    eligible)."""
     reason: str
 
 

@@ -112,6 +112,8 @@ def _against(candidate: Candidate, request: Request, boundary: Boundary) -> Reje
     licence = candidate.licence
     if cell.status is not Status.OK:
         return Rejected(candidate.id, "status", reasons.status(cell))
+    if cell.numerics_only:
+        return Rejected(candidate.id, "numerics", f"numerics only: {cell.numerics_only}")
     if request.devices and cell.device not in request.devices and device not in request.devices:
         return Rejected(candidate.id, "device", f"runs on {cell.device}, not on {' or '.join(request.devices)}")
     if cell.off_target and not request.devices and not request.runtimes:

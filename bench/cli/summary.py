@@ -74,6 +74,9 @@ def _without_figures(results: Results) -> dict[str, list[str]]:
     for cell in results.cells:
         if not cell.timing and not cell.regime:
             reason = f"{cell.status.value.replace('_', ' ')}: {cell.reason}" if cell.reason else cell.status.value
+            if cell.numerics_only and cell.status is Status.OK:
+                error = format_error(parity_figure(cell, "depth", "rel_l2"))
+                reason = f"numerics only, depth error {error}: {cell.numerics_only}"
             found.setdefault(reason, []).append(cell.id)
     return found
 

@@ -121,7 +121,7 @@ def _row(runtime: str, device: Device) -> RuntimeRow:
         device.remedy,
         tuple(mode.name for mode in device.modes),
         device.precisions,
-        device.notes,
+        (*([f"numerics only: {device.numerics_only}"] if device.numerics_only else []), *device.notes),
     )
 
 

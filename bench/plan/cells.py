@@ -38,6 +38,9 @@ class CellSpec:
     unsupported: str | None = None
     off_target: str | None = None
     """Why its times are not those of the devices that the runtime is for (`Device.off_target`)."""
+    numerics_only: str | None = None
+    """Why its time means nothing (:attr:`depthport.runtimes.base.Device.numerics_only`): outputs are compared, no timing
+    is kept."""
 
     @property
     def id(self) -> str:

@@ -183,6 +183,7 @@ def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, requ
         threads=request.threads,
         memory_fraction=request.memory_fraction,
         python=request.interpreters.get(runtime.name),
+        numerics_only=device.numerics_only,
     )
 
 

@@ -91,7 +91,7 @@ def _runtime_cells(surveyed: Surveyed, request: MeasureRequest) -> Iterable[Cell
             yield unavailable_cell(runtime, device, request)
             continue
         for mode in device.modes:
-            if request.suite in ("default", "quick") and not _in_default(runtime, device, mode):
+            if request.suite in ("default", "quick") and not _in_default(runtime, device, mode, request):
                 continue
             for precision in _precisions(runtime, device, mode, request):
                 cell = make_cell(runtime, device, mode, precision, request)
@@ -100,7 +100,11 @@ def _runtime_cells(surveyed: Surveyed, request: MeasureRequest) -> Iterable[Cell
                     yield replace(cell, export=replace(cell.export, dynamic=request.dynamic))
 
 
-def _in_default(runtime: Runtime, device: Device, mode: Mode) -> bool:
+def _in_default(runtime: Runtime, device: Device, mode: Mode, request: MeasureRequest) -> bool:
+    # What has no time to show is run for who asks for it by name; `full` has it.
+    asked = runtime.name in request.filters.runtimes or set(runtime.formats) & set(request.filters.formats)
+    if device.numerics_only is not None and not asked:
+        return False
     # On a CPU a compiler takes minutes to gain a few per cent; `full` has it.
     return not (mode.name in (runtime.compiles or ()) and kind_of(device.name) == "cpu")
 

@@ -192,6 +192,8 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     off_target: str | None = None
     """Why its times are not those of the devices that the runtime is for; None: they are."""
     launches: Count = 0
+    numerics_only: str | None = None
+    """Why it has parity and no timing although it ran: the runtime there shows what an artifact computes, not how fast."""
     tags: list[str] = []
     """`control-aa`, `control-plus5` (:func:`is_control`), suite labels."""
 

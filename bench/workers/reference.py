@@ -66,7 +66,7 @@ def _compute(
 ) -> None:
     import torch
 
-    from depthport.exporters.da3.upstream import build_upstream, upstream_forward
+    from depthport.exporters.da3.upstream import build_upstream, double_arithmetic, upstream_forward
     from depthport.exporters.da3.weights import load_state_dict
 
     asked = request.request
@@ -83,24 +83,8 @@ def _compute(
         progress("upstream fp64, the yardstick")
         # Built anew: upstream caches positions on the device it last ran on.
         exact = build_upstream(asked.model, state).double()
-        torch.set_default_dtype(torch.float64)
-        with _float_is_double():
+        with double_arithmetic():
             _forward(exact, inputs[0], folder / "fp64-0.npz", names, steps, torch.float64, upstream_forward)
-
-
-def _float_is_double() -> Any:
-    """Within it, `tensor.float()` gives fp64: upstream casts to fp32 in places (`cam_dec.py`, the position embedding),
-    which would end exact arithmetic there."""
-    import torch
-    from torch.overrides import TorchFunctionMode
-
-    class FloatIsDouble(TorchFunctionMode):
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if func is torch.Tensor.float:
-                return args[0].double()
-            return func(*args, **(kwargs or {}))
-
-    return FloatIsDouble()
 
 
 def _forward(

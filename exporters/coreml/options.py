@@ -9,6 +9,7 @@ from typing import Any
 
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UnsupportedError, UsageError
+from depthport.exporters.core.option_values import choice, flag, items
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.shapes import validate_shape
 
@@ -67,11 +68,11 @@ def parse_options(request: ExportRequest) -> CoreMLOptions:
             f"format 'coreml' has no option {', '.join(unknown)}: it has route, compress, islands, ane, functions, verify"
         )
     found = CoreMLOptions(
-        route=_choice(given, "route", ROUTES, "export"),
-        compress=_choice(given, "compress", COMPRESSIONS, "none"),
-        ane=_flag(given, "ane", False),
+        route=choice("coreml", given, "route", ROUTES, "export"),
+        compress=choice("coreml", given, "compress", COMPRESSIONS, "none"),
+        ane=flag("coreml", given, "ane", False),
         functions=_functions(given, request.shape),
-        verify=_flag(given, "verify", True),
+        verify=flag("coreml", given, "verify", True),
     )
     if found.ane and request.policy.name != "fp16":
         raise UnsupportedError(
@@ -133,7 +134,7 @@ def _islands(given: Mapping[str, Any], request: ExportRequest, options: CoreMLOp
             raise UsageError(f"option islands is for precision fp16: {policy.name} has no fp16 to keep out of")
         return ()
     if "islands" in given:
-        asked = [i for i in _items(given, "islands") if i != "none"]
+        asked = [i for i in items(given, "islands") if i != "none"]
         unknown = [i for i in asked if i not in ISLANDS]
         if unknown:
             raise UsageError(f"unknown island {unknown[0]!r}: choose from {', '.join(ISLANDS)}, or none")
@@ -147,32 +148,8 @@ def _islands(given: Mapping[str, Any], request: ExportRequest, options: CoreMLOp
     return tuple(i for i in ISLANDS if i in found)
 
 
-def _choice(given: Mapping[str, Any], name: str, known: tuple[str, ...], default: str) -> str:
-    value = str(given.get(name, default))
-    if value not in known:
-        raise UsageError(f"option {name} of format 'coreml' is one of {', '.join(known)}, not {value!r}")
-    return value
-
-
-def _flag(given: Mapping[str, Any], name: str, default: bool) -> bool:
-    value = given.get(name, default)
-    known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if isinstance(value, bool):
-        return value
-    if str(value).lower() not in known:
-        raise UsageError(f"option {name} of format 'coreml' is true or false, not {value!r}")
-    return known[str(value).lower()]
-
-
-def _items(given: Mapping[str, Any], name: str) -> list[str]:
-    """A list, or a text with commas."""
-    value = given.get(name, ())
-    items = value.split(",") if isinstance(value, str) else list(value)
-    return [str(item).strip() for item in items if str(item).strip()]
-
-
 def _functions(given: Mapping[str, Any], main: Shape) -> tuple[str, ...]:
-    shapes = [str(_shape(text, main)) for text in _items(given, "functions")]
+    shapes = [str(_shape(text, main)) for text in items(given, "functions")]
     twice = next((shape for shape in shapes if shapes.count(shape) > 1), None)
     if twice is not None:
         raise UsageError(f"function shape {twice} is given twice: give each shape once")

@@ -1,4 +1,4 @@
-"""The names, shapes and dtypes that every artifact of a request takes and gives, whatever its format."""
+"""The names, shapes, dtypes and meaning of what every artifact of a request takes and gives, whatever its format."""
 
 from __future__ import annotations
 
@@ -7,6 +7,31 @@ from typing import Any
 from depthport.exporters.core.artifact import Shape, TensorSpec
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD, exact_steps, steps_to_json
+
+AUTHOR = "ByteDance Seed (network and weights, https://github.com/ByteDance-Seed/Depth-Anything-3); converted by depthport"
+
+OUTPUT_MEANING = {
+    "depth": "Depth (B, N, H, W), positive, up to one scale per scene that the extrinsics share",
+    "depth_conf": "Confidence of the depth (B, N, H, W), 1 or more, higher is surer",
+    "extrinsics": "World-to-camera pose (B, N, 3, 4), OpenCV axes",
+    "intrinsics": "Pinhole matrix (B, N, 3, 3) in pixels of the input",
+    "reference_view": "Index of the view that defines the scene's coordinate system (B)",
+    "ray": "Ray direction and origin of each cell (B, N, h, w, 6)",
+    "ray_conf": "Confidence of the rays (B, N, h, w)",
+    "sky": "Sky score (B, N, H, W), 0.3 and above is sky",
+    "metric_depth": "Depth of the metric network (B, N, H, W) for a focal length of 300 pixels, in metres",
+}
+"""What each output is, for whoever opens a file that can say so."""
+
+
+def summary(request: ExportRequest) -> str:
+    """What an artifact is, in a sentence or two, for a file that can say so."""
+    shape = request.shape
+    synthetic = " SYNTHETIC WEIGHTS: outputs mean nothing." if request.weights.synthetic else ""
+    return (
+        f"Depth Anything 3 ({request.model.name}): depth and camera poses of {shape.views} view(s) of "
+        f"{shape.height}x{shape.width} pixels.{synthetic}"
+    )
 
 
 def _dims(request: ExportRequest) -> tuple[int | str, int | str, int | str, int | str]:

@@ -115,6 +115,26 @@ def upstream_forward(
     return {name: found[name] for name in names}
 
 
+@contextmanager
+def double_arithmetic() -> Iterator[None]:
+    """Within it an upstream network built in it, or brought to fp64, computes in fp64 throughout: upstream casts to fp32
+    in places (`cam_dec.py`, the position embedding), which would end exact arithmetic there."""
+
+    class FloatIsDouble(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.Tensor.float:
+                return args[0].double()
+            return func(*args, **(kwargs or {}))
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with FloatIsDouble():
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 def from_pixels(image: Tensor, preprocessing: Mapping[str, Any]) -> Tensor:
     """Pixels (B, N, H', W', 3) uint8 to `image` on the host, with OpenCV, as upstream's users do it.
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from depthport.exporters.inputs.poses import normalise_extrinsics
+
 
 def probe_pixels(batch: int, views: int, height: int, width: int) -> NDArray[np.uint8]:
     """(B, N, H, W, 3) pixel values: waves of several wavelengths, discs, a gradient; each view shifted and dimmed."""
@@ -38,3 +40,22 @@ def probe_image(
     pixels = probe_pixels(batch, views, height, width).astype(np.float32) / 255.0
     normal = (pixels - np.array(mean, np.float32)) / np.array(std, np.float32)
     return np.ascontiguousarray(normal.transpose(0, 1, 4, 2, 3), dtype=np.float32)
+
+
+def probe_poses(batch: int, views: int, height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """`extrinsics` (B, N, 4, 4), normalised, and `intrinsics` (B, N, 3, 3) of cameras that move along an arc and turn."""
+    steps = np.arange(views, dtype=np.float64)[None] + 0.25 * np.arange(batch)[:, None]
+    turn, rise = 0.2 * steps, 0.05 * steps
+    zero, one = np.zeros_like(turn), np.ones_like(turn)
+    rows = [
+        [np.cos(turn), np.sin(turn) * np.sin(rise), np.sin(turn) * np.cos(rise), 0.4 * steps],
+        [zero, np.cos(rise), -np.sin(rise), 0.1 * steps],
+        [-np.sin(turn), np.cos(turn) * np.sin(rise), np.cos(turn) * np.cos(rise), 0.05 * steps**2],
+        [zero, zero, zero, one],
+    ]
+    extrinsics = np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    intrinsics = np.zeros((batch, views, 3, 3))
+    intrinsics[..., 0, 0] = (0.9 + 0.05 * steps) * width
+    intrinsics[..., 1, 1] = (0.9 + 0.05 * steps) * width
+    intrinsics[..., 0, 2], intrinsics[..., 1, 2], intrinsics[..., 2, 2] = width / 2, height / 2, 1.0
+    return normalise_extrinsics(extrinsics), intrinsics.astype(np.float32)

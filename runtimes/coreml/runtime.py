@@ -12,8 +12,6 @@ Options (`LoadOptions.extra`): `function` names the function of a package that h
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -30,7 +28,7 @@ from depthport.exporters.core.errors import LoadError, RunError, UnsupportedErro
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
 from depthport.runtimes.coreml.host import complete, package_inputs
 from depthport.runtimes.coreml.platform import CoreMLTools, Model, PlannedOperation, Platform
-from depthport.runtimes.host.cache import cache_folder
+from depthport.runtimes.host.cache import cache_folder, kept
 from depthport.runtimes.host.cpu import cpu_description
 
 CPU_ONLY = Mode("CPU_ONLY", "the CPU alone", ("cpu-only",))
@@ -144,24 +142,18 @@ class CoreMLSession(Session):
 
     def _compile(self, package: Path) -> tuple[Path, bool]:
         """The compiled model, and whether an earlier load had kept it."""
-        root = cache_folder(self.artifact, self.options) / "coreml"
-        final = root / f"{self.artifact.manifest.key[:12]}-{self._platform.system()}.mlmodelc"
-        if final.is_dir():
-            return final, True
-        # What Core ML makes of a damaged package is not for it to say.
-        self.artifact.verify()
-        # Renamed when complete: a killed load leaves nothing that looks compiled.
-        partial = root / f".{os.getpid()}-{final.name}"
-        root.mkdir(parents=True, exist_ok=True)
+        name = f"{self.artifact.manifest.key[:12]}-{self._platform.system()}"
+        folder = cache_folder(self.artifact, self.options) / "coreml" / name
+
+        def compile_package(destination: Path) -> None:
+            # What Core ML makes of a damaged package is not for it to say.
+            self.artifact.verify()
+            self._platform.compile(package, destination)
+
         try:
-            self._platform.compile(package, partial)
-            if not final.is_dir():
-                partial.rename(final)
+            return kept(folder, f"{package.stem}.mlmodelc", compile_package)
         except (RuntimeError, ValueError, OSError) as error:
             raise LoadError(f"Core ML can't compile {package.name}: {one_line(error)}") from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        return final, False
 
     def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         image = inputs["image"]

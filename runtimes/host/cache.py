@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from depthport.exporters.core.errors import StorageError
 from depthport.exporters.core.locking import exclusive
 from depthport.exporters.core.private import cache_root, private_folder
 from depthport.exporters.core.provenance import canonical_sha256
-from depthport.exporters.core.sealed import discard_damaged, seal
+from depthport.exporters.core.sealed import discard_damaged, intact, seal
 from depthport.runtimes.base import LoadOptions
 
 _LOCK = "compiling.lock"
@@ -58,3 +59,32 @@ def sealed_cache(folder: Path) -> Iterator[None]:
         if folder.is_dir():
             with suppress(OSError, StorageError):  # a full disk: what is not sealed is compiled anew
                 seal(folder)
+
+
+def kept(folder: Path, name: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
+    """A compiled form that one framework call makes, made once: `folder / name`, and whether it was there, undamaged.
+
+    Args:
+        folder: named after everything that the form depends on; sealed, and renamed when complete, so that a killed load
+            leaves nothing that looks compiled.
+        name: of the compiled form, a file or folder.
+        make: writes it to the path given.
+
+    Raises:
+        OSError: the folder can't be written to.
+        StorageError: the disk is full.
+    """
+    with exclusive(folder.with_name(f"{folder.name}-{_LOCK}")):
+        if (folder / name).exists() and intact(folder):
+            return folder / name, True
+        partial = folder.with_name(f".{folder.name}.partial")
+        for old in (folder, partial):
+            shutil.rmtree(old, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            make(partial / name)
+            seal(partial)
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return folder / name, False

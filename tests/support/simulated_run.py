@@ -84,6 +84,7 @@ class Row:
     failed: tuple[Status, str] | None = None
     """It never ran: how it ended and why."""
     description: str = ""
+    numerics_only: str | None = None
 
     @property
     def id(self) -> str:
@@ -145,6 +146,7 @@ def _plan(rows: tuple[Row, ...], workload: Workload, sampling: Sampling, seed: i
         CellSpec(
             request_for(shape, row.format, row.precision, model=workload.model, weights=workload.ref()),
             row.runtime, row.device, row.mode, row.description, baseline=row.baseline,
+            numerics_only=row.numerics_only,
         )
         for row in rows
     )  # fmt: skip

@@ -5,6 +5,7 @@ Same names, shapes and dtypes as an any-view model's; every output depends on ev
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ WIDTH = 256
 """Channels of the hidden layer: enough work that a copy of the outputs is small beside it."""
 
 
-def seal(folder: Path, format: str, precision: str = "fp32", shape: Shape = SHAPE) -> Artifact:
+def seal(
+    folder: Path, format: str, precision: str = "fp32", shape: Shape = SHAPE, extra: Mapping[str, Any] | None = None
+) -> Artifact:
     """The manifest of the files already in `folder`."""
     b, n, h, w = shape.batch, shape.views, shape.height, shape.width
     manifest = Manifest(
@@ -45,9 +48,10 @@ def seal(folder: Path, format: str, precision: str = "fp32", shape: Shape = SHAP
         ),
         options={"target": None},
         versions={},
+        extra=dict(extra or {}),
         files=tuple(
-            FileInfo(path.name, path.stat().st_size, file_sha256(path))
-            for path in sorted(folder.iterdir())
+            FileInfo(path.relative_to(folder).as_posix(), path.stat().st_size, file_sha256(path))
+            for path in sorted(folder.rglob("*"))
             if path.is_file() and path.name != MANIFEST
         ),
     )
@@ -174,3 +178,18 @@ def _converted(folder: Path, format: str, function: Any, arguments: dict[str, An
     call_isolated(function, {"program": program.name, **arguments}, folder, programs=("flatc",))
     program.unlink()
     return seal(folder, format)
+
+
+def tiny_coreai(folder: Path) -> Artifact:
+    """`model.aimodel` of :func:`tiny_network`, as the exporter writes it."""
+    import torch
+    from coreai.runtime import AIModelAssetMetadata
+
+    from depthport.exporters.coreai.convert import capture, convert, save
+    from depthport.exporters.coreai.exporter import ASSET
+
+    b, n, h, w = SHAPE.batch, SHAPE.views, SHAPE.height, SHAPE.width
+    program, _ = convert(capture(tiny_network(), [torch.zeros(b, n, 3, h, w)]), ["image"], TINY_OUTPUTS)
+    folder.mkdir(parents=True, exist_ok=True)
+    save(program, folder / ASSET, AIModelAssetMetadata(), "iOS27")
+    return seal(folder, "coreai", extra={"asset": ASSET})

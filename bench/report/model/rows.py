@@ -107,6 +107,6 @@ def status(row: Row) -> str:
     """`ok`, or the status and its reason."""
     cell = row.cell
     if cell.status is Status.OK:
-        return "ok"
+        return f"numerics only: {cell.numerics_only}" if cell.numerics_only else "ok"
     name = cell.status.value.replace("_", " ")
     return f"{name}: {cell.reason}" if cell.reason else name

@@ -177,7 +177,19 @@ def test_the_compiled_model_is_kept(artifacts: Any, tmp_path: Path) -> None:
     assert second["compiled_model"] == "kept from an earlier load"
     assert {"compile_s", "specialise_s"} <= set(first)
     kept = list((tmp_path / "coreml").iterdir())
-    assert len(kept) == 1 and kept[0].name.endswith("-macOS-15.5-arm64.mlmodelc")
+    assert len(kept) == 1 and kept[0].name.endswith("-macOS-15.5-arm64")
+    assert (kept[0] / "model.mlmodelc").is_dir()
+
+
+@needs_converter
+def test_a_compiled_model_that_changed_on_disk_is_compiled_anew(artifacts: Any, tmp_path: Path) -> None:
+    mac = FakeMac()
+    run(artifacts["fp32"], mac, "cpu", cache_dir=tmp_path)
+    (compiled,) = (path for path in tmp_path.rglob("*.mlmodelc/*") if path.is_file())
+    compiled.write_bytes(b"another")
+    details = run(artifacts["fp32"], mac, "cpu", cache_dir=tmp_path).placement().details
+    assert details["compiled_model"] == "compiled by this load"
+    assert len(mac.compiled) == 2
 
 
 @needs_converter

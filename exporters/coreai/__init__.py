@@ -1,0 +1,1 @@
+"""Core AI assets (`.aimodel`): conversion, compression, verification by running the saved asset."""
