@@ -245,8 +245,7 @@ class Runtime(ABC):
         """Every device this runtime could use, available or not, with reasons; quick, and never raises."""
 
     def groups(self, names: Iterable[str]) -> list[Device]:
-        """Of `names`, those that are several of this runtime's devices at once (`cuda:0+1`), which :meth:`probe` does not
-        list.
+        """Of `names`, those that are several of its devices at once (`cuda:0+1`), which :meth:`probe` does not list.
 
         Raises:
             UsageError, UnavailableError: as :meth:`device` does.
@@ -265,9 +264,8 @@ class Runtime(ABC):
         """
         options = options or LoadOptions()
         if artifact.manifest.format not in self.formats:
-            raise UnsupportedError(
-                f"runtime {self.name!r} runs {' or '.join(self.formats)}, not {artifact.manifest.format!r}"
-            )
+            own = " or ".join(self.formats)
+            raise UnsupportedError(f"runtime {self.name!r} runs {own}, not {artifact.manifest.format!r}")
         return self._load(artifact, device, options)
 
     @abstractmethod
@@ -280,8 +278,7 @@ class Runtime(ABC):
             UsageError: this runtime knows no such device.
             UnavailableError: it does, but not here; the message holds the remedy.
         """
-        devices = self.probe()
-        for device in devices:
+        for device in (devices := self.probe()):
             if device.name == name:
                 if device.unavailable is not None:
                     remedy = f": {device.remedy}" if device.remedy else ""

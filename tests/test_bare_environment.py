@@ -75,7 +75,8 @@ def bare(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def modules() -> list[str]:
     """Every module of the package, by its dotted name."""
     rooms = [path for path in (ROOT / PACKAGE).iterdir() if path.is_dir()]
-    paths = [*(ROOT / PACKAGE).glob("*.py"), *(path for room in rooms for path in room.rglob("*.py") if (path.parent / "__init__.py").is_file())]
+    paths = [*(ROOT / PACKAGE).glob("*.py"), *(path for room in rooms for path in room.rglob("*.py"))]
+    paths = [path for path in paths if (path.parent / "__init__.py").is_file()]
     dotted = (".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths)
     return sorted(name for name in dotted if not name.endswith(".__main__"))
 

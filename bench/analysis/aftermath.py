@@ -13,9 +13,9 @@ from depthport.bench.inputs.inputs import Scene
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.results.model import Boundary, Control, Timing
 from depthport.bench.results.records import Launch
-from depthport.exporters.core.atomic import storage_errors
 from depthport.exporters.core.errors import StorageError
-from depthport.exporters.core.npz import read_whole_npz
+from depthport.exporters.core.files.atomic import storage_errors
+from depthport.exporters.core.files.npz import read_whole_npz
 from depthport.runtimes.terms import Placement
 
 

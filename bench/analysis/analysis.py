@@ -26,7 +26,7 @@ from depthport.bench.statistics.latency import summarize
 from depthport.bench.statistics.samples import CellSamples
 from depthport.bench.statistics.steady_state import drift, should_stop
 from depthport.bench.statistics.verdict import rank
-from depthport.exporters.core.npz import read_whole_npz
+from depthport.exporters.core.files.npz import read_whole_npz
 
 YARDSTICK = "fp64-0"
 

@@ -18,7 +18,7 @@ from depthport.bench.analysis.evidence import Evidence
 from depthport.bench.inputs.inputs import Scene, resized
 from depthport.bench.inputs.scenes import render_scene
 from depthport.exporters.core.artifact import Shape
-from depthport.exporters.core.npz import read_whole_npz
+from depthport.exporters.core.files.npz import read_whole_npz
 
 
 def truth_scenes(shape: Shape, count: int, source_size: tuple[int, int] | None = None) -> tuple[Scene, ...]:

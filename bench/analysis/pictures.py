@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from depthport.exporters.core.atomic import write_bytes
+from depthport.exporters.core.files.atomic import write_bytes
 from depthport.predict.colormaps import INFERNO, VIRIDIS
 
 Array = NDArray[Any]

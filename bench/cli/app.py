@@ -58,7 +58,7 @@ def _self_check(json_: bool) -> None:
     from depthport.bench.cli import self_check_view
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.diagnose import self_check
-    from depthport.exporters.core.atomic import check_output_folder, write_json
+    from depthport.exporters.core.files.atomic import check_output_folder, write_json
 
     check_output_folder(self_check_view.FILE.parent, (self_check_view.FILE.name,))
     observer = observer_for()
@@ -83,7 +83,7 @@ def main() -> None:
     """Entry point: typed errors become one line and their exit code; everything else keeps its traceback."""
     from depthport.bench.measure.signals import exit_code_of, stop_on_signals
     from depthport.exporters.core.errors import DepthportError
-    from depthport.exporters.core.paths import user_argument
+    from depthport.exporters.core.files.paths import user_argument
 
     stop_on_signals()
     # Deprecations inside the frameworks are not the user's.

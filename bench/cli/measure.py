@@ -170,7 +170,7 @@ def _measure(options: RunOptions) -> None:
     """Plan, measure, report; what `run` and `bench` share."""
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.measure import api, engine
-    from depthport.exporters.core.atomic import check_output_folder
+    from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
 
     asked, out = options.keywords(), options.out

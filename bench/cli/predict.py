@@ -65,7 +65,7 @@ def predict(
     """
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.inputs.pose_files import read_poses
-    from depthport.exporters.core.atomic import check_output_folder
+    from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
     from depthport.predict.files import write_prediction
     from depthport.predict.model import load

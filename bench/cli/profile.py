@@ -45,7 +45,7 @@ def profile(
     from depthport.bench.cli.tables import print_table
     from depthport.bench.diagnose import profile as profiling
     from depthport.bench.diagnose.profile_picture import PROFILE_FILES, write_profile
-    from depthport.exporters.core.atomic import check_output_folder
+    from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
 
     if out is not None:

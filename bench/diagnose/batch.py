@@ -24,8 +24,8 @@ from depthport.bench.workers.live_cell import CellFailed, LiveCell
 from depthport.exporters.api import export_request, prepare
 from depthport.exporters.core.asked import MOST, THREADS
 from depthport.exporters.core.errors import RunError, UsageError
+from depthport.exporters.core.files.npz import write_npz
 from depthport.exporters.core.inspection import Table
-from depthport.exporters.core.npz import write_npz
 from depthport.exporters.core.nvidia import cuda_devices
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.shapes import validate_shape

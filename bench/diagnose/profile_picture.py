@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from depthport.bench.diagnose.profile import Profile
-from depthport.exporters.core.atomic import storage_errors, write_bytes, write_json
+from depthport.exporters.core.files.atomic import storage_errors, write_bytes, write_json
 
 PROFILE_FILES = ("profile.json", "profile.png")
 _MEASURED, _ROOF = "#9ec1e0", "#1f5f99"

@@ -29,7 +29,7 @@ from depthport.bench.workers.messages import FirstCall, Load, R, RunBlock
 from depthport.bench.workers.messages import Request as Message
 from depthport.bench.workers.start import worker_command, worker_environment
 from depthport.exporters.core.artifact import Shape
-from depthport.exporters.core.npz import read_npz, write_npz
+from depthport.exporters.core.files.npz import read_npz, write_npz
 from depthport.exporters.core.provenance import canonical_sha256
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.core.text import without_paths

@@ -27,7 +27,7 @@ from depthport.bench.inputs.photographs import Camera, Photographs, from_files, 
 from depthport.bench.inputs.pose_files import Poses, posed, read_poses
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import InputError
-from depthport.exporters.core.npz import write_npz
+from depthport.exporters.core.files.npz import write_npz
 from depthport.exporters.inputs.poses import normalise_extrinsics
 from depthport.exporters.inputs.preprocess import (
     Crop,

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from depthport.exporters.core.npz import read_npz
+from depthport.exporters.core.files.npz import read_npz
 from depthport.exporters.inputs.images import is_turned, read_image
 from depthport.exporters.quantization.images import shipped_photograph
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from depthport.bench.inputs.colmap import IMAGES, read_colmap
 from depthport.bench.inputs.photographs import Camera, Photographs
 from depthport.bench.inputs.trajectories import read_trajectory
-from depthport.exporters.core.atomic import read_json
 from depthport.exporters.core.errors import InputError, one_line
-from depthport.exporters.core.npz import read_npz
-from depthport.exporters.core.paths import user_path
+from depthport.exporters.core.files.atomic import read_json
+from depthport.exporters.core.files.npz import read_npz
+from depthport.exporters.core.files.paths import user_path
 from depthport.exporters.inputs.cameras import check_poses, check_size
 from depthport.exporters.inputs.plausible import doubts
 from depthport.exporters.inputs.poses import as_homogeneous

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from depthport.exporters.core.atomic import read_bytes
 from depthport.exporters.core.errors import InputError, one_line
+from depthport.exporters.core.files.atomic import read_bytes
 from depthport.exporters.inputs.poses import as_homogeneous, invert
 
 Array = NDArray[np.float64]

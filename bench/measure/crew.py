@@ -24,7 +24,7 @@ from depthport.bench.statistics.steady_state import steady_state
 from depthport.bench.workers.live_cell import CellFailed, LiveCell
 from depthport.bench.workers.messages import RunBlock
 from depthport.bench.workers.passing import OUT_OF_MEMORY
-from depthport.exporters.core.npz import is_whole
+from depthport.exporters.core.files.npz import is_whole
 
 
 @dataclass(frozen=True)

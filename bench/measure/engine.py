@@ -38,10 +38,10 @@ from depthport.bench.workers.messages import Failure
 from depthport.bench.workers.reference import reference_device, reference_key
 from depthport.exporters.api import find
 from depthport.exporters.core.artifact import Artifact, Origin, load_artifact
-from depthport.exporters.core.atomic import check_output_folder, storage_errors, write_json
 from depthport.exporters.core.errors import DepthportError, UsageError
-from depthport.exporters.core.locking import exclusive
-from depthport.exporters.core.npz import is_whole
+from depthport.exporters.core.files.atomic import check_output_folder, storage_errors, write_json
+from depthport.exporters.core.files.locking import exclusive
+from depthport.exporters.core.files.npz import is_whole
 from depthport.exporters.core.provenance import canonical_sha256
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.core.text import without_paths

@@ -24,7 +24,7 @@ from depthport.bench.results.journal import Journal
 from depthport.bench.results.records import Block, Launch, LaunchDone, VisitDone
 from depthport.bench.workers.live_cell import CellFailed
 from depthport.bench.workers.messages import RunBlock
-from depthport.exporters.core.npz import is_whole
+from depthport.exporters.core.files.npz import is_whole
 
 ROUNDS_SHARE = 0.1
 """Of the time that starting took, the least that a launch's rounds are given, whatever the budget: a single round after

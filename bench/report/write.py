@@ -10,8 +10,8 @@ from depthport.bench.report.model.merge import Report, Row, Source, merge
 from depthport.bench.report.model.pictures import publish
 from depthport.bench.report.model.recommend import Answers, answer
 from depthport.bench.report.page.html import render_html
-from depthport.exporters.core.atomic import check_output_folder, storage_errors, write_text
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.files.atomic import check_output_folder, storage_errors, write_text
 
 FORMATS = ("md", "html")
 

@@ -14,8 +14,8 @@ from typing import IO, TypeVar
 
 from depthport.bench.results.journal_file import line_of, read_journal, repair
 from depthport.bench.results.records import AnyRecord, Record
-from depthport.exporters.core.atomic import storage_errors, sync_directory
 from depthport.exporters.core.errors import StorageError
+from depthport.exporters.core.files.atomic import storage_errors, sync_directory
 
 NAME = "journal.jsonl"
 R = TypeVar("R", bound=Record)

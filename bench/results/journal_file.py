@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 
 from depthport.bench.results.records import AnyRecord
-from depthport.exporters.core.atomic import storage_errors, write_bytes
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.files.atomic import storage_errors, write_bytes
 
 _BEGINNING = b'{"kind":"header","plan":"'
 """Of every journal: what a run writes first."""

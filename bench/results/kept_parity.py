@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from depthport.exporters.core.artifact import MAX_BYTES, Artifact, load_artifact
-from depthport.exporters.core.atomic import read_json, write_json
 from depthport.exporters.core.errors import ArtifactError, StorageError
+from depthport.exporters.core.files.atomic import read_json, write_json
 
 NAME = "parity.json"
 SCHEMA = "depthport.parity/1"

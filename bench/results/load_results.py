@@ -26,8 +26,8 @@ import msgspec
 
 from depthport.bench.results.model import SCHEMA, Cell, Results
 from depthport.bench.results.tolerant import Notes, read
-from depthport.exporters.core.atomic import read_json
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.files.atomic import read_json
 from depthport.exporters.core.text import clean_json, clean_text
 
 MAX_BYTES = 1 << 30

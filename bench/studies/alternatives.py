@@ -39,8 +39,8 @@ from depthport.bench.workers.channel import Channel, WorkerFault
 from depthport.bench.workers.messages import R, Request
 from depthport.bench.workers.start import worker_command, worker_environment
 from depthport.exporters.core.artifact import Shape
-from depthport.exporters.core.atomic import write_json
-from depthport.exporters.core.npz import read_npz
+from depthport.exporters.core.files.atomic import write_json
+from depthport.exporters.core.files.npz import read_npz
 from depthport.exporters.core.provenance import package_versions
 from depthport.exporters.core.store import default_root
 from depthport.runtimes.host.threads import allowed_threads

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from depthport.bench.workers.exporting import Interpret
 from depthport.exporters.core.artifact import load_artifact
-from depthport.exporters.core.npz import read_npz, write_npz
+from depthport.exporters.core.files.npz import read_npz, write_npz
 from depthport.runtimes.registry import get_runtime
 
 

@@ -19,7 +19,7 @@ _BY_ERRNO = {
     errno.EAGAIN: PROCESSES,
 }
 _BY_TEXT = {
-    # How CUDA, PyTorch and ONNX Runtime say it, and how this package does (exporters/core/atomic.py).
+    # How CUDA, PyTorch and ONNX Runtime say it, and how this package does (exporters/core/files/atomic.py).
     "out of memory": OUT_OF_MEMORY,
     "can't allocate memory": OUT_OF_MEMORY,
     "std::bad_alloc": OUT_OF_MEMORY,

@@ -16,7 +16,7 @@ from depthport.bench.plan.cells import CellSpec
 from depthport.bench.results.ties import MOST_CHOICES, REFERENCE_VIEW, TIED, choice_key
 from depthport.bench.workers.exporting import ComputeReference
 from depthport.exporters.core.artifact import HostStep
-from depthport.exporters.core.npz import is_whole, read_npz, write_npz
+from depthport.exporters.core.files.npz import is_whole, read_npz, write_npz
 from depthport.exporters.core.provenance import canonical_sha256, package_versions
 from depthport.exporters.core.source import source_digest
 from depthport.exporters.da3.request import ExportRequest

@@ -50,7 +50,7 @@ from depthport.bench.workers.messages import (
 )
 from depthport.bench.workers.serve import serve
 from depthport.exporters.core.errors import DepthportError, LoadError
-from depthport.exporters.core.npz import read_npz, write_npz
+from depthport.exporters.core.files.npz import read_npz, write_npz
 from depthport.exporters.core.provenance import package_versions, peak_rss_mib
 
 if TYPE_CHECKING:

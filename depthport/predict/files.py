@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from depthport.exporters.core.atomic import check_output_folder, storage_errors
 from depthport.exporters.core.errors import UsageError
-from depthport.exporters.core.npz import write_npz
+from depthport.exporters.core.files.atomic import check_output_folder, storage_errors
+from depthport.exporters.core.files.npz import write_npz
 from depthport.exporters.inputs.preprocess import steps_to_json
 from depthport.predict.cameras import write_colmap, write_json_poses, write_tum
 from depthport.predict.cloud import write_clouds

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
-from depthport.exporters.core.atomic import read_json
 from depthport.exporters.core.errors import ArtifactError, one_line
+from depthport.exporters.core.files.atomic import read_json
 from depthport.exporters.core.provenance import canonical_sha256, file_sha256
 from depthport.exporters.core.records import read_record
 from depthport.exporters.core.text import clean_json, clean_text, quoted

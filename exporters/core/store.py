@@ -12,10 +12,16 @@ from pathlib import Path
 from filelock import Timeout
 
 from depthport.exporters.core.artifact import MANIFEST, Artifact, FileInfo, Manifest, Origin, load_artifact
-from depthport.exporters.core.atomic import shared_like_its_folder, storage_errors, sync_directory, sync_file, write_json
 from depthport.exporters.core.errors import ArtifactError
-from depthport.exporters.core.locking import exclusive
-from depthport.exporters.core.paths import user_path
+from depthport.exporters.core.files.atomic import (
+    shared_like_its_folder,
+    storage_errors,
+    sync_directory,
+    sync_file,
+    write_json,
+)
+from depthport.exporters.core.files.locking import exclusive
+from depthport.exporters.core.files.paths import user_path
 from depthport.exporters.core.provenance import file_sha256
 
 DEFAULT_ROOT = Path("artifacts")

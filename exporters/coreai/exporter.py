@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.atomic import write_json
+from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.core.inspection import Table
 from depthport.exporters.core.precision import PrecisionPolicy
 from depthport.exporters.coreai.network import examples, with_pixels

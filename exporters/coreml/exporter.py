@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core.artifact import Artifact, Shape
-from depthport.exporters.core.atomic import write_json
+from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.core.inspection import Table
 from depthport.exporters.core.precision import POLICIES
 from depthport.exporters.coreml.compress import compress, compression_report

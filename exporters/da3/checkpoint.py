@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from depthport.exporters.core.atomic import read_json
 from depthport.exporters.core.errors import UnavailableError, WeightsError, one_line
+from depthport.exporters.core.files.atomic import read_json
 
 WEIGHTS_FILE = "model.safetensors"
 SUFFIX, INDEX_SUFFIX = ".safetensors", ".safetensors.index.json"

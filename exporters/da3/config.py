@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from depthport.exporters.core.errors import UnavailableError, UsageError
-from depthport.exporters.core.paths import user_path
+from depthport.exporters.core.files.paths import user_path
 from depthport.exporters.da3.checkpoint import normalised
 from depthport.exporters.da3.config_check import family_of
 from depthport.exporters.da3.models import MODELS, ModelSpec

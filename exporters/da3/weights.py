@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depthport.exporters.core.atomic import read_json
 from depthport.exporters.core.errors import UnavailableError, WeightsError, one_line
-from depthport.exporters.core.paths import user_path
+from depthport.exporters.core.files.atomic import read_json
+from depthport.exporters.core.files.paths import user_path
 from depthport.exporters.core.provenance import canonical_sha256, file_sha256
 from depthport.exporters.da3 import checkpoint
 from depthport.exporters.da3.checkpoint import WEIGHTS_FILE, normalised, read_layout

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from depthport.exporters.core.errors import InputError
-from depthport.exporters.core.paths import user_path
+from depthport.exporters.core.files.paths import user_path
 
 # Sample types that Pillow's conversion to RGB would clip at 255, without a word.
 _WIDE_MODES = ("I", "F")

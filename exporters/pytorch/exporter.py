@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
-from depthport.exporters.core.atomic import write_bytes, write_json
 from depthport.exporters.core.errors import UnsupportedError, UsageError
+from depthport.exporters.core.files.atomic import write_bytes, write_json
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.pytorch.program import export_program, require_static
 

@@ -24,8 +24,8 @@ import psutil
 from depthport.exporters.base import ExportContext, Exporter, ExportResult, Progress
 from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import ExportError, UnavailableError
+from depthport.exporters.core.files.private import cache_root, private_folder
 from depthport.exporters.core.precision import POLICIES, PrecisionPolicy
-from depthport.exporters.core.private import cache_root, private_folder
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.onnx.exporter import OnnxExporter
 from depthport.exporters.onnx.graph_file import read_graph

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import StorageError
-from depthport.exporters.core.locking import exclusive
-from depthport.exporters.core.private import cache_root, private_folder
+from depthport.exporters.core.files.locking import exclusive
+from depthport.exporters.core.files.private import cache_root, private_folder
+from depthport.exporters.core.files.sealed import discard_damaged, intact, seal
 from depthport.exporters.core.provenance import canonical_sha256
-from depthport.exporters.core.sealed import discard_damaged, intact, seal
 from depthport.runtimes.base import LoadOptions
 
 _LOCK = "compiling.lock"

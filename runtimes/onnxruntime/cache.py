@@ -4,7 +4,7 @@ Optimizing at every load takes more time than reading the result, and as much me
 weights lie in a file of their own, which is mapped and not read. An entry is bound to the artifact's files, ONNX
 Runtime's version, the processor and the level of optimization (layouts and fusions depend on all four), so a change of
 any makes a new one. It is written aside, sealed with its hashes and renamed
-(:mod:`depthport.exporters.core.sealed`); what is incomplete, was changed since or can't be loaded is made anew.
+(:mod:`depthport.exporters.core.files.sealed`); what is incomplete, was changed since or can't be loaded is made anew.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.atomic import shared_like_its_folder, sync_directory
 from depthport.exporters.core.errors import StorageError
-from depthport.exporters.core.sealed import intact, seal
+from depthport.exporters.core.files.atomic import shared_like_its_folder, sync_directory
+from depthport.exporters.core.files.sealed import intact, seal
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.host.cache import cache_folder, writable
 from depthport.runtimes.host.cpu import cpu_fingerprint

@@ -10,7 +10,7 @@ from typing import Any
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ArtifactError, LoadError, RunError, StorageError, one_line
-from depthport.exporters.core.sealed import file_intact, seal_file
+from depthport.exporters.core.files.sealed import file_intact, seal_file
 from depthport.exporters.tensorrt.graph import find_onnx
 from depthport.exporters.tensorrt.platform import ENGINE_FILE, Gpu, Package, damage, gpu_here, load_module, mismatch
 from depthport.runtimes.base import LoadOptions

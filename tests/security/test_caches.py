@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from depthport.exporters.core import private
 from depthport.exporters.core.errors import StorageError
+from depthport.exporters.core.files import private
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.host.cache import cache_folder
 from tests.support.fake_runtime import fake_artifact

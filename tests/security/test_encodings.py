@@ -59,7 +59,7 @@ def test_files_that_windows_tools_write_are_read_alike(encoding: str, tmp_path: 
     from depthport.bench.inputs.pose_files import read_poses
     from depthport.bench.results.load_results import load_results
     from depthport.exporters.core.artifact import load_artifact
-    from depthport.exporters.core.atomic import read_json
+    from depthport.exporters.core.files.atomic import read_json
 
     (tmp_path / "results.json").write_text(json.dumps(fixtures.cpu_server(fixtures.FEW).to_json()), encoding=encoding)
     assert load_results(tmp_path).notes == ()

@@ -21,8 +21,8 @@ from depthport.bench.report.write import write_report
 from depthport.bench.workers.failure import failure
 from depthport.bench.workers.messages import FirstCall
 from depthport.exporters.core.artifact import Shape
-from depthport.exporters.core.atomic import write_json
 from depthport.exporters.core.errors import LoadError
+from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.core.text import without_paths
 from depthport.runtimes.registry import installed_runtimes

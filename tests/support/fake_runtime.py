@@ -20,8 +20,8 @@ from depthport.exporters.core.artifact import (
     WeightsInfo,
     artifact_key,
 )
-from depthport.exporters.core.atomic import write_bytes, write_json
 from depthport.exporters.core.errors import LoadError, UsageError
+from depthport.exporters.core.files.atomic import write_bytes, write_json
 from depthport.exporters.core.provenance import file_sha256
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
 

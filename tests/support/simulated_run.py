@@ -41,7 +41,7 @@ from depthport.bench.results.records import (
 )
 from depthport.bench.studies.simulated_clock import Clock, Sampling, simulate_samples
 from depthport.exporters.core.artifact import Artifact, FileInfo, Shape, WeightsInfo, artifact_key
-from depthport.exporters.core.atomic import write_json
+from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.da3.weights_ref import WeightsRef
 from depthport.runtimes.terms import Placement
 from tests.support.manifests import manifest

@@ -19,7 +19,7 @@ from depthport.exporters.core.artifact import (
     WeightsInfo,
     artifact_key,
 )
-from depthport.exporters.core.atomic import write_json
+from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.core.precision import resolve_policy
 from depthport.exporters.core.provenance import file_sha256
 

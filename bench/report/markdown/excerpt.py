@@ -19,8 +19,8 @@ from depthport.bench.report.model.controls import NAMES
 from depthport.bench.report.model.merge import Group, MachineReport, Report, Row, merge
 from depthport.bench.report.model.recommend import answer
 from depthport.bench.report.model.standing import main_boundary, ranked, timing
-from depthport.exporters.core.atomic import write_text
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.files.atomic import write_text
 
 BEGIN, END = "<!-- demo:begin -->", "<!-- demo:end -->"
 MOST_CELLS = 6

@@ -21,7 +21,7 @@ from PIL import Image
 
 from depthport.bench.inputs.photographs import SINGLE
 from depthport.bench.report.model.merge import Run
-from depthport.exporters.core.atomic import storage_errors, write_bytes
+from depthport.exporters.core.files.atomic import storage_errors, write_bytes
 
 LARGEST = (1080, 720)
 """Pixels of an embedded picture at most: sheets of several views are wide."""

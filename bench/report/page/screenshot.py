@@ -11,8 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from depthport.exporters.core.atomic import write_bytes
 from depthport.exporters.core.errors import StorageError, UnavailableError
+from depthport.exporters.core.files.atomic import write_bytes
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = (

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from depthport.exporters.core.atomic import read_json
 from depthport.exporters.core.errors import ArtifactError
+from depthport.exporters.core.files.atomic import read_json
 from depthport.exporters.coreml.mil.blob import WeightFile
 from depthport.exporters.coreml.mil.program import Function, read_program
 from depthport.exporters.coreml.mil.wire import Message

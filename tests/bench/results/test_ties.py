@@ -55,7 +55,7 @@ def test_upstream_on_ties(kind: str, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("depth_anything_3")
     from depthport.bench.workers.reference import _forward
-    from depthport.exporters.core.npz import read_npz, write_npz
+    from depthport.exporters.core.files.npz import read_npz, write_npz
     from depthport.exporters.da3.registry import get_model
     from depthport.exporters.da3.ties import forced_choice
     from depthport.exporters.da3.upstream import build_upstream, upstream_forward

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from depthport.exporters.core.artifact import MANIFEST, Artifact, FileInfo, Manifest, load_artifact
-from depthport.exporters.core.atomic import write_json
 from depthport.exporters.core.errors import ArtifactError
+from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.core.provenance import file_sha256
 from tests.support.manifests import manifest
 

@@ -11,7 +11,7 @@ import pytest
 
 from depthport.exporters.core.artifact import Manifest
 from depthport.exporters.core.errors import ExportError, StorageError
-from depthport.exporters.core.locking import exclusive
+from depthport.exporters.core.files.locking import exclusive
 from depthport.exporters.core.store import ArtifactStore
 from tests.exporters.core.test_store import build, tiny_disk, unreachable
 from tests.support.manifests import manifest

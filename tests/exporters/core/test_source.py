@@ -134,13 +134,15 @@ def test_a_plug_in_counts_with_its_own_package(tmp_path: Path, monkeypatch: pyte
     package = tmp_path / "acme_source_test"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    (package / "exporter.py").write_text("from . import helper\nfrom depthport.exporters.core import atomic\nimport json\n")
+    (package / "exporter.py").write_text(
+        "from . import helper\nfrom depthport.exporters.core.files import atomic\nimport json\n"
+    )
     (package / "helper.py").write_text("VALUE = 1\n")
     (package / "other.py").write_text("VALUE = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     names = reachable("acme_source_test.exporter")
     assert {"acme_source_test", "acme_source_test.exporter", "acme_source_test.helper"} < set(names)
-    assert "depthport.exporters.core.atomic" in names
+    assert "depthport.exporters.core.files.atomic" in names
     assert not {"acme_source_test.other", "json", "depthport"} & set(names)
     assert "acme_source_test" not in sys.modules
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from depthport.exporters.core.sealed import SEAL
+from depthport.exporters.core.files.sealed import SEAL
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.contract import Subject
 from depthport.runtimes.onnxruntime import cache as ort_cache

@@ -32,7 +32,7 @@ from depthport.bench.measure.observer import Observer
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal_file import parse
 from depthport.exporters.core.errors import DepthportError
-from depthport.exporters.core.npz import write_npz
+from depthport.exporters.core.files.npz import write_npz
 from depthport.exporters.core.store import ArtifactStore
 from tests.support.fake_runtime import fake_outputs
 from tests.support.paths import ROOT

@@ -14,10 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from depthport.exporters.core.atomic import write_bytes
 from depthport.exporters.core.errors import RunError, StorageError, UnavailableError
-from depthport.exporters.core.private import cache_root, private_folder
-from depthport.exporters.core.sealed import file_intact, seal_file
+from depthport.exporters.core.files.atomic import write_bytes
+from depthport.exporters.core.files.private import cache_root, private_folder
+from depthport.exporters.core.files.sealed import file_intact, seal_file
 
 ENV_CACHE = "DEPTHPORT_KERNEL_CACHE"
 _MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES

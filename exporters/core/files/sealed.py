@@ -11,7 +11,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from depthport.exporters.core.atomic import read_json, sync_file, write_json, write_text
+from depthport.exporters.core.files.atomic import read_json, sync_file, write_json, write_text
 from depthport.exporters.core.provenance import file_sha256
 
 SEAL = "sealed.json"

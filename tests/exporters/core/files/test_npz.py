@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from depthport.exporters.core.errors import InputError
-from depthport.exporters.core.npz import read_npz, write_npz
+from depthport.exporters.core.files.npz import read_npz, write_npz
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

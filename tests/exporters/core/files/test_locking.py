@@ -11,7 +11,7 @@ from tests.exporters.core.test_store import script
 def test_exports_at_once_keep_apart_although_locks_are_removed(tmp_path: Path) -> None:
     """Six processes, thirty turns each: never two within the lock."""
     body = """
-from depthport.exporters.core.locking import exclusive
+from depthport.exporters.core.files.locking import exclusive
 for _ in range(30):
     with exclusive(root / "locks" / "one.lock"):
         os.close(os.open(root / "inside", os.O_CREAT | os.O_EXCL))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from depthport.exporters.core.errors import UsageError
-from depthport.exporters.core.paths import user_argument, user_path
+from depthport.exporters.core.files.paths import user_argument, user_path
 from depthport.exporters.core.store import ENV_ROOT, ArtifactStore
 
 

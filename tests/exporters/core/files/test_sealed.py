@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from depthport.exporters.core.sealed import SEAL, discard_damaged, intact, seal
+from depthport.exporters.core.files.sealed import SEAL, discard_damaged, intact, seal
 
 
 @pytest.fixture

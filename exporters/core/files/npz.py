@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depthport.exporters.core.atomic import sync_file
 from depthport.exporters.core.errors import InputError, one_line
+from depthport.exporters.core.files.atomic import sync_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,6 +1,6 @@
 """Folders of this user alone, for what is code: compiled kernels, graphs, engines and libraries.
 
-Whoever may write there may run anything in the processes that read it, and a seal (exporters/core/sealed.py) proves that
+Whoever may write there may run anything in the processes that read it, and a seal (exporters/core/files/sealed.py) proves that
 nothing changed, not who wrote it.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from depthport.exporters.core.errors import StorageError
-from depthport.exporters.core.paths import user_path
+from depthport.exporters.core.files.paths import user_path
 
 ENV_CACHE = "DEPTHPORT_CACHE"
 """Environment variable: another folder than the user's own for what is compiled."""

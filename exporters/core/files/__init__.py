@@ -1,0 +1,1 @@
+"""Files: written whole, locked, sealed, private; paths and arrays as users give them."""
