@@ -1,9 +1,11 @@
-"""Exporter `onnx`: one `model.onnx`, through torch's dynamo exporter, for a target (exporters/onnx_targets).
+"""Exporter `onnx`: one `model.onnx`, through torch's dynamo exporter, for a target (exporters/onnx/targets).
 
 Dimensions that a request leaves open are symbolic in the file, and it is run at shapes that were not traced before it
 counts as written (:mod:`depthport.exporters.onnx.dynamic`). Weights lie inside the file; only a model of over 2 GB,
 protobuf's limit, gets a second file `model.onnx.data`. The graph is checked against the request, and the written file by
 `onnx.checker` with full shape inference.
+
+Options of a floating-point graph: `opset` (17 to 23, target `portable` only) and `ir_version`; by default the least.
 
 Precision `int8` quantizes the graph after the target has rewritten it (:mod:`depthport.exporters.quantization`). Its
 options:
@@ -108,10 +110,7 @@ class OnnxExporter(Exporter):
                 **untraced,
                 "opsets": {domain or "ai.onnx": version for domain, version in model.opset_imports.items()},
                 "ir_version": model.ir_version,
-                # What other domains need is theirs.
-                "oldest_onnxruntime": oldest_onnxruntime(opset, model.ir_version)
-                if len(model.opset_imports) == 1
-                else None,
+                "oldest_onnxruntime": oldest,
                 "operators": dict(operators.most_common()),
                 "nodes": operators.total(),
                 **extra,
