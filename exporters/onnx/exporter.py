@@ -1,9 +1,11 @@
-"""Exporter `onnx`: one `model.onnx`, through torch's dynamo exporter, for a target (exporters/onnx_targets).
+"""Exporter `onnx`: one `model.onnx`, through torch's dynamo exporter, for a target (exporters/onnx/targets).
 
 Dimensions that a request leaves open are symbolic in the file, and it is run at shapes that were not traced before it
 counts as written (:mod:`depthport.exporters.onnx.dynamic`). Weights lie inside the file; only a model of over 2 GB,
 protobuf's limit, gets a second file `model.onnx.data`. The graph is checked against the request, and the written file by
 `onnx.checker` with full shape inference.
+
+Options of a floating-point graph: `opset` (17 to 23, target `portable` only) and `ir_version`; by default the least.
 
 Precision `int8` quantizes the graph after the target has rewritten it (:mod:`depthport.exporters.quantization`). Its
 options:
@@ -32,7 +34,8 @@ from depthport.exporters.onnx.check import check_file, check_signature
 from depthport.exporters.onnx.dynamic import check_untraced, name_dimensions
 from depthport.exporters.onnx.metadata import describe
 from depthport.exporters.onnx.quantize import quantize_graph
-from depthport.exporters.onnx.targets import OnnxTarget, as_exported, get_target
+from depthport.exporters.onnx.targets import PORTABLE, OnnxTarget, as_exported, get_target
+from depthport.exporters.onnx.versions import check_versions, least_ir, oldest_onnxruntime
 from depthport.exporters.pytorch.program import export_program, require_static
 from depthport.exporters.quantization.layers import candidates
 from depthport.exporters.quantization.plan import check_options, make_plan
@@ -67,20 +70,20 @@ class OnnxExporter(Exporter):
         allow = ("quantization int8",) if quantized else ("dynamic", "pose_input", "preprocess")
         require_static(request, allow=allow if target.emit is None else ())
         target.require(request.policy)
-        chosen = {"target": target.name, "opset": target.opset}
-        if request.policy.quantization is None:
-            return {**super().options(request), **chosen}
-
-        return {**chosen, **check_options(request.options)}
+        if request.policy.quantization is not None:
+            return {"target": target.name, "opset": target.opset, **check_options(request.options)}
+        free = target.name == PORTABLE
+        return {"target": target.name, **check_versions(request.options, target.opset, free=free)}
 
     def write(self, context: ExportContext, directory: Path) -> ExportResult:
         request = context.request
         target = get_target(request.target)
+        versions = self.options(request) if request.policy.quantization is None else {}
         if target.emit is not None:
             context.progress(f"writing the graph for {target.name}")
             model = target.emit(context.network())
         else:
-            model = _convert(context, target.opset)
+            model = _convert(context, versions.get("opset", target.opset))
             if target.rewrite is not as_exported:
                 context.progress(f"rewriting for {target.name}")
             model = target.rewrite(model)
@@ -88,12 +91,16 @@ class OnnxExporter(Exporter):
         name_constant_outputs(model)
         if request.dynamic:
             name_dimensions(model, request)
+        opset = model.opset_imports[""]
+        model.ir_version = versions.get("ir_version") or min(model.ir_version, least_ir(opset))
         describe(model, request)
         check_signature(model, request)
         size = initializer_bytes(model)
         context.progress(f"writing {size / 1e9:.1f} GB")
         path = directory / MODEL_FILE
         save(model, path, external=size > PROTOBUF_LIMIT_BYTES)
+        standard = len(model.opset_imports) == 1  # what operators of other domains need is not known here
+        oldest = oldest_onnxruntime(opset, model.ir_version) if standard else None
         operators = Counter(node.op_type for node in model.graph.all_nodes())
         context.progress("checking the file")
         check_file(path)
@@ -102,6 +109,8 @@ class OnnxExporter(Exporter):
             extra={
                 **untraced,
                 "opsets": {domain or "ai.onnx": version for domain, version in model.opset_imports.items()},
+                "ir_version": model.ir_version,
+                "oldest_onnxruntime": oldest,
                 "operators": dict(operators.most_common()),
                 "nodes": operators.total(),
                 **extra,

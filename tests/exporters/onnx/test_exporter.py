@@ -164,6 +164,44 @@ def test_targets_choose_the_opset(name):
     assert get_target(None).opset == 18, "what every runtime reads"
 
 
+def test_the_file_declares_the_least(artifact, model):
+    assert model.ir_version == artifact.manifest.extra["ir_version"] == 8
+    assert artifact.manifest.extra["oldest_onnxruntime"] == "1.14"
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "complaint"),
+    [
+        (None, {"opset": 16}, "choose one from 17 to 23"),
+        (None, {"opset": "new"}, "option opset is a whole number, not 'new'"),
+        (None, {"opset": True}, "option opset is a whole number"),
+        (None, {"ir_version": 7}, "option ir_version is 7: opset 18 takes 8 to 11"),
+        (None, {"opset": 21, "ir_version": 9}, "opset 21 takes 10 to 11"),
+        (None, {"speed": 9}, "has no option speed"),
+        ("ort-cpu", {"opset": 18}, "this target's graph is of opset 23"),
+    ],
+    ids=str,
+)
+def test_versions_that_can_not_be_met_are_one_line(target, options, complaint):
+    from depthport.exporters.onnx.exporter import OnnxExporter
+
+    with pytest.raises(UsageError, match=complaint) as raised:
+        OnnxExporter().options(request(target=target, options=options))
+    assert "\n" not in str(raised.value)
+
+
+def test_versions_as_asked_for():
+    from depthport.exporters.onnx.exporter import OnnxExporter
+    from depthport.exporters.onnx.versions import least_ir, oldest_onnxruntime
+
+    asked = {"opset": 20, "ir_version": 10}
+    assert OnnxExporter().options(request(options=asked)) == {"target": "portable", **asked}
+    for opset in range(17, 24):
+        assert least_ir(opset) == onnx.helper.OP_SET_ID_VERSION_MAP["ai.onnx", opset]
+    assert oldest_onnxruntime(18, 8) == "1.14" and oldest_onnxruntime(18, 10) == "1.18"
+    assert oldest_onnxruntime(24, 12) is None
+
+
 def test_unknown_targets_are_usage_errors():
     from depthport.exporters.onnx.targets import get_target
 
