@@ -1,7 +1,7 @@
 """Folders of this user alone, for what is code: compiled kernels, graphs, engines and libraries.
 
-Whoever may write there may run anything in the processes that read it, and a seal (exporters/core/files/sealed.py) proves that
-nothing changed, not who wrote it.
+Whoever may write there may run anything in the processes that read it, and a seal (sealed.py) proves that nothing changed,
+not who wrote it.
 """
 
 from __future__ import annotations

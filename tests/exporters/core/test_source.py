@@ -120,13 +120,13 @@ def test_exporters_do_not_reach_each_other_but_for_what_they_build_on() -> None:
 
 def test_every_module_that_runs_in_an_export_is_reached() -> None:
     # One that is imported by a name put together at run time would be missed.
-    formats = ("pytorch", "onnx", "coreml", "tensorrt")
+    formats = ("coreai", "coreml", "executorch", "litert", "onnx", "pytorch", "tensorrt")
     reached = set(reachable("depthport.exporters.api", *(f"depthport.exporters.{name}.exporter" for name in formats)))
     files = (file.relative_to(ROOT).with_suffix("") for file in (ROOT / "exporters").rglob("*.py"))
     modules = {".".join(["depthport", *file.parts]).removesuffix(".__init__") for file in files}
     unreached = {name for name in modules - reached if "precision_check" not in name}
     # What bench and the sessions do with arrays, poses, paths and signals; a graph does its own arithmetic.
-    others = ("core.npz", "inputs.poses", "inputs.similarity")
+    others = ("core.files.npz", "inputs.images", "inputs.plausible", "inputs.poses", "inputs.similarity")
     assert unreached <= {f"depthport.exporters.{name}" for name in others}
 
 
