@@ -174,8 +174,7 @@ class Live:
 
     def peak_mib(self) -> float:
         """Peak resident memory of its process."""
-        found = self._ask(alone.GetPeak(), BLOCK_TIMEOUT_S)
-        return math.nan if found is None or found.peak_mib is None else found.peak_mib
+        return (self._ask(alone.GetPeak(), BLOCK_TIMEOUT_S) or alone.Peak(None)).peak_mib or math.nan
 
     def _ask(self, message: Request[R], timeout_s: float) -> R | None:
         try:

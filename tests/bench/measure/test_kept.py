@@ -68,8 +68,8 @@ def test_a_damaged_entry_is_said_and_measured_again(artifact: Path, tmp_path: Pa
     journal = out / JOURNAL_NAME
     lines = journal.read_bytes().splitlines(keepends=True)
     kept = [line for line in lines if b'"finished"' not in line]
-    visit = next(i for i, line in enumerate(kept) if b'"kind": "visit"' in line)
-    kept[visit] = kept[visit].replace(b'"kind": "visit"', b'"kind": "visir"')
+    visit = next(i for i, line in enumerate(kept) if b'"kind":"visit"' in line)
+    kept[visit] = kept[visit].replace(b'"kind":"visit"', b'"kind":"visir"')
     journal.write_bytes(b"".join(kept))
     said: list[str] = []
 

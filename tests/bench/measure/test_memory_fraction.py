@@ -11,6 +11,7 @@ from depthport.bench.results.model import Cell, Results
 from depthport.exporters.core.errors import UsageError
 from depthport.runtimes.base import Device, LoadOptions, Mode
 from depthport.runtimes.pytorch.runtime import PyTorchRuntime
+from depthport.runtimes.terms import Placement
 
 
 def test_cells_have_it() -> None:
@@ -34,7 +35,7 @@ def test_reproduced(device: str, fraction: float | None, word: str | None) -> No
     cell = Cell(
         "pytorch/x/eager/fp32", "da3-small", **shape, weights="synthetic:0", format="pytorch", runtime="pytorch",
         device=device, mode="eager", precision="fp32",
-        placement={"device": device, "details": {"memory_fraction": fraction}},
+        placement=Placement(device, {"memory_fraction": fraction}),
     )  # fmt: skip
     command = reproduce(Results({}, {"name": "rigorous"}, {}, {}, [cell]), cell.id).command
     assert [w for w in command if w.startswith("--memory")] == ([word] if word else [])

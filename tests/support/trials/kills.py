@@ -236,11 +236,11 @@ class Trials:
             # It may have come before the run listened, or after its end.
             if code not in (128 + blow.signal, -blow.signal, 0) or said.count("\n") > 1:
                 self.ledger.lost.append(what)
-            elif code > 0 and b'"kind": "block"' in self._journal and not (self.out / "results.json").exists():
+            elif code > 0 and b'"kind":"block"' in self._journal and not (self.out / "results.json").exists():
                 self.ledger.lost.append(f"{what}: no results of what was measured")
 
     def _finished(self) -> bool:
-        return b'"kind": "finished"' in self._journal_now()
+        return b'"kind":"finished"' in self._journal_now()
 
     def _journal_now(self) -> bytes:
         path = self.out / JOURNAL_NAME
