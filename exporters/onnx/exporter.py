@@ -5,7 +5,7 @@ counts as written (:mod:`depthport.exporters.onnx.dynamic`). Weights lie inside 
 protobuf's limit, gets a second file `model.onnx.data`. The graph is checked against the request, and the written file by
 `onnx.checker` with full shape inference.
 
-Options of a floating-point graph: `opset` (17 to 23, target `portable` only) and `ir_version`; by default the least.
+Options of a floating-point graph: `opset` (18 to 23, target `portable` only) and `ir_version`; by default the least.
 
 Precision `int8` quantizes the graph after the target has rewritten it (:mod:`depthport.exporters.quantization`). Its
 options:
@@ -20,14 +20,16 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
+from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ExportError, one_line
+from depthport.exporters.core.inspection import Table
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
 from depthport.exporters.onnx.check import check_file, check_signature
@@ -116,6 +118,16 @@ class OnnxExporter(Exporter):
                 **extra,
             }
         )
+
+    def inspect(self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True) -> tuple[Table, ...]:
+        """Declared versions, and the oldest ONNX Runtime that takes them; of the file's operators nothing."""
+        extra = artifact.manifest.extra
+        if "ir_version" not in extra:  # written by an earlier version
+            return ()
+        opsets = ", ".join(f"{domain} {version}" for domain, version in dict(extra.get("opsets") or {}).items())
+        oldest = str(extra.get("oldest_onnxruntime") or "as its target says")
+        rows = (("operator sets", opsets), ("file (IR) version", str(extra["ir_version"])), ("oldest ONNX Runtime", oldest))
+        return (Table("ONNX", ("", ""), rows),)
 
 
 def _quantize(context: ExportContext, model: onnx_ir.Model, target: OnnxTarget) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from depthport.exporters.core.errors import UsageError
 
-OPSETS = (17, 23)
-"""First and last operator set that `--option opset=` takes."""
+OPSETS = (18, 23)
+"""First and last operator set that `--option opset=` takes. Torch writes 18 and converts upwards; its way down to 17 leaves
+attributes behind that 17 has not (`num_outputs` of Split)."""
 
 
 class _Release(NamedTuple):

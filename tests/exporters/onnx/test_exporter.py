@@ -165,14 +165,18 @@ def test_targets_choose_the_opset(name):
 
 
 def test_the_file_declares_the_least(artifact, model):
+    from depthport.exporters.onnx.exporter import OnnxExporter
+
     assert model.ir_version == artifact.manifest.extra["ir_version"] == 8
     assert artifact.manifest.extra["oldest_onnxruntime"] == "1.14"
+    (table,) = OnnxExporter().inspect(artifact)
+    assert ("oldest ONNX Runtime", "1.14") in table.rows and ("operator sets", "ai.onnx 18") in table.rows
 
 
 @pytest.mark.parametrize(
     ("target", "options", "complaint"),
     [
-        (None, {"opset": 16}, "choose one from 17 to 23"),
+        (None, {"opset": 17}, "choose one from 18 to 23"),
         (None, {"opset": "new"}, "option opset is a whole number, not 'new'"),
         (None, {"opset": True}, "option opset is a whole number"),
         (None, {"ir_version": 7}, "option ir_version is 7: opset 18 takes 8 to 11"),
