@@ -111,11 +111,12 @@ class BenchOptions(RunOptions):
     ] = None
 
     def keywords(self) -> MeasureKeywords:
+        shared = super().keywords()
         from depthport.bench.plan.regime import parse_regime
         from depthport.bench.plan.request import Filters
 
         return {
-            **super().keywords(),
+            **shared,
             "suite": self.suite,
             "protocol": self.protocol,
             "filters": Filters(
@@ -168,12 +169,12 @@ def bench(options: BenchOptions) -> None:
 
 def _measure(options: RunOptions) -> None:
     """Plan, measure, report; what `run` and `bench` share."""
+    asked, out = options.keywords(), options.out  # what can't exist is refused before anything heavy is imported
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.measure import api, engine
     from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
 
-    asked, out = options.keywords(), options.out
     # The report comes last: where it goes is looked at first.
     check_output_folder(out, ("results.json", "report.md", "report.html"))
     plan = api.plan(options.model, **asked)

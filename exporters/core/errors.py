@@ -21,7 +21,7 @@ class DepthportError(Exception):
 
     def __str__(self) -> str:
         """One printable line, whatever names of files and words of libraries it repeats."""
-        return clean_text(" ".join(super().__str__().split()), _LONGEST_MESSAGE)
+        return tidy(super().__str__(), _LONGEST_MESSAGE)
 
 
 class UsageError(DepthportError):
@@ -86,8 +86,8 @@ def tidy(text: str, limit: int = _LONGEST_LINE) -> str:
     Names come from files and command lines and may be anything: what stands in quotes is cut to 80 characters, and where
     the line is still too long its middle goes, since it begins with what is wrong and ends with what to do.
     """
-    short = _QUOTED.sub(lambda found: _cut(found[0], 82), clean_text(" ".join(text.split()), 1 << 16))
-    return _cut(short, limit)
+    short = _QUOTED.sub(lambda found: _cut(found[0], 82), " ".join(text.split()))
+    return _cut(clean_text(short, 1 << 16), limit)
 
 
 def _cut(text: str, limit: int) -> str:

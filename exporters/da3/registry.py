@@ -21,6 +21,13 @@ def get_model(name: str) -> ModelSpec:
     """
     if name in MODELS:
         return MODELS[name]
-    if (Path(name) / CONFIG_FILE).is_file() or "/" in name or "\\" in name or name.endswith((".yaml", ".yml", ".json")):
+    if _holds_config(name) or "/" in name or "\\" in name or name.endswith((".yaml", ".yml", ".json")):
         return load_model(name)
     return MODELS[known_name("model", name, MODELS, "give upstream's YAML of your own")]
+
+
+def _holds_config(name: str) -> bool:
+    try:
+        return (Path(name) / CONFIG_FILE).is_file()
+    except OSError:  # longer than any file's name
+        return False
