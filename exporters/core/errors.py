@@ -76,7 +76,8 @@ class PlacementError(RunError):
     """Part of the work ran on another device than asked; never a footnote, always a failure."""
 
 
-_QUOTED = re.compile(r"'([^']{81,})'|\"([^\"]{81,})\"")
+# An apostrophe is no quote: what opens one stands behind no letter, what closes one before none.
+_QUOTED = re.compile(r"(?<!\w)'([^']{81,})'(?!\w)|(?<!\w)\"([^\"]{81,})\"(?!\w)")
 _LONGEST_LINE = 300
 
 
