@@ -58,9 +58,9 @@ def test_metadata_says_what_it_is(tmp_path: Path) -> None:
 
 def test_a_wrong_conversion_is_not_an_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here: a converter with a defect like coremltools 9.0's reciprocal."""
-    from depthport.exporters.coreml import convert as coreml_convert
+    from depthport.exporters.coreml import exporter as coreml_exporter
 
-    save = coreml_convert.save
+    save = coreml_exporter.save
 
     def defective(model: Any, path: Path) -> None:
         save(model, path.with_name("clean.mlpackage"))
@@ -68,7 +68,7 @@ def test_a_wrong_conversion_is_not_an_artifact(tmp_path: Path, monkeypatch: pyte
         reciprocal_epsilon(edit)
         edit.save().rename(path)
 
-    monkeypatch.setattr(coreml_convert, "save", defective)
+    monkeypatch.setattr(coreml_exporter, "save", defective)
     with pytest.raises(ExportError, match="does not compute the network") as caught:
         export_mini(tmp_path)
     assert "\n" not in str(caught.value)
