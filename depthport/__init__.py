@@ -13,7 +13,7 @@ source trees and asks no installer: type checkers, editors, pytest.
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     if name == "__version__":
+        # Late: `python -m depthport` has the working directory on its path until __main__ has taken it off.
+        from importlib import metadata
+
         return metadata.version(__name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
