@@ -38,7 +38,7 @@ def test_licences_are_those_of_the_checkpoints(model: str, licence: str) -> None
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="unknown model 'da3-tiny'.* choose one of da3-small, da3-base"):
+    with pytest.raises(UsageError, match=r"unknown model 'da3-tiny'.* choose one of da3-small, da3-base"):
         get_model("da3-tiny")
 
 
