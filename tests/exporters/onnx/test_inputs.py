@@ -219,7 +219,7 @@ def test_the_manifest_says_who_preprocesses(posed: Any) -> None:
     ("spoil", "complaint"),
     [
         (lambda a: a.pop("intrinsics"), "input 'intrinsics' is missing"),
-        (lambda a: a["extrinsics"].__setitem__((0, 1, 0, 0), np.nan), "extrinsics of view 1 of scene 0 is not finite"),
+        (lambda a: a["extrinsics"].__setitem__((0, 1, 0, 0), np.nan), "input 'extrinsics' holds NaN or infinity"),
         (lambda a: a["extrinsics"].__setitem__((0, 1), 0), "extrinsics of view 1 of scene 0 is not invertible"),
         (lambda a: a.update(image=a["image"][:, :1]), "image has 1 views, the artifact takes 2"),
         (lambda a: a.update(extrinsics=a["extrinsics"].repeat(2, 0)), "extrinsics has 2: give both the same"),
