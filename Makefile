@@ -36,12 +36,12 @@ DA3 := depth-anything-3==0.1.1
 PHONES := litert-torch litert-converter ai-edge-litert ai-edge-quantizer executorch torchao jax jaxlib opt-einsum absl-py \
 	immutabledict multipledispatch backports-strenum tabulate pandas pytz python-dateutil six ruamel-yaml
 # Core ML packages are made anywhere; only a Mac has use for them in the demo.
-DEMO_EXTRAS := da3,onnx,openvino,report$(if $(filter Darwin,$(shell uname -s)),$(COMMA)coreml)
+DEMO_EXTRAS := da3,onnx,openvino,report,predict$(if $(filter Darwin,$(shell uname -s)),$(COMMA)coreml)
 # Core AI's wheels want glibc 2.34 or macOS 26; elsewhere its tests skip.
 HAS_COREAI := import os, platform, sys; mac = sys.platform == "darwin"; \
 	found = platform.mac_ver()[0] if mac else (os.confstr("CS_GNU_LIBC_VERSION") or "0").split()[-1]; \
 	print("yes" * (tuple(map(int, found.split(".")))[:2] >= ((26, 0) if mac else (2, 34))))
-TEST_EXTRAS := da3,onnx,openvino,report,coreml,tensorrt,test$(if $(shell "$(PYTHON)" -c '$(HAS_COREAI)' 2>/dev/null),$(COMMA)coreai)
+TEST_EXTRAS := da3,onnx,openvino,report,predict,coreml,tensorrt,test$(if $(shell "$(PYTHON)" -c '$(HAS_COREAI)' 2>/dev/null),$(COMMA)coreai)
 ARGS ?=
 PYTEST_ARGS ?=
 # One test process a core, four at most, and one thread in each: a process takes about 1 GB.

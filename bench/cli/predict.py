@@ -22,8 +22,9 @@ def predict(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is written.")] = Path("prediction"),
     write: Annotated[
-        str, typer.Option("--write", help="Any of png,npz,ply,glb,colmap,tum,json.")
-    ] = "png,npz,ply,glb,colmap,tum,json",
+        str | None,
+        typer.Option("--write", help="Any of png,npz,ply,glb,colmap,tum,json. Default: all that can be written here."),
+    ] = None,
     runtime: Annotated[
         str | None,
         typer.Option("--runtime", "-r", help="Default: this machine's pick in --results, else the first that fits."),
@@ -67,11 +68,14 @@ def predict(
     from depthport.bench.inputs.pose_files import read_poses
     from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
-    from depthport.predict.files import write_prediction
+    from depthport.predict.files import KINDS, check_kinds, write_prediction
     from depthport.predict.model import load
     from depthport.predict.photographs import load_photographs
 
     check_output_folder(out)
+    kinds = check_kinds(names(write))
+    if write is None and len(kinds) < len(KINDS):
+        stderr("no point cloud: pip install trimesh")
     cameras = read_poses(poses) if poses is not None else None
     asked: dict[str, Any] = {"runtime": runtime, "device": device, "mode": mode, "precision": precision}
     if not any(asked.values()) and not Path(source).is_dir():
@@ -94,7 +98,7 @@ def predict(
                 intrinsics=cameras.intrinsics if cameras else None,
             )
         observer.stage("writing")
-        written = write_prediction(found, out, names(write) or (), original_size=original_size)
+        written = write_prediction(found, out, kinds, original_size=original_size)
     finally:
         observer.close()
     if json_:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from depthport.exporters.core.errors import UnavailableError
 from depthport.predict.prediction import Prediction
 
 CONFIDENCE_PERCENTILE = 40.0
@@ -62,17 +61,9 @@ def points_of(prediction: Prediction) -> tuple[NDArray[np.float64], NDArray[np.u
 
 
 def write_clouds(prediction: Prediction, folder: Path, kinds: Sequence[str]) -> None:
-    """`points.ply` in OpenCV's axes, `points.glb` in glTF's.
+    """`points.ply` in OpenCV's axes, `points.glb` in glTF's. Needs trimesh."""
+    import trimesh
 
-    Raises:
-        UnavailableError: trimesh is not installed.
-    """
-    try:
-        import trimesh
-    except ImportError:
-        raise UnavailableError(
-            "a point cloud is written by trimesh: pip install trimesh, or leave out ply and glb"
-        ) from None
     points, colours = points_of(prediction)
     untyped: Any = trimesh
     cloud = untyped.PointCloud(points, colors=colours)

@@ -6,6 +6,7 @@ import io
 import json
 import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.errors import UnavailableError, UsageError
 from depthport.exporters.core.files.atomic import check_output_folder, storage_errors
 from depthport.exporters.core.files.npz import write_npz
 from depthport.exporters.inputs.preprocess import steps_to_json
@@ -25,6 +26,7 @@ from depthport.predict.prediction import Prediction
 KINDS = ("png", "npz", "ply", "glb", "colmap", "tum", "json")
 """What can be written; all of it where nobody says what."""
 _CAMERA_KINDS = frozenset({"ply", "glb", "colmap", "tum", "json"})
+_CLOUDS = frozenset({"ply", "glb"})
 _LARGEST_16 = 65535
 
 
@@ -46,8 +48,7 @@ def write_prediction(
         StorageError: `out` can't be written to.
         UnavailableError: a point cloud, and trimesh is not installed.
     """
-    if unknown := [kind for kind in kinds if kind not in KINDS]:
-        raise UsageError(f"unknown kind of file {unknown[0]!r}: choose of {', '.join(KINDS)}")
+    kinds = check_kinds(kinds)
     if prediction.extrinsics is None or prediction.intrinsics is None:
         kinds = [kind for kind in kinds if kind not in _CAMERA_KINDS]
     check_output_folder(out)
@@ -60,6 +61,23 @@ def write_prediction(
                 (out / name).parent.mkdir(exist_ok=True)
                 (Path(folder) / name).replace(out / name)
     return [out / name for name in written]
+
+
+def check_kinds(kinds: Sequence[str] | None) -> Sequence[str]:
+    """What is to be written, looked at before anything is predicted; None: all that can be written here.
+
+    Raises:
+        UsageError: an unknown kind.
+        UnavailableError: a point cloud is asked for, and trimesh is not installed.
+    """
+    clouds = find_spec("trimesh") is not None
+    if kinds is None:
+        return [kind for kind in KINDS if clouds or kind not in _CLOUDS]
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise UsageError(f"unknown kind of file {unknown[0]!r}: choose of {', '.join(KINDS)}")
+    if not clouds and _CLOUDS & set(kinds):
+        raise UnavailableError("a point cloud is written by trimesh: pip install trimesh, or leave out ply and glb")
+    return kinds
 
 
 def _write(prediction: Prediction, folder: Path, kinds: Sequence[str], original_size: bool) -> None:
