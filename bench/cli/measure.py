@@ -82,7 +82,7 @@ class RunOptions:
 class BenchOptions(RunOptions):
     """What `bench` takes besides."""
 
-    suite: Annotated[str, typer.Option("--suite", help="default, quick, paper or full.")] = "default"
+    suite: Annotated[str, typer.Option("--suite", help="default, quick, alternatives, paper, check or full.")] = "default"
     protocol: Annotated[str | None, typer.Option("--protocol", help="rigorous, quick or paper.")] = None
     runtime: Annotated[list[str] | None, typer.Option("--runtime", help="Only these runtimes.")] = None
     device: Annotated[

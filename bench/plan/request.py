@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import Protocol, get_protocol
 from depthport.bench.plan.regime import Regime
+from depthport.bench.results.model import ALTERNATIVE
 from depthport.exporters.api import open_dims_of, prepare
 from depthport.exporters.core.asked import BUDGET_S, LAUNCHES, SEED, THREADS
 from depthport.exporters.core.keywords import check_keywords
@@ -65,7 +66,7 @@ class MeasureKeywords(NetworkKeywords, total=False):
     poses: Path | str | None
     """A file with their cameras (bench/inputs/pose_files.py); implies `pose_input`."""
     suite: str
-    """`default`, `quick`, `paper` or `full` (bench/plan/suites.py)."""
+    """`default`, `quick`, `alternatives`, `paper`, `check` or `full` (bench/plan/suites.py)."""
     protocol: str | None
     """`rigorous`, `quick` or `paper`; None: the suite's own."""
     filters: Filters | None
@@ -184,6 +185,7 @@ def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, requ
         memory_fraction=request.memory_fraction,
         python=request.interpreters.get(runtime.name),
         numerics_only=device.numerics_only,
+        tags=(ALTERNATIVE,) if mode.alternative else (),
     )
 
 

@@ -105,7 +105,7 @@ def upstream_forward(
     family = network_family(net)
     names = validate_outputs(FAMILIES[family], outputs)
     found: dict[str, Tensor] = {}
-    with torch.no_grad(), _recorded_reference_view() as chosen, _kept_outputs(net, family, found):
+    with torch.no_grad(), recorded_reference_view() as chosen, _kept_outputs(net, family, found):
         try:
             given = net(image, **inputs)
         except AssertionError as error:
@@ -183,13 +183,17 @@ def _kept_outputs(net: nn.Module, family: Family, found: dict[str, Tensor]) -> I
 
 
 @contextmanager
-def _recorded_reference_view() -> Iterator[list[Tensor]]:
-    """Wrap upstream's selection while in the context; yields the list that each selection is appended to."""
+def recorded_reference_view() -> Iterator[list[Tensor]]:
+    """Wrap upstream's selection while in the context; yields the list that each selection is appended to.
+
+    A compiler leaves the wrapper alone: a growing list would have it compile every call anew.
+    """
     from depth_anything_3.model.dinov2 import vision_transformer
 
     original = vision_transformer.select_reference_view
     chosen: list[Tensor] = []
 
+    @torch.compiler.disable
     def recording(*args: Any, **kwargs: Any) -> Tensor:
         index: Tensor = original(*args, **kwargs)
         chosen.append(index)

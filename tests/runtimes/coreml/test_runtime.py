@@ -17,6 +17,7 @@ from depthport.exporters.core.errors import LoadError, RunError, UnavailableErro
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.contract import CHECKS, Subject
 from depthport.runtimes.coreml.host import complete, extrinsics, intrinsics
+from depthport.runtimes.coreml.interpreter import CoreMLInterpreterRuntime
 from depthport.runtimes.coreml.platform import CoreMLTools, PlannedOperation
 from depthport.runtimes.coreml.runtime import UNITS, CoreMLRuntime
 
@@ -135,6 +136,31 @@ def run(artifact: Artifact, mac: FakeMac, device: str, **options: Any) -> Any:
 def test_contract(check: Any, kind: str, device: str, artifacts: Any, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     check(Subject(CoreMLRuntime(FakeMac()), artifacts[kind], device, LoadOptions(cache_dir=cache)), tmp_path)
+
+
+@needs_converter
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_contract_of_the_interpreter(check: Any, artifacts: Any, tmp_path: Path) -> None:
+    check(Subject(CoreMLInterpreterRuntime(), artifacts["ane"], "cpu", LoadOptions(mode="ane")), tmp_path)
+
+
+@needs_converter
+@pytest.mark.parametrize("kind", ["fp32", "ane", "images", "functions"])
+def test_the_interpreter_gives_what_a_mac_would(kind: str, artifacts: Any) -> None:
+    artifact = artifacts[kind]
+    with run(artifact, FakeMac(), "cpu") as mac, CoreMLInterpreterRuntime().load(artifact, "cpu") as ours:
+        ours.bind(pixels(artifact))
+        ours.run()
+        ours.synchronize()
+        expected, found = mac.outputs(), ours.outputs()
+    assert found.keys() == expected.keys()
+    # An app hands fp16 over as fp16, the interpreter as it computed it.
+    assert all(np.allclose(found[name], expected[name], rtol=5e-3, atol=5e-3) for name in found)
+
+
+def test_the_interpreter_times_nothing() -> None:
+    (device,) = CoreMLInterpreterRuntime().probe()
+    assert device.numerics_only and [mode.name for mode in device.modes] == ["plain", "ane"]
 
 
 @needs_converter

@@ -1,0 +1,23 @@
+"""How long a run may take in all, exports and reference included."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+
+class Limit:
+    """A number of seconds from now on; None: any."""
+
+    REASON: ClassVar[str] = "the time was up"
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def within(self, timeout_s: float) -> float:
+        """The timeout, or what is left where that is less."""
+        return timeout_s if self._end is None else min(timeout_s, self._end - time.monotonic())
+
+    def over(self) -> bool:
+        """Whether what is left is too little to begin anything."""
+        return self.within(2.0) <= 1.0
