@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, RunError, UnsupportedError, UsageError, one_line
@@ -189,8 +190,6 @@ def package_of(artifact: Artifact) -> Path:
 
 def _views(image: NDArray[Any], names: tuple[str, ...]) -> dict[str, Any]:
     """(B, N, H, W, 3) uint8 as one PIL image a view, which is what Core ML takes for an image input."""
-    from PIL import Image
-
     views = image.reshape(-1, *image.shape[2:])
     return {name: Image.fromarray(view.copy(), "RGB") for name, view in zip(names, views, strict=True)}
 
