@@ -169,11 +169,12 @@ class OpenVinoSession(Session):
             raise PlacementError(f"openvino computes {precisions[lowered[0]]} kernels in {lowered[0]} where f32 was asked")
         details = {
             "devices": list(self._compiled.get_property("EXECUTION_DEVICES")),
-            "inference_precision": asked or str(self._compiled.get_property("INFERENCE_PRECISION_HINT")),
+            "inference_precision": asked
+            or ("as the graph has it" if "EXECUTION_MODE_HINT" in self._properties else "OpenVINO's own"),
             "precisions": dict(precisions),
             "kernels": dict(kernels.most_common()),
             "threads": self._properties.get("INFERENCE_NUM_THREADS"),
-            "streams": str(self._compiled.get_property("NUM_STREAMS")),
+            "streams": self._properties.get("NUM_STREAMS", "OpenVINO's own"),
             "from_cache": bool(self._compiled.get_property("LOADED_FROM_CACHE")),
         }
         return Placement(self.device, details, delegated_share=1.0)
