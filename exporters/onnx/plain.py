@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,10 +75,12 @@ def upstream_graph(context: ExportContext, opset: int, folder: Path) -> onnx_ir.
     for name, dynamo in (("dynamo", True), ("TorchScript", False)):
         context.progress(f"exporting upstream itself, {name}")
         try:
-            torch.onnx.export(
-                Upstream().eval(), example_inputs(request), path, dynamo=dynamo, opset_version=opset,
-                input_names=["image"], output_names=list(request.outputs), external_data=False,
-            )  # fmt: skip
+            # The older one prints its whole graph when it fails.
+            with redirect_stdout(io.StringIO()):
+                torch.onnx.export(
+                    Upstream().eval(), example_inputs(request), path, dynamo=dynamo, opset_version=opset,
+                    input_names=["image"], output_names=list(request.outputs), external_data=False, verbose=False,
+                )  # fmt: skip
             return onnx_ir.load(path)
         except Exception as error:  # noqa: BLE001 - whatever it raises is the answer: a user would see the same
             reasons.append(f"{name}: {innermost(error)}")
