@@ -46,4 +46,5 @@ def _nearness(cell: Cell) -> str:
     parts = [f"depth {depth:.1e}"] if depth is not None else []
     parts += [f"rotation {rotation:.1e}°"] if rotation is not None else []
     view = (cell.parity or {}).get("reference_view")
-    return ", ".join([*parts, *(["same reference view"] if view and view["equal"] else [])]) or "nothing to compare with"
+    parts += ["same reference view"] if isinstance(view, dict) and view["equal"] else []
+    return ", ".join(parts) or "upstream's own outputs could not be computed"

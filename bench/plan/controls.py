@@ -10,5 +10,5 @@ from depthport.bench.plan.cells import CellSpec
 def control_subject(cells: Sequence[CellSpec]) -> CellSpec:
     """The cell both controls repeat: the first that is neither the baseline nor compiled (those start slowly, and may
     fail), else the first."""
-    others = [c for c in cells if not c.baseline and c.mode != "compile"]
+    others = [c for c in cells if not (c.baseline or c.numerics_only) and c.mode != "compile"]
     return others[0] if others else cells[0]
