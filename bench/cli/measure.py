@@ -83,7 +83,9 @@ class BenchOptions(RunOptions):
     """What `bench` takes besides."""
 
     suite: Annotated[str, typer.Option("--suite", help="default, quick, alternatives, paper, check or full.")] = "default"
-    protocol: Annotated[str | None, typer.Option("--protocol", help="rigorous, quick or paper.")] = None
+    protocol: Annotated[str | None, typer.Option("--protocol", help="rigorous, quick, paper or check (outputs alone).")] = (
+        None
+    )
     runtime: Annotated[list[str] | None, typer.Option("--runtime", help="Only these runtimes.")] = None
     device: Annotated[
         list[str] | None, typer.Option("--device", help="Only these devices; cuda:0+1: two sharing a scene.")

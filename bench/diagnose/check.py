@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,6 @@ from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.request import ExportRequest
 from depthport.runtimes.base import Mode
 from depthport.runtimes.registry import survey
-
-UNTIMED = "it was checked, not timed"
 
 
 @dataclass(frozen=True)
@@ -73,9 +71,8 @@ def check_cells(
     Raises:
         Interrupted: Ctrl-C; nothing of it is kept.
     """
-    untimed = tuple(replace(cell, numerics_only=cell.numerics_only or UNTIMED) for cell in cells)
     scenes = load_scenes(request.export.shape, sets=1, source_size=request.export.source_size)
-    plan = Plan(request, untimed, scenes, yardstick=False)
+    plan = Plan(request, tuple(cell.untimed() for cell in cells), scenes, yardstick=False)
     with tempfile.TemporaryDirectory(prefix="depthport-check-") as folder:
         try:
             return engine.run(plan, Path(folder) / "run", store or ArtifactStore(Path(folder) / "artifacts"), observer)

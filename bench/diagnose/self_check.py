@@ -12,8 +12,7 @@ from dataclasses import replace
 
 from depthport.bench.diagnose.check import check_cells
 from depthport.bench.measure.observer import Observer
-from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.protocol import CHECK
+from depthport.bench.plan.cells import UNTIMED, CellSpec
 from depthport.bench.plan.request import MeasureRequest, measure_request
 from depthport.bench.plan.suites import build_cells
 from depthport.bench.results.model import Results, Status
@@ -32,7 +31,7 @@ NOT_REACHED = (Status.NOT_MEASURED, Status.TIMED_OUT)
 def request(budget_s: float = BUDGET_S) -> MeasureRequest:
     """What a self-check asks for; no cell begins after `budget_s` seconds, and none runs longer."""
     asked = measure_request(MODEL, weights=WEIGHTS, suite="check", views=VIEWS, height=HEIGHT, width=WIDTH)
-    return replace(asked, protocol=replace(CHECK, limit_s=budget_s))
+    return replace(asked, protocol=replace(asked.protocol, limit_s=budget_s))
 
 
 def run(
@@ -51,7 +50,7 @@ def default_cells(asked: MeasureRequest) -> list[CellSpec]:
 
     def order(cell: CellSpec) -> tuple[bool, bool, bool]:
         slow = cell.mode in (get_runtime(cell.runtime).compiles or ())
-        return bool(cell.unavailable), cell.numerics_only is not None, slow
+        return bool(cell.unavailable), cell.numerics_only != UNTIMED, slow
 
     return sorted(build_cells(asked), key=order)
 

@@ -46,7 +46,9 @@ class Protocol:
     """A call hangs after ten times what calls took before, but not before this: machines pause."""
     export_timeout_s: float = 3600.0
     limit_s: float | None = None
-    """Seconds for the whole run, exports and the reference included; what it does not reach is not measured."""
+    """Seconds for exports, reference and cells that nobody times together; what it does not reach is not measured."""
+    untimed: bool = False
+    """Every cell computes each input once (:mod:`depthport.bench.measure.once`), and no time is kept."""
     logs: bool = False
     """Keep the end of what a failed cell's process printed, for who is to find out why."""
 
@@ -72,11 +74,10 @@ PAPER = Protocol(
 QUICK = replace(RIGOROUS, name="quick", launches=1, min_rounds=2, budget_s=45.0, warmup_budget_s=5.0, truth_scenes=1)
 """For a look: one launch, under a minute of timed rounds. Its intervals say how little it knows."""
 
-CHECK = Protocol("check", inputs=1, truth_scenes=0, controls=False, logs=True)
-"""Of runs that time nothing (:attr:`~depthport.bench.plan.cells.CellSpec.numerics_only`): does it compute what upstream
-does?"""
+CHECK = Protocol("check", inputs=1, truth_scenes=0, controls=False, untimed=True, logs=True)
+"""Does it compute what upstream does?"""
 
-PROTOCOLS = {p.name: p for p in (RIGOROUS, PAPER, QUICK)}
+PROTOCOLS = {p.name: p for p in (RIGOROUS, PAPER, QUICK, CHECK)}
 
 
 def get_protocol(name: str) -> Protocol:

@@ -61,7 +61,8 @@ def build_cells(request: MeasureRequest) -> tuple[CellSpec, ...]:
         raise UsageError(f"nothing to measure is left by the filters; this machine has {ids or 'no usable runtime'}")
     devices = {first_device(cell.device) for cell in kept if not cell.unavailable}
     baselines = [c for c in cells if c.baseline and c not in kept and c.device in devices and not c.unavailable]
-    return tuple(sorted([*baselines, *kept], key=lambda cell: not cell.baseline))
+    found = tuple(sorted([*baselines, *kept], key=lambda cell: not cell.baseline))
+    return tuple(cell.untimed() for cell in found) if request.protocol.untimed else found
 
 
 def _refuse_unmatched(request: MeasureRequest, cells: Sequence[CellSpec]) -> None:
