@@ -52,6 +52,8 @@ from depthport.runtimes.host.cache import writable
 
 EXPORTS_SHARE = 0.6
 """Of the time that a limited run has, the most that its exports take: the rest is for what was exported."""
+ONE_EXPORTS_SHARE = 0.5
+"""Of what is left of that, the most that one takes: a slow one costs itself and not those after it."""
 DELAY = 0.05
 """The control that must be found."""
 
@@ -171,7 +173,9 @@ class _Run:
             reply: Exported | Failure = Failure(Status.NOT_MEASURED, Limit.REASON)
             if not share.over():
                 asked = Export(request=request, store=str(self.store.root))
-                reply = ask_exporter(asked, share.within(self.plan.protocol.export_timeout_s), self.observer)
+                reply = ask_exporter(
+                    asked, share.within(self.plan.protocol.export_timeout_s, ONE_EXPORTS_SHARE), self.observer
+                )
             self.observer.step(step, 1)
             if isinstance(reply, Failure):
                 for cell in cells:

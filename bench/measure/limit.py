@@ -14,9 +14,9 @@ class Limit:
     def __init__(self, seconds: float | None) -> None:
         self._end = None if seconds is None else time.monotonic() + seconds
 
-    def within(self, timeout_s: float) -> float:
-        """The timeout, or what is left where that is less."""
-        return timeout_s if self._end is None else min(timeout_s, self._end - time.monotonic())
+    def within(self, timeout_s: float, share: float = 1.0) -> float:
+        """The timeout, or that share of what is left where it is less."""
+        return timeout_s if self._end is None else min(timeout_s, share * (self._end - time.monotonic()))
 
     def over(self) -> bool:
         """Whether what is left is too little to begin anything."""
