@@ -22,7 +22,7 @@ from depthport.bench.inputs.inputs import Scene, write_scenes
 from depthport.bench.measure.conclude import conclude, work_folder
 from depthport.bench.measure.crew import Timed
 from depthport.bench.measure.exports import artifact_ready, ask_exporter, for_this_machine
-from depthport.bench.measure.limit import Limit
+from depthport.bench.measure.limit import EXPORTS_SHARE, ONE_EXPORTS_SHARE, Limit
 from depthport.bench.measure.measure import Measurement
 from depthport.bench.measure.observer import Careful, Observer
 from depthport.bench.measure.once import run_once
@@ -50,10 +50,6 @@ from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.core.text import without_paths
 from depthport.runtimes.host.cache import writable
 
-EXPORTS_SHARE = 0.6
-"""Of the time that a limited run has, the most that its exports take: the rest is for what was exported."""
-ONE_EXPORTS_SHARE = 0.5
-"""Of what is left of that, the most that one takes: a slow one costs itself and not those after it."""
 DELAY = 0.05
 """The control that must be found."""
 
@@ -165,17 +161,15 @@ class _Run:
         self._note_ready_artifacts()
         if by_export:
             self.observer.stage("exporting", len(by_export))
-        share = Limit(None if self.plan.protocol.limit_s is None else EXPORTS_SHARE * self.plan.protocol.limit_s)
+        limit = Limit(self.plan.protocol.limit_s, EXPORTS_SHARE)
         for cells in by_export.values():
             request = cells[0].export
             step = f"{request.model.name} to {request.format}, {request.precision}"
             self.observer.step(step)
             reply: Exported | Failure = Failure(Status.NOT_MEASURED, Limit.REASON)
-            if not share.over():
-                asked = Export(request=request, store=str(self.store.root))
-                reply = ask_exporter(
-                    asked, share.within(self.plan.protocol.export_timeout_s, ONE_EXPORTS_SHARE), self.observer
-                )
+            if not limit.over():
+                left_s = limit.within(self.plan.protocol.export_timeout_s, ONE_EXPORTS_SHARE)
+                reply = ask_exporter(Export(request=request, store=str(self.store.root)), left_s, self.observer)
             self.observer.step(step, 1)
             if isinstance(reply, Failure):
                 for cell in cells:

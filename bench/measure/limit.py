@@ -6,13 +6,19 @@ import time
 from typing import ClassVar
 
 
+EXPORTS_SHARE = 0.6
+"""Of the time that a limited run has, the most that its exports take: the rest is for what was exported."""
+ONE_EXPORTS_SHARE = 0.5
+"""Of what is left of that, the most that one takes: a slow one costs itself and not those after it."""
+
+
 class Limit:
-    """A number of seconds from now on; None: any."""
+    """A share of a number of seconds, from now on; None: any time."""
 
     REASON: ClassVar[str] = "the time was up"
 
-    def __init__(self, seconds: float | None) -> None:
-        self._end = None if seconds is None else time.monotonic() + seconds
+    def __init__(self, seconds: float | None, share: float = 1.0) -> None:
+        self._end = None if seconds is None else time.monotonic() + share * seconds
 
     def within(self, timeout_s: float, share: float = 1.0) -> float:
         """The timeout, or that share of what is left where it is less."""
