@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import ClassVar
 
-
 EXPORTS_SHARE = 0.6
 """Of the time that a limited run has, the most that its exports take: the rest is for what was exported."""
 ONE_EXPORTS_SHARE = 0.5
