@@ -47,7 +47,7 @@ class CellFailed(Exception):
 
     def record(self, cell: str, *, log: bool = False) -> Failed:
         """The failure as the journal keeps it, with the `log` if it is to keep that."""
-        kept = without_paths(self.log) if log else None
+        kept = without_paths(self.log) if log and self.log else None
         return Failed(cell=cell, status=self.status, reason=self.reason, passing=self.passing, log=kept)
 
 

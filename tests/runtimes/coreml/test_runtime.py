@@ -17,7 +17,6 @@ from depthport.exporters.core.errors import LoadError, RunError, UnavailableErro
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.contract import CHECKS, Subject
 from depthport.runtimes.coreml.host import complete, extrinsics, intrinsics
-from depthport.runtimes.coreml.interpreter import CoreMLInterpreterRuntime
 from depthport.runtimes.coreml.platform import CoreMLTools, PlannedOperation
 from depthport.runtimes.coreml.runtime import UNITS, CoreMLRuntime
 
@@ -99,18 +98,10 @@ class FakeMac:
 
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The mini network as an artifact, by (precision, options)."""
-    from tests.support.coreml.mini import export_mini, use_mini_network
+    """The mini network as an artifact, by kind."""
+    from tests.support.coreml.mini import mini_artifacts
 
-    with pytest.MonkeyPatch.context() as patch:
-        use_mini_network(patch)
-        folder = tmp_path_factory.mktemp("coreml")
-        yield {
-            "fp32": export_mini(folder, views=3).artifact,
-            "ane": export_mini(folder, "fp16", views=2, options={"ane": True}).artifact,
-            "images": export_mini(folder, "fp16", views=2, preprocess=True).artifact,
-            "functions": export_mini(folder, options={"functions": "2x28x42"}).artifact,
-        }
+    return mini_artifacts(tmp_path_factory.mktemp("coreml"))
 
 
 def pixels(artifact: Artifact, seed: int = 0) -> dict[str, Any]:
@@ -136,31 +127,6 @@ def run(artifact: Artifact, mac: FakeMac, device: str, **options: Any) -> Any:
 def test_contract(check: Any, kind: str, device: str, artifacts: Any, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     check(Subject(CoreMLRuntime(FakeMac()), artifacts[kind], device, LoadOptions(cache_dir=cache)), tmp_path)
-
-
-@needs_converter
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_contract_of_the_interpreter(check: Any, artifacts: Any, tmp_path: Path) -> None:
-    check(Subject(CoreMLInterpreterRuntime(), artifacts["ane"], "cpu", LoadOptions(mode="ane")), tmp_path)
-
-
-@needs_converter
-@pytest.mark.parametrize("kind", ["fp32", "ane", "images", "functions"])
-def test_the_interpreter_gives_what_a_mac_would(kind: str, artifacts: Any) -> None:
-    artifact = artifacts[kind]
-    with run(artifact, FakeMac(), "cpu") as mac, CoreMLInterpreterRuntime().load(artifact, "cpu") as ours:
-        ours.bind(pixels(artifact))
-        ours.run()
-        ours.synchronize()
-        expected, found = mac.outputs(), ours.outputs()
-    assert found.keys() == expected.keys()
-    # An app hands fp16 over as fp16, the interpreter as it computed it.
-    assert all(np.allclose(found[name], expected[name], rtol=5e-3, atol=5e-3) for name in found)
-
-
-def test_the_interpreter_times_nothing() -> None:
-    (device,) = CoreMLInterpreterRuntime().probe()
-    assert device.numerics_only and [mode.name for mode in device.modes] == ["plain", "ane"]
 
 
 @needs_converter
