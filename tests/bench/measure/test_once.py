@@ -36,6 +36,7 @@ def run(
         fake_cell(artifact, "Fake", baseline=True, call_ms=2),
         *(replace(fake_cell(artifact, name, call_ms=2), numerics_only=WHY) for name in untimed),
     )
+    cells = tuple(cell.untimed() for cell in cells) if protocol.untimed else cells
     the_plan = plan_of(cells, load_scenes(SHAPE, sets=protocol.inputs), protocol, parity=False)
     return engine.run(the_plan, out, ArtifactStore(out / "store"), observer or Observer())
 
