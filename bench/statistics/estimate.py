@@ -34,6 +34,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from depthport.bench.statistics.samples import CONFIDENCE, CellSamples, FloatArray
 from depthport.bench.statistics.student_t import student_t_quantile, student_t_tail
@@ -138,12 +139,23 @@ def estimate(launches: Sequence[FloatArray], batches: Callable[[int], int], cent
 
 def round_table(cell: CellSamples) -> RoundTable:
     """Log block medians (ns) by launch and round; blocks without a steady sample are not in it."""
+    places = [
+        (block.launch, block.round, turn) for turn, block in enumerate(cell.blocks) for _ in range(len(block.steady_ns))
+    ]
+    return block_medians(cell.steady_ns(), np.array(places, np.int64).reshape(-1, 3))
+
+
+def block_medians(steady_ns: FloatArray, places: npt.NDArray[np.int64]) -> RoundTable:
+    """The same of steady samples, float64 (n,), and the (launch, round, turn) that each was timed in, int64 (n, 3)."""
+    order = np.lexsort((steady_ns, *places.T[::-1]))
+    values, places = steady_ns[order], places[order]
+    ends = np.flatnonzero(np.append((places[1:] != places[:-1]).any(axis=1), [True] * (len(places) > 0))) + 1
+    starts = np.append(0, ends[:-1])[: len(ends)]
+    middle = starts + ends
+    medians = (values[(middle - 1) // 2] + values[middle // 2]) / 2.0
     table: dict[int, dict[int, list[float]]] = {}
-    for block in cell.blocks:
-        steady = block.steady_ns
-        if len(steady):
-            rounds = table.setdefault(block.launch, {}).setdefault(block.round, [])
-            rounds.append(math.log(float(np.median(steady))))
+    for (launch, index, _), median in zip(places[starts].tolist(), medians.tolist(), strict=True):
+        table.setdefault(launch, {}).setdefault(index, []).append(math.log(median))
     return {launch: {index: np.array(blocks) for index, blocks in rounds.items()} for launch, rounds in table.items()}
 
 
@@ -165,13 +177,12 @@ def estimate_log_latency(cell: CellSamples) -> Estimate:
     return estimate(launches, latency_batches)
 
 
-def paired_log_ratios(baseline: CellSamples, cell: CellSamples) -> list[FloatArray]:
-    """log(baseline / cell) of every round both ran, one float64 (rounds,) for each launch set they share.
+def paired_log_ratios(ours: RoundTable, theirs: RoundTable) -> list[FloatArray]:
+    """log(ours / theirs) of every round both ran, one float64 (rounds,) for each launch set they share.
 
     A round counts when both have all their blocks in it, as many as in their fullest round. Half of a mirrored round
     (the run was stopped, or a block was still warm-up) would carry the drift that the other half cancels.
     """
-    ours, theirs = round_table(baseline), round_table(cell)
     tables = (ours, theirs)
     whole = max((len(blocks) for t in tables for rounds in t.values() for blocks in rounds.values()), default=0)
     launches = []
@@ -185,6 +196,11 @@ def paired_log_ratios(baseline: CellSamples, cell: CellSamples) -> list[FloatArr
 
 def estimate_log_ratio(baseline: CellSamples, cell: CellSamples) -> Estimate | None:
     """log(baseline / cell), paired by (launch, round); above 0 the cell is faster. None: nothing to pair."""
+    return log_ratio_of_rounds(round_table(baseline), round_table(cell))
+
+
+def log_ratio_of_rounds(baseline: RoundTable, cell: RoundTable) -> Estimate | None:
+    """The same of cells whose rounds are summed up already: where one cell meets a thousand others."""
     launches = paired_log_ratios(baseline, cell)
     return estimate(launches, ratio_batches, midmean) if launches else None
 
