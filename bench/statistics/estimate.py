@@ -46,8 +46,8 @@ LATENCY_BATCHES = 5
 Center = Callable[[FloatArray], FloatArray]
 """What a launch's rounds are summed up by: float (..., n) -> (...)."""
 
-RoundTable = dict[int, dict[int, FloatArray]]
-"""launch -> round -> log of the median of each block with a steady sample, float64 (1,) or (2,)."""
+RoundTable = dict[int, dict[int, list[float]]]
+"""launch -> round -> log of the median of each block with a steady sample: one, or two in a mirrored round."""
 
 
 @dataclass(frozen=True)
@@ -153,16 +153,21 @@ def block_medians(steady_ns: FloatArray, places: npt.NDArray[np.int64]) -> Round
     starts = np.append(0, ends[:-1])[: len(ends)]
     middle = starts + ends
     medians = (values[(middle - 1) // 2] + values[middle // 2]) / 2.0
-    table: dict[int, dict[int, list[float]]] = {}
+    table: RoundTable = {}
     for (launch, index, _), median in zip(places[starts].tolist(), medians.tolist(), strict=True):
         table.setdefault(launch, {}).setdefault(index, []).append(math.log(median))
-    return {launch: {index: np.array(blocks) for index, blocks in rounds.items()} for launch, rounds in table.items()}
+    return table
+
+
+def round_mean(blocks: Sequence[float]) -> float:
+    """A round's log latency; blocks (n,), n >= 1."""
+    return sum(blocks) / len(blocks)
 
 
 def latency_rounds(cell: CellSamples) -> list[FloatArray]:
     """Log latency (ns) of every round, the mean of its log block medians: one float64 (rounds,) a launch."""
     launches = round_table(cell).values()
-    return [np.array([blocks.mean() for blocks in rounds.values()]) for rounds in launches]
+    return [np.array([round_mean(blocks) for blocks in rounds.values()]) for rounds in launches]
 
 
 def estimate_log_latency(cell: CellSamples) -> Estimate:
@@ -190,7 +195,7 @@ def paired_log_ratios(ours: RoundTable, theirs: RoundTable) -> list[FloatArray]:
         a, b = ours[launch], theirs[launch]
         shared = [i for i in sorted(a.keys() & b.keys()) if len(a[i]) == len(b[i]) == whole]
         if shared:
-            launches.append(np.array([a[i].mean() - b[i].mean() for i in shared]))
+            launches.append(np.array([round_mean(a[i]) - round_mean(b[i]) for i in shared]))
     return launches
 
 

@@ -30,7 +30,7 @@ def clean_text(text: str, longest: int = MAX_TEXT) -> str:
     surrogate characters are removed.
     """
     text = text[: 4 * longest]
-    if not text.isascii() or not text.isprintable():
+    if not text.isprintable():
         text = "".join(map(_clean_character, text))
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
