@@ -25,7 +25,8 @@ def pareto_set(costs: Sequence[Costs]) -> list[int]:
     """Indices of the rows that no other row dominates, in their order."""
     if not costs or not costs[0]:
         return list(range(len(costs)))
-    return _Table(costs).front().tolist()
+    indices: list[int] = _Table(costs).front().tolist()
+    return indices
 
 
 _LIKELY = 64
