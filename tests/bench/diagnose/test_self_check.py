@@ -64,7 +64,8 @@ def test_what_works_passes_and_what_does_not_is_named(store: ArtifactStore, expo
     assert absent.status is Status.UNAVAILABLE and absent.reason == "macOS only" and absent.log is None
     assert not self_check.passed(results)
     data = json.loads(json.dumps(results.to_json()))
-    assert str(Path.home()) not in json.dumps(data) and parse_results(data)[0].cells[2].log == bad.log
+    assert str(Path.home()) not in json.dumps(data)
+    assert "no mode 'nonsense'" in (parse_results(data)[0].cells[2].log or ""), "it is a results file like any other"
     text = rendered(results, Path("depthport-self-check.json"))
     assert "Send back depthport-self-check.json" in text and "no mode 'nonsense'" in text
 
