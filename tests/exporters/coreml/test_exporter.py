@@ -59,8 +59,7 @@ def test_metadata_says_what_it_is(tmp_path: Path) -> None:
 def test_a_wrong_conversion_is_not_an_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here: a converter with a defect like coremltools 9.0's reciprocal."""
     from depthport.exporters.coreml import exporter as coreml_exporter
-
-    save = coreml_exporter.save
+    from depthport.exporters.coreml.convert import save
 
     def defective(model: Any, path: Path) -> None:
         save(model, path.with_name("clean.mlpackage"))

@@ -15,7 +15,7 @@ from depthport.exporters.core.isolation import Isolated
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.executorch import exporter
 from depthport.exporters.executorch.exporter import ExecuTorchExporter
-from depthport.exporters.pytorch.converted import LIMIT
+from depthport.exporters.pytorch.converted import LIMIT, network_outputs
 from tests.conftest import Exported
 
 LOWERING = {"backend": "xnnpack", "delegates": 2, "delegated_nodes": 9, "other_nodes": {"aten_argmin_default": 1}}
@@ -53,7 +53,7 @@ def write(
 ) -> Artifact:
     pytest.importorskip("torch")
     expected: dict[str, Any] = {}
-    compute = exporter.network_outputs
+    compute = network_outputs
 
     def record(network: Any, names: Any, inputs: Any) -> Any:
         expected.update(compute(network, names, inputs))
