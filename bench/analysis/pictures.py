@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from depthport.exporters.core.files.atomic import write_bytes
 from depthport.predict.colormaps import INFERNO, VIRIDIS
 
-Array = NDArray[Any]
+Array = np.ndarray
 
 MAX_BYTES = 200_000
 MAX_WIDTH = 1512

@@ -54,7 +54,7 @@ class Prediction:
         return intrinsics_to_photograph(self.intrinsics[view], self.steps[view])
 
 
-def to_photograph(values: NDArray[Any], steps: Steps, size: Size) -> NDArray[np.float32]:
+def to_photograph(values: np.ndarray, steps: Steps, size: Size) -> NDArray[np.float32]:
     """A map (H, W) of a processed view in the pixels of its photograph: steps undone, last first; bilinear, NaN outside.
 
     Args:
@@ -63,8 +63,8 @@ def to_photograph(values: NDArray[Any], steps: Steps, size: Size) -> NDArray[np.
     import cv2
 
     # OpenCV's own types are narrower than what it takes and gives.
-    found: NDArray[Any] = np.asarray(values, np.float32)
-    known: NDArray[Any] = np.ones(found.shape, np.uint8)
+    found: np.ndarray = np.asarray(values, np.float32)
+    known: np.ndarray = np.ones(found.shape, np.uint8)
     before = [size, *((step.width, step.height) for step in steps[:-1])]
     for step, (width, height) in zip(reversed(steps), reversed(before[: len(steps)]), strict=True):
         if isinstance(step, Crop):
@@ -77,7 +77,7 @@ def to_photograph(values: NDArray[Any], steps: Steps, size: Size) -> NDArray[np.
     return np.where(known > 0, found, np.float32(np.nan)).astype(np.float32)
 
 
-def intrinsics_to_photograph(intrinsics: NDArray[Any], steps: Steps) -> NDArray[np.float64]:
+def intrinsics_to_photograph(intrinsics: np.ndarray, steps: Steps) -> NDArray[np.float64]:
     """The inverse of :func:`depthport.exporters.inputs.preprocess.apply_to_intrinsics`."""
     matrix = np.array(intrinsics, np.float64)
     for step in reversed(steps):

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core.errors import UnsupportedError, UsageError
@@ -131,7 +130,7 @@ class _Build:
         np.savez(self.work / "scenes.npz", **held_out(self.context))  # type: ignore[arg-type]
         gflop = self._call(convert.arithmetic, model="fp32.tflite").value
 
-        def try_(recipes: Sequence[Recipe], outputs: Sequence[str]) -> list[dict[str, NDArray[Any]]]:
+        def try_(recipes: Sequence[Recipe], outputs: Sequence[str]) -> list[dict[str, np.ndarray]]:
             trials = self._call(
                 convert.try_recipes, model="fp32.tflite", recipes=recipes, scenes="scenes.npz", outputs=list(outputs)
             )
@@ -139,7 +138,7 @@ class _Build:
 
         return choose_recipe(self.context, gflop, try_)
 
-    def _run(self, model: str) -> dict[str, NDArray[Any]]:
+    def _run(self, model: str) -> dict[str, np.ndarray]:
         np.savez(self.work / "inputs.npz", **self.inputs)  # type: ignore[arg-type]
         self._call(convert.run, model=model, inputs="inputs.npz", outputs="outputs.npz")
         with np.load(self.work / "outputs.npz") as found:

@@ -26,7 +26,7 @@ from depthport.exporters.quantization.sensitivity import compare
 SCENES = 4
 JUDGED = ("depth", "extrinsics")
 
-Try = Callable[[Sequence[Recipe], Sequence[str]], list[dict[str, NDArray[Any]]]]
+Try = Callable[[Sequence[Recipe], Sequence[str]], list[dict[str, np.ndarray]]]
 """`try_(recipes, outputs)`: for each recipe the outputs of every scene, as `scene/output`."""
 
 
@@ -86,7 +86,7 @@ def choose_recipe(context: ExportContext, gflop: Mapping[str, float], try_: Try)
     )
 
 
-def worst(found: Mapping[str, NDArray[Any]], expected: Mapping[str, NDArray[Any]]) -> tuple[float, float]:
+def worst(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> tuple[float, float]:
     """Depth (relative L2) and rotation (degrees) errors, the worst scene of each."""
     scenes = dict.fromkeys(name.partition("/")[0] for name in expected)
     losses = [
@@ -112,7 +112,7 @@ def _report(
     }
 
 
-def read_trials(folder: Path, trials: Sequence[Mapping[str, Any]]) -> list[dict[str, NDArray[Any]]]:
+def read_trials(folder: Path, trials: Sequence[Mapping[str, Any]]) -> list[dict[str, np.ndarray]]:
     """What the converter's process left of each trial; the files are removed."""
     found = []
     for trial in trials:

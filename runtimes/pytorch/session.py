@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from depthport.exporters.core.artifact import Artifact
@@ -52,7 +52,7 @@ class TorchSession(Session):
     def _build(self) -> tuple[nn.Module, Forward]:
         """The module that holds the parameters, and the function of the inputs, in the manifest's order, that runs it."""
 
-    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
         for spec in self.input_specs:
             host = torch.from_numpy(inputs[spec.name])
             if spec.name not in self._inputs:

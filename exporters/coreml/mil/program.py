@@ -11,7 +11,6 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core.errors import ArtifactError
 from depthport.exporters.coreml.mil.blob import WeightFile
@@ -204,7 +203,7 @@ def _tensor_literal(message: Message, type_: TensorType) -> Literal:
     if 4 in message:
         texts = message.message(4).texts(1)
         return texts[0] if type_.shape == () and len(texts) == 1 else texts
-    array: NDArray[Any]
+    array: np.ndarray
     if 1 in message:
         array = message.message(1).floats(1, "<f4")
     elif 6 in message:

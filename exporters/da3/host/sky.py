@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+Array = np.ndarray
 
 SAMPLED_ABOVE = 100_000
 """Upstream's quantiles are exact up to this many values."""
