@@ -18,7 +18,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from depthport.bench.inputs.pose_files import Poses, posed, read_poses
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import InputError
 from depthport.exporters.core.files.npz import write_npz
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.inputs.poses import normalise_extrinsics
 from depthport.exporters.inputs.preprocess import (
     Crop,
@@ -154,7 +154,7 @@ def load_scene(shape: Shape, *, images: Sequence[Path | str] = ()) -> Scene:
     return load_scenes(shape, sets=1, images=images)[0]
 
 
-def describe(scenes: Sequence[Scene]) -> dict[str, Any]:
+def describe(scenes: Sequence[Scene]) -> JsonObject:
     """The `inputs` of results.json."""
     return {
         "name": scenes[0].name,

@@ -67,7 +67,7 @@ class SpinningSession(Session):
             model="da3-small",
             weights=WeightsInfo("synthetic:0", "", True, ""),
             format="fake",
-            precision={},
+            precision={"name": "fp32"},
             shape=Shape(1, 2, 70, 98),
             inputs=(TensorSpec("image", _IMAGE, "float32"),),
             outputs=tuple(TensorSpec(name, shape, "float32") for name, shape in _OUTPUTS.items()),

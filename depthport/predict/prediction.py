@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +39,7 @@ class Prediction:
     """From decoded photographs to the arrays here."""
     synthetic: bool = False
     """Random weights: depth and cameras mean nothing."""
-    placement: dict[str, Any] = field(default_factory=dict)
+    placement: dict[str, object] = field(default_factory=dict)
     """Where it ran, as the runtime proves it."""
 
     def depth_of_photograph(self, view: int) -> NDArray[np.float32]:

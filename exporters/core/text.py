@@ -12,7 +12,6 @@ import sys
 import tempfile
 import unicodedata
 from pathlib import Path
-from typing import Any
 
 MAX_TEXT = 2000
 """Longest string kept, in characters."""
@@ -76,7 +75,7 @@ def _python() -> Path:
     return Path(sys.prefix)
 
 
-def clean_json(value: Any, depth: int = 0, longest: int = MAX_TEXT) -> Any:
+def clean_json(value: object, depth: int = 0, longest: int = MAX_TEXT) -> object:
     """Any decoded JSON with clean strings of at most `longest` characters, finite numbers and bounded depth."""
     if depth > MAX_DEPTH:
         return None

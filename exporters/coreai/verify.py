@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -73,7 +73,7 @@ def verify(
     network: nn.Module,
     build_upstream: Callable[[], nn.Module],
     compress: str = "none",
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Run an asset and compare it with upstream.
 
     Args:

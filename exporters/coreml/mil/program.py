@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +22,7 @@ MAX_DEPTH = 16
 """Lists in lists a constant may be; ours are lists of numbers."""
 
 Weights = Mapping[str, WeightFile]
-Literal = Any
+Literal = object
 """A constant: a numpy array, `str`, or a list or tuple of constants. Dictionaries no MIL operation takes."""
 
 

@@ -37,7 +37,7 @@ def test_defaults(precision: str, check: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "complaint"),
     [
-        ({"options": {"speed": "fast"}}, UsageError, "no option speed: it has compress, verify"),
+        ({"options": {"speed": "fast"}}, UsageError, "no option 'speed': it has compress, verify"),
         ({"options": {"compress": "int3"}}, UsageError, "compress of format 'coreai' is one of none, int8"),
         ({"options": {"verify": "maybe"}}, UsageError, "verify of format 'coreai' is one of full, small, none"),
         ({"target": "iOS18"}, UsageError, "choose one of iOS27, macOS27 .older systems have format coreml"),

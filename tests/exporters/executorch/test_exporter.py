@@ -28,7 +28,7 @@ LOWERING = {"backend": "xnnpack", "delegates": 2, "delegated_nodes": 9, "other_n
         ({"precision": "int8"}, UnsupportedError, "has no precision 'int8'"),
         ({"dynamic": ("views",)}, UnsupportedError, "has no dynamic views"),
         ({"target": "tpu"}, UsageError, "has no target 'tpu': choose one of xnnpack, coreml, vulkan"),
-        ({"options": {"speed": 1}}, UsageError, "has no option speed"),
+        ({"options": {"speed": 1}}, UsageError, "has no option 'speed'"),
     ],
 )
 def test_what_it_can_not_express_is_refused(changes: dict[str, Any], kind: type[DepthportError], complaint: str) -> None:

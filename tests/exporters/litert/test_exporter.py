@@ -34,7 +34,7 @@ def request(**changes: Any) -> Any:
         ({"dynamic": ("views",)}, UnsupportedError, "has no dynamic views"),
         ({"preprocess": True}, UnsupportedError, "has no preprocessing"),
         ({"target": "phone"}, UsageError, "has no target 'phone'"),
-        ({"options": {"speed": 1}}, UsageError, "has no option speed"),
+        ({"options": {"speed": 1}}, UsageError, "has no option 'speed'"),
         ({"precision": "int8", "options": {"mix": "most"}}, UsageError, "mix is one of"),
     ],
 )
