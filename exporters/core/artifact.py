@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
 import msgspec
 from msgspec import Meta
@@ -23,7 +23,6 @@ from depthport.exporters.core.declared import fault
 from depthport.exporters.core.errors import ArtifactError, one_line
 from depthport.exporters.core.files.atomic import read_json
 from depthport.exporters.core.json_types import JsonObject
-from depthport.exporters.core.precision import PolicyFacts
 from depthport.exporters.core.provenance import canonical_sha256, file_sha256
 from depthport.exporters.core.text import clean_json, clean_text, quoted
 
@@ -44,6 +43,26 @@ Finite = Annotated[float, Meta(ge=-1e300, le=1e300)]
 OpenDimension = Annotated[str, Meta(pattern=r"^[a-z]{1,20}(\*[1-9][0-9]{0,5}(/[1-9][0-9]{0,5})?)?$")]
 """A name (`views`), or a multiple of one."""
 TensorDType = Literal["float32", "float16", "bfloat16", "float64", "uint8", "int32", "int64", "bool"]
+
+DType = Literal["float32", "float16", "bfloat16"]
+Quantization = Literal["int8", "fp8"]
+
+
+class _Named(TypedDict):
+    name: str
+
+
+class PolicyFacts(_Named, total=False):
+    """A policy as JSON: its name, and whatever else of :class:`~depthport.exporters.core.precision.PrecisionPolicy` its
+    writer knew."""
+
+    backbone: DType
+    head: DType
+    camera: DType
+    reference: DType
+    tf32: bool
+    quantization: Quantization | None
+    note: str
 
 
 @dataclass(frozen=True)

@@ -10,28 +10,10 @@ change by 100 % (measured, in bf16 and in fp16).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Literal, TypedDict, cast
+from typing import cast
 
+from depthport.exporters.core.artifact import DType, PolicyFacts, Quantization
 from depthport.exporters.core.asked import known_name
-
-DType = Literal["float32", "float16", "bfloat16"]
-Quantization = Literal["int8", "fp8"]
-
-
-class _Named(TypedDict):
-    name: str
-
-
-class PolicyFacts(_Named, total=False):
-    """A policy as JSON, in a manifest: its name, and whatever else of :class:`PrecisionPolicy` its writer knew."""
-
-    backbone: DType
-    head: DType
-    camera: DType
-    reference: DType
-    tf32: bool
-    quantization: Quantization | None
-    note: str
 
 
 @dataclass(frozen=True)

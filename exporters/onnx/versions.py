@@ -7,7 +7,7 @@ A file declares the least: a runtime refuses a newer version than it knows, what
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 from msgspec import Meta
 
@@ -51,6 +51,8 @@ def oldest_onnxruntime(opset: int, ir_version: int) -> str | None:
 
 class VersionOptions(Options, frozen=True):
     """Options of a floating-point graph."""
+
+    where: ClassVar[str] = "floating-point precisions"
 
     opset: Annotated[int, Meta(ge=OPSETS[0], le=OPSETS[1])] | None = None
     """Operator set, for a graph without a target; by default the least."""

@@ -11,6 +11,7 @@ from depthport.exporters.core.artifact import MANIFEST, Artifact, FileInfo, Mani
 from depthport.exporters.core.errors import ArtifactError
 from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.core.provenance import file_sha256
+from depthport.exporters.core.schema import manifest_schema
 from tests.support.manifests import manifest
 
 
@@ -74,10 +75,44 @@ def test_what_is_no_artifact_says_so_in_one_line(tmp_path: Path, content: bytes 
     assert "\n" not in str(raised.value)
 
 
-def test_an_unknown_field_is_damage(tmp_path: Path) -> None:
-    data = manifest().to_json()
-    with pytest.raises(ArtifactError, match="surprise is not a field"):
-        Manifest.from_json({**data, "surprise": 1})
+def test_a_field_of_a_later_version_is_left_out() -> None:
+    assert Manifest.from_json({**manifest().to_json(), "surprise": 1}) == manifest()
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"key": 1}, "key: expected str, got int"),
+        ({"weights": None}, "weights: expected object"),
+        ({"shape": {"batch": 0, "views": 1, "height": 14, "width": 14}}, "shape.batch: expected int >= 1"),
+        ({"shape": {"batch": 2**63, "views": 1, "height": 14, "width": 14}}, "shape.batch: "),
+        ({"shape": {"batch": True, "views": 1, "height": 14, "width": 14}}, "shape.batch: expected int, got bool"),
+        ({"inputs": [{"name": "x", "shape": ["Views"], "dtype": "float32"}]}, r"inputs\[0\].shape\[0\]: expected str"),
+        ({"inputs": [{"name": "x", "shape": [1], "dtype": "complex"}]}, r"inputs\[0\].dtype: invalid enum value"),
+        ({"precision": {}}, "precision: object missing required field name"),
+        ({"precision": {"name": "x", "head": "int3"}}, "precision.head: invalid enum value"),
+        ({"limits": {"views": [1, 2]}}, "expected array of length 3"),
+        ({"options": []}, "options: expected object"),
+        ({"files": [{"path": "../x", "size_bytes": 1, "sha256": "0"}]}, "outside its folder"),
+        ({"files": [{"path": "C:x", "size_bytes": 1, "sha256": "0"}]}, "outside its folder"),
+    ],
+)
+def test_damage_is_one_line_that_names_the_place(changes: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ArtifactError, match=complaint) as raised:
+        Manifest.from_json({**manifest().to_json(), **changes})
+    assert "\n" not in str(raised.value) and len(str(raised.value)) <= 300
+
+
+def test_the_schema_is_that_of_what_is_written() -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="needs jsonschema (pip install jsonschema)")
+    schema = manifest_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    written = json.loads(json.dumps(manifest(files=(FileInfo("a/b", 3, "0" * 64),)).to_json()))
+    jsonschema.validate(written, schema)
+    assert schema["$id"] == written["schema"]
+    assert schema["properties"]["export_peak_mib"]["description"] == "Peak resident memory of the exporting process."
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**written, "shape": {**written["shape"], "views": 0}}, schema)
 
 
 def test_a_manifest_of_before_parity_had_its_own_file_loads() -> None:
