@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.bench.results.ties import same_choice
 
-Array = NDArray[Any]
+Array = np.ndarray
 
 DELTA1 = 1.25
 
