@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import msgspec
 
@@ -62,7 +61,7 @@ class Plan:
         return reference_key(self.export, inputs, reference_device(self.cells))[:16]
 
 
-def _asked(request: ExportRequest) -> dict[str, Any]:
+def _asked(request: ExportRequest) -> dict[str, object]:
     """The request without its weights: where they lie, and what is noted of them, decides nothing."""
-    asked: dict[str, Any] = msgspec.to_builtins(request)
+    asked: dict[str, object] = msgspec.to_builtins(request)
     return {name: value for name, value in asked.items() if name != "weights"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from depthport.exporters.core.asked import known_name
 
@@ -52,7 +51,7 @@ class Protocol:
     logs: bool = False
     """Keep the end of what a failed cell's process printed, for who is to find out why."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)
 
 

@@ -59,7 +59,7 @@ from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.registry import get_runtime
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    import numpy as np
 
     from depthport.runtimes.base import Session
 
@@ -90,7 +90,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.session: Session | None = None
-        self.inputs: list[dict[str, NDArray[Any]]] = []
+        self.inputs: list[dict[str, np.ndarray]] = []
 
     def handle(self, request: CellRequest, progress: Callable[[str], None]) -> object:
         """Carry out one request; raises what the runtime raised."""

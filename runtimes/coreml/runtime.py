@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from depthport.exporters.core.artifact import Artifact
@@ -141,7 +140,7 @@ class CoreMLSession(Session):
         except (RuntimeError, ValueError, OSError) as error:
             raise LoadError(f"Core ML can't compile {package.name}: {one_line(error)}") from error
 
-    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
         image = inputs["image"]
         if self._images:
             self._inputs = _views(image, self._images)
@@ -188,7 +187,7 @@ def package_of(artifact: Artifact) -> Path:
     return artifact.path / str(artifact.manifest.extra["package"])
 
 
-def _views(image: NDArray[Any], names: tuple[str, ...]) -> dict[str, Any]:
+def _views(image: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
     """(B, N, H, W, 3) uint8 as one PIL image a view, which is what Core ML takes for an image input."""
     views = image.reshape(-1, *image.shape[2:])
     return {name: Image.fromarray(view.copy(), "RGB") for name, view in zip(names, views, strict=True)}
