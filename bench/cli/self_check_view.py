@@ -26,9 +26,9 @@ def render(results: Results, console: Console, saved: Path | None) -> None:
     console.print(f"{escape(first.model)}, {shape}, {escape(first.weights)}", highlight=False)
     head = ("runtime/device/mode/precision", "result", "difference to upstream fp32, or what went wrong")
     print_table(Table("Self-check", head, rows, align="llf"), console)
-    for name, why in {cell.runtime: cell.numerics_only for cell in results.cells}.items():
-        if why not in (None, UNTIMED):
-            console.print(f"[dim]{escape(name)}: {escape(str(why))}.[/dim]")
+    for name, why in dict.fromkeys((cell.runtime, cell.numerics_only) for cell in results.cells):
+        if why is not None and why != UNTIMED:
+            console.print(f"[dim]{escape(name)}: {escape(why)}.[/dim]")
     if any(cell.status in NOT_REACHED for cell in results.cells):
         console.print("Some were not reached: what was exported is not kept, so try again on an idle machine.")
     if saved is not None:
