@@ -109,7 +109,8 @@ class BenchOptions(RunOptions):
     minutes: Annotated[float | None, typer.Option("--minutes", help="Of a sustained or fixed-rate run.")] = None
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the schedule.")] = None
     interpreter: Annotated[
-        list[str] | None, typer.Option("--interpreter", help="RUNTIME=PYTHON: a runtime's own interpreter.")
+        list[str] | None,
+        typer.Option("--interpreter", help="RUNTIME=PYTHON: a runtime's own interpreter, with depthport's dependencies."),
     ] = None
 
     def keywords(self) -> MeasureKeywords:

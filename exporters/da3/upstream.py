@@ -209,13 +209,12 @@ def recorded_reference_view() -> Iterator[list[Tensor]]:
     original = vision_transformer.select_reference_view
     chosen: list[Tensor] = []
 
-    @torch.compiler.disable
     def recording(*args: Any, **kwargs: Any) -> Tensor:
         index: Tensor = original(*args, **kwargs)
         chosen.append(index)
         return index
 
-    vision_transformer.select_reference_view = recording
+    vision_transformer.select_reference_view = torch.compiler.disable(recording)
     try:
         yield chosen
     finally:

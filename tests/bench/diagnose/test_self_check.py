@@ -58,7 +58,9 @@ def test_what_works_passes_and_what_does_not_is_named(store: ArtifactStore, expo
     ]
     results = checked(cells, store)
     good, unknown, bad, absent = results.cells
-    assert good.status is Status.OK and good.parity and good.parity["depth"]["rel_l2"] < 1e-5
+    assert good.status is Status.OK and good.parity
+    depth = good.parity["depth"]
+    assert isinstance(depth, dict) and (depth["rel_l2"] or 0.0) < 1e-5
     assert not good.timing and not good.speedup and good.numerics_only, "nothing of it is a time"
     assert unknown.status is Status.LOAD_FAILED
     assert bad.status is Status.LOAD_FAILED and "no mode 'nonsense'" in (bad.reason or "") and bad.log
