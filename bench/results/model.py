@@ -211,6 +211,11 @@ class Control(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         _check_order("ci95", self.ci95)
 
+    @property
+    def undecided(self) -> bool:
+        """Whether it ran too short to tell: its interval holds the expected answer and others. It did not fail."""
+        return not self.ok and self.verdict == "inconclusive"
+
 
 class RuntimeFacts(Struct, frozen=True, forbid_unknown_fields=True):
     """What a report says of a runtime, kept with the figures: the machine that reads them may not have it."""
