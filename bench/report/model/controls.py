@@ -39,7 +39,7 @@ def control_lines(run: Run) -> list[list[str]]:
             [
                 NAMES.get(key, key),
                 figures.ratio(control.ratio, control.ci95),
-                control.verdict,
+                "no difference found" if control.ok and control.verdict == "inconclusive" else control.verdict,
                 control.expected,
                 mark(control),
                 tells,

@@ -63,24 +63,26 @@ function cellTable() {
   const tr = (attributes, ...cells) => h("tr", { role: "row", ...attributes }, cells);
   const wide = (attributes, ...content) => h("td", { role: "cell", "aria-colspan": chosen.shown().length, ...attributes }, content);
 
-  function heads(columns) {
-    return columns.map((column) => h("th", {
-      role: "columnheader", scope: "col", class: column.num ? "num" : null, title: column.title ?? null,
-      "aria-sort": order.column === column ? (order.down ? "descending" : "ascending") : null,
-    }, h("button", { type: "button", "data-key": column.key, onclick: () => {
+  /** One heading a column, made once: the focus stays on it while the table is sorted. */
+  const heads = new Map(COLUMNS.map((column) => [column, h("th", { role: "columnheader", scope: "col", class: column.num ? "num" : null, title: column.title ?? null },
+    h("button", { type: "button", onclick: () => {
       order.down = order.column === column ? !order.down : Boolean(column.down);
       order.column = column;
       show();
-      head.querySelector(`[data-key="${column.key}"]`).focus();
-    } }, column.name)));
-  }
+    } }, column.name))]));
+  const headRow = tr({});
+  head.append(headRow);
 
   function show() {
     const columns = chosen.shown();
     const widths = columns.map((column) => `${column.width}rem`);
     table.style.setProperty("--columns", widths.join(" "));
     table.style.setProperty("--rest", widths.slice(1).join(" ") || "1fr");
-    head.replaceChildren(tr({}, heads(columns)));
+    if (headRow.childElementCount !== columns.length || columns.some((column, i) => headRow.children[i] !== heads.get(column))) headRow.replaceChildren(...columns.map((column) => heads.get(column)));
+    for (const [column, heading] of heads) {
+      if (column === order.column) heading.setAttribute("aria-sort", order.down ? "descending" : "ascending");
+      else heading.removeAttribute("aria-sort");
+    }
     body.replaceChildren(...DATA.groups.flatMap((group) => groupRows(group, columns)));
     if (!body.childElementCount) body.append(tr({ class: "note" }, wide({ class: "empty" }, "No cell matches these filters. ", resetButton())));
   }
