@@ -2,7 +2,7 @@
 
 function matrixPanel(group) {
   const blocks = d3.groups(group.cells, (c) => c.slot.block).map(([name, cells]) => [name, cells, cells.filter(timed)]);
-  const shown = blocks.filter(([, cells, ran]) => ran.length > 3 && distinct(ran.map((c) => c.slot.column)).length > 1);
+  const shown = blocks.filter(([, , ran]) => ran.length > 3 && distinct(ran.map((c) => c.slot.column)).length > 1);
   if (!shown.length) return null;
   const box = h("div", { class: "stack" });
   const draw = () => {
