@@ -121,12 +121,12 @@ def _all(members: Sequence[Row], boundary: Boundary) -> str:
             rows.latency(row, boundary),
             rows.throughput(row, boundary),
             rows.against(row, boundary),
-            rows.depth(row) if row.ok else f"{rows.depth(row)} {escape(rows.status(row), 60)}",
+            rows.depth(row) if row.ok else f"{rows.depth(row)} {rows.NO}",
         ]
         for row in timed
     ]
-    idle = bullets(f"{code(row.cell.id)}: {escape(rows.status(row), 300)}" for row in members if not row.cell.timing)
-    return blocks([table(head, body, "lrrrl"), idle]).rstrip()
+    failed = bullets(f"{code(row.cell.id)}: {escape(rows.status(row), 300)}" for row in members if not row.ok)
+    return blocks([table(head, body, "lrrrr"), failed]).rstrip()
 
 
 def _more(members: Sequence[Row], boundary: Boundary, other: Boundary) -> str:
