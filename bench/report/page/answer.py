@@ -196,7 +196,7 @@ def _rival_table(group: Group, pick: Row, boundary: str) -> Markup:
             "tr",
             h("th", clip(row.cell.id, 60), scope="row", class_="mono"),
             h("td", rows.latency(row, boundary), class_="num"),  # type: ignore[arg-type]
-            h("td", rows.ratio(row, boundary), class_="num"),  # type: ignore[arg-type]
+            h("td", rows.ratio(row, boundary).split(" ")[0], class_="num"),  # type: ignore[arg-type]
             class_="pick" if row is pick else None,
         )
         for row in shown
