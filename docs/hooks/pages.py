@@ -1,7 +1,8 @@
 """The site's pages that are not in docs/: those beside the code, one a format and a runtime, and the Python interface.
 
-A page beside the code is taken as it is. Its links lead to other pages of the site, or lose their address where what they
-name is no page (code, folders); pictures come along. What a format's or a runtime's page says is read from its class.
+A page beside the code is taken as it is. Links, those of docs/ too, are written for whoever reads the sources; here they
+lead to the page of the site, or lose their address where what they name is no page (code, folders). Pictures come along.
+What a format's or a runtime's page says is read from its class.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 import depthport
 from depthport.exporters.base import Exporter
@@ -41,7 +43,8 @@ ROLE = re.compile(r":(?:attr|class|const|data|exc|func|meth|mod):`~?([\w.]+)`")
 def beside_the_code() -> dict[str, str]:
     """Address on the site of every page that stands beside the code, by its path in the project."""
     records = {f"bench/records/{path.name}": f"records/{path.name}" for path in (ROOT / "bench/records").glob("*.md")}
-    return {**GUIDES, **records, **{name: f"project/{name.lower()}" for name in PROJECT}}
+    project = {name: f"project/{name.lower()}" for name in PROJECT}
+    return {**GUIDES, **records, **project, "depthport/__init__.py": "api.md", "README.md": "index.md"}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -62,11 +65,21 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     return config
 
 
+def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
+    """The links of the pages in docs/."""
+    if page.file.generated_by is not None:
+        return markdown
+    source = f"docs/{page.file.src_uri}"
+    return relinked(markdown, source, {**beside_the_code(), source: page.file.src_uri}, lambda picture: None)
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add every page that is not in docs/."""
     pages = beside_the_code()
     pictures: set[str] = set()
     for source, address in pages.items():
+        if address in ("api.md", "index.md"):
+            continue
         text = (ROOT / source).read_text(encoding="utf-8")
         files.append(File.generated(config, address, content=relinked(text, source, pages, pictures.add)))
     for picture in sorted(pictures):
@@ -81,7 +94,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def relinked(text: str, source: str, pages: dict[str, str], picture: Callable[[str], object]) -> str:
     """`text` of the page `source` with links as they are on the site; `picture` is told of every picture shown."""
-    here = posixpath.dirname(pages[source])
+    here = posixpath.dirname(pages[source]) or "."
 
     def link(found: re.Match[str]) -> str:
         mark, label, target = found.groups()
@@ -90,8 +103,6 @@ def relinked(text: str, source: str, pages: dict[str, str], picture: Callable[[s
         if not path or "://" in target or target.startswith("mailto:"):
             return f"{mark}[{label}]({target})"
         named = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
-        if named == "README.md":
-            return f"[{label}]({posixpath.relpath('index.md', here)})"
         if named in pages:
             return f"[{label}]({posixpath.relpath(pages[named], here)}{'#' if anchor else ''}{anchor})"
         if mark and (ROOT / named).is_file():
@@ -99,10 +110,9 @@ def relinked(text: str, source: str, pages: dict[str, str], picture: Callable[[s
             return f"![{label}]({posixpath.relpath(f'pictures/{named}', here)})"
         return label
 
-    # Code stays as it is.
-    parts = re.split(r"(^```.*?^```|`[^`\n]*`)", text, flags=re.MULTILINE | re.DOTALL)
-    joined = "".join(part if number % 2 else part.replace("\x00", "") for number, part in enumerate(parts))
-    return LINK.sub(link, joined)
+    # Code stays as it is; a label may hold a piece of it.
+    parts = re.split(r"(^```.*?^```)", text, flags=re.MULTILINE | re.DOTALL)
+    return "".join(part if number % 2 else LINK.sub(link, part) for number, part in enumerate(parts))
 
 
 def format_page(exporter: Exporter) -> Iterator[str]:

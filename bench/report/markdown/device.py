@@ -225,7 +225,7 @@ def _pictures(group: Group, picture_of: PictureOf) -> str:
             body.append([code(row.cell.id), *shown])
     if not body:
         return ""
-    shown = table(["Configuration", "Depth", "Error to upstream fp32"], body)
+    pictures = table(["Configuration", "Depth", "Error to upstream fp32"], body)
     if any(is_synthetic(row.run.results, row.cell) for row in group.rows):
-        return details(f"Depth and error of {_plain(group)}, synthetic weights", shown)
-    return f"### Depth and error · {escape(group.workload.label)}\n\n{shown}"
+        return details(f"Depth and error of {_plain(group)}, synthetic weights", pictures)
+    return f"### Depth and error · {escape(group.workload.label)}\n\n{pictures}"

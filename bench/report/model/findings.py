@@ -38,7 +38,9 @@ def _best(group: Group, choice: Choice, boundary: Boundary) -> Iterator[str]:
         return
     figure = f"{rows.latency(best, boundary)} ms"
     if best.cell.baseline:
-        yield f"nothing was shown to beat upstream as its users run it: {best.cell.id}, {figure}."
+        alone = not any(row.ok and row.cell.timing and row is not best for row in group.rows)
+        said_of_it = "only upstream gave figures" if alone else "nothing was shown to beat upstream as its users run it"
+        yield f"{said_of_it}: {best.cell.id}, {figure}."
     elif speedup(best, boundary) is not None:
         doubt = f" ({said.doubt})" if said.level == "perhaps" else ""
         figure = f"{figure}, {rows.ratio(best, boundary)}, depth error {rows.depth(best)}"
