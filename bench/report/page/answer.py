@@ -19,6 +19,7 @@ from depthport.bench.report.model.sentences import break_even_lines
 from depthport.bench.report.model.standing import ranked
 from depthport.bench.report.page.elements import Markup, clip, h, join
 from depthport.bench.results.metrics import cold_start_s, memory_mib
+from depthport.bench.results.model import Boundary
 from depthport.bench.statistics import figures
 
 MOST_RIVALS = 5
@@ -187,16 +188,16 @@ def _chip(kind: str, text: str) -> Markup:
     return h("li", text, class_=f"chip {kind}".strip())
 
 
-def _rival_table(group: Group, pick: Row, boundary: str) -> Markup:
+def _rival_table(group: Group, pick: Row, boundary: Boundary) -> Markup:
     """The fastest, the pick and the baseline: what the chart shows, for whom no script runs."""
-    order = ranked(group.rows, boundary)  # type: ignore[arg-type]
+    order = ranked(group.rows, boundary)
     shown = [row for place, row in enumerate(order) if place < MOST_RIVALS or row is pick or row.cell.baseline]
     body = [
         h(
             "tr",
             h("th", clip(row.cell.id, 60), scope="row", class_="mono"),
-            h("td", rows.latency(row, boundary), class_="num"),  # type: ignore[arg-type]
-            h("td", rows.ratio(row, boundary).split(" ")[0], class_="num"),  # type: ignore[arg-type]
+            h("td", rows.latency(row, boundary), class_="num"),
+            h("td", rows.ratio(row, boundary).split(" ")[0], class_="num"),
             class_="pick" if row is pick else None,
         )
         for row in shown
