@@ -91,7 +91,7 @@ def _card(number: int, machine: str, group: Group, choice: Choice, single: bool)
     )
     pick = pick_of(group, choice)
     if pick is None:
-        return h("article", where, _without_pick(group, choice), _rivals(number, None), class_="panel answer")
+        return h("article", _without_pick(where, group, choice), _rivals(number, None), class_="panel answer")
     said = headline(group, choice)
     boundary = choice.boundary
     statement = h(
@@ -108,10 +108,10 @@ def _card(number: int, machine: str, group: Group, choice: Choice, single: bool)
     return h("article", statement, h("div", rivals, _changes(choice, single), class_="stack"), class_="panel answer")
 
 
-def _without_pick(group: Group, choice: Choice) -> Markup:
+def _without_pick(where: Markup, group: Group, choice: Choice) -> Markup:
     title, lines = ("No pick", []) if not regime.without_burst(group.rows) else regime.headline(group.rows)
     why = None if lines else h("p", choice.why, class_="muted")
-    return h("div", h("p", title, class_="take"), why, _notes(lines[:8]), class_="stack")
+    return h("div", where, h("p", title, class_="take"), why, _notes(lines[:8]), class_="stack")
 
 
 def _rivals(number: int, table: Markup | None) -> Markup:
