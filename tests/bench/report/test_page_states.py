@@ -18,6 +18,7 @@ from msgspec.structs import force_setattr
 
 from depthport.bench.report.write import write_report
 from depthport.bench.results.model import Control, Results
+from depthport.bench.results.regimes import Onset, SustainedSummary, Window
 from tests.support import results as fixtures
 from tests.support.simulated_run import Workload
 
@@ -255,3 +256,17 @@ def test_the_third_state_of_a_control_is_said_in_its_table(chromium: Callable[..
     force_setattr(results, "controls", results.controls)
     browser = chromium().open(page_of(tmp_path, results))
     assert "? too short to tell, equivalent was expected" in browser.all("#trust")[0].text
+
+
+def test_a_run_over_minutes_answers_in_its_own_words(chromium: Callable[..., Any], tmp_path: Path) -> None:
+    results = fixtures.h100()
+    for index, cell in enumerate(results.cells):
+        median = cell.timing["device"].median_ms if cell.timing else None
+        if median:
+            windows = tuple(Window(10.0 * k, 20, median, median) for k in range(60))
+            slower = Onset(30, 300.0, 1.05) if index == 0 else None
+            found = SustainedSummary(600.0, 1200, 10.0, windows, 60.0, median, median, 1.0, (0.99, 1.01), slower)
+            results.cells[index] = structs.replace(cell, timing={}, speedup={}, regime=found)
+    browser = chromium().open(page_of(tmp_path, structs.replace(results, controls={})))
+    assert browser.all("#answer .take")[0].text == "1 of 9 slow down within 10 min of load"
+    assert len(browser.all("#answer .rivals svg")) == 1 and browser.errors() == []
