@@ -100,7 +100,7 @@ format: $(TEST_STAMP)
 	$(BIN)/ruff format .
 
 typecheck: $(TEST_STAMP)
-	$(BIN)/mypy -p depthport
+	$(BIN)/mypy -p depthport -p tests
 
 docs: $(TEST_STAMP)
 	$(BIN)/mkdocs build --strict --site-dir build/docs

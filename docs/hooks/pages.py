@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GUIDES = {
     "exporters/MODELS.md": "guides/models.md",
     "exporters/INPUTS.md": "guides/inputs.md",
+    "exporters/OPTIONS.md": "guides/options.md",
     "exporters/quantization/README.md": "guides/quantization.md",
     "runtimes/APPLE.md": "guides/apple.md",
     "runtimes/PHONES.md": "guides/phones.md",
