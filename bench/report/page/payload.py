@@ -14,6 +14,7 @@ from depthport.bench.choice.pareto import pareto_set
 from depthport.bench.report.markdown.methodology import READING, SYNTHETIC, SYNTHETIC_SHORT
 from depthport.bench.report.model import neural_engine, regime, rows
 from depthport.bench.report.model.accuracy import ALIGNMENT, HEADS
+from depthport.bench.report.model.bundles import HEAD, measured_where
 from depthport.bench.report.model.controls import control_lines, doubt, noise_floor, warning_lines
 from depthport.bench.report.model.cross_device import cross_device
 from depthport.bench.report.model.findings import group_findings
@@ -80,6 +81,7 @@ def _tables(report: Report, answers: Answers) -> dict[str, Any]:
         ),
         "notes": list(report.notes),
         "cross": cross_device(report),
+        "fleet": {"head": HEAD, "runs": measured_where(report)},
         "recommendations": _recommendations(answers),
         "reading": list(READING),
         "stable": rows.STABLE,

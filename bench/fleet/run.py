@@ -1,0 +1,224 @@
+"""One run of a fleet: each machine is driven by a thread of its own, so none waits for another.
+
+What is finished comes here as soon as it is. A machine that is absent is waited for, and gets the job that it was at
+again: the command goes on from its journal. One that stays away, is busy for too long or fails is a row with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from depthport.bench.fleet import remote
+from depthport.bench.fleet.bundle import Bundle
+from depthport.bench.fleet.cluster import Cluster, Lost, is_from, resource_of
+from depthport.bench.fleet.conditions import NotNow
+from depthport.bench.fleet.description import Fleet
+from depthport.bench.fleet.progress import read_line
+from depthport.bench.fleet.rows import JobRow, Rows
+from depthport.bench.fleet.transfer import TransferError, fetch_job, send_bundle
+from depthport.bench.fleet.work import finished
+from depthport.exporters.core.errors import DepthportError, StorageError, one_line
+from depthport.exporters.core.files.atomic import storage_errors
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+LOOK_S = 0.5
+SILENT_S = 20.0
+"""Since a worker was last heard of, before its row says so; it tells that it lives twice a second."""
+STOP_S = 30.0
+"""For machines to write down what they measured, after Ctrl-C."""
+SSH_AGAIN_S = 15.0
+
+
+class FleetRun:
+    """A run; `rows` is what is known of it at any time."""
+
+    def __init__(self, fleet: Fleet, bundle: Bundle, folder: Path, out: Path, cluster: Cluster, patience_s: float) -> None:
+        self.fleet = fleet
+        self.bundle = bundle
+        self.folder = folder
+        self.out = out
+        self.cluster = cluster
+        self.patience_s = patience_s
+        self.rows = Rows.of(bundle)
+        self._topic = f"depthport-{uuid.uuid4().hex}"
+        self._stopping = threading.Event()
+        self._measure = True
+        self._lost: Lost | None = None
+
+    def run(self, watch: Callable[[Rows], None], *, measure: bool = True) -> Rows:
+        """Measure and export everything, wherever it can be; `watch` sees the rows about twice a second.
+
+        Args:
+            measure: False: bring what is finished, start nothing.
+
+        Raises:
+            Lost: the scheduler is gone.
+            StorageError: `out` can't be written to.
+            KeyboardInterrupt: stopped, after the machines wrote down what they had.
+        """
+        self._measure = measure
+        self.cluster.client.subscribe_topic(self._topic, self._heard)
+        threads = [
+            threading.Thread(target=self._drive, args=(name,), name=f"fleet {name}", daemon=True)
+            for name in self.fleet.machine
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            self._watch(threads, watch)
+        except KeyboardInterrupt:
+            self._stop(threads)
+            self._watch([], watch)
+            raise
+        if self._lost is not None:
+            raise self._lost
+        return self.rows
+
+    def _watch(self, threads: list[threading.Thread], watch: Callable[[Rows], None]) -> None:
+        while True:
+            alive = any(thread.is_alive() for thread in threads)
+            self.rows.save(self.out)
+            watch(self.rows)
+            if not alive:
+                return
+            time.sleep(LOOK_S)
+
+    def _stop(self, threads: list[threading.Thread]) -> None:
+        self._stopping.set()
+        with suppress(Exception):  # whoever can't be reached ends its work when it notices that it is alone
+            self.cluster.client.run(remote.stop, on_error="ignore")
+        until = time.monotonic() + STOP_S
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    async def _heard(self, event: tuple[float, Any]) -> None:
+        """What a machine told, on its way through Dask."""
+        message = event[1]
+        if not isinstance(message, dict):
+            return
+        row, told = self.rows.machines.get(str(message.get("machine"))), read_line(str(message.get("line")))
+        if row is None or told is None or told.state in ("done", "failed"):
+            return
+        if (job := row.jobs.get(told.job)) is not None and not job.ended:
+            job.now(told.state, told.text, told.share)
+
+    # -- one machine ----------------------------------------------------------------------------------------------
+
+    def _drive(self, name: str) -> None:
+        row = self.rows.machines[name]
+        try:
+            for job, state in row.jobs.items():
+                if finished(self.out / name / job, self.bundle.ref(name, job)) is None:
+                    self._job(name, job, state)
+                else:
+                    state.now("done", finished(self.out / name / job, self.bundle.ref(name, job)) or "")
+        except NotNow as error:  # absent for too long
+            for state in row.jobs.values():
+                if not state.ended:
+                    state.now("left out", str(error))
+        except Lost as error:
+            self._lost = error
+        except (DepthportError, OSError) as error:
+            for state in row.jobs.values():
+                if not state.ended:
+                    state.now("failed", one_line(error))
+        row.reason = ""
+
+    def _job(self, name: str, job: str, state: JobRow) -> None:
+        """Have one job done and bring its results here."""
+        future: Future | None = None
+        prepared = None
+        for address in self._present(name):
+            try:
+                if address != prepared:
+                    if future is not None:  # Dask does not look again at what waits for a resource that a worker gains
+                        future.cancel(force=True)
+                        future = None
+                    self._prepare(name, address)
+                    prepared = address
+                if not self._measure:
+                    self._collect(name, job, address, state, {"last": "not finished there"})
+                    return
+                if future is None:
+                    order = {"bundle": self.bundle.sha256, "machine": name, "job": job, "topic": self._topic}
+                    key = f"{self._topic}-{name}-{job}-{uuid.uuid4().hex[:8]}"
+                    future = self.cluster.submit(remote.perform, json.dumps(order), name, key)
+                if not future.done():
+                    continue
+                if future.status in ("cancelled", "lost"):
+                    future = None
+                    continue
+                if future.status == "error":
+                    state.now("failed", f"its worker failed: {one_line(future.exception(timeout=5))}")
+                    return
+                answer = json.loads(future.result(timeout=10))
+                state.now("collecting")
+                self._collect(name, job, address, state, answer)
+                return
+            except (StorageError, TransferError):
+                raise
+            except (OSError, TimeoutError) as error:  # the connection broke: once it is back, again
+                state.now(state.state, f"asked again: {one_line(error)}")
+        if future is not None:
+            future.cancel(force=True)
+
+    def _prepare(self, name: str, address: str) -> None:
+        with storage_errors(Path("its disk")):
+            send_bundle(lambda function, *args: self.cluster.ask(address, function, *args), self.bundle, self.folder)
+        self.cluster.ask(address, remote.offer, resource_of(name))
+
+    def _collect(self, name: str, job: str, address: str, state: JobRow, answer: dict[str, Any]) -> None:
+        told = read_line(str(answer.get("told")))
+        reason = (told.text if told is not None and told.state == "failed" else "") or str(answer.get("last") or "")
+        ask = lambda function, *args: self.cluster.ask(address, function, *args)  # noqa: E731
+        fetched = fetch_job(ask, self.bundle, name, job, self.out)
+        done = finished(self.out / name / job, self.bundle.ref(name, job)) if fetched else None
+        if done is not None:
+            state.now("done", done)
+        elif self._stopping.is_set():
+            state.now("left out", "stopped: the same command goes on")
+        elif answer.get("code") == NotNow.exit_code:
+            state.now("left out", reason)
+        else:
+            state.now("failed", reason or f"it ended with {answer.get('code')}")
+
+    def _present(self, name: str) -> Iterator[str]:
+        """The address of a machine's worker, again and again, while it is there; waits while it is not.
+
+        Raises:
+            NotNow: it was absent for too long.
+            Lost: the scheduler is gone.
+        """
+        row, machine = self.rows.machines[name], self.fleet.machine[name]
+        absent_since, asked_ssh = time.monotonic(), -SSH_AGAIN_S
+        why, known = "no worker of this name yet: start it there with `depthport fleet join`", False
+        while True:
+            address, seen_s = self.cluster.workers().get(name, (None, 0.0))
+            if address is not None and not is_from(machine, address):
+                why, address = f"a worker of this name came from {address}, not from {machine.address}", None
+            elif address is None and known:
+                why = "gone: its worker left; it goes on once it is back"
+            if address is not None:
+                known, absent_since = True, time.monotonic()
+                row.reason = f"silent for {seen_s:.0f} s" if seen_s > SILENT_S else ""
+                yield address
+            else:
+                row.reason = why
+                if self._stopping.is_set() or time.monotonic() - absent_since > self.patience_s:
+                    raise NotNow(why)
+                if machine.ssh is not None and time.monotonic() - asked_ssh >= SSH_AGAIN_S:
+                    try:
+                        self.cluster.start_by_ssh(name, machine)
+                    except DepthportError as error:
+                        why = str(error)
+                    asked_ssh = time.monotonic()
+            time.sleep(LOOK_S)
