@@ -94,8 +94,10 @@ class FleetRun:
 
     def _stop(self, threads: list[threading.Thread]) -> None:
         self._stopping.set()
-        with suppress(Exception):  # whoever can't be reached ends its work when it notices that it is alone
-            self.cluster.client.run(remote.stop, on_error="ignore")
+        for name, (address, _) in self.cluster.workers().items():
+            if name in self.fleet.machine and is_from(self.fleet.machine[name], address):
+                with suppress(Exception):  # whoever can't be reached ends its work when it notices that it is alone
+                    self.cluster.ask(address, remote.stop)
         until = time.monotonic() + STOP_S
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))

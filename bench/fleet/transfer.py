@@ -81,6 +81,10 @@ def fetch_job(ask: Ask, bundle: Bundle, machine: str, job: str, out: Path) -> bo
                 _fetch(ask, (bundle.sha256, machine, job, name), path, int(size), str(digest))
             elif held != path:
                 shutil.copyfile(held, path)
+        names = {name for name, _, _ in listed}
+        for path in [p for p in partial.rglob("*") if p.is_file()]:  # what another try left
+            if path.relative_to(partial).as_posix() not in names:
+                path.unlink()
         _check(partial, bundle, machine, job)
         shutil.rmtree(target, ignore_errors=True)
         partial.replace(target)

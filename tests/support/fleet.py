@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -67,6 +68,7 @@ class Host:
         seconds: float | None = 1.0,
         python: str = sys.executable,
         prefix: Sequence[str] = (),
+        arguments: Sequence[str] = (),
         environment: Mapping[str, str] = {},
     ) -> None:
         self.name = name
@@ -85,7 +87,7 @@ class Host:
         self.log = folder / f"{name}.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*prefix, python, "-m", "depthport", "fleet", "join", str(description), name],
+                [*prefix, python, "-m", "depthport", "fleet", "join", str(description), name, *arguments],
                 env=own, stdout=log, stderr=log, start_new_session=True, cwd=folder,
             )  # fmt: skip
 
@@ -119,6 +121,18 @@ def wait_for(what: Callable[[], bool], seconds: float = 60) -> None:
     while not what():
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.1)
+
+
+def steps_of(results: Path) -> list[tuple[int, float]]:
+    """Process id and time of every step of a made-up measurement."""
+    steps = json.loads(results.read_text())["protocol"]["steps"]
+    return [(int(step.partition(":")[0]), float(step.partition(":")[2])) for step in steps]
+
+
+def journals(host: Host) -> list[int]:
+    """How many steps each of a machine's measurements has done."""
+    found = (host.cache / "fleet" / "results").glob("*/*/*/journal.jsonl")
+    return [len(path.read_text().splitlines()) for path in found]
 
 
 class Background:

@@ -37,7 +37,7 @@ def install(seconds: float) -> None:
                 while (done := len(journal.read_text().splitlines())) < STEPS:
                     time.sleep(seconds / STEPS)
                     with journal.open("a") as stream:
-                        stream.write(f"{os.getpid()}\n")
+                        stream.write(f"{os.getpid()}:{time.time()}\n")
                     observer.budget(done + 1, STEPS)
             except KeyboardInterrupt:
                 raise engine.Interrupted("stopped") from None
@@ -53,7 +53,7 @@ def install(seconds: float) -> None:
             )  # fmt: skip
             results = Results(
                 environment={"cpu": {"model": os.environ.get("DEPTHPORT_FAKE_CPU", "A CPU"), "usable_cores": 2}},
-                protocol={"name": "quick", "pids": journal.read_text().split()},
+                protocol={"name": "quick", "steps": journal.read_text().split()},
                 inputs={},
                 weights={asked["model"]: {"id": asked["weights"].id, "synthetic": True}},
                 cells=[cell],
