@@ -82,15 +82,31 @@ class Cluster:
         """
         if self.client.status not in ("running", "connecting"):
             raise Lost("the scheduler is gone: the same command goes on once it is back")
-        found = self.client.scheduler_info(n_workers=-1).get("workers", {})
+        try:
+            found = self.client.scheduler_info(n_workers=-1).get("workers", {})
+        except (OSError, asyncio.TimeoutError) as error:
+            raise Lost(f"the scheduler is gone ({one_line(error)}): the same command goes on once it is back") from error
         now = time.time()
         return {str(w["name"]): (address, max(0.0, now - float(w.get("last_seen", now)))) for address, w in found.items()}
 
     def ask(self, address: str, function: Callable[..., Any], *args: Any) -> Any:
-        """Call a function of bench/fleet/remote.py on a worker, beside what it is doing."""
-        found = self.client.run(function, *args, workers=[address])
+        """Call a function of bench/fleet/remote.py on a worker, beside what it is doing.
+
+        Raises:
+            OSError, TimeoutError: the connection broke, or the machine's disk did.
+            DepthportError: it could not do that.
+        """
+        try:
+            found = self.client.run(function, *args, workers=[address])
+        except asyncio.TimeoutError as error:  # not Python's own before 3.11
+            raise TimeoutError(str(error)) from error
+        except (DepthportError, OSError):
+            raise
+        except Exception as error:
+            name = type(error).__name__
+            raise DepthportError(f"it could not {function.__name__} ({name}: {one_line(error)}): look at it") from error
         if address not in found:
-            raise DepthportError("the machine left while it was asked: it is asked again once it is back")
+            raise ConnectionError("the machine left while it was asked")
         return found[address]
 
     def submit(self, function: Callable[[str], str], order: str, machine: str, key: str) -> Future:
@@ -227,7 +243,8 @@ def join(name: str, fleet: Fleet, scheduler: str | None) -> None:
     environment = {**os.environ, "DASK_INTERNAL_INHERIT_CONFIG": dask.config.serialize(QUIET)}
     while True:
         command = worker_command(name, fleet.machine[name], address, tls, str(root() / "dask"))
-        subprocess.run(command, env=environment, check=False)
+        # A folder of the user's own: Python looks for modules where it is started.
+        subprocess.run(command, env=environment, cwd=root(), check=False)
         time.sleep(_AGAIN_S)
 
 

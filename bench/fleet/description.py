@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from depthport.bench.plan.request import DEFAULT_MODEL
 from depthport.exporters.core.errors import UnavailableError, UsageError, one_line
 from depthport.exporters.core.files.atomic import read_bytes
+from depthport.exporters.core.files.paths import user_path
 from depthport.exporters.core.records import read_record
 from depthport.exporters.core.text import clean_text, quoted
 
@@ -36,7 +37,7 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Tls:
-    """PEM files of mutual TLS, as paths on the machine that reads them."""
+    """PEM files of mutual TLS; a machine's own as paths there, the fleet's relative to the description."""
 
     ca: str
     cert: str
@@ -161,7 +162,10 @@ def read_fleet(path: Path) -> Fleet:
         raise UsageError(f"{shown} is not a fleet's description ({one_line(error)}): correct it") from None
     if problem := _problem(fleet):
         raise UsageError(f"{shown}: {problem}")
-    return fleet
+    if fleet.tls is None:
+        return fleet
+    own = (str(path.parent.absolute() / user_path(file)) for file in (fleet.tls.ca, fleet.tls.cert, fleet.tls.key))
+    return replace(fleet, tls=Tls(*own))
 
 
 def shape_of(text: str) -> tuple[int, int, int]:

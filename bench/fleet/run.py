@@ -36,6 +36,8 @@ SILENT_S = 20.0
 STOP_S = 30.0
 """For machines to write down what they measured, after Ctrl-C."""
 SSH_AGAIN_S = 15.0
+MOST_TIMES = 20
+"""A worker may be lost at one job: what takes its machine down with it is not begun for ever."""
 
 
 class FleetRun:
@@ -53,6 +55,7 @@ class FleetRun:
         self._stopping = threading.Event()
         self._measure = True
         self._lost: Lost | None = None
+        self._fault: Exception | None = None
 
     def run(self, watch: Callable[[Rows], None], *, measure: bool = True) -> Rows:
         """Measure and export everything, wherever it can be; `watch` sees the rows about twice a second.
@@ -79,8 +82,8 @@ class FleetRun:
             self._stop(threads)
             self._watch([], watch)
             raise
-        if self._lost is not None:
-            raise self._lost
+        if error := self._lost or self._fault:
+            raise error
         return self.rows
 
     def _watch(self, threads: list[threading.Thread], watch: Callable[[Rows], None]) -> None:
@@ -130,15 +133,21 @@ class FleetRun:
         except Lost as error:
             self._lost = error
         except (DepthportError, OSError) as error:
-            for state in row.jobs.values():
-                if not state.ended:
-                    state.now("failed", one_line(error))
+            self._fail(name, one_line(error))
+        except Exception as error:  # noqa: BLE001 - a fault of ours: others go on, then it is raised
+            self._fail(name, f"{type(error).__name__}: {one_line(error)}")
+            self._fault = error
         row.reason = ""
+
+    def _fail(self, name: str, reason: str) -> None:
+        for state in self.rows.machines[name].jobs.values():
+            if not state.ended:
+                state.now("failed", reason)
 
     def _job(self, name: str, job: str, state: JobRow) -> None:
         """Have one job done and bring its results here."""
         future: Future | None = None
-        prepared = None
+        prepared, times = None, 0
         for address in self._present(name):
             try:
                 if address != prepared:
@@ -146,7 +155,10 @@ class FleetRun:
                         future.cancel(force=True)
                         future = None
                     self._prepare(name, address)
-                    prepared = address
+                    prepared, times = address, times + 1
+                    if times > MOST_TIMES:
+                        state.now("failed", f"its worker left {MOST_TIMES} times at this job: see the machine's own logs")
+                        return
                 if not self._measure:
                     self._collect(name, job, address, state, {"last": "not finished there"})
                     return

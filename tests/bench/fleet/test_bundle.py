@@ -15,6 +15,7 @@ from depthport.bench.fleet.description import read_fleet
 from depthport.bench.fleet.freeze import freeze
 from depthport.exporters.core.errors import UsageError
 from tests.support.fleet import describe, frozen
+from tests.support.paths import ROOT
 
 
 @pytest.mark.parametrize(
@@ -138,3 +139,13 @@ def test_versions_are_looked_at_before_anything_runs(tmp_path: Path) -> None:
     assert "depthport is" in (version_problem(parse_bundle(data)) or "")
     with pytest.raises(UsageError, match="not a version"):
         frozen(describe(tmp_path, ["a"], extra='[versions]\nnumpy = "newest"'), tmp_path)
+
+
+def test_the_page_s_description_is_one(tmp_path: Path) -> None:
+    page = (ROOT / "bench" / "FLEET.md").read_text(encoding="utf-8")
+    path = tmp_path / "FLEET.toml"
+    path.write_text(page.partition("```toml\n")[2].partition("```")[0])
+    fleet = read_fleet(path)
+    assert list(fleet.machine) == ["cpu-box", "mac", "jetson"]
+    assert fleet.tls is not None and fleet.tls.ca == str(tmp_path / "fleet-ca.pem")
+    assert fleet.conditions_of("jetson").max_temperature_c == 70 and fleet.conditions_of("mac") == fleet.conditions
