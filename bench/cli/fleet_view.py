@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -13,7 +15,7 @@ from rich.text import Text
 
 from depthport.bench.fleet.rows import Rows
 
-HEAD = ("Machine", "State", "Job", "Done", "")
+HEAD = ("Machine", "State", "For", "Job", "Done", "")
 _STYLES = {"done": "green", "failed": "red", "left out": "yellow", "absent": "yellow", "waiting": "yellow", "queued": "dim"}
 
 
@@ -25,17 +27,23 @@ def watching() -> Iterator[Callable[[Rows], None]]:
         yield _Log(console)
         return
     with Live(console=console, refresh_per_second=2) as live:
-        yield lambda rows: live.update(_table(rows))
+        yield lambda rows: live.update(_table(rows, time.time()))
 
 
 def print_rows(rows: Rows) -> None:
-    Console().print(_table(rows))
+    """As they were when the run last wrote them down."""
+    when = datetime.fromtimestamp(rows.updated).astimezone()
+    Console().print(_table(rows, rows.updated, f"As of {when:%Y-%m-%d %H:%M:%S %Z}"))
 
 
-def _table(rows: Rows) -> Table:
-    table = Table(*HEAD, box=SIMPLE_HEAD, pad_edge=False)
+def _table(rows: Rows, now: float, title: str | None = None) -> Table:
+    table = Table(*HEAD, box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
     for name, state, job, done, why in rows.table():
-        table.add_row(Text(name), Text(state, _STYLES.get(state, "")), Text(job), Text(done), Text(why))
+        current = rows.machines[name].current()
+        since = current[1].since if current else 0.0
+        minutes, seconds = divmod(int(max(0.0, now - since)), 60)
+        lasts = f"{minutes}:{seconds:02}" if since else ""
+        table.add_row(Text(name), Text(state, _STYLES.get(state, "")), lasts, Text(job), Text(done), Text(why))
     return table
 
 

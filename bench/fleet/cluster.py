@@ -49,7 +49,11 @@ QUIET: dict[str, Any] = {
     "distributed.scheduler.worker-ttl": f"{2 * CUT_S}s",
     "distributed.scheduler.allowed-failures": 20,
     "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
 }
+_NO_PAGES: dict[str, Any] = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+"""Dask's pages have neither TLS nor a password; the server that is left serves nothing, and this machine alone."""
 _AGAIN_S = 2.0
 """Before a worker that has ended is started again."""
 _REACH_S = 3.0
@@ -140,7 +144,7 @@ class Cluster:
             worker_class="distributed.Worker",
             # Of this machine's own name in the fleet; listens where the description says.
             kwargs={
-                "name": name, "nthreads": 1, "memory_limit": 0, "dashboard": False,
+                "name": name, "nthreads": 1, "memory_limit": 0, **_NO_PAGES,
                 **({"port": machine.port} if machine.port else {}),
             },
         )  # fmt: skip
@@ -190,7 +194,7 @@ def connected(fleet: Fleet, scheduler: str | None) -> Iterator[Cluster]:
     try:
         if scheduler is None and not _answers(where["host"], where["port"]):
             started = SpecCluster(
-                scheduler={"cls": Scheduler, "options": {**where, "dashboard": False, "security": security}},
+                scheduler={"cls": Scheduler, "options": {**where, **_NO_PAGES, "security": security}},
                 workers={}, security=security, silence_logs=logging.CRITICAL,
             )  # fmt: skip
         client = Client(address, security=security, timeout=10, set_as_default=False)
@@ -224,7 +228,8 @@ def worker_command(name: str, machine: Machine, address: str, tls: Tls | None, f
     port = ["--worker-port", str(machine.port)] if machine.port else []
     return [
         sys.executable, "-m", "distributed.cli.dask_worker", address, "--name", name, "--nthreads", "1", "--no-nanny",
-        "--memory-limit", "0", "--no-dashboard", "--local-directory", folder, *port, *files,
+        "--memory-limit", "0", "--no-dashboard", "--dashboard-address", _NO_PAGES["dashboard_address"],
+        "--local-directory", folder, *port, *files,
     ]  # fmt: skip
 
 

@@ -109,6 +109,8 @@ def _do(bundle: Bundle, folder: Path, share: Share, ref: BundleRef, where: Path,
         return
     plan = replace(api.plan(job.model, **_keywords(job, share, folder, weights)), bundle=ref)
     with fit(share.conditions, lambda reason: told(Work(ref.job, "waiting", reason))):
+        if finished(where, ref) is not None:  # another carrier of the bundle had it meanwhile
+            return
         told(Work(ref.job, "measuring"))
         # What of another suite or of other versions lies there is put aside, not mixed in.
         engine.run(plan, where, store, told.observer(ref.job), overwrite=True)

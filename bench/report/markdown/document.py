@@ -8,9 +8,9 @@ from depthport.bench.choice.choice import Choice
 from depthport.bench.report.markdown.device import device_sections
 from depthport.bench.report.markdown.format import alert, blocks, bullets, code, details, escape, table
 from depthport.bench.report.markdown.methodology import SYNTHETIC, methodology, technical_notes
-from depthport.bench.report.model import bundles, rows
+from depthport.bench.report.model import rows
 from depthport.bench.report.model.controls import control_lines, warning_lines
-from depthport.bench.report.model.cross_device import cross_device
+from depthport.bench.report.model.cross_device import FLEET_HEAD, cross_device, measured_where
 from depthport.bench.report.model.findings import group_findings
 from depthport.bench.report.model.merge import Group, MachineReport, Report, Row
 from depthport.bench.report.model.recommend import USE_CASES, Answers
@@ -142,9 +142,9 @@ def _across(report: Report) -> list[str]:
     """The one section with ratios across machines."""
     found = cross_device(report)
     parts = ["## Cross-device comparison"]
-    if runs := bundles.measured_where(report):
+    if runs := measured_where(report):
         parts += ["One suite, frozen and carried to each machine:"]
-        parts += [table(bundles.HEAD, [[*map(escape, line[:5]), code(line[5])] for line in runs])]
+        parts += [table(FLEET_HEAD, [[*map(escape, line[:5]), code(line[5])] for line in runs])]
     if not found:
         return [*parts, "One device gave figures. To set machines side by side, merge their results: "
                 "`depthport report A B --out merged`."]  # fmt: skip

@@ -1,21 +1,17 @@
-"""Runs of a fleet: whether they are of one frozen suite, and which machine measured what, when, with which controls."""
+"""Runs of a fleet: whether they are of one frozen suite, and in what two suites differ."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from depthport.bench.results.load_results import ResultsFile
 from depthport.bench.results.model import BundleRef
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.provenance import canonical_sha256
 
-if TYPE_CHECKING:
-    from depthport.bench.report.model.merge import Report, Run
-
 _SHOWN = 3
 """Differences that a message names."""
-NAMES = {"aa": "A/A", "plus5": "+5 %"}
 
 
 def check_bundles(files: Sequence[ResultsFile]) -> list[str]:
@@ -52,26 +48,6 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any], where: str 
             yield from differences(one, other, place)
         elif one != other:
             yield f"{place} is {_short(one)} and {_short(other)}"
-
-
-def measured_where(report: Report) -> list[list[str]]:
-    """One line a run of a fleet: machine as the fleet calls it, hardware, job, when, controls, bundle. Empty without."""
-    return [
-        [bundle.machine, machine.name, bundle.job, run.created, controls_of(run), bundle.sha256[:12]]
-        for machine in report.machines
-        for run in machine.runs
-        if (bundle := run.results.bundle) is not None
-    ]
-
-
-HEAD = ["Machine", "Hardware", "Job", "Measured", "Controls", "Bundle"]
-
-
-def controls_of(run: Run) -> str:
-    """`A/A equivalent ✓ · +5 % slower ✓`, or that there were none."""
-    found = run.results.controls
-    said = (f"{NAMES.get(key, key)} {control.verdict} {'✓' if control.ok else '✗'}" for key, control in found.items())
-    return " · ".join(said) or "none"
 
 
 def _where(bundle: BundleRef) -> str:

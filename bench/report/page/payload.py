@@ -14,9 +14,8 @@ from depthport.bench.choice.pareto import pareto_set
 from depthport.bench.report.markdown.methodology import READING, SYNTHETIC, SYNTHETIC_SHORT
 from depthport.bench.report.model import neural_engine, regime, rows
 from depthport.bench.report.model.accuracy import ALIGNMENT, HEADS
-from depthport.bench.report.model.bundles import HEAD, measured_where
 from depthport.bench.report.model.controls import control_lines, doubt, noise_floor, warning_lines
-from depthport.bench.report.model.cross_device import cross_device
+from depthport.bench.report.model.cross_device import FLEET_HEAD, cross_device, measured_where
 from depthport.bench.report.model.findings import group_findings
 from depthport.bench.report.model.merge import Group, MachineReport, Report, Row, is_synthetic
 from depthport.bench.report.model.pictures import KINDS, Album, shipped_inputs
@@ -81,7 +80,7 @@ def _tables(report: Report, answers: Answers) -> dict[str, Any]:
         ),
         "notes": list(report.notes),
         "cross": cross_device(report),
-        "fleet": {"head": HEAD, "runs": measured_where(report)},
+        "fleet": {"head": FLEET_HEAD, "runs": measured_where(report)},
         "recommendations": _recommendations(answers),
         "reading": list(READING),
         "stable": rows.STABLE,

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 pytest.importorskip("distributed", reason="needs the extra fleet")
@@ -20,7 +22,7 @@ from depthport.bench.fleet.run import FleetRun
 from depthport.bench.fleet.survey import survey
 from depthport.exporters.core.errors import UnavailableError
 from tests.support.certificates import certificates
-from tests.support.fleet import Background, Host, describe, free_port, frozen, hosts, journals, steps_of, wait_for
+from tests.support.fleet import BENCH, Background, Host, describe, free_port, frozen, hosts, journals, steps_of, wait_for
 
 JOB = "da3-small-1x1x28x42"
 
@@ -72,7 +74,8 @@ def test_tls_lets_in_who_has_a_certificate_of_the_fleet_and_nobody_else(tmp_path
     other.write_text(text.replace(own.table(), stranger.table()))
     out = tmp_path / "out"
     running = fleet_run(description, out, patience_s=10)
-    with hosts(Host(description, "one", tmp_path), Host(other, "stranger", tmp_path)):
+    one = Host(description, "one", tmp_path, seconds=3)
+    with hosts(one, Host(other, "stranger", tmp_path)):
         wait_for(lambda: running.state("one") in ("measuring", "collecting", "done"))
         address = read_fleet(description).scheduler
         assert address is not None
@@ -81,9 +84,15 @@ def test_tls_lets_in_who_has_a_certificate_of_the_fleet_and_nobody_else(tmp_path
         bare = address.replace("tls://", "tcp://")
         with pytest.raises(UnavailableError, match="no scheduler at"), connected(read_fleet(description), bare):
             pytest.fail("a client without TLS was taken")
+        assert {where.laddr.ip for pid in one.workers() for where in listening(pid)} == {"127.0.0.1"}
         assert "connected; fit to be measured" in survey(read_fleet(description), None)["one"]
         rows = running.end()
     assert {name: row.state() for name, row in rows.machines.items()} == {"one": "done", "stranger": "left out"}
+
+
+def listening(pid: int) -> list[Any]:
+    """The sockets on which a process waits for others."""
+    return [found for found in psutil.Process(pid).net_connections("inet") if found.status == psutil.CONN_LISTEN]
 
 
 @pytest.mark.slow
@@ -95,7 +104,7 @@ def test_two_fleets_at_once_measure_one_after_the_other(tmp_path: Path) -> None:
     for number in (1, 2):
         folder = tmp_path / f"fleet{number}"
         folder.mkdir()
-        description = describe(folder, ["box"])
+        description = describe(folder, ["box"], bench=BENCH.replace("28x42", f"28x{28 * number}"))
         runs.append(fleet_run(description, folder / "out"))
         machines.append(
             Host(description, "box", folder, seconds=3, environment={"DEPTHPORT_CACHE": str(tmp_path / "cache")})
@@ -103,7 +112,7 @@ def test_two_fleets_at_once_measure_one_after_the_other(tmp_path: Path) -> None:
     with hosts(*machines):
         assert all(run.end().machines["box"].state() == "done" for run in runs)
     for number in (1, 2):
-        times = [when for _, when in steps_of(tmp_path / f"fleet{number}" / "out" / "box" / JOB / "results.json")]
+        times = [when for _, when in steps_of(next((tmp_path / f"fleet{number}" / "out").glob("box/*/results.json")))]
         ends.append((times[0], times[-1]))
     first, second = sorted(ends)
     assert first[1] < second[0], "they measured at the same time"

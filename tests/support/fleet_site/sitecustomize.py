@@ -68,5 +68,10 @@ def install(seconds: float) -> None:
     engine.run = run  # type: ignore[assignment]
 
 
+if "DEPTHPORT_PLAIN_DASK" in os.environ:  # to see what Dask's own settings cost (tests/support/trials/fleet_overhead.py)
+    from depthport.bench.fleet import cluster
+
+    cluster.QUIET.clear()
+
 if "DEPTHPORT_FAKE_S" in os.environ:
     install(float(os.environ["DEPTHPORT_FAKE_S"]))
