@@ -77,6 +77,8 @@ class Cluster:
         self.address = address
         self._own_tls = own_tls
         self._ssh: dict[str, Any] = {}
+        self._heard: dict[str, tuple[float, float]] = {}
+        """Worker's address -> when it was last heard of, by the scheduler's clock, and when that changed, by ours."""
 
     def workers(self) -> dict[str, tuple[str, float]]:
         """Worker's name -> its address and the seconds since it was last heard of.
@@ -90,8 +92,14 @@ class Cluster:
             found = self.client.scheduler_info(n_workers=-1).get("workers", {})
         except (OSError, asyncio.TimeoutError) as error:
             raise Lost(f"the scheduler is gone ({one_line(error)}): the same command goes on once it is back") from error
-        now = time.time()
-        return {str(w["name"]): (address, max(0.0, now - float(w.get("last_seen", now)))) for address, w in found.items()}
+        now, workers = time.monotonic(), {}
+        for address, worker in found.items():
+            told = float(worker.get("last_seen", 0.0))
+            # By this machine's clock alone: the scheduler's may be another.
+            if self._heard.get(address, (0.0, now))[0] != told:
+                self._heard[address] = (told, now)
+            workers[str(worker["name"])] = (address, now - self._heard.get(address, (told, now))[1])
+        return workers
 
     def ask(self, address: str, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function of bench/fleet/remote.py on a worker, beside what it is doing.

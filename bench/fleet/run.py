@@ -12,6 +12,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ from depthport.bench.fleet.conditions import NotNow
 from depthport.bench.fleet.description import Fleet
 from depthport.bench.fleet.progress import read_line
 from depthport.bench.fleet.rows import JobRow, Rows
-from depthport.bench.fleet.transfer import TransferError, fetch_job, send_bundle
+from depthport.bench.fleet.transfer import fetch_job, send_bundle
 from depthport.bench.fleet.work import finished
 from depthport.exporters.core.errors import DepthportError, StorageError, one_line
 from depthport.exporters.core.files.atomic import storage_errors
@@ -36,8 +38,23 @@ SILENT_S = 20.0
 STOP_S = 30.0
 """For machines to write down what they measured, after Ctrl-C."""
 SSH_AGAIN_S = 15.0
-MOST_TIMES = 20
-"""A worker may be lost at one job: what takes its machine down with it is not begun for ever."""
+MOST_WORKERS = 20
+"""That one job may take: what takes its machine down with it is not begun for ever."""
+
+
+@dataclass
+class _Task:
+    """A job's task in Dask."""
+
+    future: Future | None = None
+    worker: str | None = None
+    """Address of the worker that it is for."""
+    workers: int = 0
+
+    def drop(self) -> None:
+        if self.future is not None and not self.future.done():
+            self.future.cancel(force=True)
+        self.future = None
 
 
 class FleetRun:
@@ -99,11 +116,15 @@ class FleetRun:
         self._stopping.set()
         for name, (address, _) in self.cluster.workers().items():
             if name in self.fleet.machine and is_from(self.fleet.machine[name], address):
-                with suppress(Exception):  # whoever can't be reached ends its work when it notices that it is alone
-                    self.cluster.ask(address, remote.stop)
+                # Whoever can't be reached ends its work when it notices that it is alone.
+                threading.Thread(target=self._ask_to_stop, args=(address,), daemon=True).start()
         until = time.monotonic() + STOP_S
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
+
+    def _ask_to_stop(self, address: str) -> None:
+        with suppress(DepthportError, OSError):
+            self.cluster.ask(address, remote.stop)
 
     async def _heard(self, event: tuple[float, Any]) -> None:
         """What a machine told, on its way through Dask."""
@@ -122,10 +143,11 @@ class FleetRun:
         row = self.rows.machines[name]
         try:
             for job, state in row.jobs.items():
-                if finished(self.out / name / job, self.bundle.ref(name, job)) is None:
+                said = finished(self.out / name / job, self.bundle.ref(name, job))
+                if said is None:
                     self._job(name, job, state)
                 else:
-                    state.now("done", finished(self.out / name / job, self.bundle.ref(name, job)) or "")
+                    state.now("done", said)
         except NotNow as error:  # absent for too long
             for state in row.jobs.values():
                 if not state.ended:
@@ -146,64 +168,63 @@ class FleetRun:
 
     def _job(self, name: str, job: str, state: JobRow) -> None:
         """Have one job done and bring its results here."""
-        future: Future | None = None
-        prepared, times = None, 0
-        for address in self._present(name):
-            try:
-                if address != prepared:
-                    if future is not None:  # Dask does not look again at what waits for a resource that a worker gains
-                        future.cancel(force=True)
-                        future = None
-                    self._prepare(name, address)
-                    prepared, times = address, times + 1
-                    if times > MOST_TIMES:
-                        state.now("failed", f"its worker left {MOST_TIMES} times at this job: see the machine's own logs")
+        task = _Task()
+        try:
+            for address in self._present(name):
+                try:
+                    if self._further(name, job, state, task, address):
                         return
-                if not self._measure:
-                    self._collect(name, job, address, state, {"last": "not finished there"})
-                    return
-                if future is None:
-                    order = {"bundle": self.bundle.sha256, "machine": name, "job": job, "topic": self._topic}
-                    key = f"{self._topic}-{name}-{job}-{uuid.uuid4().hex[:8]}"
-                    future = self.cluster.submit(remote.perform, json.dumps(order), name, key)
-                if not future.done():
-                    continue
-                if future.status in ("cancelled", "lost"):
-                    future = None
-                    continue
-                if future.status == "error":
-                    state.now("failed", f"its worker failed: {one_line(future.exception(timeout=5))}")
-                    return
-                answer = json.loads(future.result(timeout=10))
-                state.now("collecting")
-                self._collect(name, job, address, state, answer)
-                return
-            except (StorageError, TransferError):
-                raise
-            except (OSError, TimeoutError) as error:  # the connection broke: once it is back, again
-                state.now(state.state, f"asked again: {one_line(error)}")
-        if future is not None:
-            future.cancel(force=True)
+                except StorageError:
+                    raise
+                except (OSError, TimeoutError) as error:  # the connection broke: once it is back, again
+                    state.now(state.state, f"asked again: {one_line(error)}")
+        finally:
+            task.drop()
+
+    def _further(self, name: str, job: str, state: JobRow, task: _Task, address: str) -> bool:
+        """Take a job one step further while its machine is there; whether it has ended."""
+        if address != task.worker:
+            if task.workers == MOST_WORKERS:
+                state.now("failed", f"its worker was lost {task.workers} times at this job: see the machine's own logs")
+                return True
+            task.drop()  # Dask does not look again at what waits for a resource that a worker gains
+            self._prepare(name, address)
+            task.worker, task.workers = address, task.workers + 1
+        if not self._measure:
+            self._collect(name, job, address, state, {"last": "not finished there"})
+            return True
+        if task.future is None or task.future.status in ("cancelled", "lost"):
+            order = {"bundle": self.bundle.sha256, "machine": name, "job": job, "topic": self._topic}
+            key = f"{self._topic}-{name}-{job}-{uuid.uuid4().hex[:8]}"
+            task.future = self.cluster.submit(remote.perform, json.dumps(order), name, key)
+        if task.future.status == "error":
+            state.now("failed", f"its worker failed: {one_line(task.future.exception(timeout=5))}")
+            return True
+        if task.future.status != "finished":
+            return False
+        answer = json.loads(task.future.result(timeout=10))
+        state.now("collecting")
+        self._collect(name, job, address, state, answer)
+        return True
 
     def _prepare(self, name: str, address: str) -> None:
         with storage_errors(Path("its disk")):
-            send_bundle(lambda function, *args: self.cluster.ask(address, function, *args), self.bundle, self.folder)
+            send_bundle(partial(self.cluster.ask, address), self.bundle, self.folder)
         self.cluster.ask(address, remote.offer, resource_of(name))
 
     def _collect(self, name: str, job: str, address: str, state: JobRow, answer: dict[str, Any]) -> None:
         told = read_line(str(answer.get("told")))
         reason = (told.text if told is not None and told.state == "failed" else "") or str(answer.get("last") or "")
-        ask = lambda function, *args: self.cluster.ask(address, function, *args)  # noqa: E731
-        fetched = fetch_job(ask, self.bundle, name, job, self.out)
+        fetched = fetch_job(partial(self.cluster.ask, address), self.bundle, name, job, self.out)
         done = finished(self.out / name / job, self.bundle.ref(name, job)) if fetched else None
         if done is not None:
             state.now("done", done)
         elif self._stopping.is_set():
             state.now("left out", "stopped: the same command goes on")
-        elif answer.get("code") == NotNow.exit_code:
+        elif answer.get("code") == NotNow.exit_code or not self._measure:
             state.now("left out", reason)
         else:
-            state.now("failed", reason or f"it ended with {answer.get('code')}")
+            state.now("failed", reason.removeprefix("depthport: ") or f"it ended with {answer.get('code')}")
 
     def _present(self, name: str) -> Iterator[str]:
         """The address of a machine's worker, again and again, while it is there; waits while it is not.

@@ -16,7 +16,6 @@ from depthport.bench.report.model.standing import main_boundary, ranked, timing
 from depthport.bench.results.model import Boundary
 from depthport.bench.statistics import figures
 
-
 CONTROLS = {"aa": "A/A", "plus5": "+5 %"}
 FLEET_HEAD = ["Machine", "Hardware", "Job", "Measured", "Controls", "Bundle"]
 
