@@ -23,6 +23,7 @@ class FakePlan:
 
 def install(seconds: float) -> None:
     from depthport.bench.measure import api, engine
+    from depthport.bench.measure.signals import exit_code_of
 
     def run(plan: FakePlan, out: Path, store: Any, observer: Any, *, overwrite: bool = False) -> Any:
         from depthport.bench.results.model import Cell, Control, Results, Timing
@@ -39,8 +40,8 @@ def install(seconds: float) -> None:
                     with journal.open("a") as stream:
                         stream.write(f"{os.getpid()}:{time.time()}\n")
                     observer.budget(done + 1, STEPS)
-            except KeyboardInterrupt:
-                raise engine.Interrupted("stopped") from None
+            except KeyboardInterrupt as stop:
+                raise engine.Interrupted("stopped", exit_code_of(stop)) from None
             (out / "pictures").mkdir(exist_ok=True)
             (out / "pictures" / "depth.png").write_bytes(bytes(int(os.environ.get("DEPTHPORT_FAKE_BYTES", "1000"))))
             ms = float(os.environ.get("DEPTHPORT_FAKE_MS", "10"))
