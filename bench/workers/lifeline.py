@@ -38,7 +38,9 @@ def stop_with_stdin() -> None:
     import threading
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        # Not by `sys.stdin`, whose lock this thread would hold while Python ends.
+        while os.read(0, 4096):
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="stdin", daemon=True).start()
