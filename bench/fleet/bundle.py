@@ -8,20 +8,21 @@ what, and under which conditions, is beside it (:class:`Share`) and may change w
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
+import msgspec
+from msgspec import Struct, field
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from depthport.bench.fleet.description import NAME, Conditions
 from depthport.bench.inputs.photographs import OWN, SINGLE
 from depthport.bench.measure.deciding import MEASURING
 from depthport.bench.results.model import BundleRef
+from depthport.exporters.core.declared import fault
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.files.atomic import read_json
+from depthport.exporters.core.json_types import Json, JsonObject
 from depthport.exporters.core.provenance import canonical_sha256, file_sha256, package_version
-from depthport.exporters.core.records import read_record
 from depthport.exporters.core.source import source_digest
 from depthport.exporters.core.text import clean_json, clean_text, quoted
 from depthport.exporters.quantization.images import shipped_photograph
@@ -37,21 +38,19 @@ SOURCE = "depthport source"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(Struct, frozen=True, forbid_unknown_fields=True):
     """Of one model; on every machine they must be the same bytes."""
 
     id: str
     sha256: str
     synthetic: bool
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = {}
     """Path below `weights/` -> sha256, of a local checkpoint that is carried; empty: the id says where they come from."""
     spec: str = ""
     """What names them: the id, or the carried file's or folder's path below `weights/`."""
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Struct, frozen=True, forbid_unknown_fields=True):
     """One command: `depthport bench` or `depthport export`, for one model and shape."""
 
     kind: str
@@ -62,12 +61,11 @@ class Job:
     width: int
     weights: str
     """A key of :attr:`Contents.weights`."""
-    asked: dict[str, Any] = field(default_factory=dict)
+    asked: JsonObject = {}
     """Of `bench`: as :class:`~depthport.bench.fleet.description.Bench` has it; of `export`: format, precision, target."""
 
 
-@dataclass(frozen=True)
-class Contents:
+class Contents(Struct, frozen=True, forbid_unknown_fields=True):
     """What the hash covers."""
 
     name: str
@@ -80,8 +78,7 @@ class Contents:
     schema: str = SCHEMA
 
 
-@dataclass(frozen=True)
-class Share:
+class Share(Struct, frozen=True, forbid_unknown_fields=True):
     """What one machine does of the suite."""
 
     jobs: tuple[str, ...]
@@ -90,8 +87,7 @@ class Share:
     conditions: Conditions = field(default_factory=Conditions)
 
 
-@dataclass(frozen=True)
-class Bundle:
+class Bundle(Struct, frozen=True, forbid_unknown_fields=True):
     """A bundle, as `bundle.json` has it."""
 
     sha256: str
@@ -100,7 +96,7 @@ class Bundle:
 
     def ref(self, machine: str, job: str) -> BundleRef:
         """What a result says of it."""
-        return BundleRef(sha256=self.sha256, machine=machine, job=job, contents=asdict(self.contents))
+        return BundleRef(sha256=self.sha256, machine=machine, job=job, contents=msgspec.to_builtins(self.contents))
 
     def files(self) -> dict[str, str]:
         """Every file of the folder beside `bundle.json`: path -> sha256."""
@@ -118,24 +114,25 @@ class Bundle:
             raise UsageError(f"the bundle has no machine {quoted(machine)}: choose from {', '.join(self.machines)}")
         return self.machines[machine]
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+    def to_json(self) -> JsonObject:
+        plain: JsonObject = msgspec.to_builtins(self)
+        return plain
 
 
-def sha256_of(contents: Contents | dict[str, Any]) -> str:
-    return canonical_sha256(asdict(contents) if isinstance(contents, Contents) else contents)
+def sha256_of(contents: Contents | JsonObject) -> str:
+    return canonical_sha256(msgspec.to_builtins(contents))
 
 
-def parse_bundle(data: Any) -> Bundle:
+def parse_bundle(data: Json) -> Bundle:
     """A bundle from decoded JSON, which may come from anyone.
 
     Raises:
         UsageError: it is not one, or its hash is not that of its contents.
     """
     try:
-        bundle = read_record(Bundle, clean_json(data))
-    except ValueError as error:
-        raise UsageError(f"it is not a bundle ({error}): make one with `depthport fleet freeze`") from None
+        bundle = msgspec.convert(clean_json(data), Bundle)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"it is not a bundle ({fault(error)}): make one with `depthport fleet freeze`") from None
     if bundle.contents.schema != SCHEMA:
         raise UsageError(f"it has schema {quoted(bundle.contents.schema)}, this version reads {SCHEMA!r}: freeze it again")
     if bundle.sha256 != sha256_of(bundle.contents):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
+
+import msgspec
+from msgspec import Struct, field
 
 from depthport.bench.plan.request import DEFAULT_MODEL
+from depthport.exporters.core.declared import fault
 from depthport.exporters.core.errors import UnavailableError, UsageError, one_line
 from depthport.exporters.core.files.atomic import read_bytes
 from depthport.exporters.core.files.paths import user_path
-from depthport.exporters.core.records import read_record
 from depthport.exporters.core.text import clean_text, quoted
 
 MAX_BYTES = 1 << 20
@@ -21,8 +23,7 @@ _ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):\d{1,5}")
 _SHAPE = re.compile(r"(\d{1,4})x(\d{1,5})x(\d{1,5})")
 
 
-@dataclass(frozen=True)
-class Conditions:
+class Conditions(Struct, frozen=True, forbid_unknown_fields=True):
     """What a machine must be like before anything is measured on it."""
 
     max_load: float | None = 0.25
@@ -35,8 +36,7 @@ class Conditions:
     """How long to wait for a machine to become so; then it is left out, with the reason."""
 
 
-@dataclass(frozen=True)
-class Tls:
+class Tls(Struct, frozen=True, forbid_unknown_fields=True):
     """PEM files of mutual TLS; a machine's own as paths there, the fleet's relative to the description."""
 
     ca: str
@@ -44,8 +44,7 @@ class Tls:
     key: str
 
 
-@dataclass(frozen=True)
-class Ssh:
+class Ssh(Struct, frozen=True, forbid_unknown_fields=True):
     """How to reach a machine on which `fleet run` starts Dask's worker; what is left out comes from `~/.ssh/config`."""
 
     user: str | None = None
@@ -54,8 +53,7 @@ class Ssh:
     known_hosts: str | None = None
 
 
-@dataclass(frozen=True)
-class Machine:
+class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     """One `[machine.NAME]` table."""
 
     address: str
@@ -79,8 +77,7 @@ class Machine:
     """Where its worker listens, for firewalls; None: any."""
 
 
-@dataclass(frozen=True)
-class Bench:
+class Bench(Struct, frozen=True, forbid_unknown_fields=True):
     """One `[[bench]]` table: what `depthport bench` is asked, for every model and shape."""
 
     models: tuple[str, ...] = (DEFAULT_MODEL,)
@@ -105,8 +102,7 @@ class Bench:
     seed: int | None = None
 
 
-@dataclass(frozen=True)
-class Export:
+class Export(Struct, frozen=True, forbid_unknown_fields=True):
     """One `[[export]]` table: artifacts to make, each on the machine whose target it is."""
 
     formats: tuple[str, ...]
@@ -119,8 +115,7 @@ class Export:
     check: bool = True
 
 
-@dataclass(frozen=True)
-class Fleet:
+class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
     """A FLEET.toml, read and checked."""
 
     name: str
@@ -131,7 +126,7 @@ class Fleet:
     """Where the scheduler is, or is started by `fleet run`: `tls://HOST:PORT` or, in a network you trust, `tcp://`."""
     tls: Tls | None = None
     conditions: Conditions = field(default_factory=Conditions)
-    versions: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = {}
     """Packages that every machine must have, as `onnxruntime = ">=1.30"`."""
 
     def conditions_of(self, machine: str) -> Conditions:
@@ -153,11 +148,13 @@ def read_fleet(path: Path) -> Fleet:
     shown = clean_text(str(path))
     try:
         data = tomli.loads(read_bytes(path, MAX_BYTES).decode())
-        fleet = read_record(Fleet, data)
+        fleet = msgspec.convert(data, Fleet)
     except FileNotFoundError:
         raise UsageError(f"{shown} does not exist: name a fleet's TOML file (bench/FLEET.md has one)") from None
     except OSError as error:
         raise UsageError(f"{shown} can't be read ({error.strerror}): name a file that you may read") from None
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{shown} is not a fleet's description ({fault(error)}): correct it") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{shown} is not a fleet's description ({one_line(error)}): correct it") from None
     if problem := _problem(fleet):
@@ -165,7 +162,7 @@ def read_fleet(path: Path) -> Fleet:
     if fleet.tls is None:
         return fleet
     own = (str(path.parent.absolute() / user_path(file)) for file in (fleet.tls.ca, fleet.tls.cert, fleet.tls.key))
-    return replace(fleet, tls=Tls(*own))
+    return msgspec.structs.replace(fleet, tls=Tls(*own))
 
 
 def shape_of(text: str) -> tuple[int, int, int]:
@@ -211,7 +208,15 @@ def _problem(fleet: Fleet) -> str | None:
     return None
 
 
-def addressed(text: str) -> dict[str, Any]:
+class Address(TypedDict):
+    """Of a scheduler, as Dask takes it."""
+
+    protocol: str
+    host: str
+    port: int
+
+
+def addressed(text: str) -> Address:
     """Scheme, host and port of a scheduler's address, checked.
 
     Raises:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from depthport.bench.fleet.bundle import (
     FILE,
@@ -104,7 +104,7 @@ class _Draft:
         images = [self._input(name) for name in table.images]
         if not images:
             self.inputs |= {name: file_sha256(shipped_photograph(name, OWN)) for name in SHIPPED}
-        asked = {name: _plain(value) for name, value in asdict(table).items() if name not in _LOOPED}
+        asked = {name: _plain(value) for name, value in msgspec.structs.asdict(table).items() if name not in _LOOPED}
         for model, shape in ((m, s) for m in table.models for s in table.shapes):
             views, height, width = shape_of(shape)
             known_name(f"model of {where}", model, MODELS, "a registered one: a configuration of your own is not carried")
@@ -181,7 +181,7 @@ class _Draft:
         return key
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -6,12 +6,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from depthport.bench.fleet.bundle import Bundle
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.files.atomic import read_json, write_json
-from depthport.exporters.core.records import read_record
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.text import clean_json, clean_text
 
 FILE = "fleet.json"
@@ -92,7 +93,7 @@ class Rows:
         self.updated = time.time()
         write_json(out / FILE, asdict(self))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return asdict(self)
 
     def table(self) -> list[tuple[str, str, str, str, str]]:
@@ -119,8 +120,8 @@ def load_rows(out: Path) -> Rows:
         data = read_json(path, 1 << 24)
         if not isinstance(data, Mapping):
             raise ValueError("it is not an object")
-        return read_record(Rows, clean_json(data))
+        return msgspec.convert(clean_json(data), Rows)
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist: start the fleet with `depthport fleet run`") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, msgspec.ValidationError) as error:
         raise UsageError(f"{path} can't be read ({error}): run the fleet again") from None

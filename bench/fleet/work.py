@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
+
 from depthport.bench.fleet.bundle import INPUTS, WEIGHTS, Bundle, Job, Share, verify_files, version_problem
 from depthport.bench.fleet.conditions import fit
 from depthport.bench.fleet.progress import Told, Work
@@ -103,7 +105,9 @@ def _do(bundle: Bundle, folder: Path, share: Share, ref: BundleRef, where: Path,
     job = bundle.contents.jobs[ref.job]
     spec, weights = _weights(bundle, folder, job)
     if job.kind == "export":
-        with fit(replace(share.conditions, max_load=None), lambda reason: told(Work(ref.job, "waiting", reason))):
+        # Nothing is timed: others may work beside.
+        loaded = msgspec.structs.replace(share.conditions, max_load=None)
+        with fit(loaded, lambda reason: told(Work(ref.job, "waiting", reason))):
             told(Work(ref.job, "exporting"))
             _export(job, spec, ref, where, store)
         return
