@@ -21,10 +21,10 @@ from tests.support.paths import ROOT
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("name = 3", "name is not a text"),
-        ('name = "x"', "machine is missing"),
+        ("name = 3", "name: expected str, got int"),
+        ('name = "x"', "missing required field machine"),
         ('name = "x"\n[machine.a]\naddress = "h"', "asks for nothing"),
-        ('name = "x"\n[[bench]]\n[machine.a]\naddress = "h"\nspeed = 3', "machine.a.speed is not a field"),
+        ('name = "x"\n[[bench]]\n[machine.a]\naddress = "h"\nspeed = 3', "unknown field speed"),
         ('name = "../x"\n[[bench]]\n[machine.a]\naddress = "h"', "the name '../x'"),
         ('name = "x"\nscheduler = "http://h"\n[[bench]]\n[machine.a]\naddress = "h"', "is not an address"),
         ('name = "x"\nscheduler = "tls://h:1"\n[[bench]]\n[machine.a]\naddress = "h"', "no [tls] table"),
