@@ -29,6 +29,10 @@ BlockBoundary = Literal["device", "host", "both"]
 BOUNDARIES: tuple[Boundary, ...] = ("device", "host")
 
 
+ALTERNATIVE = "alternative"
+"""Tag of cells that people would run without this package."""
+
+
 def is_control(tags: Iterable[str]) -> bool:
     """Whether a cell with these tags only repeats another, to test the measurement itself."""
     return any(tag.startswith("control-") for tag in tags)
@@ -165,6 +169,8 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     baseline: bool = False
     status: Status = Status.OK
     reason: str | None = None
+    log: str | None = None
+    """The end of what the process of a failed cell has printed, where the protocol keeps it."""
     phases: Phases = Phases()
     timing: dict[Boundary, Timing] = {}
     speedup: dict[Boundary, Speedup] = {}
@@ -195,7 +201,7 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     numerics_only: str | None = None
     """Why it has parity and no timing although it ran: the runtime there shows what an artifact computes, not how fast."""
     tags: list[str] = []
-    """`control-aa`, `control-plus5` (:func:`is_control`), suite labels."""
+    """`control-aa`, `control-plus5` (:func:`is_control`), :data:`ALTERNATIVE`, suite labels."""
 
 
 class Control(Struct, frozen=True, forbid_unknown_fields=True):
