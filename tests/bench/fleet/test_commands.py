@@ -18,7 +18,7 @@ pytest.importorskip("tomli", reason="needs the extra fleet")
 from depthport.bench.cli.fleet_view import _Log, _table
 from depthport.bench.fleet.rows import JobRow, MachineRow, Rows, load_rows
 from depthport.exporters.core.errors import UsageError
-from tests.support.fleet import SITE, describe
+from tests.support.fleet import SITE, Host, describe, hosts
 from tests.support.paths import ROOT
 
 JOB = "da3-small-1x1x28x42"
@@ -82,6 +82,19 @@ def test_work_ends_with_whoever_started_it_and_goes_on(tmp_path: Path) -> None:
     process.stdin.close()
     assert process.wait(30) == 143
     assert fleet(tmp_path, "work", "bundle", "--machine", "one").returncode == 0
+
+
+def test_run_and_status_by_hand(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="needs the extra fleet")
+    description = describe(tmp_path, ["one"])
+    with hosts(Host(description, "one", tmp_path)):
+        ran = fleet(tmp_path, "run", "FLEET.toml", "--out", "results", "--patience", "60")
+    assert ran.returncode == 0, ran.stderr
+    assert "report.md" in ran.stdout and "one done 1/1" in ran.stderr
+    status = fleet(tmp_path, "status", "FLEET.toml", "--out", "results")
+    assert status.returncode == 0 and "one: not asked: no scheduler at" in status.stdout and "1/1" in status.stdout
+    again = fleet(tmp_path, "run", "FLEET.toml", "--out", "results", "--patience", "0")
+    assert again.returncode == 0, "what is finished needs no machine"
 
 
 def test_all_machines_are_in_one_view() -> None:
