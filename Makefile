@@ -49,7 +49,7 @@ DEMO_EXTRAS := da3,onnx,openvino,report,predict$(if $(filter Darwin,$(shell unam
 HAS_COREAI := import os, platform, sys; mac = sys.platform == "darwin"; \
 	found = platform.mac_ver()[0] if mac else (os.confstr("CS_GNU_LIBC_VERSION") or "0").split()[-1]; \
 	print("yes" * (tuple(map(int, found.split(".")))[:2] >= ((26, 0) if mac else (2, 34))))
-TEST_EXTRAS := da3,onnx,openvino,report,predict,coreml,tensorrt,docs,test$(if $(shell "$(PYTHON)" -c '$(HAS_COREAI)' 2>/dev/null),$(COMMA)coreai)
+TEST_EXTRAS := da3,onnx,openvino,report,predict,coreml,tensorrt,docs,fleet,test$(if $(shell "$(PYTHON)" -c '$(HAS_COREAI)' 2>/dev/null),$(COMMA)coreai)
 ARGS ?=
 PYTEST_ARGS ?=
 # One test process a core, four at most, and one thread in each: a process takes about 1 GB.

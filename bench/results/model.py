@@ -239,6 +239,19 @@ class RuntimeFacts(Struct, frozen=True, forbid_unknown_fields=True):
         return None if self.compiles is None else mode in self.compiles
 
 
+class BundleRef(Struct, frozen=True, forbid_unknown_fields=True):
+    """The frozen suite that a run belongs to (bench/fleet/bundle.py): runs of one suite carry the same hash."""
+
+    sha256: str
+    """Of the canonical JSON of `contents`."""
+    machine: str
+    """What the fleet's description calls the machine."""
+    job: str
+    """Which of the suite's jobs the run is."""
+    contents: dict[str, Any] = {}
+    """Jobs, inputs, weights and versions, so that two suites can be told apart and by what."""
+
+
 class Results(Struct, frozen=True, forbid_unknown_fields=True):
     """One run on one machine."""
 
@@ -260,6 +273,8 @@ class Results(Struct, frozen=True, forbid_unknown_fields=True):
     """UTC, ISO 8601."""
     complete: bool = True
     """False: the run was stopped; what is here was measured, the same command goes on."""
+    bundle: BundleRef | None = None
+    """The fleet's suite that the run is a part of; None: it is none's."""
     schema: Schema = "depthport.results/1"
 
     def to_json(self) -> dict[str, Any]:

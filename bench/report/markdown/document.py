@@ -12,7 +12,7 @@ from depthport.bench.report.markdown.format import alert, blocks, bullets, code,
 from depthport.bench.report.markdown.methodology import SYNTHETIC_SHORT, methodology, technical_notes
 from depthport.bench.report.model import rows
 from depthport.bench.report.model.controls import control_lines, doubt, warning_lines
-from depthport.bench.report.model.cross_device import cross_device
+from depthport.bench.report.model.cross_device import FLEET_HEAD, cross_device, measured_where
 from depthport.bench.report.model.findings import group_findings
 from depthport.bench.report.model.headline import headline, pick_of
 from depthport.bench.report.model.merge import Group, MachineReport, Report, Row
@@ -157,6 +157,9 @@ def _across(report: Report) -> list[str]:
     """The one section with ratios across machines."""
     found = cross_device(report)
     parts = ["## Cross-device comparison"]
+    if runs := measured_where(report):
+        parts += ["One suite, frozen and carried to each machine:"]
+        parts += [table(FLEET_HEAD, [[*map(escape, line[:5]), code(line[5])] for line in runs])]
     if not found:
         return [*parts, "One device gave figures. To set machines side by side, merge their results: "
                 "`depthport report A B --out merged`."]  # fmt: skip

@@ -14,7 +14,7 @@ from depthport.bench.report.markdown.methodology import READING
 from depthport.bench.report.model import neural_engine, regime, rows
 from depthport.bench.report.model.accuracy import ALIGNMENT, HEADS
 from depthport.bench.report.model.controls import control_lines
-from depthport.bench.report.model.cross_device import cross_device
+from depthport.bench.report.model.cross_device import FLEET_HEAD, cross_device, measured_where
 from depthport.bench.report.model.findings import group_findings
 from depthport.bench.report.model.merge import Group, MachineReport, Report, Row, is_synthetic
 from depthport.bench.report.model.pictures import KINDS, Album, shipped_inputs
@@ -75,6 +75,7 @@ def _tables(report: Report, answers: Answers) -> dict[str, Any]:
         "groups": groups,
         "cells": cells,
         "cross": cross_device(report),
+        "fleet": {"head": FLEET_HEAD, "runs": measured_where(report)},
         "recommendations": _recommendations(answers),
         "reading": list(READING),
         "stable": rows.STABLE,

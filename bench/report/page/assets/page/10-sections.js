@@ -149,7 +149,8 @@ function accuracyPanel(group) {
 }
 
 function acrossMachines() {
-  if (!DATA.cross.length) return null;
+  const fleet = DATA.fleet.runs.length ? panel("Which machine measured what", { note: "One suite, frozen and carried to each machine." }, plainTable(DATA.fleet.head, DATA.fleet.runs, "llllll", "Which machine measured what")) : null;
+  if (!DATA.cross.length && !fleet) return null;
   const chart = (block) => plotBox((width) => {
     const rows = block.rows.map((r, i) => ({ ...r, i, name: clip(r.machine === r.device ? r.machine : `${r.machine} · ${r.device}`, Math.floor(width / 9)) }));
     return Plot.plot({
@@ -164,7 +165,7 @@ function acrossMachines() {
     });
   }, 120);
   return section("across", "Across devices", "The only part that sets one machine against another: different days, baselines and drivers. It says what to expect, not which software is better.",
-    h("div", { class: "stack" }, DATA.cross.map((block) => panel(block.workload, { note: `Fastest cell of each device at the ${block.boundary} boundary; “times” is throughput over that of the slowest device listed.` },
+    h("div", { class: "stack" }, fleet, DATA.cross.map((block) => panel(block.workload, { note: `Fastest cell of each device at the ${block.boundary} boundary; “times” is throughput over that of the slowest device listed.` },
       chart(block), plainTable(["Machine and device", "Fastest cell", "Latency [95 %], ms", "img/s", "Times [95 %]", "vs its own upstream [95 %]", "Depth error"],
         block.rows.map((r) => [[r.machine, h("span", { class: "under" }, r.device)], mono(clip(r.cell, 70)), r.latency, r.img_s_text, r.times_text, [r.upstream, h("span", { class: "under" }, verdictMark(r.verdict))], r.depth_error]), "llrrrrr", "Across devices")))));
 }
