@@ -1,7 +1,7 @@
 // All cells in one table: sorted by any column, filtered by the bar, each row unfolds to everything known of the cell.
 //
 // The rows are grids of fixed columns, so that rows out of sight cost no layout (content-visibility): 500 rows of a plain
-// table take a browser longer than everything else on the page. Roles keep it a table for assistive technology.
+// table take longer to lay out than everything else on the page. Roles keep it a table for assistive technology.
 
 const COLUMNS = [
   { name: "Cell", width: Math.min(26, 3.6 + 0.48 * d3.max(DATA.cells, (c) => clip(c.id, 48).length)), value: (c) => c.id, cell: (c, row) => row.toggle, title: "runtime / device / mode / precision" },
