@@ -23,7 +23,7 @@ from depthport.runtimes.browser.page import Page, PageError
 from depthport.runtimes.browser.runtime import BrowserRuntime, BrowserSession
 from depthport.runtimes.contract import CHECKS, Subject
 from depthport.runtimes.contract.subject import infer
-from tests.support.tiny import tiny_onnx
+from tests.support.tiny import seal, tiny_onnx
 
 TWO = LoadOptions(threads=2)
 
@@ -129,6 +129,21 @@ def test_fewer_threads_than_asked_for_is_a_failure(artifact, monkeypatch):
     monkeypatch.setattr("depthport.runtimes.browser.page._ISOLATED", {})
     with pytest.raises(PlacementError, match=r"has 1 threads, not the 2 asked for \(not isolated from other origins\)"):
         BrowserRuntime().load(artifact, "cpu", TWO)
+
+
+@pytest.mark.browser
+def test_weights_in_a_file_of_their_own_are_fetched(artifact, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(artifact.file("model.onnx"))
+    onnx.save(model, tmp_path / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=1024)
+    apart = seal(tmp_path, "onnx")
+    assert {info.path for info in apart.manifest.files} == {"model.onnx", "weights.bin"}
+    found = []
+    for each in (artifact, apart):
+        subject = Subject(BrowserRuntime(), each, options=TWO)
+        with subject.load() as session:
+            found.append(infer(session, subject.inputs(0)))
+    assert all((found[0][name] == value).all() for name, value in found[1].items())
 
 
 @pytest.mark.browser
