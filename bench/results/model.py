@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct, field
 
-from depthport.bench.results.regimes import Count, Interval, NotNegative, Positive, RegimeSummary
+from depthport.bench.results.regimes import Count, Index, Interval, NotNegative, Positive, RegimeSummary
 from depthport.runtimes.terms import Placement
 
 Schema = Literal["depthport.results/1"]
@@ -27,6 +27,10 @@ Boundary = Literal["device", "host"]
 BlockBoundary = Literal["device", "host", "both"]
 """What a block of calls is timed at: one of them, or both by the same calls."""
 BOUNDARIES: tuple[Boundary, ...] = ("device", "host")
+
+
+ALTERNATIVE = "alternative"
+"""Tag of cells that people would run without this package."""
 
 
 def is_control(tags: Iterable[str]) -> bool:
@@ -71,9 +75,9 @@ class Samples(Struct, frozen=True, forbid_unknown_fields=True):
     """Milliseconds per call (a group of k calls divided by k)."""
     start_s: list[float] = []
     """When each began: seconds since the run's start."""
-    launch: list[int] = []
-    round: list[int] = []
-    block: list[int] = []
+    launch: list[Index] = []
+    round: list[Index] = []
+    block: list[Index] = []
     steady: list[bool] = []
     """False while the cell was still warming up; such samples enter no statistic."""
     calls_per_sample: Dimension = 1
@@ -165,6 +169,8 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     baseline: bool = False
     status: Status = Status.OK
     reason: str | None = None
+    log: str | None = None
+    """The end of what the process of a failed cell has printed, where the protocol keeps it."""
     phases: Phases = Phases()
     timing: dict[Boundary, Timing] = {}
     speedup: dict[Boundary, Speedup] = {}
@@ -195,7 +201,7 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     numerics_only: str | None = None
     """Why it has parity and no timing although it ran: the runtime there shows what an artifact computes, not how fast."""
     tags: list[str] = []
-    """`control-aa`, `control-plus5` (:func:`is_control`), suite labels."""
+    """`control-aa`, `control-plus5` (:func:`is_control`), :data:`ALTERNATIVE`, suite labels."""
 
 
 class Control(Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,7 +2,7 @@
 
 How far fp32 itself is from exact arithmetic (fp64) says what an error means: a cell within a few times that distance
 computes the same function (TorchDynamo's `same()`, benchmarks/dynamo/common.py). The fp64 pass runs on the first input
-only, on the CPU. Results are cached beside the artifacts: they depend on weights, shape and inputs alone.
+only, on the same device. Results are cached beside the artifacts: they depend on weights, shape and inputs alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from depthport.exporters.core.artifact import HostStep
 from depthport.exporters.core.files.npz import is_whole, read_npz, write_npz
 from depthport.exporters.core.provenance import canonical_sha256, package_versions
 from depthport.exporters.core.source import source_digest
+from depthport.exporters.da3.host import apply
 from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.da3.weights import load_state_dict
 from depthport.runtimes.registry import baseline_runtime
 
 REFERENCE_PACKAGES = ("torch", "depth-anything-3", "numpy")
@@ -67,7 +69,6 @@ def _compute(
     import torch
 
     from depthport.exporters.da3.upstream import build_upstream, double_arithmetic, upstream_forward
-    from depthport.exporters.da3.weights import load_state_dict
 
     asked = request.request
     names, steps = list(asked.outputs), asked.host_steps
@@ -82,7 +83,8 @@ def _compute(
     if exact_missing:
         progress("upstream fp64, the yardstick")
         # Built anew: upstream caches positions on the device it last ran on.
-        exact = build_upstream(asked.model, state).double()
+        del net
+        exact = build_upstream(asked.model, state).double().to(request.device)
         with double_arithmetic():
             _forward(exact, inputs[0], folder / "fp64-0.npz", names, steps, torch.float64, upstream_forward)
 
@@ -98,7 +100,6 @@ def _forward(
 ) -> None:
     import torch
 
-    from depthport.exporters.da3.host import apply
     from depthport.exporters.da3.ties import forced_choice, other_choices, recorded_ties
 
     arrays = {name: torch.from_numpy(value) for name, value in read_npz(source).items()}

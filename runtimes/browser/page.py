@@ -82,7 +82,7 @@ class Page:
         command = [*browser_command(browser, self._folder / "profile"), *_FLAGS, *flags, address]
         self._process = _start(command, self._folder / _LOG)
 
-    def ask(self, command: str, timeout_s: float = math.inf, **given: Any) -> dict[str, Any]:
+    def ask(self, command: str, timeout_s: float = math.inf, **given: object) -> dict[str, Any]:
         """Have the page carry out a command; its answer.
 
         Raises:
@@ -203,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(length))
         self.end_headers()
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         """Nobody wants to read each request."""
 
 

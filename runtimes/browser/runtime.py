@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from packaging.version import InvalidVersion, Version
 
 from depthport.exporters.core.artifact import Artifact
@@ -129,7 +128,7 @@ class BrowserSession(Session):
     def clock(self) -> int:
         return time.perf_counter_ns() - self._carried_ns
 
-    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
         self._page.given = {spec.native_name: inputs[spec.name].tobytes() for spec in self.input_specs}
         tensors = [{"name": s.native_name, "dtype": s.dtype, "shape": s.shape} for s in self.input_specs]
         self._ask(RunError, "bind", tensors=tensors)
@@ -173,7 +172,7 @@ class BrowserSession(Session):
         self._page.close()
 
     def _ask(
-        self, kind: type[LoadError] | type[RunError], command: str, timeout_s: float = math.inf, **given: Any
+        self, kind: type[LoadError] | type[RunError], command: str, timeout_s: float = math.inf, **given: object
     ) -> dict[str, Any]:
         begin = time.perf_counter_ns()
         try:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ExportError, LoadError, one_line
@@ -93,7 +93,7 @@ def _survey() -> tuple[tuple[Offer, ...], tuple[str, ...]]:
     return tuple(offers), tuple(silent)
 
 
-def _here(device: str, mode: str | None) -> Iterator[tuple[Offer, Any]]:
+def _here(device: str, mode: str | None) -> Iterator[tuple[Offer, object]]:
     """The offers for a device and mode, plug-ins registered one by one until the caller has what it wants."""
     for plugin in plugins.installed():
         with suppress(Exception):  # A vendor's library may fail in any way; the survey says how.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -28,7 +27,7 @@ class PluginSession(OrtSession):
 
     def __init__(
         self, artifact: Artifact, device: str, options: LoadOptions, model: Path, provider: Provider, extra: OrtOptions,
-        offer: Offer, native: Any,
+        offer: Offer, native: object,
     ) -> None:  # fmt: skip
         self._offer, self._native, self._model = offer, native, model
         super().__init__(artifact, device, options, model, provider, extra)

@@ -82,7 +82,7 @@ def _provides(module: Path) -> bool:
 
 
 @cache
-def offers(plugin: Plugin) -> tuple[tuple[Offer, Any], ...]:
+def offers(plugin: Plugin) -> tuple[tuple[Offer, object], ...]:
     """Register a plug-in in this process: what it offers here, each with ONNX Runtime's own object.
 
     Raises:
