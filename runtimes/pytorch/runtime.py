@@ -42,7 +42,7 @@ from depthport.runtimes.pytorch.cards.names import is_group, members
 UPSTREAM = Mode("upstream", "upstream's own forward, as its users run it", ("minimal",))
 UPSTREAM_COMPILE = Mode(
     "upstream-compile",
-    "upstream's own forward under `torch.compile`: many graphs, with Python between them",
+    "upstream's own forward under torch.compile: many graphs, with Python between them",
     precisions=("bf16-mixed", "fp16-mixed", "fp32"),
     alternative=True,
 )
