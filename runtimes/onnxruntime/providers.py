@@ -116,7 +116,7 @@ def _coreml(units: str) -> Callable[[ProviderContext], Options]:
 
 ALTERNATIVES = (
     Mode(
-        "portable", "ONNX Runtime's own CPU kernels, on the portable file that nothing has rewritten for them", target="portable",
+        "portable", "ONNX Runtime's own CPU kernels on the portable file, not rewritten for them", target="portable",
         precisions=("fp32",), alternative=True,
     ),
     Mode(
