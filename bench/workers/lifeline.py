@@ -9,6 +9,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 
 MANAGER = "DEPTHPORT_MANAGER_PID"
 """Environment variable that names the process to end with."""
@@ -35,7 +36,6 @@ def die_with_manager() -> None:
 def stop_with_stdin() -> None:
     """End this process as SIGTERM does, so that what was done is kept, once whoever started it is gone: its end of our
     standard input is closed then, on every system."""
-    import threading
 
     def watch() -> None:
         # Not by `sys.stdin`, whose lock this thread would hold while Python ends.

@@ -19,6 +19,8 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 _NAMED = re.compile(r"onnxruntime-|.*-ep-")
 _PROVIDES = re.compile(r"get_ep_name|EP_NAME|register_execution_provider_library")
 _LOCATORS = ("get_library_path", "library_path")
@@ -123,7 +125,6 @@ def _surveyed(plugin: Plugin) -> dict[str, Any]:
 
 def reference(model: str, inputs: str, outputs: str, threads: int, progress: Callable[[str], None]) -> None:
     """For a process of its own: what ONNX Runtime's CPU provider computes, from one `.npz` into another."""
-    import numpy as np
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
