@@ -9,8 +9,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -45,12 +47,12 @@ def crash_tabs(session: BrowserSession) -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_contract(check, artifact, tmp_path):
+def test_contract(check: Callable[[Subject, Path], None], artifact: Artifact, tmp_path: Path) -> None:
     check(Subject(BrowserRuntime(), artifact, options=TWO), tmp_path)
 
 
 @pytest.mark.browser
-def test_threads_are_real_and_the_clock_is_the_pages(artifact):
+def test_threads_are_real_and_the_clock_is_the_pages(artifact: Artifact) -> None:
     subject = Subject(BrowserRuntime(), artifact, options=TWO)
     with subject.load() as session:
         wall, clock = time.perf_counter_ns(), session.clock()
@@ -66,7 +68,7 @@ def test_threads_are_real_and_the_clock_is_the_pages(artifact):
 
 
 @pytest.mark.browser
-def test_a_crashed_tab_is_a_run_error_and_stays_one(artifact):
+def test_a_crashed_tab_is_a_run_error_and_stays_one(artifact: Artifact) -> None:
     subject = Subject(BrowserRuntime(), artifact, options=TWO)
     with subject.load() as session:
         assert isinstance(session, BrowserSession)
@@ -78,7 +80,7 @@ def test_a_crashed_tab_is_a_run_error_and_stays_one(artifact):
 
 
 @pytest.mark.browser
-def test_a_browser_that_ends_at_once_says_what_it_said(tmp_path):
+def test_a_browser_that_ends_at_once_says_what_it_said(tmp_path: Path) -> None:
     browser = tmp_path / "browser"
     browser.write_text("#!/bin/sh\necho first; echo no display >&2; exit 3\n", encoding="utf-8")
     browser.chmod(0o755)
@@ -92,7 +94,7 @@ def test_a_browser_that_ends_at_once_says_what_it_said(tmp_path):
 
 @pytest.mark.browser
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
-def test_the_browser_ends_with_whoever_started_it(artifact, tmp_path):
+def test_the_browser_ends_with_whoever_started_it(artifact: Artifact, tmp_path: Path) -> None:
     script = (
         "import sys, time; from depthport.exporters.core.artifact import load_artifact\n"
         "from depthport.runtimes.browser.runtime import BrowserRuntime\n"
@@ -112,7 +114,7 @@ def test_the_browser_ends_with_whoever_started_it(artifact, tmp_path):
 
 
 @pytest.mark.browser
-def test_nothing_is_served_without_the_secret_or_beyond_the_files_named(artifact):
+def test_nothing_is_served_without_the_secret_or_beyond_the_files_named(artifact: Artifact) -> None:
     with BrowserRuntime().load(artifact, "cpu", TWO) as session:
         assert isinstance(session, BrowserSession)
         page = session._page
@@ -125,14 +127,14 @@ def test_nothing_is_served_without_the_secret_or_beyond_the_files_named(artifact
 
 
 @pytest.mark.browser
-def test_fewer_threads_than_asked_for_is_a_failure(artifact, monkeypatch):
+def test_fewer_threads_than_asked_for_is_a_failure(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthport.runtimes.browser.page._ISOLATED", {})
     with pytest.raises(PlacementError, match=r"has 1 threads, not the 2 asked for \(not isolated from other origins\)"):
         BrowserRuntime().load(artifact, "cpu", TWO)
 
 
 @pytest.mark.browser
-def test_weights_in_a_file_of_their_own_are_fetched(artifact, tmp_path):
+def test_weights_in_a_file_of_their_own_are_fetched(artifact: Artifact, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     model = onnx.load(artifact.file("model.onnx"))
     onnx.save(model, tmp_path / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=1024)
@@ -147,7 +149,7 @@ def test_weights_in_a_file_of_their_own_are_fetched(artifact, tmp_path):
 
 
 @pytest.mark.browser
-def test_a_file_of_another_signature_is_a_load_error(artifact):
+def test_a_file_of_another_signature_is_a_load_error(artifact: Artifact) -> None:
     wrong = replace(artifact.manifest, outputs=artifact.manifest.outputs[:1])
     with pytest.raises(LoadError, match="export it again"):
         BrowserRuntime().load(Artifact(artifact.path, wrong), "cpu", TWO)
@@ -156,14 +158,14 @@ def test_a_file_of_another_signature_is_a_load_error(artifact):
 # --- without a browser
 
 
-def test_what_can_not_fit_is_refused_before_it_is_read(tmp_path):
+def test_what_can_not_fit_is_refused_before_it_is_read(tmp_path: Path) -> None:
     manifest = tiny_onnx(tmp_path).manifest
     large = Artifact(tmp_path, replace(manifest, files=(FileInfo("model.onnx", 5 << 30, "0" * 64),)))
     with pytest.raises(UnsupportedError, match=r"5.4 GB of files, and WebAssembly addresses 4 GiB"):
         runtime._require_room(large)
 
 
-def test_probe_without_a_browser(monkeypatch):
+def test_probe_without_a_browser(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "find_browser", lambda: None)
     monkeypatch.setattr(runtime, "_missing", lambda: None)
     assert {device.unavailable for device in BrowserRuntime().probe()} == {"no Chromium or Chrome is installed"}
@@ -177,7 +179,9 @@ def test_probe_without_a_browser(monkeypatch):
         (json.dumps({"version": "1.17.1"}), "onnxruntime-web 1.17.1 is too old: 1.23 or newer is needed"),
     ],
 )
-def test_probe_without_the_library_says_the_line_that_installs_it(monkeypatch, tmp_path, package, reason):
+def test_probe_without_the_library_says_the_line_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, package: str | None, reason: str
+) -> None:
     monkeypatch.setenv(runtime.ENV_FOLDER, str(tmp_path))
     if package is not None:
         (tmp_path / "package.json").write_text(package, encoding="utf-8")
@@ -194,13 +198,15 @@ def test_probe_without_the_library_says_the_line_that_installs_it(monkeypatch, t
         ({"name": "NVIDIA ada", "software": False}, None, None),
     ],
 )
-def test_an_adapter_is_a_device_and_a_software_one_is_for_numbers_alone(monkeypatch, found, unavailable, numerics):
+def test_an_adapter_is_a_device_and_a_software_one_is_for_numbers_alone(
+    monkeypatch: pytest.MonkeyPatch, found: Any, unavailable: str | None, numerics: str | None
+) -> None:
     monkeypatch.setattr(runtime, "_adapter", lambda browser: found)
     device = runtime._gpu("chromium")
     assert device.unavailable == unavailable
     assert (device.numerics_only or "").startswith(numerics or "") and bool(device.numerics_only) == bool(numerics)
 
 
-def test_the_adapter_is_small():
+def test_the_adapter_is_small() -> None:
     folder = Path(sys.modules[BrowserRuntime.__module__].__file__ or "").parent
     assert not [path.name for path in folder.glob("*.py") if len(path.read_text(encoding="utf-8").splitlines()) > 250]

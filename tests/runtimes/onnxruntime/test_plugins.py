@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import pytest
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import PlacementError, UsageError
-from depthport.runtimes.base import LoadOptions
+from depthport.runtimes.base import Device, LoadOptions
 from depthport.runtimes.contract import CHECKS, Subject
 from depthport.runtimes.contract.subject import infer
 from depthport.runtimes.onnxruntime import plugin_runtime, plugins
@@ -42,12 +43,12 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 @REAL
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_contract(check, artifact, tmp_path):
+def test_contract(check: Callable[[Subject, Path], None], artifact: Artifact, tmp_path: Path) -> None:
     check(Subject(PluginProviderRuntime(), artifact, options=GGML), tmp_path)
 
 
 @REAL
-def test_placement_proves_nodes_and_precision(artifact):
+def test_placement_proves_nodes_and_precision(artifact: Artifact) -> None:
     subject = Subject(PluginProviderRuntime(), artifact, options=GGML)
     with subject.load() as session:
         infer(session, subject.inputs(0))
@@ -59,7 +60,7 @@ def test_placement_proves_nodes_and_precision(artifact):
 
 
 @REAL
-def test_less_than_fp32_in_an_fp32_policy_is_a_failure(artifact):
+def test_less_than_fp32_in_an_fp32_policy_is_a_failure(artifact: Artifact) -> None:
     """Its own default: weights in fp16."""
     options = LoadOptions(mode="ggml", extra={"provider_options": {"weights": "f16"}})
     subject = Subject(PluginProviderRuntime(), artifact, options=options)
@@ -71,7 +72,7 @@ def test_less_than_fp32_in_an_fp32_policy_is_a_failure(artifact):
 
 @REAL
 @pytest.mark.parametrize("fallback", [False, True])
-def test_a_provider_that_takes_nothing_is_a_failure(tmp_path, fallback):
+def test_a_provider_that_takes_nothing_is_a_failure(tmp_path: Path, fallback: bool) -> None:
     """It has no ArgMax, and then claims nothing at all; ONNX Runtime would run everything on the CPU."""
     options = LoadOptions(mode="ggml", extra={"cpu_fallback": fallback})
     with pytest.raises(PlacementError, match=r"took none of .* 10 nodes|10 nodes would run on the CPU"):
@@ -79,7 +80,9 @@ def test_a_provider_that_takes_nothing_is_a_failure(tmp_path, fallback):
 
 
 @REAL
-def test_a_provider_whose_nodes_nobody_counts_and_whose_bits_are_the_cpus_is_a_failure(artifact, monkeypatch):
+def test_a_provider_whose_nodes_nobody_counts_and_whose_bits_are_the_cpus_is_a_failure(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As with a version of ONNX Runtime that does not tell who runs what."""
     subject = Subject(PluginProviderRuntime(), artifact, options=GGML)
     with subject.load() as session:
@@ -91,7 +94,7 @@ def test_a_provider_whose_nodes_nobody_counts_and_whose_bits_are_the_cpus_is_a_f
 
 
 @REAL
-def test_an_unknown_mode_is_a_usage_error_that_names_those_there_are(artifact):
+def test_an_unknown_mode_is_a_usage_error_that_names_those_there_are(artifact: Artifact) -> None:
     with pytest.raises(UsageError, match=r"no mode 'swift' on cpu: choose one of .*ggml"):
         PluginProviderRuntime().load(artifact, "cpu", LoadOptions(mode="swift"))
 
@@ -109,7 +112,7 @@ def package(site: Path, name: str, module: str, source: str) -> None:
     (info / "RECORD").write_text(f"{module}/__init__.py,,\n", encoding="utf-8")
 
 
-def test_plug_ins_are_found_by_what_they_provide(tmp_path, monkeypatch):
+def test_plug_ins_are_found_by_what_they_provide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     provides = "def get_ep_names(): ...\ndef get_library_path(): ..."
     package(tmp_path, "onnxruntime-ep-acme-cu13", "onnxruntime_ep_acme", provides)
     package(tmp_path, "acme-ep-npu", "acme_npu", "EP_NAME = 'acme'\ndef library_path(): ...")
@@ -122,7 +125,7 @@ def test_plug_ins_are_found_by_what_they_provide(tmp_path, monkeypatch):
     )
 
 
-def surveyed(monkeypatch: pytest.MonkeyPatch, *answers: dict[str, Any]) -> list[Any]:
+def surveyed(monkeypatch: pytest.MonkeyPatch, *answers: dict[str, Any]) -> list[Device]:
     """What `probe` makes of plug-ins that answer so."""
     found = tuple(Plugin(f"onnxruntime-ep-{index}", "1.5", "none") for index in range(len(answers)))
     monkeypatch.setattr(plugins, "installed", lambda: found)
@@ -134,7 +137,7 @@ def offer(provider: str, device: str) -> dict[str, Any]:
     return {"provider": provider, "mode": plugins._mode(provider), "device": device, "hardware": "Acme 1", "plugin": {}}
 
 
-def test_each_offer_is_a_mode_of_its_device_and_silent_plug_ins_are_named(monkeypatch):
+def test_each_offer_is_a_mode_of_its_device_and_silent_plug_ins_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
     cpu, gpu = surveyed(
         monkeypatch,
@@ -151,7 +154,7 @@ def test_each_offer_is_a_mode_of_its_device_and_silent_plug_ins_are_named(monkey
     )
 
 
-def test_plug_ins_that_offer_nothing_here_are_unavailable(monkeypatch):
+def test_plug_ins_that_offer_nothing_here_are_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
     (device,) = surveyed(monkeypatch, {"offers": []})
     assert device.unavailable == "onnxruntime-ep-0 1.5 offers nothing here" and device.remedy
@@ -160,7 +163,7 @@ def test_plug_ins_that_offer_nothing_here_are_unavailable(monkeypatch):
 @pytest.mark.parametrize(
     ("missing", "reason"), [("onnxruntime", "onnxruntime is not installed"), ("", "no plug-in provider")]
 )
-def test_probe_without_packages(monkeypatch, missing, reason):
+def test_probe_without_packages(monkeypatch: pytest.MonkeyPatch, missing: str, reason: str) -> None:
     monkeypatch.setattr(plugin_runtime, "find_spec", lambda name: None if name == missing else True)
     monkeypatch.setattr(plugins, "installed", lambda: ())
     (device,) = PluginProviderRuntime().probe()
@@ -170,14 +173,14 @@ def test_probe_without_packages(monkeypatch, missing, reason):
 @pytest.mark.parametrize(
     ("dtype", "hint"), [("float32", '"INFERENCE_PRECISION_HINT": "f32"'), ("bfloat16", '"EXECUTION_MODE_HINT": "ACCURACY"')]
 )
-def test_what_openvino_is_told(dtype, hint):
+def test_what_openvino_is_told(dtype: str, hint: str) -> None:
     context = ProviderContext(0, False, 2, "", dtypes=(dtype, "float32"))
     options = plugin_runtime._openvino("cpu", context)
     assert hint in options["load_config"] and '"INFERENCE_NUM_THREADS": "2"' in options["load_config"]
     assert "THREADS" not in plugin_runtime._openvino("gpu", context)["load_config"]
 
 
-def test_offers_are_named_as_devices_are_here():
+def test_offers_are_named_as_devices_are_here() -> None:
     assert plugins._mode("NvTensorRTRTXExecutionProvider") == "nvtensorrtrtx"
     assert plugins._mode("onnxruntime-ggml") == "ggml" and plugins._mode("cpu_ep") == "cpu-ep"
     assert Offer("a", "a", "gpu:1", "Acme", Plugin("b", "1", "c")).device == "gpu:1"
