@@ -42,8 +42,8 @@ XNNPACK = "xnnpack"
 BACKENDS = (XNNPACK, "coreml", "vulkan")
 PRECISIONS = ("fp32", "fp16")
 NO_INT8 = (
-    "with every linear layer in XNNPACK's int8 (a scale a channel, activations at every call) da3-small's cameras turn by 4.7° "
-    "and depth is 1.9e-2 off at three views; use fp16, or a format that quantizes only what a budget allows"
+    "with every linear layer in XNNPACK's int8 da3-small's cameras turn by 4.7° and depth is 1.9e-2 off at three views; "
+    "use fp16, or a format that quantizes only what a budget allows"
 )
 NEEDED = {"torch": "torch", "executorch": "executorch", "torchao": "torchao"}
 _INSTALL = "pip install 'depthport[da3,executorch]'"
