@@ -19,6 +19,7 @@ import typer
 
 from depthport.bench.cli.check import check
 from depthport.bench.cli.export import FormatOptionsHelp, export
+from depthport.bench.cli.fleet import fleet
 from depthport.bench.cli.inspect import inspect
 from depthport.bench.cli.measure import bench, run
 from depthport.bench.cli.options import Json, refuse_empty, show, spread, stderr
@@ -79,6 +80,7 @@ def _self_check(json_: bool) -> None:
 app.command(cls=FormatOptionsHelp)(export)
 for _command in (run, predict, check, inspect, bench, profile, batch, report, compare, choose, reproduce):
     app.command()(_command)
+app.add_typer(fleet)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from depthport.bench.cli.tables import print_table
 from depthport.bench.diagnose.self_check import NOT_REACHED
+from depthport.bench.plan.cells import UNTIMED
 from depthport.bench.results.metrics import parity_figure
 from depthport.bench.results.model import Cell, Results, Status
 from depthport.exporters.core.inspection import Table
@@ -25,6 +26,9 @@ def render(results: Results, console: Console, saved: Path | None) -> None:
     console.print(f"{escape(first.model)}, {shape}, {escape(first.weights)}", highlight=False)
     head = ("runtime/device/mode/precision", "result", "difference to upstream fp32, or what went wrong")
     print_table(Table("Self-check", head, rows, align="llf"), console)
+    for name, why in dict.fromkeys((cell.runtime, cell.numerics_only) for cell in results.cells):
+        if why is not None and why != UNTIMED:
+            console.print(f"[dim]{escape(name)}: {escape(why)}.[/dim]")
     if any(cell.status in NOT_REACHED for cell in results.cells):
         console.print("Some were not reached: what was exported is not kept, so try again on an idle machine.")
     if saved is not None:

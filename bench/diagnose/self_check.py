@@ -17,6 +17,7 @@ from depthport.bench.plan.request import MeasureRequest, measure_request
 from depthport.bench.plan.suites import build_cells
 from depthport.bench.results.model import Results, Status
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.registry import get_exporter
 from depthport.runtimes.registry import get_runtime
 
 MODEL, WEIGHTS = "da3-small", "synthetic:0"
@@ -49,8 +50,10 @@ def default_cells(asked: MeasureRequest) -> list[CellSpec]:
     """Every runtime that is here, the quickest to check first, the slowest and what is not here last."""
 
     def order(cell: CellSpec) -> tuple[bool, bool, bool]:
-        slow = cell.mode in (get_runtime(cell.runtime).compiles or ())
-        return bool(cell.unavailable), cell.numerics_only != UNTIMED, slow
+        if cell.unavailable:
+            return True, True, True
+        slow = cell.mode in (get_runtime(cell.runtime).compiles or ()) or get_exporter(cell.export.format).slow
+        return False, slow, cell.numerics_only != UNTIMED
 
     return sorted(build_cells(asked), key=order)
 

@@ -32,6 +32,20 @@ def die_with_manager() -> None:
         os._exit(1)
 
 
+def stop_with_stdin() -> None:
+    """End this process as SIGTERM does, so that what was done is kept, once whoever started it is gone: its end of our
+    standard input is closed then, on every system."""
+    import threading
+
+    def watch() -> None:
+        # Not by `sys.stdin`, whose lock this thread would hold while Python ends.
+        while os.read(0, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="stdin", daemon=True).start()
+
+
 def _lives(manager: int) -> bool:
     """Whether the manager runs; it need not be the parent: an interpreter may be started by a script of its own."""
     if os.getppid() == manager:

@@ -33,7 +33,14 @@ from depthport.exporters.da3.signature import input_specs
 from depthport.exporters.onnx.check import check_file, check_signature
 from depthport.exporters.onnx.dynamic import check_untraced, name_dimensions
 from depthport.exporters.onnx.metadata import describe
-from depthport.exporters.onnx.plain import DYNAMIC, UPSTREAM, check_plain, quantize_dynamically, upstream_graph
+from depthport.exporters.onnx.plain import (
+    DynamicOptions,
+    UpstreamOptions,
+    check_plain,
+    plain_kind,
+    quantize_dynamically,
+    upstream_graph,
+)
 from depthport.exporters.onnx.quantize import quantize_graph
 from depthport.exporters.onnx.targets import PORTABLE, OnnxTarget, as_exported, get_target
 from depthport.exporters.onnx.versions import VersionOptions, check_versions, least_ir, oldest_onnxruntime
@@ -58,7 +65,7 @@ class OnnxExporter(Exporter):
     format: ClassVar[str] = "onnx"
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnx-ir")
     default: ClassVar[bool] = True
-    takes: ClassVar[tuple[type[Options], ...]] = (VersionOptions, Int8Options)
+    takes: ClassVar[tuple[type[Options], ...]] = (VersionOptions, Int8Options, UpstreamOptions, DynamicOptions)
     one_artifact_many_shapes: ClassVar[bool] = True
 
     def probe(self) -> str | None:
@@ -72,9 +79,8 @@ class OnnxExporter(Exporter):
         allow = ("quantization int8",) if quantized else ("dynamic", "pose_input", "preprocess")
         require_static(request, allow=allow if target.emit is None else ())
         target.require(request.policy)
-        if (plain := _plain(request)) is not None:
-            portable = target.name == PORTABLE
-            return {"target": target.name, "opset": target.opset, **check_plain(request, plain, portable)}
+        if (plain := plain_kind(request)) is not None:
+            return {"target": target.name, "opset": target.opset, **check_plain(request, plain, target.name)}
         if request.policy.quantization is not None:
             return {"target": target.name, "opset": target.opset, **int8_options(request).to_json()}
         free = target.name == PORTABLE
@@ -83,9 +89,9 @@ class OnnxExporter(Exporter):
     def write(self, context: ExportContext, directory: Path) -> ExportResult:
         request = context.request
         target = get_target(request.target)
-        plain = _plain(request)
+        plain = plain_kind(request)
         versions = self.options(request) if request.policy.quantization is None else {}
-        if plain is UPSTREAM:
+        if plain is UpstreamOptions:
             model = upstream_graph(context, target.opset, directory)
         elif target.emit is not None:
             context.progress(f"writing the graph for {target.name}")
@@ -109,7 +115,7 @@ class OnnxExporter(Exporter):
         context.progress(f"writing {size / 1e9:.1f} GB")
         path = directory / MODEL_FILE
         save(model, path, external=size > PROTOBUF_LIMIT_BYTES)
-        if plain is DYNAMIC:
+        if plain is DynamicOptions:
             context.progress("quantizing dynamically")
             quantize_dynamically(path)
             model = _read(path)
@@ -140,13 +146,6 @@ class OnnxExporter(Exporter):
         oldest = str(extra.get("oldest_onnxruntime") or "as its target says")
         rows = (("operator sets", opsets), ("file (IR) version", str(extra["ir_version"])), ("oldest ONNX Runtime", oldest))
         return (Table("ONNX", ("", ""), rows),)
-
-
-def _plain(request: ExportRequest) -> dict[str, str] | None:
-    """Which of the two things people do without this package is asked for; None: neither."""
-    if request.policy.quantization is not None:
-        return DYNAMIC if request.options.get("mix") == DYNAMIC["mix"] else None
-    return UPSTREAM if "network" in request.options else None
 
 
 def _read(path: Path) -> onnx_ir.Model:

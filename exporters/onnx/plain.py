@@ -10,41 +10,66 @@ import io
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import msgspec
 
 from depthport.exporters.base import ExportContext
 from depthport.exporters.core.errors import ExportError, UnavailableError, UnsupportedError, UsageError
+from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.options import Options, read_options
 from depthport.exporters.core.provenance import package_versions
 from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.onnx.targets import PORTABLE
 from depthport.exporters.pytorch.program import example_inputs
 
 if TYPE_CHECKING:
     import onnx_ir
 
-UPSTREAM = {"network": "upstream"}
-DYNAMIC = {"mix": "dynamic"}
+
+class UpstreamOptions(Options, frozen=True):
+    """Option of an export of upstream's own network."""
+
+    where: ClassVar[str] = "target portable, to compare with"
+
+    network: Literal["upstream"] | None = None
+    """`torch.onnx.export` of upstream's own network as it is, by either of torch's exporters; by default ours."""
 
 
-def check_plain(request: ExportRequest, plain: dict[str, str], portable: bool) -> dict[str, Any]:
-    """The options that one of these has: itself, and what decides what it writes.
+class DynamicOptions(Options, frozen=True):
+    """Option of ONNX Runtime's own quantization."""
+
+    where: ClassVar[str] = "precision int8 and target portable, to compare with"
+
+    mix: Literal["dynamic"] | None = None
+    """The portable file after ONNX Runtime's `quantize_dynamic`, which has no budget."""
+
+
+def plain_kind(request: ExportRequest) -> type[Options] | None:
+    """Which of the two is asked for; None: neither."""
+    if request.policy.quantization is None:
+        return UpstreamOptions if "network" in request.options else None
+    return DynamicOptions if request.options.get("mix") == "dynamic" else None
+
+
+def check_plain(request: ExportRequest, kind: type[Options], target: str) -> JsonObject:
+    """The option, and what decides what it writes.
 
     Raises:
-        UsageError: others beside it, or another target than `portable`.
+        UsageError: another value, others beside it, or another target than `portable`.
         UnsupportedError: open dimensions, poses or pixels, which neither takes.
         UnavailableError: ONNX Runtime, which quantizes, is not installed.
     """
-    ((name, value),) = plain.items()
-    if dict(request.options) != plain or not portable:
-        raise UsageError(
-            f"option {name} takes {value!r}, no other option beside it and no target but portable: leave out the rest"
-        )
+    options: JsonObject = msgspec.structs.asdict(read_options(kind, request.options, f"such an export ({kind.where})"))
+    if target != PORTABLE:
+        raise UsageError(f"target {target!r} has none of the options {', '.join(options)}: they are for {PORTABLE}")
     if request.dynamic or request.pose_input or request.preprocess:
-        raise UnsupportedError(f"option {name}={value} has one shape and normalised images alone: export without the rest")
-    if plain is UPSTREAM:
-        return dict(plain)
+        raise UnsupportedError("an export to compare with has one shape and normalised images: leave out the rest")
+    if kind is UpstreamOptions:
+        return options
     if find_spec("onnxruntime") is None:
-        raise UnavailableError(f"option {name}={value} needs onnxruntime: pip install onnxruntime")
-    return {**plain, "onnxruntime": package_versions(("onnxruntime",))["onnxruntime"]}
+        raise UnavailableError("option mix=dynamic needs onnxruntime: pip install onnxruntime")
+    return {**options, "onnxruntime": package_versions(("onnxruntime",))["onnxruntime"]}
 
 
 def upstream_graph(context: ExportContext, opset: int, folder: Path) -> onnx_ir.Model:

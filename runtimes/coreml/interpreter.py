@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ArtifactError, RunError, UnsupportedError, UsageError
@@ -72,7 +71,7 @@ class InterpreterSession(Session):
         self._inputs: Arrays = {}
         self._raw: Arrays = {}
 
-    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
         images = self.artifact.manifest.extra["interface"]["images"]
         self._inputs = package_inputs(np.array(inputs["image"]), images)
 

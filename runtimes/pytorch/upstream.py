@@ -52,7 +52,7 @@ class UpstreamSession(TorchSession):
     def _upstream(self) -> tuple[nn.Module, Forward]:
         return load_upstream(self.artifact, self._device)
 
-    def _details(self) -> dict[str, Any]:
+    def _details(self) -> dict[str, object]:
         return {"autocast": str(self._autocast).removeprefix("torch.") if self._autocast else None, "cuda_graph": False}
 
 

@@ -12,7 +12,6 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -25,6 +24,7 @@ from depthport.runtimes.browser.page import Page, PageError
 from depthport.runtimes.browser.runtime import BrowserRuntime, BrowserSession
 from depthport.runtimes.contract import CHECKS, Subject
 from depthport.runtimes.contract.subject import infer
+from depthport.runtimes.host.chromium import INSTALL, find_browser
 from tests.support.tiny import seal, tiny_onnx
 
 TWO = LoadOptions(threads=2)
@@ -32,7 +32,7 @@ TWO = LoadOptions(threads=2)
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    missing = runtime._missing() or (None if runtime.find_browser() else ("no Chromium is installed", runtime.INSTALL))
+    missing = runtime._missing() or (None if find_browser() else ("no Chromium is installed", INSTALL))
     if missing:
         pytest.skip(": ".join(missing))
     return tiny_onnx(tmp_path_factory.mktemp("tiny"))
@@ -199,7 +199,7 @@ def test_probe_without_the_library_says_the_line_that_installs_it(
     ],
 )
 def test_an_adapter_is_a_device_and_a_software_one_is_for_numbers_alone(
-    monkeypatch: pytest.MonkeyPatch, found: Any, unavailable: str | None, numerics: str | None
+    monkeypatch: pytest.MonkeyPatch, found: object, unavailable: str | None, numerics: str | None
 ) -> None:
     monkeypatch.setattr(runtime, "_adapter", lambda browser: found)
     device = runtime._gpu("chromium")

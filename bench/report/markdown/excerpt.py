@@ -16,10 +16,10 @@ from pathlib import Path
 from depthport.bench.choice.choice import Choice
 from depthport.bench.report.markdown.format import blocks, code, escape, table
 from depthport.bench.report.model import rows
-from depthport.bench.report.model.controls import NAMES
 from depthport.bench.report.model.merge import Group, MachineReport, Report, Row, merge
 from depthport.bench.report.model.recommend import answer
 from depthport.bench.report.model.standing import main_boundary, median, ranked, timing
+from depthport.bench.results.control_doubt import control_doubt
 from depthport.bench.results.metrics import cold_start_s
 from depthport.bench.results.model import ALTERNATIVE, Boundary, Status
 from depthport.bench.statistics.figures import NONE
@@ -81,10 +81,10 @@ def _caption(machine: MachineReport, group: Group, shown: Sequence[Row], boundar
 
 
 def _doubt(shown: Sequence[Row]) -> Iterator[str]:
-    failed = [key for key, control in shown[0].run.results.controls.items() if not control.ok]
-    if failed:
-        named = " and ".join(escape(NAMES.get(key, key)) for key in failed)
-        yield f"*A control of this run came out wrong ({named}): its verdicts are not to be trusted.*"
+    results = shown[0].run.results
+    doubt = control_doubt(results)
+    if doubt and results.controls:
+        yield f"*{escape(doubt)}: its verdicts are not to be trusted.*"
 
 
 def _worth_naming(group: Group, order: Sequence[Row], choice: Choice) -> list[Row]:
