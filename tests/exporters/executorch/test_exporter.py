@@ -25,7 +25,7 @@ LOWERING = {"backend": "xnnpack", "delegates": 2, "delegated_nodes": 9, "other_n
     ("changes", "kind", "complaint"),
     [
         ({"precision": "bf16"}, UnsupportedError, "has no precision 'bf16': use fp32 or fp16"),
-        ({"precision": "int8"}, UnsupportedError, "has no precision 'int8'"),
+        ({"precision": "int8"}, UnsupportedError, r"has no int8: with every linear .* turn by 4.7°.*use fp16"),
         ({"dynamic": ("views",)}, UnsupportedError, "has no dynamic views"),
         ({"target": "tpu"}, UsageError, "has no target 'tpu': choose one of xnnpack, coreml, vulkan"),
         ({"options": {"speed": 1}}, UsageError, "has no option 'speed'"),
