@@ -87,6 +87,7 @@ def export(
     from depthport.exporters.core.store import ArtifactStore
     from depthport.exporters.registry import default_format
 
+    store = ArtifactStore(out)
     format = format or default_format()
     height, width = parse_size(size) if size is not None else _size_for(source)
     request = prepare(
@@ -107,7 +108,6 @@ def export(
         ray_pose=ray_pose,
         options=parse_options(option or []),
     )
-    store = ArtifactStore(out)
     observer = observer_for()
     found: Check | None = None
     try:

@@ -73,6 +73,7 @@ def predict(
     from depthport.predict.photographs import load_photographs
 
     check_output_folder(out)
+    store = ArtifactStore(artifacts)
     kinds = check_kinds(names(write))
     if write is None and len(kinds) < len(KINDS):
         stderr("no point cloud: pip install trimesh")
@@ -88,9 +89,7 @@ def predict(
             observer.note(f"{asked['runtime']} on {asked['device']}, {asked['precision']}: the pick of {results}")
         asked["precision"] = asked["precision"] or "fp32"
         observer.stage(f"preparing {source}")
-        model = load(
-            source, weights=weights, threads=threads, store=ArtifactStore(artifacts), progress=observer.step, **asked
-        )
+        model = load(source, weights=weights, threads=threads, store=store, progress=observer.step, **asked)
         with model:
             found = model.predict(
                 views,

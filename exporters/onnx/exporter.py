@@ -5,7 +5,7 @@ counts as written (:mod:`depthport.exporters.onnx.dynamic`). Weights lie inside 
 protobuf's limit, gets a second file `model.onnx.data`. The graph is checked against the request, and the written file by
 `onnx.checker` with full shape inference.
 
-Options of a floating-point graph: `opset` (18 to 23, target `portable` only) and `ir_version`; by default the least.
+Options of a floating-point graph: `opset` (17 to 23, target `portable` only) and `ir_version`; by default the least.
 
 Precision `int8` quantizes the graph after the target has rewritten it (:mod:`depthport.exporters.quantization`). Its
 options:
@@ -32,6 +32,7 @@ from depthport.exporters.core.errors import ExportError, one_line
 from depthport.exporters.core.inspection import Table
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
+from depthport.exporters.onnx import lowering
 from depthport.exporters.onnx.check import check_file, check_signature
 from depthport.exporters.onnx.dynamic import check_untraced, name_dimensions
 from depthport.exporters.onnx.metadata import describe
@@ -85,10 +86,13 @@ class OnnxExporter(Exporter):
             context.progress(f"writing the graph for {target.name}")
             model = target.emit(context.network())
         else:
-            model = _convert(context, versions.get("opset", target.opset))
+            opset = versions.get("opset", target.opset)
+            model = _convert(context, max(opset, lowering.NATIVE))
             if target.rewrite is not as_exported:
                 context.progress(f"rewriting for {target.name}")
             model = target.rewrite(model)
+            if opset == lowering.OLD:
+                model = lowering.lower(model)
         extra = {} if request.policy.quantization is None else {"quantization": _quantize(context, model, target)}
         name_constant_outputs(model)
         if request.dynamic:

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 from depthport.exporters.core.errors import UsageError
 
-OPSETS = (18, 23)
-"""First and last operator set that `--option opset=` takes. Torch writes 18 and converts upwards; its way down to 17 leaves
-attributes behind that 17 has not (`num_outputs` of Split)."""
+OPSETS = (17, 23)
+"""First and last operator set that `--option opset=` takes: LayerNormalization came with 17."""
 
 
 class _Release(NamedTuple):

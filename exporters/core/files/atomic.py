@@ -172,6 +172,26 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def check_folder(folder: Path) -> Path:
+    """What there is of a folder that need not exist yet: itself or the nearest one above it.
+
+    Raises:
+        StorageError: it is something else, or can't be there: below a file, a link to nowhere, too long a name.
+    """
+    for path in (folder.absolute(), *folder.absolute().parents):
+        try:
+            path.lstat()
+            if path.is_dir():
+                return path
+            what = "a link that leads nowhere" if path.is_symlink() and not path.exists() else "not a folder"
+            raise StorageError(f"can't write to {folder}: {path} is {what}: choose another folder")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise StorageError(f"can't write to {folder}: {error.strerror}: choose another folder") from error
+    raise StorageError(f"can't write to {folder}: its drive is not there: choose another folder")
+
+
 def check_output_folder(folder: Path, files: Iterable[str] = ()) -> None:
     """Raise where `folder`, which need not exist yet, can't take `files`; makes and leaves nothing.
 
@@ -179,9 +199,7 @@ def check_output_folder(folder: Path, files: Iterable[str] = ()) -> None:
         StorageError: it can't be written to.
         UsageError: a folder is where a file is to go.
     """
-    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not existing.is_dir():
-        raise StorageError(f"can't write to {folder}: {existing} is a file, not a folder: choose another folder")
+    existing = check_folder(folder)
     try:
         # What may be written is known for sure only by writing: access rights say little of mounts, quotas and /proc.
         with tempfile.TemporaryFile(dir=existing):

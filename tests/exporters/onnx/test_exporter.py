@@ -176,7 +176,7 @@ def test_the_file_declares_the_least(artifact, model):
 @pytest.mark.parametrize(
     ("target", "options", "complaint"),
     [
-        (None, {"opset": 17}, "choose one from 18 to 23"),
+        (None, {"opset": 16}, "choose one from 17 to 23"),
         (None, {"opset": "new"}, "option opset is a whole number, not 'new'"),
         (None, {"opset": True}, "option opset is a whole number"),
         (None, {"ir_version": 7}, "option ir_version is 7: opset 18 takes 8 to 11"),
