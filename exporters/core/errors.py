@@ -85,8 +85,9 @@ _LONGEST_LINE = 300
 def tidy(text: str, limit: int = _LONGEST_LINE) -> str:
     """A message as one line of printable characters, at most `limit` long.
 
-    Names come from files and command lines and may be anything: what stands in quotes is cut to 80 characters, a word
-    (a path, mostly) to 160, and where the line is still too long its middle goes, since it begins with what is wrong and ends with what to do.
+    Names come from files and command lines and may be anything: what stands in quotes is cut to 80 characters, a word (a
+    path, mostly) to 160, and where the line is still too long its middle goes, since it begins with what is wrong and
+    ends with what to do.
     """
     short = _QUOTED.sub(lambda found: _cut(found[0], 82), " ".join(text.split()))
     short = _WORD.sub(lambda found: _cut(found[0], 160), short)
