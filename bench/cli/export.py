@@ -83,7 +83,7 @@ def export(
     from depthport.bench.diagnose.check import Check, worst_relative_l2
     from depthport.bench.diagnose.check import check as check_artifact
     from depthport.bench.results.kept_parity import kept_parity
-    from depthport.exporters.api import export_request, prepare
+    from depthport.exporters.api import check_request, export_request, prepare
     from depthport.exporters.core.store import ArtifactStore
     from depthport.exporters.registry import default_format
 
@@ -108,6 +108,7 @@ def export(
         ray_pose=ray_pose,
         options=parse_options(option or []),
     )
+    check_request(request)
     observer = observer_for()
     found: Check | None = None
     try:

@@ -16,6 +16,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from traceback import print_exc
 
@@ -24,6 +25,13 @@ LONGEST_S = 120
 LONGEST_CPU_S = 20
 MOST_BYTES = 16 << 30
 """Of addresses, which PyTorch and NumPy ask for by the gigabyte; what is used is counted apart."""
+
+SHARED = (
+    "numpy", "PIL.Image", "depthport.bench.cli.app", "depthport.bench.cli.console", "depthport.bench.measure.api",
+    "depthport.bench.report.write", "depthport.bench.choice.choose", "depthport.bench.choice.compare",
+    "depthport.bench.choice.reproduce", "depthport.exporters.api", "depthport.predict.model",
+)  # fmt: skip
+"""What commands import before they look at what they were given, or soon after; no framework."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +109,8 @@ def _child(arguments: list[str], places: list[Path], streams: list[Path]) -> Non
 
 
 def main() -> None:
-    import depthport.bench.cli.app
-    import depthport.bench.inputs.pose_files
-    import depthport.bench.report.write
-    import depthport.exporters.api  # noqa: F401
-
+    for module in SHARED:
+        import_module(module)
     folder = Path(sys.argv[1])
     for index, line in enumerate(sys.stdin):
         print(json.dumps(asdict(run(json.loads(line), folder / str(index)))), flush=True)
