@@ -51,7 +51,6 @@ def check(
 
     store = ArtifactStore(artifacts)
     observer = observer_for()
-    observer.stage(f"checking {precision} of {model}")
     try:
         found = run(
             model, precision, Shape(batch, views, height, width), weights, format, target, images, debug_layers, tolerance,
