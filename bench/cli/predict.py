@@ -68,6 +68,7 @@ def predict(
     from depthport.bench.inputs.pose_files import read_poses
     from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
+    from depthport.exporters.da3.registry import get_model
     from depthport.predict.files import KINDS, check_kinds, write_prediction
     from depthport.predict.model import load
     from depthport.predict.photographs import load_photographs
@@ -77,19 +78,20 @@ def predict(
     kinds = check_kinds(names(write))
     if write is None and len(kinds) < len(KINDS):
         stderr("no point cloud: pip install trimesh")
+    if not Path(source).is_dir():
+        get_model(source)  # a name that is wrong is said before any runtime is imported
     cameras = read_poses(poses) if poses is not None else None
     asked: dict[str, Any] = {"runtime": runtime, "device": device, "mode": mode, "precision": precision}
     if not any(asked.values()) and not Path(source).is_dir():
         asked |= _pick(results, source)
     observer = observer_for()
     try:
-        observer.stage("reading photographs")
         views = load_photographs(photographs, oriented=exif, frames=frames)
         if "target" in asked:
             observer.note(f"{asked['runtime']} on {asked['device']}, {asked['precision']}: the pick of {results}")
         asked["precision"] = asked["precision"] or "fp32"
-        observer.stage(f"preparing {source}")
         model = load(source, weights=weights, threads=threads, store=store, progress=observer.step, **asked)
+        observer.stage(f"preparing {source}")
         with model:
             found = model.predict(
                 views,
