@@ -42,9 +42,7 @@ def predict(
     weights: Weights = None,
     results: Annotated[
         Path | None,
-        typer.Option(
-            "--results", help="Results whose pick is taken, if they are of this machine. Default: results, if any."
-        ),
+        typer.Option("--results", help="Results of this machine whose pick is taken. Default: results, if any."),
     ] = None,
     exif: Annotated[
         bool, typer.Option("--exif/--no-exif", help="Turn photographs as EXIF says. Upstream does not.")
@@ -72,6 +70,7 @@ def predict(
     """
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.inputs.pose_files import read_poses
+    from depthport.exporters.core.asked import THREADS
     from depthport.exporters.core.errors import UsageError
     from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
@@ -82,6 +81,7 @@ def predict(
 
     check_output_folder(out)
     store = ArtifactStore(artifacts)
+    THREADS.check(threads)
     kinds = check_kinds(names(write))
     if write is None and len(kinds) < len(KINDS):
         stderr("no point cloud: pip install trimesh")

@@ -77,8 +77,8 @@ def validate_shape(batch: int, views: int, height: int, width: int) -> None:
             more than this machine's memory can hold.
     """
     for name, value in (("batch", batch), ("views", views), ("height", height), ("width", width)):
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise UsageError(f"{name} must be a whole number, not {quoted(value)}")
+        if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 2**63:
+            raise UsageError(f"{name} must be a whole number that can be counted, not {quoted(value)}")
     for name, value in (("batch", batch), ("views", views)):
         if value < 1:
             raise UsageError(f"{name} must be at least 1, not {value}: use {name} 1 or more")

@@ -19,7 +19,7 @@ from tests.support.paths import ROOT
 if os.name != "posix":
     pytest.skip("cases run in copies of one process (fork)", allow_module_level=True)
 
-SAMPLE = 400
+SAMPLE = 320
 IN_FULL = 6
 """Cases that start an interpreter of their own."""
 LONGEST_LINE = 300
@@ -35,7 +35,7 @@ def sample(every: list[Case], count: int) -> list[Case]:
     wanted = {(case.arguments[0], case.kind.partition(":")[0]): case for case in shuffled}
     wanted |= {("", case.kind.partition(":")[2]): case for case in shuffled}
     chosen = dict.fromkeys(wanted.values())
-    chosen |= dict.fromkeys(shuffled[: max(0, count - len(chosen))])
+    chosen |= dict.fromkeys([case for case in shuffled if case not in chosen][: max(0, count - len(chosen))])
     return list(chosen)
 
 

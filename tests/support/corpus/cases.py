@@ -21,7 +21,7 @@ SMALL = ["--size", "28x28", "--weights", "synthetic:0"]
 OUTPUTS = ("out", "artifacts")
 """Parameters that name where to write."""
 NUMBERS = {
-    int: ("x", "1.5", "nan", "1e3", "0x10", "-99999999999999999999", "9" * 5000, ""),
+    int: ("x", "1.5", "nan", "1e3", "0x10", "-99999999999999999999", "9" * 400, "9" * 5000, ""),
     float: ("x", "nan", "inf", "-inf", "1e999", "1,5", "-1", ""),
 }
 WORDS = ("nope", "os:system", ":", "x" * 5000, "\x1b[31m\u202e", "../../etc/passwd", "", " ")
@@ -130,7 +130,8 @@ def _bad(command: str, parameter: Parameter, files: dict[str, Path], folders: di
     if parameter.type is Path:
         for kind, path in (folders if parameter.name in OUTPUTS else files).items():
             # A store may be there to be read: that it can't be written is known when it is.
-            if parameter.name != "artifacts" or kind != "a file system of the system's":
+            store = parameter.name == "artifacts" or (command == "export" and parameter.name == "out")
+            if not store or kind != "a file system of the system's":
                 yield kind, str(path)
     elif parameter.type in NUMBERS:
         for value in NUMBERS[parameter.type]:
