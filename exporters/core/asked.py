@@ -32,7 +32,9 @@ class Bounds:
         if value is None:
             return
         if not (self.low < value <= self.high or (value == self.low and not self.above_low)):  # NaN is neither
-            shown = f"{value:g}" if abs(value) < _BEYOND else str(value)[:_SHOWN] + "…"  # Python's integers have no end
+            shown = (
+                f"{value:g}" if isinstance(value, float) or abs(value) < _BEYOND else str(value)[:_SHOWN] + "…"
+            )  # Python's integers have no end
             unit = f" {self.unit}" if self.unit else ""
             least = f"above {self.low:g}" if self.above_low else f"at least {self.low:g}"
             raise UsageError(f"{self.option} is {shown}: it must be {least} and at most {self.high:,.15g}{unit}")
