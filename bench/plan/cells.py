@@ -8,6 +8,9 @@ from typing import Any
 
 from depthport.exporters.da3.request import ExportRequest
 
+UNTIMED = "it was checked, not timed"
+"""Why a cell of an untimed protocol has no time."""
+
 
 @dataclass(frozen=True)
 class CellSpec:
@@ -54,6 +57,10 @@ class CellSpec:
             parts.append(self.label)
         return "/".join(parts)
 
+    def untimed(self) -> CellSpec:
+        """The same cell, of which no time is kept."""
+        return replace(self, numerics_only=self.numerics_only or UNTIMED)
+
     def with_tag(self, tag: str, label: str) -> CellSpec:
         """A second cell of the same kind, e.g. for a control."""
         return replace(self, baseline=False, label=label, tags=(*self.tags, tag))
@@ -70,7 +77,7 @@ class CellSpec:
         }
 
 
-def asked_of(cells: Sequence[CellSpec]) -> dict[str, Any]:
+def asked_of(cells: Sequence[CellSpec]) -> dict[str, object]:
     """What a run asked of its artifacts beyond model, shape and weights: what repeating one of its cells needs."""
     exports = [cell.export for cell in cells]
     return {

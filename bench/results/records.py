@@ -40,7 +40,7 @@ class ArtifactReady(Record, frozen=True, tag="artifact"):
     cell: str
     origin: Origin | Literal["given"]
     export_s: float | None
-    facts: dict[str, Any]
+    facts: dict[str, object]
     """`Cell.artifact`: what the results say of it."""
 
 
@@ -52,6 +52,8 @@ class Failed(Record, frozen=True, tag="failed"):
     reason: str
     passing: str | None = None
     """What the machine was short of (:mod:`depthport.exporters.core.passing`); None: the fault is the cell's own."""
+    log: str | None = None
+    """The end of what its process has printed, without paths; None where the protocol keeps none."""
 
 
 class ReferenceFailed(Record, frozen=True, tag="reference_failed"):
@@ -164,7 +166,7 @@ class RegimeDone(Record, frozen=True, tag="regime"):
     first_call_ms: float
     call_ns: int
     summary: RegimeSummary
-    telemetry: dict[str, Any] | None
+    telemetry: dict[str, object] | None
     """As bench/environment/telemetry_summary.py sums it up."""
 
 

@@ -13,13 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core.errors import ExportError
 from depthport.exporters.coreai.executable import Arrays, run_asset
+from depthport.exporters.da3.signature import input_specs, preprocessing
+from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from depthport.exporters.inputs.probe import probe_image, probe_pixels, probe_poses
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -50,13 +52,9 @@ class OutputError:
 
 def probe_inputs(request: ExportRequest) -> Arrays:
     """Inputs of an artifact by the names of its file: the probe's images, and poses where it takes them."""
-    from depthport.exporters.da3.signature import input_specs
-    from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
-    from depthport.exporters.inputs.probe import probe_image, probe_pixels, probe_poses
-
     shape = request.shape
     height, width = request.source_size or (shape.height, shape.width)
-    found: dict[str, NDArray[Any]] = {
+    found: dict[str, np.ndarray] = {
         "image": probe_pixels(shape.batch, shape.views, height, width)
         if request.preprocess
         else probe_image(shape.batch, shape.views, height, width, IMAGENET_MEAN, IMAGENET_STD)
@@ -74,7 +72,7 @@ def verify(
     network: nn.Module,
     build_upstream: Callable[[], nn.Module],
     compress: str = "none",
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Run an asset and compare it with upstream.
 
     Args:
@@ -116,7 +114,7 @@ def verify(
     }
 
 
-def compare(found: Mapping[str, NDArray[Any]], wanted: Mapping[str, NDArray[Any]], limit: float) -> dict[str, OutputError]:
+def compare(found: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray], limit: float) -> dict[str, OutputError]:
     """Every output of `wanted` against the one of that name.
 
     Raises:
@@ -132,7 +130,7 @@ def compare(found: Mapping[str, NDArray[Any]], wanted: Mapping[str, NDArray[Any]
     return errors
 
 
-def distance(found: NDArray[Any], expected: NDArray[Any]) -> float:
+def distance(found: np.ndarray, expected: np.ndarray) -> float:
     """Relative L2; of integers the share that differs. Not finite is infinitely far."""
     if _whole(expected):
         return float(np.mean(found != expected))
@@ -150,7 +148,6 @@ def reference(request: ExportRequest, upstream: nn.Module, arrays: Arrays, exact
     """
     import torch
 
-    from depthport.exporters.da3.signature import preprocessing
     from depthport.exporters.da3.upstream import double_arithmetic, from_pixels, upstream_forward
 
     image, *poses = (torch.from_numpy(array) for array in arrays.values())
@@ -182,5 +179,5 @@ def _as_far_as(found: Arrays, wanted: Arrays, other: Arrays, factor: float) -> d
     }
 
 
-def _whole(array: NDArray[Any]) -> bool:
+def _whole(array: np.ndarray) -> bool:
     return bool(np.issubdtype(array.dtype, np.integer))

@@ -2,23 +2,52 @@
 
 Per workload, the best cell of each machine and device, its throughput, and how many times that is of the
 slowest listed. Machines were measured on different days with different baselines, so no verdict is given and
-the interval is that of two independent medians.
+the interval is that of two independent medians. Before that, of a fleet: which machine measured what, when, with which
+controls.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 from depthport.bench.report.model import rows
-from depthport.bench.report.model.merge import Group, MachineReport, Report, Row, Workload
+from depthport.bench.report.model.merge import Group, MachineReport, Report, Row, Run, Workload
 from depthport.bench.report.model.standing import main_boundary, ranked, timing
 from depthport.bench.results.model import Boundary
 from depthport.bench.statistics import figures
 
+CONTROLS = {"aa": "A/A", "plus5": "+5 %"}
+FLEET_HEAD = ["Machine", "Hardware", "Job", "Measured", "Controls", "Bundle"]
 
-def cross_device(report: Report) -> list[dict[str, Any]]:
+
+class Place(TypedDict):
+    """The best cell of a machine's device, ready for a table."""
+
+    machine: str
+    device: str
+    cell: str
+    runtime: str
+    latency: str
+    img_s: float | None
+    img_s_text: str
+    times: float
+    times_text: str
+    upstream: str
+    verdict: str
+    depth_error: str
+
+
+class Block(TypedDict):
+    """Places of one workload, the fastest first."""
+
+    workload: str
+    boundary: Boundary
+    rows: list[Place]
+
+
+def cross_device(report: Report) -> list[Block]:
     """One block a workload that two or more devices ran, slowest device last."""
-    places: dict[tuple[Any, ...], list[tuple[MachineReport, Group, str]]] = {}
+    places: dict[tuple[object, ...], list[tuple[MachineReport, Group, str]]] = {}
     for machine in report.machines:
         for group in machine.groups:
             for device in dict.fromkeys(row.cell.device for row in group.rows if row.ok):
@@ -32,7 +61,7 @@ def cross_device(report: Report) -> list[dict[str, Any]]:
     return blocks
 
 
-def _same_work(workload: Workload) -> tuple[Any, ...]:
+def _same_work(workload: Workload) -> tuple[object, ...]:
     """What must agree across machines; weights need not, as they do not change the time."""
     return workload[:5]
 
@@ -42,10 +71,10 @@ def _best(group: Group, device: str, boundary: Boundary) -> Row | None:
     return order[0] if order else None
 
 
-def _block(best: list[tuple[MachineReport, Row]], boundary: Boundary, workload: Workload) -> dict[str, Any]:
+def _block(best: list[tuple[MachineReport, Row]], boundary: Boundary, workload: Workload) -> Block:
     ordered = sorted(best, key=lambda pair: timing(pair[1], boundary).median_ms or 0.0)  # type: ignore[union-attr]
     slowest = timing(ordered[-1][1], boundary)
-    lines = []
+    lines: list[Place] = []
     for machine, row in ordered:
         own = timing(row, boundary)
         assert own is not None and slowest is not None and own.median_ms and slowest.median_ms
@@ -72,3 +101,20 @@ def _block(best: list[tuple[MachineReport, Row]], boundary: Boundary, workload: 
         )
     label = workload._replace(weights="").label
     return {"workload": label, "boundary": boundary, "rows": lines}
+
+
+def measured_where(report: Report) -> list[list[str]]:
+    """One line a run of a fleet: machine as the fleet calls it, hardware, job, when, controls, bundle. Empty without."""
+    return [
+        [bundle.machine, machine.name, bundle.job, run.created, _controls(run), bundle.sha256[:12]]
+        for machine in report.machines
+        for run in machine.runs
+        if (bundle := run.results.bundle) is not None
+    ]
+
+
+def _controls(run: Run) -> str:
+    """`A/A equivalent ✓ · +5 % slower ✓`, or that there were none."""
+    found = run.results.controls
+    said = (f"{CONTROLS.get(key, key)} {control.verdict} {'✓' if control.ok else '✗'}" for key, control in found.items())
+    return " · ".join(said) or "none"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 import msgspec
 
@@ -19,8 +18,8 @@ from depthport.bench.results.model import BOUNDARIES, Boundary
 from depthport.bench.statistics import figures
 
 
-def cell_payload(row: Row, group: int, front: bool, machine: MachineReport) -> dict[str, Any]:
-    """The row `row` of group number `group`; `front`: whether it is on the Pareto set that is drawn."""
+def cell_payload(row: Row, group: int, front: bool, machine: MachineReport) -> dict[str, object]:
+    """The row `row` of group number `group`; `front`: whether it is on the Pareto set, `choose`'s."""
     cell = row.cell
     return {
         "group": group,
@@ -47,7 +46,7 @@ def cell_payload(row: Row, group: int, front: bool, machine: MachineReport) -> d
         "load_text": figures.seconds(cell.phases.load_s),
         "first_s": None if cell.phases.first_call_ms is None else cell.phases.first_call_ms / 1e3,
         "first_text": figures.seconds(None if cell.phases.first_call_ms is None else cell.phases.first_call_ms / 1e3),
-        "cold_s": cold_start_s(cell),
+        "cold_text": figures.seconds(cold_start_s(cell)),
         "host_mib": cell.memory.host_peak_mib,
         "host_text": figures.mib(cell.memory.host_peak_mib),
         "device_mib": cell.memory.device_peak_mib,
@@ -71,7 +70,7 @@ def cell_payload(row: Row, group: int, front: bool, machine: MachineReport) -> d
     }
 
 
-def _at(row: Row, boundary: Boundary) -> dict[str, Any]:
+def _at(row: Row, boundary: Boundary) -> dict[str, object]:
     """One boundary's figures of a cell."""
     timing = row.cell.timing[boundary]
     speedup = row.cell.speedup.get(boundary)
@@ -90,6 +89,7 @@ def _at(row: Row, boundary: Boundary) -> dict[str, Any]:
         "n": timing.n,
         "cv": timing.cv,
         "ratio": None if speedup is None else speedup.ratio,
+        "ratio_ci": None if speedup is None else speedup.ci95,
         "ratio_text": rows.ratio(row, boundary),
         "verdict": rows.verdict(row, boundary),
         "verdict_reason": "" if speedup is None else speedup.reason,
@@ -144,7 +144,7 @@ def _details(row: Row, machine: MachineReport) -> list[tuple[str, str]]:
     return [(label, text) for label, text in lines if text]
 
 
-def _figure(value: Any) -> str:
+def _figure(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, int | float):
@@ -152,7 +152,7 @@ def _figure(value: Any) -> str:
     return figures.reading(value) if 0.01 <= abs(value) < 1e5 else figures.scientific(value)
 
 
-def flat(value: Any) -> str:
+def flat(value: object) -> str:
     """Any JSON value in one line, numbers to three digits."""
     if isinstance(value, float):
         return _figure(value)
