@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
+from typer import Typer
 from typer.models import ArgumentInfo
 
 from depthport.bench.cli.app import app
@@ -55,15 +56,25 @@ class Parameter:
         return f"--{self.name.strip('_').replace('_', '-')}"
 
 
-def commands() -> dict[str, list[Parameter]]:
+def commands(of: Typer = app) -> dict[str, list[Parameter]]:
     """Every command's parameters but its switches."""
     found = {}
-    for command in app.registered_commands:
+    for command in of.registered_commands:
         function = command.callback
         assert function is not None
         hints = get_type_hints(function, include_extras=True)
         parameters = [_parameter(name, hints[name]) for name in inspect.signature(function).parameters]
         found[command.name or function.__name__] = [p for p in parameters if p.type is not bool]
+    return found
+
+
+def groups() -> dict[tuple[str, str], list[Parameter]]:
+    """The same of commands in groups, by group and command."""
+    found = {}
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        name = str(group.typer_instance.info.name)
+        found |= {(name, command): parameters for command, parameters in commands(group.typer_instance).items()}
     return found
 
 
@@ -111,6 +122,11 @@ def cases(folder: Path) -> list[Case]:
             for kind, value in _bad(command, parameter, files, folders):
                 given = needed | {parameter.name: _given(parameter, value)}
                 found.append(Case(f"{parameter.name}: {kind}", (command, *_flat(given))))
+    for (group, command), parameters in groups().items():
+        # What a group's command reads comes first, and is all that it needs to be refused.
+        first, *others = [parameter for parameter in parameters if parameter.argument]
+        for kind, path in files.items():
+            found.append(Case(f"{command} {first.name}: {kind}", (group, command, str(path), *("x" for _ in others))))
     return found
 
 
