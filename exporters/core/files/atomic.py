@@ -7,8 +7,8 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from depthport.exporters.core.errors import DepthportError, ExportError, StorageError, UsageError
@@ -76,17 +76,23 @@ def _advice(error: BaseException | None) -> str | None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` by `content`: temporary file beside it, fsync, rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with storage_errors(path.parent):
-        try:
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """:func:`write_bytes` for files that belong together: where one finds no room, none is replaced."""
+    temporaries = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in contents}
+    with ExitStack() as undo:
+        for path, temporary in temporaries.items():
+            undo.enter_context(storage_errors(path.parent))
+            undo.callback(temporary.unlink, missing_ok=True)
             with temporary.open("wb") as stream:
-                stream.write(content)
+                stream.write(contents[path])
                 stream.flush()
                 os.fsync(stream.fileno())
+        for path, temporary in temporaries.items():
             temporary.replace(path)
             sync_directory(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, content: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from depthport.exporters.core.errors import StorageError
-from depthport.exporters.core.files.atomic import check_folder, check_output_folder
+from depthport.exporters.core.files.atomic import check_folder, check_output_folder, write_together
 from depthport.exporters.core.store import ArtifactStore
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="links and limits of POSIX")
@@ -35,3 +35,18 @@ def test_what_is_no_folder_and_can_not_become_one(look: object, tmp_path: Path) 
 def test_what_can_become_one_is_not_made(tmp_path: Path) -> None:
     check_output_folder(tmp_path / "a" / "b")
     assert check_folder(tmp_path / "a" / "b") == tmp_path and not list(tmp_path.iterdir())
+
+
+def test_files_that_belong_together_are_replaced_together(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    (tmp_path / "a").write_bytes(b"old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(StorageError, match="allows no file that large"):
+            write_together({tmp_path / "a": b"new", tmp_path / "b": b"x" * 5000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"old")]
+    write_together({tmp_path / "a": b"new", tmp_path / "b": b"x"})
+    assert (tmp_path / "a").read_bytes() == b"new" and (tmp_path / "b").read_bytes() == b"x"
