@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def sample(every: list[Case], count: int) -> list[Case]:
     return list(chosen)
 
 
-def outcomes(chosen: list[Case], folder: Path) -> Iterator[tuple[Case, dict]]:
+def outcomes(chosen: list[Case], folder: Path) -> Iterator[tuple[Case, dict[str, Any]]]:
     lines = "".join(f"{json.dumps(case.arguments)}\n" for case in chosen)
     call = [sys.executable, "-m", "tests.support.corpus.runner", str(folder)]
     with tempfile.TemporaryFile("w+") as given:
@@ -51,7 +52,7 @@ def outcomes(chosen: list[Case], folder: Path) -> Iterator[tuple[Case, dict]]:
                 yield case, json.loads(line)
 
 
-def faults(outcome: dict) -> list[str]:
+def faults(outcome: dict[str, Any]) -> list[str]:
     """What was not as it should have been."""
     found = []
     lines = outcome["err"].splitlines()

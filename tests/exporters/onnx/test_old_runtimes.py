@@ -6,11 +6,14 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from depthport.exporters.core.errors import ExportError
+from depthport.exporters.core.store import ArtifactStore
 from tests.conftest import export_small
 from tests.runtimes.test_runtime_parity import upstream_of
 
@@ -30,7 +33,7 @@ print(onnxruntime.__version__)
 """
 
 
-def lowered(text: str) -> onnx.ModelProto:
+def lowered(text: str) -> Any:
     from depthport.exporters.onnx.lowering import lower
 
     return ir.to_proto(lower(ir.from_proto(onnx.parser.parse_model(text))))
@@ -83,7 +86,7 @@ def test_what_17_can_not_say_is_refused_by_name(operator: str, graph: str) -> No
 
 
 @pytest.fixture(scope="module")
-def files(store) -> dict[int, Path]:
+def files(store: ArtifactStore) -> dict[int, Path]:
     """The portable file by its operator set."""
     made = {
         opset: export_small(store, "onnx", views=VIEWS, **({} if opset == 18 else {"options": {"opset": opset}})).artifact
@@ -95,7 +98,7 @@ def files(store) -> dict[int, Path]:
     return {opset: artifact.file("model.onnx") for opset, artifact in made.items()}
 
 
-def close(outputs: Path, expected: dict[str, np.ndarray]) -> None:
+def close(outputs: Path, expected: dict[str, NDArray[Any]]) -> None:
     with np.load(outputs) as found:
         assert sorted(found.files) == sorted(expected)
         for name, right in expected.items():
@@ -103,7 +106,7 @@ def close(outputs: Path, expected: dict[str, np.ndarray]) -> None:
             assert error <= 1e-5, f"{name}: {error:.1e} relative L2"
 
 
-def ran(python: Path | str, model: Path, image: np.ndarray, folder: Path) -> str:
+def ran(python: Path | str, model: Path, image: NDArray[np.float32], folder: Path) -> str:
     """The version of the ONNX Runtime of that interpreter, which ran the model as upstream's network runs."""
     np.save(folder / "images.npy", image)
     call = [str(python), "-c", RUN, str(model), str(folder / "images.npy"), str(folder / "outputs.npz")]
@@ -114,11 +117,11 @@ def ran(python: Path | str, model: Path, image: np.ndarray, folder: Path) -> str
 
 
 @pytest.fixture(scope="module")
-def image() -> np.ndarray:
+def image() -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal((1, VIEWS, 3, 70, 98)).astype(np.float32)
 
 
-def test_opset_17_computes_the_same(files: dict[int, Path], image: np.ndarray, tmp_path: Path) -> None:
+def test_opset_17_computes_the_same(files: dict[int, Path], image: NDArray[np.float32], tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     ran(sys.executable, files[17], image, tmp_path)
 
@@ -140,6 +143,6 @@ def old_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.skipif(sys.platform == "win32", reason="the interpreter lies elsewhere")
 @pytest.mark.parametrize("opset", [17, 18])
 def test_an_old_runtime_runs_it(
-    opset: int, files: dict[int, Path], old_python: Path, image: np.ndarray, tmp_path: Path
+    opset: int, files: dict[int, Path], old_python: Path, image: NDArray[np.float32], tmp_path: Path
 ) -> None:
     assert ran(old_python, files[opset], image, tmp_path) == "1.16.3"

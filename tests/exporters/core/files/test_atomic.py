@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,10 @@ def places(folder: Path) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("look", [check_folder, check_output_folder, ArtifactStore])
-def test_what_is_no_folder_and_can_not_become_one(look: object, tmp_path: Path) -> None:
+def test_what_is_no_folder_and_can_not_become_one(look: Callable[[Path], object], tmp_path: Path) -> None:
     for name, place in places(tmp_path).items():
         with pytest.raises(StorageError, match=r"^can't write to .*: choose another folder$"):
-            look(place)  # type: ignore[operator]
+            look(place)
             pytest.fail(name)
     assert len(list(tmp_path.iterdir())) == 4
 
