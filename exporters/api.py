@@ -121,6 +121,15 @@ def prepare(model: str, *, format: str, **asked: Unpack[ExportKeywords]) -> Expo
     )
 
 
+def check_request(request: ExportRequest) -> None:
+    """Refuse what the format has no form of, before anything is built.
+
+    Raises:
+        UsageError, UnsupportedError: as :func:`export` does.
+    """
+    describe(request, get_exporter(request.format))
+
+
 def open_dims_of(spec: ModelSpec, dynamic: Sequence[str], shape: Shape) -> tuple[str, ...]:
     """The dimensions that an artifact of a model leaves open, checked.
 

@@ -7,6 +7,7 @@ SIGTERM or a closed terminal (what was measured is kept).
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -88,6 +89,7 @@ def main() -> None:
     from depthport.bench.measure.signals import exit_code_of, stop_on_signals
     from depthport.exporters.core.errors import DepthportError
     from depthport.exporters.core.files.paths import user_argument
+    from depthport.exporters.core.text import quoted
 
     stop_on_signals()
     # Deprecations inside the frameworks are not the user's.
@@ -105,10 +107,15 @@ def main() -> None:
             sys.exit(code)
     except DepthportError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt as stop:
-        _fail("stopped", exit_code_of(stop))
     except BrokenPipeError:
         _reader_gone()
+    except OSError as error:
+        # Whatever met it first: every name that someone gives may be too long to be a file's.
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _fail(f"{quoted(error.filename)} is too long for the name of a file: shorten it", 2)
+    except KeyboardInterrupt as stop:
+        _fail("stopped", exit_code_of(stop))
     except (typer.Exit, SystemExit) as end:
         sys.exit(getattr(end, "exit_code", getattr(end, "code", 0)))
     except typer.Abort:

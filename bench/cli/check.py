@@ -49,12 +49,12 @@ def check(
     from depthport.exporters.core.artifact import Shape
     from depthport.exporters.core.store import ArtifactStore
 
+    store = ArtifactStore(artifacts)
     observer = observer_for()
-    observer.stage(f"checking {precision} of {model}")
     try:
         found = run(
             model, precision, Shape(batch, views, height, width), weights, format, target, images, debug_layers, tolerance,
-            ArtifactStore(artifacts), observer.step,
+            store, observer.step,
         )  # fmt: skip
     finally:
         observer.close()

@@ -98,10 +98,11 @@ def export(
     from depthport.bench.diagnose.check import Check, worst_relative_l2
     from depthport.bench.diagnose.check import check as check_artifact
     from depthport.bench.results.kept_parity import kept_parity
-    from depthport.exporters.api import export_request, prepare
+    from depthport.exporters.api import check_request, export_request, prepare
     from depthport.exporters.core.store import ArtifactStore
     from depthport.exporters.registry import default_format
 
+    store = ArtifactStore(out)
     format = format or default_format()
     height, width = parse_size(size) if size is not None else _size_for(source)
     request = prepare(
@@ -122,7 +123,7 @@ def export(
         ray_pose=ray_pose,
         options=parse_options(option or []),
     )
-    store = ArtifactStore(out)
+    check_request(request)
     observer = observer_for()
     found: Check | None = None
     try:

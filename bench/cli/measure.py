@@ -180,6 +180,7 @@ def _measure(options: RunOptions) -> None:
 
     # The report comes last: where it goes is looked at first.
     check_output_folder(out, ("results.json", "report.md", "report.html"))
+    store = ArtifactStore(options.artifacts)
     plan = api.plan(options.model, **asked)
     observer = observer_for()
     if plan.export.weights.note:
@@ -187,7 +188,7 @@ def _measure(options: RunOptions) -> None:
     for note in plan.scenes[0].notes:
         observer.warning(note)
     try:
-        results = engine.run(plan, out, ArtifactStore(options.artifacts), observer, overwrite=options.overwrite)
+        results = engine.run(plan, out, store, observer, overwrite=options.overwrite)
         from depthport.bench.report.write import write_report
         from depthport.bench.results.load_results import load_results
         from depthport.bench.results.model import Status

@@ -12,6 +12,9 @@ from depthport.bench.cli.options import Json, Store, Threads, Weights, names, pr
 if TYPE_CHECKING:
     from depthport.predict.prediction import Prediction
 
+RESULTS = Path("results")
+"""Where `run` writes them by default."""
+
 
 def predict(
     source: Annotated[
@@ -38,8 +41,9 @@ def predict(
     ] = None,
     weights: Weights = None,
     results: Annotated[
-        Path, typer.Option("--results", help="Results whose pick is taken, if they are of this machine.")
-    ] = Path("results"),
+        Path | None,
+        typer.Option("--results", help="Results of this machine whose pick is taken. Default: results, if any."),
+    ] = None,
     exif: Annotated[
         bool, typer.Option("--exif/--no-exif", help="Turn photographs as EXIF says. Upstream does not.")
     ] = True,
@@ -66,31 +70,39 @@ def predict(
     """
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.inputs.pose_files import read_poses
+    from depthport.exporters.core.asked import THREADS
+    from depthport.exporters.core.errors import UsageError
     from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
+    from depthport.exporters.da3.registry import get_model
     from depthport.predict.files import KINDS, check_kinds, write_prediction
     from depthport.predict.model import load
     from depthport.predict.photographs import load_photographs
 
     check_output_folder(out)
+    store = ArtifactStore(artifacts)
+    THREADS.check(threads)
     kinds = check_kinds(names(write))
     if write is None and len(kinds) < len(KINDS):
         stderr("no point cloud: pip install trimesh")
+    if not Path(source).is_dir():
+        get_model(source)  # a name that is wrong is said before any runtime is imported
     cameras = read_poses(poses) if poses is not None else None
     asked: dict[str, Any] = {"runtime": runtime, "device": device, "mode": mode, "precision": precision}
     if not any(asked.values()) and not Path(source).is_dir():
         asked |= _pick(results, source)
+    elif results is not None:
+        raise UsageError("--results is for a model whose runtime is not named: leave it out, or what is named")
     observer = observer_for()
     try:
-        observer.stage("reading photographs")
         views = load_photographs(photographs, oriented=exif, frames=frames)
         if "target" in asked:
-            observer.note(f"{asked['runtime']} on {asked['device']}, {asked['precision']}: the pick of {results}")
+            observer.note(
+                f"{asked['runtime']} on {asked['device']}, {asked['precision']}: the pick of {results or RESULTS}"
+            )
         asked["precision"] = asked["precision"] or "fp32"
+        model = load(source, weights=weights, threads=threads, store=store, progress=observer.step, **asked)
         observer.stage(f"preparing {source}")
-        model = load(
-            source, weights=weights, threads=threads, store=ArtifactStore(artifacts), progress=observer.step, **asked
-        )
         with model:
             found = model.predict(
                 views,
@@ -112,19 +124,26 @@ def predict(
         stderr("random weights: depth values and cameras are not valid")
 
 
-def _pick(results: Path, model: str) -> dict[str, Any]:
-    """What `choose` picks of results that were measured on this machine for this model; nothing where there are none."""
+def _pick(named: Path | None, model: str) -> dict[str, Any]:
+    """What `choose` picks of results that were measured on this machine for this model; nothing where there are none.
+
+    Raises:
+        UsageError: results that were named can't be read.
+    """
     from depthport.bench.choice.choose import choose
     from depthport.bench.environment.environment import fingerprint
     from depthport.bench.results.load_results import load_results
     from depthport.exporters.core.errors import DepthportError
 
-    if not (results / "results.json").is_file():
+    results = named or RESULTS
+    if named is None and not (results / "results.json").is_file():
         return {}
     try:
         read = load_results(results).results
         choice = choose(read)
     except DepthportError as error:
+        if named is not None:
+            raise
         stderr(f"{results} has no pick: {error}")
         return {}
     cell = next((cell for cell in read.cells if cell.id == choice.pick), None)

@@ -50,11 +50,12 @@ def profile(
 
     if out is not None:
         check_output_folder(out, PROFILE_FILES)
+    store = ArtifactStore(artifacts)
     observer = observer_for()
     try:
         found = profiling.profile(
             model, device=device, mode=mode, precision=precision, batch=batch, views=views, height=height, width=width,
-            weights=weights, threads=threads, calls=calls, store=ArtifactStore(artifacts), observer=observer,
+            weights=weights, threads=threads, calls=calls, store=store, observer=observer,
         )  # fmt: skip
     finally:
         observer.close()
@@ -99,12 +100,13 @@ def batch(
     from depthport.bench.diagnose import batch as batches
     from depthport.exporters.core.store import ArtifactStore
 
+    store = ArtifactStore(artifacts)
     observer = observer_for()
     try:
         answer = batches.find_batch(
             model, runtime=runtime, device=device, mode=mode, precision=precision, views=views, height=height,
             width=width, weights=weights, fraction=memory_fraction, most=most, threads=threads,
-            store=ArtifactStore(artifacts), observer=observer,
+            store=store, observer=observer,
         )  # fmt: skip
     finally:
         observer.close()

@@ -15,7 +15,7 @@ from typing import Any
 from depthport.bench.diagnose.profile_parts import PartTime, add_up
 from depthport.bench.inputs.inputs import load_scene
 from depthport.bench.measure.observer import Observer
-from depthport.exporters.api import export as export_artifact
+from depthport.exporters.api import check_request, export_request, prepare
 from depthport.exporters.core.asked import CALLS, THREADS
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.inspection import Table
@@ -104,11 +104,13 @@ def profile(
         known = ", ".join(runtime.profiled)
         raise UnsupportedError(f"mode {chosen.name!r} does not run operator by operator: choose {known}")
     policy = precision or next(iter(chosen.precisions or place.precisions), "fp32")
-    observer.stage(f"exporting {model} in {policy}")
-    stored = export_artifact(
+    request = prepare(
         model, format=runtime.formats[0], precision=policy, batch=batch, views=views, height=height, width=width,
-        weights=weights, target=chosen.target, store=store, progress=observer.step,
+        weights=weights, target=chosen.target,
     )  # fmt: skip
+    check_request(request)
+    observer.stage(f"exporting {model} in {policy}")
+    stored = export_request(request, store or ArtifactStore(), observer.step)
     observer.stage(f"timing {calls} calls")
     options = LoadOptions(mode=chosen.name, threads=threads)
     with runtime.load(stored.artifact, device, options) as session:

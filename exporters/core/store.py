@@ -14,6 +14,7 @@ from filelock import Timeout
 from depthport.exporters.core.artifact import MANIFEST, Artifact, FileInfo, Manifest, Origin, load_artifact
 from depthport.exporters.core.errors import ArtifactError
 from depthport.exporters.core.files.atomic import (
+    check_folder,
     shared_like_its_folder,
     storage_errors,
     sync_directory,
@@ -50,10 +51,14 @@ class ArtifactStore:
 
     Two processes that want the same artifact at once: one builds, the other waits for the lock (the operating system
     drops it when its holder dies) and finds the result.
+
+    Raises:
+        StorageError: `root` is no folder and can't become one. One that is read-only is read.
     """
 
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = user_path(root) if root is not None else default_root()
+        check_folder(self.root)
 
     def folder(self, manifest: Manifest) -> Path:
         """Where the artifact of that manifest lives: readable first, unique by the key's first 12 digits."""

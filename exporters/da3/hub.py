@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from depthport.exporters.core.errors import UnavailableError, WeightsError
+from depthport.exporters.core.errors import UnavailableError, WeightsError, one_line
 
 PROBE_TIMEOUT_S = 3.0
 """How long to wait for the hub to answer at all; a download itself takes what it takes."""
@@ -32,7 +32,10 @@ def fetch(hub_id: str) -> Path:
     except ImportError:
         raise UnavailableError("huggingface_hub is not installed: pip install huggingface-hub") from None
     repo, _, revision = hub_id.partition("@")
-    cached = [try_to_load_from_cache(repo, name, revision=revision or None) for name in FILES]
+    try:
+        cached = [try_to_load_from_cache(repo, name, revision=revision or None) for name in FILES]
+    except ValueError as error:  # no name that a repository may have
+        raise WeightsError(f"{hub_id} is not a Hugging Face id ({one_line(error)}): write owner/name") from None
     if all(isinstance(path, str) for path in cached):
         return Path(str(cached[0])).parent
     if constants.HF_HUB_OFFLINE:

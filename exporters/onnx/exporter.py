@@ -30,6 +30,7 @@ from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
+from depthport.exporters.onnx import lowering
 from depthport.exporters.onnx.check import check_file, check_signature
 from depthport.exporters.onnx.dynamic import check_untraced, name_dimensions
 from depthport.exporters.onnx.metadata import describe
@@ -97,10 +98,13 @@ class OnnxExporter(Exporter):
             context.progress(f"writing the graph for {target.name}")
             model = target.emit(context.network())
         else:
-            model = _convert(context, versions.get("opset", target.opset))
+            opset = versions.get("opset", target.opset)
+            model = _convert(context, max(opset, lowering.NATIVE))
             if target.rewrite is not as_exported:
                 context.progress(f"rewriting for {target.name}")
             model = target.rewrite(model)
+            if opset == lowering.OLD:
+                model = lowering.lower(model)
         extra = {}
         if plain is None and request.policy.quantization is not None:
             extra["quantization"] = _quantize(context, model, target)

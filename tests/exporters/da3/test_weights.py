@@ -266,3 +266,24 @@ def test_a_folder_of_the_hub_cache_has_the_repositorys_name_and_licence(checkpoi
 
 def test_what_is_no_checkpoint_of_da3(tmp_path: Path) -> None:
     assert "is not a DA3 checkpoint" in refused(str(write_checkpoint(tmp_path, {"bert.embeddings": torch.zeros(3)})))
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "x" * 5000 + ".safetensors", "a\0.safetensors", ".x.safetensors"])
+def test_an_index_names_files_beside_it(name: str, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": f"{name}.safetensors"}}))
+    with pytest.raises(WeightsError, match="not a safetensors file beside it"):
+        resolve_weights(str(tmp_path), MODELS["da3-small"])
+
+
+@pytest.mark.parametrize("commit", ["../../../etc", "x" * 100_000, "a\0b", ""])
+def test_a_reference_of_the_hubs_cache_names_a_snapshot(commit: str, tmp_path: Path) -> None:
+    for part in ("snapshots", "refs"):
+        (tmp_path / "models--a--b" / part).mkdir(parents=True)
+    (tmp_path / "models--a--b" / "refs" / "main").write_text(commit)
+    with pytest.raises(WeightsError, match="has no snapshot"):
+        resolve_weights(str(tmp_path / "models--a--b"), MODELS["da3-small"])
+
+
+def test_a_name_that_the_hub_does_not_allow_is_one_line() -> None:
+    with pytest.raises(WeightsError, match="is not a Hugging Face id"):
+        resolve_weights("-/-", MODELS["da3-small"])

@@ -185,8 +185,8 @@ def test_the_file_declares_the_least(artifact: Artifact, model: onnx.ModelProto)
 @pytest.mark.parametrize(
     ("target", "options", "complaint"),
     [
-        (None, {"opset": 17}, "option opset of format 'onnx' is a whole number from 18 to 23, not '17'"),
-        (None, {"opset": "new"}, "option opset of .* is a whole number from 18 to 23, not 'new'"),
+        (None, {"opset": 16}, "option opset of format 'onnx' is a whole number from 17 to 23, not '16'"),
+        (None, {"opset": "new"}, "option opset of .* is a whole number from 17 to 23, not 'new'"),
         (None, {"opset": True}, "option opset of .* is a whole number"),
         (None, {"ir_version": 7}, "option ir_version is 7: opset 18 takes 8 to 11"),
         (None, {"opset": 21, "ir_version": 9}, "opset 21 takes 10 to 11"),
