@@ -23,7 +23,7 @@ from depthport.exporters.inputs.poses import align_to_input, normalise_extrinsic
 from depthport.exporters.inputs.preprocess import PROCESS_RES, apply_to_intrinsics
 from depthport.exporters.registry import default_format
 from depthport.predict.photographs import FRAMES, Photograph, Source, load_photographs
-from depthport.predict.pipeline import Item, Preparation, overlapped
+from depthport.predict.pipeline import Item, Preparation, files_for_device, overlapped
 from depthport.predict.place import Place, choose_place
 from depthport.predict.prediction import Prediction, from_outputs
 from depthport.predict.recipe import Prepared, Recipe
@@ -32,6 +32,7 @@ from depthport.runtimes.registry import get_runtime
 from depthport.runtimes.session import Arrays, DeviceDecoder, Flow, Session
 
 Progress = Callable[[str], None]
+Decoder = Literal["cpu", "device"]
 
 
 def load(
@@ -112,6 +113,7 @@ class Model:
         self._progress = progress
         self._session: Session | None = None
         self._flow: Flow | None = None
+        self._decoder: DeviceDecoder | None = None
         self._shape: Shape | None = None
 
     def __call__(
@@ -123,6 +125,7 @@ class Model:
         oriented: bool = True,
         frames: int = FRAMES,
         process_res: int = PROCESS_RES,
+        decoder: Decoder = "cpu",
     ) -> Prediction:
         """Depth and cameras of one scene.
 
@@ -134,11 +137,21 @@ class Model:
             oriented: turn photographs as their EXIF orientation says; False is upstream's behaviour.
             frames: how many of each video.
             process_res: longest side at which the network sees them, where the size is open (upstream's default: 504).
+            decoder: `cpu` gives the bits that upstream's Pillow gives. `device` decodes JPEG files on the GPU (nvJPEG, with
+                torchvision), for artifacts that resize by themselves (`--source-size`), photographs of just that size; a
+                scene with others is decoded on the CPU. :attr:`Prediction.placement` says which it was.
 
         Raises:
             InputError: no photographs, another number than the artifact's views, a damaged file, bad cameras.
             RunError: the runtime failed.
+            UsageError, UnavailableError: `decoder` is `device`, and this artifact or this machine has no use for it.
         """
+        if decoder == "device":
+            recipe = self._recipe(process_res, images=False)
+            decode = self._device_decoder(recipe)
+            if (files := files_for_device(photographs, recipe, oriented=oriented)) is not None:
+                decoded = decode([data for _, data in files])
+                return self._submit(recipe.on_device([name for name, _ in files], decoded))()
         views = load_photographs(photographs, oriented=oriented, frames=frames)
         return self.predict(views, extrinsics=extrinsics, intrinsics=intrinsics, process_res=process_res)
 
@@ -174,7 +187,7 @@ class Model:
         oriented: bool = True,
         frames: int = FRAMES,
         process_res: int = PROCESS_RES,
-        decoder: Literal["cpu", "device"] = "cpu",
+        decoder: Decoder = "cpu",
         threads: int | None = None,
         ahead: int | None = None,
         images: bool = True,
@@ -186,10 +199,7 @@ class Model:
 
         Args:
             scenes: each as :meth:`__call__` takes its photographs; may be endless: what is read ahead is bounded.
-            oriented, frames, process_res: as there.
-            decoder: `cpu` gives the bits that upstream's Pillow gives. `device` decodes JPEG files on the GPU (nvJPEG, with
-                torchvision), for artifacts that resize by themselves (`--source-size`), photographs of just that size; a
-                scene with others is decoded on the CPU.
+            oriented, frames, process_res, decoder: as there.
             threads: that decode on the CPU; None: one a core, eight at most.
             ahead: scenes prepared before their turn; None: what keeps the threads busy. 0 suits a live camera, which
                 gives the next frame only when it is there.
@@ -198,10 +208,10 @@ class Model:
 
         Raises:
             RunError: the runtime failed. What is wrong with a scene's photographs is its item's `error` and ends nothing.
-            UsageError, UnavailableError: `decoder` is `device`, and this artifact or this machine has no use for it.
+            UsageError, UnavailableError: as :meth:`__call__`, of `decoder`.
         """
         recipe = self._recipe(process_res, images=images)
-        chosen = self._decoder(recipe) if decoder == "device" else None
+        chosen = self._device_decoder(recipe) if decoder == "device" else None
         with (
             Preparation(recipe, decoder=chosen, threads=threads, oriented=oriented, frames=frames) as preparation,
             closing(
@@ -221,7 +231,7 @@ class Model:
         """Free everything; a second call does nothing."""
         if self._session is not None:
             self._session.close()
-            self._session = self._flow = self._shape = None
+            self._session = self._flow = self._decoder = self._shape = None
 
     def __enter__(self) -> Model:
         return self
@@ -255,15 +265,15 @@ class Model:
         ready = flow.submit({"image": prepared.image})
         return lambda: self._prediction(session, prepared, ready(), time.perf_counter() - started)
 
-    def _decoder(self, recipe: Recipe) -> DeviceDecoder:
+    def _device_decoder(self, recipe: Recipe) -> DeviceDecoder:
         if self._fixed is None or recipe.source_size is None or not recipe.pixels:
             raise UsageError("decoding on the device needs an artifact that takes pixels: export one with --source-size")
         session, _ = self._ready(self._fixed)
-        found = session.device_decoder()
-        if found is None:
+        self._decoder = self._decoder or session.device_decoder()
+        if self._decoder is None:
             name = f"{self.place.runtime.name} on {self.place.device.name}"
             raise UnavailableError(f"{name} decodes no photographs: install torchvision with CUDA, or decode on the CPU")
-        return found
+        return self._decoder
 
     def _prediction(self, session: Session, prepared: Prepared, outputs: Arrays, seconds: float) -> Prediction:
         place = {"runtime": self.place.runtime.name, "device": self.place.device.name, "mode": session.options.mode}

@@ -174,17 +174,12 @@ class Preparation:
 
     def _look(self, scene: Sequence[Source], batches: _Batches) -> Prepared | Callable[[], Prepared]:
         """Hand a scene's files to the device, if all of them suit it; else decode them here."""
-        files = [_file(source, index) for index, source in enumerate(scene)]
-        names = [name for name, data in files if data is not None and self._suits(data, name)]
-        if len(names) == len(scene) > 0:
-            decoding = batches.put([data for _, data in files if data is not None])
-            return lambda: self._recipe.on_device(names, decoding.result())
+        files = files_for_device(scene, self._recipe, oriented=self._oriented)
+        if files is not None:
+            decoding = batches.put([data for _, data in files])
+            return lambda: self._recipe.on_device([name for name, _ in files], decoding.result())
         each = readers(scene, oriented=self._oriented, frames=self._frames)
         return self._recipe.scene([self._recipe.view(one) for read in each for one in read()])
-
-    def _suits(self, data: bytes, name: str) -> bool:
-        header = read_header(data, name)
-        return header.plain and header.size == self._recipe.source_size and not (self._oriented and header.turned)
 
     def __enter__(self) -> Preparation:
         return self
@@ -240,6 +235,22 @@ class _Batches:
         for files, future in batch:
             future.set_result(found[: len(files)])
             del found[: len(files)]
+
+
+def files_for_device(scene: Sequence[Source], recipe: Recipe, *, oriented: bool) -> list[tuple[str, bytes]] | None:
+    """Names and bytes of a scene's files, if they are such as a device decodes into what the artifact takes; else None.
+
+    Raises:
+        InputError: a file can't be read, or is no image.
+    """
+    files = [_file(source, index) for index, source in enumerate(scene)]
+    for name, data in files:
+        if data is None:
+            return None
+        header = read_header(data, name)
+        if not header.plain or header.size != recipe.source_size or (oriented and header.turned):
+            return None
+    return [(name, data) for name, data in files if data is not None] or None
 
 
 def _file(source: Source, index: int) -> tuple[str, bytes | None]:
