@@ -34,7 +34,7 @@ import numpy as np
 from depthport.bench.records.pipeline_measure import SQUARE, WIDE, Size, artifact, keep, measure, measure_decoders
 
 PHOTOGRAPHS = 24
-PHASE_LIMITS_S = {"photographs": 60, "exports": 200, "decode": 60, "views-1": 120, "views-5": 120, "wide": 100}
+PHASE_LIMITS_S = {"photographs": 60, "exports": 200, "decode": 60, "views-1": 150, "views-5": 150, "wide": 120}
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--size", type=int, nargs=2, default=(504, 504), help="of the square photographs, for the network")
     parser.add_argument("--wide-size", type=int, nargs=2, default=(280, 504))
-    parser.add_argument("--block", type=float, default=1.5, help="seconds of calls in a block")
+    parser.add_argument("--block", type=float, default=1.0, help="seconds of calls in a block")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--views", type=int)
     parser.add_argument("--source", type=int, nargs=2)

@@ -99,8 +99,27 @@ def test_the_mode_refuses_a_portable_artifact(tmp_path: Path):
         FusedSession(portable, "cpu", LoadOptions())
 
 
-def _export(root: Path, precision: str, target: str | None):
+@pytest.mark.parametrize("source_size", [None, (56, 90)])
+def test_pixels_go_in_where_they_are_asked_for(artifact, tmp_path: Path, source_size):
+    """Resize (and here a crop) and normalisation before the very same network, stored with it."""
+    import numpy as np
+
+    from depthport.exporters.inputs.preprocess import apply_to_rgb, exact_steps, normalise
+
+    made = _export(tmp_path, "bf16-fp16", "cuda", preprocess=True, source_size=source_size).artifact
+    size = source_size or (28, 42)
+    assert made.manifest.inputs[0].shape == (1, 2, *size, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
+    shrunk = np.stack([apply_to_rgb(view, exact_steps(size[::-1], 28, 42)) for view in pixels])
+    with torch.inference_mode():
+        found = load_fused(made, torch.device("cpu"))(torch.from_numpy(pixels[None]))
+        expected = load_fused(artifact, torch.device("cpu"))(torch.from_numpy(normalise(shrunk)[None]))
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a, b)
+
+
+def _export(root: Path, precision: str, target: str | None, **options):
     from depthport.exporters.core.store import ArtifactStore
 
-    small = {"views": 2, "height": 28, "width": 42}
+    small = {"views": 2, "height": 28, "width": 42, **options}
     return export_small(ArtifactStore(root), "pytorch", precision=precision, target=target, **small)
