@@ -146,10 +146,6 @@ class Session(ABC):
         """Decodes JPEG files straight into the device's memory; None: it can't."""
         return None
 
-    def infer_encoded(self, photographs: Sequence[bytes]) -> Arrays | None:
-        """Files of one scene to outputs, by what the session has of its own for that; None: it has nothing."""
-        return None
-
     @abstractmethod
     def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None: ...
 

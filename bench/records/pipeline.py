@@ -25,7 +25,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +58,13 @@ def main() -> None:
         run_phases(given)
         return
     square, wide = tuple(given.size), tuple(given.wide_size)
-    {
+    phases: dict[str, Callable[[argparse.Namespace], None]] = {
         "photographs": make_photographs, "exports": export_all, "export": export_one, "decode": measure_decoders,
         "views-1": lambda asked: measure(asked, 1, SQUARE, square),
         "views-5": lambda asked: measure(asked, 5, SQUARE, square),
         "wide": lambda asked: measure(asked, 1, WIDE, wide),
-    }[given.phase](given)  # fmt: skip
+    }  # fmt: skip
+    phases[given.phase](given)
 
 
 def run_phases(given: argparse.Namespace) -> None:

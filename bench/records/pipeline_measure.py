@@ -105,9 +105,8 @@ def measure_decoders(given: argparse.Namespace) -> None:
             for one in decoder(chosen):
                 one.ready.synchronize()
 
-        took = blocks(1.0, call)
-        keep(given, decoder="nvJPEG", batch=batch, ms=round(statistics.median(took), 3),
-             img_s=round(1e3 * batch / statistics.median(took), 1))  # fmt: skip
+        median = statistics.median(blocks(1.0, call))
+        keep(given, decoder="nvJPEG", batch=batch, ms=round(median, 3), img_s=round(1e3 * batch / median, 1))
 
 
 def device_decoder(given: argparse.Namespace) -> Any:

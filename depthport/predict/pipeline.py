@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,7 @@ def overlapped(
     prepared_ahead: int,
     submitted_ahead: Callable[[], int],
     fits: Callable[[P], bool] = lambda prepared: True,
-) -> Iterator[Item[R]]:
+) -> Generator[Item[R], None, None]:
     """Each scene's result, in order.
 
     Args:
@@ -197,7 +197,7 @@ class _Batches:
         self._decode = decoder
         self._waiting: queue.SimpleQueue[tuple[list[bytes], Future[Sequence[Any]]] | None] = queue.SimpleQueue()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="depthport-device-decode")
-        self._serving = self._pool.submit(self._serve)
+        self._pool.submit(self._serve)
 
     def put(self, photographs: list[bytes]) -> Future[Sequence[Any]]:
         """Queue the files of a scene; the future holds what the decoder gives for them."""

@@ -7,8 +7,8 @@ waited for; events order what depends on what.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,10 +17,10 @@ from torch import Tensor
 from depthport.exporters.core.errors import InputError
 from depthport.exporters.inputs.probe import probe_poses
 from depthport.runtimes.pytorch.nvjpeg import OnDevice
-from depthport.runtimes.session import Arrays, Flow, Ready
+from depthport.runtimes.session import Arrays, Flow, Ready, Session
 
-if TYPE_CHECKING:
-    from depthport.runtimes.pytorch.session import TorchSession
+Enqueue = Callable[[Mapping[str, Sequence[Tensor]]], Mapping[str, Tensor]]
+"""One inference on tensors of the device, on the current stream."""
 
 
 class CudaFlow(Flow):
@@ -28,9 +28,9 @@ class CudaFlow(Flow):
 
     ahead: ClassVar[int] = 2
 
-    def __init__(self, session: TorchSession, device: torch.device) -> None:
+    def __init__(self, session: Session, device: torch.device, enqueue: Enqueue) -> None:
         super().__init__(session)
-        self._torch = session
+        self._enqueue = enqueue
         self._in, self._out = torch.cuda.Stream(device), torch.cuda.Stream(device)
         # Compiled and captured now: no other thread may use the device while a CUDA graph is captured.
         session.bind(_blank(session))
@@ -40,7 +40,7 @@ class CudaFlow(Flow):
     def submit(self, inputs: Mapping[str, Any], *, checked: bool = False) -> Ready:
         decoded = inputs["image"] if not isinstance(inputs["image"], np.ndarray) else None
         if decoded is None:
-            self._torch.check(inputs, checked=checked)
+            self._session.check(inputs, checked=checked)
         else:
             self._check(decoded)
         compute = torch.cuda.current_stream(self._in.device)
@@ -56,7 +56,7 @@ class CudaFlow(Flow):
             for view in decoded:
                 compute.wait_event(view.ready)
         compute.wait_event(arrived)
-        results = {name: value.clone() for name, value in self._torch.enqueue(staged).items()}
+        results = {name: value.clone() for name, value in self._enqueue(staged).items()}
         for tensor in (tensor for tensors in staged.values() for tensor in tensors):
             tensor.record_stream(compute)
         self._out.wait_event(compute.record_event())
@@ -71,21 +71,21 @@ class CudaFlow(Flow):
         def ready() -> Arrays:
             done.synchronize()
             # Copied: what is kept of a long sequence must not be memory that is locked.
-            return self._torch.finished({name: value.numpy().copy() for name, value in fetched.items()})
+            return self._session.finished({name: value.numpy().copy() for name, value in fetched.items()})
 
         return ready
 
     def _check(self, views: Sequence[OnDevice]) -> None:
-        spec = next(spec for spec in self._torch.input_specs if spec.name == "image")
+        spec = next(spec for spec in self._session.input_specs if spec.name == "image")
         sizes = {tuple(view.pixels.shape) for view in views}
         if len(views) != spec.shape[1] or sizes != {spec.shape[2:]}:
             raise InputError(f"{len(views)} decoded views of {sorted(sizes)}: the artifact takes {spec.shape[1:]}")
 
 
-def _blank(session: TorchSession) -> dict[str, np.ndarray]:
+def _blank(session: Session) -> Arrays:
     """Black photographs, and cameras where the artifact takes them."""
     manifest = session.artifact.manifest
-    blank = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in manifest.inputs}  # type: ignore[arg-type]
+    blank: Arrays = {spec.name: np.zeros([int(side) for side in spec.shape], spec.dtype) for spec in manifest.inputs}
     if "extrinsics" in blank:
         shape = manifest.shape
         blank["extrinsics"], blank["intrinsics"] = probe_poses(shape.batch, shape.views, shape.height, shape.width)

@@ -92,7 +92,7 @@ class TorchSession(Session):
             return super().flow()
         from depthport.runtimes.pytorch.flow import CudaFlow
 
-        return CudaFlow(self, self._device)
+        return CudaFlow(self, self._device, self.enqueue)
 
     def device_decoder(self) -> DeviceDecoder | None:
         from depthport.runtimes.pytorch.nvjpeg import nvjpeg
