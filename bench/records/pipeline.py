@@ -40,6 +40,7 @@ PHASE_LIMITS_S = {"photographs": 60, "exports": 200, "decode": 60, "views-1": 15
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path)
+    parser.add_argument("--work", type=Path, help="for photographs and artifacts. Default: OUT/work")
     parser.add_argument("--phase", choices=[*PHASE_LIMITS_S, "export"])
     parser.add_argument("--seconds", type=float, default=480.0, help="for all phases together")
     parser.add_argument("--model", default="da3-large")
@@ -53,7 +54,8 @@ def main() -> None:
     parser.add_argument("--to", type=int, nargs=2)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    given.store = given.out / "artifacts"
+    given.work = given.work or given.out / "work"
+    given.work.mkdir(parents=True, exist_ok=True)
     if given.phase is None:
         run_phases(given)
         return
@@ -106,7 +108,7 @@ def make_photographs(given: argparse.Namespace) -> None:
     originals = [camera.rgb for camera in motorcycle().cameras]
     originals += [single(name).cameras[0].rgb for name in ("astronaut", "coffee", "chelsea", "rocket")]
     for height, width in (SQUARE, WIDE):
-        folder = given.out / f"{height}x{width}"
+        folder = given.work / f"{height}x{width}"
         folder.mkdir(exist_ok=True)
         sizes = []
         for index in range(PHOTOGRAPHS):
@@ -140,7 +142,7 @@ def export_all(given: argparse.Namespace) -> None:
         line = [*command(), "--phase", "export", "--views", str(views), "--to", *map(str, size)]
         line += ["--source", *map(str, source)] if source else []
         environment = {**os.environ, "OMP_NUM_THREADS": "2"}
-        running.append(subprocess.Popen([part for part in line if part != "exports"], env=environment))
+        running.append(subprocess.Popen(line, env=environment))
         if given.device == "cpu":
             running[-1].wait()
     codes = [process.wait() for process in running]

@@ -8,7 +8,7 @@ import itertools
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def keep(given: argparse.Namespace, **row: Any) -> None:
 
 
 def photographs(given: argparse.Namespace, size: Size) -> list[bytes]:
-    return [path.read_bytes() for path in sorted((given.out / f"{size[0]}x{size[1]}").glob("*.jpg"))]
+    return [path.read_bytes() for path in sorted((given.work / f"{size[0]}x{size[1]}").glob("*.jpg"))]
 
 
 def artifact(given: argparse.Namespace, views: int, source: Size | None, size: Size) -> Path:
@@ -43,7 +43,7 @@ def artifact(given: argparse.Namespace, views: int, source: Size | None, size: S
     stored = export(
         given.model, format="pytorch", target="cuda" if cuda else None, precision="bf16-fp16" if cuda else "fp32",
         views=views, height=size[0], width=size[1], preprocess=True, source_size=source, weights="synthetic:0",
-        store=ArtifactStore(given.store),
+        store=ArtifactStore(given.work / "artifacts"),
     )  # fmt: skip
     return stored.artifact.path
 
@@ -143,15 +143,15 @@ def measure(given: argparse.Namespace, views: int, photograph: Size, size: Size)
         keep(given, **label, parity="pixels of the CPU path against upstream's", equal=bool(np.array_equal(ours(cpu), raw)))
         keep(given, **label, parity="resize in the graph against resize on the CPU", **loss(resized, cpu))
         keep(given, **label, parity="ours on the CPU path against upstream's autocast", **loss(cpu, check))
-        decodes = sources.place.device.name != "cpu" and device_decoder(given) is not None
-        if decodes:
+        decoder = device_decoder(given)
+        if decoder is not None:
             on_device = [sources(scene, oriented=False, decoder="device") for scene in scenes[:8]]
             on_cpu = [sources(scene, oriented=False) for scene in scenes[:8]]
             assert on_device[0].placement["decoded"] == "device"
             each = [loss(a, b) for a, b in zip(on_device, on_cpu, strict=True)]
             worst = {name: max(one[name] for one in each) for name in each[0]}
             keep(given, **label, parity="decoded by nvJPEG against decoded by the CPU, worst of 8 scenes", **worst)
-        session, _ = pixels._ready(pixels._fixed)  # type: ignore[arg-type]
+        session, flow = pixels._ready(pixels._fixed)  # type: ignore[arg-type]
 
         def network_alone(turn: int) -> None:
             session.run()
@@ -159,14 +159,19 @@ def measure(given: argparse.Namespace, views: int, photograph: Size, size: Size)
 
         calls: dict[str, Callable[[int], object]] = {
             "upstream": lambda turn: upstream(scenes[turn % len(scenes)], max(size), size),
-            "ours, CPU decode and resize": lambda turn: pixels(scenes[turn % len(scenes)], oriented=False),
             "network": network_alone,
+            "network, numpy in and out": lambda turn: flow.submit({"image": cpu.processed_images[None]}, checked=True)(),
+            "ours, CPU decode and resize": lambda turn: pixels(scenes[turn % len(scenes)], oriented=False),
         }
-        if decodes:
-            calls["ours, CPU decode, GPU resize"] = lambda turn: sources(scenes[turn % len(scenes)], oriented=False)
+        if decoder is not None:
             calls["ours, nvJPEG, GPU resize"] = lambda turn: sources(
                 scenes[turn % len(scenes)], oriented=False, decoder="device"
             )
+
+            def decode_alone(turn: int) -> None:
+                decoder(scenes[turn % len(scenes)])[0].ready.synchronize()
+
+            calls["nvJPEG alone"] = decode_alone
         cv2.setNumThreads(THREADS)
         samples: dict[str, list[float]] = {name: [] for name in calls}
         for _ in range(given.rounds):
@@ -179,22 +184,19 @@ def measure(given: argparse.Namespace, views: int, photograph: Size, size: Size)
         keep(given, **label, stages="upstream, one call", **stages)
         # A thread of the pool decodes and resizes: OpenCV's own would come on top of the eight.
         cv2.setNumThreads(1)
-        streams: dict[str, Callable[[], Iterator[Any]]] = {
-            "ours, CPU decode and resize": lambda: pixels.stream(endless(scenes), oriented=False, threads=THREADS)
+        cycle = lambda: itertools.cycle(scenes)  # noqa: E731
+        streams: dict[str, Callable[[], Any]] = {
+            "ours, CPU decode and resize": lambda: pixels.stream(cycle(), oriented=False, threads=THREADS)
         }
-        if decodes:
-            streams["ours, CPU decode, GPU resize"] = lambda: sources.stream(
-                endless(scenes), oriented=False, threads=THREADS, images=False
-            )
-            streams["ours, nvJPEG, GPU resize"] = lambda: sources.stream(
-                endless(scenes), oriented=False, threads=THREADS, images=False, decoder="device"
-            )
+        if decoder is not None:
+            shared: dict[str, Any] = {"oriented": False, "threads": THREADS, "images": False}
+            streams["ours, CPU decode, GPU resize"] = lambda: sources.stream(cycle(), **shared)
+            streams["ours, nvJPEG, GPU resize"] = lambda: sources.stream(cycle(), **shared, decoder="device")
+        best = {name: 1e3 * views / statistics.median(samples[name]) for name in ("upstream", "network")}
         rates: dict[str, list[float]] = {name: [] for name in streams}
         for _ in range(given.rounds):
             for name, stream in streams.items():
                 rates[name].append(rate(stream(), given.block, views))
-        best = {"upstream": 1e3 * views / statistics.median(samples["upstream"])}
-        best["network"] = 1e3 * views / statistics.median(samples["network"])
         for name, found in rates.items():
             keep(given, **label, stream=name, img_s=round(statistics.median(found), 2), rounds=[round(r, 2) for r in found],
                  times_upstream=round(statistics.median(found) / best["upstream"], 2),
@@ -203,7 +205,7 @@ def measure(given: argparse.Namespace, views: int, photograph: Size, size: Size)
             keep(given, **label, stream=f"{name} (a loop of calls)", img_s=round(value, 2))
 
 
-def rate(stream: Iterator[Any], seconds: float, views: int) -> float:
+def rate(stream: Any, seconds: float, views: int) -> float:
     """Images a second of a stream that is under way."""
     for _ in range(6):
         assert next(stream).error is None
@@ -212,12 +214,8 @@ def rate(stream: Iterator[Any], seconds: float, views: int) -> float:
         assert next(stream).error is None
         count += 1
     took = time.perf_counter() - begin
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     return count * views / took
-
-
-def endless(scenes: Sequence[Any]) -> Iterator[Any]:
-    return itertools.cycle(scenes)
 
 
 def image(data: bytes) -> Any:

@@ -14,12 +14,11 @@ from __future__ import annotations
 import io
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -65,18 +64,27 @@ def input_processor() -> Any:
     Raises:
         UnavailableError: depth-anything-3 is not installed, or something that its module imports.
     """
-    stand_ins = {}
-    if find_spec("torchvision") is None:
-        package, transforms = ModuleType("torchvision"), ModuleType("torchvision.transforms")
-        vars(transforms).update(ToTensor=_ToTensor, Normalize=_Normalize, CenterCrop=_CenterCrop)
-        vars(package).update(transforms=transforms)
-        stand_ins = {"torchvision": package, "torchvision.transforms": transforms}
     try:
-        with mock.patch.dict(sys.modules, stand_ins):
+        with nullcontext() if find_spec("torchvision") else _torchvision_stands_in():
             from depth_anything_3.utils.io.input_processor import InputProcessor
     except ImportError as error:
         raise UnavailableError(f"upstream's processors can't be imported ({error}): pip install {error.name}") from None
     return InputProcessor()
+
+
+@contextmanager
+def _torchvision_stands_in() -> Iterator[None]:
+    """Within it `import torchvision.transforms` finds the classes here; whatever else is imported stays imported."""
+    package, transforms = ModuleType("torchvision"), ModuleType("torchvision.transforms")
+    vars(transforms).update(ToTensor=_ToTensor, Normalize=_Normalize, CenterCrop=_CenterCrop)
+    vars(package).update(transforms=transforms)
+    stand_ins = {"torchvision": package, "torchvision.transforms": transforms}
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        for name in stand_ins:
+            del sys.modules[name]
 
 
 def output_processor() -> Any:
