@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from numpy.typing import NDArray
+import numpy as np
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
@@ -98,7 +98,7 @@ class Runtime(ABC):
         """
         raise UnsupportedError(f"runtime {self.name!r} shows no operators to time")
 
-    def interpret(self, artifact: Artifact, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+    def interpret(self, artifact: Artifact, inputs: Mapping[str, np.ndarray]) -> Arrays:
         """What a session gives for the inputs, computed by our own reading of the artifact, without the runtime.
 
         Raises:

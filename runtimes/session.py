@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ClassVar
 
-from numpy.typing import NDArray
+import numpy as np
 
 from depthport.exporters.core.artifact import Artifact, TensorSpec
 from depthport.exporters.core.errors import InputError, RunError
@@ -17,7 +17,7 @@ from depthport.exporters.inputs.cameras import check_poses
 from depthport.runtimes.arrays import check_arrays, check_finite
 from depthport.runtimes.terms import LoadOptions, Placement, SessionMemory
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, np.ndarray]
 
 
 class Session(ABC):
@@ -44,7 +44,7 @@ class Session(ABC):
         specs = self.artifact.manifest.outputs
         return resolve(specs, self._sizes) if self._sizes else specs
 
-    def bind(self, inputs: Mapping[str, NDArray[Any]], *, checked: bool = False) -> None:
+    def bind(self, inputs: Mapping[str, np.ndarray], *, checked: bool = False) -> None:
         """Put host arrays where `run` wants them (copied to the device where there is one).
 
         Args:
@@ -60,7 +60,7 @@ class Session(ABC):
         self._bind(inputs)
         self._bound = True
 
-    def check(self, inputs: Mapping[str, NDArray[Any]], *, checked: bool = False) -> None:
+    def check(self, inputs: Mapping[str, np.ndarray], *, checked: bool = False) -> None:
         """What :meth:`bind` looks at; arguments and errors are its own."""
         self._open()
         manifest = self.artifact.manifest
@@ -147,7 +147,7 @@ class Session(ABC):
         return None
 
     @abstractmethod
-    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None: ...
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> None: ...
 
     @abstractmethod
     def _run(self) -> None: ...

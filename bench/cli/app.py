@@ -18,7 +18,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from depthport.bench.cli.check import check
-from depthport.bench.cli.export import export
+from depthport.bench.cli.export import FormatOptionsHelp, export
 from depthport.bench.cli.inspect import inspect
 from depthport.bench.cli.measure import bench, run
 from depthport.bench.cli.options import Json, refuse_empty, show, spread, stderr
@@ -75,7 +75,8 @@ def _self_check(json_: bool) -> None:
         raise typer.Exit(1)
 
 
-for _command in (run, export, predict, check, inspect, bench, profile, batch, report, compare, choose, reproduce):
+app.command(cls=FormatOptionsHelp)(export)
+for _command in (run, predict, check, inspect, bench, profile, batch, report, compare, choose, reproduce):
     app.command()(_command)
 
 

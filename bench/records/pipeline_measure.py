@@ -8,7 +8,7 @@ import itertools
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,7 @@ def measure(given: argparse.Namespace, views: int, photograph: Size, size: Size)
             each = [loss(a, b) for a, b in zip(on_device, on_cpu, strict=True)]
             worst = {name: max(one[name] for one in each) for name in each[0]}
             keep(given, **label, parity="decoded by nvJPEG against decoded by the CPU, worst of 8 scenes", **worst)
+        pictures = np.asarray(cpu.processed_images)[None]
         session, flow = pixels._ready(pixels._fixed)  # type: ignore[arg-type]
 
         def network_alone(turn: int) -> None:
@@ -160,7 +161,7 @@ def measure(given: argparse.Namespace, views: int, photograph: Size, size: Size)
         calls: dict[str, Callable[[int], object]] = {
             "upstream": lambda turn: upstream(scenes[turn % len(scenes)], max(size), size),
             "network": network_alone,
-            "network, numpy in and out": lambda turn: flow.submit({"image": cpu.processed_images[None]}, checked=True)(),
+            "network, numpy in and out": lambda turn: flow.submit({"image": pictures}, checked=True)(),
             "ours, CPU decode and resize": lambda turn: pixels(scenes[turn % len(scenes)], oriented=False),
         }
         if decoder is not None:
@@ -184,7 +185,10 @@ def measure(given: argparse.Namespace, views: int, photograph: Size, size: Size)
         keep(given, **label, stages="upstream, one call", **stages)
         # A thread of the pool decodes and resizes: OpenCV's own would come on top of the eight.
         cv2.setNumThreads(1)
-        cycle = lambda: itertools.cycle(scenes)  # noqa: E731
+
+        def cycle() -> Iterator[list[bytes]]:
+            return itertools.cycle(scenes)
+
         streams: dict[str, Callable[[], Any]] = {
             "ours, CPU decode and resize": lambda: pixels.stream(cycle(), oriented=False, threads=THREADS)
         }

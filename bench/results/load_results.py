@@ -15,12 +15,13 @@ The types of `bench/results/model.py` say what fits (bench/results/tolerant.py):
 
 from __future__ import annotations
 
+import gc
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -34,7 +35,7 @@ MAX_BYTES = 1 << 30
 """Largest file read: 10^7 samples fit; a larger one is refused before it fills the memory."""
 
 _FAMILY, _VERSION = SCHEMA.rsplit("/", 1)
-_MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = types.MappingProxyType({})
+_MIGRATIONS: Mapping[int, Callable[[dict[str, object]], dict[str, object]]] = types.MappingProxyType({})
 """Schema version -> a function that lifts a file of it to the next one. Version 1 is the first that was published."""
 
 
@@ -62,7 +63,12 @@ def load_results(path: Path | str) -> ResultsFile:
     source = Path(path)
     if source.is_dir():
         source = source / "results.json"
-    shown = clean_text(str(source))
+    with _uncollected():
+        results, notes = _load(source, clean_text(str(source)))
+    return ResultsFile(results, source.parent, notes)
+
+
+def _load(source: Path, shown: str) -> tuple[Results, tuple[str, ...]]:
     try:
         data = read_json(source, MAX_BYTES)
     except FileNotFoundError:
@@ -72,13 +78,24 @@ def load_results(path: Path | str) -> ResultsFile:
     except ValueError as error:  # also integers of more digits than Python converts
         raise ResultsError(f"{shown} is not valid JSON ({clean_text(str(error))[:120]}): it may be cut short") from None
     try:
-        results, notes = parse_results(data)
+        return parse_results(data)
     except ResultsError as error:
         raise ResultsError(f"{shown}: {error}") from None
-    return ResultsFile(results, source.parent, notes)
 
 
-def parse_results(data: Any) -> tuple[Results, tuple[str, ...]]:
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Decoded JSON has no cycles to look for, and collecting while it grows takes longer than reading it."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def parse_results(data: object) -> tuple[Results, tuple[str, ...]]:
     """Results and notes from decoded JSON.
 
     Raises:
@@ -94,7 +111,7 @@ def parse_results(data: Any) -> tuple[Results, tuple[str, ...]]:
     return msgspec.structs.replace(results, cells=_unique_ids(results.cells, notes)), notes.lines()
 
 
-def _migrated(data: dict[str, Any]) -> dict[str, Any]:
+def _migrated(data: dict[str, object]) -> dict[str, object]:
     """`data` lifted to this version's schema."""
     name = data.get("schema")
     match = re.fullmatch(r"(.+)/(\d{1,6})", name) if isinstance(name, str) else None

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,8 +120,8 @@ class Model:
         self,
         photographs: Sequence[Source],
         *,
-        extrinsics: NDArray[Any] | None = None,
-        intrinsics: NDArray[Any] | None = None,
+        extrinsics: np.ndarray | None = None,
+        intrinsics: np.ndarray | None = None,
         oriented: bool = True,
         frames: int = FRAMES,
         process_res: int = PROCESS_RES,
@@ -159,8 +159,8 @@ class Model:
         self,
         views: Sequence[Photograph],
         *,
-        extrinsics: NDArray[Any] | None = None,
-        intrinsics: NDArray[Any] | None = None,
+        extrinsics: np.ndarray | None = None,
+        intrinsics: np.ndarray | None = None,
         process_res: int = PROCESS_RES,
     ) -> Prediction:
         """The same for photographs that are decoded already; see :meth:`__call__`."""
@@ -280,8 +280,8 @@ class Model:
         return from_outputs(outputs, prepared, session.artifact.manifest, seconds, place)
 
     def _cameras(
-        self, session: Session, extrinsics: NDArray[Any] | None, intrinsics: NDArray[Any] | None, prepared: Prepared
-    ) -> tuple[NDArray[Any], NDArray[np.float32]] | None:
+        self, session: Session, extrinsics: np.ndarray | None, intrinsics: np.ndarray | None, prepared: Prepared
+    ) -> tuple[np.ndarray, NDArray[np.float32]] | None:
         given = extrinsics is not None and intrinsics is not None
         if (extrinsics is None) != (intrinsics is None):
             raise InputError("extrinsics and intrinsics belong together: give both or none")

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +116,7 @@ def _read(path: Path, oriented: bool) -> list[Photograph]:
     return [Photograph(path.name, read_image(path, oriented=oriented))]
 
 
-def _pixels(source: Any, index: int) -> NDArray[np.uint8]:
+def _pixels(source: object, index: int) -> NDArray[np.uint8]:
     pixels = np.asarray(source.convert("RGB") if hasattr(source, "convert") else source)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3 or 0 in pixels.shape:
         shape = "x".join(map(str, pixels.shape))

@@ -35,7 +35,7 @@ class View:
     """Of the photograph."""
     steps: Steps
     """On the host."""
-    image: NDArray[Any]
+    image: np.ndarray
     """What the artifact takes of it: (H, W, 3) uint8, or (3, H, W) float32, normalised."""
     rgb: NDArray[np.uint8] | None
     """(H, W, 3) as the network sees it; None where nobody asked for that."""
@@ -188,6 +188,6 @@ def _cut(view: View, crop: Steps) -> View:
     return replace(view, steps=view.steps + crop, rgb=rgb, image=np.moveaxis(image, -1, 0) if planes else image)
 
 
-def _stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
     """`numpy.stack` that copies nothing where there is one."""
     return np.stack(arrays) if len(arrays) > 1 else np.ascontiguousarray(arrays[0])[None]

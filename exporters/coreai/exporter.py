@@ -21,9 +21,11 @@ from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.core.inspection import Table
+from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.options import Options
 from depthport.exporters.core.precision import PrecisionPolicy
 from depthport.exporters.coreai.network import examples, with_pixels
-from depthport.exporters.coreai.options import CoreAIOptions, parse_options, small_shape
+from depthport.exporters.coreai.options import AskedOptions, CoreAIOptions, parse_options, small_shape
 from depthport.exporters.da3.request import ExportRequest
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class CoreAIExporter(Exporter):
     format: ClassVar[str] = "coreai"
     package_suffix: ClassVar[str | None] = ".aimodel"
     packages: ClassVar[tuple[str, ...]] = ("coreai-core", "coreai-torch", "coreai-opt")
+    takes: ClassVar[tuple[type[Options], ...]] = (AskedOptions,)
 
     def probe(self) -> str | None:
         missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
@@ -52,7 +55,7 @@ class CoreAIExporter(Exporter):
             "Linux x86-64 with glibc 2.34, or macOS 26 on Apple silicon)"
         )
 
-    def options(self, request: ExportRequest) -> dict[str, Any]:
+    def options(self, request: ExportRequest) -> JsonObject:
         return parse_options(request).to_json()
 
     def inspect(self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True) -> tuple[Table, ...]:

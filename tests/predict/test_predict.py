@@ -163,7 +163,7 @@ def test_what_can_not_be_predicted_is_one_line(photographs: list[Path], store: A
     with pytest.raises(InputError, match="no frames"):
         load_photographs([tmp_path / "walk.mp4"])
     with pytest.raises(InputError, match="uint8 of shape"):
-        load_photographs([np.zeros((3, 8, 8), np.float32)])  # type: ignore[list-item]
+        load_photographs([np.zeros((3, 8, 8), np.float32)])
     with pytest.raises(UsageError, match="is not an artifact"):
         load(tmp_path)
     from tests.conftest import export_small
@@ -182,7 +182,7 @@ def test_a_stream_gives_what_each_scene_gives_and_goes_on_after_a_broken_one(
     photographs: list[Path], store: ArtifactStore, tmp_path: Path
 ) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no photograph")
-    scenes = [[photographs[0]], [tmp_path / "broken.jpg"], [photographs[1]], [photographs[3].read_bytes()]]
+    scenes: list[list[Path | bytes]] = [[photographs[0]], [tmp_path / "broken.jpg"], [photographs[1]], [photographs[3].read_bytes()]]
     with load("da3-small", weights="synthetic:0", runtime="onnxruntime", device="cpu", store=store) as model:
         items = list(model.stream(scenes, process_res=SMALL))
         # Shapes differ from scene to scene: each gets an artifact of its own, in its turn.
