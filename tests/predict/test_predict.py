@@ -182,7 +182,8 @@ def test_a_stream_gives_what_each_scene_gives_and_goes_on_after_a_broken_one(
     photographs: list[Path], store: ArtifactStore, tmp_path: Path
 ) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no photograph")
-    scenes: list[list[Path | bytes]] = [[photographs[0]], [tmp_path / "broken.jpg"], [photographs[1]], [photographs[3].read_bytes()]]
+    turned = photographs[3].read_bytes()
+    scenes: list[list[Path | bytes]] = [[photographs[0]], [tmp_path / "broken.jpg"], [photographs[1]], [turned]]
     with load("da3-small", weights="synthetic:0", runtime="onnxruntime", device="cpu", store=store) as model:
         items = list(model.stream(scenes, process_res=SMALL))
         # Shapes differ from scene to scene: each gets an artifact of its own, in its turn.
