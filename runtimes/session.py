@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ClassVar
 
@@ -140,10 +140,12 @@ class Session(ABC):
         if self._closed:
             raise RunError("the session is closed: load the artifact again")
 
-    # What a session offers to a pipeline of photographs (:mod:`depthport.predict.pipeline`).
-
     def device_decoder(self) -> DeviceDecoder | None:
         """Decodes JPEG files straight into the device's memory; None: it can't."""
+        return None
+
+    def own_pipeline(self) -> FilesPipeline | None:
+        """From files to outputs as this session's own software does it; None: it has nothing of its own for that."""
         return None
 
     @abstractmethod
@@ -168,6 +170,27 @@ Ready = Callable[[], Arrays]
 DeviceDecoder = Callable[[Sequence[bytes]], Sequence[Any]]
 """JPEG files to pixels (H, W, 3) uint8 RGB in the device's memory, which nobody but :meth:`Flow.submit` looks into. Safe
 to call from other threads than the flow's. Raises InputError where one of them can't be decoded."""
+
+
+class FilesPipeline(ABC):
+    """From the encoded photographs of a scene to its outputs."""
+
+    @abstractmethod
+    def __call__(self, files: Sequence[bytes]) -> Arrays:
+        """One scene, alone: its outputs by the manifest's names, as far as there are such.
+
+        Raises:
+            InputError: a file is no photograph, or leads to another size than the artifact's.
+            RunError: the runtime failed.
+        """
+
+    @abstractmethod
+    def stream(self, scenes: Iterable[Sequence[bytes]]) -> Iterator[Arrays]:
+        """Scene after scene, in order, as fast as it goes; raises as a call does."""
+
+    @abstractmethod
+    def stages_ns(self, files: Sequence[bytes]) -> dict[str, int]:
+        """What the parts of a call take, in order, each waited for."""
 
 
 class Flow:

@@ -23,6 +23,8 @@ class Samples:
     starts_ns: list[int]
     device_ns: list[int] | None = None
     host_ns: list[int] | None = None
+    pipeline_ns: list[int] | None = None
+    stream_ns: list[int] | None = None
 
 
 def time_block(session: Session, inputs: Sequence[Arrays], request: RunBlock) -> Samples:

@@ -95,6 +95,8 @@ class Load(Request[Loaded], frozen=True, tag="load"):
     artifact: str
     inputs: tuple[str, ...]
     """`.npz` files."""
+    photographs: bool = False
+    """They hold encoded photographs (bench/inputs/encoded.py)."""
     runtime: str
     device: str
     mode: str | None = None
@@ -131,6 +133,10 @@ class BlockSamples(Struct, frozen=True):
     """Index of the input of the last sample."""
     device_ns: list[int] | None = None
     host_ns: list[int] | None = None
+    pipeline_ns: list[int] | None = None
+    stream_ns: list[int] | None = None
+    stages_ns: dict[str, int] | None = None
+    """Parts of one more call, untimed, of a block at the boundary `pipeline`."""
 
 
 class RunBlock(Request[BlockSamples], frozen=True, tag="block"):

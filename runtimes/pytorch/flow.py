@@ -48,8 +48,7 @@ class CudaFlow(Flow):
         with torch.cuda.stream(self._in):
             for name, value in inputs.items():
                 if isinstance(value, np.ndarray):
-                    pinned = torch.from_numpy(np.ascontiguousarray(value)).pin_memory()
-                    staged[name] = (pinned.to(self._in.device, non_blocking=True),)
+                    staged[name] = (_pinned(value).to(self._in.device, non_blocking=True),)
             arrived = self._in.record_event()
         if decoded is not None:
             staged["image"] = [view.pixels for view in decoded]
@@ -80,6 +79,14 @@ class CudaFlow(Flow):
         sizes = {tuple(view.pixels.shape) for view in views}
         if len(views) != spec.shape[1] or sizes != {spec.shape[2:]}:
             raise InputError(f"{len(views)} decoded views of {sorted(sizes)}: the artifact takes {spec.shape[1:]}")
+
+
+def _pinned(array: np.ndarray) -> Tensor:
+    """A copy that a device can fetch by itself. By NumPy: PyTorch's own copy wakes its pool of threads, which then spin for
+    a while on the cores that decode."""
+    pinned = torch.empty(array.shape, dtype=getattr(torch, array.dtype.name), pin_memory=True)
+    np.copyto(pinned.numpy(), array)
+    return pinned
 
 
 def _blank(session: Session) -> Arrays:

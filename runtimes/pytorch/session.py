@@ -22,7 +22,7 @@ from depthport.runtimes.host.cache import cache_folder, sealed_cache
 from depthport.runtimes.host.threads import allowed_threads
 from depthport.runtimes.pytorch import device as torch_device
 from depthport.runtimes.pytorch.program import Forward, load_program, load_upstream, prefer_channels_last
-from depthport.runtimes.session import DeviceDecoder, Flow
+from depthport.runtimes.session import DeviceDecoder, FilesPipeline, Flow
 
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}
 """Upstream's official autocast by policy: matmuls of the backbone in that dtype, heads in fp32."""
@@ -178,6 +178,11 @@ class UpstreamSession(TorchSession):
                 return forward(image, *poses)
 
         return network, autocast_forward
+
+    def own_pipeline(self) -> FilesPipeline:
+        from depthport.runtimes.pytorch.inference import UpstreamPipeline
+
+        return UpstreamPipeline(self._module, self._device, self._autocast, self.artifact.manifest)
 
     def _details(self) -> dict[str, object]:
         return {"autocast": str(self._autocast).removeprefix("torch.") if self._autocast else None, "cuda_graph": False}

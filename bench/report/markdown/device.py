@@ -9,7 +9,7 @@ from depthport.bench.report.model import neural_engine, regime, rows
 from depthport.bench.report.model.accuracy import ALIGNMENT, HEADS, MEANINGLESS, accuracy_lines, meaningless
 from depthport.bench.report.model.merge import Group, MachineReport, Row
 from depthport.bench.report.model.pictures import KINDS
-from depthport.bench.report.model.standing import BOUNDARY_TEXT, by_axis, by_device, main_boundary, median, ranked
+from depthport.bench.report.model.standing import BOUNDARY_TEXT, OTHER, by_axis, by_device, main_boundary, median, ranked
 from depthport.bench.results.model import Boundary
 from depthport.bench.statistics import figures
 from depthport.exporters.core.inspection import Table
@@ -40,7 +40,7 @@ def device_sections(machine: MachineReport, picture_of: PictureOf) -> list[str]:
 
 def _device(members: Sequence[Row], boundary: Boundary) -> str:
     order = ranked(members, boundary)
-    other: Boundary = "host" if boundary == "device" else "device"
+    other = OTHER[boundary]
     lines = [
         f"{len(order)} of {len(members)} configurations ran and passed parity. "
         f"Latency at the {boundary} boundary: {BOUNDARY_TEXT[boundary]}."
