@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from depthport.exporters.inputs.images import decode_image, read_image
 from depthport.runtimes.host.threads import allowed_threads
 
 if TYPE_CHECKING:
+    import cv2
     from PIL.Image import Image
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
@@ -27,7 +29,7 @@ FRAMES = 8
 MAX_DECODE_THREADS = 8
 """More decode no faster than the network takes, and take cores from it."""
 
-Source: TypeAlias = "Path | str | bytes | NDArray[np.uint8] | Image"
+Source: TypeAlias = "Path | str | bytes | NDArray[np.uint8] | Image | Photograph"
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ def decode_threads() -> int:
 def _readers(source: Source, index: int, oriented: bool, frames: int) -> list[Reader]:
     if isinstance(source, bytes):
         return [partial(_decoded, source, f"view-{index}", oriented)]
+    if isinstance(source, Photograph):
+        return [lambda: [source]]
     if not isinstance(source, (str, Path)):
         return [lambda: [Photograph(f"view-{index}", _pixels(source, index))]]
     path = Path(source)
@@ -116,6 +120,23 @@ def _read(path: Path, oriented: bool) -> list[Photograph]:
     return [Photograph(path.name, read_image(path, oriented=oriented))]
 
 
+def video_frames(path: Path, every: int = 1) -> Iterator[Photograph]:
+    """Every `every`-th frame of a video, in order, decoded one after the other.
+
+    Raises:
+        InputError: it is no video, or has no frames.
+        UnavailableError: OpenCV is not installed.
+    """
+    with _opened(path) as video:
+        number = -1
+        while video.grab():
+            number += 1
+            if number % every == 0 and (frame := video.retrieve())[0]:
+                yield _frame(path, number, frame[1])
+        if number < 0:
+            raise _no_frames(path)
+
+
 def _pixels(source: object, index: int) -> NDArray[np.uint8]:
     pixels = np.asarray(source.convert("RGB") if hasattr(source, "convert") else source)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3 or 0 in pixels.shape:
@@ -127,6 +148,24 @@ def _pixels(source: object, index: int) -> NDArray[np.uint8]:
 
 
 def _frames(path: Path, count: int) -> list[Photograph]:
+    import cv2
+
+    with _opened(path) as video:
+        total = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
+        wanted = sorted({int(at) for at in np.linspace(0, total - 1, min(count, total))}) if total > 0 else []
+        found = []
+        for number in wanted:
+            video.set(cv2.CAP_PROP_POS_FRAMES, number)
+            decoded, bgr = video.read()
+            if decoded:
+                found.append(_frame(path, number, bgr))
+    if not found:
+        raise _no_frames(path)
+    return found
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
     try:
         import cv2
     except ImportError:
@@ -135,18 +174,14 @@ def _frames(path: Path, count: int) -> list[Photograph]:
         raise InputError(f"{path} is not a file: name a picture, a folder or a video")
     video = cv2.VideoCapture(str(path))
     try:
-        total = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
-        wanted = sorted({int(at) for at in np.linspace(0, total - 1, min(count, total))}) if total > 0 else []
-        found = []
-        for number in wanted:
-            video.set(cv2.CAP_PROP_POS_FRAMES, number)
-            decoded, bgr = video.read()
-            if decoded:
-                found.append(
-                    Photograph(f"{path.name}#{number}", np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8))
-                )
+        yield video
     finally:
         video.release()
-    if not found:
-        raise InputError(f"{path} has no frames that can be decoded: name another video, or a folder of its frames")
-    return found
+
+
+def _frame(path: Path, number: int, bgr: np.ndarray) -> Photograph:
+    return Photograph(f"{path.name}#{number}", np.ascontiguousarray(bgr[..., ::-1]))
+
+
+def _no_frames(path: Path) -> InputError:
+    return InputError(f"{path} has no frames that can be decoded: name another video, or a folder of its frames")
