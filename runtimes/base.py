@@ -17,9 +17,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import ClassVar
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
@@ -68,8 +66,6 @@ class Runtime(ABC):
     None: what it runs was compiled by the export."""
     profiled: ClassVar[tuple[str, ...]] = ()
     """Modes whose operators :meth:`profile` can time, slowest first."""
-    interpreted: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = {}
-    """What to check :meth:`interpret` with: a label, then precision and the format's options."""
 
     bound: ClassVar[bool] = False
     """Whether its artifacts run only on what they were built for: ask :meth:`mismatch` before loading one."""
@@ -98,15 +94,6 @@ class Runtime(ABC):
         """
         raise UnsupportedError(f"runtime {self.name!r} shows no operators to time")
 
-    def interpret(self, artifact: Artifact, inputs: Mapping[str, np.ndarray]) -> Arrays:
-        """What a session gives for the inputs, computed by our own reading of the artifact, without the runtime.
-
-        Raises:
-            ArtifactError: the artifact is damaged.
-            UnsupportedError: it holds an operation that is not interpreted, or there is no interpreter.
-        """
-        raise UnsupportedError(f"runtime {self.name!r} has no interpreter of its artifacts")
-
     @abstractmethod
     def probe(self) -> list[Device]:
         """Every device this runtime could use, available or not, with reasons; quick, and never raises."""
@@ -129,11 +116,9 @@ class Runtime(ABC):
             LoadError: the runtime refused the artifact.
             PlacementError: part of the model can't run on `device`.
         """
-        options = options or LoadOptions()
-        if artifact.manifest.format not in self.formats:
-            own = " or ".join(self.formats)
-            raise UnsupportedError(f"runtime {self.name!r} runs {own}, not {artifact.manifest.format!r}")
-        return self._load(artifact, device, options)
+        if (found := artifact.manifest.format) not in self.formats:
+            raise UnsupportedError(f"runtime {self.name!r} runs {' or '.join(self.formats)}, not {found!r}")
+        return self._load(artifact, device, options or LoadOptions())
 
     @abstractmethod
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session: ...

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -115,6 +115,10 @@ class Session(ABC):
         """Many scenes through this session, overlapped as far as the runtime can."""
         return Flow(self)
 
+    def clock(self) -> int:
+        """Nanoseconds, monotonic: it may stand still while arrays go where no deployment sends them."""
+        return time.perf_counter_ns()
+
     def placement(self) -> Placement:
         """Where the model ran; call after the first `run`."""
         return Placement(self.device)
@@ -133,7 +137,7 @@ class Session(ABC):
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def _open(self) -> None:

@@ -56,7 +56,7 @@ class Candidate:
         views = f"{cell.views} view" + ("s" if cell.views != 1 else "")
         weights = f", {cell.weights}" if cell.weights.startswith("synthetic") else ""
         source = ", from encoded photographs" if FROM_FILES in cell.tags else ""
-        return f"{cell.model}, {views} of {cell.width}×{cell.height}{weights}{source}"
+        return f"{cell.model}, {views} of {cell.height}×{cell.width}{weights}{source}"
 
 
 def candidates_of(results: Results, run: int = 0) -> list[Candidate]:

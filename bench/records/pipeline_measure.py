@@ -8,18 +8,23 @@ import itertools
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from depthport.predict.model import Model
 
 THREADS = 8
 """That decode, at most."""
 SQUARE, WIDE = (1440, 1440), (1080, 1920)
 """Height and width of the photographs."""
 Size = tuple[int, int]
+NVJPEG_LOSS = "decoded by nvJPEG against decoded by the CPU, worst of 8 scenes"
 
 
 def keep(given: argparse.Namespace, **row: Any) -> None:
@@ -145,12 +150,7 @@ def measure(given: argparse.Namespace, views: int, photograph: Size, size: Size)
         keep(given, **label, parity="ours on the CPU path against upstream's autocast", **loss(cpu, check))
         decoder = device_decoder(given)
         if decoder is not None:
-            on_device = [sources(scene, oriented=False, decoder="device") for scene in scenes[:8]]
-            on_cpu = [sources(scene, oriented=False) for scene in scenes[:8]]
-            assert on_device[0].placement["decoded"] == "device"
-            each = [loss(a, b) for a, b in zip(on_device, on_cpu, strict=True)]
-            worst = {name: max(one[name] for one in each) for name in each[0]}
-            keep(given, **label, parity="decoded by nvJPEG against decoded by the CPU, worst of 8 scenes", **worst)
+            keep(given, **label, parity=NVJPEG_LOSS, **loss_of_nvjpeg(sources, scenes[:8]))
         pictures = np.asarray(cpu.processed_images)[None]
         session, flow = pixels._ready(pixels._fixed)  # type: ignore[arg-type]
 
@@ -183,30 +183,51 @@ def measure(given: argparse.Namespace, views: int, photograph: Size, size: Size)
             keep(given, **label, latency=name, ms=round(statistics.median(taken), 3), p5_p95=spread, n=len(taken))
         stages = {name: round(value / 1e6, 2) for name, value in upstream.stages_ns.items()}
         keep(given, **label, stages="upstream, one call", **stages)
-        # A thread of the pool decodes and resizes: OpenCV's own would come on top of the eight.
-        cv2.setNumThreads(1)
-
-        def cycle() -> Iterator[list[bytes]]:
-            return itertools.cycle(scenes)
-
-        streams: dict[str, Callable[[], Any]] = {
-            "ours, CPU decode and resize": lambda: pixels.stream(cycle(), oriented=False, threads=THREADS)
-        }
-        if decoder is not None:
-            shared: dict[str, Any] = {"oriented": False, "threads": THREADS, "images": False}
-            streams["ours, CPU decode, GPU resize"] = lambda: sources.stream(cycle(), **shared)
-            streams["ours, nvJPEG, GPU resize"] = lambda: sources.stream(cycle(), **shared, decoder="device")
         best = {name: 1e3 * views / statistics.median(samples[name]) for name in ("upstream", "network")}
-        rates: dict[str, list[float]] = {name: [] for name in streams}
-        for _ in range(given.rounds):
-            for name, stream in streams.items():
-                rates[name].append(rate(stream(), given.block, views))
-        for name, found in rates.items():
-            keep(given, **label, stream=name, img_s=round(statistics.median(found), 2), rounds=[round(r, 2) for r in found],
-                 times_upstream=round(statistics.median(found) / best["upstream"], 2),
-                 of_network=round(statistics.median(found) / best["network"], 3))  # fmt: skip
-        for name, value in best.items():
-            keep(given, **label, stream=f"{name} (a loop of calls)", img_s=round(value, 2))
+        measure_streams(given, label, scenes, pixels, sources if decoder is not None else None, best)
+
+
+def measure_streams(
+    given: argparse.Namespace,
+    label: dict[str, Any],
+    scenes: list[list[bytes]],
+    pixels: Model,
+    sources: Model | None,
+    best: dict[str, float],
+) -> None:
+    """Images a second of ours, beside what loops of calls gave (`best`)."""
+    import cv2
+
+    # A thread of the pool decodes and resizes: OpenCV's own would come on top of the eight.
+    cv2.setNumThreads(1)
+    shared: dict[str, Any] = {"oriented": False, "threads": THREADS}
+    streams: dict[str, Callable[[], Any]] = {
+        "ours, CPU decode and resize": lambda: pixels.stream(itertools.cycle(scenes), **shared)
+    }
+    if sources is not None:
+        resized = partial(sources.stream, **shared, images=False)
+        streams["ours, CPU decode, GPU resize"] = lambda: resized(itertools.cycle(scenes))
+        streams["ours, nvJPEG, GPU resize"] = lambda: resized(itertools.cycle(scenes), decoder="device")
+    rates: dict[str, list[float]] = {name: [] for name in streams}
+    for _ in range(given.rounds):
+        for name, stream in streams.items():
+            rates[name].append(rate(stream(), given.block, label["views"]))
+    for name, found in rates.items():
+        keep(given, **label, stream=name, img_s=round(statistics.median(found), 2), rounds=[round(r, 2) for r in found],
+             times_upstream=round(statistics.median(found) / best["upstream"], 2),
+             of_network=round(statistics.median(found) / best["network"], 3))  # fmt: skip
+    for name, value in best.items():
+        keep(given, **label, stream=f"{name} (a loop of calls)", img_s=round(value, 2))
+
+
+def loss_of_nvjpeg(sources: Model, scenes: Sequence[list[bytes]]) -> dict[str, float]:
+    """The worst of some scenes, figure by figure."""
+    each = []
+    for scene in scenes:
+        on_device, on_cpu = (sources(scene, oriented=False, decoder=where) for where in ("device", "cpu"))
+        assert on_device.placement["decoded"] == "device"
+        each.append(loss(on_device, on_cpu))
+    return {name: max(one[name] for one in each) for name in each[0]}
 
 
 def rate(stream: Any, seconds: float, views: int) -> float:

@@ -37,6 +37,8 @@ class Failure(Struct, frozen=True):
     reason: str
     passing: str | None = None
     """What the machine was short of (:mod:`depthport.exporters.core.passing`), if that was it."""
+    log: str = ""
+    """The end of what the process has printed, which its manager adds."""
 
 
 class Answer(Struct, Generic[R], frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -95,8 +97,6 @@ class Load(Request[Loaded], frozen=True, tag="load"):
     artifact: str
     inputs: tuple[str, ...]
     """`.npz` files."""
-    photographs: bool = False
-    """They hold encoded photographs (bench/inputs/encoded.py)."""
     runtime: str
     device: str
     mode: str | None = None
@@ -105,6 +105,8 @@ class Load(Request[Loaded], frozen=True, tag="load"):
     cache_dir: str | None = None
     extra: dict[str, Any] = {}
     """The runtime's own load options."""
+    photographs: bool = False
+    """The inputs hold encoded photographs (bench/inputs/encoded.py)."""
 
 
 class FirstCalled(Struct, frozen=True):

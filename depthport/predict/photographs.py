@@ -120,21 +120,25 @@ def _read(path: Path, oriented: bool) -> list[Photograph]:
     return [Photograph(path.name, read_image(path, oriented=oriented))]
 
 
-def video_frames(path: Path, every: int = 1) -> Iterator[Photograph]:
-    """Every `every`-th frame of a video, in order, decoded one after the other.
+def frames_of(source: Path) -> Iterator[Source]:
+    """The frames of a video, in order, decoded one after the other; the pictures of a folder, by name; or a picture.
 
     Raises:
-        InputError: it is no video, or has no frames.
-        UnavailableError: OpenCV is not installed.
+        InputError: no pictures or frames.
+        UnavailableError: a video, and OpenCV is not installed.
     """
-    with _opened(path) as video:
-        number = -1
-        while video.grab():
-            number += 1
-            if number % every == 0 and (frame := video.retrieve())[0]:
-                yield _frame(path, number, frame[1])
-        if number < 0:
-            raise _no_frames(path)
+    if source.is_dir():
+        yield from pictures(source)
+    elif source.suffix.lower() not in VIDEOS:
+        yield source
+    else:
+        with _opened(source) as video:
+            number = 0
+            while (read := video.read())[0]:
+                yield _frame(source, number, read[1])
+                number += 1
+        if not number:
+            raise _no_frames(source)
 
 
 def _pixels(source: object, index: int) -> NDArray[np.uint8]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from depthport.exporters.core.files.npz import write_npz
 from depthport.exporters.inputs.preprocess import PROCESS_RES
 from depthport.predict.cameras import quaternion
 from depthport.predict.model import Model
-from depthport.predict.photographs import VIDEOS, Photograph, Source, decode_threads, pictures, readers, video_frames
+from depthport.predict.photographs import Photograph, Source, decode_threads, readers
 from depthport.predict.pipeline import overlapped
 from depthport.predict.windows import Chain, Frame, windows
 
@@ -61,18 +60,6 @@ def predict_sequence(
         yield from chain.add(started.pop(0), item.result)
 
 
-def frames_of(source: Path, every: int = 1) -> Iterator[Source]:
-    """The frames of a video, or the pictures of a folder by name; every `every`-th.
-
-    Raises:
-        InputError: no pictures or frames.
-    """
-    if source.suffix.lower() in VIDEOS:
-        yield from video_frames(source, every)
-    else:
-        yield from pictures(source)[::every]
-
-
 def write_sequence(frames: Iterable[Frame], out: Path) -> int:
     """Each frame as it comes: `depth/NAME.npz` (depth, conf, extrinsics, intrinsics), `depth/NAME.png` (16 bits, depth over
     its largest), and a line in `poses.tum` (camera to world); how many there were.
@@ -112,12 +99,16 @@ def _whole(
 
         ahead = decode_threads()
         for item in overlapped(
-            frames, start, lambda found: partial(list, found), prepared_ahead=ahead, submitted_ahead=lambda: 0
+            frames, start, _as_it_is, prepared_ahead=ahead, submitted_ahead=lambda: 0
         ):
             if item.error is not None:
                 broken(item.index, item.error)
             else:
                 yield from item.result or ()
+
+
+def _as_it_is(found: list[Photograph]) -> Callable[[], list[Photograph]]:
+    return lambda: found
 
 
 def _png(depth: np.ndarray) -> bytes:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.asked import count_images
-from depthport.exporters.core.errors import InputError, UsageError
+from depthport.exporters.core.errors import InputError, UnavailableError, UsageError
 
 PATCH = 14
 PROCESS_RES = 504
@@ -263,7 +263,10 @@ def _centre_crop(size: Size, target: Size) -> Crop:
 
 
 def _resize(rgb: NDArray[np.uint8], step: Resize) -> NDArray[np.uint8]:
-    import cv2
+    try:
+        import cv2
+    except ImportError as error:
+        raise UnavailableError(f"OpenCV is not installed ({error}): pip install opencv-python-headless") from None
 
     interpolation = cv2.INTER_CUBIC if step.upscale else cv2.INTER_AREA
     return np.asarray(cv2.resize(rgb, (step.width, step.height), interpolation=interpolation), np.uint8)

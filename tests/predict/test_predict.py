@@ -16,8 +16,9 @@ from depthport.predict.cameras import quaternion
 from depthport.predict.cloud import unproject
 from depthport.predict.files import KINDS, write_prediction
 from depthport.predict.model import load
-from depthport.predict.photographs import load_photographs
+from depthport.predict.photographs import frames_of, load_photographs
 from depthport.predict.prediction import Prediction, intrinsics_to_photograph, to_photograph
+from depthport.predict.sequence import predict_sequence, write_sequence
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
@@ -202,3 +203,25 @@ def test_decoding_on_a_device_that_decodes_nothing_is_refused(photographs: list[
             model(photographs[:1], decoder="device")
         with pytest.raises(UsageError, match="--source-size"):
             next(model.stream([photographs[:1]], decoder="device"))
+
+
+def test_a_sequence_of_windows_is_one_path(photographs: list[Path], store: ArtifactStore, tmp_path: Path) -> None:
+    """Files, one of them broken, through windows of two frames that share one."""
+    (tmp_path / "in").mkdir()
+    for index, at in enumerate((0, 1, 2, 0)):
+        with Image.open(photographs[at]) as image:
+            image.convert("RGB").resize((98, 70)).save(tmp_path / "in" / f"{index}.png")
+    (tmp_path / "in" / "1b.jpg").write_bytes(b"nothing")
+    left_out: list[int] = []
+    with load("da3-small", weights="synthetic:0", runtime="onnxruntime", device="cpu", store=store) as model:
+        found = predict_sequence(
+            model, frames_of(tmp_path / "in"), views=2, overlap=1, process_res=SMALL,
+            broken=lambda index, error: left_out.append(index),
+        )  # fmt: skip
+        assert write_sequence(found, tmp_path / "out") == 4
+        first = model([tmp_path / "in" / "0.png", tmp_path / "in" / "1.png"], process_res=SMALL)
+    assert left_out == [2]
+    lines = (tmp_path / "out" / "poses.tum").read_text().splitlines()
+    assert [int(line.split()[0]) for line in lines] == [0, 1, 2, 3]
+    with np.load(tmp_path / "out" / "depth" / "000001.npz") as arrays:
+        np.testing.assert_array_equal(arrays["depth"], first.depth[1])
