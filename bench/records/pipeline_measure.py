@@ -10,7 +10,6 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,9 +204,9 @@ def measure_streams(
         "ours, CPU decode and resize": lambda: pixels.stream(itertools.cycle(scenes), **shared)
     }
     if sources is not None:
-        resized = partial(sources.stream, **shared, images=False)
-        streams["ours, CPU decode, GPU resize"] = lambda: resized(itertools.cycle(scenes))
-        streams["ours, nvJPEG, GPU resize"] = lambda: resized(itertools.cycle(scenes), decoder="device")
+        without: dict[str, Any] = {**shared, "images": False}
+        streams["ours, CPU decode, GPU resize"] = lambda: sources.stream(itertools.cycle(scenes), **without)
+        streams["ours, nvJPEG, GPU resize"] = lambda: sources.stream(itertools.cycle(scenes), **without, decoder="device")
     rates: dict[str, list[float]] = {name: [] for name in streams}
     for _ in range(given.rounds):
         for name, stream in streams.items():
