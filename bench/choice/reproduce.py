@@ -18,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 
 from depthport.bench.choice.comparable import nearest
 from depthport.bench.results.metrics import number
-from depthport.bench.results.model import Cell, Results
+from depthport.bench.results.model import FROM_FILES, Cell, Results
 from depthport.bench.results.runtime_facts import packages_of
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.text import quoted
@@ -112,6 +112,7 @@ def _command(results: Results, cell: Cell) -> list[str]:
         value = protocol.get(name)
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             words.append(f"--{option}={value}")
+    words += ["--boundary=pipeline"] if FROM_FILES in cell.tags else []
     words += _memory(cell) + _asked(protocol.get("asked")) + _regime(protocol.get("regime"))
     # The form --option=value keeps a value that begins with a dash from being read as an option.
     return [*words, "--out=reproduced"]
@@ -207,6 +208,8 @@ def _notes(results: Results, cell: Cell) -> list[str]:
     if any("+" in version for version in _versions(results, cell).values()):
         notes.append("a version with + is a build of its maker's own index: see its install page")
     runner_up = nearest(cell, [c for c in results.cells if c is not cell])
+    if FROM_FILES in cell.tags:
+        notes.append("the command times it from photographs to arrays, as here; the script times its network alone")
     if not cell.timing and runner_up:
         notes.append(f"it was not timed; {runner_up}")
     return notes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -30,6 +30,7 @@ from depthport.bench.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from depthport.bench.plan.protocol import Timed
     from depthport.bench.plan.request import MeasureKeywords
 
 
@@ -101,6 +102,9 @@ class BenchOptions(RunOptions):
     memory_fraction: Annotated[
         float | None, typer.Option("--memory-fraction", help="Share of the device's memory a cell may take (0, 1].")
     ] = None
+    boundary: Annotated[
+        str, typer.Option("--boundary", help="network, or pipeline: from encoded photographs to arrays.")
+    ] = "network"
     launches: Annotated[int | None, typer.Option("--launches", help="Process starts per cell.")] = None
     regime: Annotated[str, typer.Option("--regime", help="burst or sustained (latency over minutes).")] = "burst"
     rate_hz: Annotated[
@@ -121,6 +125,7 @@ class BenchOptions(RunOptions):
         return {
             **shared,
             "suite": self.suite,
+            "boundary": cast("Timed", self.boundary),
             "protocol": self.protocol,
             "filters": Filters(
                 runtimes=self.runtime or (),

@@ -10,6 +10,7 @@ import typer
 from depthport.bench.cli.options import Json, Store, Threads, Weights, names, print_json, stderr
 
 if TYPE_CHECKING:
+    from depthport.predict.model import Model
     from depthport.predict.prediction import Prediction
 
 RESULTS = Path("results")
@@ -48,6 +49,13 @@ def predict(
         bool, typer.Option("--exif/--no-exif", help="Turn photographs as EXIF says. Upstream does not.")
     ] = True,
     frames: Annotated[int, typer.Option("--frames", min=1, max=1000, help="Taken of a video, at equal distances.")] = 8,
+    window: Annotated[
+        int | None,
+        typer.Option("--window", min=2, help="A long sequence instead: so many frames at a time, chained into one frame."),
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option("--overlap", min=1, help="Frames that a window shares with the last. Default: a third.")
+    ] = None,
     original_size: Annotated[
         bool, typer.Option("--original-size", help="Depth pictures in the photographs' own pixels.")
     ] = False,
@@ -67,6 +75,8 @@ def predict(
         depthport predict artifacts/da3-small-onnx-... photos/ --write png,ply --original-size
 
         depthport predict da3-base walk.mp4 --frames 12
+
+        depthport predict da3-base walk.mp4 --window 12 --overlap 4
     """
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.inputs.pose_files import read_poses
@@ -95,7 +105,7 @@ def predict(
         raise UsageError("--results is for a model whose runtime is not named: leave it out, or what is named")
     observer = observer_for()
     try:
-        views = load_photographs(photographs, oriented=exif, frames=frames)
+        views = [] if window is not None else load_photographs(photographs, oriented=exif, frames=frames)
         if "target" in asked:
             observer.note(
                 f"{asked['runtime']} on {asked['device']}, {asked['precision']}: the pick of {results or RESULTS}"
@@ -104,6 +114,9 @@ def predict(
         model = load(source, weights=weights, threads=threads, store=store, progress=observer.step, **asked)
         observer.stage(f"preparing {source}")
         with model:
+            if window is not None:
+                _sequence(model, photographs, out, window, overlap or max(1, window // 3), exif)
+                return
             found = model.predict(
                 views,
                 extrinsics=cameras.extrinsics if cameras else None,
@@ -122,6 +135,22 @@ def predict(
     stderr(f"{len(views)} views in {found.seconds:.2f} s ({rate:.2f} photographs/s) by {found.placement['runtime']}")
     if found.synthetic:
         stderr("random weights: depth values and cameras are not valid")
+
+
+def _sequence(model: Model, sources: list[Path], out: Path, window: int, overlap: int, oriented: bool) -> None:
+    """Window after window of one long sequence, written as it comes."""
+    from itertools import chain
+
+    from depthport.exporters.core.errors import DepthportError
+    from depthport.predict.photographs import frames_of
+    from depthport.predict.sequence import predict_sequence, write_sequence
+
+    def broken(index: int, error: DepthportError) -> None:
+        stderr(f"frame {index} is left out: {error}")
+
+    coming = chain.from_iterable(map(frames_of, sources))
+    found = predict_sequence(model, coming, views=window, overlap=overlap, oriented=oriented, broken=broken)
+    typer.echo(f"{write_sequence(found, out)} frames in {out}, camera path in {out / 'poses.tum'}")
 
 
 def _pick(named: Path | None, model: str) -> dict[str, Any]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gc
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from depthport.bench.cli.options import Json, parse_size, print_json, show, stdout
 
+if TYPE_CHECKING:
+    from depthport.bench.results.model import Boundary as BoundaryName
+
 MIB_PER_MB = 1e6 / 2**20
-Boundary = Annotated[str | None, typer.Option("--boundary", help="device or host. Default: device where all have it.")]
+Boundary = Annotated[str | None, typer.Option("--boundary", help="device, host, pipeline, stream; by default the first")]
 
 
 def report(
@@ -195,9 +198,8 @@ def _bound(option: str, value: float | None, scale: float = 1.0) -> float | None
     return None if value is None else value * scale
 
 
-def _boundary(name: str | None) -> Literal["device", "host"] | None:
-    from depthport.exporters.core.errors import UsageError
+def _boundary(name: str | None) -> BoundaryName | None:
+    from depthport.bench.results.model import BOUNDARIES
+    from depthport.exporters.core.asked import known_name
 
-    if name not in (None, "device", "host"):
-        raise UsageError(f"unknown boundary {name!r}: choose device or host")
-    return cast("Literal['device', 'host'] | None", name)
+    return None if name is None else cast("BoundaryName", known_name("boundary", name, BOUNDARIES))

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from depthport.bench.report.model.regime import KINDS, TITLES, in_words, kind_of
-from depthport.bench.results.metrics import parity_figure
-from depthport.bench.results.model import Cell, Results, Status
+from depthport.bench.results.metrics import default_boundary, parity_figure
+from depthport.bench.results.model import Boundary, Cell, Results, Status
 from depthport.bench.statistics.digits import format_error, format_interval
 
 LEAST = {"latency, ms": 14, "img/s": 5, "vs upstream": 15, "depth error": 7}
@@ -47,7 +47,9 @@ def render_summary(results: Results, written: Sequence[Path], console: Console) 
 
 def _table(results: Results) -> Table:
     machine = results.environment.get("machine", "this machine")
-    title = f"{escape(str(machine))}: device boundary, median [95 % interval]"
+    measured = [c for c in results.cells if c.timing]
+    boundary = default_boundary(measured)
+    title = f"{escape(str(machine))}: {boundary} boundary, median [95 % interval]"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column, justify in (
         ("cell", "left"),
@@ -62,9 +64,9 @@ def _table(results: Results) -> Table:
             overflow="fold" if column == "cell" else "ellipsis",
             min_width=LEAST.get(column),
         )
-    measured = [c for c in results.cells if c.timing]
-    for cell in sorted(measured, key=lambda c: c.timing["device"].median_ms or 0.0):
-        table.add_row(*_row(cell))
+    timed = [c for c in measured if boundary in c.timing]
+    for cell in sorted(timed, key=lambda c: c.timing[boundary].median_ms or 0.0):
+        table.add_row(*_row(cell, boundary))
     return table
 
 
@@ -81,9 +83,9 @@ def _without_figures(results: Results) -> dict[str, list[str]]:
     return found
 
 
-def _row(cell: Cell) -> list[str]:
-    timing = cell.timing["device"]
-    speedup = cell.speedup.get("device")
+def _row(cell: Cell, boundary: Boundary) -> list[str]:
+    timing = cell.timing[boundary]
+    speedup = cell.speedup.get(boundary)
     ratio = "baseline" if cell.baseline else "–"
     if speedup is not None and speedup.ratio is not None:
         ratio = format_interval(speedup.ratio, speedup.ci95, "×")
