@@ -21,20 +21,35 @@ from depthport.bench.cli.check import check
 from depthport.bench.cli.export import export
 from depthport.bench.cli.inspect import inspect
 from depthport.bench.cli.measure import bench, run
-from depthport.bench.cli.options import Json, refuse_empty, show, spread, stderr
+from depthport.bench.cli.options import Json, refuse_empty, show, spread, stderr, stdout
 from depthport.bench.cli.predict import predict
 from depthport.bench.cli.profile import batch, profile
 from depthport.bench.cli.results import choose, compare, report, reproduce
 
 app = typer.Typer(
     name="depthport",
-    help="Depth Anything 3 to every runtime: export, measure, prove, choose.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import depthport
+
+        stdout(f"depthport {depthport.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Depth Anything 3 to every runtime: export, measure, prove, choose."""
 
 
 @app.command()
@@ -110,6 +125,8 @@ def main() -> None:
     except typer.Abort:
         _fail("stopped", 130)
     except _ClickException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            sys.exit(2)  # the help, which was printed, is the answer
         _fail(_usage_text(error), 2)
 
 

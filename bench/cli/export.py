@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from depthport.bench.cli import complete
 from depthport.bench.cli.options import (
     Batch,
     Json,
@@ -26,11 +27,24 @@ from depthport.bench.cli.options import (
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="da3-small, ..., da3nested-giant-large, or upstream's YAML of your own.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="da3-small, ..., da3nested-giant-large, or upstream's YAML of your own.", autocompletion=complete.models
+        ),
+    ],
     format: Annotated[
-        str | None, typer.Option("--format", "-f", help="As `depthport doctor` lists them. Default: the portable one.")
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="As `depthport doctor` lists them. Default: the portable one.",
+            autocompletion=complete.formats,
+        ),
     ] = None,
-    precision: Annotated[str, typer.Option("--precision", "-p", help="fp32, fp16, bf16, ... or auto.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option("--precision", "-p", help="fp32, fp16, bf16, ... or auto.", autocompletion=complete.precisions)
+    ] = "fp32",
     views: Views = 1,
     size: Annotated[
         str | None,
@@ -83,11 +97,12 @@ def export(
     from depthport.bench.diagnose.check import Check, worst_relative_l2
     from depthport.bench.diagnose.check import check as check_artifact
     from depthport.bench.results.kept_parity import kept_parity
-    from depthport.exporters.api import export_request, prepare
+    from depthport.exporters.api import available_exporter, export_request, prepare
     from depthport.exporters.core.store import ArtifactStore
     from depthport.exporters.registry import default_format
 
     format = format or default_format()
+    available_exporter(format)
     height, width = parse_size(size) if size is not None else _size_for(source)
     request = prepare(
         model,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from depthport.bench.cli import complete
 from depthport.bench.cli.options import (
     Batch,
     Images,
@@ -82,14 +83,26 @@ class RunOptions:
 class BenchOptions(RunOptions):
     """What `bench` takes besides."""
 
-    suite: Annotated[str, typer.Option("--suite", help="default, quick, paper or full.")] = "default"
+    suite: Annotated[
+        str,
+        typer.Option(
+            "--suite",
+            help="default, quick, paper or full.",
+            autocompletion=complete.words("default", "quick", "paper", "full"),
+        ),
+    ] = "default"
     protocol: Annotated[str | None, typer.Option("--protocol", help="rigorous, quick or paper.")] = None
-    runtime: Annotated[list[str] | None, typer.Option("--runtime", help="Only these runtimes.")] = None
+    runtime: Annotated[
+        list[str] | None, typer.Option("--runtime", help="Only these runtimes.", autocompletion=complete.runtimes)
+    ] = None
     device: Annotated[
         list[str] | None, typer.Option("--device", help="Only these devices; cuda:0+1: two sharing a scene.")
     ] = None
     mode: Annotated[list[str] | None, typer.Option("--mode", help="Only these modes.")] = None
-    precision: Annotated[list[str] | None, typer.Option("--precision", "-p", help="Only these precisions.")] = None
+    precision: Annotated[
+        list[str] | None,
+        typer.Option("--precision", "-p", help="Only these precisions.", autocompletion=complete.precisions),
+    ] = None
     also: Annotated[list[str] | None, typer.Option("--also", help="Add these precisions to every runtime.")] = None
     cell: Annotated[list[str] | None, typer.Option("--cell", help="Only these cells, by id.")] = None
     dynamic: Annotated[
@@ -180,7 +193,7 @@ def _measure(options: RunOptions) -> None:
     plan = api.plan(options.model, **asked)
     observer = observer_for()
     if plan.export.weights.note:
-        observer.note(plan.export.weights.note)
+        observer.warning(plan.export.weights.note)
     for note in plan.scenes[0].notes:
         observer.warning(note)
     try:

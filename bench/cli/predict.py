@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from depthport.bench.cli import complete
 from depthport.bench.cli.options import Json, Store, Threads, Weights, names, print_json, stderr
 
 if TYPE_CHECKING:
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
 def predict(
     source: Annotated[
-        str, typer.Argument(metavar="ARTIFACT|MODEL", help="A folder of `depthport export`, or a model's name.")
+        str,
+        typer.Argument(
+            metavar="ARTIFACT|MODEL",
+            help="A folder of `depthport export`, or a model's name.",
+            autocompletion=complete.models,
+        ),
     ],
     photographs: Annotated[
         list[Path], typer.Argument(metavar="PHOTO...", help="The views of one scene: pictures, a folder, or a video.")
@@ -27,7 +33,12 @@ def predict(
     ] = None,
     runtime: Annotated[
         str | None,
-        typer.Option("--runtime", "-r", help="Default: this machine's pick in --results, else the first that fits."),
+        typer.Option(
+            "--runtime",
+            "-r",
+            help="Default: this machine's pick in --results, else the first that fits.",
+            autocompletion=complete.runtimes,
+        ),
     ] = None,
     device: Annotated[
         str | None, typer.Option("--device", "-d", help="cpu, cuda, mps, ... Default: an accelerator, if any.")

@@ -7,16 +7,27 @@ from typing import Annotated
 
 import typer
 
-from depthport.bench.cli.options import Batch, Json, Size, Store, Threads, Views, Weights, parse_shape, show, stderr
+from depthport.bench.cli.options import (
+    Batch,
+    Json,
+    ModelName,
+    Size,
+    Store,
+    Threads,
+    Views,
+    Weights,
+    parse_shape,
+    show,
+    stderr,
+)
 
-Model = Annotated[str, typer.Argument(help="da3-small, da3-base, da3-large, ...")]
 Device = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda or cuda:N.")]
 Mode = Annotated[str | None, typer.Option("--mode", help="The runtime's mode. Default: its own choice for the device.")]
 Precision = Annotated[str | None, typer.Option("--precision", "-p", help="Default: the mode's own.")]
 
 
 def profile(
-    model: Model = "da3-small",
+    model: ModelName = "da3-small",
     device: Device = "cpu",
     mode: Annotated[str | None, typer.Option("--mode", help="eager, graph or fused. Default: the fastest of them.")] = None,
     precision: Precision = None,
@@ -67,7 +78,7 @@ def profile(
 
 
 def batch(
-    model: Model = "da3-small",
+    model: ModelName = "da3-small",
     runtime: Annotated[
         str | None, typer.Option("--runtime", "-r", help="As `depthport doctor` lists them. Default: upstream's own.")
     ] = None,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 
+from depthport.bench.cli import complete
 from depthport.bench.cli.options import Json, parse_size, print_json, show, stdout
 
 MIB_PER_MB = 1e6 / 2**20
@@ -107,7 +108,9 @@ def choose(
         float | None, typer.Option("--max-depth-error", help="Relative L2 of depth against upstream fp32.")
     ] = None,
     device: Annotated[list[str] | None, typer.Option("--device", help="Only these devices.")] = None,
-    runtime: Annotated[list[str] | None, typer.Option("--runtime", help="Only these runtimes.")] = None,
+    runtime: Annotated[
+        list[str] | None, typer.Option("--runtime", help="Only these runtimes.", autocompletion=complete.runtimes)
+    ] = None,
     licence: Annotated[list[str] | None, typer.Option("--licence", help="SPDX names, or open.")] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Where the file holds several.")] = None,
     views: Annotated[int | None, typer.Option("--views", "-n", help="Where the file holds several.")] = None,

@@ -21,7 +21,9 @@ from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.inspection import Table
 from depthport.exporters.core.provenance import package_versions
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.shapes import validate_shape
+from depthport.exporters.da3.weights import weights_to_measure
 from depthport.runtimes.base import Device, LoadOptions, Runtime, Session
 from depthport.runtimes.registry import installed_runtimes
 from depthport.runtimes.terms import first_device
@@ -104,10 +106,13 @@ def profile(
         known = ", ".join(runtime.profiled)
         raise UnsupportedError(f"mode {chosen.name!r} does not run operator by operator: choose {known}")
     policy = precision or next(iter(chosen.precisions or place.precisions), "fp32")
+    ref = weights_to_measure(weights, get_model(model))
+    if ref.note:
+        observer.note(ref.note)
     observer.stage(f"exporting {model} in {policy}")
     stored = export_artifact(
         model, format=runtime.formats[0], precision=policy, batch=batch, views=views, height=height, width=width,
-        weights=weights, target=chosen.target, store=store, progress=observer.step,
+        weights=ref, target=chosen.target, store=store, progress=observer.step,
     )  # fmt: skip
     observer.stage(f"timing {calls} calls")
     options = LoadOptions(mode=chosen.name, threads=threads)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from depthport.exporters.api import export_request, prepare
 from depthport.exporters.core.artifact import MANIFEST, Artifact, Shape, load_artifact
-from depthport.exporters.core.errors import InputError, UnavailableError, UnsupportedError, UsageError, WeightsError
+from depthport.exporters.core.errors import InputError, UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.shapes import validate_shape
@@ -97,16 +97,10 @@ def load(
     kept = store or ArtifactStore()
 
     def request(shape: Shape) -> ExportRequest:
-        made = prepare(
+        return prepare(
             str(source), format=format or place.runtime.formats[0], precision=precision, target=wanted, weights=weights,
             batch=1, views=shape.views, height=shape.height, width=shape.width,
         )  # fmt: skip
-        if made.weights.synthetic and weights is None:
-            raise WeightsError(
-                f"the checkpoint of {made.model.name} can't be had here: connect once, name it with --weights (a file, "
-                "folder or hub id), or say --weights synthetic:0 for random weights, whose depth means nothing"
-            )
-        return made
 
     request(Shape(1, 1, 14, 14))  # the model, its weights and the target are looked at before any photograph
 

@@ -37,7 +37,7 @@ def fetch(hub_id: str) -> Path:
         return Path(str(cached[0])).parent
     if constants.HF_HUB_OFFLINE:
         raise WeightsError(f"{hub_id} is not cached and HF_HUB_OFFLINE is set: unset it or give a local folder")
-    unreachable = f"{hub_id} is not cached and {constants.ENDPOINT} can't be reached"
+    unreachable = f"{hub_id} is not cached and {constants.ENDPOINT} can't be reached: connect once"
     if not _reachable(constants.ENDPOINT):
         raise WeightsError(unreachable)
     try:
