@@ -124,7 +124,7 @@ def _memory(cell: Cell) -> list[str]:
     return [] if usual else [f"--memory-fraction={fraction:g}"]
 
 
-def _input_arguments(cell: Cell) -> dict[str, Any]:
+def input_arguments(cell: Cell) -> dict[str, Any]:
     """What the cell's artifact takes, as arguments of `depthport.exporters.export`; defaults where the file does not
     say."""
     artifact = cell.artifact or {}
@@ -260,7 +260,7 @@ def _script(results: Results, cell: Cell) -> str:
     facts = {name: getattr(cell, name) for name in _FACTS}
     target = (cell.artifact or {}).get("options") or {}
     facts["target"] = target.get("target") if isinstance(target, Mapping) else None
-    facts["inputs"] = _input_arguments(cell)
+    facts["inputs"] = input_arguments(cell)
     facts["expected"] = _expected(cell)
     # repr gives a Python literal that no content can leave.
     literal = pprint.pformat(facts, width=100, sort_dicts=False)

@@ -19,7 +19,7 @@ import typer
 
 from depthport.bench.cli.check import check
 from depthport.bench.cli.export import export
-from depthport.bench.cli.inspect import inspect
+from depthport.bench.cli.inspect import inspect, list_artifacts
 from depthport.bench.cli.measure import bench, run
 from depthport.bench.cli.options import Json, refuse_empty, show, spread, stderr, stdout
 from depthport.bench.cli.predict import predict
@@ -92,6 +92,7 @@ def _self_check(json_: bool) -> None:
 
 for _command in (run, export, predict, check, inspect, bench, profile, batch, report, compare, choose, reproduce):
     app.command()(_command)
+app.command("list")(list_artifacts)
 
 
 def main() -> None:

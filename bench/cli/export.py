@@ -70,7 +70,12 @@ def export(
         bool, typer.Option("--check/--no-check", help="Run it once, where a runtime is here, against upstream fp32.")
     ] = True,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Artifact store. Default: $DEPTHPORT_ARTIFACTS or ./artifacts.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Artifact store (default: $DEPTHPORT_ARTIFACTS or ./artifacts), or a file of your own: model.onnx.",
+        ),
     ] = None,
     json_: Json = False,
 ) -> None:
@@ -79,6 +84,8 @@ def export(
     Examples:
 
         depthport export da3-small --format onnx
+
+        depthport export da3-small --out model.onnx
 
         depthport export da3-large --format onnx --precision fp16 --views 5 --size 504x504
 
@@ -93,16 +100,17 @@ def export(
     source = parse_size(source_size, "--source-size") if source_size is not None else None
     if size is not None:
         parse_shape(size, batch, views)
+    from depthport.bench.cli.artifact_view import format_and_file, main_path, run_lines, show_artifact
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.diagnose.check import Check, worst_relative_l2
     from depthport.bench.diagnose.check import check as check_artifact
     from depthport.bench.results.kept_parity import kept_parity
     from depthport.exporters.api import available_exporter, export_request, prepare
+    from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
-    from depthport.exporters.registry import default_format
 
-    format = format or default_format()
-    available_exporter(format)
+    format, file = format_and_file(format, out)
+    exporter = available_exporter(format)
     height, width = parse_size(size) if size is not None else _size_for(source)
     request = prepare(
         model,
@@ -122,7 +130,9 @@ def export(
         ray_pose=ray_pose,
         options=parse_options(option or []),
     )
-    store = ArtifactStore(out)
+    store = ArtifactStore(out if file is None else None)
+    if file is not None:
+        check_output_folder(file.parent)
     observer = observer_for()
     found: Check | None = None
     try:
@@ -130,6 +140,8 @@ def export(
         stored = export_request(request, store, observer.step)
         if check and not kept_parity(stored.artifact):
             found = check_artifact(request, stored.artifact, store, observer)
+        if file is not None:
+            exporter.copy_to(stored.artifact, file)
     finally:
         observer.close()
     manifest, parity = stored.artifact.manifest, kept_parity(stored.artifact)
@@ -139,25 +151,25 @@ def export(
         print_json(
             {
                 "path": str(stored.artifact.path),
+                "file": str(file or main_path(stored.artifact)),
                 "origin": stored.origin,
                 "manifest": {**manifest.to_json(), "parity": parity or None},
             }
         )
     else:
+        show_artifact(stored.artifact)
         if stored.damage:
             stderr(f"rebuilt: {stored.damage}")
-        if manifest.weights.synthetic:
-            stderr(f"weights are synthetic ({manifest.weights.id}): the depth means nothing, speed and parity do")
         for cell, measured in parity.items():
             stderr(f"on {cell} it is upstream's fp32 to {worst_relative_l2(measured)[1]:.1e} (relative L2, worst output)")
-        for step in manifest.host_steps:
-            stderr(f"the host does the rest: {step.name} ({step.description})")
         if "verified" in manifest.extra:
             stderr(str(manifest.extra["verified"]))
         for warning in manifest.extra.get("warnings", ()):
             stderr(f"warning: {warning}")
         how = {"built": f"in {manifest.export_s:.1f} s", "rebuilt": f"in {manifest.export_s:.1f} s", "cached": "cached"}
-        stdout(f"{stored.artifact.path}  {manifest.size_bytes / 1e6:.1f} MB, {how[stored.origin]}")
+        for line in run_lines(stored.artifact):
+            stdout(line)
+        stdout(f"{file or stored.artifact.path}  {manifest.size_bytes / 1e6:.1f} MB, {how[stored.origin]}")
     if found is not None and found.problem is not None:
         stderr(f"{'it does not compute what upstream does' if found.failed else 'not checked'}: {found.problem}")
         if found.failed:

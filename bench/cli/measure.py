@@ -190,14 +190,14 @@ def _measure(options: RunOptions) -> None:
 
     # The report comes last: where it goes is looked at first.
     check_output_folder(out, ("results.json", "report.md", "report.html"))
-    plan = api.plan(options.model, **asked)
+    plan, store = api.plan(options.model, **asked), ArtifactStore(options.artifacts)
     observer = observer_for()
     if plan.export.weights.note:
         observer.warning(plan.export.weights.note)
     for note in plan.scenes[0].notes:
         observer.warning(note)
     try:
-        results = engine.run(plan, out, ArtifactStore(options.artifacts), observer, overwrite=options.overwrite)
+        results = engine.run(plan, out, store, observer, overwrite=options.overwrite)
         from depthport.bench.report.write import write_report
         from depthport.bench.results.load_results import load_results
         from depthport.bench.results.model import Status
@@ -213,6 +213,6 @@ def _measure(options: RunOptions) -> None:
 
         from depthport.bench.cli.summary import render_summary
 
-        render_summary(results, written, Console())
+        render_summary(results, written, store, Console())
     if not any(cell.status is Status.OK for cell in results.cells):
         raise typer.Exit(1)

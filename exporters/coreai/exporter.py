@@ -41,6 +41,7 @@ class CoreAIExporter(Exporter):
 
     format: ClassVar[str] = "coreai"
     package_suffix: ClassVar[str | None] = ".aimodel"
+    main_file: ClassVar[str | None] = ASSET
     packages: ClassVar[tuple[str, ...]] = ("coreai-core", "coreai-torch", "coreai-opt")
 
     def probe(self) -> str | None:

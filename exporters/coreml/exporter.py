@@ -50,6 +50,7 @@ class CoreMLExporter(Exporter):
     """ML Program packages, iOS16 to iOS26 and the macOS versions of the same years."""
 
     format: ClassVar[str] = "coreml"
+    main_file: ClassVar[str | None] = PACKAGE
     packages: ClassVar[tuple[str, ...]] = ("coremltools", "protobuf")
     package_suffix: ClassVar[str | None] = ".mlpackage"
 

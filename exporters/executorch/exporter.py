@@ -39,6 +39,7 @@ class ExecuTorchExporter(Exporter):
     """A `.pte` with the method `forward`, static shape; outputs in the manifest's order, for the format has no names."""
 
     format: ClassVar[str] = "executorch"
+    main_file: ClassVar[str | None] = MODEL_FILE
     packages: ClassVar[tuple[str, ...]] = ("executorch", "torchao")
 
     def probe(self) -> str | None:

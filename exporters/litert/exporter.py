@@ -54,6 +54,7 @@ class LiteRTExporter(Exporter):
     """A `.tflite` with one named signature, static shape."""
 
     format: ClassVar[str] = "litert"
+    main_file: ClassVar[str | None] = MODEL_FILE
     packages: ClassVar[tuple[str, ...]] = ("litert-torch", "litert-converter", "ai-edge-litert", "ai-edge-quantizer")
 
     def probe(self) -> str | None:

@@ -20,20 +20,22 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
-from depthport.exporters.core.artifact import Artifact
+from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import ExportError, one_line
-from depthport.exporters.core.inspection import Table
+from depthport.exporters.core.files.atomic import storage_errors
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
 from depthport.exporters.onnx.check import check_file, check_signature
 from depthport.exporters.onnx.dynamic import check_untraced, name_dimensions
+from depthport.exporters.onnx.graph_file import read_graph
 from depthport.exporters.onnx.metadata import describe
 from depthport.exporters.onnx.quantize import quantize_graph
 from depthport.exporters.onnx.targets import PORTABLE, OnnxTarget, as_exported, get_target
@@ -57,6 +59,7 @@ class OnnxExporter(Exporter):
     """A standard ONNX file with named inputs and outputs, described and checked."""
 
     format: ClassVar[str] = "onnx"
+    main_file: ClassVar[str | None] = MODEL_FILE
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnx-ir")
     default: ClassVar[bool] = True
     one_artifact_many_shapes: ClassVar[bool] = True
@@ -100,7 +103,7 @@ class OnnxExporter(Exporter):
         size = initializer_bytes(model)
         context.progress(f"writing {size / 1e9:.1f} GB")
         path = directory / MODEL_FILE
-        save(model, path, external=size > PROTOBUF_LIMIT_BYTES)
+        save(model, path, data=DATA_FILE if size > PROTOBUF_LIMIT_BYTES else None)
         standard = len(model.opset_imports) == 1  # what operators of other domains need is not known here
         oldest = oldest_onnxruntime(opset, model.ir_version) if standard else None
         operators = Counter(node.op_type for node in model.graph.all_nodes())
@@ -119,15 +122,24 @@ class OnnxExporter(Exporter):
             }
         )
 
-    def inspect(self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True) -> tuple[Table, ...]:
-        """Declared versions, and the oldest ONNX Runtime that takes them; of the file's operators nothing."""
-        extra = artifact.manifest.extra
+    def copy_to(self, artifact: Artifact, path: Path) -> None:
+        if all(info.path != DATA_FILE for info in artifact.manifest.files):
+            super().copy_to(artifact, path)
+            return
+        # The graph names its data's file: both get the user's name.
+        with storage_errors(path.parent), TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            renamed = Path(folder) / path.name
+            save(read_graph(artifact.file(MODEL_FILE)), renamed, data=f"{path.name}.data")
+            for file in (f"{path.name}.data", path.name):
+                (Path(folder) / file).replace(path.with_name(file))
+
+    def declares(self, manifest: Manifest) -> tuple[tuple[str, str], ...]:
+        extra = manifest.extra
         if "ir_version" not in extra:  # written by an earlier version
             return ()
         opsets = ", ".join(f"{domain} {version}" for domain, version in dict(extra.get("opsets") or {}).items())
         oldest = str(extra.get("oldest_onnxruntime") or "as its target says")
-        rows = (("operator sets", opsets), ("file (IR) version", str(extra["ir_version"])), ("oldest ONNX Runtime", oldest))
-        return (Table("ONNX", ("", ""), rows),)
+        return (("operator sets", opsets), ("file (IR) version", str(extra["ir_version"])), ("oldest ONNX Runtime", oldest))
 
 
 def _quantize(context: ExportContext, model: onnx_ir.Model, target: OnnxTarget) -> dict[str, Any]:
@@ -189,11 +201,11 @@ def initializer_bytes(model: onnx_ir.Model) -> int:
     return sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
 
 
-def save(model: onnx_ir.Model, path: Path, external: bool) -> None:
-    """Write `model` to `path`, its initializers inside or in `model.onnx.data` beside it."""
+def save(model: onnx_ir.Model, path: Path, data: str | None) -> None:
+    """Write `model` to `path`, its initializers inside or in a file called `data` beside it."""
     import onnx_ir as ir
 
-    ir.save(model, path, external_data=DATA_FILE if external else None)
+    ir.save(model, path, external_data=data)
 
 
 @contextmanager

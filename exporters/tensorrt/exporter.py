@@ -62,6 +62,7 @@ _log = logging.getLogger("depthport")
 class _EngineExporter(Exporter):
     """What both formats share; they differ in the package alone."""
 
+    main_file: ClassVar[str | None] = ENGINE_FILE
     package: ClassVar[Package]
 
     def probe(self) -> str | None:

@@ -36,9 +36,7 @@ def test_the_version_is_the_distributions() -> None:
     ],
 )
 def test_bash_is_told_commands_and_values(line: str, expected: set[str]) -> None:
-    done = depthport(
-        _DEPTHPORT_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=str(len(line.split()) - 1)
-    )
+    done = depthport(_DEPTHPORT_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=str(len(line.split()) - 1))
     assert {word.strip() for word in done.stdout.splitlines()} == expected, done.stderr
 
 
