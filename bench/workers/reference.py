@@ -2,7 +2,7 @@
 
 How far fp32 itself is from exact arithmetic (fp64) says what an error means: a cell within a few times that distance
 computes the same function (TorchDynamo's `same()`, benchmarks/dynamo/common.py). The fp64 pass runs on the first input
-only, on the CPU. Results are cached beside the artifacts: they depend on weights, shape and inputs alone.
+only, on the same device. Results are cached beside the artifacts: they depend on weights, shape and inputs alone.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def _compute(
     if exact_missing:
         progress("upstream fp64, the yardstick")
         # Built anew: upstream caches positions on the device it last ran on.
-        exact = build_upstream(asked.model, state).double()
+        del net
+        exact = build_upstream(asked.model, state).double().to(request.device)
         with double_arithmetic():
             _forward(exact, inputs[0], folder / "fp64-0.npz", names, steps, torch.float64, upstream_forward)
 

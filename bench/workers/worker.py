@@ -62,6 +62,8 @@ if TYPE_CHECKING:
 # more than a second fetch was still computing: it returned before it was done.
 LAZY_SHARE = 0.25
 LAZY_FLOOR_NS = 2_000_000
+LAZY_TRIES = 3
+"""A fetch may also be slow once because the system is; a lazy session's is slow every time."""
 
 
 class LazySession(DepthportError):
@@ -147,17 +149,25 @@ class Worker:
         return FirstCalled(elapsed / 1e6)
 
     def calibrate(self) -> Calibration:
-        """Cost in ns: a call, its enqueueing, a synchronize with nothing to wait for, fetching finished outputs."""
+        """Cost in ns: a call, its enqueueing, a synchronize with nothing to wait for, fetching finished outputs.
+
+        Raises:
+            LazySession: fetching waits for work that `synchronize()` should have waited for, every time it is tried: a
+                fetch alone may take long once, where the system is busy or memory is touched for the first time.
+        """
         session = self._session()
-        begin = time.perf_counter_ns()
-        session.run()
-        enqueue = time.perf_counter_ns() - begin
-        session.synchronize()
-        call = time.perf_counter_ns() - begin
-        first_fetch = _elapsed(session.outputs)
-        second_fetch = _elapsed(session.outputs)
-        late = first_fetch - second_fetch
-        if late > LAZY_FLOOR_NS and late > LAZY_SHARE * (call + late):
+        for _ in range(LAZY_TRIES):
+            begin = time.perf_counter_ns()
+            session.run()
+            enqueue = time.perf_counter_ns() - begin
+            session.synchronize()
+            call = time.perf_counter_ns() - begin
+            first_fetch = _elapsed(session.outputs)
+            second_fetch = _elapsed(session.outputs)
+            late = first_fetch - second_fetch
+            if late <= LAZY_FLOOR_NS or late <= LAZY_SHARE * (call + late):
+                break
+        else:
             raise LazySession(
                 f"synchronize() returned before the outputs were there: fetching them took {first_fetch / 1e6:.1f} ms,"
                 f" again {second_fetch / 1e6:.1f} ms"

@@ -30,6 +30,9 @@ INSTALL = "pip install --no-deps --ignore-requires-python depth-anything-3==0.1.
 POSES = ("extrinsics", "intrinsics")
 """Upstream's names of known poses, in the order of an artifact's inputs."""
 
+_SCORES_BYTES = 4 << 30
+"""Of attention's scores in fp64 at a time; PyTorch holds about three such at once."""
+
 
 def build_upstream(spec: ModelSpec, state_dict: Mapping[str, Tensor]) -> nn.Module:
     """Upstream's network in fp32 and eval mode, its parameters being the tensors of `state_dict` (not copies).
@@ -118,13 +121,19 @@ def upstream_forward(
 @contextmanager
 def double_arithmetic() -> Iterator[None]:
     """Within it an upstream network built in it, or brought to fp64, computes in fp64 throughout: upstream casts to fp32
-    in places (`cam_dec.py`, the position embedding), which would end exact arithmetic there."""
+    in places (`cam_dec.py`, the position embedding), which would end exact arithmetic there. Attention goes by blocks of
+    queries: on a GPU PyTorch has no fp64 kernel that would do without the whole matrix of scores (220 GB at 32 views of
+    504x504)."""
 
     class FloatIsDouble(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if func is torch.Tensor.float:
                 return args[0].double()
-            return func(*args, **(kwargs or {}))
+            kwargs = kwargs or {}
+            if func is nn.functional.scaled_dot_product_attention and kwargs.get("attn_mask") is None:
+                query, *rest = args
+                return torch.cat([func(part, *rest, **kwargs) for part in _query_blocks(query, rest[0])], dim=-2)
+            return func(*args, **kwargs)
 
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
@@ -133,6 +142,12 @@ def double_arithmetic() -> Iterator[None]:
             yield
     finally:
         torch.set_default_dtype(before)
+
+
+def _query_blocks(query: Tensor, key: Tensor) -> Sequence[Tensor]:
+    """Queries (..., L, E) in blocks whose scores against keys (..., S, E) take `_SCORES_BYTES` at most."""
+    scores_of_one = key.shape[:-1].numel() * key.element_size()
+    return query.split(max(_SCORES_BYTES // scores_of_one, 1), dim=-2)
 
 
 def from_pixels(image: Tensor, preprocessing: Mapping[str, Any]) -> Tensor:

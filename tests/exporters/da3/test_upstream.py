@@ -12,7 +12,7 @@ pytest.importorskip("depth_anything_3")
 
 from depthport.exporters.core.errors import UnavailableError  # noqa: E402
 from depthport.exporters.da3.registry import get_model  # noqa: E402
-from depthport.exporters.da3.upstream import INSTALL, build_upstream_on_meta, upstream_forward  # noqa: E402
+from depthport.exporters.da3.upstream import INSTALL, build_upstream_on_meta, double_arithmetic, upstream_forward  # noqa: E402
 
 
 def test_outputs_are_upstreams_by_our_names(upstream: Any, scene: Any, capsys: Any) -> None:
@@ -65,3 +65,12 @@ def test_without_depth_anything_3_the_line_that_installs_it_is_given(monkeypatch
     with pytest.raises(UnavailableError) as caught:
         build_upstream_on_meta(get_model("da3-small"))
     assert INSTALL in str(caught.value)
+
+
+def test_attention_in_fp64_by_blocks_of_queries_is_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("depthport.exporters.da3.upstream._SCORES_BYTES", 8 * 2 * 3 * 11 * 4)  # four queries at a time
+    query, key, value = (torch.randn(2, 3, length, 16, dtype=torch.float64) for length in (9, 11, 11))
+    expected = (query @ key.mT / 4).softmax(-1) @ value
+    with double_arithmetic():
+        found = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
