@@ -57,13 +57,36 @@ def doctor(
     self_check: Annotated[
         bool, typer.Option("--self-check", help="Export, predict and compare with upstream in every runtime: two minutes.")
     ] = False,
+    install: Annotated[
+        bool, typer.Option("--install", help="The commands that install what is missing; they run when you agree.")
+    ] = False,
+    extras: Annotated[
+        list[str] | None, typer.Argument(metavar="[EXTRA]...", help="With --install: onnx, openvino, coreml, ...")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --install: run them without asking.")] = False,
     json_: Json = False,
 ) -> None:
-    """What can run here; what is missing, and the line that installs it."""
+    """What can run here; what is missing, and the line that installs it.
+
+    Examples:
+
+        depthport doctor
+
+        depthport doctor --install
+
+        depthport doctor --install onnx litert --yes
+    """
+    from depthport.bench.cli.doctor_view import offer, render
+    from depthport.exporters.core.errors import UsageError
+
+    if install:
+        offer(extras or [], yes, json_)
+        return
+    if extras or yes:
+        raise UsageError("doctor takes extras and --yes together with --install only")
     if self_check:
         _self_check(json_)
         return
-    from depthport.bench.cli.doctor_view import render
     from depthport.bench.diagnose import doctor as checks
 
     show(checks.collect(), json_, render)

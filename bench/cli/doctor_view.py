@@ -1,8 +1,11 @@
-"""`doctor` for people: four short tables and what to do, by rich."""
+"""`doctor` for people: four short tables and what to do, by rich; and what installs what is missing."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import typer
 
 from depthport.exporters.core.inspection import Table
 
@@ -38,6 +41,38 @@ def render(report: DoctorReport, console: Console) -> None:
         console.print(f"{mark}: {escape(finding.message)}", highlight=False)
         if finding.remedy:
             console.print(f"  → {escape(finding.remedy)}", highlight=False, soft_wrap=True)
+
+
+def offer(extras: Sequence[str], yes: bool, as_json: bool) -> None:
+    """Print what installs what is missing; run it where the user says so.
+
+    Raises:
+        UsageError: an extra that there is not.
+        UnavailableError: neither pip nor uv is here, or an installation failed.
+    """
+    import subprocess
+    import sys
+
+    from depthport.bench.cli.options import print_json, stderr, stdout
+    from depthport.bench.diagnose.missing import missing
+    from depthport.exporters.core.errors import UnavailableError
+
+    found = missing(extras)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        for note in found.notes:
+            stderr(note)
+        stderr(f"missing: {', '.join(found.packages)}" if found.lines else "nothing is missing")
+        for line in found.lines:
+            stdout(line)
+    if not found.lines or not (yes or (sys.stdin.isatty() and not as_json and typer.confirm("Run this?", err=True))):
+        return
+    for line in found.lines:
+        for command in line.commands():
+            # What an installer prints is for people, and goes where progress goes.
+            if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
+                raise UnavailableError(f"this failed, and its reason stands above: {line}")
 
 
 def _runtimes(report: DoctorReport) -> Table:

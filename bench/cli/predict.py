@@ -11,6 +11,7 @@ from depthport.bench.cli import complete
 from depthport.bench.cli.options import Json, Store, Threads, Weights, names, print_json, stderr
 
 if TYPE_CHECKING:
+    from depthport.exporters.core import install
     from depthport.predict.prediction import Prediction
 
 
@@ -86,7 +87,7 @@ def predict(
     check_output_folder(out)
     kinds = check_kinds(names(write))
     if write is None and len(kinds) < len(KINDS):
-        stderr("no point cloud: pip install trimesh")
+        stderr(f"no point cloud: {install.PREDICT}")
     cameras = read_poses(poses) if poses is not None else None
     asked: dict[str, Any] = {"runtime": runtime, "device": device, "mode": mode, "precision": precision}
     if not any(asked.values()) and not Path(source).is_dir():

@@ -56,6 +56,7 @@ def profile(
     from depthport.bench.cli.tables import print_table
     from depthport.bench.diagnose import profile as profiling
     from depthport.bench.diagnose.profile_picture import PROFILE_FILES, write_profile
+    from depthport.exporters.core import install
     from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
 
@@ -73,7 +74,7 @@ def profile(
         for path in write_profile(found, out):
             stderr(f"written: {path}")
         if not (out / "profile.png").exists():
-            stderr("no picture: pip install 'depthport[report]'")
+            stderr(f"no picture: {install.REPORT}")
     show(found, json_, lambda profile, console: print_table(profiling.table(profile), console))
 
 

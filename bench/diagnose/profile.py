@@ -16,6 +16,7 @@ from depthport.bench.diagnose.profile_parts import PartTime, add_up
 from depthport.bench.inputs.inputs import load_scene
 from depthport.bench.measure.observer import Observer
 from depthport.exporters.api import export as export_artifact
+from depthport.exporters.core import install
 from depthport.exporters.core.asked import CALLS, THREADS
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.inspection import Table
@@ -130,7 +131,7 @@ def profiling_runtime() -> Runtime:
     for runtime in installed_runtimes():
         if runtime.profiled:
             return runtime
-    raise UsageError("no installed runtime shows its operators: is depthport installed? (`pip install -e .`)")
+    raise UsageError(f"no installed runtime shows its operators: {install.ITSELF}")
 
 
 def _fastest(runtime: Runtime, place: Device) -> str:

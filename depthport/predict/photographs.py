@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import InputError, UnavailableError
 from depthport.exporters.inputs.images import read_image
 
@@ -86,7 +87,7 @@ def _frames(path: Path, count: int) -> list[Photograph]:
     try:
         import cv2
     except ImportError:
-        raise UnavailableError(f"{path.name} is a video, which OpenCV reads: pip install opencv-python-headless") from None
+        raise UnavailableError(f"{path.name} is a video, which OpenCV reads: {install.OPENCV}") from None
     if not path.is_file():
         raise InputError(f"{path} is not a file: name a picture, a folder or a video")
     video = cv2.VideoCapture(str(path))

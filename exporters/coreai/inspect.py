@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import ArtifactError, UnavailableError, UsageError, one_line
 from depthport.exporters.core.inspection import Table
@@ -19,7 +20,7 @@ from depthport.exporters.core.precision import resolve_policy
 from depthport.exporters.coreai.options import TARGETS, small_shape
 from depthport.exporters.da3.request import ExportRequest
 
-INSTALL = "pip install 'depthport[coreai]'"
+INSTALL = str(install.COREAI)
 MOST = 10
 """Rows of the table about values."""
 

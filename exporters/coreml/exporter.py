@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact, Shape
 from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.core.inspection import Table
@@ -56,7 +57,7 @@ class CoreMLExporter(Exporter):
 
     def probe(self) -> str | None:
         missing = [name for name in NEEDED if find_spec(name) is None]
-        return f"{' and '.join(missing)} not installed: pip install 'depthport[da3,coreml]'" if missing else None
+        return f"{' and '.join(missing)} not installed: {install.DA3_COREML}" if missing else None
 
     def options(self, request: ExportRequest) -> dict[str, Any]:
         return parse_options(request).to_json()

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import ExportError, UnsupportedError, UsageError
 from depthport.exporters.core.isolation import Isolated, call_isolated
 from depthport.exporters.da3.request import ExportRequest
@@ -31,7 +32,7 @@ MODEL_FILE = "model.pte"
 XNNPACK = "xnnpack"
 BACKENDS = (XNNPACK, "coreml", "vulkan")
 NEEDED = {"torch": "torch", "executorch": "executorch", "torchao": "torchao"}
-_INSTALL = "pip install 'depthport[da3,executorch]'"
+_INSTALL = str(install.DA3_EXECUTORCH)
 _PROGRAMS = ("flatc",)
 
 

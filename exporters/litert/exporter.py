@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.isolation import Isolated, call_isolated
 from depthport.exporters.da3.request import ExportRequest
@@ -47,7 +48,7 @@ from depthport.exporters.quantization.plan import check_options
 MODEL_FILE = "model.tflite"
 PRECISIONS = ("fp32", "fp16", "int8")
 NEEDED = {"torch": "torch", "litert_torch": "litert-torch", "ai_edge_quantizer": "ai-edge-quantizer"}
-_INSTALL = "pip install 'depthport[da3,litert]'"
+_INSTALL = str(install.DA3_LITERT)
 
 
 class LiteRTExporter(Exporter):

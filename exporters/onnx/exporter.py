@@ -28,6 +28,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import ExportError, one_line
 from depthport.exporters.core.files.atomic import storage_errors
@@ -66,7 +67,7 @@ class OnnxExporter(Exporter):
 
     def probe(self) -> str | None:
         missing = [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]
-        return f"{', '.join(missing)} not installed: pip install 'depthport[da3,onnx]'" if missing else None
+        return f"{', '.join(missing)} not installed: {install.DA3_ONNX}" if missing else None
 
     def options(self, request: ExportRequest) -> dict[str, Any]:
         # Ranges are of one shape and of photographs as the network takes them.

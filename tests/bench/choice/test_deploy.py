@@ -92,7 +92,7 @@ def test_a_run_ends_with_the_pick_and_folds_what_is_not_here(tmp_path: Path, wid
     lines = output.getvalue().splitlines()
     assert lines[-1].startswith("pick: ")
     assert [line for line in lines if line.startswith("not here: ")] == [
-        "not here: coreml, pytorch on cuda, tensorrt (what to do: depthport doctor)"
+        "not here: coreml, pytorch on mps, tensorrt (what to do: depthport doctor)"
     ]
     assert "no Mac" not in output.getvalue()
     nothing = msgspec.structs.replace(results, cells=away)
