@@ -25,6 +25,7 @@ from depthport.bench.cli.options import Json, refuse_empty, show, spread, stderr
 from depthport.bench.cli.predict import predict
 from depthport.bench.cli.profile import batch, profile
 from depthport.bench.cli.results import choose, compare, report, reproduce
+from depthport.bench.cli.sample import sample
 
 app = typer.Typer(
     name="depthport",
@@ -113,7 +114,7 @@ def _self_check(json_: bool) -> None:
         raise typer.Exit(1)
 
 
-for _command in (run, export, predict, check, inspect, bench, profile, batch, report, compare, choose, reproduce):
+for _command in (run, export, predict, check, inspect, bench, profile, batch, report, compare, choose, reproduce, sample):
     app.command()(_command)
 app.command("list")(list_artifacts)
 

@@ -63,6 +63,20 @@ class Install:
         ]
 
 
+def as_here(text: str) -> str:
+    """A text with lines for pip as this environment takes them: for uv, where it has made it and put no pip into it."""
+    if find_spec("pip") is not None:
+        return text
+    for pip, uv in (
+        ("--ignore-requires-python ", ""),
+        ("--force-reinstall", "--reinstall"),
+        ("pip uninstall -y", "uv pip uninstall"),
+        ("pip install", "uv pip install"),
+    ):
+        text = text.replace(pip, uv)
+    return text
+
+
 def _quoted(requirement: str) -> str:
     return requirement if _PLAIN.fullmatch(requirement) else f'"{requirement}"'
 

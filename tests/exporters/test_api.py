@@ -137,7 +137,7 @@ def test_bad_requests_are_one_line_and_exit_code_2(changes, kind, complaint, tmp
 @pytest.mark.parametrize("format", ["pytorch", "onnx"])
 def test_a_missing_package_is_unavailable_with_its_remedy(format, monkeypatch, tmp_path):
     monkeypatch.setattr(f"depthport.exporters.{format}.exporter.find_spec", lambda name: None)
-    with pytest.raises(UnavailableError, match="not installed: pip install 'depthport"):
+    with pytest.raises(UnavailableError, match='not installed: pip install "depthport'):
         api.export_request(api.prepare(**{**REQUEST, "format": format}), ArtifactStore(tmp_path / "store"))
 
 

@@ -55,7 +55,7 @@ def test_nothing_missing_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_an_unknown_extra_is_named() -> None:
-    with pytest.raises(UsageError, match="unknown extra 'onyx'.*did you mean 'onnx'"):
+    with pytest.raises(UsageError, match=r"unknown extra 'onyx'.*did you mean 'onnx'"):
         missing(["onyx"])
 
 
