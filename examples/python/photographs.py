@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +21,8 @@ def load(paths: list[str]) -> NDArray[np.generic]:
     rgb = np.stack([_fit(path) for path in paths])[None]
     if UINT8:
         return rgb
-    return ((rgb / np.float32(255) - np.float32(MEAN)) / np.float32(STD)).transpose(0, 1, 4, 2, 3).copy()
+    normalised = (rgb / np.float32(255) - np.float32(MEAN)) / np.float32(STD)
+    return np.ascontiguousarray(normalised.transpose(0, 1, 4, 2, 3))
 
 
 def _fit(path: str) -> NDArray[np.uint8]:
@@ -36,7 +38,7 @@ def _fit(path: str) -> NDArray[np.uint8]:
     return np.ascontiguousarray(found[top : top + HEIGHT, left : left + WIDTH, ::-1])
 
 
-def save(outputs: dict[str, NDArray[np.generic]], paths: list[str]) -> None:
+def save(outputs: dict[str, Any], paths: list[str]) -> None:
     """`prediction.npz` with everything, and one depth picture a view: near is bright."""
     np.savez("prediction.npz", **outputs)
     for path, depth in zip(paths, outputs["depth"][0], strict=True):

@@ -22,7 +22,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from da3_depth.model import HEIGHT, MEAN, MODEL, STD, UINT8, VIEWS, WIDTH
 
 
-class Depth(Node):  # type: ignore[misc]
+class Depth(Node):
     """Runs the newest picture; those that come while it runs are dropped (a queue of one)."""
 
     def __init__(self) -> None:
@@ -60,12 +60,13 @@ def network_input(message: Any) -> np.ndarray[Any, np.dtype[Any]]:
     rgb = rgb[..., ::-1] if message.encoding == "bgr8" else rgb
     scale = max(HEIGHT / message.height, WIDTH / message.width)
     size = max(WIDTH, round(message.width * scale)), max(HEIGHT, round(message.height * scale))
-    rgb = cv2.resize(np.ascontiguousarray(rgb), size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
+    covering = cv2.resize(np.ascontiguousarray(rgb), size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
     top, left = (size[1] - HEIGHT) // 2, (size[0] - WIDTH) // 2
-    rgb = np.ascontiguousarray(rgb[top : top + HEIGHT, left : left + WIDTH])[None, None]
+    pixels = np.ascontiguousarray(covering[top : top + HEIGHT, left : left + WIDTH])[None, None]
     if UINT8:
-        return rgb
-    return ((rgb / np.float32(255) - np.float32(MEAN)) / np.float32(STD)).transpose(0, 1, 4, 2, 3).copy()
+        return pixels
+    normalised = (pixels / np.float32(255) - np.float32(MEAN)) / np.float32(STD)
+    return np.ascontiguousarray(normalised.transpose(0, 1, 4, 2, 3))
 
 
 def main() -> None:
