@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from depthport.exporters.api import export_request, prepare
 from depthport.exporters.core.artifact import MANIFEST, Artifact, Shape, load_artifact
-from depthport.exporters.core.errors import InputError, UnavailableError, UnsupportedError, UsageError
+from depthport.exporters.core.errors import ArtifactError, InputError, UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.models import MODELS
 from depthport.exporters.da3.request import ExportRequest
-from depthport.exporters.da3.shapes import validate_shape
 from depthport.exporters.inputs.poses import align_to_input, normalise_extrinsics
 from depthport.exporters.inputs.preprocess import (
     PROCESS_RES,
@@ -228,8 +228,8 @@ class Model:
         """A session for a shape; the one before stays where it is the same."""
         if self._session is None or (self._fixed is None and self._shape != shape):
             self.close()
-            validate_shape(shape.batch, shape.views, shape.height, shape.width)
             artifact = self._artifact_for(self._fixed or shape)
+            _require_here(self.place, artifact)
             self._progress(f"loading into {self.place.runtime.name} on {self.place.device.name}")
             options = LoadOptions(mode=self.place.mode, threads=self.place.threads)
             self._session = self.place.runtime.load(artifact, self.place.device.name, options)
@@ -258,9 +258,14 @@ class Model:
         return np.asarray(extrinsics), np.stack(adjusted).astype(np.float32)
 
 
-def _family(artifact: Artifact) -> str:
-    from depthport.exporters.da3.models import MODELS
+def _require_here(place: Place, artifact: Artifact) -> None:
+    """Refuse an artifact that is bound to other hardware or versions than these."""
+    found = place.runtime.mismatch(artifact, place.device.name) if place.runtime.bound else None
+    if found is not None:
+        raise ArtifactError(f"{found.reason}: export it on this machine, or give an ONNX artifact")
 
+
+def _family(artifact: Artifact) -> str:
     known = MODELS.get(artifact.manifest.model)
     return known.family if known is not None else ""
 

@@ -1,4 +1,4 @@
-"""Photographs as the model takes them, with numpy and OpenCV."""
+"""Photographs in, `prediction.npz` and depth pictures out."""
 
 from __future__ import annotations
 
@@ -9,33 +9,22 @@ import cv2
 import numpy as np
 from model import HEIGHT, MEAN, STD, UINT8, VIEWS, WIDTH
 from numpy.typing import NDArray
+from pixels import fit, normalise
 
 
-def load(paths: list[str]) -> NDArray[np.generic]:
-    """One scene: `image` (1, N, 3, H, W) float32, or (1, N, H, W, 3) uint8 where the graph normalises.
-
-    Each photograph is scaled until it covers H×W, and its centre is kept.
-    """
+def load(paths: list[str]) -> NDArray[Any]:
+    """One scene: `image` (1, N, 3, H, W) float32, or (1, N, H, W, 3) uint8 where the graph normalises."""
     if len(paths) != VIEWS:
         raise SystemExit(f"{len(paths)} photographs for {VIEWS} views")
-    rgb = np.stack([_fit(path) for path in paths])[None]
-    if UINT8:
-        return rgb
-    normalised = (rgb / np.float32(255) - np.float32(MEAN)) / np.float32(STD)
-    return np.ascontiguousarray(normalised.transpose(0, 1, 4, 2, 3))
+    rgb = np.stack([fit(_read(path), HEIGHT, WIDTH) for path in paths])[None]
+    return rgb if UINT8 else normalise(rgb, MEAN, STD)
 
 
-def _fit(path: str) -> NDArray[np.uint8]:
+def _read(path: str) -> NDArray[Any]:
     found = cv2.imread(path)  # turned as EXIF says; blue first
     if found is None:
         raise SystemExit(f"{path} can't be read as a photograph")
-    height, width = found.shape[:2]
-    scale = max(HEIGHT / height, WIDTH / width)
-    size = max(WIDTH, round(width * scale)), max(HEIGHT, round(height * scale))
-    if size != (width, height):
-        found = cv2.resize(found, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
-    top, left = (size[1] - HEIGHT) // 2, (size[0] - WIDTH) // 2
-    return np.ascontiguousarray(found[top : top + HEIGHT, left : left + WIDTH, ::-1])
+    return np.ascontiguousarray(found[..., ::-1])
 
 
 def save(outputs: dict[str, Any], paths: list[str]) -> None:

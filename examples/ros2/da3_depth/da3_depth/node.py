@@ -11,7 +11,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import onnxruntime
 import rclpy
@@ -20,6 +19,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
 from da3_depth.model import HEIGHT, MEAN, MODEL, STD, UINT8, VIEWS, WIDTH
+from da3_depth.pixels import fit, normalise
 
 
 class Depth(Node):
@@ -54,19 +54,12 @@ class Depth(Node):
 
 
 def network_input(message: Any) -> np.ndarray[Any, np.dtype[Any]]:
-    """`image` of one picture: scaled until it covers H×W, its centre kept."""
+    """`image` of one picture."""
     rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
     rgb = rows[:, : message.width * 3].reshape(message.height, message.width, 3)
     rgb = rgb[..., ::-1] if message.encoding == "bgr8" else rgb
-    scale = max(HEIGHT / message.height, WIDTH / message.width)
-    size = max(WIDTH, round(message.width * scale)), max(HEIGHT, round(message.height * scale))
-    covering = cv2.resize(np.ascontiguousarray(rgb), size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
-    top, left = (size[1] - HEIGHT) // 2, (size[0] - WIDTH) // 2
-    pixels = np.ascontiguousarray(covering[top : top + HEIGHT, left : left + WIDTH])[None, None]
-    if UINT8:
-        return pixels
-    normalised = (pixels / np.float32(255) - np.float32(MEAN)) / np.float32(STD)
-    return np.ascontiguousarray(normalised.transpose(0, 1, 4, 2, 3))
+    fitted = fit(np.ascontiguousarray(rgb), HEIGHT, WIDTH)[None, None]
+    return fitted if UINT8 else normalise(fitted, MEAN, STD)
 
 
 def main() -> None:
