@@ -48,9 +48,9 @@ def findings(environment: Mapping[str, Any], free_gb: float, adapters: int) -> t
 
 
 def _python(version: tuple[int, int]) -> Iterator[Finding]:
-    if not (3, 10) <= version <= (3, 13):
+    if not (3, 10) <= version <= (3, 14):
         name = ".".join(map(str, version))
-        yield Finding("problem", f"Python {name} is not supported", "use Python 3.10 to 3.13")
+        yield Finding("problem", f"Python {name} is not supported", "use Python 3.10 to 3.14")
 
 
 def _packages(versions: Mapping[str, str], adapters: int) -> Iterator[Finding]:

@@ -120,7 +120,8 @@ class Model:
         self._artifact_for = artifact_for
         self._fixed = shape
         self._progress = progress
-        self._session: Session | None = None
+        self.session: Session | None = None
+        """The one that is loaded: none before the first prediction, and another when the shape changes."""
         self._shape: Shape | None = None
 
     def __call__(
@@ -196,9 +197,9 @@ class Model:
 
     def close(self) -> None:
         """Free everything; a second call does nothing."""
-        if self._session is not None:
-            self._session.close()
-            self._session = self._shape = None
+        if self.session is not None:
+            self.session.close()
+            self.session = self._shape = None
 
     def __enter__(self) -> Model:
         return self
@@ -226,15 +227,15 @@ class Model:
 
     def _ready(self, shape: Shape) -> Session:
         """A session for a shape; the one before stays where it is the same."""
-        if self._session is None or (self._fixed is None and self._shape != shape):
+        if self.session is None or (self._fixed is None and self._shape != shape):
             self.close()
             artifact = self._artifact_for(self._fixed or shape)
             _require_here(self.place, artifact)
             self._progress(f"loading into {self.place.runtime.name} on {self.place.device.name}")
             options = LoadOptions(mode=self.place.mode, threads=self.place.threads)
-            self._session = self.place.runtime.load(artifact, self.place.device.name, options)
+            self.session = self.place.runtime.load(artifact, self.place.device.name, options)
             self._shape = shape
-        return self._session
+        return self.session
 
     def _cameras(
         self,

@@ -16,11 +16,15 @@ from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ArtifactError, DepthportError
 from depthport.predict.model import Model, Place
 from depthport.runtimes.terms import Mismatch
+from tests.conftest import Exported
 from tests.support.fake_runtime import Fake, fake_artifact
+
+for _package in ("torch", "onnxscript", "onnxruntime", "depth_anything_3"):
+    pytest.importorskip(_package)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported: Exported) -> Path:
     """A working directory with a photograph, an artifact of two views, and things that are neither."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -28,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rgb = np.zeros((40, 60, 3), np.uint8)
     for name in ("a.jpg", "b.jpg"):
         Image.fromarray(rgb).save(name)
-    fake_artifact(tmp_path / "artifact")
+    Path("artifact").symlink_to(exported("onnx", views=2).path)
     Path("empty").mkdir()
     Path("walk.mp4").write_bytes(b"not a video")
     Path("broken.jpg").write_bytes(Path("a.jpg").read_bytes()[:100])
