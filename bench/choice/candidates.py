@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from depthport.bench.results.metrics import Estimate, Metric
 from depthport.bench.results.model import Boundary, Cell, Results, is_control
-from depthport.bench.results.paired import paired_verdict
+from depthport.bench.results.paired import paired_verdict, rounds_of
 from depthport.bench.results.runtime_facts import facts_of
+from depthport.bench.statistics.estimate import RoundTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +21,9 @@ class Candidate:
     """The runtime's; None: not known."""
     _slower: dict[tuple[int, str], bool | None] = field(default_factory=dict, repr=False)
     """Paired answers already found, by the other candidate and the boundary: choosing asks for each many times."""
+
+    _rounds: dict[Boundary, RoundTable] = field(default_factory=dict, repr=False)
+    """What pairing takes of its samples: one cell is paired with all others."""
 
     _estimates: dict[tuple[str, Boundary], Estimate | None] = field(default_factory=dict, repr=False)
     """Figures already read: choosing and what would flip the choice ask for each a dozen times."""
@@ -34,6 +38,12 @@ class Candidate:
     def cost(self, metric: Metric, boundary: Boundary) -> Estimate | None:
         """The same, turned so that lower is better."""
         return metric.as_cost(self.of(metric, boundary))
+
+    def rounds(self, boundary: Boundary) -> RoundTable:
+        """What pairing takes of the cell's samples."""
+        if boundary not in self._rounds:
+            self._rounds[boundary] = rounds_of(self.cell, boundary)
+        return self._rounds[boundary]
 
     @property
     def id(self) -> str:
@@ -71,13 +81,13 @@ def told_apart(best: Candidate, other: Candidate, metric: Metric, boundary: Boun
         return False
     key = (id(other), boundary)
     if key not in best._slower:
-        best._slower[key] = _paired(best.cell, other.cell, boundary)
+        best._slower[key] = _paired(best, other, boundary)
     return bool(best._slower[key])
 
 
-def _paired(best: Cell, other: Cell, boundary: Boundary) -> bool | None:
+def _paired(best: Candidate, other: Candidate, boundary: Boundary) -> bool | None:
     """Whether the paired verdict of one run is that `best` is faster; None where the samples can't be paired."""
-    if best.batch != other.batch:
+    if best.cell.batch != other.cell.batch:
         return None
-    verdict = paired_verdict(best, other, boundary)
+    verdict = paired_verdict(best.rounds(boundary), other.rounds(boundary))
     return None if verdict is None else verdict == "faster"

@@ -56,8 +56,9 @@ def choose(source: Results | Sequence[Candidate], request: Request | None = None
         )  # fmt: skip
     pick, ties, why = _settle(order, goal, boundary)
     front = _front(eligible, request.goal, boundary)
+    tied, best = {id(c) for c in ties}, set(front)
     rejected += [
-        Rejected(c.id, "goal", reasons.not_picked(c.cell, pick.cell, goal, boundary, c in ties, c.id in front))
+        Rejected(c.id, "goal", reasons.not_picked(c.cell, pick.cell, goal, boundary, id(c) in tied, c.id in best))
         for c in order
         if c is not pick
     ]

@@ -25,12 +25,14 @@ def pareto_set(costs: Sequence[Costs]) -> list[int]:
     """Indices of the rows that no other row dominates, in their order."""
     if not costs or not costs[0]:
         return list(range(len(costs)))
-    table = _Table(costs)
-    return [index for index in range(len(costs)) if not table.dominated(index)]
+    indices: list[int] = _Table(costs).front().tolist()
+    return indices
 
 
 _LIKELY = 64
 """Rows that are looked at first: what is dominated at all is nearly always dominated by one of the best."""
+_AT_ONCE = 1 << 16
+"""Pairs compared at once: what is held is a few megabytes."""
 
 
 class _Table:
@@ -45,20 +47,25 @@ class _Table:
             self._log = np.where(values > 0, np.log(np.maximum(values, 0)), -np.inf)
         with np.errstate(invalid="ignore"):
             mean = self._log.sum(axis=1)
-        order = np.argsort(mean, kind="stable")  # NaN, the best here and unknown there, comes last
-        self._first, self._rest = order[:_LIKELY], order[_LIKELY:]
+        self._order = np.argsort(mean, kind="stable")  # NaN, the best here and unknown there, comes last
 
-    def dominated(self, index: int) -> bool:
-        """Whether any row dominates that of `index`."""
-        return self._by(self._first, index) or self._by(self._rest, index)
+    def front(self) -> NDArray[np.intp]:
+        """The rows that none dominates, in their order."""
+        left = np.arange(len(self._log))
+        for rows in (self._order[:_LIKELY], self._order[_LIKELY:]):
+            step = max(1, _AT_ONCE // max(1, len(rows)))
+            parts = [left[start : start + step] for start in range(0, len(left), step)]
+            left = np.concatenate([part[~self._dominated(part, rows)] for part in parts])
+        return left
 
-    def _by(self, rows: NDArray[np.intp], index: int) -> bool:
-        certainly_worse = (self._high[index] < self._low[rows]).any(axis=1)
-        certainly_better = (self._high[rows] < self._low[index]).any(axis=1)
-        left = rows[certainly_better & ~certainly_worse]
-        if not left.size:
-            return False
-        ours, theirs = self._log[left], self._log[index]
-        with np.errstate(invalid="ignore"):
-            # Two unknowns are equal, an unknown is beyond any value.
-            return bool((np.where(ours == theirs, 0.0, ours - theirs).sum(axis=1) < 0).any())
+    def _dominated(self, indices: NDArray[np.intp], rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which of `indices` any of `rows` dominates: bool (indices,)."""
+        better, worse = np.zeros((2, len(indices), len(rows)), bool)
+        mean = np.zeros((len(indices), len(rows)))
+        for low, high, log in zip(self._low.T, self._high.T, self._log.T, strict=True):
+            worse |= high[indices, None] < low[rows]
+            better |= high[rows] < low[indices, None]
+            with np.errstate(invalid="ignore"):
+                # Two unknowns are equal, an unknown is beyond any value.
+                mean += np.where(log[rows] == log[indices, None], 0.0, log[rows] - log[indices, None])
+        return np.asarray((better & ~worse & (mean < 0)).any(axis=1))

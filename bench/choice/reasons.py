@@ -52,10 +52,9 @@ def breach(metric: Metric, found: Estimate, bound: float) -> str | None:
     # An assumed spread is no measurement: a single reading is taken at its word.
     low, high = (found.value, found.value) if metric.spread else (found.low, found.high)
     surely_ok = low >= bound if high_is_good else high <= bound
-    side = "at least" if high_is_good else "at most"
-    limit = f"{side} {quantity(metric, bound)}"
     if surely_ok:
         return None
+    limit = f"{'at least' if high_is_good else 'at most'} {quantity(metric, bound)}"
     if value_ok:
         return f"{metric.label} is {measured(metric, found)}: its interval reaches beyond the bound ({limit})"
     return f"{metric.label} is {measured(metric, found)}, not {limit}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -47,6 +48,7 @@ def report(
     from depthport.bench.results.load_results import load_results
 
     loaded = [load_results(path) for path in sources]
+    gc.freeze()  # else every collection walks through millions of samples
     first = sources[0]
     folder = out or (first if first.is_dir() else first.parent)
     written = write_report(loaded, folder, own_images=embed_images)

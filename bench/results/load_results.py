@@ -15,9 +15,11 @@ The types of `bench/results/model.py` say what fits (bench/results/tolerant.py):
 
 from __future__ import annotations
 
+import gc
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +64,12 @@ def load_results(path: Path | str) -> ResultsFile:
     source = Path(path)
     if source.is_dir():
         source = source / "results.json"
-    shown = clean_text(str(source))
+    with _uncollected():
+        results, notes = _load(source, clean_text(str(source)))
+    return ResultsFile(results, source.parent, notes)
+
+
+def _load(source: Path, shown: str) -> tuple[Results, tuple[str, ...]]:
     try:
         data = read_json(source, MAX_BYTES)
     except FileNotFoundError:
@@ -72,10 +79,21 @@ def load_results(path: Path | str) -> ResultsFile:
     except ValueError as error:  # also integers of more digits than Python converts
         raise ResultsError(f"{shown} is not valid JSON ({clean_text(str(error))[:120]}): it may be cut short") from None
     try:
-        results, notes = parse_results(data)
+        return parse_results(data)
     except ResultsError as error:
         raise ResultsError(f"{shown}: {error}") from None
-    return ResultsFile(results, source.parent, notes)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Decoded JSON has no cycles to look for, and collecting while it grows takes longer than reading it."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def parse_results(data: Any) -> tuple[Results, tuple[str, ...]]:

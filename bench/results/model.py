@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct, field
 
-from depthport.bench.results.regimes import Count, Interval, NotNegative, Positive, RegimeSummary
+from depthport.bench.results.regimes import Count, Index, Interval, NotNegative, Positive, RegimeSummary
 from depthport.runtimes.terms import Placement
 
 Schema = Literal["depthport.results/1"]
@@ -71,9 +71,9 @@ class Samples(Struct, frozen=True, forbid_unknown_fields=True):
     """Milliseconds per call (a group of k calls divided by k)."""
     start_s: list[float] = []
     """When each began: seconds since the run's start."""
-    launch: list[int] = []
-    round: list[int] = []
-    block: list[int] = []
+    launch: list[Index] = []
+    round: list[Index] = []
+    block: list[Index] = []
     steady: list[bool] = []
     """False while the cell was still warming up; such samples enter no statistic."""
     calls_per_sample: Dimension = 1

@@ -4,25 +4,28 @@ its cells."""
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from depthport.bench.results.model import Boundary, Cell, Samples
-from depthport.bench.statistics.estimate import estimate_log_ratio
-from depthport.bench.statistics.samples import Block, CellSamples
+from depthport.bench.statistics.estimate import RoundTable, block_medians, log_ratio_of_rounds
+from depthport.bench.statistics.samples import Block, CellSamples, FloatArray
 from depthport.bench.statistics.verdict import judge
 
 NS_PER_MS = 1e6
 
 
-def paired_verdict(cell: Cell, reference: Cell, boundary: Boundary) -> str | None:
-    """`faster`, `slower`, `equivalent` or `inconclusive`: `cell` against `reference` of the same run.
+def paired_verdict(cell: RoundTable, reference: RoundTable) -> str | None:
+    """`faster`, `slower`, `equivalent` or `inconclusive`: a cell against a reference of the same run.
 
     None where the file's samples can't be paired.
     """
-    ours, theirs = cell_samples(cell, boundary), cell_samples(reference, boundary)
-    if ours is None or theirs is None:
-        return None
-    estimate = estimate_log_ratio(theirs, ours)
+    estimate = log_ratio_of_rounds(reference, cell)
     return None if estimate is None or estimate.standard_error is None else judge(estimate).verdict.value
+
+
+def rounds_of(cell: Cell, boundary: Boundary) -> RoundTable:
+    """What pairing takes of a cell's samples at one boundary; empty where the file keeps no blocks."""
+    return block_medians(*_steady(cell, boundary))
 
 
 def cell_samples(cell: Cell, boundary: Boundary) -> CellSamples | None:
@@ -30,21 +33,22 @@ def cell_samples(cell: Cell, boundary: Boundary) -> CellSamples | None:
 
     A file without launch and round numbers (hand-made, or damaged) holds samples but no blocks: None too.
     """
-    timing = cell.timing.get(boundary)
-    if timing is None:
-        return None
-    blocks = [Block(launch, round_, ns) for (launch, round_, _), ns in _blocks(timing.samples)]
+    ns, places = _steady(cell, boundary)
+    keys, which = np.unique(places, axis=0, return_inverse=True)
+    blocks = [Block(launch, round_, ns[which == turn]) for turn, (launch, round_, _) in enumerate(keys.tolist())]
     return CellSamples(cell.id, tuple(blocks)) if blocks else None
 
 
-def _blocks(samples: Samples) -> list[tuple[tuple[int, int, int], np.ndarray]]:
+def _steady(cell: Cell, boundary: Boundary) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Steady samples in ns, float64 (n,), and the (launch, round, block) of each, int64 (n, 3); n may be 0."""
+    timing = cell.timing.get(boundary)
+    samples = Samples() if timing is None else timing.samples
     count = len(samples.ms)
-    if not count or any(len(column) != count for column in (samples.launch, samples.round)):
-        return []
-    block = samples.block if len(samples.block) == count else [0] * count
-    steady = samples.steady if len(samples.steady) == count else [True] * count
-    grouped: dict[tuple[int, int, int], list[float]] = {}
-    for ms, launch, round_, turn, keep in zip(samples.ms, samples.launch, samples.round, block, steady, strict=True):
-        if keep:
-            grouped.setdefault((launch, round_, turn), []).append(ms * NS_PER_MS)
-    return [(key, np.array(grouped[key])) for key in sorted(grouped)]
+    if any(len(column) != count for column in (samples.launch, samples.round)):
+        count = 0
+    places = np.zeros((count, 3), np.int64)
+    for index, column in enumerate((samples.launch, samples.round, samples.block)):
+        if len(column) == count:
+            places[:, index] = column
+    keep = np.array(samples.steady, bool) if len(samples.steady) == count else np.ones(count, bool)
+    return np.array(samples.ms[:count], np.float64)[keep] * NS_PER_MS, places[keep]

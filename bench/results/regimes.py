@@ -14,6 +14,8 @@ LARGEST = 1e12
 Positive = Annotated[float, Meta(gt=0, lt=LARGEST)]
 NotNegative = Annotated[float, Meta(ge=0, lt=LARGEST)]
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
+Index = Annotated[int, Meta(ge=-1, lt=2**53)]
+"""Of a launch, round or block; -1 for what belongs to none, a call before the first."""
 Share = Annotated[float, Meta(ge=0, le=1)]
 Interval = tuple[Positive, Positive]
 """Low and high end, 95 %."""

@@ -11,6 +11,7 @@ A number without an interval is an estimate of unknown error: two significant di
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from depthport.exporters.core.errors import UsageError
 
@@ -97,6 +98,7 @@ def format_value(value: float | None, ci95: Interval | None = None, unit: str = 
     return f"{sign}{_fixed(value, _place(value, ci95))}{_suffix(unit)}"
 
 
+@lru_cache(1 << 14)
 def format_interval(value: float | None, ci95: Interval | None, unit: str = "") -> str:
     """`20.13 [20.01, 20.26] ms`: the value and its interval, all to the place the interval supports."""
     if value is None or ci95 is None:

@@ -34,6 +34,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from depthport.bench.statistics.samples import CONFIDENCE, CellSamples, FloatArray
 from depthport.bench.statistics.student_t import student_t_quantile, student_t_tail
@@ -45,8 +46,8 @@ LATENCY_BATCHES = 5
 Center = Callable[[FloatArray], FloatArray]
 """What a launch's rounds are summed up by: float (..., n) -> (...)."""
 
-RoundTable = dict[int, dict[int, FloatArray]]
-"""launch -> round -> log of the median of each block with a steady sample, float64 (1,) or (2,)."""
+RoundTable = dict[int, dict[int, list[float]]]
+"""launch -> round -> log of the median of each block with a steady sample: one, or two in a mirrored round."""
 
 
 @dataclass(frozen=True)
@@ -138,19 +139,35 @@ def estimate(launches: Sequence[FloatArray], batches: Callable[[int], int], cent
 
 def round_table(cell: CellSamples) -> RoundTable:
     """Log block medians (ns) by launch and round; blocks without a steady sample are not in it."""
-    table: dict[int, dict[int, list[float]]] = {}
-    for block in cell.blocks:
-        steady = block.steady_ns
-        if len(steady):
-            rounds = table.setdefault(block.launch, {}).setdefault(block.round, [])
-            rounds.append(math.log(float(np.median(steady))))
-    return {launch: {index: np.array(blocks) for index, blocks in rounds.items()} for launch, rounds in table.items()}
+    places = [
+        (block.launch, block.round, turn) for turn, block in enumerate(cell.blocks) for _ in range(len(block.steady_ns))
+    ]
+    return block_medians(cell.steady_ns(), np.array(places, np.int64).reshape(-1, 3))
+
+
+def block_medians(steady_ns: FloatArray, places: npt.NDArray[np.int64]) -> RoundTable:
+    """The same of steady samples, float64 (n,), and the (launch, round, turn) that each was timed in, int64 (n, 3)."""
+    order = np.lexsort((steady_ns, *places.T[::-1]))
+    values, places = steady_ns[order], places[order]
+    ends = np.flatnonzero(np.append((places[1:] != places[:-1]).any(axis=1), [True] * (len(places) > 0))) + 1
+    starts = np.append(0, ends[:-1])[: len(ends)]
+    middle = starts + ends
+    medians = (values[(middle - 1) // 2] + values[middle // 2]) / 2.0
+    table: RoundTable = {}
+    for (launch, index, _), median in zip(places[starts].tolist(), medians.tolist(), strict=True):
+        table.setdefault(launch, {}).setdefault(index, []).append(math.log(median))
+    return table
+
+
+def round_mean(blocks: Sequence[float]) -> float:
+    """A round's log latency; blocks (n,), n >= 1."""
+    return sum(blocks) / len(blocks)
 
 
 def latency_rounds(cell: CellSamples) -> list[FloatArray]:
     """Log latency (ns) of every round, the mean of its log block medians: one float64 (rounds,) a launch."""
     launches = round_table(cell).values()
-    return [np.array([blocks.mean() for blocks in rounds.values()]) for rounds in launches]
+    return [np.array([round_mean(blocks) for blocks in rounds.values()]) for rounds in launches]
 
 
 def estimate_log_latency(cell: CellSamples) -> Estimate:
@@ -165,13 +182,12 @@ def estimate_log_latency(cell: CellSamples) -> Estimate:
     return estimate(launches, latency_batches)
 
 
-def paired_log_ratios(baseline: CellSamples, cell: CellSamples) -> list[FloatArray]:
-    """log(baseline / cell) of every round both ran, one float64 (rounds,) for each launch set they share.
+def paired_log_ratios(ours: RoundTable, theirs: RoundTable) -> list[FloatArray]:
+    """log(ours / theirs) of every round both ran, one float64 (rounds,) for each launch set they share.
 
     A round counts when both have all their blocks in it, as many as in their fullest round. Half of a mirrored round
     (the run was stopped, or a block was still warm-up) would carry the drift that the other half cancels.
     """
-    ours, theirs = round_table(baseline), round_table(cell)
     tables = (ours, theirs)
     whole = max((len(blocks) for t in tables for rounds in t.values() for blocks in rounds.values()), default=0)
     launches = []
@@ -179,12 +195,17 @@ def paired_log_ratios(baseline: CellSamples, cell: CellSamples) -> list[FloatArr
         a, b = ours[launch], theirs[launch]
         shared = [i for i in sorted(a.keys() & b.keys()) if len(a[i]) == len(b[i]) == whole]
         if shared:
-            launches.append(np.array([a[i].mean() - b[i].mean() for i in shared]))
+            launches.append(np.array([round_mean(a[i]) - round_mean(b[i]) for i in shared]))
     return launches
 
 
 def estimate_log_ratio(baseline: CellSamples, cell: CellSamples) -> Estimate | None:
     """log(baseline / cell), paired by (launch, round); above 0 the cell is faster. None: nothing to pair."""
+    return log_ratio_of_rounds(round_table(baseline), round_table(cell))
+
+
+def log_ratio_of_rounds(baseline: RoundTable, cell: RoundTable) -> Estimate | None:
+    """The same of cells whose rounds are summed up already: where one cell meets a thousand others."""
     launches = paired_log_ratios(baseline, cell)
     return estimate(launches, ratio_batches, midmean) if launches else None
 

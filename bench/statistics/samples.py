@@ -46,9 +46,8 @@ def as_samples(samples: Samples, what: str = "samples") -> FloatArray:
     array = np.asarray(samples, dtype=np.float64)
     if array.ndim != 1:
         raise UsageError(f"{what}: latencies must be one list of numbers, got an array of shape {array.shape}")
-    bad = ~(np.isfinite(array) & (array > 0.0))
-    if bad.any():
-        first = int(np.argmax(bad))
+    if len(array) and not 0.0 < np.minimum.reduce(array) <= np.maximum.reduce(array) < np.inf:  # NaN spreads
+        first = int(np.argmin(np.isfinite(array) & (array > 0.0)))
         raise UsageError(
             f"{what}: sample {first} is {array[first]:g} ns, but a latency is finite and above zero; "
             "the clock or the file it was read from is broken: measure the cell again"

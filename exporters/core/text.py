@@ -11,6 +11,7 @@ import re
 import sys
 import tempfile
 import unicodedata
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def clean_text(text: str, longest: int = MAX_TEXT) -> str:
     surrogate characters are removed.
     """
     text = text[: 4 * longest]
-    if not text.isascii() or not text.isprintable():
+    if not text.isprintable():
         text = "".join(map(_clean_character, text))
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
@@ -87,10 +88,26 @@ def clean_json(value: Any, depth: int = 0, longest: int = MAX_TEXT) -> Any:
     if isinstance(value, int | float):
         return value if finite(value) is not None else None
     if isinstance(value, list | tuple):
+        if _are_finite(value):  # samples, nearly all there is
+            return list(value)
         return [clean_json(v, depth + 1, longest) for v in value]
     if isinstance(value, dict):
-        return {clean_text(str(k)): clean_json(v, depth + 1, longest) for k, v in value.items()}
+        return {_clean_key(str(k)): clean_json(v, depth + 1, longest) for k, v in value.items()}
     return None
+
+
+_clean_key = lru_cache(4096)(clean_text)
+"""Names of fields, the same in every row."""
+
+
+def _are_finite(values: list[Any] | tuple[Any, ...]) -> bool:
+    """Whether all are finite numbers or booleans, told without a step of ours for each."""
+    if not set(map(type, values)) <= {int, float, bool}:
+        return False
+    try:
+        return math.isfinite(sum(map(abs, values), 0.0))
+    except OverflowError:
+        return False
 
 
 def finite(value: float) -> float | None:

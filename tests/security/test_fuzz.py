@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from tests.support.trials.fuzz import READERS, fuzz
+from tests.support.trials.fuzz import READERS, fuzz, needed
 
-NEEDS = {"model.yaml": "omegaconf", "model.json": "omegaconf", "core-ml": "coremltools", "program": "torch"}
 INPUTS = {"results": 25, "core-ml": 60, "model.yaml": 40}
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_a_reader_raises_typed_errors_alone(reader: str, tmp_path: Path) -> None:
-    package = NEEDS.get(reader)
-    if package is not None and find_spec(package) is None:
+    if (package := needed(reader)) is not None:
         pytest.skip(f"{package} is not installed")
     count = fuzz(reader, tmp_path, seed=0, inputs=INPUTS.get(reader, 200))
     assert not count.faults, count.faults

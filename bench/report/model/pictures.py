@@ -14,6 +14,7 @@ import base64
 import hashlib
 import io
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
@@ -47,12 +48,22 @@ def picture_path(run: Run, name: object) -> Path | None:
     if relative.is_absolute() or ".." in relative.parts or ":" in name:
         return None
     try:
-        root = folder.resolve(strict=True)
+        root = _resolved(folder.absolute())
         path = (root / relative).resolve(strict=True)
         good = path.is_relative_to(root) and path.is_file() and path.stat().st_size <= MAX_FILE_BYTES
     except (OSError, RuntimeError):  # missing, a loop of links, a name the system refuses
         return None
     return path if good else None
+
+
+@lru_cache
+def _resolved(folder: Path) -> Path:
+    """The folder of a run's results, asked for with each of its pictures.
+
+    Raises:
+        OSError: it is not there.
+    """
+    return folder.resolve(strict=True)
 
 
 def encode(path: Path) -> bytes | None:

@@ -41,8 +41,8 @@ class Series:
         return {
             "ms": _packed(self.ms),
             "t": _packed(self.start_s),
-            "launch": _runs(self.launch.tolist()),
-            "steady": _runs(self.steady.tolist()),
+            "launch": _runs(self.launch),
+            "steady": _runs(self.steady),
             "total": self.total,
         }
 
@@ -73,11 +73,13 @@ def thin(samples: Samples, limit: int) -> Series:
 
 def _extremes(values: NDArray[np.float64], buckets: int) -> NDArray[np.intp]:
     """Sorted indices of the minimum and maximum of each of `buckets` consecutive parts."""
-    kept: set[int] = set()
-    for part in np.array_split(np.arange(len(values)), buckets):
-        chunk = values[part]
-        kept |= {int(part[0] + chunk.argmin()), int(part[0] + chunk.argmax())}
-    return np.array(sorted(kept), dtype=np.intp)
+    size, longer = divmod(len(values), buckets)
+    kept = []
+    for first, count, length in ((0, longer, size + 1), (longer * (size + 1), buckets - longer, size)):
+        parts = values[first : first + count * length].reshape(count, length)
+        starts = first + length * np.arange(count)
+        kept += [starts + parts.argmin(axis=1), starts + parts.argmax(axis=1)]
+    return np.unique(np.concatenate(kept))
 
 
 def _column(values: list[Any], count: int, default: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -92,12 +94,8 @@ def _packed(values: NDArray[np.float64]) -> dict[str, Any]:
     return {"low": low, "high": high, "data": base64.b64encode(steps.tobytes()).decode("ascii")}
 
 
-def _runs(values: list[Any]) -> list[list[Any]]:
+def _runs(values: NDArray[Any]) -> list[list[Any]]:
     """Run-length form: [[value, count], ...]."""
-    runs: list[list[Any]] = []
-    for value in values:
-        if runs and runs[-1][0] == value:
-            runs[-1][1] += 1
-        else:
-            runs.append([value, 1])
-    return runs
+    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])) if len(values) else np.empty(0, np.intp)
+    counts = np.diff(starts, append=len(values))
+    return [[value, count] for value, count in zip(values[starts].tolist(), counts.tolist(), strict=True)]

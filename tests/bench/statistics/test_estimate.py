@@ -19,6 +19,7 @@ from depthport.bench.statistics.estimate import (
     midmean,
     paired_log_ratios,
     ratio_batches,
+    round_table,
 )
 from depthport.bench.statistics.samples import Block, CellSamples
 from depthport.exporters.core.errors import UsageError
@@ -36,6 +37,10 @@ def cell(name, table, warmup=0):
         for samples in round_blocks
     ]
     return CellSamples(name, tuple(blocks))
+
+
+def pairs_of(baseline, other):
+    return paired_log_ratios(round_table(baseline), round_table(other))
 
 
 def test_ratio_of_launch_means_by_hand():
@@ -57,7 +62,7 @@ def test_ratio_of_launch_means_by_hand():
 def test_blocks_count_by_their_median_and_warmups_do_not():
     baseline = cell("b", {0: [[[99.0, 4.0, 4.0, 1e6]], [[99.0, 4.0, 4.0, 4.0]]]}, warmup=1)
     other = cell("c", {0: [[[99.0, 2.0]], [[99.0, 2.0]]]}, warmup=1)
-    (pairs,) = paired_log_ratios(baseline, other)
+    (pairs,) = pairs_of(baseline, other)
     assert pairs == pytest.approx([math.log(2.0)] * 2)
 
 
@@ -73,24 +78,24 @@ def test_half_a_mirrored_round_is_left_out():
     whole = [[2.0], [2.0]]
     baseline = cell("b", {0: [whole, whole, [[8.0]]]})
     other = cell("c", {0: [[[1.0], [1.0]], [[1.0]], [[1.0]]]})
-    assert [len(pairs) for pairs in paired_log_ratios(baseline, other)] == [1]
+    assert [len(pairs) for pairs in pairs_of(baseline, other)] == [1]
 
 
 def test_a_random_round_has_one_block():
     baseline, other = cell("b", {0: [[[2.0]], [[2.0]]]}), cell("c", {0: [[[1.0]], [[1.0]]]})
-    assert [len(pairs) for pairs in paired_log_ratios(baseline, other)] == [2]
+    assert [len(pairs) for pairs in pairs_of(baseline, other)] == [2]
 
 
 def test_a_block_still_warming_up_takes_its_round_out():
     warm = Block(0, 0, np.array([9.0, 9.0]), 2)
     baseline = CellSamples("b", (warm, Block(0, 1, np.array([2.0])), Block(0, 2, np.array([2.0]))))
     other = cell("c", {0: [[[1.0]], [[1.0]], [[1.0]]]})
-    assert [len(pairs) for pairs in paired_log_ratios(baseline, other)] == [2]
+    assert [len(pairs) for pairs in pairs_of(baseline, other)] == [2]
 
 
 def test_only_shared_launch_sets_are_paired():
     baseline = cell("b", {0: [[[2.0]]], 1: [[[2.0]]], 3: [[[2.0]]]})
-    assert len(paired_log_ratios(baseline, cell("c", {1: [[[1.0]]], 2: [[[1.0]]], 3: [[[1.0]]]}))) == 2
+    assert len(pairs_of(baseline, cell("c", {1: [[[1.0]]], 2: [[[1.0]]], 3: [[[1.0]]]}))) == 2
     assert estimate_log_ratio(baseline, cell("c", {2: [[[1.0]]]})) is None
     assert estimate_log_ratio(baseline, CellSamples("c", ())) is None
 
@@ -204,3 +209,9 @@ def test_p_value_against_scipy():
     assert ours is not None
     assert ours.p_value == pytest.approx(theirs.pvalue)
     assert ours.interval() == pytest.approx((interval.low, interval.high))
+
+
+@given(st.lists(st.lists(st.floats(1.0, 1e9), min_size=1, max_size=7), min_size=1, max_size=5))
+def test_a_block_counts_by_its_median(blocks):
+    ((_, rounds),) = round_table(cell("c", {0: [blocks]})).items()
+    assert rounds[0] == [math.log(float(np.median(block))) for block in blocks]

@@ -2,7 +2,10 @@
 
 What a reader may raise is one typed error of one line; anything else is a fault. By hand:
 
-    python -m tests.support.trials.fuzz manifest --seconds 600 --seed 1
+    python -m tests.support.trials.fuzz all --seconds 600 --seed 1 --jobs 9
+
+The exit code is 1 where a reader let anything else through. A reader whose package is not installed is not tried, and said;
+DEPTHPORT_CORE_ML_PACKAGE names a Core ML package to damage where none can be converted.
 """
 
 from __future__ import annotations
@@ -10,13 +13,18 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
+import sys
 import tempfile
 import time
 import traceback
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,8 +34,9 @@ import numpy as np
 from depthport.exporters.core.errors import DepthportError
 from tests.support import results as fixtures
 from tests.support.fake_runtime import fake_artifact
+from tests.support.trials.models import model_json, model_yaml
 from tests.support.trials.mutations import damage, json_bytes, mutate
-from tests.support.trials.packages import core_ml, program
+from tests.support.trials.packages import PACKAGE, core_ml, program
 
 
 @dataclass
@@ -123,66 +132,6 @@ def _journal(folder: Path) -> Callable[[Random], None]:
     return read
 
 
-_YAML = """
-__object__: {path: depth_anything_3.model.da3, name: DepthAnything3Net, args: as_params}
-net:
-  __object__: {path: depth_anything_3.model.dinov2.dinov2, name: DinoV2, args: as_params}
-  name: vits
-  out_layers: [5, 7, 9, 11]
-  alt_start: 4
-  qknorm_start: 4
-  rope_start: 4
-  cat_token: true
-head:
-  __object__: {path: depth_anything_3.model.dualdpt, name: DualDPT, args: as_params}
-  dim_in: 768
-  output_dim: 2
-  features: 64
-  out_channels: &o [48, 96, 192, 384]
-cam_enc:
-  __object__: {path: depth_anything_3.model.cam_enc, name: CameraEnc, args: as_params}
-  dim_out: 384
-cam_dec:
-  __object__: {path: depth_anything_3.model.cam_dec, name: CameraDec, args: as_params}
-  dim_in: 768
-"""
-
-
-def _model_json(folder: Path) -> Callable[[Random], None]:
-    import yaml
-
-    from depthport.exporters.da3.config import load_model
-
-    good = yaml.safe_load(_YAML)
-    path = folder / "model.json"
-
-    def read(random: Random) -> None:
-        wrapped = random.choice((good, {"config": good}, {"model_name": "da3-small"}))
-        path.write_bytes(json_bytes(wrapped, random))
-        load_model(str(path))
-
-    return read
-
-
-def _model_yaml(folder: Path) -> Callable[[Random], None]:
-    import yaml
-
-    from depthport.exporters.da3.config import load_model
-
-    good = yaml.safe_load(_YAML)
-    path = folder / "model.yaml"
-
-    def read(random: Random) -> None:
-        if random.random() < 0.5:
-            content = yaml.safe_dump(mutate(good, random), allow_unicode=False).encode("utf-8", "surrogatepass")
-        else:
-            content = _YAML.encode()
-        path.write_bytes(damage(content, random) if random.random() < 0.7 else content)
-        load_model(str(path))
-
-    return read
-
-
 _CAMERAS = {
     "extrinsics": [[[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 1.0]]] * 2,
     "intrinsics": [[[50.0, 0, 49.0], [0, 50.0, 35.0], [0, 0, 1.0]]] * 2,
@@ -235,9 +184,11 @@ def _npz(folder: Path) -> Callable[[Random], None]:
 
 
 READERS: dict[str, Callable[[Path], Callable[[Random], None]]] = {
-    "manifest": _manifest, "results": _results, "journal": _journal, "model.json": _model_json, "model.yaml": _model_yaml,
+    "manifest": _manifest, "results": _results, "journal": _journal, "model.json": model_json, "model.yaml": model_yaml,
     "poses.json": _poses, "npz": _npz, "core-ml": core_ml, "program": program,
 }  # fmt: skip
+
+NEEDS = {"model.yaml": "omegaconf", "core-ml": "coremltools", "program": "torch"}
 
 
 def fuzz(reader: str, folder: Path, *, seed: int, inputs: int | None = None, seconds: float | None = None) -> Count:
@@ -262,19 +213,40 @@ def fuzz(reader: str, folder: Path, *, seed: int, inputs: int | None = None, sec
     return count
 
 
+def needed(reader: str) -> str | None:
+    """The package that a reader can't do without and that is not here."""
+    package = NEEDS.get(reader)
+    if package is None or find_spec(package) is not None or (reader == "core-ml" and os.environ.get(PACKAGE)):
+        return None
+    return package
+
+
+def trial(reader: str, seed: int, seconds: float) -> tuple[str, bool]:
+    """What a reader made of `seconds` of damage: one line, the faults below it, and whether it held."""
+    if (missing := needed(reader)) is not None:
+        return f"{reader}: not tried, {missing} is not installed", True
+    with tempfile.TemporaryDirectory() as folder:
+        count = fuzz(reader, Path(folder), seed=seed, seconds=seconds)
+    faults = count.faults.total()
+    line = f"{reader}: {count.inputs} inputs, {count.read} read, {count.refused} refused, {faults} untyped exceptions"
+    return "\n".join([line, *(f"  {number} x {fault}" for fault, number in count.faults.most_common(20))]), not faults
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("reader", choices=[*READERS, "all"])
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=60, help="for each reader")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="readers at once")
     arguments = parser.parse_args()
-    for reader in READERS if arguments.reader == "all" else [arguments.reader]:
-        with tempfile.TemporaryDirectory() as folder:
-            count = fuzz(reader, Path(folder), seed=arguments.seed, seconds=arguments.seconds)
-        faults = sum(count.faults.values())
-        print(f"{reader}: {count.inputs} inputs, {count.read} read, {count.refused} refused, {faults} faults", flush=True)
-        for fault, number in count.faults.most_common(20):
-            print(f"  {number} x {fault}")
+    readers = list(READERS) if arguments.reader == "all" else [arguments.reader]
+    held = True
+    with ProcessPoolExecutor(arguments.jobs, get_context("spawn")) as pool:
+        for done in as_completed([pool.submit(trial, reader, arguments.seed, arguments.seconds) for reader in readers]):
+            said, good = done.result()
+            held = held and good
+            print(said, flush=True)
+    sys.exit(not held)
 
 
 if __name__ == "__main__":

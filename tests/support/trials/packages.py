@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -12,13 +13,20 @@ from random import Random
 
 from tests.support.trials.mutations import damage, json_bytes
 
+PACKAGE = "DEPTHPORT_CORE_ML_PACKAGE"
+"""A Core ML package to damage, where coremltools is not here to make one."""
+
 
 def core_ml(folder: Path) -> Callable[[Random], None]:
     from depthport.exporters.coreml.inspect import inspect_package
     from tests.support.coreml.damage import MODEL, WEIGHTS
-    from tests.support.coreml.mini import mini_package
 
-    good = mini_package(folder / "store")
+    if given := os.environ.get(PACKAGE):
+        good = Path(given)
+    else:
+        from tests.support.coreml.mini import mini_package
+
+        good = mini_package(folder / "store")
     names = (MODEL, WEIGHTS, "Manifest.json")
     contents = {name: (good / name).read_bytes() for name in names}
     path = folder / "model.mlpackage"

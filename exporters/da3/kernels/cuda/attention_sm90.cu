@@ -2,7 +2,7 @@
 //
 // Warp-specialised: one warp feeds keys and values through a ring of shared-memory stages by TMA; each of CONSUMERS
 // warp groups owns 64 queries. A group keeps two products in flight while its exponentials run: the scores of the next
-// block of keys, and the values of the last block. See attention_cuda.py for the algorithm and its sources.
+// block of keys, and the values of the last block. See attention.py for the algorithm and its sources.
 //
 // Weights are powers of two relative to a reference of their row. Softmax takes the largest score so far, and searches it
 // in every block. Any reference gives the same result as long as no weight overflows, so:
