@@ -69,7 +69,8 @@ def export(
 
     Raises:
         TypeError: a keyword that is none of these.
-        UsageError: unknown name, impossible shape, weights that do not fit (exit code 2).
+        UsageError: unknown name, impossible shape, weights that do not fit, or none named and the model's own checkpoint
+            neither cached nor to be had: random weights are never taken silently (exit code 2).
         UnavailableError: the exporter's packages are not installed.
         UnsupportedError: the format can't express the request.
         ExportError: the exporter failed.

@@ -30,7 +30,7 @@ def fit(rgb: NDArray[Any], height: int, width: int) -> NDArray[Any]:
 
 def normalise(rgb: NDArray[Any], mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[Any]:
     """Pixels (..., H, W, 3) uint8 as float32 (..., 3, H, W)."""
-    found = (rgb / np.float32(255) - np.float32(mean)) / np.float32(std)
+    found = (rgb / np.float32(255) - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
     return np.ascontiguousarray(np.moveaxis(found, -1, -3))
 
 

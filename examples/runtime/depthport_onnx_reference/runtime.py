@@ -56,14 +56,14 @@ class OnnxReferenceSession(Session):
         except Exception as error:
             raise LoadError(f"ONNX's reference evaluator can't load it: {error}") from error
         self._feeds: dict[str, NDArray[Any]] = {}
-        self._results: list[NDArray[Any]] = []
+        self._results: list[Any] = []
 
     def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         self._feeds = {spec.native_name: inputs[spec.name].copy() for spec in self.input_specs}
 
     def _run(self) -> None:
         try:
-            self._results = self._evaluator.run([spec.native_name for spec in self.output_specs], self._feeds)
+            self._results = list(self._evaluator.run([spec.native_name for spec in self.output_specs], self._feeds))
         except Exception as error:
             raise RunError(f"ONNX's reference evaluator failed: {error}") from error
 

@@ -59,7 +59,8 @@ def network_input(message: Any) -> np.ndarray[Any, np.dtype[Any]]:
     rgb = rows[:, : message.width * 3].reshape(message.height, message.width, 3)
     rgb = rgb[..., ::-1] if message.encoding == "bgr8" else rgb
     fitted = fit(np.ascontiguousarray(rgb), HEIGHT, WIDTH)[None, None]
-    return fitted if UINT8 else normalise(fitted, MEAN, STD)
+    image: np.ndarray[Any, np.dtype[Any]] = fitted if UINT8 else normalise(fitted, MEAN, STD)
+    return image
 
 
 def main() -> None:
