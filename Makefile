@@ -60,7 +60,7 @@ test: $(TEST_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/vulture
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/mypy -p depthport
+	$(BIN)/mypy -p depthport -p tests
 	$(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
 
 test-slow: $(TEST_STAMP)

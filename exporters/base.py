@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthport.exporters.core.artifact import Artifact, Manifest
-from depthport.exporters.core.errors import UnsupportedError, UsageError
+from depthport.exporters.core.errors import UnsupportedError
 from depthport.exporters.core.files.atomic import copy_whole
 from depthport.exporters.core.inspection import Table
+from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.options import Options, read_options
 from depthport.exporters.da3.request import ExportRequest
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class ExportResult:
     """What an exporter adds to the manifest."""
 
     extra: dict[str, Any] = field(default_factory=dict)
-    target: dict[str, Any] = field(default_factory=dict)
+    target: dict[str, object] = field(default_factory=dict)
 
 
 class ExportContext:
@@ -69,6 +71,8 @@ class Exporter(ABC):
     """Whether an artifact with open dimensions is worth measuring beside the static one."""
     main_file: ClassVar[str | None] = None
     """The file or package (a folder) of an artifact that its runtime is handed; None: the artifact's folder."""
+    takes: ClassVar[tuple[type[Options], ...]] = ()
+    """The options of this format; several types where they depend on what is asked for."""
     package_suffix: ClassVar[str | None] = None
     """Of packages that :meth:`inspect_package` reads without a manifest; None: none."""
 
@@ -76,16 +80,14 @@ class Exporter(ABC):
     def probe(self) -> str | None:
         """None where this exporter can run; else why not and the line that installs what is missing."""
 
-    def options(self, request: ExportRequest) -> dict[str, Any]:
+    def options(self, request: ExportRequest) -> JsonObject:
         """The request's options, checked, with this format's defaults filled in (JSON types only).
 
         Raises:
             UsageError: an option this format does not have, or a value it does not take.
             UnsupportedError: a precision, target or dynamic dimension this format can't express.
         """
-        if request.options:
-            unknown = ", ".join(sorted(request.options))
-            raise UsageError(f"format {self.format!r} has no option {unknown}")
+        read_options(Options, request.options, f"format {self.format!r}")
         return {"target": request.target}
 
     @abstractmethod

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core.artifact import TensorSpec
 from depthport.exporters.core.errors import InputError, LoadError, RunError
@@ -15,7 +13,7 @@ from depthport.exporters.core.errors import InputError, LoadError, RunError
 _dtype = lru_cache(maxsize=None)(np.dtype)
 
 
-def _exactly(arrays: Mapping[str, NDArray[Any]], specs: tuple[TensorSpec, ...]) -> bool:
+def _exactly(arrays: Mapping[str, np.ndarray], specs: tuple[TensorSpec, ...]) -> bool:
     """Whether names, shapes and dtypes are the specs' own: the quick way out of every timed call."""
     if len(arrays) != len(specs):
         return False
@@ -27,7 +25,7 @@ def _exactly(arrays: Mapping[str, NDArray[Any]], specs: tuple[TensorSpec, ...]) 
 
 
 def check_arrays(
-    arrays: Mapping[str, NDArray[Any]],
+    arrays: Mapping[str, np.ndarray],
     specs: tuple[TensorSpec, ...],
     error: type[InputError] | type[RunError] | type[LoadError],
     what: str,
@@ -58,7 +56,7 @@ def check_arrays(
             raise error(f"{what} {spec.name!r} is {array.dtype} {have}, the artifact has {spec.dtype} {want}")
 
 
-def check_finite(arrays: Mapping[str, NDArray[Any]]) -> None:
+def check_finite(arrays: Mapping[str, np.ndarray]) -> None:
     """Refuse NaN and infinity, of which some runtimes make finite depth.
 
     Raises:

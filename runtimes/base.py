@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, ClassVar
 
-from numpy.typing import NDArray
+import numpy as np
 
 from depthport.exporters.core.artifact import Artifact, TensorSpec
 from depthport.exporters.core.errors import InputError, RunError, UnavailableError, UnsupportedError, UsageError
@@ -44,7 +44,7 @@ __all__ = [
     "SessionMemory",
 ]  # fmt: skip
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, np.ndarray]
 
 
 class Session(ABC):
@@ -71,7 +71,7 @@ class Session(ABC):
         specs = self.artifact.manifest.outputs
         return resolve(specs, self._sizes) if self._sizes else specs
 
-    def bind(self, inputs: Mapping[str, NDArray[Any]], *, checked: bool = False) -> None:
+    def bind(self, inputs: Mapping[str, np.ndarray], *, checked: bool = False) -> None:
         """Put host arrays where `run` wants them (copied to the device where there is one).
 
         Args:
@@ -159,7 +159,7 @@ class Session(ABC):
             raise RunError("the session is closed: load the artifact again")
 
     @abstractmethod
-    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None: ...
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> None: ...
 
     @abstractmethod
     def _run(self) -> None: ...
@@ -231,7 +231,7 @@ class Runtime(ABC):
         """
         raise UnsupportedError(f"runtime {self.name!r} shows no operators to time")
 
-    def interpret(self, artifact: Artifact, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+    def interpret(self, artifact: Artifact, inputs: Mapping[str, np.ndarray]) -> Arrays:
         """What a session gives for the inputs, computed by our own reading of the artifact, without the runtime.
 
         Raises:

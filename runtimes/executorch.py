@@ -16,7 +16,6 @@ from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact, TensorSpec
@@ -106,7 +105,7 @@ class ExecuTorchSession(Session):
             if [(shape, _dtype_name(dtype)) for shape, dtype in have] != [_signature(spec) for spec in specs]:
                 raise LoadError(f"the program's {what} are not its manifest's: export it again")
 
-    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
         import torch
 
         self._arguments = [torch.from_numpy(np.array(inputs[spec.name], order="C")) for spec in self.input_specs]

@@ -19,7 +19,6 @@ from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
@@ -100,7 +99,7 @@ class LiteRTSession(Session):
                 f"the model takes {sorted(inputs)} and gives {sorted(outputs)}, not what its manifest says: export it again"
             )
 
-    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
         for name, index in self._inputs.items():
             self._interpreter.set_tensor(index, np.ascontiguousarray(inputs[name]))
 

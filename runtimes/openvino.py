@@ -30,7 +30,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
@@ -124,7 +123,7 @@ class OpenVinoSession(Session):
                 f"its manifest says {sorted(wanted[0])} and {sorted(wanted[1])}: export it again"
             )
 
-    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
         self._request.wait()
         for spec in self.input_specs:
             tensor = self._request.get_tensor(spec.native_name)

@@ -23,7 +23,7 @@ class Mode:
     """Export target of the artifacts it runs; None: portable ones."""
     precisions: tuple[str, ...] = ()
     """Policies worth running in it, best-known first; empty: the device's."""
-    export_options: tuple[tuple[str, Any], ...] = ()
+    export_options: tuple[tuple[str, object], ...] = ()
     """The format's own options of the artifacts it runs, name and value; empty: its defaults."""
 
 

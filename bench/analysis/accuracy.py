@@ -13,17 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.bench.analysis.parity import DELTA1, angle_between_deg, field_of_view_deg, rotation_angle_deg
 from depthport.bench.inputs.inputs import Scene
 from depthport.exporters.inputs.poses import as_homogeneous
 from depthport.exporters.inputs.similarity import umeyama
 
-Array = NDArray[Any]
+Array = np.ndarray
 
 # Camera centres closer together than this share of their greatest distance from view 0 count as one place.
 _SAME_PLACE = 1e-6

@@ -97,7 +97,7 @@ def yardstick(references: Mapping[str, Path], size: tuple[int, int]) -> dict[str
     return parity(reference["fp32-0"], reference[YARDSTICK], size)
 
 
-def _load_references(paths: Mapping[str, Path]) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
+def _load_references(paths: Mapping[str, Path]) -> dict[str, dict[str, np.ndarray]]:
     return {name: arrays for name, path in paths.items() if (arrays := read_whole_npz(path)) is not None}
 
 

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from depthport.exporters.core.files.atomic import write_bytes
 from depthport.predict.colormaps import INFERNO, VIRIDIS
 
-Array = NDArray[Any]
+Array = np.ndarray
 
 MAX_BYTES = 200_000
 MAX_WIDTH = 1512
@@ -97,7 +97,7 @@ def depth_range(depth: Array) -> tuple[float, float]:
 def _levels(share: Array, known: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Palette indices of values scaled to 0…1."""
     clipped = np.clip(np.nan_to_num(share, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
-    levels = np.round(clipped * (_MAPPED - 1)).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.round(clipped * (_MAPPED - 1)).astype(np.uint8)
     levels[~(known & ~np.isnan(share))] = _INVALID
     return levels
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from depthport.bench.results.metrics import cold_start_s
 from depthport.bench.results.model import Boundary, Cell
@@ -29,7 +28,7 @@ class BreakEven:
     extra_setup_s: float
     saved_ms_per_image: float
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from depthport.bench.choice.break_even import BreakEven
 from depthport.bench.results.metrics import METRICS
@@ -103,5 +103,5 @@ class Choice:
     """The 95 % interval of each of `figures`; None where none was measured."""
     cautions: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)

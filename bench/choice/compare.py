@@ -15,7 +15,7 @@ import math
 import statistics
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from depthport.bench.choice.comparable import (
     cell_bar,
@@ -78,7 +78,7 @@ class Comparison:
     """Relative spread between launches that was used for single-launch cells; None where not needed."""
     counts: dict[str, int]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)
 
 

@@ -61,7 +61,7 @@ class Recipe:
         """What installs it, as lines for a POSIX shell."""
         return [str(line) for line in pinned(*self.install)]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {**asdict(self), "command_line": self.command_line, "install_lines": self.install_lines}
 
 
@@ -141,7 +141,7 @@ def _size(value: Any) -> tuple[int, int] | None:
     return (value[0], value[1]) if whole else None
 
 
-def _asked(asked: Any) -> list[str]:
+def _asked(asked: object) -> list[str]:
     """Options for what was asked of the artifacts: poses in, preprocessing inside, open dimensions."""
     if not isinstance(asked, Mapping):
         return []
@@ -153,7 +153,7 @@ def _asked(asked: Any) -> list[str]:
     return [*words, f"--dynamic={','.join(names)}"] if names else words
 
 
-def _regime(regime: Any) -> list[str]:
+def _regime(regime: object) -> list[str]:
     """Options of a sustained or fixed-rate run; none for `burst`."""
     if not isinstance(regime, Mapping) or regime.get("kind") not in ("sustained", "fixed-rate"):
         return []
@@ -176,7 +176,7 @@ def _versions(results: Results, cell: Cell) -> dict[str, str]:
     return dict(sorted(known.items()))
 
 
-def _version(value: Any) -> str | None:
+def _version(value: object) -> str | None:
     """A version as PEP 440 spells it; None for anything else that a file may say."""
     try:
         return str(Version(value)) if isinstance(value, str) else None

@@ -18,7 +18,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from depthport.bench.cli.check import check
-from depthport.bench.cli.export import export
+from depthport.bench.cli.export import FormatOptionsHelp, export
 from depthport.bench.cli.inspect import inspect, list_artifacts
 from depthport.bench.cli.measure import bench, run
 from depthport.bench.cli.options import Json, refuse_empty, show, spread, stderr, stdout
@@ -114,7 +114,8 @@ def _self_check(json_: bool) -> None:
         raise typer.Exit(1)
 
 
-for _command in (run, export, predict, check, inspect, bench, profile, batch, report, compare, choose, reproduce, sample):
+app.command(cls=FormatOptionsHelp)(export)
+for _command in (run, predict, check, inspect, bench, profile, batch, report, compare, choose, reproduce, sample):
     app.command()(_command)
 app.command("list")(list_artifacts)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperCommand
 
 from depthport.bench.cli import complete
 from depthport.bench.cli.options import (
@@ -24,6 +25,20 @@ from depthport.bench.cli.options import (
     stderr,
     stdout,
 )
+
+
+class FormatOptionsHelp(TyperCommand):
+    """Its help ends with every format's own options, which are read when it is asked for."""
+
+    @property
+    def epilog(self) -> str | None:
+        from depthport.exporters.options_page import summary
+
+        return summary()
+
+    @epilog.setter
+    def epilog(self, given: str | None) -> None:
+        """Typer gives none."""
 
 
 def export(

@@ -60,7 +60,7 @@ def options_of(declared: type[T]) -> Callable[[Callable[[T], None]], Callable[..
 
     def decorate(function: Callable[[T], None]) -> Callable[..., None]:
         @wraps(function)
-        def command(**values: Any) -> None:
+        def command(**values: object) -> None:
             function(declared(**values))
 
         command.__annotations__ = get_type_hints(declared, include_extras=True)
@@ -109,7 +109,7 @@ def parse_shape(size: str, batch: int, views: int) -> tuple[int, int]:
     return height, width
 
 
-def parse_options(pairs: list[str]) -> dict[str, Any]:
+def parse_options(pairs: list[str]) -> dict[str, object]:
     """`name=value` pairs as a dictionary; values that are JSON (true, 3, 0.5) become what they are.
 
     Raises:
@@ -188,7 +188,7 @@ def names(text: str | None) -> list[str] | None:
     return [name.strip() for name in text.split(",") if name.strip()] if text is not None else None
 
 
-def print_json(data: Any) -> None:
+def print_json(data: object) -> None:
     typer.echo(json.dumps(data, indent=1, allow_nan=False))
 
 

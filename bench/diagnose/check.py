@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
@@ -35,7 +34,7 @@ class Check:
 
     cell: str | None
     """`runtime/device/mode/precision` that ran it; None where nothing here runs it."""
-    parity: Mapping[str, Any] | None
+    parity: Mapping[str, object] | None
     """Per output, as in `results.json`; None where it could not be run."""
     problem: str | None
     """One line: why it is wrong, or why it could not be checked."""
@@ -63,7 +62,7 @@ def check(request: ExportRequest, artifact: Artifact, store: ArtifactStore, obse
     return Check(cell.id, cell.parity, cell.reason if cell.status is Status.PARITY_FAILED else None)
 
 
-def worst_relative_l2(parity: Mapping[str, Any]) -> tuple[str, float]:
+def worst_relative_l2(parity: Mapping[str, object]) -> tuple[str, float]:
     """The output that is furthest from upstream, and its relative L2."""
     distances = {k: f["rel_l2"] for k, f in parity.items() if isinstance(f, Mapping) and "rel_l2" in f}
     name = max(distances, key=lambda key: distances[key])

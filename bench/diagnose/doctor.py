@@ -58,7 +58,7 @@ class DoctorReport:
     """Free space there."""
     findings: tuple[Finding, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {**asdict(self), "artifacts": str(self.artifacts)}
 
 

@@ -150,7 +150,7 @@ def _memory() -> dict[str, Any]:
     return {"total_mib": round(total), "usable_mib": round(total if limit is None else min(total, limit))}
 
 
-def _system() -> dict[str, Any]:
+def _system() -> dict[str, object]:
     return {
         "os": platform.system(),
         "release": platform.mac_ver()[0] if sys.platform == "darwin" else numbers_of(platform.release()),
@@ -182,7 +182,7 @@ def _virtual() -> bool | None:
     return None if text is None else bool(re.search(r"^flags\s*:.*\bhypervisor\b", text, re.MULTILINE))
 
 
-def _power() -> dict[str, Any]:
+def _power() -> dict[str, object]:
     """`source` is `battery`, `mains`, or None where there is no battery to ask."""
     battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
     source = None if battery is None else "mains" if battery.power_plugged else "battery"

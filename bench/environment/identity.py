@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from depthport.bench.statistics.figures import gib
 
@@ -75,7 +74,7 @@ class Machine:
         return [(label, value) for label, value in rows if value]
 
 
-def machine_of(environment: Mapping[str, Any]) -> Machine:
+def machine_of(environment: Mapping[str, object]) -> Machine:
     """The machine that an `environment` (bench/environment/environment.py) describes, as far as it does."""
     cpu, system, memory = (_mapping(environment.get(key)) for key in ("cpu", "system", "memory"))
     gpus, packages = environment.get("gpus"), _mapping(environment.get("packages"))
@@ -93,7 +92,7 @@ def machine_of(environment: Mapping[str, Any]) -> Machine:
     )
 
 
-def _cpu(cpu: Mapping[str, Any]) -> str | None:
+def _cpu(cpu: Mapping[str, object]) -> str | None:
     """`AMD EPYC (Zen 3)`: the model, and the microarchitecture where its name does not say it."""
     model, core = _hardware(cpu.get("model")), _text(cpu.get("microarchitecture"))
     if model is None or core is None or core in model:
@@ -101,7 +100,7 @@ def _cpu(cpu: Mapping[str, Any]) -> str | None:
     return f"{model} ({core})"
 
 
-def _cores(cpu: Mapping[str, Any]) -> int | None:
+def _cores(cpu: Mapping[str, object]) -> int | None:
     """Cores this process may use: those of its affinity, or fewer where its control group has a quota."""
     usable = _whole(cpu.get("usable_cores"))
     if usable is not None:
@@ -111,14 +110,14 @@ def _cores(cpu: Mapping[str, Any]) -> int | None:
     return available if quota is None or available is None else max(1, min(available, round(quota)))
 
 
-def _system(system: Mapping[str, Any]) -> str | None:
+def _system(system: Mapping[str, object]) -> str | None:
     name = _text(system.get("distribution")) or _text(system.get("os"))
     release = _text(system.get("release"))
     kernel = f"{_text(system.get('os')) or 'kernel'} {release}" if release else None
     return ", ".join(part for part in (name, kernel) if part) or None
 
 
-def _gpu(data: Mapping[str, Any]) -> Accelerator:
+def _gpu(data: Mapping[str, object]) -> Accelerator:
     memory_mib = _positive(data.get("memory_mib"))
     return Accelerator(
         kind=_text(data.get("kind")) or "gpu",
@@ -129,23 +128,23 @@ def _gpu(data: Mapping[str, Any]) -> Accelerator:
     )
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     return value[:120] if isinstance(value, str) and value.strip() else None
 
 
-def _hardware(value: Any) -> str | None:
+def _hardware(value: object) -> str | None:
     text = _text(value)
     return None if text is None else " ".join(_NOISE.sub(" ", text).split()) or None
 
 
-def _positive(value: Any) -> float | None:
+def _positive(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
 
 
-def _whole(value: Any) -> int | None:
+def _whole(value: object) -> int | None:
     number = _positive(value)
     return None if number is None else int(number)

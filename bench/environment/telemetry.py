@@ -132,11 +132,11 @@ class Telemetry:
         return value
 
 
-def _slowed(before: HostCounters | None, after: HostCounters | None, wall_s: float) -> dict[str, Any]:
+def _slowed(before: HostCounters | None, after: HostCounters | None, wall_s: float) -> dict[str, object]:
     """Throttling during the block, from the host's counters."""
     if before is None or after is None:
         return {}
-    record: dict[str, Any] = {}
+    record: dict[str, object] = {}
     if before.thermal_events is not None and after.thermal_events is not None:
         record["cpu_throttle_events"] = max(0, after.thermal_events - before.thermal_events)
     if before.quota_throttled_s is not None and after.quota_throttled_s is not None and wall_s > 0:

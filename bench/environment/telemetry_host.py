@@ -47,7 +47,7 @@ class HostGauges:
         self._throttle_counts = _throttle_files(sysfs)
         self._quota = _quota_file(sysfs, proc)
         self._has_battery: bool | None = None
-        self._slow: dict[str, Any] = {}
+        self._slow: dict[str, object] = {}
         self._slow_read: float | None = None
 
     def counters(self) -> HostCounters:
@@ -90,7 +90,7 @@ class HostGauges:
             return int(fields["throttled_usec"]) / 1e6
         return int(fields["throttled_time"]) / 1e9 if "throttled_time" in fields else None
 
-    def _slow_facts(self) -> dict[str, Any]:
+    def _slow_facts(self) -> dict[str, object]:
         now = self._clock()
         if self._slow_read is None or now - self._slow_read >= SLOW_S:
             self._slow_read = now

@@ -18,7 +18,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from depthport.bench.inputs.pose_files import Poses, posed, read_poses
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import InputError
 from depthport.exporters.core.files.npz import write_npz
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.inputs.poses import normalise_extrinsics
 from depthport.exporters.inputs.preprocess import (
     Crop,
@@ -95,7 +95,7 @@ class Scene:
             digest.update((cameras + 0.0).tobytes())  # -0, which a mirror makes, is 0
         return digest.hexdigest()
 
-    def arrays(self, *, pose_input: bool = False, preprocess: bool = False) -> dict[str, NDArray[Any]]:
+    def arrays(self, *, pose_input: bool = False, preprocess: bool = False) -> dict[str, np.ndarray]:
         """What goes into an artifact, by the names of `depthport.exporters.da3.signature.input_specs`.
 
         Args:
@@ -154,7 +154,7 @@ def load_scene(shape: Shape, *, images: Sequence[Path | str] = ()) -> Scene:
     return load_scenes(shape, sets=1, images=images)[0]
 
 
-def describe(scenes: Sequence[Scene]) -> dict[str, Any]:
+def describe(scenes: Sequence[Scene]) -> JsonObject:
     """The `inputs` of results.json."""
     return {
         "name": scenes[0].name,
@@ -218,7 +218,7 @@ def resized(scene: Scene, shape: Shape) -> Scene:
     height, width = scene.shape.height, scene.shape.width
     steps = exact_steps((width, height), shape.height, shape.width)
 
-    def each(apply: Callable[..., NDArray[Any]], values: NDArray[Any]) -> NDArray[Any]:
+    def each(apply: Callable[..., np.ndarray], values: np.ndarray) -> np.ndarray:
         flat = values.reshape(-1, *values.shape[2:])
         return np.stack([apply(view, steps) for view in flat]).reshape(*values.shape[:2], *apply(flat[0], steps).shape)
 
@@ -251,7 +251,7 @@ def _label(photographs: Photographs, variant: int) -> str:
     return photographs.name + (" mirrored" if mirrored else "") + (f", windows {turn}" if turn else "")
 
 
-def _views(photographs: Photographs, variant: int, shape: Shape) -> tuple[NDArray[Any], ...]:
+def _views(photographs: Photographs, variant: int, shape: Shape) -> tuple[np.ndarray, ...]:
     """rgb (N,H,W,3), intrinsics (N,3,3), extrinsics (N,4,4), depth (N,H,W) of one scene."""
     turn, mirrored = divmod(variant, 2)
     cameras = [camera.mirrored() for camera in photographs.cameras] if mirrored else photographs.cameras
@@ -260,7 +260,7 @@ def _views(photographs: Photographs, variant: int, shape: Shape) -> tuple[NDArra
     return tuple(np.stack(column) for column in zip(*views, strict=True))
 
 
-def _view(camera: Camera, window: int, shape: Shape) -> tuple[NDArray[Any], ...]:
+def _view(camera: Camera, window: int, shape: Shape) -> tuple[np.ndarray, ...]:
     height, width = camera.rgb.shape[:2]
     steps = window_step(width, height, window)
     steps += exact_steps(final_size((width, height), steps), shape.height, shape.width)

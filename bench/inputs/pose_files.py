@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +97,7 @@ def _is_text(path: Path) -> bool:
         return not stream.read(6).startswith((b"PK\x03\x04", _NPY))
 
 
-def _numbers(value: Any) -> NDArray[np.float64]:
+def _numbers(value: object) -> NDArray[np.float64]:
     """An array of real numbers.
 
     Raises:
@@ -141,7 +141,7 @@ def _is_single_array(path: Path) -> bool:
         return stream.read(len(_NPY)) == _NPY
 
 
-def _content(path: Path) -> Mapping[str, Any]:
+def _content(path: Path) -> Mapping[str, object]:
     if not path.is_file():
         raise InputError(f"{path} is not a file: name an .npz or .json file of poses, or TUM, KITTI or COLMAP text")
     if _is_single_array(path):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from depthport.bench.inputs.inputs import Scene
 from depthport.exporters.core.artifact import Shape
 
-Array = NDArray[Any]
+Array = np.ndarray
 
 FOV_DEG = 60.0
 """Field of view along the longer side."""

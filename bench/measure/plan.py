@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import msgspec
 
@@ -56,7 +55,7 @@ class Plan:
         )
 
 
-def _asked(request: ExportRequest) -> dict[str, Any]:
+def _asked(request: ExportRequest) -> dict[str, object]:
     """The request without its weights: where they lie, and what is noted of them, decides nothing."""
-    asked: dict[str, Any] = msgspec.to_builtins(request)
+    asked: dict[str, object] = msgspec.to_builtins(request)
     return {name: value for name, value in asked.items() if name != "weights"}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from depthport.bench.analysis.regime_analysis import summarize_fixed_rate, summarize_sustained
 from depthport.bench.environment.telemetry import Telemetry
@@ -76,7 +75,7 @@ def _measure(regime: Regime, live: LiveCell, journal: Journal, cell: str) -> Non
     )
 
 
-def _sustained(regime: Regime, live: LiveCell, telemetry: Telemetry) -> tuple[SustainedSummary, list[dict[str, Any]]]:
+def _sustained(regime: Regime, live: LiveCell, telemetry: Telemetry) -> tuple[SustainedSummary, list[dict[str, object]]]:
     parts: list[SustainedResult] = []
     records = []
     samples = 0
@@ -92,7 +91,7 @@ def _sustained(regime: Regime, live: LiveCell, telemetry: Telemetry) -> tuple[Su
     return summarize_sustained(join(parts)), records
 
 
-def _fixed_rate(regime: Regime, live: LiveCell, telemetry: Telemetry) -> tuple[FixedRateSummary, list[dict[str, Any]]]:
+def _fixed_rate(regime: Regime, live: LiveCell, telemetry: Telemetry) -> tuple[FixedRateSummary, list[dict[str, object]]]:
     token = telemetry.before([])
     result = live.fixed_rate(regime.rate_hz or 0.0, regime.seconds)
     record = telemetry.after(token, live.pid)

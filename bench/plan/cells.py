@@ -70,7 +70,7 @@ class CellSpec:
         }
 
 
-def asked_of(cells: Sequence[CellSpec]) -> dict[str, Any]:
+def asked_of(cells: Sequence[CellSpec]) -> dict[str, object]:
     """What a run asked of its artifacts beyond model, shape and weights: what repeating one of its cells needs."""
     exports = [cell.export for cell in cells]
     return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from depthport.exporters.core.asked import known_name
 
@@ -46,7 +45,7 @@ class Protocol:
     """A call hangs after ten times what calls took before, but not before this: machines pause."""
     export_timeout_s: float = 3600.0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)
 
 

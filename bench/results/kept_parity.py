@@ -17,7 +17,7 @@ from depthport.exporters.core.files.atomic import read_json, write_json
 NAME = "parity.json"
 SCHEMA = "depthport.parity/1"
 
-Parity = Mapping[str, Any]
+Parity = Mapping[str, object]
 """Figures by output, and over how many inputs, as a cell of `results.json` has them."""
 
 

@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -36,7 +35,7 @@ MAX_BYTES = 1 << 30
 """Largest file read: 10^7 samples fit; a larger one is refused before it fills the memory."""
 
 _FAMILY, _VERSION = SCHEMA.rsplit("/", 1)
-_MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = types.MappingProxyType({})
+_MIGRATIONS: Mapping[int, Callable[[dict[str, object]], dict[str, object]]] = types.MappingProxyType({})
 """Schema version -> a function that lifts a file of it to the next one. Version 1 is the first that was published."""
 
 
@@ -96,7 +95,7 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def parse_results(data: Any) -> tuple[Results, tuple[str, ...]]:
+def parse_results(data: object) -> tuple[Results, tuple[str, ...]]:
     """Results and notes from decoded JSON.
 
     Raises:
@@ -112,7 +111,7 @@ def parse_results(data: Any) -> tuple[Results, tuple[str, ...]]:
     return msgspec.structs.replace(results, cells=_unique_ids(results.cells, notes)), notes.lines()
 
 
-def _migrated(data: dict[str, Any]) -> dict[str, Any]:
+def _migrated(data: dict[str, object]) -> dict[str, object]:
     """`data` lifted to this version's schema."""
     name = data.get("schema")
     match = re.fullmatch(r"(.+)/(\d{1,6})", name) if isinstance(name, str) else None

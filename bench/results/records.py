@@ -40,7 +40,7 @@ class ArtifactReady(Record, frozen=True, tag="artifact"):
     cell: str
     origin: Origin | Literal["given"]
     export_s: float | None
-    facts: dict[str, Any]
+    facts: dict[str, object]
     """`Cell.artifact`: what the results say of it."""
 
 
@@ -164,7 +164,7 @@ class RegimeDone(Record, frozen=True, tag="regime"):
     first_call_ms: float
     call_ns: int
     summary: RegimeSummary
-    telemetry: dict[str, Any] | None
+    telemetry: dict[str, object] | None
     """As bench/environment/telemetry_summary.py sums it up."""
 
 

@@ -7,12 +7,10 @@ are tied and its outputs for each other choice.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+Array = np.ndarray
 
 REFERENCE_VIEW = "reference_view"
 TIED = "tied"

@@ -65,7 +65,7 @@ def _read(kind: Any, data: Any, where: str, notes: Notes) -> Any:
         raise
 
 
-def _try(kind: Any, data: Any, where: str, notes: Notes) -> list[Any]:
+def _try(kind: object, data: object, where: str, notes: Notes) -> list[object]:
     """The value in a list, or an empty one and a note."""
     try:
         return [_read(kind, data, where, notes)]
@@ -75,13 +75,13 @@ def _try(kind: Any, data: Any, where: str, notes: Notes) -> list[Any]:
         return []
 
 
-def _entry(kinds: tuple[Any, ...], key: str, data: Any, where: str, notes: Notes) -> list[Any]:
+def _entry(kinds: tuple[object, ...], key: str, data: object, where: str, notes: Notes) -> list[object]:
     """The value of a mapping's key, if the key is one that it may have."""
     place = f"{where}.{key[:40]}"
     return _try(kinds[1], data, place, notes) if _try(kinds[0], key, place, notes) else []
 
 
-def _member(members: tuple[Any, ...], data: Any) -> Any:
+def _member(members: tuple[object, ...], data: object) -> object:
     """The member of a union that `data` was meant to be: by its tag, else the first that is more than None."""
     for member in members:
         config = getattr(member, "__struct_config__", None)
@@ -90,7 +90,7 @@ def _member(members: tuple[Any, ...], data: Any) -> Any:
     return next(member for member in members if member is not NoneType)
 
 
-def _struct(kind: type[Struct], data: dict[str, Any], where: str, notes: Notes) -> Struct:
+def _struct(kind: type[Struct], data: dict[str, object], where: str, notes: Notes) -> Struct:
     """Field by field."""
     if kind is Samples:
         data = _latencies_alone(data, where, notes)
@@ -118,16 +118,16 @@ def _struct(kind: type[Struct], data: dict[str, Any], where: str, notes: Notes) 
             notes.add(f"{where}.{name} was left out: {error}")
 
 
-def _blank(kind: Any) -> list[Any]:
+def _blank(kind: object) -> list[object]:
     """What a field holds of which nothing is known, in a list; an empty one where it must be known."""
-    blanks: tuple[Any, ...] = (None, {}, [])
+    blanks: tuple[object, ...] = (None, {}, [])
     for value in blanks:
         with suppress(msgspec.ValidationError):
             return [msgspec.convert(value, kind)]
     return []
 
 
-def _latencies_alone(data: dict[str, Any], where: str, notes: Notes) -> dict[str, Any]:
+def _latencies_alone(data: dict[str, object], where: str, notes: Notes) -> dict[str, object]:
     """Samples without those that are no latency, in every column."""
     ms = data.get("ms")
     keep = [type(v) in (int, float) and 0 < v < LARGEST for v in ms] if isinstance(ms, list) else []

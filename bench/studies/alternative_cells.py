@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from depthport.bench.workers.messages import Done, Request
 from depthport.bench.workers.serve import serve
@@ -23,7 +22,7 @@ from depthport.exporters.core.provenance import peak_rss_mib
 if TYPE_CHECKING:
     from torch import nn
 
-Array = NDArray[Any]
+Array = np.ndarray
 Run = Callable[[Array], Mapping[str, Array]]
 """`image` (B, N, 3, H, W) float32 to outputs by name."""
 

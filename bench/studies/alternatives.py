@@ -164,7 +164,7 @@ class Live:
         )
         self._ask(alone.LoadCell(cell=dict(cell), images=tuple(images)), LOAD_TIMEOUT_S)
 
-    def turn(self, number: int, scene: int, calls: int) -> dict[str, np.ndarray[Any, Any]] | None:
+    def turn(self, number: int, scene: int, calls: int) -> dict[str, np.ndarray] | None:
         """One block; its outputs, or None where it failed."""
         reply = self._ask(alone.TimeScene(scene=scene, calls=calls, outputs=str(self.file)), BLOCK_TIMEOUT_S)
         if reply is None:
@@ -193,13 +193,13 @@ def measure(
     for cell, cost in zip(live, costs, strict=True):
         cell.cost = cost
     order = random.Random(0)
-    reference: dict[int, dict[str, np.ndarray[Any, Any]]] = {}
+    reference: dict[int, dict[str, np.ndarray]] = {}
     try:
         started, number = time.monotonic(), 0
         while number < MIN_ROUNDS or time.monotonic() - started < seconds:
             scene = number % len(images)
             turns = [cell for cell in live if cell.failed is None]
-            found: dict[str, dict[str, np.ndarray[Any, Any]]] = {}
+            found: dict[str, dict[str, np.ndarray]] = {}
             for cell in order.sample(turns, len(turns)):
                 outputs = cell.turn(number, scene, calls)
                 if outputs is not None:

@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.bench.environment.telemetry import Telemetry
 from depthport.bench.results.model import BlockBoundary
@@ -68,7 +67,7 @@ class SpinningSession(Session):
             model="da3-small",
             weights=WeightsInfo("synthetic:0", "", True, ""),
             format="fake",
-            precision={},
+            precision={"name": "fp32"},
             shape=Shape(1, 2, 70, 98),
             inputs=(TensorSpec("image", _IMAGE, "float32"),),
             outputs=tuple(TensorSpec(name, shape, "float32") for name, shape in _OUTPUTS.items()),
@@ -78,7 +77,7 @@ class SpinningSession(Session):
         super().__init__(Artifact(Path(), manifest), "cpu", LoadOptions())
         self._work_ns = work_ns
 
-    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
         pass
 
     def _run(self) -> None:
@@ -133,7 +132,7 @@ def measure(boundary: BlockBoundary, work_us: int, rounds: int = ROUNDS) -> Over
     loop = _device_loop if boundary == "device" else _host_loop
     walls: list[float] = []
 
-    def block() -> NDArray[Any]:
+    def block() -> np.ndarray:
         found, wall = _timed(lambda: worker.block(request))
         walls.append(wall / calls)
         return np.array(found.device_ns if boundary == "device" else found.host_ns)
@@ -141,13 +140,13 @@ def measure(boundary: BlockBoundary, work_us: int, rounds: int = ROUNDS) -> Over
     image = worker.inputs[0]
     inner = (session._bind, session._run, session._synchronize, session._outputs)
     public = (session.bind, session.run, session.synchronize, session.outputs)
-    loops: dict[str, Callable[[], NDArray[Any]]] = {
+    loops: dict[str, Callable[[], np.ndarray]] = {
         "bare": partial(loop, inner, image, calls),
         "session": partial(loop, public, image, calls),
         "worker": block,
     }
     session.bind(image)
-    found: dict[str, list[NDArray[Any]]] = {name: [] for name in loops}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in loops}
     for turn in range(rounds):
         for name in loops if turn % 2 else reversed(loops):
             found[name].append(loops[name]())
@@ -228,7 +227,7 @@ def _parked_process() -> Iterator[int]:
         yield process.pid
 
 
-def _device_loop(steps: Steps, inputs: Any, calls: int) -> NDArray[Any]:
+def _device_loop(steps: Steps, inputs: Any, calls: int) -> np.ndarray:
     """ns of each call of the least code that does the same; it holds one clock read a call, about 0.1 µs."""
     _, run, synchronize, _ = steps
     clock = time.perf_counter_ns
@@ -240,7 +239,7 @@ def _device_loop(steps: Steps, inputs: Any, calls: int) -> NDArray[Any]:
     return np.diff(stamps)
 
 
-def _host_loop(steps: Steps, inputs: Any, calls: int) -> NDArray[Any]:
+def _host_loop(steps: Steps, inputs: Any, calls: int) -> np.ndarray:
     """The same at the host boundary."""
     bind, run, synchronize, outputs = steps
     clock = time.perf_counter_ns

@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 
@@ -183,7 +183,7 @@ class WorkerEnd:
         """Requests, until the manager closes the pipe."""
         return iter(sys.stdin.buffer)
 
-    def send(self, answer: Answer[Any]) -> None:
+    def send(self, answer: Answer[object]) -> None:
         self._out.write(msgspec.json.encode(answer) + b"\n")
         self._out.flush()
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from depthport.bench.plan.regime import frames_in
 from depthport.bench.workers.messages import FixedRateResult, SustainedResult
@@ -24,7 +24,7 @@ from depthport.exporters.core.errors import UsageError
 
 if TYPE_CHECKING:
     # A worker of another interpreter says what it lacks before anything of a runtime is imported.
-    from numpy.typing import NDArray
+    import numpy as np
 
     from depthport.runtimes.base import Session
 
@@ -104,7 +104,7 @@ def _wait_until(due_ns: int, clock: Clock, sleep: Callable[[float], object]) -> 
         pass
 
 
-def host_call(session: Session, inputs: Sequence[Mapping[str, NDArray[Any]]]) -> Call:
+def host_call(session: Session, inputs: Sequence[Mapping[str, np.ndarray]]) -> Call:
     """A sample at the host boundary: numpy in, numpy out."""
 
     def call(index: int) -> None:

@@ -54,7 +54,7 @@ from depthport.exporters.core.files.npz import read_npz, write_npz
 from depthport.exporters.core.provenance import package_versions, peak_rss_mib
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    import numpy as np
 
     from depthport.runtimes.base import Session
 
@@ -89,7 +89,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.session: Session | None = None
-        self.inputs: list[dict[str, NDArray[Any]]] = []
+        self.inputs: list[dict[str, np.ndarray]] = []
 
     def handle(self, request: CellRequest, progress: Callable[[str], None]) -> object:
         """Carry out one request; raises what the runtime raised."""

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +100,7 @@ def _write(prediction: Prediction, folder: Path, kinds: Sequence[str], original_
         write_json_poses(prediction, folder / "poses.json")
 
 
-def arrays_of(prediction: Prediction) -> dict[str, NDArray[Any]]:
+def arrays_of(prediction: Prediction) -> dict[str, np.ndarray]:
     """What `prediction.npz` holds."""
     optional = {
         "conf": prediction.conf,

@@ -128,8 +128,8 @@ class Model:
         self,
         photographs: Sequence[Source],
         *,
-        extrinsics: NDArray[Any] | None = None,
-        intrinsics: NDArray[Any] | None = None,
+        extrinsics: np.ndarray | None = None,
+        intrinsics: np.ndarray | None = None,
         oriented: bool = True,
         frames: int = FRAMES,
         process_res: int = PROCESS_RES,
@@ -155,8 +155,8 @@ class Model:
         self,
         views: Sequence[Photograph],
         *,
-        extrinsics: NDArray[Any] | None = None,
-        intrinsics: NDArray[Any] | None = None,
+        extrinsics: np.ndarray | None = None,
+        intrinsics: np.ndarray | None = None,
         process_res: int = PROCESS_RES,
     ) -> Prediction:
         """The same for photographs that are decoded already; see :meth:`__call__`."""
@@ -167,7 +167,7 @@ class Model:
         started = time.perf_counter()
         rgb = np.stack([apply_to_rgb(view.rgb, own) for view, own in zip(views, steps, strict=True)])[None]
         takes = {spec.name: spec for spec in manifest.inputs}
-        inputs: dict[str, NDArray[Any]] = {"image": rgb if takes["image"].dtype == "uint8" else normalise(rgb)}
+        inputs: dict[str, np.ndarray] = {"image": rgb if takes["image"].dtype == "uint8" else normalise(rgb)}
         cameras = self._cameras(takes, extrinsics, intrinsics, steps)
         if cameras is not None:
             inputs["extrinsics"], inputs["intrinsics"] = normalise_extrinsics(cameras[0])[None], cameras[1][None]
@@ -238,12 +238,8 @@ class Model:
         return self.session
 
     def _cameras(
-        self,
-        takes: dict[str, Any],
-        extrinsics: NDArray[Any] | None,
-        intrinsics: NDArray[Any] | None,
-        steps: Sequence[Steps],
-    ) -> tuple[NDArray[Any], NDArray[np.float32]] | None:
+        self, takes: dict[str, Any], extrinsics: np.ndarray | None, intrinsics: np.ndarray | None, steps: Sequence[Steps]
+    ) -> tuple[np.ndarray, NDArray[np.float32]] | None:
         given = extrinsics is not None and intrinsics is not None
         if (extrinsics is None) != (intrinsics is None):
             raise InputError("extrinsics and intrinsics belong together: give both or none")

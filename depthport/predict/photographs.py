@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,7 @@ def _of(source: Source, index: int, oriented: bool, frames: int) -> list[Photogr
     return [Photograph(path.name, read_image(path, oriented=oriented))]
 
 
-def _pixels(source: Any, index: int) -> NDArray[np.uint8]:
+def _pixels(source: object, index: int) -> NDArray[np.uint8]:
     pixels = np.asarray(source.convert("RGB") if hasattr(source, "convert") else source)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3 or 0 in pixels.shape:
         shape = "x".join(map(str, pixels.shape))

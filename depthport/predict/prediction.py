@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +39,7 @@ class Prediction:
     """From decoded photographs to the arrays here."""
     synthetic: bool = False
     """Random weights: depth and cameras mean nothing."""
-    placement: dict[str, Any] = field(default_factory=dict)
+    placement: dict[str, object] = field(default_factory=dict)
     """Where it ran, as the runtime proves it."""
 
     def depth_of_photograph(self, view: int) -> NDArray[np.float32]:
@@ -54,7 +53,7 @@ class Prediction:
         return intrinsics_to_photograph(self.intrinsics[view], self.steps[view])
 
 
-def to_photograph(values: NDArray[Any], steps: Steps, size: Size) -> NDArray[np.float32]:
+def to_photograph(values: np.ndarray, steps: Steps, size: Size) -> NDArray[np.float32]:
     """A map (H, W) of a processed view in the pixels of its photograph: steps undone, last first; bilinear, NaN outside.
 
     Args:
@@ -63,8 +62,8 @@ def to_photograph(values: NDArray[Any], steps: Steps, size: Size) -> NDArray[np.
     import cv2
 
     # OpenCV's own types are narrower than what it takes and gives.
-    found: NDArray[Any] = np.asarray(values, np.float32)
-    known: NDArray[Any] = np.ones(found.shape, np.uint8)
+    found: np.ndarray = np.asarray(values, np.float32)
+    known: np.ndarray = np.ones(found.shape, np.uint8)
     before = [size, *((step.width, step.height) for step in steps[:-1])]
     for step, (width, height) in zip(reversed(steps), reversed(before[: len(steps)]), strict=True):
         if isinstance(step, Crop):
@@ -77,7 +76,7 @@ def to_photograph(values: NDArray[Any], steps: Steps, size: Size) -> NDArray[np.
     return np.where(known > 0, found, np.float32(np.nan)).astype(np.float32)
 
 
-def intrinsics_to_photograph(intrinsics: NDArray[Any], steps: Steps) -> NDArray[np.float64]:
+def intrinsics_to_photograph(intrinsics: np.ndarray, steps: Steps) -> NDArray[np.float64]:
     """The inverse of :func:`depthport.exporters.inputs.preprocess.apply_to_intrinsics`."""
     matrix = np.array(intrinsics, np.float64)
     for step in reversed(steps):

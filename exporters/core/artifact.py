@@ -11,16 +11,19 @@ Imports no framework: a runtime, a report or `doctor` can read an artifact on a 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Literal
+from typing import Annotated, Literal, TypedDict
 
+import msgspec
+from msgspec import Meta
+
+from depthport.exporters.core.declared import fault
 from depthport.exporters.core.errors import ArtifactError, one_line
 from depthport.exporters.core.files.atomic import read_json
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import canonical_sha256, file_sha256
-from depthport.exporters.core.records import read_record
 from depthport.exporters.core.text import clean_json, clean_text, quoted
 
 SCHEMA = "depthport.artifact/1"
@@ -33,14 +36,43 @@ Origin = Literal["built", "cached", "rebuilt"]
 """How an artifact came: made now, found, or made anew because it was damaged."""
 
 
+LARGEST = 2**63 - 1
+"""No count or size of a file is larger, and arithmetic with larger ones overflows where it meets C."""
+Count = Annotated[int, Meta(ge=1, le=LARGEST)]
+Finite = Annotated[float, Meta(ge=-1e300, le=1e300)]
+OpenDimension = Annotated[str, Meta(pattern=r"^[a-z]{1,20}(\*[1-9][0-9]{0,5}(/[1-9][0-9]{0,5})?)?$")]
+"""A name (`views`), or a multiple of one."""
+TensorDType = Literal["float32", "float16", "bfloat16", "float64", "uint8", "int32", "int64", "bool"]
+
+DType = Literal["float32", "float16", "bfloat16"]
+Quantization = Literal["int8", "fp8"]
+
+
+class _Named(TypedDict):
+    name: str
+
+
+class PolicyFacts(_Named, total=False):
+    """A policy as JSON: its name, and whatever else of :class:`~depthport.exporters.core.precision.PrecisionPolicy` its
+    writer knew."""
+
+    backbone: DType
+    head: DType
+    camera: DType
+    reference: DType
+    tf32: bool
+    quantization: Quantization | None
+    note: str
+
+
 @dataclass(frozen=True)
 class Shape:
     """A scene batch: B scenes of N views of H×W pixels; the input `image` is (B, N, 3, H, W)."""
 
-    batch: int
-    views: int
-    height: int
-    width: int
+    batch: Count
+    views: Count
+    height: Count
+    width: Count
 
     def __str__(self) -> str:
         return f"{self.batch}x{self.views}x{self.height}x{self.width}"
@@ -59,8 +91,8 @@ class TensorSpec:
     """
 
     name: str
-    shape: tuple[int | str, ...]
-    dtype: str
+    shape: tuple[Count | OpenDimension, ...]
+    dtype: TensorDType
     file_name: str | None = None
     """Its name inside the artifact's files where that is another: ONNX has one name space for inputs and outputs, and
     poses go in and out."""
@@ -95,7 +127,7 @@ class HostStep:
     """Outputs it needs; those it writes are among them where it changes rather than replaces."""
     writes: tuple[str, ...]
     """Outputs it changes, those of them that the artifact has."""
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: JsonObject = field(default_factory=dict)
     """Keyword arguments of the function."""
     description: str = ""
 
@@ -104,7 +136,7 @@ class HostStep:
 class FileInfo:
     path: str
     """Relative to the artifact's folder, with forward slashes."""
-    size_bytes: int
+    size_bytes: Annotated[int, Meta(ge=0, le=LARGEST)]
     sha256: str
 
 
@@ -116,33 +148,33 @@ class Manifest:
     model: str
     weights: WeightsInfo
     format: str
-    precision: dict[str, Any]
+    precision: PolicyFacts
     """The policy (exporters/core/precision.py), spelled out: name, dtype of each part, note."""
     shape: Shape
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    options: dict[str, Any]
+    options: JsonObject
     """The exporter's options with defaults filled in, among them `target`."""
     versions: dict[str, str]
     files: tuple[FileInfo, ...] = ()
     dynamic: tuple[str, ...] = ()
     """Dimensions left open: any of `views`, `size`, `batch`; the shape is then the one asked for first, among many."""
-    limits: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    limits: dict[str, tuple[Count, Count, Count]] = field(default_factory=dict)
     """Smallest size, largest size and step of an open dimension (`views`, `height`, `width`) that has them."""
-    preprocessing: dict[str, Any] = field(default_factory=dict)
+    preprocessing: JsonObject = field(default_factory=dict)
     """What the inputs must be: where the resize and the normalisation happen and with which constants."""
-    target: dict[str, Any] = field(default_factory=dict)
+    target: JsonObject = field(default_factory=dict)
     """Hardware the artifact is bound to, where it is (TensorRT); empty where it runs anywhere."""
     host_steps: tuple[HostStep, ...] = ()
     """What must be done to the outputs of the graph, in this order, before they are those of the model. Our sessions do
     it (:meth:`depthport.runtimes.base.Session.outputs`); whoever runs the file otherwise calls
     :func:`depthport.exporters.da3.host.apply`."""
-    model_config: dict[str, Any] | None = None
+    model_config: JsonObject | None = None
     """Upstream's configuration of a model of the user's own; None for the models that `model` names."""
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: JsonObject = field(default_factory=dict)
     """What only this format knows (opset, node counts, engine inspector file, eligibility tables, ...)."""
-    export_s: float | None = None
-    export_peak_mib: float | None = None
+    export_s: Finite | None = None
+    export_peak_mib: Finite | None = None
     """Peak resident memory of the exporting process."""
     created: str = ""
     """UTC, ISO 8601."""
@@ -152,51 +184,32 @@ class Manifest:
     def size_bytes(self) -> int:
         return sum(f.size_bytes for f in self.files)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Manifest:
+    def from_json(cls, data: object) -> Manifest:
         """Parse a manifest, which may come from anyone: nothing that it names is imported, its text is cleaned.
 
+        A field that this version does not know is left out: later ones may add some.
+
         Raises:
-            ArtifactError: another schema, fields missing, unknown or of another type, or files outside of the folder.
+            ArtifactError: another schema, fields missing or of another type, values out of range, or files outside of the
+                folder.
         """
         schema = data.get("schema") if isinstance(data, Mapping) else None
         if schema != SCHEMA:
             raise ArtifactError(f"{MANIFEST} has schema {quoted(schema)}, this version reads {SCHEMA!r}: export it again")
         try:
-            # Until parity had a file of its own (bench/results/kept_parity.py) it was added here.
-            found = {name: value for name, value in data.items() if name != "parity"}
-            manifest = read_record(cls, clean_json(found, longest=MAX_TEXT))
-        except ValueError as error:
-            raise ArtifactError(f"{MANIFEST} is damaged ({error}): delete the folder and export it again") from None
-        if problem := _problem(manifest):
-            raise ArtifactError(f"{MANIFEST} {problem}: don't use this artifact")
+            manifest = msgspec.convert(clean_json(data, longest=MAX_TEXT), cls)
+        except msgspec.ValidationError as error:
+            raise ArtifactError(f"{MANIFEST} is damaged ({fault(error)}): delete the folder and export it again") from None
+        for info in manifest.files:
+            if _leaves(info.path):
+                raise ArtifactError(
+                    f"{MANIFEST} names a file outside its folder ({quoted(info.path)}): don't use this artifact"
+                )
         return manifest
-
-
-_DIMENSION = re.compile(r"[a-z]{1,20}(\*[1-9]\d{0,5}(/[1-9]\d{0,5})?)?")
-_DTYPES = frozenset({"float32", "float16", "bfloat16", "float64", "uint8", "int32", "int64", "bool"})
-_PARTS = ("backbone", "head", "camera", "reference")
-
-
-def _problem(manifest: Manifest) -> str | None:
-    """What no export writes, and what would lead a reader astray."""
-    for info in manifest.files:
-        if _leaves(info.path):
-            return f"names a file outside its folder ({quoted(info.path)})"
-    for spec in (*manifest.inputs, *manifest.outputs):
-        wrong = [d for d in spec.shape if not (_DIMENSION.fullmatch(d) if isinstance(d, str) else d > 0)]
-        if wrong or spec.dtype not in _DTYPES:
-            return f"gives {quoted(spec.name)} a shape or dtype that no tensor has"
-    shape = manifest.shape
-    if min(shape.batch, shape.views, shape.height, shape.width) < 1:
-        return f"has the shape {shape}, which no tensor has"
-    policy = manifest.precision
-    if not isinstance(policy.get("name"), str) or any(policy.get(p, "float32") not in _DTYPES for p in _PARTS):
-        return "has no precision that can be read"
-    return None
 
 
 def _leaves(path: str) -> bool:
@@ -263,6 +276,6 @@ def _same(path: Path, info: FileInfo) -> bool:
         return False
 
 
-def artifact_key(inputs: Mapping[str, Any]) -> str:
+def artifact_key(inputs: Mapping[str, object]) -> str:
     """Hex sha256 of the canonical JSON of everything that determines an artifact's content."""
     return canonical_sha256({"schema": SCHEMA, **inputs})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from depthport.exporters.core.text import clean_text
 
@@ -26,5 +25,5 @@ class Table:
         object.__setattr__(self, "rows", tuple(tuple(map(clean_text, row)) for row in self.rows))
         object.__setattr__(self, "note", clean_text(self.note))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {"title": self.title, "head": self.head, "rows": self.rows, "note": self.note}

@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from typing import Any
 
 
-def check_keywords(function: Callable[..., Any], given: Iterable[str], declared: type) -> None:
+def check_keywords(function: Callable[..., object], given: Iterable[str], declared: type) -> None:
     """Refuse what Python would, had `function` spelled its keywords out: `**given` is typed as `Unpack[declared]`.
 
     Raises:

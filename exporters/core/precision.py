@@ -10,12 +10,10 @@ change by 100 % (measured, in bf16 and in fp16).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import cast
 
+from depthport.exporters.core.artifact import DType, PolicyFacts, Quantization
 from depthport.exporters.core.asked import known_name
-
-DType = Literal["float32", "float16", "bfloat16"]
-Quantization = Literal["int8", "fp8"]
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,8 @@ class PrecisionPolicy:
     """8-bit layers, chosen by the exporter; everything else follows the dtypes above."""
     note: str = ""
 
-    def to_json(self) -> dict[str, object]:
-        return asdict(self)
+    def to_json(self) -> PolicyFacts:
+        return cast(PolicyFacts, asdict(self))
 
     def unquantized(self) -> PrecisionPolicy:
         """The float policy whose network is quantized."""

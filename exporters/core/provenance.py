@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 _CHUNK_BYTES = 1 << 22
 
@@ -23,7 +22,7 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def canonical_sha256(data: Any) -> str:
+def canonical_sha256(data: object) -> str:
     """Hex sha256 of the canonical JSON form (sorted keys, no spaces, no NaN) of `data`."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -77,7 +77,7 @@ def _python() -> Path:
     return Path(sys.prefix)
 
 
-def clean_json(value: Any, depth: int = 0, longest: int = MAX_TEXT) -> Any:
+def clean_json(value: object, depth: int = 0, longest: int = MAX_TEXT) -> object:
     """Any decoded JSON with clean strings of at most `longest` characters, finite numbers and bounded depth."""
     if depth > MAX_DEPTH:
         return None

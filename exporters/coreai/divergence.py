@@ -19,7 +19,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core.errors import UnsupportedError, one_line
 from depthport.exporters.coreai.executable import COMPILED_SUFFIX, ENTRY, SUFFIX, compile_asset
@@ -82,7 +81,7 @@ def graph_difference(asset: Path, program: Any) -> GraphDifference:
         )
 
 
-def steps(source: ExportedProgram, program: Any, inputs: Mapping[str, NDArray[Any]]) -> list[Step]:
+def steps(source: ExportedProgram, program: Any, inputs: Mapping[str, np.ndarray]) -> list[Step]:
     """Every operation of torch's graph that is mapped to one of Core AI's, both run on the same inputs, in torch's order.
 
     Args:
@@ -102,7 +101,7 @@ def steps(source: ExportedProgram, program: Any, inputs: Mapping[str, NDArray[An
             ) from error
 
 
-async def _steps(source: ExportedProgram, program: Any, inputs: Mapping[str, NDArray[Any]], folder: Path) -> list[Step]:
+async def _steps(source: ExportedProgram, program: Any, inputs: Mapping[str, np.ndarray], folder: Path) -> list[Step]:
     import torch
     from coreai.runtime import AIModel
     from coreai_torch.debugging.inspector import CoreAIInspector, TorchFXInspector

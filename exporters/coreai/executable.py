@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core.errors import ArtifactError, ExportError, LoadError, one_line
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, np.ndarray]
 ENTRY = "main"
 SUFFIX = ".aimodel"
 COMPILED_SUFFIX = ".aimodelx"
@@ -109,7 +108,7 @@ class Program:
         self.inputs: tuple[str, ...] = tuple(described.input_names)
         self.outputs: tuple[str, ...] = tuple(described.output_names)
 
-    def start(self, inputs: Mapping[str, NDArray[Any]]) -> Future[Arrays]:
+    def start(self, inputs: Mapping[str, np.ndarray]) -> Future[Arrays]:
         """Begin one call; the future gives the outputs by name as arrays of their own.
 
         Args:
@@ -117,7 +116,7 @@ class Program:
         """
         return self._submit(self._call(inputs))
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+    def run(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
         """One call, waited for."""
         return self.start(inputs).result()
 
@@ -135,7 +134,7 @@ class Program:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    async def _call(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+    async def _call(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
         from coreai.runtime import NDArray as Tensor
 
         raw = await self._function({name: Tensor(array) for name, array in inputs.items()})
@@ -182,7 +181,7 @@ def check_signature(program: Program, inputs: tuple[str, ...], outputs: tuple[st
     )
 
 
-def run_asset(asset: Path, folder: Path, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+def run_asset(asset: Path, folder: Path, inputs: Mapping[str, np.ndarray]) -> Arrays:
     """Compile an asset into `folder` and run it once.
 
     Raises:

@@ -22,9 +22,11 @@ from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.core.inspection import Table
+from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.options import Options
 from depthport.exporters.core.precision import PrecisionPolicy
 from depthport.exporters.coreai.network import examples, with_pixels
-from depthport.exporters.coreai.options import CoreAIOptions, parse_options, small_shape
+from depthport.exporters.coreai.options import AskedOptions, CoreAIOptions, parse_options, small_shape
 from depthport.exporters.da3.request import ExportRequest
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class CoreAIExporter(Exporter):
     package_suffix: ClassVar[str | None] = ".aimodel"
     main_file: ClassVar[str | None] = ASSET
     packages: ClassVar[tuple[str, ...]] = ("coreai-core", "coreai-torch", "coreai-opt")
+    takes: ClassVar[tuple[type[Options], ...]] = (AskedOptions,)
 
     def probe(self) -> str | None:
         missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
@@ -54,7 +57,7 @@ class CoreAIExporter(Exporter):
             "Linux x86-64 with glibc 2.34, or macOS 26 on Apple silicon)"
         )
 
-    def options(self, request: ExportRequest) -> dict[str, Any]:
+    def options(self, request: ExportRequest) -> JsonObject:
         return parse_options(request).to_json()
 
     def inspect(self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True) -> tuple[Table, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Literal
+
+import msgspec
 
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UnsupportedError, UsageError
-from depthport.exporters.core.option_values import choice
+from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.options import Options, read_options
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.shapes import PATCH
 
@@ -15,25 +17,30 @@ FORMAT = "coreai"
 TARGETS = {"iOS27": "v27", "macOS27": "v27"}
 """Oldest system the asset is for, and coreai-core's name of it: there is one, and its names mean the same."""
 DEFAULT_TARGET = "iOS27"
-COMPRESSIONS = ("none", "int8", "palette8", "palette6", "palette4")
-CHECKS = ("full", "small", "none")
+Compression = Literal["none", "int8", "palette8", "palette6", "palette4"]
+Check = Literal["full", "small", "none"]
 POLICIES = ("fp32", "fp16", "fp16-mixed")
 
 
-@dataclass(frozen=True)
-class CoreAIOptions:
+class AskedOptions(Options, frozen=True):
+    """Options of format `coreai`."""
+
+    compress: Compression = "none"
+    """Weights only; activations keep the policy's dtype."""
+    verify: Check | None = None
+    """Run the saved asset and compare it with upstream before it counts as exported: at its own shape (`full`, the default
+    where everything is fp32), as an asset of the smallest shape with as many views (`small`), or not (`none`)."""
+
+
+class CoreAIOptions(AskedOptions, frozen=True):
     """Every choice, with defaults filled in."""
 
+    verify: Check = "full"
     target: str = DEFAULT_TARGET
     """A key of `TARGETS`."""
-    compress: str = "none"
-    """Weights only; activations keep the policy's dtype."""
-    verify: str = "full"
-    """Run the saved asset and compare it with upstream before it counts as exported: at its own shape (`full`), as an
-    asset of the smallest shape with as many views (`small`), or not (`none`)."""
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+    def to_json(self) -> JsonObject:
+        return msgspec.structs.asdict(self)
 
 
 def parse_options(request: ExportRequest) -> CoreAIOptions:
@@ -44,16 +51,10 @@ def parse_options(request: ExportRequest) -> CoreAIOptions:
         UnsupportedError: the format can't express what is asked.
     """
     _refuse(request)
-    given = dict(request.options)
-    if unknown := sorted(set(given) - {"compress", "verify"}):
-        raise UsageError(f"format 'coreai' has no option {', '.join(unknown)}: it has compress, verify")
+    asked = read_options(AskedOptions, request.options, f"format {FORMAT!r}")
     # In fp16 the runtime of Linux takes a hundred times as long as in fp32.
-    default = "full" if request.policy.backbone == "float32" else "small"
-    return CoreAIOptions(
-        target=_target(request.target),
-        compress=choice(FORMAT, given, "compress", COMPRESSIONS, "none"),
-        verify=choice(FORMAT, given, "verify", CHECKS, default),
-    )
+    verify = asked.verify or ("full" if request.policy.backbone == "float32" else "small")
+    return CoreAIOptions(compress=asked.compress, verify=verify, target=_target(request.target))
 
 
 def small_shape(shape: Shape) -> Shape:

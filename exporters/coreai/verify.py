@@ -13,10 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core.errors import ExportError
 from depthport.exporters.coreai.executable import Arrays, run_asset
@@ -56,7 +55,7 @@ def probe_inputs(request: ExportRequest) -> Arrays:
 
     shape = request.shape
     height, width = request.source_size or (shape.height, shape.width)
-    found: dict[str, NDArray[Any]] = {
+    found: dict[str, np.ndarray] = {
         "image": probe_pixels(shape.batch, shape.views, height, width)
         if request.preprocess
         else probe_image(shape.batch, shape.views, height, width, IMAGENET_MEAN, IMAGENET_STD)
@@ -74,7 +73,7 @@ def verify(
     network: nn.Module,
     build_upstream: Callable[[], nn.Module],
     compress: str = "none",
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Run an asset and compare it with upstream.
 
     Args:
@@ -116,7 +115,7 @@ def verify(
     }
 
 
-def compare(found: Mapping[str, NDArray[Any]], wanted: Mapping[str, NDArray[Any]], limit: float) -> dict[str, OutputError]:
+def compare(found: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray], limit: float) -> dict[str, OutputError]:
     """Every output of `wanted` against the one of that name.
 
     Raises:
@@ -132,7 +131,7 @@ def compare(found: Mapping[str, NDArray[Any]], wanted: Mapping[str, NDArray[Any]
     return errors
 
 
-def distance(found: NDArray[Any], expected: NDArray[Any]) -> float:
+def distance(found: np.ndarray, expected: np.ndarray) -> float:
     """Relative L2; of integers the share that differs. Not finite is infinitely far."""
     if _whole(expected):
         return float(np.mean(found != expected))
@@ -182,5 +181,5 @@ def _as_far_as(found: Arrays, wanted: Arrays, other: Arrays, factor: float) -> d
     }
 
 
-def _whole(array: NDArray[Any]) -> bool:
+def _whole(array: np.ndarray) -> bool:
     return bool(np.issubdtype(array.dtype, np.integer))

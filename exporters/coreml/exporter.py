@@ -21,6 +21,8 @@ from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact, Shape
 from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.core.inspection import Table
+from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.options import Options
 from depthport.exporters.core.precision import POLICIES
 from depthport.exporters.coreml.compress import compress, compression_report
 from depthport.exporters.coreml.convert import convert, save
@@ -29,7 +31,7 @@ from depthport.exporters.coreml.inspect import inspect_package
 from depthport.exporters.coreml.metadata import describe
 from depthport.exporters.coreml.mil.ane import Prediction, predict
 from depthport.exporters.coreml.mil.package import read_package
-from depthport.exporters.coreml.options import CoreMLOptions, function_name, parse_options, parse_shape
+from depthport.exporters.coreml.options import AskedOptions, CoreMLOptions, function_name, parse_options, parse_shape
 from depthport.exporters.coreml.shims import shims_needed
 from depthport.exporters.coreml.verify import outputs_as_declared, verify
 from depthport.exporters.da3.request import ExportRequest
@@ -53,13 +55,14 @@ class CoreMLExporter(Exporter):
     format: ClassVar[str] = "coreml"
     main_file: ClassVar[str | None] = PACKAGE
     packages: ClassVar[tuple[str, ...]] = ("coremltools", "protobuf")
+    takes: ClassVar[tuple[type[Options], ...]] = (AskedOptions,)
     package_suffix: ClassVar[str | None] = ".mlpackage"
 
     def probe(self) -> str | None:
         missing = [name for name in NEEDED if find_spec(name) is None]
         return f"{' and '.join(missing)} not installed: {install.DA3_COREML}" if missing else None
 
-    def options(self, request: ExportRequest) -> dict[str, Any]:
+    def options(self, request: ExportRequest) -> JsonObject:
         return parse_options(request).to_json()
 
     def inspect(self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True) -> tuple[Table, ...]:

@@ -118,7 +118,7 @@ def _neural_engine(function: Function) -> list[Table]:
     return found
 
 
-def _behaviour(function: Function, inputs: Mapping[str, Any]) -> list[Table]:
+def _behaviour(function: Function, inputs: Mapping[str, object]) -> list[Table]:
     from depthport.exporters.coreml.mil.divergence import divergence, largest_jumps
     from depthport.exporters.coreml.mil.ranges import activation_ranges, tightest
 
@@ -149,7 +149,7 @@ def _outputs(function: Function, rows: list[Divergence]) -> Table:
     return Table("What fp16 costs by output", ("output", "type", "error"), ends, note)
 
 
-def _inputs(package: Package, function: Function, arrays: Mapping[str, Any] | None) -> dict[str, Any]:
+def _inputs(package: Package, function: Function, arrays: Mapping[str, object] | None) -> dict[str, object]:
     """Arrays by the function's own input names."""
 
     inputs, _ = package.features[function.name]

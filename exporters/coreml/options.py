@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import msgspec
 
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UnsupportedError, UsageError
-from depthport.exporters.core.option_values import choice, flag, items
+from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.options import Options, read_options
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.shapes import validate_shape
 
@@ -17,40 +19,44 @@ TARGETS = {"iOS16": 7, "iOS17": 8, "iOS18": 9, "iOS26": 10}
 """Oldest system the package is for, and its specification version. macOS 13, 14, 15 and 26 are the same ones."""
 MAC_NAMES = {"macOS13": "iOS16", "macOS14": "iOS17", "macOS15": "iOS18", "macOS26": "iOS26"}
 DEFAULT_TARGET = "iOS17"
-ROUTES = ("export", "trace")
-COMPRESSIONS = ("none", "int8", "int4", "palette8", "palette6", "palette4")
-ISLANDS = ("reference", "camera", "tail", "residual", "norm", "stem", "head")
+Island = Literal["reference", "camera", "tail", "residual", "norm", "stem", "head"]
+ISLANDS: tuple[Island, ...] = get_args(Island)
 """Parts that can stay fp32 in an fp16 package; :mod:`depthport.exporters.coreml.islands` says what each holds."""
 
 _NEEDS = {"compress int4": "iOS18", "several functions": "iOS18"}
 _SHAPE = re.compile(r"(?:(\d+)x)?(\d+)x(\d+)x(\d+)")
 
 
-@dataclass(frozen=True)
-class CoreMLOptions:
-    """Every choice, with defaults filled in."""
+class AskedOptions(Options, frozen=True):
+    """Options of format `coreml`."""
 
-    target: str = DEFAULT_TARGET
-    """A key of `TARGETS`."""
-    route: str = "export"
+    route: Literal["export", "trace"] = "export"
     """`export`: torch.export; `trace`: torch.jit.trace. Which operations come out differs in places."""
-    compress: str = "none"
+    compress: Literal["none", "int8", "int4", "palette8", "palette6", "palette4"] = "none"
     """Weights only; activations keep the policy's dtype."""
-    islands: tuple[str, ...] = ()
-    """Parts kept in fp32 where the policy is fp16."""
+    islands: tuple[Literal[Island, "none"], ...] | None = None
+    """Parts kept in fp32 where the policy is fp16; by default those that the policy keeps in fp32."""
     ane: bool = False
     """Exact rewrites for the Neural Engine: split patch convolution, fp16 in and out, pose matrices on the host."""
     functions: tuple[str, ...] = ()
-    """Further shapes, BxNxHxW, each a function of the same package with the same weights."""
+    """Further shapes, NxHxW or BxNxHxW, each a function of the same package with the same weights."""
     verify: bool = True
     """Run the saved package in the interpreter and compare it with the network before it counts as exported."""
+
+
+class CoreMLOptions(AskedOptions, frozen=True):
+    """Every choice, with defaults filled in; `functions` as BxNxHxW."""
+
+    islands: tuple[Island, ...] = ()
+    target: str = DEFAULT_TARGET
+    """A key of `TARGETS`."""
 
     @property
     def specification(self) -> int:
         return TARGETS[self.target]
 
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "islands": list(self.islands), "functions": list(self.functions)}
+    def to_json(self) -> JsonObject:
+        return {**msgspec.structs.asdict(self), "islands": list(self.islands), "functions": list(self.functions)}
 
 
 def parse_options(request: ExportRequest) -> CoreMLOptions:
@@ -61,24 +67,17 @@ def parse_options(request: ExportRequest) -> CoreMLOptions:
         UnsupportedError: the format, the target or the model can't do what is asked.
     """
     _refuse(request)
-    given = dict(request.options)
-    unknown = sorted(set(given) - set(CoreMLOptions.__dataclass_fields__) | ({"target"} & set(given)))
-    if unknown:
-        raise UsageError(
-            f"format 'coreml' has no option {', '.join(unknown)}: it has route, compress, islands, ane, functions, verify"
-        )
-    found = CoreMLOptions(
-        route=choice("coreml", given, "route", ROUTES, "export"),
-        compress=choice("coreml", given, "compress", COMPRESSIONS, "none"),
-        ane=flag("coreml", given, "ane", False),
-        functions=_functions(given, request.shape),
-        verify=flag("coreml", given, "verify", True),
-    )
-    if found.ane and request.policy.name != "fp16":
+    asked = read_options(AskedOptions, request.options, "format 'coreml'")
+    if asked.ane and request.policy.name != "fp16":
         raise UnsupportedError(
             f"the Neural Engine computes in fp16 only: use precision fp16 with option ane, not {request.policy.name}"
         )
-    return replace(found, islands=_islands(given, request, found), target=_target(request.target, found))
+    functions = _functions(asked.functions, request.shape)
+    islands = _islands(asked, functions, request)
+    return CoreMLOptions(
+        route=asked.route, compress=asked.compress, islands=islands, ane=asked.ane, functions=functions,
+        verify=asked.verify, target=_target(request.target, asked),
+    )  # fmt: skip
 
 
 def function_name(shape: Shape) -> str:
@@ -111,7 +110,7 @@ def _refuse(request: ExportRequest) -> None:
         raise UnsupportedError(f"Core ML has fp32 and fp16 only: use one of these, not {policy.name}")
 
 
-def _target(asked: str | None, options: CoreMLOptions) -> str:
+def _target(asked: str | None, options: AskedOptions) -> str:
     needs = [("compress int4", options.compress == "int4"), ("several functions", bool(options.functions))]
     needed = next((what for what, is_asked in needs if is_asked), None)
     if asked is None:
@@ -124,32 +123,28 @@ def _target(asked: str | None, options: CoreMLOptions) -> str:
     return target
 
 
-def _islands(given: Mapping[str, Any], request: ExportRequest, options: CoreMLOptions) -> tuple[str, ...]:
+def _islands(asked: AskedOptions, functions: Sequence[str], request: ExportRequest) -> tuple[Island, ...]:
     """The islands asked for; by default what the policy keeps in fp32, none where everything is."""
     from depthport.exporters.da3.static.reference_view import MIN_VIEWS
 
     policy = request.policy
     if "float16" not in (policy.backbone, policy.head):
-        if "islands" in given:
+        if asked.islands is not None:
             raise UsageError(f"option islands is for precision fp16: {policy.name} has no fp16 to keep out of")
         return ()
-    if "islands" in given:
-        asked = [i for i in items(given, "islands") if i != "none"]
-        unknown = [i for i in asked if i not in ISLANDS]
-        if unknown:
-            raise UsageError(f"unknown island {unknown[0]!r}: choose from {', '.join(ISLANDS)}, or none")
-        return tuple(i for i in ISLANDS if i in asked)
-    shapes = [request.shape, *map(parse_shape, options.functions)]
+    if asked.islands is not None:
+        return tuple(island for island in ISLANDS if island in asked.islands)
+    shapes = [request.shape, *map(parse_shape, functions)]
     found = {"reference"} if any(shape.views >= MIN_VIEWS for shape in shapes) else set()
-    if not options.ane:
+    if not asked.ane:
         found |= {"camera", "tail"}
     if policy.head == "float32":
         found.add("head")
-    return tuple(i for i in ISLANDS if i in found)
+    return tuple(island for island in ISLANDS if island in found)
 
 
-def _functions(given: Mapping[str, Any], main: Shape) -> tuple[str, ...]:
-    shapes = [str(_shape(text, main)) for text in items(given, "functions")]
+def _functions(given: Sequence[str], main: Shape) -> tuple[str, ...]:
+    shapes = [str(_shape(text, main)) for text in given]
     twice = next((shape for shape in shapes if shapes.count(shape) > 1), None)
     if twice is not None:
         raise UsageError(f"function shape {twice} is given twice: give each shape once")

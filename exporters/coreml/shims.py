@@ -138,7 +138,7 @@ def _trust_indices(stack: ExitStack) -> None:
     from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
     from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY
 
-    class Trust(AbstractGraphPass):
+    class Trust(AbstractGraphPass):  # type: ignore[misc]
         def apply(self, prog: Any) -> None:
             pass
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from depthport.exporters.core.artifact import Shape, TensorSpec
+from depthport.exporters.core.artifact import Shape, TensorDType, TensorSpec
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD, exact_steps, steps_to_json
 
@@ -67,7 +67,7 @@ def output_specs(request: ExportRequest) -> tuple[TensorSpec, ...]:
     """The requested outputs with the shapes DESIGN gives them; float32 in every precision, the view int64."""
     b, n, h, w = _dims(request)
     rays: tuple[int | str, int | str] = _ray_size(h), _ray_size(w)
-    shapes: dict[str, tuple[tuple[int | str, ...], str]] = {
+    shapes: dict[str, tuple[tuple[int | str, ...], TensorDType]] = {
         "depth": ((b, n, h, w), "float32"),
         "depth_conf": ((b, n, h, w), "float32"),
         "extrinsics": ((b, n, 3, 4), "float32"),

@@ -148,7 +148,8 @@ def double_arithmetic() -> Iterator[None]:
 def _query_blocks(query: Tensor, key: Tensor) -> Sequence[Tensor]:
     """Queries (..., L, E) in blocks whose scores against keys (..., S, E) take `_SCORES_BYTES` at most."""
     scores_of_one = key.shape[:-1].numel() * key.element_size()
-    return query.split(max(_SCORES_BYTES // scores_of_one, 1), dim=-2)
+    blocks: Sequence[Tensor] = query.split(max(_SCORES_BYTES // scores_of_one, 1), dim=-2)
+    return blocks
 
 
 def from_pixels(image: Tensor, preprocessing: Mapping[str, Any]) -> Tensor:

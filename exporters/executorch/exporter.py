@@ -23,6 +23,7 @@ from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core import install
 from depthport.exporters.core.errors import ExportError, UnsupportedError, UsageError
 from depthport.exporters.core.isolation import Isolated, call_isolated
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.executorch import convert
 from depthport.exporters.pytorch.converted import fp32_network, network_outputs, probe_inputs, require_network, save_copy
@@ -47,7 +48,7 @@ class ExecuTorchExporter(Exporter):
         missing = [name for module, name in NEEDED.items() if find_spec(module) is None]
         return f"{', '.join(missing)} not installed: {_INSTALL}" if missing else None
 
-    def options(self, request: ExportRequest) -> dict[str, Any]:
+    def options(self, request: ExportRequest) -> JsonObject:
         require_static(request, allow=("pose_input",))
         if request.policy.name != "fp32":
             raise UnsupportedError(f"format {self.format!r} has no precision {request.policy.name!r}: use fp32")

@@ -7,8 +7,6 @@ rotation that is none silently gives another camera.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +26,7 @@ a few pixels, which there is not."""
 _SMALLEST_DETERMINANT = 1e-8
 
 
-def check_poses(extrinsics: NDArray[Any], intrinsics: NDArray[Any]) -> None:
+def check_poses(extrinsics: np.ndarray, intrinsics: np.ndarray) -> None:
     """Refuse poses and camera matrices that no camera has.
 
     Args:
@@ -49,7 +47,7 @@ def check_poses(extrinsics: NDArray[Any], intrinsics: NDArray[Any]) -> None:
     check_intrinsics(cameras)
 
 
-def check_extrinsics(extrinsics: NDArray[Any]) -> None:
+def check_extrinsics(extrinsics: np.ndarray) -> None:
     """The half of :func:`check_poses` about poses (..., 4, 4) or (..., 3, 4)."""
     poses = np.asarray(extrinsics, np.float64)
     _refuse("extrinsics", ~np.isfinite(poses).all((-1, -2)), "not finite: give finite poses")
@@ -76,7 +74,7 @@ def check_extrinsics(extrinsics: NDArray[Any]) -> None:
     _refuse("extrinsics", strayed, "not a rigid pose: its rotation is sheared or its axes have different lengths")
 
 
-def check_intrinsics(intrinsics: NDArray[Any]) -> None:
+def check_intrinsics(intrinsics: np.ndarray) -> None:
     """The half of :func:`check_poses` about camera matrices (..., 3, 3)."""
     cameras = np.asarray(intrinsics, np.float64)
     _refuse("intrinsics", ~np.isfinite(cameras).all((-1, -2)), "not finite: give finite camera matrices")
@@ -99,7 +97,7 @@ def check_intrinsics(intrinsics: NDArray[Any]) -> None:
     _refuse("intrinsics", skew.any(-1), "not a pinhole camera: it has a skew, undistort the photographs first")
 
 
-def check_size(intrinsics: NDArray[Any], sizes: NDArray[Any]) -> None:
+def check_size(intrinsics: np.ndarray, sizes: np.ndarray) -> None:
     """Refuse camera matrices (N, 3, 3) that can't be of images of `sizes` (N, 2), height and width.
 
     Raises:
@@ -119,7 +117,7 @@ def check_size(intrinsics: NDArray[Any], sizes: NDArray[Any]) -> None:
             )
 
 
-def dims(array: NDArray[Any]) -> str:
+def dims(array: np.ndarray) -> str:
     """A shape as text: 2x3x3."""
     return "x".join(map(str, array.shape)) or "scalar"
 

@@ -8,7 +8,7 @@ stand in one place, and where both readings look at something: inverted poses of
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ class _Meeting(NamedTuple):
     """Median distance of the axes from the point over its median distance from the cameras."""
 
 
-def doubts(extrinsics: NDArray[Any], intrinsics: NDArray[Any], sizes: NDArray[Any]) -> list[str]:
+def doubts(extrinsics: np.ndarray, intrinsics: np.ndarray, sizes: np.ndarray) -> list[str]:
     """What a person should check, one line each; empty where nothing speaks against the cameras.
 
     Args:
@@ -84,7 +84,7 @@ def _meet(centres: Array, axes: Array) -> _Meeting | None:
     return _Meeting((towards * axes).sum(-1) > 0, miss / distance)
 
 
-def _resolution(intrinsics: NDArray[Any], sizes: NDArray[Any]) -> str | None:
+def _resolution(intrinsics: np.ndarray, sizes: np.ndarray) -> str | None:
     """Principal points all at one share of both edges, off the middle: a camera matrix of a larger or smaller image."""
     shares = np.asarray(intrinsics, np.float64)[:, [0, 1], [2, 2]] / np.asarray(sizes, np.float64)[:, ::-1]
     share = float(shares.mean())

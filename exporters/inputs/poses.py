@@ -12,7 +12,7 @@ far from the origin (map coordinates) lose nothing; upstream's is fp32.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ class Aligned(NamedTuple):
     """By which the depth was divided."""
 
 
-def normalise_extrinsics(extrinsics: NDArray[Any]) -> NDArray[np.float32]:
+def normalise_extrinsics(extrinsics: np.ndarray) -> NDArray[np.float32]:
     """Poses as the network wants them: relative to view 0, scaled by the median distance of the cameras from it.
 
     Upstream's `api.py::_normalize_extrinsics`; the median of an even number of views is the lower of the two in the middle
@@ -66,10 +66,10 @@ def normalise_extrinsics(extrinsics: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def align_to_input(
-    depth: NDArray[Any],
-    predicted: NDArray[Any],
-    extrinsics: NDArray[Any],
-    intrinsics: NDArray[Any],
+    depth: np.ndarray,
+    predicted: np.ndarray,
+    extrinsics: np.ndarray,
+    intrinsics: np.ndarray,
     *,
     keep_input_scale: bool = True,
 ) -> Aligned:

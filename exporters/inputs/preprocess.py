@@ -184,7 +184,7 @@ def apply_to_rgb(rgb: NDArray[np.uint8], steps: Steps) -> NDArray[np.uint8]:
     return rgb
 
 
-def apply_to_map(values: NDArray[Any], steps: Steps) -> NDArray[Any]:
+def apply_to_map(values: np.ndarray, steps: Steps) -> np.ndarray:
     """Run the steps on a map (H, W) of values that must not be mixed (depth): the nearest source pixel of each
     target."""
     height, width = values.shape
@@ -199,11 +199,11 @@ def apply_to_map(values: NDArray[Any], steps: Steps) -> NDArray[Any]:
             rows = rows[step.top : step.top + step.height]
     row_index = np.clip(np.floor(rows + 0.5).astype(int), 0, height - 1)
     column_index = np.clip(np.floor(columns + 0.5).astype(int), 0, width - 1)
-    found: NDArray[Any] = values[np.ix_(row_index, column_index)]
+    found: np.ndarray = values[np.ix_(row_index, column_index)]
     return found
 
 
-def apply_to_intrinsics(intrinsics: NDArray[Any], steps: Steps) -> NDArray[Any]:
+def apply_to_intrinsics(intrinsics: np.ndarray, steps: Steps) -> np.ndarray:
     """Run the steps on a pinhole matrix (3, 3) in pixels; same dtype.
 
     Upstream's convention: a resize multiplies the first row by the width's ratio and the second by the height's (the
@@ -229,7 +229,7 @@ def normalise(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def preprocess(
-    images: Sequence[NDArray[np.uint8]], intrinsics: Sequence[NDArray[Any]] | None = None, process_res: int = PROCESS_RES
+    images: Sequence[NDArray[np.uint8]], intrinsics: Sequence[np.ndarray] | None = None, process_res: int = PROCESS_RES
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """One scene as upstream's InputProcessor prepares it.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ class Similarity(NamedTuple):
         return found
 
 
-def umeyama(*, source: NDArray[Any], target: NDArray[Any]) -> Similarity:
+def umeyama(*, source: np.ndarray, target: np.ndarray) -> Similarity:
     """The similarity that carries points `source` (N, 3) onto `target` (N, 3) with the least squared error.
 
     Umeyama 1991 (PAMI 13(4)), equations 40-42: the rotation from the SVD of the covariance, without reflection. By name

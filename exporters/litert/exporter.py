@@ -6,12 +6,8 @@ format's runtimes have little int64. The file counts as written only if LiteRT c
 the program, without network (:mod:`depthport.exporters.core.isolation`).
 
 Precision `fp16` stores weights in fp16; arithmetic is then the runtime's choice (fp32 on CPUs, fp16 in GPU delegates).
-Precision `int8` is ai-edge-quantizer's, its mix judged by depth and poses; options:
-
-* `mix`: `measured` (default: int8 products with activations rounded at every call, where the budget allows), `all` (the
-  same everywhere, whatever it costs) or `weights` (8-bit weights and float arithmetic, for size);
-* `max_depth_error` (8e-3, relative L2), `max_rotation_deg` (0.4): the budget, on photographs;
-* `calibration`: a folder or files with those photographs; default: ones that scikit-image ships.
+Precision `int8` is ai-edge-quantizer's: int8 products with activations rounded at every call, its mix judged by depth and
+poses on photographs (:class:`~depthport.exporters.quantization.plan.Int8Options`).
 """
 
 from __future__ import annotations
@@ -23,12 +19,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.isolation import Isolated, call_isolated
+from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.options import Options
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
 from depthport.exporters.litert import convert
@@ -43,7 +40,7 @@ from depthport.exporters.pytorch.converted import (
     save_copy,
 )
 from depthport.exporters.pytorch.program import require_static
-from depthport.exporters.quantization.plan import check_options
+from depthport.exporters.quantization.plan import Int8Options, int8_options
 
 MODEL_FILE = "model.tflite"
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -57,12 +54,13 @@ class LiteRTExporter(Exporter):
     format: ClassVar[str] = "litert"
     main_file: ClassVar[str | None] = MODEL_FILE
     packages: ClassVar[tuple[str, ...]] = ("litert-torch", "litert-converter", "ai-edge-litert", "ai-edge-quantizer")
+    takes: ClassVar[tuple[type[Options], ...]] = (Int8Options,)
 
     def probe(self) -> str | None:
         missing = [name for module, name in NEEDED.items() if find_spec(module) is None]
         return f"{', '.join(missing)} not installed: {_INSTALL}" if missing else None
 
-    def options(self, request: ExportRequest) -> dict[str, Any]:
+    def options(self, request: ExportRequest) -> JsonObject:
         require_static(request, allow=("pose_input", "quantization int8"))
         if request.policy.name not in PRECISIONS:
             raise UnsupportedError(
@@ -74,7 +72,7 @@ class LiteRTExporter(Exporter):
             return super().options(request)
         if request.pose_input:
             raise UnsupportedError(f"format {self.format!r} has no int8 with pose inputs: export fp32 or fp16")
-        return {"target": None, **check_options(request.options)}
+        return {"target": None, **int8_options(request).to_json()}
 
     def write(self, context: ExportContext, directory: Path) -> ExportResult:
         work = directory / "work"
@@ -133,7 +131,7 @@ class _Build:
         np.savez(self.work / "scenes.npz", **held_out(self.context))  # type: ignore[arg-type]
         gflop = self._call(convert.arithmetic, model="fp32.tflite").value
 
-        def try_(recipes: Sequence[Recipe], outputs: Sequence[str]) -> list[dict[str, NDArray[Any]]]:
+        def try_(recipes: Sequence[Recipe], outputs: Sequence[str]) -> list[dict[str, np.ndarray]]:
             trials = self._call(
                 convert.try_recipes, model="fp32.tflite", recipes=recipes, scenes="scenes.npz", outputs=list(outputs)
             )
@@ -141,7 +139,7 @@ class _Build:
 
         return choose_recipe(self.context, gflop, try_)
 
-    def _run(self, model: str) -> dict[str, NDArray[Any]]:
+    def _run(self, model: str) -> dict[str, np.ndarray]:
         np.savez(self.work / "inputs.npz", **self.inputs)  # type: ignore[arg-type]
         self._call(convert.run, model=model, inputs="inputs.npz", outputs="outputs.npz")
         with np.load(self.work / "outputs.npz") as found:

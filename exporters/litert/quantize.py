@@ -20,13 +20,13 @@ from depthport.exporters.core.errors import ExportError
 from depthport.exporters.litert.recipes import Recipe, dynamic, weights_only
 from depthport.exporters.quantization.images import held_out_scenes, split
 from depthport.exporters.quantization.mix import Budget, Loss, choose, give_back
-from depthport.exporters.quantization.plan import DEFAULTS
+from depthport.exporters.quantization.plan import int8_options
 from depthport.exporters.quantization.sensitivity import compare
 
 SCENES = 4
 JUDGED = ("depth", "extrinsics")
 
-Try = Callable[[Sequence[Recipe], Sequence[str]], list[dict[str, NDArray[Any]]]]
+Try = Callable[[Sequence[Recipe], Sequence[str]], list[dict[str, np.ndarray]]]
 """`try_(recipes, outputs)`: for each recipe the outputs of every scene, as `scene/output`."""
 
 
@@ -41,7 +41,7 @@ class Chosen:
 
 def held_out(context: ExportContext) -> dict[str, NDArray[np.float32]]:
     """The scenes that recipes are judged on, by name; their pictures are the calibration's and the held-out ones."""
-    calibrated, others = split(context.request.options.get("calibration"))
+    calibrated, others = split(int8_options(context.request).calibration)
     scenes = held_out_scenes(calibrated, others, context.request.shape, SCENES)
     return {f"scene{index}": scene for index, scene in enumerate(scenes)}
 
@@ -57,14 +57,14 @@ def choose_recipe(context: ExportContext, gflop: Mapping[str, float], try_: Try)
     Raises:
         ExportError: the budget allows no group.
     """
-    options = {**DEFAULTS, **context.request.options}
+    options = int8_options(context.request)
     outputs = [name for name in JUDGED if name in context.request.outputs]
-    if options["mix"] != "measured":
-        recipe = weights_only() if options["mix"] == "weights" else dynamic()
+    if options.mix != "measured":
+        recipe = weights_only() if options.mix == "weights" else dynamic()
         expected, found = try_([[], recipe], outputs)
         groups = list(gflop)
-        return Chosen(recipe, _report(options["mix"], groups, gflop, *worst(found, expected), ()))
-    budget = Budget(options["max_depth_error"], options["max_rotation_deg"])
+        return Chosen(recipe, _report(options.mix, groups, gflop, *worst(found, expected), ()))
+    budget = Budget(options.max_depth_error, options.max_rotation_deg)
     expected, *alone = try_([[], *(dynamic([group]) for group in gflop)], outputs)
     table = [
         Loss(group, gflop[group], *worst(found, expected)) for group, found in zip(gflop, alone, strict=True)
@@ -86,7 +86,7 @@ def choose_recipe(context: ExportContext, gflop: Mapping[str, float], try_: Try)
     )
 
 
-def worst(found: Mapping[str, NDArray[Any]], expected: Mapping[str, NDArray[Any]]) -> tuple[float, float]:
+def worst(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> tuple[float, float]:
     """Depth (relative L2) and rotation (degrees) errors, the worst scene of each."""
     scenes = dict.fromkeys(name.partition("/")[0] for name in expected)
     losses = [
@@ -112,7 +112,7 @@ def _report(
     }
 
 
-def read_trials(folder: Path, trials: Sequence[Mapping[str, Any]]) -> list[dict[str, NDArray[Any]]]:
+def read_trials(folder: Path, trials: Sequence[Mapping[str, Any]]) -> list[dict[str, np.ndarray]]:
     """What the converter's process left of each trial; the files are removed."""
     found = []
     for trial in trials:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
-Recipe = list[dict[str, Any]]
+Recipe = list[dict[str, object]]
 
 _EVERYWHERE = ".*"
 _WEIGHTS = {"num_bits": 8, "symmetric": True, "granularity": "CHANNELWISE", "dtype": "INT", "block_size": 0}
@@ -61,8 +60,8 @@ _HALF = {"num_bits": 16, "dtype": "FLOAT"}
 
 
 def _entry(
-    regex: str, operation: str, algorithm: str, weights: dict[str, Any], precision: str, dequantize: bool
-) -> dict[str, Any]:
+    regex: str, operation: str, algorithm: str, weights: dict[str, object], precision: str, dequantize: bool
+) -> dict[str, object]:
     return {
         "regex": regex,
         "operation": operation,

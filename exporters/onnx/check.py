@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from depthport.exporters.core.artifact import TensorSpec
+from depthport.exporters.core.artifact import TensorDType, TensorSpec
 from depthport.exporters.core.errors import ExportError, one_line
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs, output_specs
@@ -49,4 +49,4 @@ def _spec(value: onnx_ir.Value) -> TensorSpec:
     dims: Iterable[object] = value.shape if value.shape is not None else ()
     shape = tuple(dim if isinstance(dim, int) else str(dim) for dim in dims)
     dtype = value.dtype.numpy().name if value.dtype is not None else "unknown"
-    return TensorSpec(value.name or "", shape, dtype)
+    return TensorSpec(value.name or "", shape, cast(TensorDType, dtype))

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.base import ExportContext
 from depthport.exporters.core.artifact import Shape
@@ -116,7 +115,7 @@ def _probe_shapes(request: ExportRequest) -> Sequence[Shape]:
 
 def _results(
     context: ExportContext, session: Any, shapes: Sequence[Shape]
-) -> Iterator[tuple[Shape, dict[str, NDArray[Any]], dict[str, NDArray[Any]]]]:
+) -> Iterator[tuple[Shape, dict[str, np.ndarray], dict[str, np.ndarray]]]:
     """For each shape the file's outputs and the static network's."""
     import torch
 
@@ -138,14 +137,14 @@ def _results(
         )
 
 
-def _inputs(request: ExportRequest) -> dict[str, NDArray[Any]]:
+def _inputs(request: ExportRequest) -> dict[str, np.ndarray]:
     """Noise, and cameras a few steps apart, by the names of the file."""
     rng = np.random.default_rng(0)
     shape = request.shape
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, np.ndarray] = {}
     for spec in input_specs(request):
         dims = tuple(int(dim) for dim in spec.shape)
-        array: NDArray[Any]
+        array: np.ndarray
         if spec.name == "extrinsics":
             array = np.tile(np.eye(4, dtype=np.float32), (*dims[:2], 1, 1))
             array[..., :3, 3] = rng.standard_normal((*dims[:2], 3))
@@ -160,7 +159,7 @@ def _inputs(request: ExportRequest) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _errors(found: dict[str, NDArray[Any]], expected: dict[str, NDArray[Any]]) -> Iterator[tuple[str, float]]:
+def _errors(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> Iterator[tuple[str, float]]:
     """Relative L2 of each output; infinite for another shape or another reference view."""
     for name, wanted in expected.items():
         got = found[name]
@@ -171,9 +170,7 @@ def _errors(found: dict[str, NDArray[Any]], expected: dict[str, NDArray[Any]]) -
             yield name, float(np.linalg.norm(got.astype(np.float64) - wanted)) / scale
 
 
-def _rounded_to_another_view(
-    request: ExportRequest, found: dict[str, NDArray[Any]], expected: dict[str, NDArray[Any]]
-) -> bool:
+def _rounded_to_another_view(request: ExportRequest, found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> bool:
     """Whether the two chose different reference views, as low precision may on noise: then nothing can be compared."""
     name = "reference_view"
     low = _tolerance(request) > _TOLERANCE["float32"]

@@ -5,15 +5,9 @@ counts as written (:mod:`depthport.exporters.onnx.dynamic`). Weights lie inside 
 protobuf's limit, gets a second file `model.onnx.data`. The graph is checked against the request, and the written file by
 `onnx.checker` with full shape inference.
 
-Options of a floating-point graph: `opset` (18 to 23, target `portable` only) and `ir_version`; by default the least.
-
-Precision `int8` quantizes the graph after the target has rewritten it (:mod:`depthport.exporters.quantization`). Its
-options:
-
-* `calibration`: a folder or files; default: photographs that scikit-image ships and no benchmark runs on.
-* `mix`: `measured` (default; every layer is quantized alone, and those are kept that the budget allows), `weights`
-  (8-bit weights and float arithmetic, for size) or `all` (every layer, whatever it costs).
-* `max_depth_error` (8e-3, relative L2) and `max_rotation_deg` (0.4): the budget of all quantized layers together.
+Precision `int8` quantizes the graph after the target has rewritten it (:mod:`depthport.exporters.quantization`). Options:
+:class:`~depthport.exporters.onnx.versions.VersionOptions` of a floating-point graph, and
+:class:`~depthport.exporters.quantization.plan.Int8Options`.
 """
 
 from __future__ import annotations
@@ -32,6 +26,8 @@ from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import ExportError, one_line
 from depthport.exporters.core.files.atomic import storage_errors
+from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.options import Options
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
 from depthport.exporters.onnx.check import check_file, check_signature
@@ -40,10 +36,10 @@ from depthport.exporters.onnx.graph_file import read_graph
 from depthport.exporters.onnx.metadata import describe
 from depthport.exporters.onnx.quantize import quantize_graph
 from depthport.exporters.onnx.targets import PORTABLE, OnnxTarget, as_exported, get_target
-from depthport.exporters.onnx.versions import check_versions, least_ir, oldest_onnxruntime
+from depthport.exporters.onnx.versions import VersionOptions, check_versions, least_ir, oldest_onnxruntime
 from depthport.exporters.pytorch.program import export_program, require_static
 from depthport.exporters.quantization.layers import candidates
-from depthport.exporters.quantization.plan import check_options, make_plan
+from depthport.exporters.quantization.plan import Int8Options, int8_options, make_plan
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -63,13 +59,14 @@ class OnnxExporter(Exporter):
     main_file: ClassVar[str | None] = MODEL_FILE
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnx-ir")
     default: ClassVar[bool] = True
+    takes: ClassVar[tuple[type[Options], ...]] = (VersionOptions, Int8Options)
     one_artifact_many_shapes: ClassVar[bool] = True
 
     def probe(self) -> str | None:
         missing = [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]
         return f"{', '.join(missing)} not installed: {install.DA3_ONNX}" if missing else None
 
-    def options(self, request: ExportRequest) -> dict[str, Any]:
+    def options(self, request: ExportRequest) -> JsonObject:
         # Ranges are of one shape and of photographs as the network takes them.
         quantized = request.policy.quantization in QUANTIZATIONS
         target = get_target(request.target)
@@ -77,7 +74,7 @@ class OnnxExporter(Exporter):
         require_static(request, allow=allow if target.emit is None else ())
         target.require(request.policy)
         if request.policy.quantization is not None:
-            return {"target": target.name, "opset": target.opset, **check_options(request.options)}
+            return {"target": target.name, "opset": target.opset, **int8_options(request).to_json()}
         free = target.name == PORTABLE
         return {"target": target.name, **check_versions(request.options, target.opset, free=free)}
 

@@ -103,7 +103,7 @@ def session(model: onnx_ir.Model) -> Iterator[Any]:
         yield native
 
 
-def fetch(native: Any, names: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+def fetch(native: Any, names: Sequence[str], inputs: Mapping[str, np.ndarray]) -> dict[str, NDArray[np.float32]]:
     """Values of the tensors called `names`."""
     values = native.run(list(names), dict(inputs))
     return dict(zip(names, values, strict=True))

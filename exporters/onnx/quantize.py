@@ -17,7 +17,6 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core.errors import ExportError
 from depthport.exporters.onnx.targets.graph import array, constant, drop_unused_initializers, only_user, replace_uses
@@ -28,7 +27,7 @@ from depthport.exporters.quantization.sensitivity import QuantizedLayer
 if TYPE_CHECKING:
     import onnx_ir
 
-Array = NDArray[Any]
+Array = np.ndarray
 
 # The target ort-cpu marks a bias whose layer took a scale in.
 _BIAS = re.compile(r"(?P<layer>.+)\.bias(_scaled)?$")

@@ -7,9 +7,12 @@ A file declares the least: a runtime refuses a newer version than it knows, what
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
+
+from msgspec import Meta
 
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.options import Options, read_options
 
 OPSETS = (18, 23)
 """First and last operator set that `--option opset=` takes. Torch writes 18 and converts upwards; its way down to 17 leaves
@@ -46,7 +49,18 @@ def oldest_onnxruntime(opset: int, ir_version: int) -> str | None:
     return next(found, None)
 
 
-def check_versions(given: Mapping[str, Any], opset: int, *, free: bool) -> dict[str, int]:
+class VersionOptions(Options, frozen=True):
+    """Options of a floating-point graph."""
+
+    where: ClassVar[str] = "floating-point precisions"
+
+    opset: Annotated[int, Meta(ge=OPSETS[0], le=OPSETS[1])] | None = None
+    """Operator set, for a graph without a target; by default the least."""
+    ir_version: Annotated[int, Meta(ge=1, le=MOST_IR)] | None = None
+    """Version of the file; by default the least that the operator set takes."""
+
+
+def check_versions(given: Mapping[str, object], opset: int, *, free: bool) -> dict[str, int]:
     """The versions asked for, of `--option opset=` and `--option ir_version=`; the target's operator set if none is.
 
     Args:
@@ -57,19 +71,12 @@ def check_versions(given: Mapping[str, Any], opset: int, *, free: bool) -> dict[
     Raises:
         UsageError: another option, no number, one that there is not, or one that this target's graph can't have.
     """
-    if unknown := sorted(set(given) - {"opset", "ir_version"}):
-        raise UsageError(f"format 'onnx' has no option {', '.join(unknown)}: it has opset and ir_version")
-    for name, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise UsageError(f"option {name} is a whole number, not {str(value)[:40]!r}")
-    chosen = int(given.get("opset", opset))
-    if not OPSETS[0] <= chosen <= OPSETS[1]:
-        raise UsageError(f"option opset is {chosen}: choose one from {OPSETS[0]} to {OPSETS[1]}")
+    asked = read_options(VersionOptions, given, "format 'onnx'")
+    chosen = asked.opset or opset
     if chosen != opset and not free:
         raise UsageError(f"this target's graph is of opset {opset}: leave out option opset, or leave out --target")
-    least = least_ir(chosen)
-    if "ir_version" not in given:
+    if asked.ir_version is None:
         return {"opset": chosen}
-    if not least <= given["ir_version"] <= MOST_IR:
-        raise UsageError(f"option ir_version is {given['ir_version']}: opset {chosen} takes {least} to {MOST_IR}")
-    return {"opset": chosen, "ir_version": int(given["ir_version"])}
+    if asked.ir_version < least_ir(chosen):
+        raise UsageError(f"option ir_version is {asked.ir_version}: opset {chosen} takes {least_ir(chosen)} to {MOST_IR}")
+    return {"opset": chosen, "ir_version": asked.ir_version}

@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.base import Progress
 from depthport.exporters.core.precision import PrecisionPolicy
@@ -19,7 +17,7 @@ from depthport.exporters.onnx.graph_file import read_graph
 from depthport.exporters.onnx.probes import Probe, expose, fetch, groups, probes, session
 from depthport.exporters.precision_check.emulate import emulate
 
-Arrays = Mapping[str, NDArray[Any]]
+Arrays = Mapping[str, np.ndarray]
 Runner = Callable[[Sequence[Probe], Arrays], Arrays]
 """Values of some tensors for some inputs."""
 
@@ -40,7 +38,7 @@ class LayerError:
     largest: float
     """Largest magnitude in the reference."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {**asdict(self), "relative": None if np.isinf(self.relative) else self.relative}
 
 
@@ -105,7 +103,7 @@ def emulated(path: Path) -> Runner:
     return run
 
 
-def _error(probe: Probe, value: NDArray[Any], wanted: NDArray[Any]) -> LayerError:
+def _error(probe: Probe, value: np.ndarray, wanted: np.ndarray) -> LayerError:
     exact, found = wanted.astype(np.float64), np.asarray(value).astype(np.float64)
     largest = float(np.abs(exact).max(initial=0.0))
     norm = float(np.linalg.norm(exact))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +54,7 @@ class RangeReport:
         """The precision policy that keeps those parts out of fp16."""
         return _PROPOSALS[self.parts]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {
             "checked": self.checked, "limit": LIMIT, "largest": asdict(self.largest) if self.largest else None,
             "hot": [asdict(hot) for hot in self.hot], "proposal": self.proposal,

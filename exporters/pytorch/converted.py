@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from depthport.exporters.pytorch.program import export_program
 if TYPE_CHECKING:
     from torch import nn
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, np.ndarray]
 
 LIMIT = 1e-5
 """Relative L2 of every float output of an fp32 file; 1e-6 is usual."""
@@ -78,7 +78,7 @@ def _cameras(name: str, batch: int, views: int, height: int, width: int) -> NDAr
     return np.tile(camera, (batch, views, 1, 1))
 
 
-def network_outputs(network: nn.Module, names: tuple[str, ...], inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+def network_outputs(network: nn.Module, names: tuple[str, ...], inputs: Mapping[str, np.ndarray]) -> Arrays:
     """What the network computes for `inputs` (in its own order), by name."""
     import torch
 
@@ -87,7 +87,7 @@ def network_outputs(network: nn.Module, names: tuple[str, ...], inputs: Mapping[
     return {name: value.numpy() for name, value in zip(names, outputs, strict=True)}
 
 
-def errors(found: Mapping[str, NDArray[Any]], expected: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+def errors(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Relative L2 by output; of an integer output the share of values that differ.
 
     Raises:
@@ -108,7 +108,7 @@ def errors(found: Mapping[str, NDArray[Any]], expected: Mapping[str, NDArray[Any
     return result
 
 
-def require_network(found: Mapping[str, NDArray[Any]], expected: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+def require_network(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> dict[str, float]:
     """:func:`errors` of an fp32 file, all within :data:`LIMIT`.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from depthport.exporters.base import ExportContext
 from depthport.exporters.core.errors import ExportError, UnsupportedError, one_line
@@ -62,13 +62,13 @@ def example_inputs(request: ExportRequest) -> tuple[Tensor, ...]:
     return tuple(torch.zeros([int(dim) for dim in spec.shape], dtype=getattr(torch, spec.dtype)) for spec in specs)
 
 
-def dynamic_shapes(request: ExportRequest) -> tuple[dict[int, Any], ...] | None:
+def dynamic_shapes(request: ExportRequest) -> tuple[dict[int, object], ...] | None:
     """Which dimensions of which input are open, as `torch.export` takes it; None where none is."""
     if not request.dynamic:
         return None
     from torch.export import Dim
 
-    opened: dict[str, Any] = {"batch": Dim("batch", min=1)}
+    opened: dict[str, object] = {"batch": Dim("batch", min=1)}
     for name, (low, high, step) in limits_of(request.dynamic).items():
         dim = Dim(name if step == 1 else f"{name}_{step}", min=low // step, max=high // step)
         opened[name] = dim if step == 1 else step * dim

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Array = NDArray[Any]
+Array = np.ndarray
 
 _LINEAR = re.compile(r"backbone\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2|w12|w3))$")
 _CONVOLUTION = re.compile(r"head\.(stages\.\d\.reduce|depth\.(chain\..*|neck|output\.conv))$")

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import msgspec
 
 from depthport.exporters.base import ExportContext
 from depthport.exporters.core.artifact import Shape
-from depthport.exporters.core.errors import UnsupportedError, UsageError
+from depthport.exporters.core.errors import UnsupportedError
+from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.options import Above0, Options, read_options
+from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.shapes import PATCH
 from depthport.exporters.quantization.images import digest, find_images, held_out_scenes, scene, split
 from depthport.exporters.quantization.layers import Observation, candidates, observe
@@ -21,12 +26,37 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-MIXES = ("measured", "weights", "all")
-DEFAULTS: dict[str, Any] = {
-    "calibration": None, "mix": "measured", "max_depth_error": 8e-3, "max_rotation_deg": 0.4,
-}  # fmt: skip
+MAX_DEPTH_ERROR = 8e-3
+MAX_ROTATION_DEG = 0.4
 """Four fifths of what int8 is asked to keep (1e-2, 0.5°): the mix is held to it on the worst of a few scenes, and a user
 has others."""
+
+
+class Int8Options(Options, frozen=True):
+    """Options of precision `int8`."""
+
+    where: ClassVar[str] = "precision int8"
+
+    calibration: str | list[str] | None = None
+    """A folder or files: photographs to calibrate with; by default some that scikit-image ships and no benchmark
+    runs on."""
+    mix: Literal["measured", "weights", "all"] = "measured"
+    """`measured`: every layer is quantized alone, and those are kept that the budget allows; `weights`: 8-bit weights and
+    float arithmetic, for size; `all`: every layer, whatever it costs."""
+    max_depth_error: Above0 = MAX_DEPTH_ERROR
+    """Budget of all quantized layers together: relative L2 of depth."""
+    max_rotation_deg: Above0 = MAX_ROTATION_DEG
+    """The same of the cameras' rotation, in degrees."""
+
+    def to_json(self) -> JsonObject:
+        """For the manifest and the key: the calibration images as the hash of their contents.
+
+        Raises:
+            UsageError: there are no such images.
+            UnavailableError: no images named and scikit-image, which ships the default ones, is not here.
+        """
+        return {**msgspec.structs.asdict(self), "calibration": digest(find_images(self.calibration))}
+
 
 MEASURED_SCENES = (2, 4)
 """Fewest and most; small ones cost little."""
@@ -63,23 +93,13 @@ class Plan:
         }
 
 
-def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a quantized export with defaults, the calibration images as the hash of their contents.
+def int8_options(request: ExportRequest) -> Int8Options:
+    """The options of a quantized export.
 
     Raises:
-        UsageError: an unknown option or value, or no such images.
-        UnavailableError: no images named and scikit-image, which ships the default ones, is not here.
+        UsageError: an unknown option or value.
     """
-    if unknown := [name for name in given if name not in DEFAULTS]:
-        raise UsageError(f"precision int8 has no option {unknown[0]!r}: choose one of {', '.join(DEFAULTS)}")
-    options = {**DEFAULTS, **given}
-    if options["mix"] not in MIXES:
-        raise UsageError(f"option mix is one of {', '.join(MIXES)}, not {options['mix']!r}")
-    for name in ("max_depth_error", "max_rotation_deg"):
-        value = options[name]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-            raise UsageError(f"option {name} is a number above 0, not {value!r}")
-    return {**options, "calibration": digest(find_images(options["calibration"]))}
+    return read_options(Int8Options, request.options, f"precision 'int8' of format {request.format!r}")
 
 
 def make_plan(context: ExportContext, *, signed: bool, rounded_outputs: bool) -> Plan:
@@ -90,8 +110,8 @@ def make_plan(context: ExportContext, *, signed: bool, rounded_outputs: bool) ->
         signed: int8 activations with zero 0 instead of uint8.
         rounded_outputs: what a convolution gives is rounded to 8 bits too.
     """
-    options = {**DEFAULTS, **context.request.options}
-    paths, held_out = split(options["calibration"])
+    options = int8_options(context.request)
+    paths, held_out = split(options.calibration)
     network, shape = context.network(), context.request.shape
     context.progress(f"calibrating on {len(paths)} photographs")
     seen = observe(network, [scene(path, shape) for path in paths])
@@ -99,18 +119,18 @@ def make_plan(context: ExportContext, *, signed: bool, rounded_outputs: bool) ->
         raise UnsupportedError(f"precision int8 has no layers to quantize in {context.request.model.name}: use fp32")
     total = sum(observation.gflop for observation in seen.values())
     layers = _round(
-        context, seen, total, signed=signed, rounded_outputs=rounded_outputs, weights_only=options["mix"] == "weights"
+        context, seen, total, signed=signed, rounded_outputs=rounded_outputs, weights_only=options.mix == "weights"
     )
     pixels = shape.batch * shape.views * shape.height * shape.width
     images = held_out_scenes(paths, held_out, shape, _scenes(HELD_OUT_SCENES, HELD_OUT_PIXELS, pixels))
     judge = _judge(context, shape)
-    if options["mix"] == "all":
+    if options.mix == "all":
         context.progress(f"trying all layers on {len(images)} held-out scenes")
         expected = [infer(judge, image) for image in images]
         found = Found(len(images), *together(judge, images, expected, list(layers.values())))
         return Plan(layers, (), total, found)
     table = _measure(context, paths, layers)
-    budget = Budget(options["max_depth_error"], options["max_rotation_deg"])
+    budget = Budget(options.max_depth_error, options.max_rotation_deg)
     chosen = {loss.layer: layers[loss.layer] for loss in choose(table, budget)}
     kept, found = keep_within(judge, images, chosen, table, budget, context.progress)
     return Plan(kept, tuple(table), total, found)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.quantization.layers import Observation, candidates, hooked, is_linear, norm_before, relu_after
 from depthport.exporters.quantization.mix import Loss
@@ -19,7 +18,7 @@ from depthport.exporters.quantization.rounding import ActivationGrid, activation
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Array = NDArray[Any]
+Array = np.ndarray
 Progress = Callable[[str], None]
 
 BALANCE = 0.8

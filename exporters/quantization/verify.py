@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core.errors import ExportError
 from depthport.exporters.quantization.layers import candidates, hooked
@@ -21,7 +20,7 @@ from depthport.exporters.quantization.sensitivity import QuantizedLayer, compare
 if TYPE_CHECKING:
     from torch import nn
 
-Array = NDArray[Any]
+Array = np.ndarray
 
 
 @dataclass(frozen=True)

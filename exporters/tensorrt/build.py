@@ -29,7 +29,7 @@ _COMPATIBILITY = {"ampere+": "AMPERE_PLUS", "same-cc": "SAME_COMPUTE_CAPABILITY"
 def make_logger(trt: ModuleType) -> Any:
     """An `ILogger` that keeps warnings and errors in `lines` and prints nothing."""
 
-    class Log(trt.ILogger):  # type: ignore[name-defined]
+    class Log(trt.ILogger):  # type: ignore[name-defined, misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.lines: list[tuple[str, str]] = []
@@ -216,7 +216,7 @@ def _add_profile(parsed: Parsed, config: Any, options: TensorRTOptions) -> None:
 
 
 def _monitor(trt: ModuleType, progress: Progress, interrupted: threading.Event) -> Any:
-    class Monitor(trt.IProgressMonitor):  # type: ignore[name-defined]
+    class Monitor(trt.IProgressMonitor):  # type: ignore[name-defined, misc]
         """Phases nest; the outer ones are worth a line. Methods come from C++ and must not raise."""
 
         def __init__(self) -> None:

@@ -136,5 +136,5 @@ def _add_probes(model: onnx_ir.Model, nodes: list[onnx_ir.Node]) -> None:
     graph.outputs.extend(outputs)
 
 
-def _initializer(graph: onnx_ir.Graph, name: str, content: NDArray[Any]) -> onnx_ir.Value:
+def _initializer(graph: onnx_ir.Graph, name: str, content: np.ndarray) -> onnx_ir.Value:
     return constant(graph, name, content)

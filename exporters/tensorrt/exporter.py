@@ -23,9 +23,11 @@ import psutil
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult, Progress
 from depthport.exporters.core import install
-from depthport.exporters.core.artifact import Artifact, Manifest
+from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ExportError, UnavailableError
 from depthport.exporters.core.files.private import cache_root, private_folder
+from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.options import Options
 from depthport.exporters.core.precision import POLICIES, PrecisionPolicy
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.onnx.exporter import OnnxExporter
@@ -42,7 +44,7 @@ from depthport.exporters.tensorrt.build import (
 from depthport.exporters.tensorrt.graph import ONNX_FILE, QUANTIZED_FILE, find_onnx, graph_request, measured_mix
 from depthport.exporters.tensorrt.known_issues import known_issues
 from depthport.exporters.tensorrt.onnx_file import onnx_facts
-from depthport.exporters.tensorrt.options import BUDGETS, TensorRTOptions, parse_options
+from depthport.exporters.tensorrt.options import AskedOptions, TensorRTOptions, asked_options, parse_options
 from depthport.exporters.tensorrt.platform import (
     ENGINE_FILE,
     TENSORRT,
@@ -65,6 +67,7 @@ class _EngineExporter(Exporter):
 
     main_file: ClassVar[str | None] = ENGINE_FILE
     package: ClassVar[Package]
+    takes: ClassVar[tuple[type[Options], ...]] = (AskedOptions,)
 
     def probe(self) -> str | None:
         missing = [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]
@@ -78,7 +81,7 @@ class _EngineExporter(Exporter):
             return f"{self.package.name} builds on the GPU it builds for, and none is here: use the format tensorrt-rtx"
         return None
 
-    def options(self, request: ExportRequest) -> dict[str, Any]:
+    def options(self, request: ExportRequest) -> JsonObject:
         options = parse_options(request, self.package)
         # What the graph can't express is refused before anything is built.
         OnnxExporter().options(graph_request(request, self._onnx_target()))
@@ -190,7 +193,7 @@ class _EngineExporter(Exporter):
     def rebuild(self, artifact: Artifact, directory: Path, progress: Progress) -> ExportResult:
         """For the GPU and the TensorRT that are here; also raises what :meth:`build_engine` raises."""
         manifest = artifact.manifest
-        options = TensorRTOptions.from_json(_build_options(manifest))
+        options = TensorRTOptions.from_json(manifest.options)
         gpu = gpu_here()
         if gpu is not None and gpu.capability not in options.capabilities:
             options = replace(options, capabilities=(gpu.capability,))
@@ -202,7 +205,7 @@ class _EngineExporter(Exporter):
 
     def _mixed(self, request: ExportRequest, options: TensorRTOptions) -> ExportRequest:
         """The request for the ONNX file in which the layers that a budget allows are int8."""
-        chosen = {name: value for name in BUDGETS if (value := request.options.get(name)) is not None}
+        chosen: dict[str, object] = {**asked_options(request).budget}
         if options.calibration is not None:
             chosen["calibration"] = options.calibration
         return replace(request, format="onnx", target=self._onnx_target(), options=chosen)
@@ -236,11 +239,6 @@ def describe_target(package: Package, version: str, options: TensorRTOptions, gp
         "capabilities": list(options.capabilities), "compatibility": options.compatibility,
         "gpu": bound.name if bound else None, "driver": gpu.driver if gpu else None,
     }  # fmt: skip
-
-
-def _build_options(manifest: Manifest) -> dict[str, Any]:
-    beside = ("built_on", "calibration_sha256", "mix")
-    return {name: value for name, value in manifest.options.items() if name not in beside}
 
 
 def _memory_warnings(estimate_bytes: int) -> list[str]:

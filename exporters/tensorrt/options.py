@@ -1,18 +1,4 @@
-"""Options of the formats `tensorrt` and `tensorrt-rtx`, checked, with their defaults.
-
-| option | value | meaning |
-|---|---|---|
-| `workspace_mb` | MiB | most scratch memory a layer may take; default: TensorRT's own (all of the GPU) |
-| `optimization_level` | 0 to 5 | how long the builder searches; default 3 |
-| `refit` | true, false | weights can be exchanged later |
-| `strip_weights` | true, false | the engine holds no weights; they are put in from the ONNX artifact when it is loaded |
-| `timing_cache` | true, false, a folder | `tensorrt` only: measured tactics are kept by GPU and version |
-| `inspector` | true, false | save the engine inspector's layers beside the engine, where a GPU is there |
-| `views`, `batch` | MIN:MAX or MIN:OPT:MAX | range of a dimension that `--dynamic` leaves open |
-| `size` | HxW:HxW or HxW:HxW:HxW | the same for `--dynamic size` |
-| `calibration` | a folder or a file | int8 and fp8: photographs to calibrate with |
-| `calibration_method` | max, percentile | fp8: range of an activation; int8: round every product by it, budget or not |
-| `max_depth_error`, `max_rotation_deg` | numbers | int8: budget of depth (8e-3, relative L2) and rotation (0.4°) |
+"""Options of the formats `tensorrt` and `tensorrt-rtx`, checked, with their defaults: :class:`AskedOptions`.
 
 `--target` names GPUs: `sm86,sm89` (TensorRT for RTX builds for GPUs that are not there); with full TensorRT the GPU at
 hand, or `ampere+` (any GPU since Ampere) or `same-cc` (any GPU of the same compute capability).
@@ -23,20 +9,60 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Literal
 
+import msgspec
+from msgspec import Meta
+
+from depthport.exporters.core.declared import fault
 from depthport.exporters.core.errors import ArtifactError, UnsupportedError, UsageError
+from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.options import Above0, Options, read_options
 from depthport.exporters.da3.request import ExportRequest
-from depthport.exporters.tensorrt.platform import Package, gpu_here
+from depthport.exporters.tensorrt.platform import Gpu, Package, gpu_here
 
 COMPATIBILITY = ("ampere+", "same-cc")
-METHODS = ("max", "percentile")
-_SWITCHES = {"refit": False, "strip_weights": False, "inspector": True}
-_RANGES = ("views", "size", "batch")
-_VALUES = ("workspace_mb", "optimization_level", "timing_cache", "calibration", "calibration_method")
+Method = Literal["max", "percentile"]
 TURING = "sm75"
-BUDGETS = ("max_depth_error", "max_rotation_deg")
 _PATCH = 14
+
+
+class AskedOptions(Options, frozen=True):
+    """Options of the formats `tensorrt` and `tensorrt-rtx`."""
+
+    workspace_mb: Annotated[int, Meta(ge=1, le=1 << 20)] | None = None
+    """Most scratch memory a layer may take, MiB; by default TensorRT's own limit, all of the GPU."""
+    optimization_level: Annotated[int, Meta(ge=0, le=5)] = 3
+    """How long the builder searches."""
+    refit: bool = False
+    """Weights can be exchanged later."""
+    strip_weights: bool = False
+    """The engine holds no weights; they are put in from the ONNX artifact when it is loaded."""
+    timing_cache: bool | str | None = None
+    """`tensorrt` only, where it is the default: measured tactics are kept by GPU and version, in a folder that may be
+    named."""
+    inspector: bool = True
+    """Save the engine inspector's layers beside the engine, where a GPU is there."""
+    views: str | None = None
+    """MIN:MAX or MIN:OPT:MAX: range of a dimension that `--dynamic` leaves open."""
+    batch: str | None = None
+    """The same for `--dynamic batch`."""
+    size: str | None = None
+    """HxW:HxW or HxW:HxW:HxW: the same for `--dynamic size`."""
+    calibration: str | None = None
+    """int8 and fp8: a folder or a file with photographs to calibrate with."""
+    calibration_method: Method | None = None
+    """fp8: range of an activation; int8: round every product by it, budget or not."""
+    max_depth_error: Above0 | None = None
+    """int8: budget of depth, relative L2."""
+    max_rotation_deg: Above0 | None = None
+    """int8: budget of the cameras' rotation, degrees."""
+
+    @property
+    def budget(self) -> dict[str, float]:
+        """What of it was asked for, by name."""
+        asked = {"max_depth_error": self.max_depth_error, "max_rotation_deg": self.max_rotation_deg}
+        return {name: value for name, value in asked.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -66,24 +92,32 @@ class TensorRTOptions:
     profile: Mapping[str, Range]
     """By the name of the dimension in the ONNX file: `batch`, `views`, `height`, `width`."""
     calibration: str | None
-    calibration_method: str | None
+    calibration_method: Method | None
     """None: what suits the kind."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {**asdict(self), "capabilities": list(self.capabilities)}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> TensorRTOptions:
-        """Options as a manifest holds them.
+    def from_json(cls, data: Mapping[str, object]) -> TensorRTOptions:
+        """Options as a manifest holds them, among others.
 
         Raises:
             ArtifactError: another version wrote them.
         """
         try:
-            profile = {name: Range(**sizes) for name, sizes in data["profile"].items()}
-            return cls(**{**data, "capabilities": tuple(data["capabilities"]), "profile": profile})
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ArtifactError(f"the engine's options are another version's ({error}): export it again") from error
+            return msgspec.convert(data, cls)
+        except msgspec.ValidationError as error:
+            raise ArtifactError(f"the engine's options are another version's ({fault(error)}): export it again") from error
+
+
+def asked_options(request: ExportRequest) -> AskedOptions:
+    """What was asked for.
+
+    Raises:
+        UsageError: an unknown option, or a value that it does not take.
+    """
+    return read_options(AskedOptions, request.options, f"format {request.format!r}")
 
 
 def parse_options(request: ExportRequest, package: Package) -> TensorRTOptions:
@@ -93,34 +127,24 @@ def parse_options(request: ExportRequest, package: Package) -> TensorRTOptions:
         UsageError: an unknown option or target, or a value it does not take.
         UnsupportedError: a GPU the package can't build for.
     """
-    given = dict(request.options)
-    known = {*_SWITCHES, *_RANGES, *_VALUES, *BUDGETS}
-    if unknown := sorted(set(given) - known):
-        raise UsageError(f"format {package.format!r} has no option {unknown[0]!r}: choose from {', '.join(sorted(known))}")
+    asked = asked_options(request)
     target, capabilities, compatibility = _target(request.target, package)
-    switches = {name: _switch(given, name, default) for name, default in _SWITCHES.items()}
-    if switches["strip_weights"] and request.policy.quantization:
+    if asked.strip_weights and request.policy.quantization:
         raise UnsupportedError("strip_weights can't be had with a quantized precision: its weights lie in the engine only")
-    if switches["strip_weights"] and gpu_here() is None:
+    if asked.strip_weights and gpu_here() is None:
         raise UnsupportedError(
             f"strip_weights needs an NVIDIA GPU and its driver while the engine is built ({package.name} stops without): "
             "build on a machine with one, or leave the weights in"
         )
-    method = given.get("calibration_method")
-    if method is not None and method not in METHODS:
-        raise UsageError(f"option calibration_method is {' or '.join(METHODS)}, not {method!r}")
-    calibration = given.get("calibration")
-    if (calibration is not None or "calibration_method" in given) and not request.policy.quantization:
+    if (asked.calibration or asked.calibration_method) and not request.policy.quantization:
         raise UsageError(f"precision {request.policy.name!r} needs no calibration: use it with int8 or fp8")
-    if any(name in given for name in BUDGETS) and (request.policy.quantization != "int8" or method or request.dynamic):
+    if asked.budget and (request.policy.quantization != "int8" or asked.calibration_method or request.dynamic):
         raise UsageError("a budget of errors is kept by int8 of one shape, without a calibration_method")
     return TensorRTOptions(
-        target, capabilities, compatibility,
-        workspace_mb=_integer(given, "workspace_mb", None, 1, 1 << 20),
-        optimization_level=_integer(given, "optimization_level", 3, 0, 5) or 0,
-        timing_cache=_timing_cache(given, package),
-        profile=_profile(request, given),
-        calibration=None if calibration is None else str(calibration), calibration_method=method, **switches,
+        target, capabilities, compatibility, workspace_mb=asked.workspace_mb, optimization_level=asked.optimization_level,
+        refit=asked.refit, strip_weights=asked.strip_weights, timing_cache=_timing_cache(asked, package),
+        inspector=asked.inspector, profile=_profile(request, asked), calibration=asked.calibration,
+        calibration_method=asked.calibration_method,
     )  # fmt: skip
 
 
@@ -171,7 +195,7 @@ def _target(text: str | None, package: Package) -> tuple[str, tuple[str, ...], s
     return ",".join(names), names, "none"
 
 
-def _need_gpu(gpu: Any, package: Package) -> Any:
+def _need_gpu(gpu: Gpu | None, package: Package) -> Gpu:
     if gpu is None:
         raise UnsupportedError(
             f"{package.name} builds on the GPU it builds for, and no NVIDIA GPU or driver is here: "
@@ -180,56 +204,37 @@ def _need_gpu(gpu: Any, package: Package) -> Any:
     return gpu
 
 
-def _switch(given: Mapping[str, Any], name: str, default: bool) -> bool:
-    value = given.get(name, default)
-    if not isinstance(value, bool):
-        raise UsageError(f"option {name} is true or false, not {value!r}")
-    return value
+def _timing_cache(asked: AskedOptions, package: Package) -> bool | str:
+    if not package.builds_without_gpu:
+        return True if asked.timing_cache is None else asked.timing_cache
+    # TensorRT for RTX measures nothing when it builds; with a cache it would ask for a GPU all the same.
+    if asked.timing_cache:
+        raise UnsupportedError(f"{package.name} has no timing cache: it measures nothing when it builds")
+    return False
 
 
-def _integer(given: Mapping[str, Any], name: str, default: int | None, low: int, high: int) -> int | None:
-    value = given.get(name, default)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise UsageError(f"option {name} is a number from {low} to {high}, not {value!r}")
-    return value
-
-
-def _timing_cache(given: Mapping[str, Any], package: Package) -> bool | str:
-    if package.builds_without_gpu:
-        # TensorRT for RTX measures nothing when it builds; with a cache it would ask for a GPU all the same.
-        if given.get("timing_cache"):
-            raise UnsupportedError(f"{package.name} has no timing cache: it measures nothing when it builds")
-        return False
-    value = given.get("timing_cache", True)
-    if not isinstance(value, (bool, str)):
-        raise UsageError(f"option timing_cache is true, false or a folder, not {value!r}")
-    return value
-
-
-def _profile(request: ExportRequest, given: Mapping[str, Any]) -> dict[str, Range]:
+def _profile(request: ExportRequest, asked: AskedOptions) -> dict[str, Range]:
     shape = request.shape
     profile: dict[str, Range] = {}
-    for name in _RANGES:
+    for name, given in (("views", asked.views), ("size", asked.size), ("batch", asked.batch)):
         if name not in request.dynamic:
-            if name in given:
+            if given is not None:
                 raise UsageError(f"option {name} is the range of an open dimension: add --dynamic {name}")
             continue
-        if name not in given:
+        if given is None:
             raise UsageError(f"an engine needs the range of every open dimension: add --option {name}=MIN:MAX")
         if name == "size":
-            sizes = [_size(part) for part in _parts(name, given[name])]
+            sizes = [_size(part) for part in _parts(name, given)]
             for axis, (dimension, opt) in enumerate((("height", shape.height), ("width", shape.width))):
                 profile[dimension] = _range(name, [size[axis] for size in sizes], opt)
         else:
             opt = shape.views if name == "views" else shape.batch
-            profile[name] = _range(name, [_count(name, part) for part in _parts(name, given[name])], opt)
+            profile[name] = _range(name, [_count(name, part) for part in _parts(name, given)], opt)
     return profile
 
 
-def _parts(name: str, value: Any) -> list[str]:
-    parts = str(value).split(":")
+def _parts(name: str, value: str) -> list[str]:
+    parts = value.split(":")
     if len(parts) not in (2, 3):
         raise UsageError(f"option {name} is MIN:MAX or MIN:OPT:MAX, not {value!r}")
     return parts

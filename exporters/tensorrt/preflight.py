@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from depthport.exporters.core.errors import UnsupportedError
 from depthport.exporters.tensorrt.options import Range
@@ -127,7 +127,7 @@ def _refusal(
 def live_bytes(model: onnx_ir.Model, sizes: Mapping[str, int]) -> int:
     """Largest sum of bytes of tensors that are alive at the same time, in the order of the file."""
     order = list(model.graph)
-    last: dict[Any, int] = {}
+    last: dict[object, int] = {}
     for index, node in enumerate(order):
         for value in node.inputs:
             if value is not None and value.producer() is not None:

@@ -159,7 +159,7 @@ def before_selection(model: onnx_ir.Model) -> set[onnx_ir.Node]:
     return found
 
 
-def quantize_weight(weight: NDArray[Any], kind: str) -> tuple[NDArray[Any], NDArray[np.float32]]:
+def quantize_weight(weight: np.ndarray, kind: str) -> tuple[np.ndarray, NDArray[np.float32]]:
     """(in, out) to 8 bits with one scale a column: values and scales (out,), weight ≈ values · scales."""
     values = weight.astype(np.float32)
     scale = np.maximum(np.abs(values).max(axis=0), _SMALLEST) / LIMITS[kind]

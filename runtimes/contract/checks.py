@@ -11,11 +11,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
-from numpy.typing import NDArray
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ArtifactError, InputError, LoadError, RunError, UnsupportedError, UsageError
@@ -180,7 +178,7 @@ def check_inputs(subject: Subject, folder: Path) -> None:
     """Missing, unknown, misshapen and mistyped inputs, lists and NaN are refused in one line; the session stays usable."""
     good = subject.inputs(0)
     name, array = next(iter(good.items()))
-    wrong: dict[str, Mapping[str, NDArray[Any]]] = {
+    wrong: dict[str, Mapping[str, np.ndarray]] = {
         "a missing input": {key: value for key, value in good.items() if key != name},
         "an unknown input": {**good, "no_such_input": array},
         "another shape": {**good, name: array[..., :-1]},

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import DepthportError
@@ -30,7 +28,7 @@ class Subject:
     def load(self) -> Session:
         return self.runtime.load(self.artifact, self.device, self.options)
 
-    def inputs(self, seed: int) -> dict[str, NDArray[Any]]:
+    def inputs(self, seed: int) -> dict[str, np.ndarray]:
         """Inputs of the artifact's shapes; other values for another seed."""
         rng = np.random.default_rng(seed)
         return {
@@ -39,7 +37,7 @@ class Subject:
         }
 
 
-def infer(session: Session, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+def infer(session: Session, inputs: Mapping[str, np.ndarray]) -> Arrays:
     session.bind(inputs)
     session.run()
     session.synchronize()

@@ -15,10 +15,9 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, RunError, UsageError, one_line
@@ -83,7 +82,7 @@ class CoreAISession(Session):
         artifact.verify()
         asset = artifact.path / str(artifact.manifest.extra["asset"])
         self._call: Future[Arrays] | None = None
-        self._inputs: dict[str, NDArray[Any]] = {}
+        self._inputs: dict[str, np.ndarray] = {}
         self._raw: Arrays = {}
         begun = time.perf_counter()
         path, from_cache = (asset, False) if platform.native() else self._compile(asset, platform)
@@ -110,7 +109,7 @@ class CoreAISession(Session):
         except OSError as error:
             raise LoadError(f"the compiled form of {asset.name} can't be kept: {one_line(error)}") from error
 
-    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
         self._wait()
         self._inputs = {spec.native_name: np.array(inputs[spec.name], order="C") for spec in self.input_specs}
 

@@ -7,14 +7,13 @@ it).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depthport.exporters.core.artifact import TensorSpec
 
-Array = NDArray[Any]
+Array = np.ndarray
 POSE_ENCODING = "pose_enc"
 
 

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, RunError, UnsupportedError, UsageError, one_line
@@ -95,7 +94,7 @@ class CoreMLRuntime(Runtime):
             raise UnsupportedError("a Core ML session has one shape: export a static artifact")
         return CoreMLSession(artifact, device, options, self.platform, unit)
 
-    def interpret(self, artifact: Artifact, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+    def interpret(self, artifact: Artifact, inputs: Mapping[str, np.ndarray]) -> Arrays:
         from depthport.exporters.coreml.mil.interpreter import Interpreter
         from depthport.exporters.coreml.mil.package import read_package
 
@@ -155,7 +154,7 @@ class CoreMLSession(Session):
         except (RuntimeError, ValueError, OSError) as error:
             raise LoadError(f"Core ML can't compile {package.name}: {one_line(error)}") from error
 
-    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
         image = inputs["image"]
         if self._images:
             self._inputs = _views(image, self._images)
@@ -201,7 +200,7 @@ def _package(artifact: Artifact) -> Path:
     return artifact.path / str(artifact.manifest.extra["package"])
 
 
-def _views(image: NDArray[Any], names: tuple[str, ...]) -> dict[str, Any]:
+def _views(image: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
     """(B, N, H, W, 3) uint8 as one PIL image a view, which is what Core ML takes for an image input."""
     from PIL import Image
 

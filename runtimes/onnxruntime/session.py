@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from depthport.exporters.core.artifact import Artifact
@@ -216,7 +215,7 @@ class OrtSession(Session):
             [int(size) for size in shape], np.dtype(dtype).type, self._provider.memory, self._index
         )
 
-    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
         if self._sizes != self._allocated:
             self._allocate_all()
         for name, array in inputs.items():

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
 
@@ -91,7 +90,7 @@ def fallback_operators(warnings: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def parameter_report(tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+def parameter_report(tensors: Mapping[str, torch.Tensor]) -> dict[str, object]:
     """How many tensors, and MiB, lie on which device in which dtype."""
     devices: dict[str, int] = {}
     dtypes: dict[str, int] = {}

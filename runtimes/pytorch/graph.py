@@ -38,7 +38,7 @@ class GraphSession(EagerSession):
     def _load(self) -> tuple[nn.Module, Forward]:
         return super()._build()
 
-    def _capture(self, eager: Forward, *inputs: Tensor) -> tuple[torch.cuda.CUDAGraph, Any]:
+    def _capture(self, eager: Forward, *inputs: Tensor) -> tuple[torch.cuda.CUDAGraph, object]:
         """The graph, which reads `inputs` where they lie now, and its outputs, which every replay writes anew.
 
         Libraries choose their algorithms and make their workspaces in a run before the capture. Over hundreds of views
@@ -58,7 +58,7 @@ class GraphSession(EagerSession):
                 output.copy_(value)
         return graph, outputs
 
-    def _details(self) -> dict[str, Any]:
+    def _details(self) -> dict[str, object]:
         return {**super()._details(), "cuda_graph": self._graph is not None}
 
     def _close(self) -> None:
@@ -94,7 +94,7 @@ class FusedSession(GraphSession):
         self._channels_last = 0
         return module, module
 
-    def _capture(self, eager: Forward, *inputs: Tensor) -> tuple[torch.cuda.CUDAGraph, Any]:
+    def _capture(self, eager: Forward, *inputs: Tensor) -> tuple[torch.cuda.CUDAGraph, object]:
         with self.kernel_caches():
             return super()._capture(eager, *inputs)
 

@@ -62,7 +62,7 @@ class _Interpreter(fx.Interpreter):
         self.seconds: dict[str, float] = {}
         self.work: dict[fx.Node, tuple[str, str, tuple[tuple[int, ...], ...], int, int]] = {}
 
-    def run_node(self, n: fx.Node) -> Any:
+    def run_node(self, n: fx.Node) -> object:
         if n.op != "call_function":
             return super().run_node(n)
         with torch.profiler.record_function(_LABEL + n.name):
@@ -127,7 +127,7 @@ def _path(node: fx.Node) -> str:
     return str(list(stack.values())[-1][0]) if stack else ""
 
 
-def _kernel_seconds(call: Callable[[], Any], device: torch.device, calls: int) -> dict[str, float]:
+def _kernel_seconds(call: Callable[[], object], device: torch.device, calls: int) -> dict[str, float]:
     """Device time of each label's kernels, over all calls."""
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as record:
         for _ in range(calls):
@@ -157,7 +157,7 @@ def measure_rates(device: torch.device, dtype: torch.dtype, repetitions: int = 7
     return DeviceRates(2 * size**3 / matmul, 2 * source.numel() * 4 / copy, str(dtype).removeprefix("torch."))
 
 
-def _best(call: Callable[[], Any], device: torch.device, repetitions: int) -> float:
+def _best(call: Callable[[], object], device: torch.device, repetitions: int) -> float:
     best = math.inf
     for _ in range(repetitions + 1):
         wait(device)

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from depthport.exporters.core.artifact import Artifact
@@ -52,7 +52,7 @@ class TorchSession(Session):
     def _build(self) -> tuple[nn.Module, Forward]:
         """The module that holds the parameters, and the function of the inputs, in the manifest's order, that runs it."""
 
-    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
         for spec in self.input_specs:
             host = torch.from_numpy(inputs[spec.name])
             if spec.name not in self._inputs:
@@ -108,7 +108,7 @@ class TorchSession(Session):
             details["mps_fallback"] = f"{variable} is set: operators that MPS lacks run on the CPU"
         return Placement(self.device, details, fallback=(*elsewhere, *self._fell_back))
 
-    def _details(self) -> dict[str, Any]:
+    def _details(self) -> dict[str, object]:
         return {}
 
     def memory(self) -> SessionMemory:
@@ -149,7 +149,7 @@ class UpstreamSession(TorchSession):
 
         return network, autocast_forward
 
-    def _details(self) -> dict[str, Any]:
+    def _details(self) -> dict[str, object]:
         return {"autocast": str(self._autocast).removeprefix("torch.") if self._autocast else None, "cuda_graph": False}
 
 
@@ -180,7 +180,7 @@ class EagerSession(TorchSession):
         self._channels_last = prefer_channels_last(module) if self._device.type == "cuda" else 0
         return module, module
 
-    def _details(self) -> dict[str, Any]:
+    def _details(self) -> dict[str, object]:
         return {"channels_last_convolutions": self._channels_last, "cuda_graph": False}
 
 
@@ -211,7 +211,7 @@ class CompiledSession(EagerSession):
 
         return module, forward
 
-    def _details(self) -> dict[str, Any]:
+    def _details(self) -> dict[str, object]:
         captured = self._cuda_graph and _cuda_graph_skips() == self._graph_skips
         return {**super()._details(), "graph_breaks": 0, "cuda_graph": captured}
 

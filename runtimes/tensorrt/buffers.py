@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core import install
 from depthport.exporters.core.errors import LoadError, RunError, UnavailableError
@@ -91,7 +90,7 @@ class Buffer:
             self.capacity = needed
         memory = (ctypes.c_byte * max(self.nbytes, 1)).from_address(self._locked)
         count = self.nbytes // self.dtype.itemsize
-        self.mirror: NDArray[Any] = np.frombuffer(memoryview(memory), self.dtype, count=count)
+        self.mirror: np.ndarray = np.frombuffer(memoryview(memory), self.dtype, count=count)
         self.mirror = self.mirror.reshape(self.shape)
         return moved
 
@@ -167,7 +166,7 @@ class CudaBuffers:
         self.drop_graph()
         return buffer.reshape(shape)
 
-    def upload(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def upload(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Copy host arrays into the inputs; the arrays may be changed as soon as this returns."""
         call("cudaEventSynchronize", self._uploaded)
         for name, array in arrays.items():
@@ -224,7 +223,7 @@ class CudaBuffers:
         """
         call("cudaStreamSynchronize", self._stream)
 
-    def download(self) -> dict[str, NDArray[Any]]:
+    def download(self) -> dict[str, np.ndarray]:
         """Copies of the outputs, after everything on the stream is done."""
         kind = runtime().cudaMemcpyKind.cudaMemcpyDeviceToHost
         for buffer in self.outputs.values():

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from numpy.typing import NDArray
+import numpy as np
 
 from depthport.exporters.core.artifact import Artifact, TensorSpec
 from depthport.exporters.core.errors import RunError
@@ -65,7 +65,7 @@ class CudaSession(Session):
         for name in (*self._buffers.inputs, *self._buffers.outputs):
             self._engine.set_address(name, self._buffers.address(name))
 
-    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
         # Buffers go by the engine's names: poses come in and go out under one name with us.
         arrays = {spec.native_name: inputs[spec.name] for spec in self.input_specs}
         shapes = {name: array.shape for name, array in arrays.items()}

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from depthport.bench.choice.choose import Request as Wish
+from depthport.bench.choice.choice import Request as Wish
 from depthport.bench.choice.choose import choose
 from depthport.bench.choice.reproduce import reproduce
 from depthport.bench.inputs.inputs import load_scenes

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,7 +14,8 @@ import pytest
 import depthport
 from depthport.exporters import api
 from depthport.exporters.base import ExportResult
-from depthport.exporters.core.artifact import MANIFEST, Shape
+from depthport.exporters.core import provenance
+from depthport.exporters.core.artifact import MANIFEST, Artifact, Shape
 from depthport.exporters.core.errors import DepthportError, UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.request import ExportRequest
@@ -21,7 +25,7 @@ from tests.support.fake_runtime import fake_artifact
 
 pytest.importorskip("torch")
 
-REQUEST = {
+REQUEST: dict[str, Any] = {
     "model": "da3-small",
     "format": "onnx",
     "precision": "fp32",
@@ -32,12 +36,12 @@ REQUEST = {
 }
 
 
-def key(**changes):
+def key(**changes: Any) -> str:
     request = api.prepare(**{**REQUEST, **changes})
     return api.describe(request, get_exporter(request.format)).key
 
 
-def test_the_key_is_the_same_every_time():
+def test_the_key_is_the_same_every_time() -> None:
     assert key() == key()
     assert key(target=None) == key(target="portable"), "a default spelled out is the same artifact"
     assert key(outputs=["intrinsics", "depth"]) == key(outputs=["depth", "intrinsics"])
@@ -64,11 +68,11 @@ def test_the_key_is_the_same_every_time():
     ],
     ids=str,
 )
-def test_every_input_changes_the_key(changes):
+def test_every_input_changes_the_key(changes: dict[str, Any]) -> None:
     assert key(**changes) != key()
 
 
-def test_the_licence_of_one_source_is_not_that_of_another():
+def test_the_licence_of_one_source_is_not_that_of_another() -> None:
     """The same bytes from a copy and from the hub: what is stored names its own source and licence."""
     copy, hub = (
         WeightsRef(id, "0" * 64, synthetic=False, licence=licence, path="model.safetensors")
@@ -77,16 +81,16 @@ def test_the_licence_of_one_source_is_not_that_of_another():
     assert key(weights=copy) != key(weights=hub) == key(weights=replace(hub, path="elsewhere.safetensors"))
 
 
-def test_versions_and_source_change_the_key(monkeypatch):
+def test_versions_and_source_change_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = key()
-    versions = api.package_versions
+    versions = provenance.package_versions
     monkeypatch.setattr(api, "package_versions", lambda names: {**versions(names), "torch": "9.9"})
     newer = key()
     monkeypatch.setattr(api, "source_digest", lambda *modules: "f" * 64)
     assert len({before, newer, key()}) == 3
 
 
-def test_the_versions_that_matter_are_recorded():
+def test_the_versions_that_matter_are_recorded() -> None:
     request = api.prepare(**REQUEST)
     versions = api.describe(request, get_exporter("onnx")).versions
     assert {"python", "torch", "onnx", "onnxscript", "depth-anything-3", "numpy"} <= set(versions)
@@ -105,8 +109,8 @@ def test_the_versions_that_matter_are_recorded():
         ({"weights": "synthetic:x"}, UsageError, "malformed"),
         ({"target": "sm89"}, UsageError, "no target 'sm89': choose one of portable, ort-cpu, ort-cuda"),
         ({"format": "pytorch", "target": "sm89"}, UsageError, "runs? on every device"),
-        ({"options": {"speed": 9}}, UsageError, "has no option speed"),
-        ({"format": "pytorch", "options": {"speed": 9}}, UsageError, "has no option speed"),
+        ({"options": {"speed": 9}}, UsageError, "has no option 'speed'"),
+        ({"format": "pytorch", "options": {"speed": 9}}, UsageError, "has no option 'speed'"),
         ({"dynamic": ("frames",)}, UsageError, "unknown dimension 'frames': --dynamic takes views, size, batch"),
         ({"format": "pytorch", "dynamic": ("views",)}, UnsupportedError, "has no dynamic views"),
         ({"format": "coreml", "pose_input": True}, UnsupportedError, "pose input"),
@@ -125,7 +129,9 @@ def test_the_versions_that_matter_are_recorded():
     ],
     ids=str,
 )
-def test_bad_requests_are_one_line_and_exit_code_2(changes, kind, complaint, tmp_path):
+def test_bad_requests_are_one_line_and_exit_code_2(
+    changes: dict[str, Any], kind: type[DepthportError], complaint: str, tmp_path: Path
+) -> None:
     with pytest.raises(kind, match=complaint) as raised:
         request = api.prepare(**{**REQUEST, **changes})
         api.export_request(request, ArtifactStore(tmp_path / "store"))
@@ -135,18 +141,20 @@ def test_bad_requests_are_one_line_and_exit_code_2(changes, kind, complaint, tmp
 
 
 @pytest.mark.parametrize("format", ["pytorch", "onnx"])
-def test_a_missing_package_is_unavailable_with_its_remedy(format, monkeypatch, tmp_path):
+def test_a_missing_package_is_unavailable_with_its_remedy(
+    format: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(f"depthport.exporters.{format}.exporter.find_spec", lambda name: None)
     with pytest.raises(UnavailableError, match='not installed: pip install "depthport'):
         api.export_request(api.prepare(**{**REQUEST, "format": format}), ArtifactStore(tmp_path / "store"))
 
 
-def test_every_typed_error_has_an_exit_code():
-    kinds = [DepthportError, *DepthportError.__subclasses__()]
+def test_every_typed_error_has_an_exit_code() -> None:
+    kinds: list[type[DepthportError]] = [DepthportError, *DepthportError.__subclasses__()]
     assert {kind.exit_code for kind in kinds} <= {1, 2, 130}
 
 
-def test_a_request_is_the_same_in_another_process():
+def test_a_request_is_the_same_in_another_process() -> None:
     request = api.prepare(**REQUEST, source_size=(140, 196), options={"a": [1, None]})
     again = msgspec.json.decode(msgspec.json.encode(request), type=ExportRequest)
     assert again == request and again.host_steps == request.host_steps
@@ -154,7 +162,7 @@ def test_a_request_is_the_same_in_another_process():
 
 @pytest.mark.parametrize("call", [depthport.run, depthport.plan, functools.partial(depthport.export, format="onnx")])
 @pytest.mark.parametrize(("wrong", "right"), [("view", "views"), ("weigths", "weights"), ("dinamic", "dynamic")])
-def test_a_wrong_keyword_names_the_nearest_right_one(call, wrong, right):
+def test_a_wrong_keyword_names_the_nearest_right_one(call: Callable[..., object], wrong: str, right: str) -> None:
     with pytest.raises(TypeError, match=rf"takes no keyword '{wrong}': did you mean '{right}'\?"):
         call("da3-small", **{wrong: 1})
     with pytest.raises(TypeError, match=r"takes no keyword 'zzzz': choose from .*views"):
@@ -166,15 +174,15 @@ class _Rebuilder:
 
     format, packages = "fake", ()
 
-    def probe(self):
+    def probe(self) -> None:
         return None
 
-    def rebuild(self, artifact, directory, progress):
+    def rebuild(self, artifact: Artifact, directory: Path, progress: Callable[[str], None]) -> ExportResult:
         (directory / "engine").write_bytes(b"new")
         return ExportResult(extra={"layers": 3}, target={"gpu": "this one"})
 
 
-def test_a_rebuild_lies_beside_what_it_was_made_of(monkeypatch, tmp_path):
+def test_a_rebuild_lies_beside_what_it_was_made_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     artifact = fake_artifact(tmp_path / "store" / "foreign", Shape(1, 1, 14, 14))
     before = (artifact.path / MANIFEST).read_bytes()
     monkeypatch.setattr(api, "get_exporter", lambda name: _Rebuilder())

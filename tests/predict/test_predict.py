@@ -162,7 +162,7 @@ def test_what_can_not_be_predicted_is_one_line(photographs: list[Path], store: A
     with pytest.raises(InputError, match="no frames"):
         load_photographs([tmp_path / "walk.mp4"])
     with pytest.raises(InputError, match="uint8 of shape"):
-        load_photographs([np.zeros((3, 8, 8), np.float32)])  # type: ignore[list-item]
+        load_photographs([np.zeros((3, 8, 8), np.float32)])
     with pytest.raises(UsageError, match="is not an artifact"):
         load(tmp_path)
     from tests.conftest import export_small

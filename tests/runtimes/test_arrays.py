@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from depthport.exporters.core.artifact import TensorSpec
 from depthport.exporters.core.errors import InputError
@@ -22,7 +25,7 @@ def test_what_is_not_an_array_is_one_line(given: object) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_numbers_that_are_none_are_counted(value: float, dtype: type) -> None:
-    image = np.ones((3, 4), dtype)
+    image: NDArray[Any] = np.ones((3, 4), dtype)
     image[1, 2] = value
     with pytest.raises(InputError, match=r"'image' holds NaN or infinity \(1 of its 12 values\)"):
         check_finite({"image": image})

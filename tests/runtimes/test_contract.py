@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ def subject(fake: str, folder: Path, **extra: object) -> Subject:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_a_good_citizen_passes(check, tmp_path):
+def test_a_good_citizen_passes(check: Callable[[Subject, Path], None], tmp_path: Path) -> None:
     check(subject("Fake", tmp_path, call_ms=2), tmp_path)
 
 
@@ -35,7 +36,9 @@ def test_a_good_citizen_passes(check, tmp_path):
         ("Absent", checks.check_probe, None),
     ],
 )
-def test_misbehaviour_is_caught(fake, check, complaint, tmp_path):
+def test_misbehaviour_is_caught(
+    fake: str, check: Callable[[Subject, Path], None], complaint: str | None, tmp_path: Path
+) -> None:
     if complaint is None:
         check(subject(fake, tmp_path), tmp_path)
         return
@@ -43,14 +46,14 @@ def test_misbehaviour_is_caught(fake, check, complaint, tmp_path):
         check(subject(fake, tmp_path), tmp_path)
 
 
-def test_a_wrong_shape_is_a_run_error(tmp_path):
+def test_a_wrong_shape_is_a_run_error(tmp_path: Path) -> None:
     from depthport.exporters.core.errors import RunError
 
     with pytest.raises(RunError, match="'depth' is float32 1x2x14x27, the artifact has float32 1x2x14x28"):
         checks.check_outputs(subject("WrongShape", tmp_path), tmp_path)
 
 
-def test_an_unavailable_device_says_why_and_what_to_do(tmp_path):
+def test_an_unavailable_device_says_why_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="fake on cpu: fake is not installed: pip install fake"):
         subject("Absent", tmp_path).load()
 
@@ -63,6 +66,6 @@ def test_an_unavailable_device_says_why_and_what_to_do(tmp_path):
         ("no-such-runtime", "choose one of"),
     ],
 )
-def test_unknown_adapters_are_usage_errors(path, complaint):
+def test_unknown_adapters_are_usage_errors(path: str, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         get_runtime(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,17 +32,17 @@ def changed(artifact: Artifact, **changes: object) -> Artifact:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_contract(check, artifact, tmp_path):
+def test_contract(check: Callable[[Subject, Path], None], artifact: Artifact, tmp_path: Path) -> None:
     check(Subject(ExecuTorchRuntime(), artifact, options=LoadOptions(threads=THREADS)), tmp_path)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_pool_has_the_threads_asked_for(artifact, threads):
+def test_the_pool_has_the_threads_asked_for(artifact: Artifact, threads: int) -> None:
     with ExecuTorchRuntime().load(artifact, "cpu", LoadOptions(threads=threads)) as session:
         assert session.placement().details["threads"] == threads
 
 
-def test_placement_shows_what_was_delegated(artifact):
+def test_placement_shows_what_was_delegated(artifact: Artifact) -> None:
     lowering = {"backend": "xnnpack", "delegates": 2, "delegated_nodes": 30, "other_nodes": {"aten_argmax_default": 10}}
     with ExecuTorchRuntime().load(changed(artifact, extra={"lowering": lowering}), "cpu") as session:
         placement = session.placement()
@@ -49,29 +50,29 @@ def test_placement_shows_what_was_delegated(artifact):
     assert placement.details["other_nodes"] == {"aten_argmax_default": 10}
 
 
-def test_a_program_of_another_signature_is_a_load_error(artifact):
+def test_a_program_of_another_signature_is_a_load_error(artifact: Artifact) -> None:
     outputs = (TensorSpec("depth", (1, 2, 70, 99), "float32"), *artifact.manifest.outputs[1:])
     with pytest.raises(LoadError, match="outputs are not its manifest's: export it again"):
         ExecuTorchRuntime().load(changed(artifact, outputs=outputs), "cpu")
 
 
-def test_a_program_for_another_backend_is_not_run_here(artifact):
+def test_a_program_for_another_backend_is_not_run_here(artifact: Artifact) -> None:
     with pytest.raises(PlacementError, match="lowered to vulkan"):
         ExecuTorchRuntime().load(changed(artifact, target={"backend": "vulkan"}), "cpu")
 
 
-def test_unknown_options_are_usage_errors(artifact):
+def test_unknown_options_are_usage_errors(artifact: Artifact) -> None:
     with pytest.raises(UsageError, match="no option 'speed'"):
         ExecuTorchRuntime().load(artifact, "cpu", LoadOptions(extra={"speed": "fast"}))
 
 
-def test_probe_without_the_package(monkeypatch):
+def test_probe_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthport.runtimes.executorch.find_spec", lambda name: None)
     (device,) = ExecuTorchRuntime().probe()
     assert device.unavailable == "torch and executorch not installed"
     assert device.remedy == 'pip install "depthport[da3,executorch]"'
 
 
-def test_the_adapter_imports_without_executorch():
+def test_the_adapter_imports_without_executorch() -> None:
     source = Path(sys.modules[ExecuTorchRuntime.__module__].__file__ or "").read_text(encoding="utf-8")
     assert "\nimport executorch" not in source and "\nfrom executorch" not in source

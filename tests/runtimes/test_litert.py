@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,11 +34,11 @@ def _exporter_missing() -> str | None:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_contract(check, artifact, tmp_path):
+def test_contract(check: Callable[[Subject, Path], None], artifact: Artifact, tmp_path: Path) -> None:
     check(Subject(LiteRTRuntime(), artifact, options=LoadOptions(threads=THREADS)), tmp_path)
 
 
-def test_placement_shows_threads_and_kernels(artifact):
+def test_placement_shows_threads_and_kernels(artifact: Artifact) -> None:
     with LiteRTRuntime().load(artifact, "cpu") as session:
         placement = session.placement()
     assert placement.details["threads"] == allowed_threads()
@@ -44,10 +46,10 @@ def test_placement_shows_threads_and_kernels(artifact):
     assert placement.details["delegated_nodes"] > 0
     # XNNPACK has no argmax: the reference view is LiteRT's own work.
     assert "ARG_MAX" in placement.details["other_nodes"]
-    assert 0.5 < placement.delegated_share < 1
+    assert placement.delegated_share is not None and 0.5 < placement.delegated_share < 1
 
 
-def test_operators_say_which_part_of_the_network_they_are_of(artifact):
+def test_operators_say_which_part_of_the_network_they_are_of(artifact: Artifact) -> None:
     """What int8 is chosen by: a module around the converted one would take its place in every name."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -55,8 +57,8 @@ def test_operators_say_which_part_of_the_network_they_are_of(artifact):
     assert any("Conv2d_first" in name for name in names) and any("Conv2d_second" in name for name in names)
 
 
-def test_executed_follows_the_outputs_backwards():
-    def operator(name, inputs, outputs):
+def test_executed_follows_the_outputs_backwards() -> None:
+    def operator(name: str, inputs: list[int], outputs: list[int]) -> dict[str, Any]:
         return {"op_name": name, "inputs": inputs, "outputs": outputs}
 
     listed = [
@@ -73,18 +75,18 @@ def test_executed_follows_the_outputs_backwards():
     assert dict(outside) == {"ARG_MAX": 1}
 
 
-def test_times_here_are_not_a_phones():
+def test_times_here_are_not_a_phones() -> None:
     pytest.importorskip("ai_edge_litert")
     (device,) = LiteRTRuntime().probe()
     assert device.available and "phone" in (device.off_target or "")
 
 
-def test_unknown_options_are_usage_errors(artifact):
+def test_unknown_options_are_usage_errors(artifact: Artifact) -> None:
     with pytest.raises(UsageError, match="no option 'speed'"):
         LiteRTRuntime().load(artifact, "cpu", LoadOptions(extra={"speed": "fast"}))
 
 
-def test_a_file_of_another_signature_is_a_load_error(artifact, tmp_path):
+def test_a_file_of_another_signature_is_a_load_error(artifact: Artifact, tmp_path: Path) -> None:
     content = artifact.file("model.tflite").read_bytes()
     # Names of equal length keep a flatbuffer's offsets.
     assert b"intrinsics" in content
@@ -93,20 +95,20 @@ def test_a_file_of_another_signature_is_a_load_error(artifact, tmp_path):
         LiteRTRuntime().load(seal(tmp_path, "litert"), "cpu")
 
 
-def test_probe_without_the_package(monkeypatch):
+def test_probe_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthport.runtimes.litert.find_spec", lambda name: None)
     (device,) = LiteRTRuntime().probe()
     assert device.unavailable == "ai-edge-litert is not installed"
     assert device.remedy == 'pip install "depthport[litert]"'
 
 
-def test_probe_with_a_broken_package(monkeypatch):
+def test_probe_with_a_broken_package(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ai_edge_litert")
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     (device,) = LiteRTRuntime().probe()
     assert "does not start" in (device.unavailable or "")
 
 
-def test_the_adapter_imports_without_litert():
+def test_the_adapter_imports_without_litert() -> None:
     source = Path(sys.modules[LiteRTRuntime.__module__].__file__ or "").read_text(encoding="utf-8")
     assert "\nimport ai_edge_litert" not in source and "\nfrom ai_edge_litert" not in source

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, UsageError
-from depthport.runtimes.base import LoadOptions
+from depthport.runtimes.base import Arrays, LoadOptions, Session
 from depthport.runtimes.contract import CHECKS, Subject
 from depthport.runtimes.openvino import OpenVinoRuntime
+from tests.conftest import Exported
 from tests.runtimes.conftest import THREADS
 from tests.support.tiny import seal, tiny_onnx
 
@@ -21,15 +24,15 @@ pytest.importorskip("openvino")
 
 
 @pytest.fixture(scope="module")
-def artifact(tmp_path_factory):
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return tiny_onnx(tmp_path_factory.mktemp("tiny"))
 
 
-def load(artifact, cache_dir=None, **extra):
+def load(artifact: Artifact, cache_dir: Path | None = None, **extra: object) -> Session:
     return OpenVinoRuntime().load(artifact, "cpu", LoadOptions(threads=THREADS, cache_dir=cache_dir, extra=extra))
 
 
-def infer(session, inputs):
+def infer(session: Session, inputs: Arrays) -> Arrays:
     session.bind(inputs)
     session.run()
     session.synchronize()
@@ -37,12 +40,12 @@ def infer(session, inputs):
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_contract(check, artifact, tmp_path):
+def test_contract(check: Callable[[Subject, Path], None], artifact: Artifact, tmp_path: Path) -> None:
     options = LoadOptions(threads=THREADS, cache_dir=tmp_path / "cache")
     check(Subject(OpenVinoRuntime(), artifact, options=options), tmp_path)
 
 
-def test_fp32_is_f32_in_every_kernel(artifact, tmp_path):
+def test_fp32_is_f32_in_every_kernel(artifact: Artifact, tmp_path: Path) -> None:
     with load(artifact, tmp_path) as session:
         placement = session.placement()
     assert placement.details["inference_precision"] == "f32"
@@ -51,7 +54,7 @@ def test_fp32_is_f32_in_every_kernel(artifact, tmp_path):
     assert placement.details["threads"] == THREADS
 
 
-def test_agrees_with_onnxruntime(artifact, tmp_path):
+def test_agrees_with_onnxruntime(artifact: Artifact, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     from depthport.runtimes.onnxruntime.runtime import OnnxRuntimeRuntime
 
@@ -65,7 +68,7 @@ def test_agrees_with_onnxruntime(artifact, tmp_path):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-6)
 
 
-def test_the_real_network(exported, tmp_path):
+def test_the_real_network(exported: Exported, tmp_path: Path) -> None:
     """Attention, rotary embedding, resizes and the pose's arithmetic, against ONNX Runtime."""
     pytest.importorskip("onnxruntime")
     from depthport.runtimes.onnxruntime.runtime import OnnxRuntimeRuntime
@@ -82,7 +85,7 @@ def test_the_real_network(exported, tmp_path):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-5 * scale)
 
 
-def test_the_second_load_comes_from_the_cache(artifact, tmp_path):
+def test_the_second_load_comes_from_the_cache(artifact: Artifact, tmp_path: Path) -> None:
     states = []
     for _ in range(2):
         with load(artifact, tmp_path) as session:
@@ -90,14 +93,14 @@ def test_the_second_load_comes_from_the_cache(artifact, tmp_path):
     assert states == [False, True]
 
 
-def test_a_read_only_folder_is_no_obstacle(artifact, tmp_path, monkeypatch):
+def test_a_read_only_folder_is_no_obstacle(artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthport.runtimes.openvino.writable", lambda folder: False)
     with load(artifact, tmp_path / "cache") as session:
         assert infer(session, Subject(OpenVinoRuntime(), artifact).inputs(0))
     assert not (tmp_path / "cache").exists()
 
 
-def test_other_policies_keep_the_types_of_the_graph(artifact, tmp_path):
+def test_other_policies_keep_the_types_of_the_graph(artifact: Artifact, tmp_path: Path) -> None:
     manifest = replace(artifact.manifest, precision={"name": "fp16", "backbone": "float16"})
     with load(Artifact(artifact.path, manifest), tmp_path) as session:
         assert session.placement().details["inference_precision"] == "as the graph has it"
@@ -112,17 +115,17 @@ def test_other_policies_keep_the_types_of_the_graph(artifact, tmp_path):
         ({"speed": "fast"}, "no option 'speed'"),
     ],
 )
-def test_bad_options_are_usage_errors(artifact, extra, complaint):
+def test_bad_options_are_usage_errors(artifact: Artifact, extra: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         load(artifact, **extra)
 
 
-def test_an_unknown_property_is_a_load_error(artifact, tmp_path):
+def test_an_unknown_property_is_a_load_error(artifact: Artifact, tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="NO_SUCH_PROPERTY"):
         load(artifact, tmp_path, properties={"NO_SUCH_PROPERTY": 1})
 
 
-def test_a_graph_of_another_signature_is_a_load_error(artifact, tmp_path):
+def test_a_graph_of_another_signature_is_a_load_error(artifact: Artifact, tmp_path: Path) -> None:
     import onnx
 
     model = onnx.load(artifact.file("model.onnx"))
@@ -135,11 +138,11 @@ def test_a_graph_of_another_signature_is_a_load_error(artifact, tmp_path):
         load(seal(tmp_path, "onnx"))
 
 
-def test_devices_are_those_openvino_reports(monkeypatch):
+def test_devices_are_those_openvino_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     class Core:
         available_devices = ("CPU", "GPU.0", "GPU.1", "NPU")
 
-        def get_property(self, device, name):
+        def get_property(self, device: str, name: str) -> object:
             return ["FP32", "FP16", "INT8"] if name == "OPTIMIZATION_CAPABILITIES" else f"an {device}"
 
     monkeypatch.setattr("openvino.Core", Core)
@@ -150,13 +153,13 @@ def test_devices_are_those_openvino_reports(monkeypatch):
     assert devices["npu"].precisions == ("fp16", "int8")
 
 
-def test_probe_without_the_package(monkeypatch):
+def test_probe_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthport.runtimes.openvino.find_spec", lambda name: None)
     (device,) = OpenVinoRuntime().probe()
     assert not device.available
     assert device.remedy == 'pip install "depthport[openvino]"'
 
 
-def test_the_adapter_imports_without_openvino():
+def test_the_adapter_imports_without_openvino() -> None:
     source = Path(sys.modules[OpenVinoRuntime.__module__].__file__ or "").read_text(encoding="utf-8")
     assert "\nimport openvino" not in source

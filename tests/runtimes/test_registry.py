@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import EntryPoint
+from typing import Any, NoReturn
 
 import pytest
 
@@ -22,17 +23,17 @@ class RaisesWhenMade(Fake):
 
 
 class RaisesWhenAsked(Fake):
-    def probe(self):
+    def probe(self) -> NoReturn:
         raise KeyError("driver")
 
 
 class ExitsWhenAsked(Fake):
-    def probe(self):
+    def probe(self) -> NoReturn:
         sys.exit(3)
 
 
 class ListsNoDevices(Fake):
-    def probe(self):
+    def probe(self) -> Any:
         return ["cpu"]
 
 
@@ -54,7 +55,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     points = {**real, **{name: EntryPoint(name, value, GROUP) for name, value in BROKEN.items()}}
     found = plugins.entry_points
 
-    def entry_points(group: str):
+    def entry_points(group: str) -> Any:
         return points if group == GROUP else found(group)
 
     monkeypatch.setattr(plugins, "entry_points", entry_points)

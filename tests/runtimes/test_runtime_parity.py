@@ -29,7 +29,8 @@ def image(batch: int, views: int) -> NDArray[np.float32]:
     y, x = np.mgrid[-1:1:70j, -1:1:98j]
     slope = rng.standard_normal((2, batch, views, 3, 1, 1))
     noise = 0.3 * rng.standard_normal((batch, views, 3, 70, 98))
-    return (slope[0] * y + slope[1] * x + noise).astype(np.float32)
+    plane: NDArray[np.float32] = (slope[0] * y + slope[1] * x + noise).astype(np.float32)
+    return plane
 
 
 @cache
@@ -65,14 +66,14 @@ def check(found: Arrays, expected: Arrays, rel_l2: float) -> None:
 
 
 @pytest.mark.parametrize(("batch", "views"), SCENES)
-def test_onnx_on_onnxruntime(exported: Exported, batch: int, views: int):
+def test_onnx_on_onnxruntime(exported: Exported, batch: int, views: int) -> None:
     pytest.importorskip("onnxruntime")
     artifact = exported("onnx", views=views, batch=batch)
     check(infer("onnxruntime", artifact, image(batch, views)), upstream(batch, views), 1e-5)
 
 
 @pytest.mark.parametrize(("batch", "views"), SCENES)
-def test_program_eager(exported: Exported, batch: int, views: int):
+def test_program_eager(exported: Exported, batch: int, views: int) -> None:
     artifact = exported("pytorch", views=views, batch=batch)
     check(infer("pytorch", artifact, image(batch, views), "eager"), upstream(batch, views), 1e-6)
 
@@ -83,7 +84,7 @@ PHONES = [(runtime, views) for runtime in ("litert", "executorch") for views in 
 @pytest.mark.parametrize(
     ("runtime", "views"), [pytest.param(*cell, marks=() if cell == ("litert", 3) else pytest.mark.slow) for cell in PHONES]
 )
-def test_phone_formats(exported: Exported, runtime: str, views: int):
+def test_phone_formats(exported: Exported, runtime: str, views: int) -> None:
     """Each is a format and its runtime; a conversion takes half a minute of processor time."""
     from depthport.exporters.registry import get_exporter
 
@@ -92,7 +93,7 @@ def test_phone_formats(exported: Exported, runtime: str, views: int):
     check(infer(runtime, exported(runtime, views=views), image(1, views)), upstream(1, views), 1e-5)
 
 
-def test_program_is_the_static_network_itself(exported: Exported):
+def test_program_is_the_static_network_itself(exported: Exported) -> None:
     """Saving, borrowing parameters and loading change nothing that fp32 shows."""
     from depthport.exporters.core.precision import resolve_policy
     from depthport.exporters.da3.build import named_upstream
@@ -106,12 +107,12 @@ def test_program_is_the_static_network_itself(exported: Exported):
     check(infer("pytorch", exported("pytorch", views=3), image(1, 3), "eager"), expected, 1e-6)
 
 
-def test_upstream_mode_is_upstream(exported: Exported):
+def test_upstream_mode_is_upstream(exported: Exported) -> None:
     artifact = exported("pytorch", views=3)
     check(infer("pytorch", artifact, image(1, 3), "upstream"), upstream(1, 3), 1e-6)
 
 
 @pytest.mark.slow
-def test_program_compiled(exported: Exported):
+def test_program_compiled(exported: Exported) -> None:
     artifact = exported("pytorch", views=3)
     check(infer("pytorch", artifact, image(1, 3), "compile"), upstream(1, 3), 1e-5)

@@ -51,7 +51,8 @@ def short_upstream(model: str, seed: int = 0, outliers: bool = False) -> Any:
     from depthport.exporters.da3.upstream import build_upstream_on_meta
 
     net: Any = build_upstream_on_meta(get_model(model))
-    for part in (net, getattr(net, "da3", None), getattr(net, "da3_metric", None)):
+    parts: list[Any] = [net, getattr(net, "da3", None), getattr(net, "da3_metric", None)]
+    for part in parts:
         if hasattr(part, "backbone"):
             inner = part.backbone.pretrained
             inner.blocks = inner.blocks[: max(part.backbone.out_layers) + 1]

@@ -86,7 +86,7 @@ def measure(row: Row, store: ArtifactStore) -> dict[str, float]:
     """Relative L2 of each output; of `reference_view` the number of scenes that differ."""
     import torch
 
-    from depthport.exporters import export
+    from depthport.exporters.api import export
     from depthport.exporters.da3.upstream import upstream_forward
     from depthport.runtimes.registry import get_runtime
 

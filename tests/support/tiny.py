@@ -75,7 +75,7 @@ def tiny_network() -> Any:
         def forward(self, image: Tensor) -> tuple[Tensor, ...]:
             features = torch.relu(self.first(image.flatten(0, 1)))
             depth = torch.exp(self.second(features).squeeze(1).unflatten(0, image.shape[:2]))
-            intrinsics = self.eye * depth.mean(dim=(2, 3), keepdim=True)
+            intrinsics = self.get_buffer("eye") * depth.mean(dim=(2, 3), keepdim=True)
             return depth, intrinsics, depth.mean(dim=(2, 3)).argmax(dim=1)
 
     return Tiny().eval().requires_grad_(False)

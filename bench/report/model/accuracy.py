@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from depthport.bench.results.metrics import number
 from depthport.bench.results.model import Cell
@@ -35,7 +34,7 @@ def meaningless(cell: Cell) -> bool:
     return bool((cell.accuracy or {}).get("meaningless"))
 
 
-def truths(cell: Cell) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def truths(cell: Cell) -> Iterator[tuple[str, Mapping[str, object]]]:
     """The scenes that a cell was judged on and their figures."""
     accuracy = cell.accuracy or {}
     if any(number(accuracy.get(key)) is not None for key in DEPTH):
@@ -45,14 +44,14 @@ def truths(cell: Cell) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield str(name), value
 
 
-def _depth(scene: Mapping[str, Any]) -> Iterator[str]:
+def _depth(scene: Mapping[str, object]) -> Iterator[str]:
     for suffix in ("", "_scale_shift"):
         for key in DEPTH:
             value = number(scene.get(key + suffix))
             yield figures.NONE if value is None else f"{value:.3f}"
 
 
-def _camera(scene: Mapping[str, Any]) -> Iterator[str]:
+def _camera(scene: Mapping[str, object]) -> Iterator[str]:
     for key in ("rotation_deg", "fov_deg"):
         value = number(scene.get(key))
         yield figures.NONE if value is None else f"{figures.reading(value)}°"

@@ -7,7 +7,7 @@ the interval is that of two independent medians.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 from depthport.bench.report.model import rows
 from depthport.bench.report.model.merge import Group, MachineReport, Report, Row, Workload
@@ -16,9 +16,34 @@ from depthport.bench.results.model import Boundary
 from depthport.bench.statistics import figures
 
 
-def cross_device(report: Report) -> list[dict[str, Any]]:
+class Place(TypedDict):
+    """The best cell of a machine's device, ready for a table."""
+
+    machine: str
+    device: str
+    cell: str
+    runtime: str
+    latency: str
+    img_s: float | None
+    img_s_text: str
+    times: float
+    times_text: str
+    upstream: str
+    verdict: str
+    depth_error: str
+
+
+class Block(TypedDict):
+    """Places of one workload, the fastest first."""
+
+    workload: str
+    boundary: Boundary
+    rows: list[Place]
+
+
+def cross_device(report: Report) -> list[Block]:
     """One block a workload that two or more devices ran, slowest device last."""
-    places: dict[tuple[Any, ...], list[tuple[MachineReport, Group, str]]] = {}
+    places: dict[tuple[object, ...], list[tuple[MachineReport, Group, str]]] = {}
     for machine in report.machines:
         for group in machine.groups:
             for device in dict.fromkeys(row.cell.device for row in group.rows if row.ok):
@@ -32,7 +57,7 @@ def cross_device(report: Report) -> list[dict[str, Any]]:
     return blocks
 
 
-def _same_work(workload: Workload) -> tuple[Any, ...]:
+def _same_work(workload: Workload) -> tuple[object, ...]:
     """What must agree across machines; weights need not, as they do not change the time."""
     return workload[:5]
 
@@ -42,10 +67,10 @@ def _best(group: Group, device: str, boundary: Boundary) -> Row | None:
     return order[0] if order else None
 
 
-def _block(best: list[tuple[MachineReport, Row]], boundary: Boundary, workload: Workload) -> dict[str, Any]:
+def _block(best: list[tuple[MachineReport, Row]], boundary: Boundary, workload: Workload) -> Block:
     ordered = sorted(best, key=lambda pair: timing(pair[1], boundary).median_ms or 0.0)  # type: ignore[union-attr]
     slowest = timing(ordered[-1][1], boundary)
-    lines = []
+    lines: list[Place] = []
     for machine, row in ordered:
         own = timing(row, boundary)
         assert own is not None and slowest is not None and own.median_ms and slowest.median_ms

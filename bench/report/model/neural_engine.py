@@ -70,7 +70,7 @@ def block(machine: MachineReport, group: Group) -> Iterator[dict[str, Any]]:
         yield {"title": TITLE, "note": NOTE, "head": list(HEAD), "rows": [list(line) for line in body]}
 
 
-def _prediction(row: Row) -> Mapping[str, Any] | None:
+def _prediction(row: Row) -> Mapping[str, object] | None:
     found = (row.cell.artifact or {}).get("neural_engine")
     return found if isinstance(found, Mapping) else None
 
@@ -80,7 +80,7 @@ def _plan(row: Row) -> dict[str, str]:
     return {str(k): str(v) for k, v in plan.items()} if isinstance(plan, Mapping) else {}
 
 
-def _families(prediction: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _families(prediction: Mapping[str, object]) -> list[Mapping[str, object]]:
     found = prediction.get("families")
     return [f for f in found if isinstance(f, Mapping)] if isinstance(found, list) else []
 

@@ -15,7 +15,6 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from depthport.bench.report.model.merge import Report
 from depthport.bench.report.model.recommend import Answers
@@ -51,7 +50,7 @@ def title(report: Report) -> str:
     return f"Depth Anything 3 on {names[0][:80]}{more}: benchmark report"
 
 
-def safe_json(data: Any) -> str:
+def safe_json(data: object) -> str:
     """JSON that can stand in a script element: ASCII only, and `<`, `>` and `&` escaped.
 
     So it holds no `</script>`, no `<!--`, no U+2028, whatever its strings are.

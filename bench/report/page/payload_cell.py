@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 import msgspec
 
@@ -19,7 +18,7 @@ from depthport.bench.results.model import BOUNDARIES, Boundary
 from depthport.bench.statistics import figures
 
 
-def cell_payload(row: Row, group: int, front: bool, machine: MachineReport) -> dict[str, Any]:
+def cell_payload(row: Row, group: int, front: bool, machine: MachineReport) -> dict[str, object]:
     """The row `row` of group number `group`; `front`: whether it is on the Pareto set that is drawn."""
     cell = row.cell
     return {
@@ -71,7 +70,7 @@ def cell_payload(row: Row, group: int, front: bool, machine: MachineReport) -> d
     }
 
 
-def _at(row: Row, boundary: Boundary) -> dict[str, Any]:
+def _at(row: Row, boundary: Boundary) -> dict[str, object]:
     """One boundary's figures of a cell."""
     timing = row.cell.timing[boundary]
     speedup = row.cell.speedup.get(boundary)
@@ -144,7 +143,7 @@ def _details(row: Row, machine: MachineReport) -> list[tuple[str, str]]:
     return [(label, text) for label, text in lines if text]
 
 
-def _figure(value: Any) -> str:
+def _figure(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, int | float):
@@ -152,7 +151,7 @@ def _figure(value: Any) -> str:
     return figures.reading(value) if 0.01 <= abs(value) < 1e5 else figures.scientific(value)
 
 
-def flat(value: Any) -> str:
+def flat(value: object) -> str:
     """Any JSON value in one line, numbers to three digits."""
     if isinstance(value, float):
         return _figure(value)

@@ -11,9 +11,9 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from depthport.exporters.core.errors import DepthportError, ExportError, StorageError, UsageError
+from depthport.exporters.core.json_types import Json
 
 _STORAGE_ERRNOS = {
     errno.ENOSPC: "the disk is full: free some space",
@@ -121,7 +121,7 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode("utf-8"))
 
 
-def write_json(path: Path, data: Any) -> None:
+def write_json(path: Path, data: object) -> None:
     """:func:`write_bytes` for strict JSON (a NaN is a bug of the caller, and raises ValueError)."""
     write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
 
@@ -146,7 +146,7 @@ def read_bytes(path: Path, largest: int) -> bytes:
     return content
 
 
-def read_json(path: Path, largest: int = MAX_JSON_BYTES) -> Any:
+def read_json(path: Path, largest: int = MAX_JSON_BYTES) -> Json:
     """The content of a JSON file in UTF-8 or, with a byte order mark, UTF-16: the one reader of JSON that people give.
 
     `NaN` and `Infinity`, which Python's own writer emits though JSON has neither, are read as null: figures that nobody

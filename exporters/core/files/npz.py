@@ -10,16 +10,16 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from depthport.exporters.core.errors import InputError, one_line
 from depthport.exporters.core.files.atomic import sync_file
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    import numpy as np
 
 
-def read_npz(path: Path | str, *, largest_bytes: int | None = None) -> dict[str, NDArray[Any]]:
+def read_npz(path: Path | str, *, largest_bytes: int | None = None) -> dict[str, np.ndarray]:
     """Every array of an `.npz`, by name.
 
     Args:
@@ -44,7 +44,7 @@ def read_npz(path: Path | str, *, largest_bytes: int | None = None) -> dict[str,
         raise InputError(f"{path} is not an .npz file that can be read ({one_line(error)})") from None
 
 
-def read_whole_npz(path: Path) -> dict[str, NDArray[Any]] | None:
+def read_whole_npz(path: Path) -> dict[str, np.ndarray] | None:
     """The same; None where the file is missing or damaged (zip keeps a CRC-32 of every member)."""
     try:
         return read_npz(path)
@@ -61,7 +61,7 @@ def is_whole(path: Path) -> bool:
         return False
 
 
-def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write `path`, whole or not at all: temporary file beside it, fsync, rename. `.tmp.npz` is what a killed process
     leaves.
 

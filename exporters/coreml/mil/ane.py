@@ -11,7 +11,6 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from depthport.exporters.coreml.mil.ane_chips import (
     FAMILIES,
@@ -68,7 +67,7 @@ class Prediction:
     source: str = SOURCE
     kind: str = "predicted"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from torch import Tensor
 
@@ -28,11 +27,11 @@ class Divergence:
     accumulated: float
     """RMS difference to the run without any rounding, over that run's RMS."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)
 
 
-def divergence(function: Function, inputs: Mapping[str, Any]) -> list[Divergence]:
+def divergence(function: Function, inputs: Mapping[str, object]) -> list[Divergence]:
     """Every floating result of a function, in order.
 
     Args:

@@ -13,9 +13,9 @@ kernels of Apple's hardware are not modelled.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import psutil
@@ -129,7 +129,7 @@ class Interpreter:
     def _constant(self, operation: Operation) -> Value:
         value, type_ = operation.attributes["val"], operation.outputs[0].type
         if not isinstance(value, np.ndarray):
-            return value if isinstance(value, str) else list(value)
+            return value if isinstance(value, str) else list(cast(Sequence[object], value))
         if type_ is None or type_.shape != value.shape:
             raise ArtifactError(f"constant {operation.name!r} is declared {type_}, its value is another: damaged file")
         tensor = torch.from_numpy(np.array(value)) if value.dtype != np.uint64 else torch.tensor(value.astype(np.int64))

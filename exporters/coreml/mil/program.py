@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core.errors import ArtifactError
 from depthport.exporters.coreml.mil.blob import WeightFile
@@ -24,7 +22,7 @@ MAX_DEPTH = 16
 """Lists in lists a constant may be; ours are lists of numbers."""
 
 Weights = Mapping[str, WeightFile]
-Literal = Any
+Literal = object
 """A constant: a numpy array, `str`, or a list or tuple of constants. Dictionaries no MIL operation takes."""
 
 
@@ -204,7 +202,7 @@ def _tensor_literal(message: Message, type_: TensorType) -> Literal:
     if 4 in message:
         texts = message.message(4).texts(1)
         return texts[0] if type_.shape == () and len(texts) == 1 else texts
-    array: NDArray[Any]
+    array: np.ndarray
     if 1 in message:
         array = message.message(1).floats(1, "<f4")
     elif 6 in message:

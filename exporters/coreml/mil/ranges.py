@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from depthport.exporters.coreml.mil.interpreter import Interpreter
 from depthport.exporters.coreml.mil.program import Function
@@ -31,11 +30,11 @@ class ActivationRange:
         """fp16's largest number over the largest magnitude; below 1 it overflows."""
         return HALF_MAX / self.largest if self.largest else float("inf")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)
 
 
-def activation_ranges(function: Function, inputs: Mapping[str, Any]) -> list[ActivationRange]:
+def activation_ranges(function: Function, inputs: Mapping[str, object]) -> list[ActivationRange]:
     """Every floating result of a function on the given inputs, in order."""
     rows = []
     for step in Interpreter(function, "fp32").steps(inputs):

@@ -16,14 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
 
 from depthport.exporters.core.artifact import HostStep
 from depthport.exporters.core.errors import ArtifactError
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, np.ndarray]
 Step = Callable[..., Arrays]
 
 SKY_FILL = HostStep(
@@ -70,7 +69,7 @@ def with_reads(names: Sequence[str], outputs: Sequence[str]) -> frozenset[str]:
     return wanted
 
 
-def apply(steps: Sequence[HostStep], outputs: Mapping[str, NDArray[Any]]) -> Arrays:
+def apply(steps: Sequence[HostStep], outputs: Mapping[str, np.ndarray]) -> Arrays:
     """The model's outputs from the graph's.
 
     Args:

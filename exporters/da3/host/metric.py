@@ -7,15 +7,13 @@ pixels at random for a quantile, here all of them count; the scale's sums are ta
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core.errors import RunError
 from depthport.exporters.da3.host.sky import interpolated_quantile
 
-Array = NDArray[Any]
+Array = np.ndarray
 
 NEAREST_METRIC, NEAREST = 1e-2, 1e-3
 """Smaller depths, of the metric and the any-view network, do not count for the scale (`compute_alignment_mask`)."""

@@ -15,7 +15,6 @@ where upstream draws 8,000 of them. All arithmetic is fp64.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +34,8 @@ PIXELS_PER_RAY = 14 / 8
 
 
 def pose_from_rays(
-    outputs: Mapping[str, NDArray[Any]], *, iterations: int, candidates: float, inlier_distance: float, seed: int
-) -> dict[str, NDArray[Any]]:
+    outputs: Mapping[str, np.ndarray], *, iterations: int, candidates: float, inlier_distance: float, seed: int
+) -> dict[str, np.ndarray]:
     """`extrinsics` and `intrinsics` fitted to `ray` and `ray_conf`, view by view.
 
     Args:

@@ -8,12 +8,10 @@ differ; here it is the quantile of all of them, which is what upstream's estimat
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+Array = np.ndarray
 
 SAMPLED_ABOVE = 100_000
 """Upstream's quantiles are exact up to this many values."""
@@ -37,7 +35,7 @@ def sky_fill(outputs: Mapping[str, Array], *, threshold: float, quantile: float,
     return {**outputs, "depth": depth}
 
 
-def interpolated_quantile(values: Array, share: float) -> Any:
+def interpolated_quantile(values: Array, share: float) -> np.floating:
     """The quantile by linear interpolation, as `torch.quantile` computes it, in the dtype of `values` (K,), K ≥ 1.
 
     Up to :data:`SAMPLED_ABOVE` values the position between two of them is rounded as torch rounds it, to the dtype of
@@ -50,4 +48,6 @@ def interpolated_quantile(values: Array, share: float) -> Any:
     above = min(below + 1, values.size - 1)
     low, high = np.partition(values, (below, above))[[below, above]]
     # As torch's lerp: from the nearer end.
-    return low + weight * (high - low) if weight < 0.5 else high - (high - low) * (values.dtype.type(1) - weight)
+    near_high = high - (high - low) * (values.dtype.type(1) - weight)
+    found: np.floating = low + weight * (high - low) if weight < 0.5 else near_high
+    return found

@@ -44,7 +44,7 @@ def operator(empty: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
         _LIBRARY.impl(name, definition, "CompositeExplicitAutograd")
         torch.library.register_fake(f"{NAMESPACE}::{name}", empty, lib=_LIBRARY)
 
-        def on_cuda(*args: Any) -> Any:
+        def on_cuda(*args: object) -> object:
             return getattr(import_module(cuda_module(module)), name)(*args)
 
         _LIBRARY.impl(name, on_cuda, "CUDA")

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from depthport.exporters.core.precision import DType
+from depthport.exporters.core.artifact import DType
 
 Layer = TypeVar("Layer", bound=nn.Module)
 

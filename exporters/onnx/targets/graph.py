@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import onnx_ir
 
 
-def array(value: onnx_ir.Value | None) -> NDArray[Any] | None:
+def array(value: onnx_ir.Value | None) -> np.ndarray | None:
     """The content of an initializer; None for anything else."""
     if value is None or not value.is_initializer() or value.const_value is None:
         return None
     return value.const_value.numpy()
 
 
-def constant(graph: onnx_ir.Graph, name: str, content: NDArray[Any]) -> onnx_ir.Value:
+def constant(graph: onnx_ir.Graph, name: str, content: np.ndarray) -> onnx_ir.Value:
     """A new initializer; one of the same name and content is used again."""
     import onnx_ir as ir
 

@@ -44,7 +44,7 @@ class CardProcesses:
         self._processes.append(process)
         self._connections.append(Connection(ours.detach()))
 
-    def tell(self, operation: str, each: Sequence[Mapping[str, Any]] | None = None) -> None:
+    def tell(self, operation: str, each: Sequence[Mapping[str, object]] | None = None) -> None:
         """Send every card an operation, with arguments of its own where `each` has them; waits for nothing.
 
         Raises:

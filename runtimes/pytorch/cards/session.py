@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import RunError, UnsupportedError
@@ -65,7 +63,7 @@ class CardsSession(Session):
         """Of the processes, in the order of the cards."""
         return self._cards.pids
 
-    def _bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
         for name, array in self._given.items():
             array[...] = inputs[name]
         self._cards.ask("bind")

@@ -5,10 +5,8 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthport.exporters.core.artifact import TensorSpec
 
@@ -20,7 +18,7 @@ def shared_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="depthport-cards-", dir=_MEMORY if _MEMORY.is_dir() else None)
 
 
-def shared_arrays(folder: Path, specs: Sequence[TensorSpec], *, create: bool) -> dict[str, NDArray[Any]]:
+def shared_arrays(folder: Path, specs: Sequence[TensorSpec], *, create: bool) -> dict[str, np.ndarray]:
     """One array for each of `specs`, whose dimensions are all closed, mapped from a file in `folder`."""
     return {
         spec.name: np.memmap(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from depthport.bench.analysis.accuracy import (
     camera_centres,
@@ -144,8 +147,8 @@ def test_field_of_view_with_any_principal_point() -> None:
 
 def test_a_scene_judges_what_it_knows() -> None:
     scene = load_scene(Shape(1, 2, 70, 98))
-    assert scene.depth is not None
-    perfect = {
+    assert scene.depth is not None and scene.extrinsics is not None and scene.intrinsics is not None
+    perfect: dict[str, NDArray[Any]] = {
         "depth": np.nan_to_num(scene.depth, nan=1.0) * 5,
         "extrinsics": scene.extrinsics[..., :3, :],
         "intrinsics": scene.intrinsics,

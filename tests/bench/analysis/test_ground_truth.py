@@ -74,7 +74,8 @@ def test_scenes_have_the_cells_views_and_exact_truth(views: int) -> None:
     scenes = truth_scenes(Shape(1, views, 28, 42), 2)
     assert [scene.shape.views for scene in scenes] == [views] * 2
     assert not np.array_equal(scenes[0].rgb, scenes[1].rgb)
-    assert all(np.isfinite(scene.depth).all() and all(scene.calibrated) for scene in scenes)
+    assert all(scene.depth is not None and np.isfinite(scene.depth).all() for scene in scenes)
+    assert all(all(scene.calibrated) for scene in scenes)
 
 
 def test_an_artifact_that_resizes_itself_gets_the_larger_rendering() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from depthport.bench.analysis.parity import (
     LIMITS,
@@ -26,7 +29,8 @@ def rotation_z(degrees: float) -> np.ndarray:
 
 
 def pose(degrees: float, translation: tuple[float, float, float]) -> np.ndarray:
-    return np.concatenate([rotation_z(degrees), np.array(translation)[:, None]], axis=1)[None, None].astype(np.float32)
+    pose: NDArray[Any] = np.concatenate([rotation_z(degrees), np.array(translation)[:, None]], axis=1)
+    return pose[None, None].astype(np.float32)
 
 
 def test_relative_l2() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from depthport.bench.analysis.pictures import MAX_BYTES, MAX_WIDTH, depth_range, save_depth, save_error, save_views
@@ -21,7 +23,9 @@ def pixels(path: Path) -> np.ndarray:
 
 def ramp(height: int = 70, width: int = 400) -> np.ndarray:
     """Depth from 1 to 10, by a constant factor from column to column; (1, 1, H, W)."""
-    return np.broadcast_to(np.geomspace(1, 10, width, dtype=np.float32), (1, 1, height, width)).copy()
+    row = np.geomspace(1, 10, width, dtype=np.float32)
+    ramp: NDArray[Any] = np.broadcast_to(row, (1, 1, height, width)).copy()
+    return ramp
 
 
 def test_colour_maps_rise_in_lightness_and_stay_near_the_originals() -> None:

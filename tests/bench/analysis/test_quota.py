@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from depthport.bench.analysis.controls import nothing_found
@@ -41,5 +43,7 @@ def test_a_comparison_with_what_stood_still_says_nothing(shares: tuple[float | N
         ("faster", (1.03, 1.06), False),
     ],
 )
-def test_an_a_a_control_passes_where_it_shows_that_nothing_is_found(verdict, ci95, passed) -> None:
+def test_an_a_a_control_passes_where_it_shows_that_nothing_is_found(
+    verdict: Literal["faster", "equivalent", "inconclusive"], ci95: tuple[float, float] | None, passed: bool
+) -> None:
     assert nothing_found(Speedup(1.0, ci95, verdict)) is passed

@@ -8,6 +8,8 @@ import pytest
 
 from depthport.bench.diagnose.batching import largest_batch
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.store import ArtifactStore
+from tests.conftest import Exported
 
 FIXED, PER_ITEM, DEVICE = 100.0, 7.0, 1000.0
 
@@ -46,7 +48,7 @@ def test_nonsense_is_refused(limit: float, most: int) -> None:
         largest_batch(memory, limit, most)
 
 
-def test_the_real_search_measures_each_size_in_a_process_of_its_own(exported, store) -> None:
+def test_the_real_search_measures_each_size_in_a_process_of_its_own(exported: Exported, store: ArtifactStore) -> None:
     pytest.importorskip("torch")
     from depthport.bench.diagnose.batch import find_batch
 
@@ -57,6 +59,7 @@ def test_the_real_search_measures_each_size_in_a_process_of_its_own(exported, st
     )  # fmt: skip
     (trial,) = answer.trials
     assert answer.batch == 1 and answer.cell == "pytorch/cpu/eager/fp32"
+    assert trial.call_ms and trial.peak_mib and answer.limit_mib and answer.memory_mib
     assert trial.fits and trial.img_s == pytest.approx(1e3 / trial.call_ms)
     assert 0 < trial.peak_mib < answer.limit_mib < answer.memory_mib
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,7 @@ from depthport.bench.diagnose.profile_parts import (
     part_of,
 )  # fmt: skip
 from depthport.exporters.core.errors import UnsupportedError, UsageError
+from depthport.exporters.core.store import ArtifactStore
 from tests.conftest import Exported
 
 torch = pytest.importorskip("torch")
@@ -82,16 +85,16 @@ def test_a_roof_is_the_larger_of_arithmetic_and_traffic_of_each_operator() -> No
         ("conv_transpose2d", lambda f: f.conv_transpose2d(torch.zeros(1, 3, 4, 5), torch.zeros(3, 6, 2, 2), stride=2)),
     ],
 )
-def test_flop_agrees_with_pytorchs_own_counter(name: str, call) -> None:
+def test_flop_agrees_with_pytorchs_own_counter(name: str, call: Callable[..., Any]) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
-    shapes = {
+    every: dict[str, list[tuple[int, ...]]] = {
         "linear": [(2, 5, 8), (6, 8)], "conv2d": [(2, 3, 9, 7), (4, 3, 3, 3)],
         "conv_transpose2d": [(1, 3, 4, 5), (3, 6, 2, 2)],
-    }[name]  # fmt: skip
+    }  # fmt: skip
     with FlopCounterMode(display=False) as counter:
         result = call(torch.nn.functional)
-    assert flop(name, shapes, tuple(result.shape)) == counter.get_total_flops() > 0
+    assert flop(name, every[name], tuple(result.shape)) == counter.get_total_flops() > 0
 
 
 def test_attention_is_its_two_products_whichever_way_its_heads_lie() -> None:
@@ -100,7 +103,7 @@ def test_attention_is_its_two_products_whichever_way_its_heads_lie() -> None:
     assert flop("attention", [(2, 7, 3, 4)] * 3, (2, 7, 3, 4)) == products
 
 
-def test_a_profile_of_the_static_network(exported: Exported, store, tmp_path: Path) -> None:
+def test_a_profile_of_the_static_network(exported: Exported, store: ArtifactStore, tmp_path: Path) -> None:
     from depthport.bench.diagnose.profile import profile
     from depthport.bench.diagnose.profile_picture import write_profile
 
@@ -122,7 +125,7 @@ def test_a_profile_of_the_static_network(exported: Exported, store, tmp_path: Pa
     assert all(math.isfinite(part["ms"]) for part in data["parts"])
 
 
-def test_a_compiled_mode_has_no_operators_to_time(store) -> None:
+def test_a_compiled_mode_has_no_operators_to_time(store: ArtifactStore) -> None:
     from depthport.bench.diagnose.profile import profile
 
     with pytest.raises(UnsupportedError, match="operator by operator"):

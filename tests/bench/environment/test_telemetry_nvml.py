@@ -185,7 +185,7 @@ def test_only_visible_devices_are_read(visible: str | None, indices: list[int]) 
 
 def test_a_record_takes_its_devices_and_close_shuts_down(monkeypatch: pytest.MonkeyPatch) -> None:
     driver = FakeNvml()
-    monkeypatch.setitem(sys.modules, "pynvml", driver)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     telemetry = Telemetry()
     assert driver.open
@@ -198,7 +198,7 @@ def test_a_record_takes_its_devices_and_close_shuts_down(monkeypatch: pytest.Mon
 
 def test_without_a_driver_or_a_device_there_is_no_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
     driver = FakeNvml(devices=0)
-    monkeypatch.setitem(sys.modules, "pynvml", driver)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
     assert open_nvml() is None
     assert not driver.open
     monkeypatch.setattr(FakeNvml, "nvmlInit", lambda self: (_ for _ in ()).throw(driver.NVMLError("no driver")))

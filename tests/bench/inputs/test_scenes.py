@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from depthport.bench.inputs.scenes import ROOM, Box, Sphere, cast, look_at, pinhole, render_scene
+from depthport.bench.inputs.scenes import ROOM, Box, Solid, Sphere, cast, look_at, pinhole, render_scene
 from depthport.exporters.core.artifact import Shape
 
 
 def test_what_a_ray_hits_by_hand() -> None:
     origin = np.array([0.0, 0, -4])
     rays = np.array([[0.0, 0, 1], [0, 0.3, 1], [1, 0, 1e-3], [0, 0, -1]])
-    solids = [Sphere(np.array([0.0, 0, 0]), 1.0), Box(np.array([-1, 1.0, -0.4]), np.array([1, 1.15, 0.4]))]
+    solids: list[Solid] = [Sphere(np.array([0.0, 0, 0]), 1.0), Box(np.array([-1, 1.0, -0.4]), np.array([1, 1.15, 0.4]))]
     t, hit, normals = cast(origin, rays, solids)
     assert hit.tolist() == [1, 2, 0, 0]
     assert t[0] == pytest.approx(3)  # the sphere's front

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,16 +17,17 @@ from depthport.bench.measure.plan import Plan
 from depthport.bench.measure.run_journal import open_journal
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.workers import reference
+from depthport.exporters.core import provenance, source
 from depthport.exporters.core.errors import UsageError
 from tests.bench.measure.test_engine import FAST, SHAPE, fake_cell
 from tests.support.fake_runtime import fake_artifact
 from tests.support.requests import plan_of, request_for
 
-VERSIONS = deciding.package_versions
-SOURCE = deciding.source_digest
+VERSIONS = provenance.package_versions
+SOURCE = source.source_digest
 
 
-def cell(runtime: str, format: str, **changes: object) -> CellSpec:
+def cell(runtime: str, format: str, **changes: Any) -> CellSpec:
     return replace(CellSpec(request_for(SHAPE, format), runtime, "cpu", "-"), **changes)
 
 
@@ -61,7 +63,12 @@ def test_an_upgrade_is_another_plan(package: str, monkeypatch: pytest.MonkeyPatc
 
 def test_what_takes_no_part_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: set[str] = set()
-    monkeypatch.setattr(deciding, "package_versions", lambda names: asked.update(names) or {})
+
+    def note(names: list[str]) -> dict[str, str]:
+        asked.update(names)
+        return {}
+
+    monkeypatch.setattr(deciding, "package_versions", note)
     plan(ALL[0], ALL[1], replace(ALL[3], unavailable="no Mac")).fingerprint()
     assert {"torch", "onnxruntime"} <= asked and not {"coremltools", "openvino"} & asked
 

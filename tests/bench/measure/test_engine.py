@@ -100,7 +100,7 @@ def test_every_way_to_fail_is_a_row_and_the_others_are_all_there(artifact: Path,
         assert cell.memory.host_peak_mib
     speedup = good[1].speedup["device"]
     assert speedup.ratio == pytest.approx(4 / 2, rel=0.5)
-    assert by_runtime["SlowLoader"].phases.load_s >= 0.5
+    assert (by_runtime["SlowLoader"].phases.load_s or 0.0) >= 0.5
     assert set(results.controls) == {"aa", "plus5"}
     stored = json.loads((tmp_path / "out" / "results.json").read_text())
     assert stored == json.loads(json.dumps(results.to_json()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from depthport.bench.choice.reproduce import reproduce
@@ -31,7 +33,7 @@ def test_out_of_range(value: float) -> None:
     ("cuda", None, None),
 ])  # fmt: skip
 def test_reproduced(device: str, fraction: float | None, word: str | None) -> None:
-    shape = {"batch": 1, "views": 1, "height": 70, "width": 98}
+    shape: dict[str, Any] = {"batch": 1, "views": 1, "height": 70, "width": 98}
     cell = Cell(
         "pytorch/x/eager/fp32", "da3-small", **shape, weights="synthetic:0", format="pytorch", runtime="pytorch",
         device=device, mode="eager", precision="fp32",

@@ -26,7 +26,7 @@ settings.register_profile("any machine", deadline=None)  # time is no test resul
 settings.load_profile("any machine")
 
 
-def test_expected_half_width_in_closed_form():
+def test_expected_half_width_in_closed_form() -> None:
     assert expected_half_width(5, 4, Order.MIRRORED, 0.005, 0.02) == pytest.approx(
         2.776445 * math.sqrt((2 * 0.005**2 + 0.02**2 / 4) / 5), rel=1e-6
     )
@@ -34,7 +34,7 @@ def test_expected_half_width_in_closed_form():
     assert expected_half_width(1, 1, Order.MIRRORED) == math.inf
 
 
-def test_two_random_rounds_are_worth_less_than_a_mirrored_one():
+def test_two_random_rounds_are_worth_less_than_a_mirrored_one() -> None:
     random, mirrored = (expected_half_width(5, n, order, 0.0) for n, order in ((2, Order.RANDOM), (1, Order.MIRRORED)))
     assert random == pytest.approx(mirrored * math.sqrt(2.5 / 2))
 
@@ -43,15 +43,15 @@ def test_two_random_rounds_are_worth_less_than_a_mirrored_one():
     ("call_s", "samples", "warmups"),
     [(1e-4, 50, 10), (0.001, 15, 10), (0.005, 3, 2), (0.02, 1, 1), (0.2, 1, 1), (9.0, 1, 0)],
 )
-def test_blocks(call_s, samples, warmups):
+def test_blocks(call_s: float, samples: int, warmups: int) -> None:
     assert (block_samples(call_s), block_warmups(call_s)) == (samples, warmups)
 
 
-def test_warmup_rule():
+def test_warmup_rule() -> None:
     assert (warmup_rule(0.005).window, warmup_rule(0.1).window, warmup_rule(2.0).window) == (40, 5, 1)
 
 
-def test_fast_calls_get_several_launches_of_several_rounds():
+def test_fast_calls_get_several_launches_of_several_rounds() -> None:
     design = choose_design([CellCost(0.125, 8.0)] * 6, budget_s=300.0)
     assert 4 <= design.launches <= 5
     assert design.rounds >= 3
@@ -59,7 +59,7 @@ def test_fast_calls_get_several_launches_of_several_rounds():
     assert design.expected_s <= 300.0
 
 
-def test_noise_is_measured_on_blocks_of_what_was_called_before():
+def test_noise_is_measured_on_blocks_of_what_was_called_before() -> None:
     steps = [10.0, 10.0, 11.0, 11.0] * 4
     assert round_noise([([10.0] * 16, 2)]) == ROUND_NOISE
     assert round_noise([([10.0, 10.0, 20.0, 20.0] * 4, 2)]) == MAX_ROUND_NOISE
@@ -67,26 +67,26 @@ def test_noise_is_measured_on_blocks_of_what_was_called_before():
     assert round_noise([(steps[:6], 2), ([], 1)]) == ROUND_NOISE  # three blocks say nothing
 
 
-def test_a_noisy_machine_gets_more_rounds_of_fewer_launches():
+def test_a_noisy_machine_gets_more_rounds_of_fewer_launches() -> None:
     cells = [CellCost(0.15, 1.0)] * 3
     calm, rough = (choose_design(cells, 60.0, round_noise=noise) for noise in (0.005, 0.1))
     assert rough.rounds > calm.rounds
     assert rough.launches < calm.launches
 
 
-def test_slow_calls_still_get_three_launches_where_they_fit():
+def test_slow_calls_still_get_three_launches_where_they_fit() -> None:
     design = choose_design([CellCost(9.0, 12.0), CellCost(2.4, 5.0)], budget_s=120.0)
     assert design.launches >= 3
     assert design.expected_s <= 120.0
 
 
-def test_what_does_not_fit_three_launches_gets_one():
+def test_what_does_not_fit_three_launches_gets_one() -> None:
     design = choose_design([CellCost(9.0, 12.0), CellCost(2.4, 5.0)], budget_s=60.0)
     assert (design.launches, design.rounds) == (1, 3)
     assert design.expected_s <= 60.0
 
 
-def test_a_budget_that_fits_nothing_is_exceeded_openly():
+def test_a_budget_that_fits_nothing_is_exceeded_openly() -> None:
     design = choose_design([CellCost(9.0, 10.0)] * 4, budget_s=10.0)
     assert (design.launches, design.rounds, design.order) == (1, 3, Order.RANDOM)
     assert design.expected_s == pytest.approx(40.0 + 3 * 36.0)
@@ -96,7 +96,7 @@ costs = st.lists(st.builds(CellCost, st.floats(1e-4, 20.0), st.floats(0.0, 60.0)
 
 
 @given(costs, st.floats(1.0, 3600.0))
-def test_more_time_is_never_worse(cells, budget_s):
+def test_more_time_is_never_worse(cells: list[CellCost], budget_s: float) -> None:
     less, more = choose_design(cells, budget_s), choose_design(cells, 2 * budget_s)
     if less.launches == more.launches or less.launches > 1:
         assert more.expected_half_width <= less.expected_half_width * (1 + 1e-12)
@@ -108,6 +108,6 @@ def test_more_time_is_never_worse(cells, budget_s):
     ("cells", "budget_s"),
     [([], 60.0), ([CellCost(1.0, 1.0)], 0.0), ([CellCost(0.0, 1.0)], 60.0), ([CellCost(1.0, -1.0)], 60.0)],
 )
-def test_refuses(cells, budget_s):
+def test_refuses(cells: list[CellCost], budget_s: float) -> None:
     with pytest.raises(UsageError):
         choose_design(cells, budget_s)

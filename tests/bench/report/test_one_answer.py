@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from depthport.bench.analysis.advice import CellFacts, Code, cell_advice
+from depthport.bench.analysis.advice import CellFacts, cell_advice
+from depthport.bench.analysis.advice_codes import Code
 from depthport.bench.choice.choose import choose
 from depthport.bench.choice.compare import compare
 from depthport.bench.report.markdown.methodology import READING

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,7 @@ def test_a_foreign_file_is_refused_and_left_as_it_is(tmp_path: Path, content: by
 
 @pytest.mark.skipif(sys.platform == "win32", reason="FIFOs are POSIX")
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_what_is_no_file_is_refused(tmp_path: Path, make) -> None:
+def test_what_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "journal.jsonl")
     with pytest.raises(UsageError, match="it is not a file"):
         Journal(tmp_path / "journal.jsonl")

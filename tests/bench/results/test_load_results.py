@@ -17,7 +17,7 @@ from tests.support.paths import ROOT
 
 
 def as_json(results: Any) -> dict[str, Any]:
-    return json.loads(json.dumps(results.to_json()))
+    return dict(json.loads(json.dumps(results.to_json())))
 
 
 @pytest.mark.parametrize("make", [fixtures.cpu_server, fixtures.h100, fixtures.mac, fixtures.synthetic])

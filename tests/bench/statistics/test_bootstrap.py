@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from depthport.bench.statistics.bootstrap import bootstrap_quantiles, latency_quantile, resampling_units
 from depthport.bench.statistics.samples import Block, CellSamples
 from depthport.exporters.core.errors import UsageError
 
 
-def cell(*launches):
+def cell(*launches: Sequence[ArrayLike]) -> CellSamples:
     """Each launch is a list of rounds, each an array of samples (one block)."""
     blocks = [
         Block(launch, index, np.asarray(samples, dtype=float))
@@ -23,7 +25,7 @@ def cell(*launches):
     return CellSamples("c", tuple(blocks))
 
 
-def test_units_are_launches_or_batches_of_rounds():
+def test_units_are_launches_or_batches_of_rounds() -> None:
     assert [u.tolist() for u in resampling_units(cell([[1], [2]], [[3]]))] == [[1.0, 2.0], [3.0]]
     one = resampling_units(cell([[float(i + 1)] for i in range(7)]))
     assert [u.tolist() for u in one] == [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0]]
@@ -31,7 +33,7 @@ def test_units_are_launches_or_batches_of_rounds():
     assert resampling_units(CellSamples("c", ())) == []
 
 
-def test_draws_follow_the_exact_bootstrap_distribution():
+def test_draws_follow_the_exact_bootstrap_distribution() -> None:
     units = [np.array([1.0, 2.0]), np.array([5.0]), np.array([9.0, 9.5, 10.0])]
     exact = []
     for drawn in itertools.product(units, repeat=3):
@@ -44,7 +46,7 @@ def test_draws_follow_the_exact_bootstrap_distribution():
     assert set(draws) <= set(exact)
 
 
-def test_launch_means_have_the_standard_error_of_the_t_interval():
+def test_launch_means_have_the_standard_error_of_the_t_interval() -> None:
     # one sample a launch: the median of the draws of a two-launch cell is one of three values in closed form
     found = latency_quantile(cell([[1.0]], [[math.e]]), seed=0)
     assert found is not None
@@ -54,14 +56,14 @@ def test_launch_means_have_the_standard_error_of_the_t_interval():
     assert width == pytest.approx(half, rel=0.05)
 
 
-def test_same_seed_same_interval():
+def test_same_seed_same_interval() -> None:
     rng = np.random.default_rng(0)
     measured = cell(*[[rng.lognormal(size=20)] for _ in range(5)])
     assert latency_quantile(measured, seed=3) == latency_quantile(measured, seed=3)
     assert latency_quantile(measured, seed=3) != latency_quantile(measured, seed=4)
 
 
-def test_what_cannot_be_known_is_none():
+def test_what_cannot_be_known_is_none() -> None:
     assert latency_quantile(CellSamples("c", ())) is None
     assert latency_quantile(cell([[1.0, 2.0, 3.0]])) is None  # one round: no second unit
     few = cell([[1.0] * 14], [[1.0] * 14])
@@ -72,13 +74,13 @@ def test_what_cannot_be_known_is_none():
         latency_quantile(few, 90)
 
 
-def test_constant_samples():
+def test_constant_samples() -> None:
     found = latency_quantile(cell([[7.0] * 5], [[7.0] * 5]))
     assert found is not None
     assert (found.value, found.ci95) == (7.0, (7.0, 7.0))
 
 
-def test_value_is_the_pooled_quantile_and_inside_its_interval():
+def test_value_is_the_pooled_quantile_and_inside_its_interval() -> None:
     rng = np.random.default_rng(5)
     launches = [[rng.lognormal(sigma=0.1, size=30) for _ in range(4)] for _ in range(4)]
     found = latency_quantile(cell(*launches), 0.9)
@@ -88,7 +90,7 @@ def test_value_is_the_pooled_quantile_and_inside_its_interval():
     assert found.n == 480
 
 
-def test_binning_of_many_samples_keeps_the_quantile():
+def test_binning_of_many_samples_keeps_the_quantile() -> None:
     rng = np.random.default_rng(2)
     units = [rng.lognormal(sigma=0.02, mean=0.001 * i, size=50_000) for i in range(5)]
     draws = bootstrap_quantiles(units, 0.5, seed=0, replicates=50)
@@ -97,7 +99,7 @@ def test_binning_of_many_samples_keeps_the_quantile():
 
 @pytest.mark.parametrize("launches", [3, 5])
 @pytest.mark.parametrize("spread", [0.0005, 0.02])
-def test_interval_of_the_median_covers_with_few_launches(launches, spread):
+def test_interval_of_the_median_covers_with_few_launches(launches: int, spread: float) -> None:
     # launch effects of 0.5 %, above or below the spread inside a launch; bound at 3.3 standard errors
     rng = np.random.default_rng(launches)
     covered = 0
@@ -110,7 +112,7 @@ def test_interval_of_the_median_covers_with_few_launches(launches, spread):
 
 
 @pytest.mark.parametrize(("launches", "covered"), [(3, 0.75), (5, 0.84)])
-def test_a_percentile_interval_of_few_launches_does_not_cover(launches, covered):
+def test_a_percentile_interval_of_few_launches_does_not_cover(launches: int, covered: float) -> None:
     # all draws of the launch means, enumerated: why the intervals here are Student's t
     values = np.random.default_rng(0).standard_normal((2000, launches))
     draws = np.array(list(itertools.product(range(launches), repeat=launches)))

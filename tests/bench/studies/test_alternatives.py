@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 
-def write_model(path, gain):
+def write_model(path: Path, gain: float) -> None:
     """Outputs of upstream's names from the picture's mean: depth times `gain`, cameras turned where it is not 1."""
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     angle = gain - 1
@@ -36,7 +37,7 @@ def write_model(path, gain):
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
 
 
-def test_every_cell_is_timed_in_every_round_and_judged_by_the_baseline(tmp_path):
+def test_every_cell_is_timed_in_every_round_and_judged_by_the_baseline(tmp_path: Path) -> None:
     write_model(tmp_path / "right.onnx", 1.0)
     write_model(tmp_path / "off.onnx", 1.01)
     np.save(tmp_path / "image.npy", np.random.default_rng(0).standard_normal((1, 1, 3, 8, 8)).astype(np.float32))
@@ -60,7 +61,7 @@ def test_every_cell_is_timed_in_every_round_and_judged_by_the_baseline(tmp_path)
     assert "failed:" in missing[2]
 
 
-def test_what_a_package_wraps_around_an_error_is_taken_off():
+def test_what_a_package_wraps_around_an_error_is_taken_off() -> None:
     try:
         try:
             json.loads("{")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from depthport.bench.studies.overhead import (
@@ -18,7 +20,7 @@ from depthport.bench.studies.overhead import (
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_a_row_is_measured_by_the_workers_own_code(boundary: str) -> None:
+def test_a_row_is_measured_by_the_workers_own_code(boundary: Literal["device", "host", "both"]) -> None:
     found = measure(boundary, work_us=50, rounds=20)
     low, high = found.figure_ci95_us
     assert low <= high

@@ -31,32 +31,32 @@ from depthport.bench.studies.simulation import (
 RUNS = 250
 
 
-def slack(share, runs=RUNS):
+def slack(share: float, runs: int = RUNS) -> float:
     return 3.3 * math.sqrt(share * (1 - share) / runs)
 
 
 @pytest.fixture(scope="module")
-def ours():
+def ours() -> Outcome:
     return run_design(DEFAULT, Clock(), runs=RUNS)
 
 
-def test_bias_is_under_a_thousandth(ours):
+def test_bias_is_under_a_thousandth(ours: Outcome) -> None:
     # the mean over runs has an error of its own: half-width / t_4 over sqrt(runs), here 0.025 %
     assert abs(ours.worst_bias) <= MAX_BIAS
     assert ours.half_width / 2.776 / math.sqrt(RUNS) < MAX_BIAS / 3
 
 
-def test_the_interval_covers(ours):
+def test_the_interval_covers(ours: Outcome) -> None:
     for coverage in ours.coverage:
         assert coverage == pytest.approx(0.95, abs=slack(0.95))
 
 
-def test_twins_are_rarely_told_apart_and_five_percent_is_found(ours):
+def test_twins_are_rarely_told_apart_and_five_percent_is_found(ours: Outcome) -> None:
     assert ours.false_positive <= 0.05 + slack(0.05)
     assert ours.power >= 0.95 - slack(0.95)
 
 
-def test_one_cell_after_the_other_is_biased_and_sure_of_it():
+def test_one_cell_after_the_other_is_biased_and_sure_of_it() -> None:
     sequential = Sampling(1, 1, DEFAULT.total // len(CELLS), "sequential")
     found = run_design(sequential, Clock(), unpaired_by_sample, RUNS)
     assert abs(found.worst_bias) > 0.02
@@ -64,7 +64,7 @@ def test_one_cell_after_the_other_is_biased_and_sure_of_it():
     assert found.false_positive > 0.4
 
 
-def test_a_fixed_order_is_biased():
+def test_a_fixed_order_is_biased() -> None:
     quiet = Clock(correlated=0.004, white=0.004, launch=0.0)
     fixed = run_design(Sampling(1, 25, 10, "fixed"), quiet, paired_by_round, RUNS)
     assert abs(fixed.worst_bias) > MAX_BIAS
@@ -72,32 +72,32 @@ def test_a_fixed_order_is_biased():
     assert abs(run_design(Sampling(1, 25, 10, Order.MIRRORED), quiet, paired, RUNS).worst_bias) < MAX_BIAS / 5
 
 
-def test_an_interval_over_rounds_forgets_the_launches():
+def test_an_interval_over_rounds_forgets_the_launches() -> None:
     assert max(run_design(DEFAULT, Clock(), paired_by_round, RUNS).coverage) < 0.95 - slack(0.95)
 
 
 @pytest.mark.parametrize(
     "sampling", [Sampling(1, 3, 1, Order.MIRRORED), Sampling(1, 6, 1, Order.RANDOM), Sampling(1, 60, 2, Order.MIRRORED)]
 )
-def test_one_launch_covers_for_itself(sampling):
+def test_one_launch_covers_for_itself(sampling: Sampling) -> None:
     for coverage in run_design(sampling, Clock(launch=0.0), runs=RUNS).coverage:
         assert coverage == pytest.approx(0.95, abs=slack(0.95))
 
 
 @pytest.mark.parametrize("launches", [2, 3, 8])
-def test_few_launches_cover(launches):
+def test_few_launches_cover(launches: int) -> None:
     for coverage in run_design(Sampling(launches, 2, 2, Order.MIRRORED), Clock(), runs=RUNS).coverage:
         assert coverage == pytest.approx(0.95, abs=slack(0.95))
 
 
 @pytest.mark.parametrize("clock", [Clock(shape="per launch"), Clock(drift=0.2), Clock(spikes=0.02), Clock(bad_launch=0.1)])
-def test_other_machines(clock):
+def test_other_machines(clock: Clock) -> None:
     found = run_design(Sampling(5, 3, 3, Order.MIRRORED), clock, runs=RUNS)
     assert min(found.coverage) >= 0.95 - slack(0.95)
     assert found.false_positive <= 0.05 + slack(0.05)
 
 
-def test_stopping_early_costs_little_coverage():
+def test_stopping_early_costs_little_coverage() -> None:
     coverage, used = stop_rule(0.007, Clock(), launches=20, runs=RUNS)
     assert coverage >= 0.93 - slack(0.93)
     assert used < 0.9
@@ -106,13 +106,13 @@ def test_stopping_early_costs_little_coverage():
     assert used < 0.9
 
 
-def test_the_interval_of_a_latency_covers():
+def test_the_interval_of_a_latency_covers() -> None:
     coverage, _ = latency_coverage(DEFAULT, Clock(drift=0.0), RUNS)
     assert coverage >= 0.95 - slack(0.95)
 
 
 @pytest.mark.parametrize("sampling", [Sampling(3, 2, 3, Order.MIRRORED), Sampling(1, 12, 1, Order.RANDOM)])
-def test_vectorised_estimates_are_those_of_real_runs(sampling):
+def test_vectorised_estimates_are_those_of_real_runs(sampling: Sampling) -> None:
     log, turns = simulate_samples(sampling, Clock(), 5, seed=9)
     blocks = [cell_blocks(log, turns, cell) for cell in range(len(CELLS))]
     for run in range(5):
@@ -137,7 +137,7 @@ def test_vectorised_estimates_are_those_of_real_runs(sampling):
         assert estimate_log_latency(cells[0]).n_rounds == sampling.launches * sampling.rounds
 
 
-def test_the_clock_is_what_it_says():
+def test_the_clock_is_what_it_says() -> None:
     sampling = Sampling(1, 1, 2000, "sequential")
     still = Clock(drift=0.0, white=0.0, launch=0.0)
     log, turns = simulate_samples(sampling, still, 3, seed=0)
@@ -151,20 +151,20 @@ def test_the_clock_is_what_it_says():
     assert drifting[0, 0, 0, 3, -1] - TRUE_LOG_LATENCY[3] == pytest.approx(math.log(1.05), rel=1e-3)
 
 
-def test_the_same_seed_gives_the_same_figures():
+def test_the_same_seed_gives_the_same_figures() -> None:
     small = Sampling(3, 1, 1, Order.MIRRORED)
     assert run_design(small, Clock(), runs=20, seed=4) == run_design(small, Clock(), runs=20, seed=4)
     assert run_design(small, Clock(), runs=20, seed=4) != run_design(small, Clock(), runs=20, seed=5)
 
 
-def test_missed_bars_are_named():
+def test_missed_bars_are_named() -> None:
     good = Outcome(1000, (0.0,) * 3, (0.95,) * 3, 0.01, 0.04, 0.9, 1.0)
     assert good.failures() == []
     bad = Outcome(1000, (0.0, -0.002, 0.0), (0.92, 0.95, 0.98), 0.01, 0.09, 0.9, 0.5)
     assert [line.split()[0] for line in bad.failures()] == ["bias", "coverage", "coverage", "9.0%", "+5"]
 
 
-def test_report_prints_every_table(capsys):
+def test_report_prints_every_table(capsys: pytest.CaptureFixture[str]) -> None:
     lines = list(report(runs=8))
     for words in ("order of turns", "designs (ours)", "machines, 5 launches", "stop rule", "interval of a latency"):
         assert any(line.startswith(words) for line in lines)

@@ -27,7 +27,7 @@ from tests.support.paths import ROOT
         (-40, 0, 0, "signal 40", None),
     ],
 )
-def test_what_is_known_is_said(code, before, now, words, short_of) -> None:
+def test_what_is_known_is_said(code: int, before: int | None, now: int | None, words: str, short_of: str | None) -> None:
     reason, kind = death(code, before, now)
     assert words in reason and kind == short_of
 

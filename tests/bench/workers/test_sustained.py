@@ -11,8 +11,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from depthport.bench.analysis.regime_analysis import Window, find_onset, summarize_sustained
+from depthport.bench.analysis.regime_analysis import find_onset, summarize_sustained
 from depthport.bench.plan.regime import check_sustained
+from depthport.bench.results.regimes import Window
 from depthport.bench.workers.messages import SustainedResult
 from depthport.bench.workers.regimes import join, run_sustained
 from depthport.exporters.core.errors import UsageError
@@ -35,7 +36,12 @@ def test_indices_go_on_from_part_to_part() -> None:
     clock = SimulatedClock()
     seen: list[int] = []
     work = clock.work(lambda i: 30.0)
-    run_sustained(lambda index: (seen.append(index), work(index)), 0.2, clock, first_index=7)
+
+    def note(index: int) -> None:
+        seen.append(index)
+        work(index)
+
+    run_sustained(note, 0.2, clock, first_index=7)
     assert seen[:4] == [7, 8, 9, 10]
 
 

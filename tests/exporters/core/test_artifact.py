@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,10 +11,11 @@ from depthport.exporters.core.artifact import MANIFEST, Artifact, FileInfo, Mani
 from depthport.exporters.core.errors import ArtifactError
 from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.core.provenance import file_sha256
+from depthport.exporters.core.schema import manifest_schema
 from tests.support.manifests import manifest
 
 
-def seal(folder, content=b"weights"):
+def seal(folder: Path, content: bytes = b"weights") -> Artifact:
     (folder / "model.bin").write_bytes(content)
     info = FileInfo("model.bin", len(content), file_sha256(folder / "model.bin"))
     artifact = Artifact(folder, manifest(files=(info,)))
@@ -21,12 +23,12 @@ def seal(folder, content=b"weights"):
     return artifact
 
 
-def test_the_manifest_survives_json():
+def test_the_manifest_survives_json() -> None:
     before = manifest(files=(FileInfo("a/b", 3, "0" * 64),), dynamic=("views",))
     assert Manifest.from_json(json.loads(json.dumps(before.to_json()))) == before
 
 
-def test_an_artifact_opens_and_verifies(tmp_path):
+def test_an_artifact_opens_and_verifies(tmp_path: Path) -> None:
     sealed = seal(tmp_path)
     opened = load_artifact(tmp_path)
     assert opened == sealed
@@ -38,14 +40,14 @@ def test_an_artifact_opens_and_verifies(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"Weights", b"weight", b""])
-def test_damage_is_named(tmp_path, content):
+def test_damage_is_named(tmp_path: Path, content: bytes) -> None:
     artifact = seal(tmp_path)
     (tmp_path / "model.bin").write_bytes(content)
     with pytest.raises(ArtifactError, match=r"model\.bin is damaged: export it again"):
         artifact.verify()
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     artifact = seal(tmp_path)
     (tmp_path / "model.bin").unlink()
     with pytest.raises(ArtifactError, match=r"model\.bin is missing"):
@@ -65,7 +67,7 @@ def test_a_missing_file_is_named(tmp_path):
         (b'{"schema": "depthport.artifact/1", "weights": 3}', "is damaged"),
     ],
 )
-def test_what_is_no_artifact_says_so_in_one_line(tmp_path, content, complaint):
+def test_what_is_no_artifact_says_so_in_one_line(tmp_path: Path, content: bytes | None, complaint: str) -> None:
     if content is not None:
         (tmp_path / MANIFEST).write_bytes(content)
     with pytest.raises(ArtifactError, match=complaint) as raised:
@@ -73,12 +75,46 @@ def test_what_is_no_artifact_says_so_in_one_line(tmp_path, content, complaint):
     assert "\n" not in str(raised.value)
 
 
-def test_an_unknown_field_is_damage(tmp_path):
-    data = manifest().to_json()
-    with pytest.raises(ArtifactError, match="surprise is not a field"):
-        Manifest.from_json({**data, "surprise": 1})
+def test_a_field_of_a_later_version_is_left_out() -> None:
+    assert Manifest.from_json({**manifest().to_json(), "surprise": 1}) == manifest()
 
 
-def test_a_manifest_of_before_parity_had_its_own_file_loads():
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"key": 1}, "key: expected str, got int"),
+        ({"weights": None}, "weights: expected object"),
+        ({"shape": {"batch": 0, "views": 1, "height": 14, "width": 14}}, "shape.batch: expected int >= 1"),
+        ({"shape": {"batch": 2**63, "views": 1, "height": 14, "width": 14}}, "shape.batch: "),
+        ({"shape": {"batch": True, "views": 1, "height": 14, "width": 14}}, "shape.batch: expected int, got bool"),
+        ({"inputs": [{"name": "x", "shape": ["Views"], "dtype": "float32"}]}, r"inputs\[0\].shape\[0\]: expected str"),
+        ({"inputs": [{"name": "x", "shape": [1], "dtype": "complex"}]}, r"inputs\[0\].dtype: invalid enum value"),
+        ({"precision": {}}, "precision: object missing required field name"),
+        ({"precision": {"name": "x", "head": "int3"}}, "precision.head: invalid enum value"),
+        ({"limits": {"views": [1, 2]}}, "expected array of length 3"),
+        ({"options": []}, "options: expected object"),
+        ({"files": [{"path": "../x", "size_bytes": 1, "sha256": "0"}]}, "outside its folder"),
+        ({"files": [{"path": "C:x", "size_bytes": 1, "sha256": "0"}]}, "outside its folder"),
+    ],
+)
+def test_damage_is_one_line_that_names_the_place(changes: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ArtifactError, match=complaint) as raised:
+        Manifest.from_json({**manifest().to_json(), **changes})
+    assert "\n" not in str(raised.value) and len(str(raised.value)) <= 300
+
+
+def test_the_schema_is_that_of_what_is_written() -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="needs jsonschema (pip install jsonschema)")
+    schema = manifest_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    written = json.loads(json.dumps(manifest(files=(FileInfo("a/b", 3, "0" * 64),)).to_json()))
+    jsonschema.validate(written, schema)
+    assert schema["$id"] == written["schema"]
+    assert schema["properties"]["export_peak_mib"]["description"] == "Peak resident memory of the exporting process."
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**written, "shape": {**written["shape"], "views": 0}}, schema)
+
+
+def test_a_manifest_of_before_parity_had_its_own_file_loads() -> None:
     data = manifest().to_json()
     assert Manifest.from_json({**data, "parity": {"a/cpu/default/fp32": {"depth": {"rel_l2": 2e-7}}}}) == manifest()

@@ -17,7 +17,7 @@ from tests.exporters.core.test_store import build, tiny_disk, unreachable
 from tests.support.manifests import manifest
 
 
-def test_a_hit_needs_neither_a_lock_nor_a_store_that_can_be_written(tmp_path):
+def test_a_hit_needs_neither_a_lock_nor_a_store_that_can_be_written(tmp_path: Path) -> None:
     folder = tmp_path / "store"
     folder.mkdir()
     with tiny_disk(folder):
@@ -28,14 +28,14 @@ def test_a_hit_needs_neither_a_lock_nor_a_store_that_can_be_written(tmp_path):
             ArtifactStore(folder).get_or_build(manifest(key="f" * 64), unreachable)
 
 
-def test_a_hit_does_not_wait_for_another_export_of_the_same_key(tmp_path):
+def test_a_hit_does_not_wait_for_another_export_of_the_same_key(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     store.get_or_build(manifest(), build)
     with exclusive(tmp_path / ".locks" / f"{manifest().key[:12]}.lock"):
         assert store.get_or_build(manifest(), unreachable).origin == "cached"
 
 
-def test_neither_a_refused_nor_a_finished_export_leaves_a_lock_or_a_folder(tmp_path):
+def test_neither_a_refused_nor_a_finished_export_leaves_a_lock_or_a_folder(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path / "new" / "store")
     with pytest.raises(ExportError):
         store.get_or_build(manifest(), lambda directory: (_ for _ in ()).throw(ExportError("no")))
@@ -46,7 +46,7 @@ def test_neither_a_refused_nor_a_finished_export_leaves_a_lock_or_a_folder(tmp_p
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are POSIX")
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
-def test_files_are_shared_as_the_umask_says_whatever_their_writer_says(tmp_path, umask, mode):
+def test_files_are_shared_as_the_umask_says_whatever_their_writer_says(tmp_path: Path, umask: int, mode: int) -> None:
     def private(directory: Path) -> Manifest:
         done = build(directory)
         (directory / "model.bin").chmod(0o600)

@@ -126,7 +126,10 @@ def test_every_module_that_runs_in_an_export_is_reached() -> None:
     modules = {".".join(["depthport", *file.parts]).removesuffix(".__init__") for file in files}
     unreached = {name for name in modules - reached if "precision_check" not in name}
     # What bench and the sessions do with arrays, poses, paths and signals; a graph does its own arithmetic.
-    others = ("core.files.npz", "da3.ties", "inputs.images", "inputs.plausible", "inputs.poses", "inputs.similarity")
+    others = (
+        "core.files.npz", "core.schema", "da3.ties", "inputs.images", "inputs.plausible", "inputs.poses",
+        "inputs.similarity", "options_page",
+    )  # fmt: skip
     assert unreached <= {f"depthport.exporters.{name}" for name in others}
 
 

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def script(tmp_path: Path, body: str) -> list[str]:
     return [sys.executable, "-c", header + body]
 
 
-def test_built_then_cached(tmp_path):
+def test_built_then_cached(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     first = store.get_or_build(manifest(), build)
     assert first.origin == "built"
@@ -61,14 +62,14 @@ def test_built_then_cached(tmp_path):
     assert list(store.artifacts()) == [first.artifact]
 
 
-def test_another_key_is_another_artifact(tmp_path):
+def test_another_key_is_another_artifact(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     store.get_or_build(manifest(), build)
     assert store.get_or_build(manifest(key="f" * 64), build).origin == "built"
     assert len(visible(tmp_path)) == 2
 
 
-def flip(path):
+def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[3] ^= 1
     path.write_bytes(content)
@@ -85,7 +86,7 @@ def flip(path):
         (MANIFEST, lambda path: path.write_text(path.read_text().replace(manifest().key, "e" * 64))),
     ],
 )
-def test_damage_is_rebuilt_and_said(tmp_path, file, spoil):
+def test_damage_is_rebuilt_and_said(tmp_path: Path, file: str, spoil: Callable[[Path], object]) -> None:
     store = ArtifactStore(tmp_path)
     folder = store.get_or_build(manifest(), build).artifact.path
     spoil(folder / file)
@@ -97,7 +98,7 @@ def test_damage_is_rebuilt_and_said(tmp_path, file, spoil):
 
 
 @pytest.mark.parametrize("error", [ExportError("no"), KeyboardInterrupt(), MemoryError()])
-def test_a_failed_build_leaves_nothing(tmp_path, error):
+def test_a_failed_build_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
     def fail(directory: Path) -> Manifest:
         (directory / "model.bin").write_bytes(CONTENT)
         raise error
@@ -110,7 +111,7 @@ def test_a_failed_build_leaves_nothing(tmp_path, error):
     assert store.get_or_build(manifest(), build).origin == "built"
 
 
-def test_a_failed_rebuild_keeps_the_damaged_artifact_out_of_the_way(tmp_path):
+def test_a_failed_rebuild_keeps_the_damaged_artifact_out_of_the_way(tmp_path: Path) -> None:
     """The damaged folder stays until its successor is complete: no moment without either."""
     store = ArtifactStore(tmp_path)
     folder = store.get_or_build(manifest(), build).artifact.path
@@ -120,7 +121,7 @@ def test_a_failed_rebuild_keeps_the_damaged_artifact_out_of_the_way(tmp_path):
     assert store.get_or_build(manifest(), build).origin == "rebuilt"
 
 
-def test_a_killed_export_leaves_nothing_that_looks_finished(tmp_path):
+def test_a_killed_export_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
     body = """
 def build(directory):
     (directory / "model.bin").write_bytes(b"half")
@@ -142,7 +143,7 @@ ArtifactStore(root).get_or_build(manifest(), build)
     assert store.get_or_build(manifest(), build).origin == "built"
 
 
-def test_the_folder_of_a_running_export_is_not_swept(tmp_path):
+def test_the_folder_of_a_running_export_is_not_swept(tmp_path: Path) -> None:
     body = """
 def build(directory):
     (directory / "model.bin").write_bytes(b"half")
@@ -160,7 +161,7 @@ print(ArtifactStore(root).get_or_build(manifest(), build).origin)
     assert process.returncode == 0
 
 
-def test_two_processes_one_builds_both_succeed(tmp_path):
+def test_two_processes_one_builds_both_succeed(tmp_path: Path) -> None:
     body = """
 def build(directory):
     with (root / ".builds").open("a") as log:
@@ -214,7 +215,7 @@ def run_out_of_space(root: Path, writer: str, limit: bool) -> str:
 
 
 @contextmanager
-def tiny_disk(folder: Path, *options: str):
+def tiny_disk(folder: Path, *options: str) -> Iterator[None]:
     mount = ["mount", "-t", "tmpfs", "-o", ",".join(("size=1m", *options)), "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("mounting a small disk needs root")
@@ -225,7 +226,7 @@ def tiny_disk(folder: Path, *options: str):
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_a_full_disk_is_one_line_and_nothing_half_written(tmp_path, writer):
+def test_a_full_disk_is_one_line_and_nothing_half_written(tmp_path: Path, writer: str) -> None:
     with tiny_disk(tmp_path):
         (line,) = run_out_of_space(tmp_path, writer, limit=False).splitlines()
     assert line.startswith("can't write to")
@@ -233,31 +234,31 @@ def test_a_full_disk_is_one_line_and_nothing_half_written(tmp_path, writer):
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_a_file_size_limit_is_one_line_and_nothing_half_written(tmp_path, writer):
+def test_a_file_size_limit_is_one_line_and_nothing_half_written(tmp_path: Path, writer: str) -> None:
     (line,) = run_out_of_space(tmp_path, writer, limit=True).splitlines()
     assert re.search(r"the file system allows no file that large: |a quota or file size limit is reached: ", line)
 
 
-def test_a_file_in_the_way(tmp_path):
+def test_a_file_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     for root in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(StorageError, match=r"can.t write to .*choose another folder"):
             ArtifactStore(root).get_or_build(manifest(), unreachable)
 
 
-def test_a_read_only_disk(tmp_path):
+def test_a_read_only_disk(tmp_path: Path) -> None:
     with tiny_disk(tmp_path, "ro"), pytest.raises(StorageError, match="read-only: choose another folder"):
         ArtifactStore(tmp_path / "store").get_or_build(manifest(), unreachable)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_an_unwritable_folder(tmp_path):
+def test_an_unwritable_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(StorageError, match="permission denied: choose a folder you may write to"):
         ArtifactStore(tmp_path / "store").get_or_build(manifest(), unreachable)
 
 
-def test_errors_that_are_not_about_storage_pass_through(tmp_path):
+def test_errors_that_are_not_about_storage_pass_through(tmp_path: Path) -> None:
     def fail(directory: Path) -> Manifest:
         raise ZeroDivisionError("a bug keeps its type")
 

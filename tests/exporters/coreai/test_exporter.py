@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+
+from depthport.exporters.core.store import ArtifactStore
+from tests.conftest import Exported
 
 pytestmark = pytest.mark.usefixtures("packages")
 
@@ -13,7 +18,7 @@ LIMIT = 1e-5
 
 
 @pytest.mark.parametrize("views", [1, 3])
-def test_an_fp32_asset_is_upstream(views, exported):
+def test_an_fp32_asset_is_upstream(views: int, exported: Exported) -> None:
     manifest = exported("coreai", views=views).manifest
     checks = manifest.extra["checks"]
     assert checks["shape"] == f"1x{views}x70x98" and checks["reference"] == "upstream fp32"
@@ -38,14 +43,14 @@ def test_an_fp32_asset_is_upstream(views, exported):
     ],
     ids=str,
 )
-def test_whatever_goes_in_and_comes_out(changes, exported):
+def test_whatever_goes_in_and_comes_out(changes: dict[str, Any], exported: Exported) -> None:
     checks = exported("coreai", **changes).manifest.extra["checks"]
     assert all(error["relative"] <= LIMIT for error in checks["outputs"].values())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny-mono", "tiny-nested", "tiny-swiglu"])
-def test_every_family(name, store, tmp_path):
+def test_every_family(name: str, store: ArtifactStore, tmp_path: Path) -> None:
     from depthport.exporters.api import export
     from tests.support.family import write_config
 
@@ -56,18 +61,19 @@ def test_every_family(name, store, tmp_path):
 
 
 @pytest.mark.slow
-def test_fp16_keeps_its_islands_and_is_checked_at_the_smallest_shape(exported):
+def test_fp16_keeps_its_islands_and_is_checked_at_the_smallest_shape(exported: Exported) -> None:
     from coreai.authoring import AIModelAsset
 
     artifact = exported("coreai", precision="fp16")
     extra = artifact.manifest.extra
     assert extra["checks"]["shape"] == "1x1x14x28"
     assert set(extra["islands"]) == {"residual", "norm", "reference", "camera", "tail"}
-    stored = dict(AIModelAsset.load(artifact.path / extra["asset"]).summary().storage_types)
+    described: Any = AIModelAsset.load(artifact.path / extra["asset"]).summary()
+    stored = dict(described.storage_types)
     assert stored["Float16"] > 10 * stored["Float32"] > 0
 
 
-def test_the_asset_says_what_it_is(exported):
+def test_the_asset_says_what_it_is(exported: Exported) -> None:
     artifact = exported("coreai", views=3)
     said = json.loads((artifact.path / "model.aimodel" / "metadata.json").read_text(encoding="utf-8"))
     assert "SYNTHETIC WEIGHTS" in said["description"] and said["license"] == artifact.manifest.weights.licence
@@ -76,7 +82,7 @@ def test_the_asset_says_what_it_is(exported):
     assert set(own["depthport.outputs"]) == {spec.name for spec in artifact.manifest.outputs}
 
 
-def corrupted(network, part):
+def corrupted(network: Any, part: str) -> Any:
     """Change one number in many, as a wrong conversion would."""
     import torch
 
@@ -95,7 +101,7 @@ def corrupted(network, part):
 
 
 @pytest.mark.parametrize("part", ["epsilon", "swapped", "bias"])
-def test_a_wrong_conversion_is_refused(part, tmp_path):
+def test_a_wrong_conversion_is_refused(part: str, tmp_path: Path) -> None:
     """What is written is another network than upstream's: the gate finds it."""
     from depthport.exporters.api import _context, prepare
     from depthport.exporters.core.errors import ExportError
@@ -116,7 +122,7 @@ def test_a_wrong_conversion_is_refused(part, tmp_path):
 
 
 @pytest.mark.slow
-def test_int8_weights_are_judged_by_depth_and_pose(exported):
+def test_int8_weights_are_judged_by_depth_and_pose(exported: Exported) -> None:
     pytest.importorskip("coreai_opt", reason="coreai-opt not installed")
     plain, small = exported("coreai").manifest, exported("coreai", options={"compress": "int8"}).manifest
     assert small.size_bytes < 0.3 * plain.size_bytes
@@ -124,7 +130,7 @@ def test_int8_weights_are_judged_by_depth_and_pose(exported):
         assert error["relative"] <= (0 if name == "reference_view" else 0.05)
 
 
-def test_a_palette_of_sixteen_values(tmp_path):
+def test_a_palette_of_sixteen_values(tmp_path: Path) -> None:
     """On a network of three layers: k-means over a real one takes minutes."""
     from shutil import which
 
@@ -149,7 +155,7 @@ def test_a_palette_of_sixteen_values(tmp_path):
     assert 1e-4 < distance(depth, network(x)[0].numpy()) < 0.1
 
 
-def test_without_coreai_opt_one_line_says_what_to_install(monkeypatch):
+def test_without_coreai_opt_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     from depthport.exporters.core.errors import UnavailableError

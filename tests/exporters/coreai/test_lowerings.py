@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 pytestmark = pytest.mark.usefixtures("packages")
 
 
-def both(function, x, folder):
+def both(function: Callable[[Tensor], Tensor], x: Tensor, folder: Path) -> tuple[Tensor, Tensor]:
     """What torch and a converted asset make of one input."""
     import torch
     from coreai.runtime import AIModelAssetMetadata
@@ -16,7 +24,7 @@ def both(function, x, folder):
     from depthport.exporters.coreai.executable import run_asset
 
     class Network(torch.nn.Module):
-        def forward(self, x):
+        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
             return (function(x),)
 
     program, _ = convert(capture(Network().eval(), [x]), ["x"], ["y"])
@@ -27,7 +35,7 @@ def both(function, x, folder):
 
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("dim", [1, -1])
-def test_argmin_takes_the_first_smallest(dim, keep, tmp_path):
+def test_argmin_takes_the_first_smallest(dim: int, keep: bool, tmp_path: Path) -> None:
     import torch
 
     x = torch.tensor([[[3.0, 1.0, 1.0], [0.0, -2.0, 5.0]], [[7.0, 7.0, 7.0], [1.0, float("inf"), 0.5]]])
@@ -36,7 +44,7 @@ def test_argmin_takes_the_first_smallest(dim, keep, tmp_path):
 
 
 @pytest.mark.parametrize(("dims", "correction", "keep"), [((-1,), 1, False), ((1, 2), 0, True), ((0,), 1, True)])
-def test_var(dims, correction, keep, tmp_path):
+def test_var(dims: tuple[int, ...], correction: int, keep: bool, tmp_path: Path) -> None:
     import torch
 
     # A mean a hundred times the spread: one pass of squares would lose four digits.
@@ -45,7 +53,7 @@ def test_var(dims, correction, keep, tmp_path):
     torch.testing.assert_close(found, expected, rtol=2e-5, atol=0)
 
 
-def test_what_the_package_has_itself_is_left_to_it(monkeypatch):
+def test_what_the_package_has_itself_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     from coreai_torch import TorchConverter, _aten_to_core
 
     from depthport.exporters.coreai.lowerings import LOWERINGS, register
@@ -55,14 +63,14 @@ def test_what_the_package_has_itself_is_left_to_it(monkeypatch):
     assert register(TorchConverter()) == ["var.correction"]
 
 
-def test_an_operation_without_a_conversion_is_an_export_error():
+def test_an_operation_without_a_conversion_is_an_export_error() -> None:
     import torch
 
     from depthport.exporters.core.errors import ExportError
     from depthport.exporters.coreai.convert import capture, convert
 
     class Network(torch.nn.Module):
-        def forward(self, x):
+        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
             return (torch.linalg.inv(x),)
 
     with pytest.raises(ExportError, match=r"coreai-torch \S+ can't convert the network: .*aten"):

@@ -23,7 +23,7 @@ def served(package: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def newest(tmp_path_factory):
+def newest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with the newest versions where they are newer than those installed."""
     from depthport.exporters.core.provenance import package_version
 
@@ -44,7 +44,7 @@ def newest(tmp_path_factory):
     return folder
 
 
-def test_the_newest_versions_pass_the_same_tests(newest):
+def test_the_newest_versions_pass_the_same_tests(newest: Path) -> None:
     here = Path(__file__).parents[2]
     tests = [str(here / "exporters" / "coreai" / "test_lowerings.py"), str(here / "runtimes" / "coreai")]
     environment = {**os.environ, "PYTHONPATH": f"{newest}{os.pathsep}{here.parent}"}

@@ -22,7 +22,7 @@ M1, NEWEST = FAMILIES[0], FAMILIES[-1]
 def operation(kind: str, shape: tuple[int, ...], dtype: str = "fp16", **inputs: Any) -> tuple[Operation, dict[str, Any]]:
     """One operation with an output of that type; inputs are types."""
     types = {name: TensorType(d, s) for name, (d, s) in inputs.items()}
-    bindings = {name: (Binding(name),) for name in inputs}
+    bindings: dict[str, tuple[Binding, ...]] = {name: (Binding(name),) for name in inputs}
     return Operation(kind, bindings, (Variable("out", TensorType(dtype, shape)),)), types
 
 

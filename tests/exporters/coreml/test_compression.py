@@ -40,8 +40,7 @@ def small_model(target: str) -> Any:
     def weight(*shape: int) -> Any:
         return RNG.standard_normal(shape).astype(np.float32)
 
-    @mb.program(input_specs=[mb.TensorSpec(shape=(1, 64, 8, 8))], opset_version=getattr(ct.target, target))
-    def program(x: Any) -> Any:
+    def network(x: Any) -> Any:
         x = mb.conv(x=x, weight=mb.const(val=weight(96, 64, 3, 3), name="head_conv_weight"), pad_type="same")
         x = mb.conv_transpose(x=x, weight=mb.const(val=weight(96, 64, 2, 2), name="head_up_weight"), strides=[2, 2])
         x = mb.add(x=x, y=mb.const(val=weight(1, 64, 16, 16), name="uv_table"))
@@ -49,6 +48,8 @@ def small_model(target: str) -> Any:
         x = mb.reshape(x=x, shape=[1, 64, 256])
         return mb.linear(x=x, weight=mb.const(val=weight(96, 256), name="mlp_fc1_weight"), name="y")
 
+    image = mb.TensorSpec(shape=(1, 64, 8, 8))
+    program = mb.program(input_specs=[image], opset_version=getattr(ct.target, target))(network)
     with shimmed():
         return ct.convert(
             program, minimum_deployment_target=getattr(ct.target, target), compute_precision=ct.precision.FLOAT16,
@@ -141,6 +142,6 @@ def test_palette_is_nearly_optimal(entries: int) -> None:
 
 
 def test_palette_of_few_values_is_exact() -> None:
-    values = np.float16([3, 1, 1, 2, 3, 2])
+    values = np.array([3, 1, 1, 2, 3, 2], np.float16)
     table, indices = palette(values, 16)
     assert np.array_equal(table[indices], values)

@@ -21,11 +21,12 @@ def clean(converted: Any) -> Any:
 
 def excess(errors: Any) -> float:
     """The worst error over its limit: a conversion is refused above 1."""
-    return max(
+    worst: float = max(
         e.relative / POSE_RELATIVE if e.name in POSES else max(e.max_over_std / MAX_OVER_STD, e.rms_over_std / RMS_OVER_STD)
         for e in errors.values()
         if not e.integer
     )
+    return worst
 
 
 def test_clean_package_passes_with_room(clean: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from depthport.exporters.coreml.mil.ops import Call, operators
 
@@ -14,6 +15,11 @@ RNG = np.random.default_rng(0)
 X = RNG.standard_normal((2, 3, 4)).astype(np.float32)
 POSITIVE = np.abs(X) + 0.1
 Y = RNG.standard_normal((2, 3, 4)).astype(np.float32)
+
+
+def int32(values: object) -> NDArray[np.int32]:
+    return np.array(values, np.int32)
+
 
 CASES: dict[str, list[dict[str, Any]]] = {
     **{name: [{"x": X, "y": Y}] for name in ("add", "sub", "mul", "real_div", "maximum", "minimum")},
@@ -35,7 +41,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "select": [{"cond": X > 0, "a": X, "b": Y}],
     "cast": [{"x": X, "dtype": "int32"}, {"x": X, "dtype": "bool"}],
     **{
-        name: [{"x": X, "axes": np.int32([1]), "keep_dims": keep} for keep in (True, False)]
+        name: [{"x": X, "axes": int32([1]), "keep_dims": keep} for keep in (True, False)]
         for name in ("reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "reduce_l1_norm", "reduce_l2_norm",
                      "reduce_sum_square")
     },
@@ -43,35 +49,35 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "reduce_argmax": [{"x": X, "axis": np.int32(0)}],
     "softmax": [{"x": X, "axis": np.int32(1)}],
     "layer_norm": [
-        {"x": X, "axes": np.int32([-1]), "gamma": Y[0, 0], "beta": Y[0, 1], "epsilon": np.float32(1e-3)},
-        {"x": X, "axes": np.int32([1]), "epsilon": np.float32(1e-5)},
+        {"x": X, "axes": int32([-1]), "gamma": Y[0, 0], "beta": Y[0, 1], "epsilon": np.float32(1e-3)},
+        {"x": X, "axes": int32([1]), "epsilon": np.float32(1e-5)},
     ],
     "linear": [{"x": X, "weight": Y[0], "bias": Y[0, :, 0]}],
     "matmul": [{"x": X, "y": Y, "transpose_y": True}, {"x": X, "y": Y, "transpose_x": True}],
-    "transpose": [{"x": X, "perm": np.int32([2, 0, 1])}],
-    "reshape": [{"x": X, "shape": np.int32([0, -1])}, {"x": X, "shape": np.int32([4, 6])}],
-    "expand_dims": [{"x": X, "axes": np.int32([0, -1])}],
-    "squeeze": [{"x": X[:, :1], "axes": np.int32([1])}, {"x": X[:1, :1]}],
+    "transpose": [{"x": X, "perm": int32([2, 0, 1])}],
+    "reshape": [{"x": X, "shape": int32([0, -1])}, {"x": X, "shape": int32([4, 6])}],
+    "expand_dims": [{"x": X, "axes": int32([0, -1])}],
+    "squeeze": [{"x": X[:, :1], "axes": int32([1])}, {"x": X[:1, :1]}],
     "concat": [{"values": [X, Y], "axis": np.int32(1)}],
     "stack": [{"values": [X, Y], "axis": np.int32(1)}],
     "split": [
         {"x": X, "axis": np.int32(2), "num_splits": np.int32(2)},
-        {"x": X, "axis": np.int32(1), "split_sizes": np.int32([1, 2])},
+        {"x": X, "axis": np.int32(1), "split_sizes": int32([1, 2])},
     ],
-    "tile": [{"x": X, "reps": np.int32([1, 2, 3])}],
+    "tile": [{"x": X, "reps": int32([1, 2, 3])}],
     "slice_by_index": [
-        {"x": X, "begin": np.int32([0, 1, 0]), "end": np.int32([2, 3, 3])},
-        {"x": X, "begin": np.int32([1, 0, 3]), "end": np.int32([0, 0, 0]), "stride": np.int32([1, 1, 1]),
+        {"x": X, "begin": int32([0, 1, 0]), "end": int32([2, 3, 3])},
+        {"x": X, "begin": int32([1, 0, 3]), "end": int32([0, 0, 0]), "stride": int32([1, 1, 1]),
          "end_mask": np.array([False, True, True]), "squeeze_mask": np.array([True, False, False])},
-        {"x": X, "begin": np.int32([0, -2, 0]), "end": np.int32([2, -1, 4]), "stride": np.int32([1, 1, 2])},
+        {"x": X, "begin": int32([0, -2, 0]), "end": int32([2, -1, 4]), "stride": int32([1, 1, 2])},
     ],
-    "slice_by_size": [{"x": X, "begin": np.int32([0, 1, 0]), "size": np.int32([2, -1, 2])}],
+    "slice_by_size": [{"x": X, "begin": int32([0, 1, 0]), "size": int32([2, -1, 2])}],
     "gather": [
-        {"x": X, "indices": np.int32([2, 0]), "axis": np.int32(1)},
-        {"x": X, "indices": np.int32([[1, 0], [0, 1]]), "axis": np.int32(0)},
+        {"x": X, "indices": int32([2, 0]), "axis": np.int32(1)},
+        {"x": X, "indices": int32([[1, 0], [0, 1]]), "axis": np.int32(0)},
     ],
     "gather_along_axis": [{"x": X, "indices": np.int32(np.zeros((2, 3, 4))), "axis": np.int32(1)}],
-    "pad": [{"x": X, "pad": np.int32([1, 2, 0, 3]), "mode": "constant", "constant_val": np.float32(7)}],
+    "pad": [{"x": X, "pad": int32([1, 2, 0, 3]), "mode": "constant", "constant_val": np.float32(7)}],
 }  # fmt: skip
 
 
@@ -82,11 +88,12 @@ def reference(name: str, arguments: dict[str, Any]) -> Any:
 
     found: list[Any] = []
 
-    @mb.program(input_specs=[mb.TensorSpec(shape=(1,))], opset_version=ct.target.iOS18)
     def program(unused: Any) -> Any:
         result = getattr(mb, name)(**arguments)
         found.extend(r.val for r in (result if isinstance(result, (list, tuple)) else [result]))
         return mb.identity(x=unused)
+
+    mb.program(input_specs=[mb.TensorSpec(shape=(1,))], opset_version=ct.target.iOS18)(program)
 
     return None if any(v is None for v in found) else found
 
@@ -118,7 +125,7 @@ def call(name: str, **arguments: Any) -> torch.Tensor:
 
 def test_interleaved_concatenation() -> None:
     """The example in the operation's documentation; coremltools' own evaluation leaves interleaving out."""
-    a, b = np.float32([[1, 2], [3, 4], [5, 6]]), np.float32([[7, 8], [9, 10], [11, 12]])
+    a, b = np.array([[1, 2], [3, 4], [5, 6]], np.float32), np.array([[7, 8], [9, 10], [11, 12]], np.float32)
     found = call("concat", values=[a, b], axis=np.int32(0), interleave=True)
     assert found.tolist() == [[1, 2], [7, 8], [3, 4], [9, 10], [5, 6], [11, 12]]
 
@@ -134,7 +141,7 @@ def test_attention() -> None:
 def test_convolution_with_uneven_padding(pad: list[int], stride: list[int]) -> None:
     x = RNG.standard_normal((1, 3, 4, 5)).astype(np.float32)
     weight = RNG.standard_normal((2, 3, 3, 3)).astype(np.float32)
-    found = call("conv", x=x, weight=weight, pad_type="custom", pad=np.int32(pad), strides=np.int32(stride))
+    found = call("conv", x=x, weight=weight, pad_type="custom", pad=int32(pad), strides=int32(stride))
     padded = torch.nn.functional.pad(torch.from_numpy(x), (pad[2], pad[3], pad[0], pad[1]))
     expected = torch.nn.functional.conv2d(padded, torch.from_numpy(weight), stride=stride)
     torch.testing.assert_close(found, expected)
@@ -144,7 +151,7 @@ def test_convolution_with_uneven_padding(pad: list[int], stride: list[int]) -> N
 def test_convolution_with_same_padding(same: str) -> None:
     x = RNG.standard_normal((1, 1, 5, 6)).astype(np.float32)
     weight = RNG.standard_normal((1, 1, 2, 2)).astype(np.float32)
-    found = call("conv", x=x, weight=weight, pad_type=same, strides=np.int32([1, 1]))
+    found = call("conv", x=x, weight=weight, pad_type=same, strides=int32([1, 1]))
     sides = (0, 1, 0, 1) if same == "same" else (1, 0, 1, 0)
     expected = torch.nn.functional.conv2d(torch.nn.functional.pad(torch.from_numpy(x), sides), torch.from_numpy(weight))
     torch.testing.assert_close(found, expected)

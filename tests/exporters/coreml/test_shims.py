@@ -22,7 +22,8 @@ class Reciprocal(nn.Module):
 
 class Alias(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return torch.ops.aten.alias(x) + 1
+        alias: Tensor = torch.ops.aten.alias(x)
+        return alias + 1
 
 
 class ShapeArithmetic(nn.Module):

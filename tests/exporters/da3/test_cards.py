@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -16,11 +19,11 @@ from tests.support.kernels.cases import relative_error  # noqa: E402
 
 
 @pytest.mark.parametrize(("cards", "views"), [(2, (2, 3, 5)), (3, (4,))])
-def test_sharded_views_give_what_one_card_gives(tmp_path, cards: int, views: tuple[int, ...]) -> None:
+def test_sharded_views_give_what_one_card_gives(tmp_path: Path, cards: int, views: tuple[int, ...]) -> None:
     check("da3-small", cards, views, spread(cards, tmp_path, "da3-small", views))
 
 
-def check(model: str, cards: int, views: tuple[int, ...], found: dict) -> None:
+def check(model: str, cards: int, views: tuple[int, ...], found: dict[int, list[dict[str, Any]]]) -> None:
     for n in views:
         net = network(model, n)
         with torch.inference_mode():

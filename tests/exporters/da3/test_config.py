@@ -40,7 +40,7 @@ def changed(model: str, **changes: Any) -> str:
             del node[key]
         else:
             node[key] = value
-    return yaml.safe_dump(config)
+    return str(yaml.safe_dump(config))
 
 
 @pytest.mark.parametrize("model", list(MODELS))

@@ -118,7 +118,7 @@ def test_more_views_than_go_through_the_head_at_once(tiny: Tiny, scene: Any) -> 
 
 
 def test_only_what_is_asked_for_is_computed(tiny: Tiny) -> None:
-    sky = build_static(tiny("tiny-mono"), 1, 1, 28, 28, ("sky",), FP32)
+    sky: Any = build_static(tiny("tiny-mono"), 1, 1, 28, 28, ("sky",), FP32)
     assert sky.output_names == ("sky",) and sky.head.depth is None
     poses = build_static(tiny("tiny-nested"), 1, 1, 28, 28, ("intrinsics",), FP32)
     assert poses.output_names == ("intrinsics",) and poses.metric is None
@@ -129,9 +129,10 @@ def test_only_what_is_asked_for_is_computed(tiny: Tiny) -> None:
 
 
 def test_blocks_after_the_last_one_read_are_left_out(tmp_path: Path) -> None:
-    source = build_upstream_on_meta(get_model(write_config(tmp_path, "tiny-mono")))
+    source: Any = build_upstream_on_meta(get_model(write_config(tmp_path, "tiny-mono")))
     assert (len(source.backbone.pretrained.blocks), source.backbone.out_layers) == (12, [0, 1, 2, 3])
-    assert len(build_static(source, 1, 1, 28, 28, None, FP32).backbone.blocks) == 4
+    static: Any = build_static(source, 1, 1, 28, 28, None, FP32)
+    assert len(static.backbone.blocks) == 4
 
 
 @pytest.mark.parametrize("policy", ["bf16", "fp16-mixed", "bf16-fp16"])

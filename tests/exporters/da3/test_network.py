@@ -97,7 +97,7 @@ def test_moving_the_static_network_leaves_upstream_where_it_is(upstream: Any) ->
 @pytest.mark.parametrize(
     ("shape", "message"), [((1, 1, 70, 99), "width must be a multiple of 14"), ((1, 0, 70, 98), "views must be at least 1")]
 )
-def test_impossible_shapes_are_refused(upstream: Any, shape: tuple[int, ...], message: str) -> None:
+def test_impossible_shapes_are_refused(upstream: Any, shape: tuple[int, int, int, int], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         build_static(upstream(), *shape, None, FP32)
 

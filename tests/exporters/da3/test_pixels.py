@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
+
 cv2 = pytest.importorskip("cv2")
 
 from depthport.exporters.core.artifact import Shape  # noqa: E402

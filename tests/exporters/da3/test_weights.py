@@ -10,9 +10,10 @@ import pytest
 
 from depthport.exporters.core.errors import WeightsError
 from depthport.exporters.core.provenance import file_sha256
+from depthport.exporters.da3.checkpoint import WEIGHTS_FILE
 from depthport.exporters.da3.models import MODELS
 from depthport.exporters.da3.registry import get_model
-from depthport.exporters.da3.weights import CONFIG_FILE, WEIGHTS_FILE, load_state_dict, resolve_weights, weights_to_measure
+from depthport.exporters.da3.weights import CONFIG_FILE, load_state_dict, resolve_weights, weights_to_measure
 
 SMALL = MODELS["da3-small"]
 

@@ -15,7 +15,7 @@ from depthport.exporters.core.isolation import Isolated
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.executorch import exporter
 from depthport.exporters.executorch.exporter import ExecuTorchExporter
-from depthport.exporters.pytorch.converted import LIMIT
+from depthport.exporters.pytorch.converted import LIMIT, network_outputs
 from tests.conftest import Exported
 
 LOWERING = {"backend": "xnnpack", "delegates": 2, "delegated_nodes": 9, "other_nodes": {"aten_argmin_default": 1}}
@@ -28,7 +28,7 @@ LOWERING = {"backend": "xnnpack", "delegates": 2, "delegated_nodes": 9, "other_n
         ({"precision": "int8"}, UnsupportedError, "has no precision 'int8'"),
         ({"dynamic": ("views",)}, UnsupportedError, "has no dynamic views"),
         ({"target": "tpu"}, UsageError, "has no target 'tpu': choose one of xnnpack, coreml, vulkan"),
-        ({"options": {"speed": 1}}, UsageError, "has no option speed"),
+        ({"options": {"speed": 1}}, UsageError, "has no option 'speed'"),
     ],
 )
 def test_what_it_can_not_express_is_refused(changes: dict[str, Any], kind: type[DepthportError], complaint: str) -> None:
@@ -53,7 +53,7 @@ def write(
 ) -> Artifact:
     pytest.importorskip("torch")
     expected: dict[str, Any] = {}
-    compute = exporter.network_outputs
+    compute = network_outputs
 
     def record(network: Any, names: Any, inputs: Any) -> Any:
         expected.update(compute(network, names, inputs))

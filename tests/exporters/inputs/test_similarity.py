@@ -21,7 +21,7 @@ def test_it_carries_the_source_onto_the_target() -> None:
 
 def test_arguments_have_names() -> None:
     with pytest.raises(TypeError):
-        umeyama(np.eye(3), np.eye(3))  # type: ignore[misc]
+        umeyama(np.eye(3), np.eye(3))  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(("spread", "rank"), [([1, 0, 0], 1), ([1, 1, 0], 2), ([1, 1, 1], 3)])

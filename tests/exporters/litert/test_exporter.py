@@ -15,6 +15,7 @@ from depthport.exporters.core.isolation import Isolated
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.litert.exporter import MODEL_FILE, LiteRTExporter
 from depthport.exporters.pytorch.converted import LIMIT, errors, network_outputs, require_network
+from depthport.runtimes.base import Arrays
 from tests.conftest import Exported
 
 needs_litert = pytest.mark.skipif(LiteRTExporter().probe() is not None, reason=str(LiteRTExporter().probe()))
@@ -33,7 +34,7 @@ def request(**changes: Any) -> Any:
         ({"dynamic": ("views",)}, UnsupportedError, "has no dynamic views"),
         ({"preprocess": True}, UnsupportedError, "has no preprocessing"),
         ({"target": "phone"}, UsageError, "has no target 'phone'"),
-        ({"options": {"speed": 1}}, UsageError, "has no option speed"),
+        ({"options": {"speed": 1}}, UsageError, "has no option 'speed'"),
         ({"precision": "int8", "options": {"mix": "most"}}, UsageError, "mix is one of"),
     ],
 )
@@ -104,7 +105,7 @@ def test_lower_precisions_are_smaller_and_close(exported: Exported, precision: s
 
 
 def test_the_gate_holds_every_output_to_its_limit() -> None:
-    expected = {"depth": np.ones(4, np.float32), "extrinsics": np.eye(3), "reference_view": np.array([1])}
+    expected: Arrays = {"depth": np.ones(4, np.float32), "extrinsics": np.eye(3), "reference_view": np.array([1])}
     assert require_network(expected, expected) == {"depth": 0.0, "extrinsics": 0.0, "reference_view": 0.0}
     for name, value in {"extrinsics": np.eye(3)[::-1], "reference_view": np.array([0])}.items():
         with pytest.raises(ExportError, match=f"does not compute the network: {name} "):

@@ -111,4 +111,4 @@ def test_the_worst_scene_counts_for_depth_and_for_rotation() -> None:
     turned[..., :2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     expected = {"a/depth": np.ones(4), "a/extrinsics": pose, "b/depth": np.ones(4), "b/extrinsics": pose}
     found = {"a/depth": np.full(4, 1.1), "a/extrinsics": pose, "b/depth": np.ones(4), "b/extrinsics": turned}
-    assert worst(found, expected) == (pytest.approx(0.1), pytest.approx(2.0))
+    assert worst(found, expected) == pytest.approx((0.1, 2.0))

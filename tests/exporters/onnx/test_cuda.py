@@ -6,16 +6,21 @@ The graph runs on the CPU provider here, with `NhwcConv` (CUDA only) lowered to 
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from depthport.exporters.core.errors import UnsupportedError
 from depthport.exporters.core.precision import POLICIES
+from depthport.exporters.core.store import ArtifactStore
 from tests.conftest import export_small
 from tests.support.onnx_lowering import lower_nhwc
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
+
 onnx = pytest.importorskip("onnx")
 ir = pytest.importorskip("onnx_ir")
 ort = pytest.importorskip("onnxruntime")
@@ -30,26 +35,31 @@ ON_CUDA = {
 
 
 @cache
-def upstream(weights):
+def upstream(weights: str) -> torch.nn.Module:
     pytest.importorskip("depth_anything_3")
     from depthport.exporters.da3.build import named_upstream
 
     return named_upstream("da3-small", weights)
 
 
-def static(size, precision="fp32", outputs=None, weights="synthetic:0"):
+def static(
+    size: tuple[int, int, int, int],
+    precision: str = "fp32",
+    outputs: tuple[str, ...] | None = None,
+    weights: str = "synthetic:0",
+) -> Any:
     from depthport.exporters.da3.static.network import build_static
 
     return build_static(upstream(weights), *size, outputs, POLICIES[precision])
 
 
-def emit(network):
+def emit(network: Any) -> Any:
     from depthport.exporters.onnx.cuda.network import emit_network
 
     return ir.to_proto(emit_network(network))
 
 
-def run(model, image):
+def run(model: Any, image: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
@@ -57,7 +67,7 @@ def run(model, image):
     return dict(zip([o.name for o in session.get_outputs()], session.run(None, {"image": image}), strict=True))
 
 
-def compare(network, reference, tolerance):
+def compare(network: Any, reference: Any, tolerance: float) -> None:
     shape = network.shape
     size = (shape.batch, shape.views, 3, shape.height, shape.width)
     image = np.random.default_rng(0).standard_normal(size).astype(np.float32)
@@ -86,19 +96,19 @@ def compare(network, reference, tolerance):
         ((1, 1, 42, 70), ("ray", "ray_conf"), "synthetic:1"),
     ],
 )
-def test_fp32_is_the_static_network(size, outputs, weights):
+def test_fp32_is_the_static_network(size: tuple[int, int, int, int], outputs: tuple[str, ...] | None, weights: str) -> None:
     network = static(size, outputs=outputs, weights=weights)
     compare(network, network, 5e-6)
 
 
 @pytest.mark.parametrize("precision", ["fp16", "fp16-mixed"])
-def test_fp16_is_near_the_fp32_network(precision):
+def test_fp16_is_near_the_fp32_network(precision: str) -> None:
     size, weights = (1, 3, 42, 56), "synthetic:0,outliers"
     compare(static(size, precision, weights=weights), static(size, weights=weights), 1e-2)
 
 
 @pytest.mark.parametrize("views", [1, 3])
-def test_every_operator_has_a_cuda_kernel_and_no_output_is_constant(views):
+def test_every_operator_has_a_cuda_kernel_and_no_output_is_constant(views: int) -> None:
     network = static((1, views, 42, 42), "fp16")
     model = emit(network)
     assert {node.op_type for node in model.graph.node} <= ON_CUDA
@@ -108,13 +118,13 @@ def test_every_operator_has_a_cuda_kernel_and_no_output_is_constant(views):
     # A fixed output must survive constant folding too: what it is made of depends on the input.
     produced = {name: node for node in model.graph.node for name in node.output}
 
-    def depends(name):
+    def depends(name: str) -> bool:
         return name == "image" or (name in produced and any(depends(source) for source in produced[name].input))
 
     assert all(depends(name) for name in outputs)
 
 
-def test_fusions_are_those_of_the_network():
+def test_fusions_are_those_of_the_network() -> None:
     network = static((1, 3, 42, 42), "fp16")
     operators = [node.op_type for node in emit(network).graph.node]
     blocks = len(network.backbone.blocks)
@@ -124,7 +134,7 @@ def test_fusions_are_those_of_the_network():
     assert operators.count("Conv") == operators.count("Resize") == operators.count("Softmax") == 0
 
 
-def test_a_split_product_survives_tf32():
+def test_a_split_product_survives_tf32() -> None:
     """Operands rounded to 11 bits, as TF32 hardware reads them, still give an fp32 product."""
     from depthport.exporters.onnx.cuda.camera import split_product, tf32
     from depthport.exporters.onnx.cuda.emitter import Emitter
@@ -147,7 +157,7 @@ def test_a_split_product_survives_tf32():
 
 @pytest.mark.parametrize(("old", "new"), [(5, 9), (9, 9), (1, 4), (7, 3), (36, 72), (3, 1)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_interpolation_is_torchs(old, new, dtype):
+def test_interpolation_is_torchs(old: int, new: int, dtype: torch.dtype) -> None:
     from depthport.exporters.onnx.cuda.maps import interpolation_matrix
 
     matrix = interpolation_matrix(old, new, dtype)
@@ -158,7 +168,7 @@ def test_interpolation_is_torchs(old, new, dtype):
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 if dtype is torch.float32 else 2e-3)
 
 
-def test_rotary_pairs_lie_half_a_head_apart():
+def test_rotary_pairs_lie_half_a_head_apart() -> None:
     from depthport.exporters.da3.static.rope import apply_rope, local_table
     from depthport.exporters.onnx.cuda.attention import rotary_caches, rotary_order
 
@@ -172,12 +182,12 @@ def test_rotary_pairs_lie_half_a_head_apart():
 
 
 @pytest.mark.parametrize("precision", ["bf16", "bf16-mixed", "bf16-fp16"])
-def test_bf16_is_refused_with_what_to_use(store, precision):
+def test_bf16_is_refused_with_what_to_use(store: ArtifactStore, precision: str) -> None:
     with pytest.raises(UnsupportedError, match=r"no bfloat16 .* use one of fp32, tf32, fp16, fp16-mixed"):
         export_small(store, "onnx", precision=precision, target="ort-cuda")
 
 
-def test_other_providers_refuse_the_artifact(store):
+def test_other_providers_refuse_the_artifact(store: ArtifactStore) -> None:
     from depthport.runtimes.base import LoadOptions
     from depthport.runtimes.onnxruntime.runtime import OnnxRuntimeRuntime
 
@@ -188,7 +198,7 @@ def test_other_providers_refuse_the_artifact(store):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("views", [1, 3])
-def test_replayed_graph_follows_its_inputs(store, views):
+def test_replayed_graph_follows_its_inputs(store: ArtifactStore, views: int) -> None:
     """On a GPU: all nodes on CUDA, and a captured graph gives each input's own outputs."""
     from depthport.runtimes.base import LoadOptions
     from depthport.runtimes.onnxruntime.runtime import OnnxRuntimeRuntime

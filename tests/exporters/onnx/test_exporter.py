@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from depthport.exporters.api import prepare
+from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ExportError, UsageError
+from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.request import ExportRequest
 from tests.conftest import export_small
 
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 torch = pytest.importorskip("torch")
+import onnx  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def artifact(store):
+def artifact(store: ArtifactStore) -> Artifact:
     return export_small(store, "onnx").artifact
 
 
 @pytest.fixture(scope="module")
-def model(artifact):
+def model(artifact: Artifact) -> onnx.ModelProto:
     return onnx.load(artifact.file("model.onnx"))
 
 
-def request(**changes):
+def request(**changes: Any) -> ExportRequest:
     return prepare(
         **{
             "model": "da3-small",
@@ -40,12 +45,12 @@ def request(**changes):
     )
 
 
-def test_one_file_that_the_checker_takes(artifact):
+def test_one_file_that_the_checker_takes(artifact: Artifact) -> None:
     assert [info.path for info in artifact.manifest.files] == ["model.onnx"]
     onnx.checker.check_model(str(artifact.file("model.onnx")), full_check=True)
 
 
-def test_inputs_and_outputs_are_the_manifests(artifact, model):
+def test_inputs_and_outputs_are_the_manifests(artifact: Artifact, model: onnx.ModelProto) -> None:
     for values, specs in ((model.graph.input, artifact.manifest.inputs), (model.graph.output, artifact.manifest.outputs)):
         assert [value.name for value in values] == [spec.name for spec in specs]
         for value, spec in zip(values, specs, strict=True):
@@ -54,20 +59,20 @@ def test_inputs_and_outputs_are_the_manifests(artifact, model):
             assert onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name == spec.dtype
 
 
-def test_every_output_is_computed_by_a_node(model):
+def test_every_output_is_computed_by_a_node(model: onnx.ModelProto) -> None:
     """`reference_view` of one view is a constant, which several runtimes refuse as an output."""
     computed = {name for node in model.graph.node for name in node.output}
     assert {value.name for value in model.graph.output} <= computed
 
 
-def test_standard_operators_of_the_portable_opset(artifact, model):
+def test_standard_operators_of_the_portable_opset(artifact: Artifact, model: onnx.ModelProto) -> None:
     assert [(o.domain, o.version) for o in model.opset_import] == [("", 18)]
     assert {node.domain for node in model.graph.node} == {""}
     assert artifact.manifest.options == {"target": "portable", "opset": 18}
     assert artifact.manifest.extra["nodes"] == len(model.graph.node)
 
 
-def test_the_file_describes_itself(artifact, model):
+def test_the_file_describes_itself(artifact: Artifact, model: onnx.ModelProto) -> None:
     properties = {p.key.removeprefix("depthport."): p.value for p in model.metadata_props}
     assert properties["model"] == "da3-small"
     assert properties["weights"] == "synthetic:0"
@@ -79,19 +84,21 @@ def test_the_file_describes_itself(artifact, model):
     assert (model.producer_name, model.producer_version) == ("depthport", properties["version"])
 
 
-def test_no_path_of_this_machine_is_in_it(artifact):
+def test_no_path_of_this_machine_is_in_it(artifact: Artifact) -> None:
     content = artifact.file("model.onnx").read_bytes()
     for path in (Path.cwd(), Path(torch.__file__).parent.parent, artifact.path.parent):
         assert str(path).encode() not in content
 
 
-def test_nodes_keep_the_module_they_come_from(model):
+def test_nodes_keep_the_module_they_come_from(model: onnx.ModelProto) -> None:
     scopes = [p.value for node in model.graph.node for p in node.metadata_props]
     assert any("backbone.blocks.0.attn" in scope for scope in scopes)
     assert {p.key for node in model.graph.node for p in node.metadata_props} == {"pkg.torch.onnx.name_scopes"}
 
 
-def test_weights_over_the_limit_lie_in_a_second_file(artifact, tmp_path, monkeypatch):
+def test_weights_over_the_limit_lie_in_a_second_file(
+    artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a model of over 2 GB gets, at a limit of a megabyte."""
     import numpy as np
     import onnx_ir
@@ -113,7 +120,7 @@ def test_weights_over_the_limit_lie_in_a_second_file(artifact, tmp_path, monkeyp
         np.testing.assert_array_equal(first, second)
 
 
-def test_a_graph_of_another_signature_is_an_export_error(artifact):
+def test_a_graph_of_another_signature_is_an_export_error(artifact: Artifact) -> None:
     import onnx_ir
 
     from depthport.exporters.onnx.check import check_signature
@@ -129,7 +136,7 @@ def test_a_graph_of_another_signature_is_an_export_error(artifact):
         check_signature(model, request())
 
 
-def test_a_broken_file_is_an_export_error(tmp_path):
+def test_a_broken_file_is_an_export_error(tmp_path: Path) -> None:
     from depthport.exporters.onnx.check import check_file
 
     path = tmp_path / "model.onnx"
@@ -145,8 +152,10 @@ def test_a_broken_file_is_an_export_error(tmp_path):
     assert "\n" not in str(raised.value)
 
 
-def test_a_failing_converter_is_an_export_error(monkeypatch, tmp_path, store):
-    def fail(*args, **kwargs):
+def test_a_failing_converter_is_an_export_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, store: ArtifactStore
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
         raise torch.onnx.OnnxExporterError("no conversion for aten.magic\n(long explanation)")
 
     monkeypatch.setattr(torch.onnx, "export", fail)
@@ -155,7 +164,7 @@ def test_a_failing_converter_is_an_export_error(monkeypatch, tmp_path, store):
 
 
 @pytest.mark.parametrize("name", [None, "portable", "ort-cpu", "ort-cuda"])
-def test_targets_choose_the_opset(name):
+def test_targets_choose_the_opset(name: str | None) -> None:
     from depthport.exporters.onnx.exporter import OnnxExporter
     from depthport.exporters.onnx.targets import get_target
 
@@ -164,7 +173,7 @@ def test_targets_choose_the_opset(name):
     assert get_target(None).opset == 18, "what every runtime reads"
 
 
-def test_the_file_declares_the_least(artifact, model):
+def test_the_file_declares_the_least(artifact: Artifact, model: onnx.ModelProto) -> None:
     from depthport.exporters.onnx.exporter import OnnxExporter
 
     assert model.ir_version == artifact.manifest.extra["ir_version"] == 8
@@ -176,17 +185,17 @@ def test_the_file_declares_the_least(artifact, model):
 @pytest.mark.parametrize(
     ("target", "options", "complaint"),
     [
-        (None, {"opset": 17}, "choose one from 18 to 23"),
-        (None, {"opset": "new"}, "option opset is a whole number, not 'new'"),
-        (None, {"opset": True}, "option opset is a whole number"),
+        (None, {"opset": 17}, "option opset of format 'onnx' is a whole number from 18 to 23, not '17'"),
+        (None, {"opset": "new"}, "option opset of .* is a whole number from 18 to 23, not 'new'"),
+        (None, {"opset": True}, "option opset of .* is a whole number"),
         (None, {"ir_version": 7}, "option ir_version is 7: opset 18 takes 8 to 11"),
         (None, {"opset": 21, "ir_version": 9}, "opset 21 takes 10 to 11"),
-        (None, {"speed": 9}, "has no option speed"),
+        (None, {"speed": 9}, "has no option 'speed'"),
         ("ort-cpu", {"opset": 18}, "this target's graph is of opset 23"),
     ],
     ids=str,
 )
-def test_versions_that_can_not_be_met_are_one_line(target, options, complaint):
+def test_versions_that_can_not_be_met_are_one_line(target: str | None, options: dict[str, Any], complaint: str) -> None:
     from depthport.exporters.onnx.exporter import OnnxExporter
 
     with pytest.raises(UsageError, match=complaint) as raised:
@@ -194,7 +203,7 @@ def test_versions_that_can_not_be_met_are_one_line(target, options, complaint):
     assert "\n" not in str(raised.value)
 
 
-def test_versions_as_asked_for():
+def test_versions_as_asked_for() -> None:
     from depthport.exporters.onnx.exporter import OnnxExporter
     from depthport.exporters.onnx.versions import least_ir, oldest_onnxruntime
 
@@ -206,7 +215,7 @@ def test_versions_as_asked_for():
     assert oldest_onnxruntime(24, 12) is None
 
 
-def test_unknown_targets_are_usage_errors():
+def test_unknown_targets_are_usage_errors() -> None:
     from depthport.exporters.onnx.targets import get_target
 
     with pytest.raises(UsageError, match="choose one of portable, ort-cpu, ort-cuda"):

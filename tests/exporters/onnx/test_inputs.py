@@ -61,7 +61,7 @@ def run(session: Any, inputs: Any) -> dict[str, Any]:
     session.bind(inputs)
     session.run()
     session.synchronize()
-    return session.outputs()
+    return dict(session.outputs())
 
 
 def assert_close(found: dict[str, Any], expected: dict[str, Any], bound: float = BOUND) -> None:

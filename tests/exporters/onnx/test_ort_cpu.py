@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ExportError
+from depthport.exporters.core.store import ArtifactStore
 from tests.conftest import export_small
 
 onnx = pytest.importorskip("onnx")
@@ -18,19 +23,19 @@ BLOCKS = 12
 
 
 @pytest.fixture(scope="module")
-def artifacts(store):
+def artifacts(store: ArtifactStore) -> list[Artifact]:
     """The portable artifact and that for the CPU provider, three views (global attention, a chosen reference)."""
     return [export_small(store, "onnx", views=3, target=target).artifact for target in (None, "ort-cpu")]
 
 
-def run(path, image):
+def run(path: Path, image: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return dict(zip([o.name for o in session.get_outputs()], session.run(None, {"image": image}), strict=True))
 
 
-def test_same_outputs_as_the_portable_graph(artifacts):
+def test_same_outputs_as_the_portable_graph(artifacts: list[Artifact]) -> None:
     image = np.random.default_rng(0).standard_normal((1, 3, 3, 70, 98)).astype(np.float32)
     expected, found = (run(artifact.file("model.onnx"), image) for artifact in artifacts)
     assert list(found) == list(expected)
@@ -40,7 +45,7 @@ def test_same_outputs_as_the_portable_graph(artifacts):
     np.testing.assert_array_equal(found["reference_view"], expected["reference_view"])
 
 
-def test_attention_is_fused_and_scales_are_gone(artifacts):
+def test_attention_is_fused_and_scales_are_gone(artifacts: list[Artifact]) -> None:
     portable, fused = (onnx.load(artifact.file("model.onnx")) for artifact in artifacts)
     counts, before = (Counter(node.op_type for node in model.graph.node) for model in (fused, portable))
     assert counts["MultiHeadAttention"] == BLOCKS
@@ -52,7 +57,7 @@ def test_attention_is_fused_and_scales_are_gone(artifacts):
     assert not any("scale1" in name or "scale2" in name for name in names)
 
 
-def attention_without_transposes():
+def attention_without_transposes() -> Any:
     query = ir.Value(name="q", shape=ir.Shape([1, 2, 4, 8]), type=ir.TensorType(ir.DataType.FLOAT))
     node = ir.node("Attention", [query, query, query])
     node.outputs[0].name = "y"
@@ -60,14 +65,14 @@ def attention_without_transposes():
     return ir.Model(graph, ir_version=11)
 
 
-def test_attention_in_another_layout_is_refused():
+def test_attention_in_another_layout_is_refused() -> None:
     from depthport.exporters.onnx.targets.attention import fuse_attention
 
     with pytest.raises(ExportError, match="no transposes around it"):
         fuse_attention(attention_without_transposes())
 
 
-def linear_with_scale(scale):
+def linear_with_scale(scale: NDArray[Any]) -> Any:
     x = ir.Value(name="x", shape=ir.Shape([2, 3]), type=ir.TensorType(ir.DataType.FLOAT))
     rng = np.random.default_rng(0)
     values = {"w": rng.standard_normal((3, 4)), "b": rng.standard_normal(4), "s": scale}
@@ -87,7 +92,7 @@ def linear_with_scale(scale):
     return ir.Model(graph, ir_version=10), values
 
 
-def test_a_folded_scale_computes_the_same(tmp_path):
+def test_a_folded_scale_computes_the_same(tmp_path: Path) -> None:
     from depthport.exporters.onnx.targets.scales import fold_scales
 
     model, values = linear_with_scale(np.array([0.5, -2.0, 3.0, 1e-3]))
@@ -100,7 +105,7 @@ def test_a_folded_scale_computes_the_same(tmp_path):
     np.testing.assert_allclose(session.run(None, {"x": x})[0], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_scale_that_is_no_vector_of_channels_stays():
+def test_a_scale_that_is_no_vector_of_channels_stays() -> None:
     from depthport.exporters.onnx.targets.scales import fold_scales
 
     model, _ = linear_with_scale(np.ones((2, 4)))

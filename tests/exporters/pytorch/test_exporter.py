@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from depthport.exporters.core.artifact import Artifact
+from depthport.exporters.core.store import ArtifactStore
 from tests.conftest import export_small
 
 torch = pytest.importorskip("torch")
@@ -44,11 +46,11 @@ print(model.model_name, len(stored))
 
 
 @pytest.fixture(scope="module")
-def artifact(store):
+def artifact(store: ArtifactStore) -> Artifact:
     return export_small(store, "pytorch").artifact
 
 
-def test_upstreams_own_loader_reads_it(artifact):
+def test_upstreams_own_loader_reads_it(artifact: Artifact) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FROM_PRETRAINED, str(artifact.path)], capture_output=True, text=True, check=False
     )
@@ -56,7 +58,7 @@ def test_upstreams_own_loader_reads_it(artifact):
     assert done.stdout.splitlines()[-1].startswith("da3-small ")
 
 
-def test_files(artifact):
+def test_files(artifact: Artifact) -> None:
     manifest = artifact.manifest
     assert {info.path for info in manifest.files} == {"config.json", "model.safetensors", "program.pt2"}
     assert json.loads(artifact.file("config.json").read_text()) == {"model_name": "da3-small"}
@@ -65,7 +67,7 @@ def test_files(artifact):
     assert manifest.weights.synthetic
 
 
-def test_no_parameter_is_stored_twice(artifact):
+def test_no_parameter_is_stored_twice(artifact: Artifact) -> None:
     """What the program holds of its own is what upstream does not have as it is: tables, concatenated projections."""
     program, weights = (artifact.file(name).stat().st_size for name in ("program.pt2", "model.safetensors"))
     assert program < 0.05 * weights
@@ -74,13 +76,13 @@ def test_no_parameter_is_stored_twice(artifact):
 
 
 @pytest.mark.parametrize("name", ["program.pt2", "model.safetensors", "artifact.json"])
-def test_no_path_of_this_machine_is_in_it(artifact, name):
+def test_no_path_of_this_machine_is_in_it(artifact: Artifact, name: str) -> None:
     content = (artifact.path / name).read_bytes()
     for path in (Path.cwd(), Path(torch.__file__).parent.parent, artifact.path.parent):
         assert str(path).encode() not in content
 
 
-def test_rounded_parameters_are_borrowed_too():
+def test_rounded_parameters_are_borrowed_too() -> None:
     from depthport.exporters.pytorch.exporter import borrow_parameters, program_bytes
     from tests.support.tiny import tiny_network
 
@@ -95,7 +97,7 @@ def test_rounded_parameters_are_borrowed_too():
     assert len(program_bytes(program, borrowed)) < 100_000
 
 
-def test_a_parameter_that_upstream_does_not_have_stays():
+def test_a_parameter_that_upstream_does_not_have_stays() -> None:
     from depthport.exporters.pytorch.exporter import borrow_parameters
     from tests.support.tiny import tiny_network
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from depthport.exporters.core.store import Stored
+
 torch = pytest.importorskip("torch")
 pytest.importorskip("depth_anything_3")
 
@@ -22,11 +24,11 @@ from tests.conftest import export_small  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def artifact(tmp_path_factory):
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return _export(tmp_path_factory.mktemp("fused"), "bf16-fp16", "cuda").artifact
 
 
-def test_the_file_is_the_fused_network(artifact):
+def test_the_file_is_the_fused_network(artifact: Artifact) -> None:
     from depthport.exporters.core.precision import POLICIES
     from depthport.exporters.da3.build import named_upstream
     from depthport.exporters.da3.fused.network import build_fused
@@ -40,7 +42,7 @@ def test_the_file_is_the_fused_network(artifact):
         assert torch.equal(a, b)
 
 
-def test_the_file_holds_each_tensor_once_in_the_dtype_it_runs_in(artifact):
+def test_the_file_holds_each_tensor_once_in_the_dtype_it_runs_in(artifact: Artifact) -> None:
     network = load_fused(artifact, torch.device("cpu"))
     tensors = [*network.parameters(), *network.buffers()]
     assert {info.path for info in artifact.manifest.files} == {NETWORK_FILE}
@@ -50,7 +52,7 @@ def test_the_file_holds_each_tensor_once_in_the_dtype_it_runs_in(artifact):
     assert artifact.manifest.options["target"] == "cuda"
 
 
-def test_a_damaged_file_says_what_to_do(artifact, tmp_path: Path):
+def test_a_damaged_file_says_what_to_do(artifact: Artifact, tmp_path: Path) -> None:
     whole = artifact.file(NETWORK_FILE).read_bytes()
     for content in (whole[: len(whole) // 2], b"no tensors", b""):
         (tmp_path / NETWORK_FILE).write_bytes(content)
@@ -75,7 +77,9 @@ IDENTITY = {"class": "Identity", "values": {}, "parameters": {}, "buffers": [], 
         ("1", [], "does not hold a network"),
     ],
 )
-def test_what_is_no_network_of_ours_is_refused(artifact, tmp_path: Path, layout: str, tree, reason: str):
+def test_what_is_no_network_of_ours_is_refused(
+    artifact: Artifact, tmp_path: Path, layout: str, tree: dict[str, object], reason: str
+) -> None:
     metadata = {"layout": layout, "network": json.dumps(tree)}
     save_file({"a": torch.zeros(1)}, tmp_path / NETWORK_FILE, metadata=metadata)
     with pytest.raises(LoadError, match=reason):
@@ -83,23 +87,23 @@ def test_what_is_no_network_of_ours_is_refused(artifact, tmp_path: Path, layout:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16-mixed"])
-def test_a_precision_without_fused_kernels_is_refused(tmp_path: Path, precision: str):
+def test_a_precision_without_fused_kernels_is_refused(tmp_path: Path, precision: str) -> None:
     with pytest.raises(UnsupportedError, match="use bf16-fp16"):
         _export(tmp_path, precision, "cuda")
 
 
-def test_an_unknown_target_is_refused(tmp_path: Path):
+def test_an_unknown_target_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="choose 'cuda'"):
         _export(tmp_path, "fp16", "sm89")
 
 
-def test_the_mode_refuses_a_portable_artifact(tmp_path: Path):
+def test_the_mode_refuses_a_portable_artifact(tmp_path: Path) -> None:
     portable = _export(tmp_path, "fp16", None).artifact
     with pytest.raises(UnsupportedError, match="--target cuda"):
         FusedSession(portable, "cpu", LoadOptions())
 
 
-def _export(root: Path, precision: str, target: str | None):
+def _export(root: Path, precision: str, target: str | None) -> Stored:
     from depthport.exporters.core.store import ArtifactStore
 
     small = {"views": 2, "height": 28, "width": 42}

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from depthport.exporters.api import prepare
-from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.artifact import Artifact, Shape
 from depthport.exporters.core.errors import ExportError, InputError, UnsupportedError, UsageError
+from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.onnx.exporter import OnnxExporter
 from depthport.exporters.quantization.images import SHIPPED, SHIPPED_HELD_OUT, find_images, held_out_scenes, scene, split
 from tests.conftest import export_small
@@ -21,7 +26,7 @@ ort = pytest.importorskip("onnxruntime")
 
 
 @pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two smooth random pictures."""
     folder = tmp_path_factory.mktemp("photographs")
     rng = np.random.default_rng(0)
@@ -32,7 +37,7 @@ def photographs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def artifacts(store):
+def artifacts(store: ArtifactStore) -> tuple[Artifact, Artifact]:
     """fp32 and int8 for ONNX Runtime's CPU provider, two views, calibrated on the shipped photographs."""
     changes = {"views": 2, "target": "ort-cpu"}
     return (
@@ -41,7 +46,7 @@ def artifacts(store):
     )
 
 
-def session(artifact, **options):
+def session(artifact: Artifact, **options: object) -> Any:
     chosen = ort.SessionOptions()
     chosen.intra_op_num_threads = 1
     for name, value in options.items():
@@ -49,7 +54,7 @@ def session(artifact, **options):
     return ort.InferenceSession(str(artifact.file("model.onnx")), chosen, providers=["CPUExecutionProvider"])
 
 
-def test_depth_and_poses_stay(artifacts):
+def test_depth_and_poses_stay(artifacts: tuple[Artifact, Artifact]) -> None:
     from depthport.bench.inputs.inputs import load_scenes
     from depthport.exporters.quantization.sensitivity import compare
 
@@ -62,7 +67,7 @@ def test_depth_and_poses_stay(artifacts):
         assert 0 < rotation <= 0.5, held_out.name
 
 
-def test_what_was_chosen_is_in_the_graph_and_the_reasons_in_the_manifest(artifacts):
+def test_what_was_chosen_is_in_the_graph_and_the_reasons_in_the_manifest(artifacts: tuple[Artifact, Artifact]) -> None:
     quantized = artifacts[1]
     report = quantized.manifest.extra["quantization"]
     model = onnx.load(quantized.file("model.onnx"))
@@ -82,7 +87,7 @@ def test_what_was_chosen_is_in_the_graph_and_the_reasons_in_the_manifest(artifac
     assert types == {onnx.TensorProto.INT8}
 
 
-def test_onnxruntime_runs_it_in_integers(artifacts, tmp_path):
+def test_onnxruntime_runs_it_in_integers(artifacts: tuple[Artifact, Artifact], tmp_path: Path) -> None:
     session(artifacts[1], optimized_model_filepath=str(tmp_path / "optimized.onnx"), log_severity_level=3)
     counts = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx", load_external_data=False).graph.node)
     layers = artifacts[1].manifest.extra["quantization"]["layers"]
@@ -91,16 +96,16 @@ def test_onnxruntime_runs_it_in_integers(artifacts, tmp_path):
     assert counts["QLinearConv"] == len(layers) - linears
 
 
-def request(**changes):
+def request(**changes: Any) -> ExportRequest:
     arguments = {"model": "da3-small", "format": "onnx", "precision": "int8", "height": 70, "width": 98}
     return prepare(**{**arguments, "weights": "synthetic:0", **changes})
 
 
-def options(tmp_path, **given):
+def options(tmp_path: Path | None, **given: object) -> Mapping[str, Any]:
     return OnnxExporter().options(request(options=given))
 
 
-def test_the_images_contents_are_part_of_the_key(photographs):
+def test_the_images_contents_are_part_of_the_key(photographs: Path) -> None:
     first = options(None, calibration=str(photographs))
     assert first["calibration"] == options(None, calibration=[str(photographs)])["calibration"]
     one = options(None, calibration=str(photographs / "0.png"))
@@ -118,29 +123,29 @@ def test_the_images_contents_are_part_of_the_key(photographs):
         ({"bits": 4}, "no option 'bits'"),
     ],
 )
-def test_wrong_options_are_usage_errors(given, message):
+def test_wrong_options_are_usage_errors(given: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         options(None, **given)
 
 
-def test_a_folder_without_images_is_a_usage_error(tmp_path):
+def test_a_folder_without_images_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(UsageError, match="no image in"):
         find_images(str(tmp_path))
 
 
-def test_a_file_that_is_no_image_is_named(tmp_path):
+def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"\x89PNG and then nothing")
     with pytest.raises(InputError, match=r"broken\.png can't be read"):
         scene(tmp_path / "broken.png", Shape(1, 1, 70, 98))
 
 
-def test_open_dimensions_are_refused():
+def test_open_dimensions_are_refused() -> None:
     with pytest.raises(UnsupportedError, match="dynamic views"):
         OnnxExporter().options(request(dynamic=("views",)))
 
 
-def test_no_photograph_is_calibrated_on_and_judged_by():
+def test_no_photograph_is_calibrated_on_and_judged_by() -> None:
     from depthport.bench.inputs.photographs import SINGLE
 
     judged = {*SINGLE.values(), "motorcycle_left.png", "motorcycle_right.png"}
@@ -149,14 +154,14 @@ def test_no_photograph_is_calibrated_on_and_judged_by():
 
 
 @pytest.mark.parametrize(("given", "calibrated", "tried"), [(1, "0", ""), (3, "012", ""), (8, "012456", "37")])
-def test_every_fourth_picture_of_the_user_is_held_out(tmp_path, given, calibrated, tried):
+def test_every_fourth_picture_of_the_user_is_held_out(tmp_path: Path, given: int, calibrated: str, tried: str) -> None:
     for index in range(given):
         Image.new("RGB", (40, 30), (index, 0, 0)).save(tmp_path / f"{index}.png")
     paths, held_out = split(str(tmp_path))
     assert ["".join(path.stem for path in found) for found in (paths, held_out)] == [calibrated, tried]
 
 
-def test_held_out_scenes_are_none_of_those_calibrated_on(photographs):
+def test_held_out_scenes_are_none_of_those_calibrated_on(photographs: Path) -> None:
     paths, held_out = split(str(photographs))
     shape = Shape(1, 2, 70, 98)
     seen = {scene(path, shape)[0, view].tobytes() for path in paths for view in range(2)}
@@ -166,7 +171,7 @@ def test_held_out_scenes_are_none_of_those_calibrated_on(photographs):
 
 
 @pytest.mark.slow
-def test_a_budget_that_no_layer_keeps_is_an_error(store, photographs):
+def test_a_budget_that_no_layer_keeps_is_an_error(store: ArtifactStore, photographs: Path) -> None:
     with pytest.raises(ExportError, match="int8 can't keep depth within 1e-07"):
         export_small(
             store, "onnx", precision="int8", target="ort-cpu",
@@ -174,7 +179,7 @@ def test_a_budget_that_no_layer_keeps_is_an_error(store, photographs):
         )  # fmt: skip
 
 
-def test_views_of_a_calibration_scene_differ(photographs):
+def test_views_of_a_calibration_scene_differ(photographs: Path) -> None:
     image = scene(photographs / "0.png", Shape(1, 7, 70, 98))
     assert image.shape == (1, 7, 3, 70, 98)
     assert image.dtype == np.float32
@@ -182,7 +187,7 @@ def test_views_of_a_calibration_scene_differ(photographs):
     assert len(views) == 7
 
 
-def test_a_graph_with_another_weight_is_refused(artifacts):
+def test_a_graph_with_another_weight_is_refused(artifacts: tuple[Artifact, Artifact]) -> None:
     from depthport.exporters.onnx.quantize import quantize_graph
     from depthport.exporters.quantization.rounding import activation_grid, round_nearest
     from depthport.exporters.quantization.sensitivity import QuantizedLayer

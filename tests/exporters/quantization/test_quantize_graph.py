@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from depthport.exporters.quantization.layers import Observation
 from depthport.exporters.quantization.sensitivity import quantize_layer
@@ -16,7 +21,7 @@ BLOCK = "backbone.blocks.0"
 CONVOLUTION = "head.depth.chain.fusions.0.refine.conv1"
 
 
-def value(name, content):
+def value(name: str, content: NDArray[Any]) -> Any:
     return ir.Value(
         name=name,
         shape=ir.Shape(content.shape),
@@ -25,24 +30,24 @@ def value(name, content):
     )
 
 
-def graph_input(shape):
+def graph_input(shape: Sequence[int]) -> Any:
     return ir.Value(name="x", shape=ir.Shape(shape), type=ir.TensorType(ir.DataType.FLOAT))
 
 
-def model_of(x, nodes, outputs, constants, shapes):
+def model_of(x: Any, nodes: list[Any], outputs: list[Any], constants: list[Any], shapes: Sequence[Sequence[int]]) -> Any:
     for output, name, shape in zip(outputs, "yz", shapes, strict=False):
         output.name, output.shape, output.type = name, ir.Shape(shape), x.type
     graph = ir.Graph([x], outputs, nodes=nodes, initializers=constants, opset_imports={"": 20})
     return ir.Model(graph, ir_version=10)
 
 
-def run(model, x, folder):
+def run(model: Any, x: NDArray[np.float32], folder: Path) -> list[NDArray[Any]]:
     ir.save(model, folder / "model.onnx")
     session = ort.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
-    return session.run(None, {"x": x})
+    return list(session.run(None, {"x": x}))
 
 
-def linear_model(scale):
+def linear_model(scale: NDArray[Any]) -> Any:
     """LayerNorm, then a linear layer whose columns a target has multiplied by `scale`: 2 views, 6 tokens, 16 to 8."""
     rng = np.random.default_rng(0)
     weight = rng.standard_normal((16, 8)).astype(np.float32)
@@ -64,7 +69,7 @@ def linear_model(scale):
 
 
 @pytest.mark.parametrize("signed", [False, True])
-def test_a_linear_layer_with_a_folded_scale_and_an_outlier_channel(signed, tmp_path):
+def test_a_linear_layer_with_a_folded_scale_and_an_outlier_channel(signed: bool, tmp_path: Path) -> None:
     from depthport.exporters.onnx.quantize import quantize_graph
 
     scale = np.array([0.3, -0.2, 1.0, 0.5, 2.0, -1.0, 0.1, 0.7], np.float32)
@@ -87,7 +92,7 @@ def test_a_linear_layer_with_a_folded_scale_and_an_outlier_channel(signed, tmp_p
     assert 5e-4 < patches < 2e-2
 
 
-def convolution_model(convolutions):
+def convolution_model(convolutions: int) -> Any:
     """A convolution with its ReLU, `convolutions` times with the same weight, as the head has it beyond eight views."""
     rng = np.random.default_rng(0)
     weight = rng.standard_normal((4, 3, 3, 3)).astype(np.float32)
@@ -104,7 +109,7 @@ def convolution_model(convolutions):
 
 @pytest.mark.parametrize("rounded_outputs", [True, False])
 @pytest.mark.parametrize("convolutions", [1, 2])
-def test_every_use_of_a_convolution_is_quantized(convolutions, rounded_outputs, tmp_path):
+def test_every_use_of_a_convolution_is_quantized(convolutions: int, rounded_outputs: bool, tmp_path: Path) -> None:
     from depthport.exporters.onnx.quantize import quantize_graph
 
     model, weight = convolution_model(convolutions)
@@ -120,7 +125,7 @@ def test_every_use_of_a_convolution_is_quantized(convolutions, rounded_outputs, 
         assert 0 < np.linalg.norm(found - right) / np.linalg.norm(right) < 2e-2
 
 
-def test_weights_alone_leave_activations_as_they_are(tmp_path):
+def test_weights_alone_leave_activations_as_they_are(tmp_path: Path) -> None:
     from depthport.exporters.onnx.quantize import quantize_graph
 
     model, weight, _ = linear_model(np.ones(8, np.float32))

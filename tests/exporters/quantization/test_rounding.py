@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from depthport.exporters.quantization.mix import Budget, Loss, choose, give_back, quadrature
-from depthport.exporters.quantization.rounding import activation_grid, balance, round_gptq, round_nearest
+from depthport.exporters.quantization.rounding import ActivationGrid, activation_grid, balance, round_gptq, round_nearest
 
 
-def on_grid(x, grid):
+def on_grid(x: NDArray[Any], grid: ActivationGrid) -> NDArray[Any]:
     low, high = grid.limits
     return (np.clip(np.rint(x / grid.scale) + grid.zero, low, high) - grid.zero) * grid.scale
 
 
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 3.0), (0.0, 5.0), (-0.17, 6.0), (2.0, 5.0), (-4.0, -1.0), (0.0, 0.0)])
-def test_a_grid_holds_zero_exactly_and_its_range_to_half_a_step(low, high, signed):
+def test_a_grid_holds_zero_exactly_and_its_range_to_half_a_step(low: float, high: float, signed: bool) -> None:
     grid = activation_grid(low, high, signed)
     assert grid.scale > 0
     assert grid.limits[0] <= grid.zero <= grid.limits[1]
@@ -28,7 +31,7 @@ def test_a_grid_holds_zero_exactly_and_its_range_to_half_a_step(low, high, signe
     assert np.abs(found - values).max() <= grid.scale * (0.5 if signed else 1.0) + 1e-9
 
 
-def test_nearest_rounding_is_within_half_a_step_of_each_column():
+def test_nearest_rounding_is_within_half_a_step_of_each_column() -> None:
     weight = np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32) * np.logspace(-3, 2, 8)
     weight[:, 3] = 0
     codes, scales = round_nearest(weight)
@@ -37,7 +40,7 @@ def test_nearest_rounding_is_within_half_a_step_of_each_column():
     assert (np.abs(codes * scales - weight) <= scales / 2 * 1.001).all()
 
 
-def test_gptq_keeps_products_better_where_inputs_are_correlated():
+def test_gptq_keeps_products_better_where_inputs_are_correlated() -> None:
     rng = np.random.default_rng(1)
     inputs = rng.standard_normal((400, 24)) @ rng.standard_normal((24, 160)) + 0.05 * rng.standard_normal((400, 160))
     weight = rng.standard_normal((160, 32)).astype(np.float32)
@@ -48,13 +51,13 @@ def test_gptq_keeps_products_better_where_inputs_are_correlated():
     assert errors[1] < errors[0] / 2
 
 
-def test_gptq_of_inputs_that_were_all_zero_is_plain_rounding():
+def test_gptq_of_inputs_that_were_all_zero_is_plain_rounding() -> None:
     weight = np.random.default_rng(2).standard_normal((16, 4)).astype(np.float32)
     found, expected = round_gptq(weight, np.zeros((16, 16))), round_nearest(weight)
     np.testing.assert_array_equal(found[0], expected[0])
 
 
-def test_balance_shares_outliers_and_changes_no_product():
+def test_balance_shares_outliers_and_changes_no_product() -> None:
     rng = np.random.default_rng(3)
     x, weight = rng.standard_normal((50, 32)), rng.standard_normal((32, 8))
     x[:, 5] *= 100
@@ -64,7 +67,7 @@ def test_balance_shares_outliers_and_changes_no_product():
     assert spread[1] < spread[0] / 2
 
 
-def losses():
+def losses() -> list[Loss]:
     return [
         Loss("cheap", 10.0, 1e-3, 0.01),
         Loss("dear", 10.0, 9e-3, 0.01),
@@ -74,7 +77,7 @@ def losses():
     ]
 
 
-def test_the_mix_stays_within_both_budgets_and_takes_the_best_bargains_first():
+def test_the_mix_stays_within_both_budgets_and_takes_the_best_bargains_first() -> None:
     chosen = choose(losses(), Budget(6e-3, 0.3))
     assert [loss.layer for loss in chosen] == ["free", "cheap", "small"]
     depth, rotation = quadrature(chosen)
@@ -84,14 +87,14 @@ def test_the_mix_stays_within_both_budgets_and_takes_the_best_bargains_first():
     assert [loss.layer for loss in choose(losses(), Budget(1e-9, 1e-9))] == ["free"]
 
 
-def test_layers_are_given_back_until_the_quadrature_of_the_rest_fits():
+def test_layers_are_given_back_until_the_quadrature_of_the_rest_fits() -> None:
     # Twelve mild layers, two that turn cameras, two that cost depth.
     mild = [Loss(f"mild {index}", 1, 1e-4, 0.01) for index in range(12)]
     bad = [Loss("turns a", 1, 1e-4, 0.3), Loss("turns b", 1, 1e-4, 0.2)]
     deep = [Loss("deep a", 1, 5e-3, 0.01), Loss("deep b", 1, 6e-3, 0.01)]
     chosen = [*mild, *bad, *deep]
 
-    def names(budget, depth, rotation):
+    def names(budget: Budget, depth: float, rotation: float) -> list[str]:
         return [loss.layer for loss in give_back(chosen, budget, depth, rotation)]
 
     budget = Budget(8e-3, 0.4)

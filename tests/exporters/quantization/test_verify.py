@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from depthport.exporters.core.errors import ExportError
 from depthport.exporters.quantization.mix import Budget, Loss
 from depthport.exporters.quantization.rounding import round_nearest
 from depthport.exporters.quantization.sensitivity import QuantizedLayer
+from depthport.exporters.quantization.verify import Found
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
 
 
 class Network(torch.nn.Module):
@@ -18,29 +23,32 @@ class Network(torch.nn.Module):
 
     output_names = ("depth",)
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
         names = ("head", "depth", "chain")
-        place = self
+        place: Any = self
         for name in names:
             inner = torch.nn.Module()
             setattr(place, name, inner)
             place = inner
         place.first, place.second = (torch.nn.Conv2d(3, 3, 1) for _ in range(2))
 
-    def forward(self, image):
-        chain = self.head.depth.chain
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor]:
+        chain: Any = self.get_submodule("head.depth.chain")
         return (chain.second(chain.first(image[0])) + 5,)
 
 
+Tried = tuple[Network, dict[str, QuantizedLayer], list[Loss], list[NDArray[np.float32]]]
+
+
 @pytest.fixture
-def tried():
+def tried() -> Tried:
     """(network, layers, table, scenes): `first` is rounded well, the scale of `second` is half as large again."""
     network = Network()
     layers = {}
     for name, wrong in (("first", 1.0), ("second", 1.5)):
-        weight = getattr(network.head.depth.chain, name).weight.detach().numpy()
+        weight = network.get_submodule(f"head.depth.chain.{name}").get_parameter("weight").detach().numpy()
         codes, scales = round_nearest(weight.reshape(3, 3).T)
         layers[f"head.depth.chain.{name}"] = QuantizedLayer(
             f"head.depth.chain.{name}", codes.T.reshape(weight.shape), scales * np.float32(wrong), None, None, None, 1.0
@@ -51,14 +59,14 @@ def tried():
     return network, layers, table, scenes
 
 
-def keep(tried, budget):
+def keep(tried: Tried, budget: Budget) -> tuple[dict[str, QuantizedLayer], Found]:
     from depthport.exporters.quantization.verify import keep_within
 
     network, layers, table, scenes = tried
     return keep_within(network, scenes, layers, table, budget, lambda text: None)
 
 
-def test_what_breaks_the_budget_goes_back_to_float(tried):
+def test_what_breaks_the_budget_goes_back_to_float(tried: Tried) -> None:
     kept, found = keep(tried, Budget(8e-3, 0.4))
     assert list(kept) == ["head.depth.chain.first"]
     assert found.given_back == ("head.depth.chain.second",)
@@ -66,18 +74,18 @@ def test_what_breaks_the_budget_goes_back_to_float(tried):
     assert (found.scenes, found.rotation_deg) == (3, 0)
 
 
-def test_nothing_goes_back_where_the_budget_holds(tried):
+def test_nothing_goes_back_where_the_budget_holds(tried: Tried) -> None:
     kept, found = keep(tried, Budget(0.5, 0.4))
     assert (list(kept), found.given_back) == (list(tried[1]), ())
     assert found.depth > 1e-2
 
 
-def test_an_empty_mix_is_an_error(tried):
+def test_an_empty_mix_is_an_error(tried: Tried) -> None:
     with pytest.raises(ExportError, match="can't keep depth within 1e-06"):
         keep(tried, Budget(1e-6, 0.4))
 
 
-def test_hooks_are_gone_afterwards(tried):
+def test_hooks_are_gone_afterwards(tried: Tried) -> None:
     network, _, _, scenes = tried
     before = network(torch.from_numpy(scenes[0]))[0]
     keep(tried, Budget(8e-3, 0.4))

@@ -43,6 +43,7 @@ def test_ranges_are_those_of_the_fp32_network(graphs: Any) -> None:
     assert len(ranges) == len(products) == 48
     scope = "backbone.blocks.7.mlp.fc2"
     value = products[scope].inputs[0]
+    assert value is not None
     model.graph.outputs.append(value)
     native = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
     largest = max(float(np.abs(native.run([value.name], {"image": image})[0]).max()) for image in images)

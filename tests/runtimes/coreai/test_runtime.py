@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from importlib.util import find_spec
@@ -16,6 +17,7 @@ from depthport.exporters.core.errors import ArtifactError, LoadError, RunError, 
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.contract import CHECKS, Subject
 from depthport.runtimes.coreai.runtime import CoreAIRuntime
+from tests.conftest import Exported
 from tests.support.tiny import seal, tiny_coreai
 
 executed = pytest.mark.skipif(
@@ -25,7 +27,7 @@ executed = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def artifact(tmp_path_factory) -> Artifact:
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return tiny_coreai(tmp_path_factory.mktemp("tiny"))
 
 
@@ -38,12 +40,12 @@ def infer(session: Any, inputs: Any) -> Any:
 
 @executed
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_contract(check, artifact, tmp_path):
+def test_contract(check: Callable[[Subject, Path], None], artifact: Artifact, tmp_path: Path) -> None:
     check(Subject(CoreAIRuntime(), artifact, options=LoadOptions(cache_dir=tmp_path / "cache")), tmp_path)
 
 
 @executed
-def test_agrees_with_torch(artifact):
+def test_agrees_with_torch(artifact: Artifact) -> None:
     import torch
 
     from tests.support.tiny import tiny_network
@@ -57,7 +59,7 @@ def test_agrees_with_torch(artifact):
 
 
 @executed
-def test_the_real_network(exported):
+def test_the_real_network(exported: Exported) -> None:
     """Three views: attention, rotary embedding, reference-view selection, resizes and the poses' arithmetic."""
     from depthport.exporters.coreai.verify import distance
     from depthport.runtimes.pytorch.runtime import PyTorchRuntime
@@ -72,7 +74,7 @@ def test_the_real_network(exported):
 
 
 @executed
-def test_on_this_machine_it_is_for_numbers_only():
+def test_on_this_machine_it_is_for_numbers_only() -> None:
     import sys
 
     if sys.platform == "darwin":
@@ -84,7 +86,7 @@ def test_on_this_machine_it_is_for_numbers_only():
 
 
 @executed
-def test_the_compiled_form_is_kept_and_bound_to_the_version(artifact, tmp_path):
+def test_the_compiled_form_is_kept_and_bound_to_the_version(artifact: Artifact, tmp_path: Path) -> None:
     from depthport.exporters.core.provenance import package_version
 
     states = []
@@ -97,7 +99,7 @@ def test_the_compiled_form_is_kept_and_bound_to_the_version(artifact, tmp_path):
 
 
 @executed
-def test_an_asset_of_another_signature_is_a_load_error(artifact, tmp_path):
+def test_an_asset_of_another_signature_is_a_load_error(artifact: Artifact, tmp_path: Path) -> None:
     manifest = artifact.manifest
     renamed = replace(manifest, outputs=(replace(manifest.outputs[0], file_name="range"), *manifest.outputs[1:]))
     with pytest.raises(LoadError, match=r"the asset takes image and gives depth, .*'?range.*: export it again"):
@@ -106,7 +108,7 @@ def test_an_asset_of_another_signature_is_a_load_error(artifact, tmp_path):
 
 @executed
 @pytest.mark.parametrize("content", [b"", b"\x00" * 4096, None], ids=["empty", "zeros", "later bytecode"])
-def test_a_program_of_another_version_is_one_line(content, artifact, tmp_path):
+def test_a_program_of_another_version_is_one_line(content: bytes | None, artifact: Artifact, tmp_path: Path) -> None:
     """Its manifest agrees with the file: written by a version that this one can't read."""
     source = artifact.path / "model.aimodel"
     target = tmp_path / "made" / "model.aimodel"
@@ -124,7 +126,7 @@ def test_a_program_of_another_version_is_one_line(content, artifact, tmp_path):
 
 
 @executed
-def test_another_event_loop_is_no_obstacle(artifact, tmp_path):
+def test_another_event_loop_is_no_obstacle(artifact: Artifact, tmp_path: Path) -> None:
     import asyncio
 
     async def inside() -> Any:
@@ -157,7 +159,9 @@ class FakeProgram:
 class FakeMac:
     """A Mac with macOS 27, or without."""
 
-    def __init__(self, artifact: Artifact, native: bool = True, units: tuple[str, ...] = ("cpu", "gpu", "neural_engine")):
+    def __init__(
+        self, artifact: Artifact, native: bool = True, units: tuple[str, ...] = ("cpu", "gpu", "neural_engine")
+    ) -> None:
         self.program, self._native, self._units = FakeProgram(artifact), native, units
         self.loaded: list[tuple[str, str]] = []
 
@@ -185,13 +189,13 @@ class FakeMac:
 
 
 @pytest.fixture
-def sealed(tmp_path) -> Artifact:
+def sealed(tmp_path: Path) -> Artifact:
     (tmp_path / "model.aimodel").mkdir()
     (tmp_path / "model.aimodel" / "main.mlirb").write_bytes(b"a program")
     return seal(tmp_path, "coreai", extra={"asset": "model.aimodel"})
 
 
-def test_a_mac_has_a_mode_for_each_unit_and_nothing_is_numerics_only(sealed):
+def test_a_mac_has_a_mode_for_each_unit_and_nothing_is_numerics_only(sealed: Artifact) -> None:
     devices = CoreAIRuntime(FakeMac(sealed)).probe()
     assert [(d.name, d.modes[0].name, d.available) for d in devices] == [
         ("cpu", "cpu", True),
@@ -202,7 +206,7 @@ def test_a_mac_has_a_mode_for_each_unit_and_nothing_is_numerics_only(sealed):
 
 
 @pytest.mark.parametrize(("device", "unit"), [("cpu", "cpu"), ("mps", "gpu"), ("ane", "neural_engine")])
-def test_the_system_is_given_the_asset_and_the_unit(device, unit, sealed):
+def test_the_system_is_given_the_asset_and_the_unit(device: str, unit: str, sealed: Artifact) -> None:
     mac = FakeMac(sealed)
     with CoreAIRuntime(mac).load(sealed, device) as session:
         assert set(infer(session, Subject(CoreAIRuntime(), sealed).inputs(0))) == {"depth", "intrinsics", "reference_view"}
@@ -211,20 +215,20 @@ def test_the_system_is_given_the_asset_and_the_unit(device, unit, sealed):
     assert details["executed_by"] == "the system" and {"compile_s", "specialise_s"} <= set(details)
 
 
-def test_a_mac_without_a_neural_engine(sealed):
+def test_a_mac_without_a_neural_engine(sealed: Artifact) -> None:
     runtime = CoreAIRuntime(FakeMac(sealed, units=("cpu", "gpu")))
     with pytest.raises(UnavailableError, match="coreai on ane: this Mac has no neural engine for Core AI"):
         runtime.load(sealed, "ane")
 
 
-def test_a_system_too_old_says_which_it_is(sealed):
+def test_a_system_too_old_says_which_it_is(sealed: Artifact) -> None:
     runtime = CoreAIRuntime(FakeMac(sealed, native=False))
     with pytest.raises(UnavailableError, match=r"part of macOS 27, this is macOS 26\.1: update to macOS 27"):
         runtime.load(sealed, "mps")
     assert runtime.device("cpu").numerics_only is not None
 
 
-def test_what_the_runtime_raises_is_a_run_error(sealed):
+def test_what_the_runtime_raises_is_a_run_error(sealed: Artifact) -> None:
     mac = FakeMac(sealed)
     mac.program.fault = RuntimeError("the unit is on fire\nstack")
     with CoreAIRuntime(mac).load(sealed, "mps") as session:
@@ -234,7 +238,7 @@ def test_what_the_runtime_raises_is_a_run_error(sealed):
             session.synchronize()
 
 
-def test_without_the_package_every_device_says_so(monkeypatch):
+def test_without_the_package_every_device_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthport.runtimes.coreai.platform.find_spec", lambda name: None)
     devices = CoreAIRuntime().probe()
     assert {d.remedy for d in devices} == {'pip install "depthport[coreai]" (Python 3.11 or newer)'}

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ def tree(root: Path, files: dict[str, str]) -> Path:
         ({"proc/self/cgroup": "0::/app\n", "sys/fs/cgroup/app/cpu.max": "nonsense\n"}, None),
     ],
 )
-def test_quota(tmp_path, files, quota):
+def test_quota(tmp_path: Path, files: dict[str, Any], quota: float | None) -> None:
     assert threads.cpu_quota(tree(tmp_path, files)) == quota
 
 
@@ -92,12 +93,14 @@ def test_quota(tmp_path, files, quota):
         ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpuset.cpus.effective": "all of them\n"}, None),
     ],
 )
-def test_cpuset(tmp_path, files, expected):
+def test_cpuset(tmp_path: Path, files: dict[str, Any], expected: set[int] | None) -> None:
     assert threads.cpuset(tree(tmp_path, files)) == expected
 
 
 @pytest.mark.parametrize(("cpus", "expected"), [("0-1", 2), ("2", 1), ("0-63", 3), ("8-9", 3)])
-def test_a_cpuset_that_the_mask_does_not_show_counts(tmp_path, monkeypatch, cpus, expected):
+def test_a_cpuset_that_the_mask_does_not_show_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpus: str, expected: int
+) -> None:
     """The last: a set that shares nothing with the mask is of another machine's numbering, and is not gone by."""
     monkeypatch.setattr(threads, "affinity", lambda: frozenset({0, 1, 2}))
     files = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpuset.cpus.effective": f"{cpus}\n"}
@@ -105,7 +108,7 @@ def test_a_cpuset_that_the_mask_does_not_show_counts(tmp_path, monkeypatch, cpus
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity masks")
-def test_processes_side_by_side_start_as_many_threads_as_each_may():
+def test_processes_side_by_side_start_as_many_threads_as_each_may() -> None:
     """Really pinned, really counted: one core each, although the machine has more."""
     code = (
         "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])});"
@@ -116,7 +119,7 @@ def test_processes_side_by_side_start_as_many_threads_as_each_may():
     assert [process.communicate(timeout=60)[0].strip() for process in started] == ["1"] * len(cpus)
 
 
-def test_hyper_threads_of_one_core_count_once(tmp_path):
+def test_hyper_threads_of_one_core_count_once(tmp_path: Path) -> None:
     siblings = {0: "0,4", 4: "0,4", 1: "1,5", 5: "1,5"}
     root = tree(
         tmp_path,
@@ -128,11 +131,11 @@ def test_hyper_threads_of_one_core_count_once(tmp_path):
 
 
 @pytest.mark.parametrize(("quota", "expected"), [("max", 3), ("250000", 2), ("50000", 1), ("900000", 3)])
-def test_the_tightest_limit_wins(tmp_path, monkeypatch, quota, expected):
+def test_the_tightest_limit_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, expected: int) -> None:
     monkeypatch.setattr(threads, "affinity", lambda: frozenset({0, 1, 2}))
     root = tree(tmp_path, {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": f"{quota} 100000\n"})
     assert threads.allowed_threads(root) == expected
 
 
-def test_this_machine_allows_at_least_one():
+def test_this_machine_allows_at_least_one() -> None:
     assert 1 <= threads.allowed_threads() <= len(threads.affinity())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.files.sealed import SEAL
-from depthport.runtimes.base import LoadOptions
+from depthport.runtimes.base import Arrays, LoadOptions
 from depthport.runtimes.contract import Subject
 from depthport.runtimes.onnxruntime import cache as ort_cache
 from depthport.runtimes.onnxruntime.cache import OptimizedGraph
@@ -18,15 +22,15 @@ ort = pytest.importorskip("onnxruntime")
 
 
 @pytest.fixture(scope="module")
-def artifact(tmp_path_factory):
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return tiny_onnx(tmp_path_factory.mktemp("tiny"))
 
 
-def options(folder, **extra):
+def options(folder: Path, **extra: object) -> LoadOptions:
     return LoadOptions(threads=THREADS, cache_dir=folder, extra=extra)
 
 
-def run(artifact, chosen):
+def run(artifact: Artifact, chosen: LoadOptions) -> tuple[Any, Arrays]:
     """What the load said of its graph, and the outputs."""
     inputs = Subject(OnnxRuntimeRuntime(), artifact).inputs(0)
     with OnnxRuntimeRuntime().load(artifact, "cpu", chosen) as session:
@@ -38,11 +42,11 @@ def run(artifact, chosen):
         return placement.details["optimized_graph"], session.outputs()
 
 
-def entry(artifact, chosen):
+def entry(artifact: Artifact, chosen: LoadOptions) -> OptimizedGraph:
     return OptimizedGraph.of(artifact, chosen, ort.__version__, "all")
 
 
-def test_the_second_load_takes_the_kept_graph_and_computes_the_same(artifact, tmp_path):
+def test_the_second_load_takes_the_kept_graph_and_computes_the_same(artifact: Artifact, tmp_path: Path) -> None:
     first, expected = run(artifact, options(tmp_path))
     second, found = run(artifact, options(tmp_path))
     assert (first, second) == ("optimized and kept", "kept by an earlier load")
@@ -55,7 +59,7 @@ def test_the_second_load_takes_the_kept_graph_and_computes_the_same(artifact, tm
 
 
 @pytest.mark.parametrize("damage", ["truncated", "garbled", "no seal", "a flipped bit"])
-def test_a_damaged_graph_is_made_anew(artifact, tmp_path, damage):
+def test_a_damaged_graph_is_made_anew(artifact: Artifact, tmp_path: Path, damage: str) -> None:
     _, expected = run(artifact, options(tmp_path))
     kept = entry(artifact, options(tmp_path))
     content = kept.model.read_bytes()
@@ -65,9 +69,9 @@ def test_a_damaged_graph_is_made_anew(artifact, tmp_path, damage):
         kept.model.write_bytes(b"\xff" * len(content))
     elif damage == "a flipped bit":
         weights = kept.folder / ort_cache.WEIGHTS_FILE
-        content = bytearray(weights.read_bytes())
-        content[len(content) // 2] ^= 0x40
-        weights.write_bytes(content)
+        flipped = bytearray(weights.read_bytes())
+        flipped[len(flipped) // 2] ^= 0x40
+        weights.write_bytes(flipped)
     else:
         (kept.folder / SEAL).unlink()
     said, found = run(artifact, options(tmp_path))
@@ -76,7 +80,9 @@ def test_a_damaged_graph_is_made_anew(artifact, tmp_path, damage):
     assert run(artifact, options(tmp_path))[0] == "kept by an earlier load"
 
 
-def test_another_version_processor_or_level_is_another_entry(artifact, tmp_path, monkeypatch):
+def test_another_version_processor_or_level_is_another_entry(
+    artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chosen = options(tmp_path)
     entries = {
         OptimizedGraph.of(artifact, chosen, version, level).folder
@@ -88,7 +94,7 @@ def test_another_version_processor_or_level_is_another_entry(artifact, tmp_path,
     assert len(entries) == 5
 
 
-def test_nothing_is_kept_where_nothing_can_be_written(artifact, tmp_path):
+def test_nothing_is_kept_where_nothing_can_be_written(artifact: Artifact, tmp_path: Path) -> None:
     occupied = tmp_path / "file"
     occupied.write_text("not a folder")
     said, _ = run(artifact, options(occupied / "cache"))
@@ -96,12 +102,12 @@ def test_nothing_is_kept_where_nothing_can_be_written(artifact, tmp_path):
     assert occupied.read_text() == "not a folder"
 
 
-def test_an_unoptimized_session_keeps_nothing(artifact, tmp_path):
+def test_an_unoptimized_session_keeps_nothing(artifact: Artifact, tmp_path: Path) -> None:
     assert run(artifact, options(tmp_path, graph_optimization="disabled"))[0] == "not kept"
     assert not list(tmp_path.iterdir())
 
 
-def test_two_processes_that_write_at_once_leave_one_entry(artifact, tmp_path):
+def test_two_processes_that_write_at_once_leave_one_entry(artifact: Artifact, tmp_path: Path) -> None:
     kept = entry(artifact, options(tmp_path))
     folders = [kept.begin(), kept.begin()]
     for folder in folders:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, PlacementError, UnsupportedError, UsageError
 from depthport.exporters.core.nvidia import Gpu
-from depthport.runtimes.base import LoadOptions
+from depthport.runtimes.base import LoadOptions, Session
 from depthport.runtimes.contract import CHECKS, Subject
 from depthport.runtimes.onnxruntime.providers import PROVIDERS, ProviderContext, providers_for
 from depthport.runtimes.onnxruntime.runtime import OnnxRuntimeRuntime
@@ -18,20 +23,20 @@ pytest.importorskip("onnxruntime")
 
 
 @pytest.fixture(scope="module")
-def artifact(tmp_path_factory):
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return tiny_onnx(tmp_path_factory.mktemp("tiny"))
 
 
-def load(artifact, **extra):
+def load(artifact: Artifact, **extra: object) -> Session:
     return OnnxRuntimeRuntime().load(artifact, "cpu", LoadOptions(threads=THREADS, extra=extra))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_contract(check, artifact, tmp_path):
+def test_contract(check: Callable[[Subject, Path], None], artifact: Artifact, tmp_path: Path) -> None:
     check(Subject(OnnxRuntimeRuntime(), artifact, options=LoadOptions(threads=THREADS)), tmp_path)
 
 
-def test_every_node_is_accounted_for(artifact):
+def test_every_node_is_accounted_for(artifact: Artifact) -> None:
     with load(artifact) as session:
         placement = session.placement()
     assert placement.details["threads"] == THREADS
@@ -43,7 +48,7 @@ def test_every_node_is_accounted_for(artifact):
 
 @pytest.mark.parametrize("spinning", ["run", "always", "never"])
 @pytest.mark.parametrize("graph_optimization", ["all", "disabled"])
-def test_options_change_the_speed_and_not_the_result(artifact, spinning, graph_optimization):
+def test_options_change_the_speed_and_not_the_result(artifact: Artifact, spinning: str, graph_optimization: str) -> None:
     subject = Subject(OnnxRuntimeRuntime(), artifact)
     with load(artifact) as session, load(artifact, spinning=spinning, graph_optimization=graph_optimization) as other:
         results = []
@@ -65,12 +70,12 @@ def test_options_change_the_speed_and_not_the_result(artifact, spinning, graph_o
         ({"speed": "fast"}, "no option 'speed'"),
     ],
 )
-def test_bad_options_are_usage_errors(artifact, extra, complaint):
+def test_bad_options_are_usage_errors(artifact: Artifact, extra: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         load(artifact, **extra)
 
 
-def test_a_graph_of_another_signature_is_a_load_error(artifact, tmp_path):
+def test_a_graph_of_another_signature_is_a_load_error(artifact: Artifact, tmp_path: Path) -> None:
     import onnx
 
     from tests.support.tiny import seal
@@ -85,7 +90,7 @@ def test_a_graph_of_another_signature_is_a_load_error(artifact, tmp_path):
         load(seal(tmp_path, "onnx"))
 
 
-def test_a_provider_that_is_not_there_is_no_silent_cpu(artifact, tmp_path):
+def test_a_provider_that_is_not_there_is_no_silent_cpu(artifact: Artifact, tmp_path: Path) -> None:
     """Asked for CUDA on a machine without it, ONNX Runtime itself warns and runs on the CPU."""
     import onnxruntime
 
@@ -98,7 +103,7 @@ def test_a_provider_that_is_not_there_is_no_silent_cpu(artifact, tmp_path):
         OrtSession(artifact, "cuda", LoadOptions(), artifact.file("model.onnx"), cuda, OrtOptions())
 
 
-def test_modes_are_the_available_providers():
+def test_modes_are_the_available_providers() -> None:
     everything = sorted({p.name for p in PROVIDERS})
     assert [p.mode.name for p in providers_for("cuda:1", everything)] == [
         "cuda", "cuda-graph", "tensorrt", "tensorrt-rtx",
@@ -108,7 +113,7 @@ def test_modes_are_the_available_providers():
 
 
 @pytest.mark.parametrize("tf32", [False, True])
-def test_tf32_follows_the_policy(tf32):
+def test_tf32_follows_the_policy(tf32: bool) -> None:
     """The CUDA provider's own default is on, which would make an fp32 cell something else."""
     context = ProviderContext(index=1, tf32=tf32, threads=2, cache_dir="cache", memory_limit_bytes=1 << 30)
     for provider in providers_for("cuda", ["CUDAExecutionProvider"]):
@@ -119,23 +124,23 @@ def test_tf32_follows_the_policy(tf32):
         assert options.get("enable_cuda_graph") == ("1" if provider.cuda_graph else None)
 
 
-def cuda_options(**changes):
+def cuda_options(**changes: Any) -> list[dict[str, Any]]:
     context = ProviderContext(index=0, tf32=False, threads=2, cache_dir="cache", **changes)
     return [provider.options(context) for provider in providers_for("cuda", ["CUDAExecutionProvider"])]
 
 
-def test_fp16_convolutions_get_tensor_cores():
+def test_fp16_convolutions_get_tensor_cores() -> None:
     """The CUDA provider keeps fp16 convolutions off them unless TF32 is on."""
     assert {options["use_tf32"] for options in cuda_options(fp16_convolutions=True)} == {"1"}
     assert {options["use_tf32"] for options in cuda_options(fp16_convolutions=False)} == {"0"}
 
 
-def test_cudnn_attention_is_for_hopper():
+def test_cudnn_attention_is_for_hopper() -> None:
     assert all("sdpa_kernel" not in options for options in cuda_options(capability=(8, 9)))
     assert {options["sdpa_kernel"] for options in cuda_options(capability=(9, 0))} == {"10"}
 
 
-def test_cuda_modes_run_the_graph_made_for_them():
+def test_cuda_modes_run_the_graph_made_for_them() -> None:
     targets = {p.mode.name: p.mode.target for p in PROVIDERS if p.device == "cuda"}
     assert targets == {
         "cuda": "ort-cuda", "cuda-graph": "ort-cuda", "tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt",
@@ -145,7 +150,7 @@ def test_cuda_modes_run_the_graph_made_for_them():
 @pytest.mark.parametrize(
     ("dtypes", "fp16", "bf16"), [(("float16", "float32"), "1", "0"), (("bfloat16", "float16"), "1", "1"), ((), "0", "0")]
 )
-def test_tensorrt_takes_half_precision_from_the_policy(dtypes, fp16, bf16):
+def test_tensorrt_takes_half_precision_from_the_policy(dtypes: tuple[str, ...], fp16: str, bf16: str) -> None:
     context = ProviderContext(index=0, tf32=False, threads=2, cache_dir="cache", dtypes=dtypes)
     (provider,) = providers_for("cuda", ["TensorrtExecutionProvider"])
     options = provider.options(context)
@@ -153,7 +158,7 @@ def test_tensorrt_takes_half_precision_from_the_policy(dtypes, fp16, bf16):
     assert provider.mode.target == "tensorrt" and "fp32" not in provider.mode.precisions
 
 
-def test_probe_without_the_package(monkeypatch):
+def test_probe_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthport.runtimes.onnxruntime.runtime.find_spec", lambda name: None)
     (device,) = OnnxRuntimeRuntime().probe()
     assert not device.available
@@ -168,7 +173,9 @@ def test_probe_without_the_package(monkeypatch):
         (("NVIDIA L4", "NVIDIA L4"), ["CPUExecutionProvider", "CUDAExecutionProvider"], None),
     ],
 )
-def test_probe_tells_no_gpu_from_the_wrong_package(monkeypatch, gpus, providers, complaint):
+def test_probe_tells_no_gpu_from_the_wrong_package(
+    monkeypatch: pytest.MonkeyPatch, gpus: tuple[str, ...], providers: list[str], complaint: str | None
+) -> None:
     import onnxruntime
 
     monkeypatch.setattr(
@@ -186,7 +193,7 @@ def test_probe_tells_no_gpu_from_the_wrong_package(monkeypatch, gpus, providers,
             assert device.remedy
 
 
-def test_a_cuda_graph_takes_one_shape(artifact):
+def test_a_cuda_graph_takes_one_shape(artifact: Artifact) -> None:
     from dataclasses import replace
 
     from depthport.runtimes.onnxruntime.providers import providers_for

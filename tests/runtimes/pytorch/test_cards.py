@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+
+from depthport.exporters.core.artifact import Artifact
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("depth_anything_3")
@@ -25,29 +28,30 @@ VIEWS = 3
 
 
 @pytest.fixture(scope="module")
-def artifact(exported: Exported):
+def artifact(exported: Exported) -> Artifact:
     return exported("pytorch", views=VIEWS, precision="fp16", target="cuda")
 
 
 @pytest.fixture(scope="module")
-def session(artifact):
+def session(artifact: Artifact) -> Iterator[CardsSession]:
     with CardsSession(artifact, "cpu:0+1", LoadOptions(), ["cpu", "cpu"]) as session:
+        assert isinstance(session, CardsSession)
         yield session
 
 
-def image(artifact, seed: int) -> np.ndarray:
-    shape = artifact.manifest.inputs[0].shape
+def image(artifact: Artifact, seed: int) -> np.ndarray:
+    shape = [int(size) for size in artifact.manifest.inputs[0].shape]
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-def infer(session, given: np.ndarray) -> dict[str, np.ndarray]:
+def infer(session: CardsSession, given: np.ndarray) -> dict[str, np.ndarray]:
     session.bind({"image": given})
     session.run()
     session.synchronize()
     return session.outputs()
 
 
-def test_two_cards_give_what_one_gives(session, artifact) -> None:
+def test_two_cards_give_what_one_gives(session: CardsSession, artifact: Artifact) -> None:
     network = load_fused(artifact, torch.device("cpu"))
     for seed in range(2):
         given = image(artifact, seed)
@@ -60,14 +64,14 @@ def test_two_cards_give_what_one_gives(session, artifact) -> None:
         assert np.array_equal(found["reference_view"], expected["reference_view"].numpy())
 
 
-def test_placement_says_who_has_what(session, artifact) -> None:
+def test_placement_says_who_has_what(session: CardsSession, artifact: Artifact) -> None:
     infer(session, image(artifact, 0))
     placement = session.placement()
     assert placement.details["views_by_card"] == [2, 1] and not placement.fallback
     assert [card["views"] for card in placement.details["cards"]] == [2, 1]
 
 
-def test_a_card_that_dies_is_a_failed_run_and_ends_the_others(artifact) -> None:
+def test_a_card_that_dies_is_a_failed_run_and_ends_the_others(artifact: Artifact) -> None:
     session = CardsSession(artifact, "cpu:0+1", LoadOptions(), ["cpu", "cpu"])
     infer(session, image(artifact, 0))
     pids = session.pids
@@ -84,7 +88,7 @@ def test_a_card_that_dies_is_a_failed_run_and_ends_the_others(artifact) -> None:
     session.close()
 
 
-def test_what_cannot_be_shared_is_refused(artifact, exported: Exported) -> None:
+def test_what_cannot_be_shared_is_refused(artifact: Artifact, exported: Exported) -> None:
     with pytest.raises(UnsupportedError, match="3 views can't be spread over 4 cards"):
         CardsSession(artifact, "cpu:0+1+2+3", LoadOptions(), ["cpu"] * 4)
     with pytest.raises(UnsupportedError, match="not a batch of 2"):

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from depthport.exporters.core.store import ArtifactStore
+from depthport.runtimes.base import Arrays, Session
 from tests.support.paths import ROOT
 
 torch = pytest.importorskip("torch")
@@ -32,7 +34,7 @@ def image(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((1, VIEWS, 3, 70, 98)).astype(np.float32)
 
 
-def infer(session, seed: int) -> dict[str, np.ndarray]:
+def infer(session: Session, seed: int) -> dict[str, np.ndarray]:
     session.bind({"image": image(seed)})
     session.run()
     session.synchronize()
@@ -44,7 +46,7 @@ def error(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 @pytest.fixture(scope="module")
-def official(exported: Exported):
+def official(exported: Exported) -> dict[str, list[Arrays]]:
     """Upstream's outputs in fp32 and in its autocast, of two inputs."""
     found = {}
     for precision in ("fp32", "bf16-mixed"):
@@ -55,7 +57,9 @@ def official(exported: Exported):
 
 
 @pytest.mark.parametrize(("mode", "precision", "target"), MODES)
-def test_a_mode_is_as_near_to_fp32_as_upstreams_autocast(official, exported, tmp_path, mode, precision, target) -> None:
+def test_a_mode_is_as_near_to_fp32_as_upstreams_autocast(
+    official: dict[str, list[Arrays]], exported: Exported, tmp_path: Path, mode: str, precision: str, target: str | None
+) -> None:
     artifact = exported("pytorch", views=VIEWS, precision=precision, target=target)
     with PyTorchRuntime().load(artifact, "cuda", LoadOptions(mode=mode, cache_dir=tmp_path)) as session:
         found = [infer(session, seed) for seed in range(2)]
@@ -103,7 +107,7 @@ def test_a_closed_session_gives_its_memory_back(exported: Exported, tmp_path: Pa
 
 
 @pytest.mark.parametrize("mode", ["eager", "fused"])
-def test_a_profile_sees_every_part(store, mode: str) -> None:
+def test_a_profile_sees_every_part(store: ArtifactStore, mode: str) -> None:
     from depthport.bench.diagnose.profile import profile
 
     found = profile(

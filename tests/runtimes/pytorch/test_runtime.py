@@ -6,24 +6,30 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, RunError, UnsupportedError, UsageError
 from depthport.exporters.core.precision import resolve_policy
-from depthport.runtimes.base import LoadOptions
+from depthport.runtimes.base import Arrays, LoadOptions
 from depthport.runtimes.contract import CHECKS, Subject
 from depthport.runtimes.pytorch.runtime import PyTorchRuntime
+from tests.conftest import Exported
 from tests.runtimes.conftest import THREADS
 from tests.support.tiny import tiny_pytorch
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return tiny_pytorch(tmp_path_factory.mktemp("tiny"))
 
 
@@ -31,34 +37,34 @@ def options(mode: str, **fields: object) -> LoadOptions:
     return LoadOptions(mode=mode, threads=THREADS, **fields)  # type: ignore[arg-type]
 
 
-def load(artifact, mode, **fields):
+def load(artifact: Artifact, mode: str, **fields: Any) -> Any:
     return PyTorchRuntime().load(artifact, "cpu", options(mode, **fields))
 
 
-def infer(session, inputs):
+def infer(session: Any, inputs: Arrays) -> Arrays:
     session.bind(inputs)
     session.run()
     session.synchronize()
-    return session.outputs()
+    return dict(session.outputs())
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_contract_eager(check, tiny, tmp_path):
+def test_contract_eager(check: Callable[[Subject, Path], None], tiny: Artifact, tmp_path: Path) -> None:
     check(Subject(PyTorchRuntime(), tiny, options=options("eager")), tmp_path)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_contract_compile(check, tiny, tmp_path):
+def test_contract_compile(check: Callable[[Subject, Path], None], tiny: Artifact, tmp_path: Path) -> None:
     check(Subject(PyTorchRuntime(), tiny, options=options("compile")), tmp_path)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_contract_upstream(check, exported, tmp_path):
+def test_contract_upstream(check: Callable[[Subject, Path], None], exported: Exported, tmp_path: Path) -> None:
     check(Subject(PyTorchRuntime(), exported("pytorch"), options=options("upstream")), tmp_path)
 
 
 @pytest.mark.parametrize("mode", ["upstream", "eager"])
-def test_the_same_bits_every_time(mode, exported):
+def test_the_same_bits_every_time(mode: str, exported: Exported) -> None:
     artifact = exported("pytorch")
     with load(artifact, mode) as session:
         inputs = Subject(PyTorchRuntime(), artifact).inputs(0)
@@ -70,7 +76,7 @@ def test_the_same_bits_every_time(mode, exported):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32"])
-def test_tf32_is_set_from_the_policy(precision, tmp_path):
+def test_tf32_is_set_from_the_policy(precision: str, tmp_path: Path) -> None:
     with load(tiny_pytorch(tmp_path, precision), "eager") as session:
         wanted = precision == "tf32"
         assert torch.backends.cudnn.allow_tf32 is wanted
@@ -78,14 +84,14 @@ def test_tf32_is_set_from_the_policy(precision, tmp_path):
         assert session.placement().details["tf32"] is wanted
 
 
-def test_seed_names_are_aliases(tiny):
+def test_seed_names_are_aliases(tiny: Artifact) -> None:
     runtime = PyTorchRuntime()
     device = runtime.device("cpu")
     names = {alias: runtime.mode(device, alias).name for alias in ("minimal", "balanced", "max")}
     assert names == {"minimal": "upstream", "balanced": "eager", "max": "compile"}
 
 
-def test_placement_names_devices_and_dtypes(tiny):
+def test_placement_names_devices_and_dtypes(tiny: Artifact) -> None:
     with load(tiny, "eager") as session:
         infer(session, Subject(PyTorchRuntime(), tiny).inputs(0))
         details = session.placement().details
@@ -94,12 +100,12 @@ def test_placement_names_devices_and_dtypes(tiny):
     assert details["threads"] == THREADS
 
 
-def test_upstream_has_only_its_own_precisions(tmp_path):
+def test_upstream_has_only_its_own_precisions(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="upstream has no precision 'bf16': its own are fp32, tf32"):
         load(tiny_pytorch(tmp_path, "bf16"), "upstream")
 
 
-def test_upstream_runs_under_its_official_autocast(exported):
+def test_upstream_runs_under_its_official_autocast(exported: Exported) -> None:
     """bf16 autocast moves the outputs by what bf16 rounds, and reports itself."""
     artifact = exported("pytorch")
     inputs = Subject(PyTorchRuntime(), artifact).inputs(0)
@@ -114,7 +120,7 @@ def test_upstream_runs_under_its_official_autocast(exported):
     assert 1e-5 < error < 0.1
 
 
-def test_weights_of_another_model_are_a_load_error(exported, tmp_path):
+def test_weights_of_another_model_are_a_load_error(exported: Exported, tmp_path: Path) -> None:
     from depthport.exporters.core.artifact import Artifact
 
     source = exported("pytorch")
@@ -129,19 +135,19 @@ def test_weights_of_another_model_are_a_load_error(exported, tmp_path):
             load(Artifact(tmp_path, source.manifest), mode)
 
 
-def test_options_of_others_are_refused(tiny):
+def test_options_of_others_are_refused(tiny: Artifact) -> None:
     with pytest.raises(UsageError, match="pytorch has no option spinning"):
         load(tiny, "eager", extra={"spinning": "never"})
 
 
-def test_probe_without_the_package(monkeypatch):
+def test_probe_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthport.runtimes.pytorch.runtime.find_spec", lambda name: None)
     (device,) = PyTorchRuntime().probe()
     assert not device.available
     assert device.remedy == 'pip install "depthport[da3]"'
 
 
-def test_probe_without_a_compiler(monkeypatch):
+def test_probe_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthport.runtimes.pytorch.runtime._compiler", lambda: None)
     cpu = PyTorchRuntime().device("cpu")
     assert [mode.name for mode in cpu.modes] == ["upstream", "eager"]
@@ -149,7 +155,7 @@ def test_probe_without_a_compiler(monkeypatch):
 
 
 @pytest.mark.parametrize("bf16", [False, True])
-def test_bf16_is_advised_only_where_the_cpu_has_it(monkeypatch, bf16):
+def test_bf16_is_advised_only_where_the_cpu_has_it(monkeypatch: pytest.MonkeyPatch, bf16: bool) -> None:
     monkeypatch.setattr("depthport.runtimes.pytorch.runtime.has_bf16", lambda: bf16)
     cpu = PyTorchRuntime().device("cpu")
     assert ("bf16" in cpu.precisions) is bf16
@@ -157,7 +163,7 @@ def test_bf16_is_advised_only_where_the_cpu_has_it(monkeypatch, bf16):
     assert any("bf16" in note for note in cpu.notes)
 
 
-def test_the_runtime_imports_without_torch():
+def test_the_runtime_imports_without_torch() -> None:
     names = "('torch', 'onnxruntime')"
     code = (
         "import sys; from depthport.runtimes.onnxruntime import runtime; from depthport.runtimes.pytorch import runtime; "
@@ -167,7 +173,7 @@ def test_the_runtime_imports_without_torch():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_second_process_finds_the_compiled_code(tiny, tmp_path):
+def test_a_second_process_finds_the_compiled_code(tiny: Artifact, tmp_path: Path) -> None:
     """The second process compiles nothing: inductor's C++ compiler is never started."""
     code = """
 import json, sys
@@ -206,16 +212,16 @@ MPS_WARNING = (
 )
 
 
-def test_operators_that_mps_hands_to_the_cpu_are_listed(tiny):
+def test_operators_that_mps_hands_to_the_cpu_are_listed(tiny: Artifact) -> None:
     """PyTorch's own warnings, by a session that believes to be on MPS; each operator once, from the first run."""
     import warnings
 
     session = load(tiny, "eager")
     inputs = Subject(PyTorchRuntime(), tiny).inputs(0)
     forward = session._forward
-    calls = []
+    calls: list[int] = []
 
-    def falls_back(image):
+    def falls_back(image: torch.Tensor) -> object:
         names = ["upsample_bicubic2d.out", "_linalg_svd", "upsample_bicubic2d.out"] if not calls else ["late"]
         calls.append(1)
         for name in names:
@@ -232,13 +238,13 @@ def test_operators_that_mps_hands_to_the_cpu_are_listed(tiny):
     assert set(session._fell_back) <= set(placement.fallback)
 
 
-def test_an_operator_that_mps_lacks_is_named(tiny):
+def test_an_operator_that_mps_lacks_is_named(tiny: Artifact) -> None:
     session = load(tiny, "eager")
     session.bind(Subject(PyTorchRuntime(), tiny).inputs(0))
 
     torchs_own = NotImplementedError("The operator 'aten::_linalg_svd' is not currently implemented for the MPS device.")
 
-    def lacks(image):
+    def lacks(image: torch.Tensor) -> None:
         raise torchs_own
 
     session._forward, session._device = lacks, torch.device("mps")
@@ -246,12 +252,12 @@ def test_an_operator_that_mps_lacks_is_named(tiny):
         session.run()
 
 
-def test_mps_as_the_seed_report_has_it(monkeypatch):
+def test_mps_as_the_seed_report_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fraction 0.85 unless given; a set fallback variable is a note of the device."""
     from depthport.runtimes.pytorch import device as torch_device
     from depthport.runtimes.pytorch import runtime as pytorch
 
-    fractions = []
+    fractions: list[float] = []
     monkeypatch.setattr(torch.mps, "set_per_process_memory_fraction", fractions.append)
     mps = torch.device("mps")
     assert torch_device.limit_memory(mps, None) == 0.85 and torch_device.limit_memory(mps, 0.5) == 0.5

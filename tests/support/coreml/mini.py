@@ -57,7 +57,7 @@ class MiniNetwork(nn.Module):
         maps = nn.functional.pixel_shuffle(self.head["logits"](x).transpose(1, 2).unflatten(2, self.shape.grid), 14)
         maps = (0.5 * maps).unflatten(0, (batch, views))
         summary = x.mean(1)
-        encoding = self.rest + 0.25 * self.camera(summary).unflatten(0, (batch, views))  # type: ignore[operator]
+        encoding = self.rest + 0.25 * self.camera(summary).unflatten(0, (batch, views))
         chosen = torch.zeros(batch, dtype=torch.int64)
         if views >= MIN_VIEWS:
             chosen = select_reference_view(summary.unflatten(0, (batch, views)))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch.multiprocessing.spawn import spawn
 
 from depthport.exporters.core.precision import POLICIES
 from depthport.exporters.da3.build import named_upstream
 from depthport.exporters.da3.fused.cards import Cards, views_by_card
 from depthport.exporters.da3.fused.network import FusedDA3
-from depthport.exporters.da3.static.network import build_static
+from depthport.exporters.da3.static.network import StaticDA3, build_static
 
 SIZE = (28, 42)
 
@@ -23,6 +24,7 @@ def network(model: str, views: int) -> FusedDA3:
     """The fused network in fp32, with synthetic weights."""
     upstream = named_upstream(model, "synthetic:0")
     static = build_static(upstream, 1, views, *SIZE, None, POLICIES["fp32"])
+    assert isinstance(static, StaticDA3)
     return FusedDA3(static, POLICIES["fp32"]).eval().requires_grad_(False)
 
 
@@ -43,5 +45,5 @@ def one_card(rank: int, cards: int, folder: str, model: str, views: tuple[int, .
 
 def spread(cards: int, folder: Path, model: str, views: tuple[int, ...]) -> dict[int, list[dict[str, torch.Tensor]]]:
     """Outputs by number of views, one dictionary a card."""
-    torch.multiprocessing.spawn(one_card, (cards, str(folder), model, views), nprocs=cards)
+    spawn(one_card, (cards, str(folder), model, views), nprocs=cards)
     return {n: [torch.load(folder / f"{n}-{rank}.pt") for rank in range(cards)] for n in views}

@@ -15,7 +15,7 @@ class LiveBytes(TorchDispatchMode):
     """Counts storages from their making to their end; of an operator its results, not what it uses inside."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
         self._sizes: dict[int, int] = {}
 

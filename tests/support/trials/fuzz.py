@@ -165,7 +165,8 @@ def _npz(folder: Path) -> Callable[[Random], None]:
         if random.random() < 0.3:
             arrays[random.choice(list(arrays))] = random.choice(odd)
         buffer = io.BytesIO()
-        (np.savez_compressed if random.random() < 0.5 else np.savez)(buffer, **arrays)  # type: ignore[operator]
+        save: Any = np.savez_compressed if random.random() < 0.5 else np.savez
+        save(buffer, **arrays)
         content = buffer.getvalue()
         if random.random() < 0.4:  # damage inside an archive that is whole
             with zipfile.ZipFile(buffer) as source:

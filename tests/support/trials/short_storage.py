@@ -29,6 +29,7 @@ from pathlib import Path
 
 from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
+from depthport.bench.measure.run_journal import RESULTS
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal_file import parse
 from depthport.exporters.core.errors import DepthportError
@@ -103,7 +104,7 @@ def _tried(out: Path, store: Path, make_room: Callable[[], None], wants_parity: 
         journal = _journal(out)
     else:
         return cut_short, [*problems, f"it does not finish, exit code {code}: {said[-300:]}"]
-    cells = json.loads((out / engine.RESULTS).read_text())["cells"]
+    cells = json.loads((out / RESULTS).read_text())["cells"]
     problems += [f"{c['id']}: {c['status']}: {c['reason']}" for c in cells if c["status"] != "ok" or not c["timing"]]
     problems += [f"{c['id']} has no parity" for c in cells if wants_parity and not c["parity"]]
     return cut_short, problems
@@ -129,7 +130,7 @@ def _run(out: Path, store: Path) -> int:
 
 
 def _complete(out: Path) -> bool:
-    results = out / engine.RESULTS
+    results = out / RESULTS
     return results.exists() and json.loads(results.read_text())["complete"]
 
 
@@ -161,10 +162,14 @@ def _mounted(folder: Path, *arguments: str) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def _done(command: list[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
 @contextmanager
 def _small_disk(folder: Path, kib: int) -> Iterator[Callable[[], None]]:
     with _mounted(folder, "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs"):
-        yield lambda: subprocess.run(["mount", "-o", "remount,size=64m", str(folder)], check=True) and None
+        yield lambda: _done(["mount", "-o", "remount,size=64m", str(folder)])
 
 
 @contextmanager
@@ -177,7 +182,7 @@ def _quota(folder: Path, kib: int) -> Iterator[Callable[[], None]]:
             # What is made below counts towards the top level's group; its own metadata are some 16 KiB.
             limit = ["btrfs", "qgroup", "limit"]
             subprocess.run([*limit, f"{kib + 64}K", "0/5", str(folder)], check=True, capture_output=True)
-            yield lambda: subprocess.run([*limit, "none", "0/5", str(folder)], check=True, capture_output=True) and None
+            yield lambda: _done([*limit, "none", "0/5", str(folder)])
 
 
 @contextmanager

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from depthport.exporters.core.errors import ArtifactError
 
-Argument = Any
+Argument = object
 """A tensor, a list of tensors, or a text."""
 Result = Tensor | tuple[Tensor, ...]
 

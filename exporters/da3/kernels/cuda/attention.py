@@ -1,4 +1,4 @@
-# mypy: allow-untyped-defs, allow-incomplete-defs
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
 """Triton kernel of :mod:`depthport.exporters.da3.kernels.attention`: a tile of queries against all keys, as in
 FlashAttention.
 

@@ -1,4 +1,4 @@
-# mypy: allow-untyped-defs, allow-incomplete-defs
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
 """Triton kernel of :mod:`depthport.exporters.da3.kernels.maps`: one program a run of samples of one row, all channels."""
 
 from __future__ import annotations

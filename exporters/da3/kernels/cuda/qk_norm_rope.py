@@ -1,4 +1,4 @@
-# mypy: allow-untyped-defs, allow-incomplete-defs
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
 """Triton kernel of :mod:`depthport.exporters.da3.kernels.qk_norm_rope`: one program a token, all its heads at once."""
 
 from __future__ import annotations

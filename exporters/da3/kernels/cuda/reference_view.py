@@ -1,4 +1,4 @@
-# mypy: allow-untyped-defs, allow-incomplete-defs
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
 """Triton kernel of :mod:`depthport.exporters.da3.kernels.reference_view`: one program a scene, three passes over its
 tokens."""
 

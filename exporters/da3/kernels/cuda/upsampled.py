@@ -1,4 +1,4 @@
-# mypy: allow-untyped-defs, allow-incomplete-defs
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
 """Triton kernels of :mod:`depthport.exporters.da3.kernels.upsampled`: one program a run of samples of one row."""
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def single_array() -> bytes:
     return content.getvalue()
 
 
-def archive(array: object) -> bytes:
+def archive(array: Any) -> bytes:
     content = io.BytesIO()
     np.savez_compressed(content, a=array)
     return content.getvalue()

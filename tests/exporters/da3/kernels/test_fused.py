@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
+
 pytest.importorskip("depth_anything_3")
 
-from depthport.exporters.core.errors import UnsupportedError  # noqa: E402
-from depthport.exporters.core.precision import POLICIES  # noqa: E402
-from depthport.exporters.da3.build import named_upstream  # noqa: E402
-from depthport.exporters.da3.fused.network import FusedDA3, build_fused  # noqa: E402
-from depthport.exporters.da3.kernels.upsampled import inside, upsampled_convolution  # noqa: E402
-from depthport.exporters.da3.static.folding import constant_response, fold_pointwise, tap_matrices  # noqa: E402
-from depthport.exporters.da3.static.network import build_static  # noqa: E402
-from tests.support.kernels.cases import relative_error  # noqa: E402
+from depthport.exporters.core.errors import UnsupportedError
+from depthport.exporters.core.precision import POLICIES
+from depthport.exporters.da3.build import named_upstream
+from depthport.exporters.da3.fused.network import FusedDA3, build_fused
+from depthport.exporters.da3.kernels.upsampled import inside, upsampled_convolution
+from depthport.exporters.da3.static.folding import constant_response, fold_pointwise, tap_matrices
+from depthport.exporters.da3.static.network import StaticDA3, build_static
+from tests.support.kernels.cases import relative_error
 
 MODEL = "da3-small"
 
@@ -29,6 +31,7 @@ def test_in_fp32_it_is_the_static_network(upstream: torch.nn.Module, shape: tupl
     batch, views, height, width = shape
     image = torch.randn(batch, views, 3, height, width, generator=torch.Generator().manual_seed(3))
     static = build_static(upstream, *shape, None, POLICIES["fp32"])
+    assert isinstance(static, StaticDA3)
     with torch.no_grad():
         expected = static(image)
         found = FusedDA3(static, POLICIES["fp32"]).eval()(image)

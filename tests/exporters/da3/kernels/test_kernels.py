@@ -15,13 +15,14 @@ import pytest
 
 from tests.support.paths import ROOT
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
 
-from depthport.exporters.da3 import kernels  # noqa: E402
-from depthport.exporters.da3.kernels.attention import EXPONENT_LIMIT, LOG2_E, exponent_bound, exponent_limit  # noqa: E402
-from depthport.exporters.da3.kernels.cuda.attention_sm90 import SOURCE, Tiling, tiling  # noqa: E402
-from depthport.exporters.da3.kernels.op import DEFINED_IN, cuda_module  # noqa: E402
-from tests.support.kernels.cases import CASES, LIBRARY, outputs, relative_error  # noqa: E402
+from depthport.exporters.da3 import kernels
+from depthport.exporters.da3.kernels.attention import EXPONENT_LIMIT, LOG2_E, exponent_bound, exponent_limit
+from depthport.exporters.da3.kernels.cuda.attention_sm90 import SOURCE, Tiling, tiling
+from depthport.exporters.da3.kernels.op import DEFINED_IN, cuda_module
+from tests.support.kernels.cases import CASES, LIBRARY, outputs, relative_error
 
 LIMITS = {torch.float16: 2e-3, torch.bfloat16: 1.2e-2}
 """A few roundings of the dtype."""
