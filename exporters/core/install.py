@@ -101,6 +101,7 @@ _COREAI = (
     "python_version >= '3.11' and (platform_system == 'Linux' and platform_machine == 'x86_64'"
     " or platform_system == 'Darwin' and platform_machine == 'arm64')"
 )
+_NOT_WINDOWS = "platform_system != 'Windows'"
 _NVIDIA = "platform_system != 'Darwin'"
 
 # Its metadata asks for numpy<2, xformers, open3d, pycolmap, ..., which its network never imports, and for
@@ -122,15 +123,15 @@ TORCH_CPU = Install(
 TRITON = Install(("triton",), where="platform_system == 'Linux'")
 OPENVINO = extras("openvino")
 OPENVINO_AGAIN = Install(("openvino",), again=True)
-COREML = extras("coreml")
-DA3_COREML = extras("da3", "coreml")
-COREML_AGAIN = Install(("coremltools",), again=True)
-COREML_NUMPY = Install(("numpy<2.4",))
+COREML = Install(extras("coreml").requirements, where=_NOT_WINDOWS)
+DA3_COREML = Install(extras("da3", "coreml").requirements, where=_NOT_WINDOWS)
+COREML_AGAIN = Install(("coremltools",), again=True, where=_NOT_WINDOWS)
+COREML_NUMPY = Install(("numpy<2.4",), where=_NOT_WINDOWS)
 COREAI = Install(extras("coreai").requirements, where=_COREAI)
 DA3_COREAI = Install(extras("da3", "coreai").requirements, where=_COREAI)
 COREAI_COMPRESS = Install(("coreai-opt", "torchao", "ninja"), alone=True, where=_COREAI)
 LITERT = extras("litert")
-DA3_LITERT = extras("da3", "litert")
+DA3_LITERT = Install(extras("da3", "litert").requirements, where=_NOT_WINDOWS)
 DA3_EXECUTORCH = extras("da3", "executorch")
 EXECUTORCH_AGAIN = Install(("executorch>=1.5,<1.6",), again=True)
 PREDICT = extras("predict")
