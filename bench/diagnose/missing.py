@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from depthport.exporters.core import install
 from depthport.exporters.core.asked import known_name
 from depthport.exporters.core.nvidia import cuda_devices
+from depthport.runtimes.registry import installed_runtimes
 
 DISTRIBUTION = "depthport"
 BASIS = ("da3", "onnx", "openvino", "predict", "report")
@@ -50,8 +51,12 @@ def missing(wanted: Sequence[str] = ()) -> Missing:
     short = tuple(extra for extra, packages in lacking.items() if packages)
     packages = tuple(dict.fromkeys(p for found in lacking.values() for p in found))
     upstream = "da3" in asked and install.UPSTREAM not in _installed()
-    lines = ([install.extras(*short)] if short else []) + ([install.DA3_PACKAGE] if upstream else [])
-    notes = []
+    # Two builds of ONNX Runtime lie in one folder: the CPU's goes before the GPU's comes.
+    plain = [name for name in short if name != "cuda"]
+    lines = [install.extras(*plain)] if plain else []
+    lines += [install.ONNXRUNTIME_GPU, install.CUDA_BINDINGS] if "cuda" in short else []
+    lines += [install.DA3_PACKAGE] if upstream else []
+    notes = [f"{name} has no packages for this system and Python" for name in wanted if not any(_requirements(name))]
     if any(p.startswith("torch") for p in packages) and platform.system() == "Linux" and not cuda_devices():
         notes.append(f"on Linux torch brings gigabytes of CUDA libraries; for the CPU build, first: {install.TORCH_CPU}")
     return Missing(short, (*packages, *([install.UPSTREAM] if upstream else [])), tuple(lines), tuple(notes))
@@ -68,8 +73,11 @@ def _useful() -> Iterator[str]:
 def _lacking(extra: str) -> Iterator[str]:
     """Requirements of an extra that apply here and are not met."""
     here = _installed()
+    # Another build of a runtime is as good as its plain one.
+    builds = {runtime.builds[0]: runtime.builds for runtime in installed_runtimes() if runtime.builds}
     for requirement in _requirements(extra):
-        found = here.get(_normal(requirement.name))
+        names = builds.get(requirement.name, (_normal(requirement.name),))
+        found = next((here[name] for name in names if name in here), None)
         if found is None or not requirement.specifier.contains(found, prereleases=True):
             yield f"{requirement.name}{requirement.specifier}"
 

@@ -112,7 +112,6 @@ DA3_ONNX = extras("da3", "onnx")
 ONNXRUNTIME = Install(("onnxruntime",))
 ONNXRUNTIME_AGAIN = Install(("onnxruntime",), again=True)
 ONNXRUNTIME_GPU = Install(("onnxruntime-gpu",), replaces=("onnxruntime",), where=_NVIDIA)
-CUDA = extras("cuda")
 CUDA_BINDINGS = Install(("cuda-bindings>=12.8",), where=_NVIDIA)
 TENSORRT = Install(("tensorrt-cu13",), where=_NVIDIA)
 TENSORRT_RTX = Install(("tensorrt-rtx-cu13",), where=_NVIDIA)
@@ -142,8 +141,3 @@ OPENCV = Install(("opencv-python-headless",))
 
 ITSELF = "reinstall depthport (in a checkout: pip install -e .)"
 """What to do where its entry points are not found."""
-
-
-def lines() -> dict[str, Install]:
-    """Every line above by its name."""
-    return {name: value for name, value in globals().items() if isinstance(value, Install)}

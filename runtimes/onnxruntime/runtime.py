@@ -131,7 +131,7 @@ def _cuda_devices(available: list[str]) -> list[Device]:
                 "cuda",
                 "NVIDIA GPU",
                 unavailable="no NVIDIA GPU or driver was found",
-                remedy=f"install NVIDIA's driver on a machine with a GPU, then: {install.CUDA}",
+                remedy=f"install NVIDIA's driver on a machine with a GPU, then: {install.ONNXRUNTIME_GPU}",
             )
         ]
     modes = tuple(provider.mode for provider in providers_for("cuda", available))

@@ -54,6 +54,22 @@ def test_nothing_missing_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     assert missing(["da3"]).lines == ()
 
 
+def test_a_gpus_build_of_onnx_runtime_replaces_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "cuda_devices", lambda: ["a GPU"])
+    monkeypatch.setattr(module, "_installed", lambda: {**HERE, "onnxruntime": "1.32.0"})
+    found = missing()
+    assert install.ONNXRUNTIME_GPU in found.lines and "onnxruntime" in install.ONNXRUNTIME_GPU.replaces
+    assert not any("cuda" in text for line in found.lines for text in line.requirements if text.startswith("depthport"))
+    monkeypatch.setattr(module, "_installed", lambda: {**HERE, "onnxruntime-gpu": "1.32.0", "cuda-bindings": "13.0"})
+    assert not any(package.startswith("onnxruntime") for package in missing().packages), "the plain one would overwrite it"
+
+
+def test_an_extra_without_packages_here_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_requirements", lambda extra: ())
+    found = missing(["coreml"])
+    assert found.lines == () and found.notes == ("coreml has no packages for this system and Python",)
+
+
 def test_an_unknown_extra_is_named() -> None:
     with pytest.raises(UsageError, match=r"unknown extra 'onyx'.*did you mean 'onnx'"):
         missing(["onyx"])

@@ -17,7 +17,7 @@ from depthport.exporters.core.errors import UnavailableError
 from tests.support.paths import ROOT
 from tests.support.wheel import build_wheel
 
-LINES = install.lines()
+LINES = {name: value for name, value in vars(install).items() if isinstance(value, install.Install)}
 OTHER_INDICES = ("wheel_stub",)
 """Of source distributions that fetch a wheel from their maker's own index."""
 FOLDERS = ("exporters", "runtimes", "bench", "depthport/predict")
