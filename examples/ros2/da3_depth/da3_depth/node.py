@@ -22,7 +22,7 @@ from da3_depth.model import HEIGHT, MEAN, MODEL, STD, UINT8, VIEWS, WIDTH
 from da3_depth.pixels import fit, normalise
 
 
-class Depth(Node):
+class Depth(Node):  # type: ignore[misc]
     """Runs the newest picture; those that come while it runs are dropped (a queue of one)."""
 
     def __init__(self) -> None:
