@@ -152,8 +152,10 @@ def test_no_framework_at_the_top_of_the_command_line_or_an_adapter() -> None:
     assert not light & framework_side()
 
 
-COMMANDS = ["doctor", "run", "export", "check", "bench", "profile", "batch", "report", "compare", "choose", "reproduce"]
-COMMANDS += ["predict", "inspect", "list", "sample"]
+COMMANDS = [
+    "doctor", "run", "export", "check", "bench", "profile", "batch", "report", "compare", "choose", "reproduce", "fleet",
+    "predict", "inspect", "list", "sample",
+]  # fmt: skip
 
 
 def test_help_needs_no_framework() -> None:

@@ -19,13 +19,13 @@ import typer
 
 from depthport.bench.cli.check import check
 from depthport.bench.cli.export import FormatOptionsHelp, export
-from depthport.bench.cli.inspect import inspect, list_artifacts
+from depthport.bench.cli.fleet import fleet
+from depthport.bench.cli.inspect import inspect, list_artifacts, sample
 from depthport.bench.cli.measure import bench, run
 from depthport.bench.cli.options import Json, refuse_empty, show, spread, stderr, stdout
 from depthport.bench.cli.predict import predict
 from depthport.bench.cli.profile import batch, profile
 from depthport.bench.cli.results import choose, compare, report, reproduce
-from depthport.bench.cli.sample import sample
 
 app = typer.Typer(
     name="depthport",
@@ -101,16 +101,17 @@ def _self_check(json_: bool) -> None:
 
     check_output_folder(self_check_view.FILE.parent, (self_check_view.FILE.name,))
     observer = observer_for()
-    observer.stage("checking")
+    asked = self_check.request()
     try:
-        report = self_check.run(observer=observer)
+        results = self_check.run(asked, self_check.default_cells(asked), observer=observer)
     finally:
         observer.close()
-    saved = None if report.ok else self_check_view.FILE
+    ok = self_check.passed(results)
+    saved = None if ok else self_check_view.FILE
     if saved is not None:
-        write_json(saved, report.to_json())
-    show(report, json_, lambda found, console: self_check_view.render(found, console, saved))
-    if not report.ok:
+        write_json(saved, results.to_json())
+    show(results, json_, lambda found, console: self_check_view.render(found, console, saved))
+    if not ok:
         raise typer.Exit(1)
 
 
@@ -118,6 +119,7 @@ app.command(cls=FormatOptionsHelp)(export)
 for _command in (run, predict, check, inspect, bench, profile, batch, report, compare, choose, reproduce, sample):
     app.command()(_command)
 app.command("list")(list_artifacts)
+app.add_typer(fleet)
 
 
 def main() -> None:

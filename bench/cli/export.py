@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperCommand
@@ -25,6 +26,10 @@ from depthport.bench.cli.options import (
     stderr,
     stdout,
 )
+
+if TYPE_CHECKING:
+    from depthport.bench.results.kept_parity import Parity
+    from depthport.exporters.core.store import Stored
 
 
 class FormatOptionsHelp(TyperCommand):
@@ -115,9 +120,9 @@ def export(
     source = parse_size(source_size, "--source-size") if source_size is not None else None
     if size is not None:
         parse_shape(size, batch, views)
-    from depthport.bench.cli.artifact_view import format_and_file, main_path, run_lines, show_artifact
+    from depthport.bench.cli.artifact_view import format_and_file, main_path
     from depthport.bench.cli.progress import observer_for
-    from depthport.bench.diagnose.check import Check, worst_relative_l2
+    from depthport.bench.diagnose.check import Check
     from depthport.bench.diagnose.check import check as check_artifact
     from depthport.bench.results.kept_parity import kept_parity
     from depthport.exporters.api import available_exporter, export_request, prepare
@@ -172,23 +177,32 @@ def export(
             }
         )
     else:
-        show_artifact(stored.artifact)
-        if stored.damage:
-            stderr(f"rebuilt: {stored.damage}")
-        for cell, measured in parity.items():
-            stderr(f"on {cell} it is upstream's fp32 to {worst_relative_l2(measured)[1]:.1e} (relative L2, worst output)")
-        if "verified" in manifest.extra:
-            stderr(str(manifest.extra["verified"]))
-        for warning in manifest.extra.get("warnings", ()):
-            stderr(f"warning: {warning}")
-        how = {"built": f"in {manifest.export_s:.1f} s", "rebuilt": f"in {manifest.export_s:.1f} s", "cached": "cached"}
-        for line in run_lines(stored.artifact):
-            stdout(line)
-        stdout(f"{file or stored.artifact.path}  {manifest.size_bytes / 1e6:.1f} MB, {how[stored.origin]}")
+        _show(stored, parity, file or stored.artifact.path)
     if found is not None and found.problem is not None:
         stderr(f"{'it does not compute what upstream does' if found.failed else 'not checked'}: {found.problem}")
         if found.failed:
             raise typer.Exit(1)
+
+
+def _show(stored: Stored, parity: Mapping[str, Parity], named: Path) -> None:
+    """What was made, how near to upstream it is, and the lines that run it; the last one is where it is."""
+    from depthport.bench.cli.artifact_view import run_lines, show_artifact
+    from depthport.bench.diagnose.check import worst_relative_l2
+
+    manifest = stored.artifact.manifest
+    show_artifact(stored.artifact)
+    if stored.damage:
+        stderr(f"rebuilt: {stored.damage}")
+    for cell, measured in parity.items():
+        stderr(f"on {cell} it is upstream's fp32 to {worst_relative_l2(measured)[1]:.1e} (relative L2, worst output)")
+    if "verified" in manifest.extra:
+        stderr(str(manifest.extra["verified"]))
+    for warning in manifest.extra.get("warnings", ()):
+        stderr(f"warning: {warning}")
+    for line in run_lines(stored.artifact):
+        stdout(line)
+    how = "cached" if stored.origin == "cached" else f"in {manifest.export_s:.1f} s"
+    stdout(f"{named}  {manifest.size_bytes / 1e6:.1f} MB, {how}")
 
 
 def _size_for(source: tuple[int, int] | None) -> tuple[int, int]:

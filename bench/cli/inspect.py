@@ -1,4 +1,4 @@
-"""`depthport inspect` and `list`: what an artifact, or the store, holds, without the device it is for."""
+"""`depthport inspect`, `list` and `sample`: what an artifact, or the store, holds, and a program that runs it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from depthport.bench.cli import complete
 from depthport.bench.cli.options import Images, Json, print_json, stderr, stdout
 
 if TYPE_CHECKING:
@@ -119,3 +120,43 @@ def list_artifacts(
 
     head = ("artifact", "MB", "checked", "weights")
     print_table(Table(str(kept.root), head, tuple(rows), align="lrlf"), Console())
+
+
+def sample(
+    artifact: Annotated[Path, typer.Argument(help="A folder of `depthport export`, of format onnx.")],
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            help="python, cpp, browser, triton or ros2.",
+            autocompletion=complete.words("python", "cpp", "browser", "triton", "ros2"),
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A new folder. Default: sample-KIND.")] = None,
+    json_: Json = False,
+) -> None:
+    """A program that runs an artifact without depthport, filled in with what the artifact takes and gives.
+
+    Examples:
+
+        depthport sample artifacts/da3-small-onnx-... --for python
+
+        depthport sample artifacts/da3-small-onnx-... --for triton --out model-repository
+    """
+    from depthport.exporters.core.artifact import load_artifact
+    from depthport.exporters.core.asked import known_name
+    from depthport.predict.sample import SAMPLES, write_sample
+
+    known_name("sample", kind, SAMPLES)
+    found = load_artifact(artifact)
+    found.verify()
+    folder = out or Path(f"sample-{kind}")
+    written = write_sample(found, kind, folder)
+    if json_:
+        print_json({"files": [str(path) for path in written]})
+        return
+    for path in written:
+        stdout(path)
+    for step in found.manifest.host_steps:
+        stderr(f"left to the host, and not done in it: {step.name} ({step.description})")
+    stderr(f"in {folder}: {SAMPLES[kind].run}")

@@ -87,11 +87,18 @@ class BenchOptions(RunOptions):
         str,
         typer.Option(
             "--suite",
-            help="default, quick, paper or full.",
-            autocompletion=complete.words("default", "quick", "paper", "full"),
+            help="default, quick, alternatives, paper, check or full.",
+            autocompletion=complete.words("default", "quick", "alternatives", "paper", "check", "full"),
         ),
     ] = "default"
-    protocol: Annotated[str | None, typer.Option("--protocol", help="rigorous, quick or paper.")] = None
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--protocol",
+            help="rigorous, quick, paper or check (outputs alone).",
+            autocompletion=complete.words("rigorous", "quick", "paper", "check"),
+        ),
+    ] = None
     runtime: Annotated[
         list[str] | None, typer.Option("--runtime", help="Only these runtimes.", autocompletion=complete.runtimes)
     ] = None
@@ -120,7 +127,8 @@ class BenchOptions(RunOptions):
     minutes: Annotated[float | None, typer.Option("--minutes", help="Of a sustained or fixed-rate run.")] = None
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the schedule.")] = None
     interpreter: Annotated[
-        list[str] | None, typer.Option("--interpreter", help="RUNTIME=PYTHON: a runtime's own interpreter.")
+        list[str] | None,
+        typer.Option("--interpreter", help="RUNTIME=PYTHON: a runtime's own interpreter, with depthport's dependencies."),
     ] = None
 
     def keywords(self) -> MeasureKeywords:

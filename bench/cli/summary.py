@@ -45,7 +45,7 @@ def render_summary(results: Results, written: Sequence[Path], store: ArtifactSto
         line = f"not here: {', '.join(away)} (what to do: depthport doctor)"
         console.print(Text(line, "dim"), soft_wrap=True)
     for name, control in results.controls.items():
-        mark = "[green]✓[/green]" if control.ok else "[red]✗[/red]"
+        mark = "[green]✓[/green]" if control.ok else "[yellow]?[/yellow]" if control.undecided else "[red]✗[/red]"
         console.print(
             f"{mark} control {name}: {escape(control.verdict)} (expected {control.expected}) {escape(control.reason)}"
         )

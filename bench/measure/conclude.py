@@ -80,4 +80,5 @@ def conclude(
         warnings=warnings(controls, synthetic, evidence),
         created=journal.of(Header)[0].created,
         complete=complete,
+        bundle=plan.bundle,
     )

@@ -29,6 +29,10 @@ BlockBoundary = Literal["device", "host", "both"]
 BOUNDARIES: tuple[Boundary, ...] = ("device", "host")
 
 
+ALTERNATIVE = "alternative"
+"""Tag of cells that people would run without this package."""
+
+
 def is_control(tags: Iterable[str]) -> bool:
     """Whether a cell with these tags only repeats another, to test the measurement itself."""
     return any(tag.startswith("control-") for tag in tags)
@@ -165,6 +169,8 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     baseline: bool = False
     status: Status = Status.OK
     reason: str | None = None
+    log: str | None = None
+    """The end of what the process of a failed cell has printed, where the protocol keeps it."""
     phases: Phases = Phases()
     timing: dict[Boundary, Timing] = {}
     speedup: dict[Boundary, Speedup] = {}
@@ -195,7 +201,7 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     numerics_only: str | None = None
     """Why it has parity and no timing although it ran: the runtime there shows what an artifact computes, not how fast."""
     tags: list[str] = []
-    """`control-aa`, `control-plus5` (:func:`is_control`), suite labels."""
+    """`control-aa`, `control-plus5` (:func:`is_control`), :data:`ALTERNATIVE`, suite labels."""
 
 
 class Control(Struct, frozen=True, forbid_unknown_fields=True):
@@ -210,6 +216,11 @@ class Control(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         _check_order("ci95", self.ci95)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it ran too short to tell: its interval holds the expected answer and others. It did not fail."""
+        return not self.ok and self.verdict == "inconclusive"
 
 
 class RuntimeFacts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -226,6 +237,19 @@ class RuntimeFacts(Struct, frozen=True, forbid_unknown_fields=True):
     def compiled(self, mode: str) -> bool | None:
         """Whether a mode compiles the network when it loads it; None where the export did."""
         return None if self.compiles is None else mode in self.compiles
+
+
+class BundleRef(Struct, frozen=True, forbid_unknown_fields=True):
+    """The frozen suite that a run belongs to (bench/fleet/bundle.py): runs of one suite carry the same hash."""
+
+    sha256: str
+    """Of the canonical JSON of `contents`."""
+    machine: str
+    """What the fleet's description calls the machine."""
+    job: str
+    """Which of the suite's jobs the run is."""
+    contents: dict[str, Any] = {}
+    """Jobs, inputs, weights and versions, so that two suites can be told apart and by what."""
 
 
 class Results(Struct, frozen=True, forbid_unknown_fields=True):
@@ -249,6 +273,8 @@ class Results(Struct, frozen=True, forbid_unknown_fields=True):
     """UTC, ISO 8601."""
     complete: bool = True
     """False: the run was stopped; what is here was measured, the same command goes on."""
+    bundle: BundleRef | None = None
+    """The fleet's suite that the run is a part of; None: it is none's."""
     schema: Schema = "depthport.results/1"
 
     def to_json(self) -> dict[str, Any]:

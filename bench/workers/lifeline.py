@@ -5,6 +5,7 @@ Imports nothing of ours and nothing heavy: until this has run, a killed manager 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -23,13 +24,26 @@ def die_with_manager() -> None:
     manager = int(os.environ.pop(MANAGER, "0"))
     if not sys.platform.startswith("linux"):
         return
-    import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     # Asked for after the kernel was: a manager that died in between sends no signal.
     if manager and not _lives(manager):
         os._exit(1)
+
+
+def stop_with_stdin() -> None:
+    """End this process as SIGTERM does, so that what was done is kept, once whoever started it is gone: its end of our
+    standard input is closed then, on every system."""
+    import threading
+
+    def watch() -> None:
+        # Not by `sys.stdin`, whose lock this thread would hold while Python ends.
+        while os.read(0, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="stdin", daemon=True).start()
 
 
 def _lives(manager: int) -> bool:

@@ -42,6 +42,7 @@ class ExecuTorchExporter(Exporter):
 
     format: ClassVar[str] = "executorch"
     main_file: ClassVar[str | None] = MODEL_FILE
+    slow: ClassVar[bool] = True
     packages: ClassVar[tuple[str, ...]] = ("executorch", "torchao")
 
     def probe(self) -> str | None:

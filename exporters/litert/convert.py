@@ -9,8 +9,13 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from depthport.exporters.litert.recipes import group
 
 Progress = Callable[[str], None]
 
@@ -102,8 +107,6 @@ def try_recipes(
     Returns:
         For each: `size_bytes`, and the file's name.
     """
-    import numpy as np
-
     done = []
     images = dict(np.load(scenes))
     for index, recipe in enumerate(recipes):
@@ -123,8 +126,6 @@ def try_recipes(
 
 def run(model: str, inputs: str, outputs: str, progress: Progress) -> dict[str, Any]:
     """Run a written file in LiteRT on the arrays of an `.npz`; the outputs go to another. Returns its signature."""
-    import numpy as np
-
     (found,) = infer(model, [dict(np.load(inputs))])
     np.savez(outputs, **found)
     return {"outputs": {name: [list(value.shape), str(value.dtype)] for name, value in found.items()}}
@@ -141,11 +142,7 @@ def infer(model: str, feeds: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def arithmetic(model: str, progress: Progress) -> dict[str, float]:
     """GFLOP of the products and convolutions with weights, by group (:mod:`depthport.exporters.litert.recipes`)."""
-    from math import prod
-
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    from depthport.exporters.litert.recipes import group
 
     # Without its delegate: with it the list would hold what the delegate took over, too.
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES

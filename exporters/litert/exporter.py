@@ -53,6 +53,7 @@ class LiteRTExporter(Exporter):
 
     format: ClassVar[str] = "litert"
     main_file: ClassVar[str | None] = MODEL_FILE
+    slow: ClassVar[bool] = True
     packages: ClassVar[tuple[str, ...]] = ("litert-torch", "litert-converter", "ai-edge-litert", "ai-edge-quantizer")
     takes: ClassVar[tuple[type[Options], ...]] = (Int8Options,)
 

@@ -2,7 +2,8 @@
 
 Per workload, the best cell of each machine and device, its throughput, and how many times that is of the
 slowest listed. Machines were measured on different days with different baselines, so no verdict is given and
-the interval is that of two independent medians.
+the interval is that of two independent medians. Before that, of a fleet: which machine measured what, when, with which
+controls.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from __future__ import annotations
 from typing import TypedDict
 
 from depthport.bench.report.model import rows
-from depthport.bench.report.model.merge import Group, MachineReport, Report, Row, Workload
+from depthport.bench.report.model.merge import Group, MachineReport, Report, Row, Run, Workload
 from depthport.bench.report.model.standing import main_boundary, ranked, timing
 from depthport.bench.results.model import Boundary
 from depthport.bench.statistics import figures
+
+CONTROLS = {"aa": "A/A", "plus5": "+5 %"}
+FLEET_HEAD = ["Machine", "Hardware", "Job", "Measured", "Controls", "Bundle"]
 
 
 class Place(TypedDict):
@@ -97,3 +101,20 @@ def _block(best: list[tuple[MachineReport, Row]], boundary: Boundary, workload: 
         )
     label = workload._replace(weights="").label
     return {"workload": label, "boundary": boundary, "rows": lines}
+
+
+def measured_where(report: Report) -> list[list[str]]:
+    """One line a run of a fleet: machine as the fleet calls it, hardware, job, when, controls, bundle. Empty without."""
+    return [
+        [bundle.machine, machine.name, bundle.job, run.created, _controls(run), bundle.sha256[:12]]
+        for machine in report.machines
+        for run in machine.runs
+        if (bundle := run.results.bundle) is not None
+    ]
+
+
+def _controls(run: Run) -> str:
+    """`A/A equivalent ✓ · +5 % slower ✓`, or that there were none."""
+    found = run.results.controls
+    said = (f"{CONTROLS.get(key, key)} {control.verdict} {'✓' if control.ok else '✗'}" for key, control in found.items())
+    return " · ".join(said) or "none"

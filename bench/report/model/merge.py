@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from depthport.bench.environment.identity import Machine, machine_of
+from depthport.bench.report.model.bundles import check_bundles
 from depthport.bench.results.load_results import ResultsFile, load_results
 from depthport.bench.results.model import Cell, Results, RuntimeFacts, Status, is_control
 from depthport.bench.results.runtime_facts import facts_of
@@ -33,11 +34,11 @@ class Workload(NamedTuple):
 
     @property
     def label(self) -> str:
-        """`da3-large, 5 views of 504×504`; B only where it is not 1, weights where they are synthetic."""
+        """`da3-large, 5 views of 504×504` (height × width); B only where it is not 1, weights where they are synthetic."""
         views = f"{self.views} view" + ("s" if self.views != 1 else "")
         batch = f"{self.batch} scenes of " if self.batch != 1 else ""
         weights = f", {self.weights}" if self.weights.startswith("synthetic") else ""
-        return f"{self.model}, {batch}{views} of {self.width}×{self.height}{weights}"
+        return f"{self.model}, {batch}{views} of {self.height}×{self.width}{weights}"
 
     @property
     def images(self) -> int:
@@ -143,22 +144,25 @@ def merge(sources: Sequence[Source]) -> Report:
 
     Raises:
         UsageError: `sources` is empty, or a file can't be read
-        (:class:`~depthport.bench.results.load_results.ResultsError`).
+        (:class:`~depthport.bench.results.load_results.ResultsError`), or two are of different suites of a fleet.
     """
     files = [_opened(source) for source in sources]
     if not files:
         raise UsageError("a report needs at least one results.json: name one or a folder that has one")
+    strangers = check_bundles(files)
     by_machine: dict[tuple[str, ...], list[Run]] = {}
     for file in files:
         run = Run(file.results, file.folder, file.notes)
-        by_machine.setdefault(machine_of(file.results.environment).key, []).append(run)
+        # Machines that a fleet tells apart are two, however alike.
+        named = file.results.bundle.machine if file.results.bundle else ""
+        by_machine.setdefault((*machine_of(file.results.environment).key, named), []).append(run)
     names = _distinct_names(by_machine)
     machines = []
     for key, runs in by_machine.items():
         newest_first = sorted(runs, key=lambda r: r.results.created, reverse=True)
         machine = machine_of(newest_first[0].results.environment)
         machines.append(MachineReport(names[key], machine, tuple(newest_first), _groups(machine, newest_first)))
-    return Report(tuple(machines), tuple(_notes(files)))
+    return Report(tuple(machines), (*_notes(files), *strangers))
 
 
 def _opened(source: Source) -> ResultsFile:
@@ -168,13 +172,13 @@ def _opened(source: Source) -> ResultsFile:
 
 
 def _distinct_names(keys: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """A machine's name, told apart by host CPU and memory where two machines have one accelerator."""
+    """A machine's name, told apart by host CPU and memory where two machines have one accelerator, and as a fleet does."""
     keys = list(keys)
     names: dict[tuple[str, ...], str] = {}
     for key in keys:
-        name, cpu, _, memory = key
+        name, cpu, _, memory, named = key
         twins = [other for other in keys if other[0] == name]
-        parts = [p for p in (cpu if cpu not in name else "", f"{memory} GiB" if memory else "") if p]
+        parts = [p for p in (named, cpu if cpu not in name else "", f"{memory} GiB" if memory else "") if p]
         names[key] = f"{name} ({', '.join(parts)})" if len(twins) > 1 and parts else name
     return names
 

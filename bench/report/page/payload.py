@@ -10,12 +10,11 @@ import json
 from typing import Any
 
 from depthport.bench.choice.choice import Choice
-from depthport.bench.choice.pareto import pareto_set
-from depthport.bench.report.markdown.methodology import READING, SYNTHETIC, SYNTHETIC_SHORT
+from depthport.bench.report.markdown.methodology import READING
 from depthport.bench.report.model import neural_engine, regime, rows
 from depthport.bench.report.model.accuracy import ALIGNMENT, HEADS
-from depthport.bench.report.model.controls import control_lines, doubt, noise_floor, warning_lines
-from depthport.bench.report.model.cross_device import cross_device
+from depthport.bench.report.model.controls import control_lines
+from depthport.bench.report.model.cross_device import FLEET_HEAD, cross_device, measured_where
 from depthport.bench.report.model.findings import group_findings
 from depthport.bench.report.model.merge import Group, MachineReport, Report, Row, is_synthetic
 from depthport.bench.report.model.pictures import KINDS, Album, shipped_inputs
@@ -69,17 +68,14 @@ def _tables(report: Report, answers: Answers) -> dict[str, Any]:
     for index, machine in enumerate(report.machines):
         for group in machine.groups:
             groups.append(_group(machine, index, group, answers.best[len(groups)]))
-            front = _front(group)
+            front = answers.best[len(groups) - 1].pareto
             cells += [cell_payload(row, len(groups) - 1, row.cell.id in front, machine) for row in group.rows]
     return {
         "machines": [_machine(machine) for machine in report.machines],
         "groups": groups,
         "cells": cells,
-        "synthetic": (
-            {"models": report.synthetic, "text": SYNTHETIC, "short": SYNTHETIC_SHORT} if report.synthetic else None
-        ),
-        "notes": list(report.notes),
         "cross": cross_device(report),
+        "fleet": {"head": FLEET_HEAD, "runs": measured_where(report)},
         "recommendations": _recommendations(answers),
         "reading": list(READING),
         "stable": rows.STABLE,
@@ -92,14 +88,10 @@ def _machine(machine: MachineReport) -> dict[str, Any]:
         "name": machine.name,
         "facts": machine.machine.facts(),
         "versions": sorted(machine.machine.versions.items()),
-        "warnings": warning_lines(machine),
-        "doubt": doubt(machine),
         "runs": [
             {
                 "created": run.created,
                 "controls": control_lines(run),
-                "noise": _noise(run.results.controls.get("aa")),
-                "trusted": bool(run.results.controls) and all(c.ok for c in run.results.controls.values()),
                 "protocol": {
                     str(k): flat(v) for k, v in run.results.protocol.items() if k != "yardstick" and v is not None
                 },
@@ -145,11 +137,6 @@ def _regimes(group: Group) -> list[dict[str, Any]]:
     return blocks
 
 
-def _noise(control: Any) -> str | None:
-    floor = None if control is None else noise_floor(control)
-    return None if floor is None else f"±{figures.percent(floor)}"
-
-
 def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> dict[str, Any]:
     boundary = main_boundary(group.rows)
     return {
@@ -158,12 +145,13 @@ def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> 
         "tab": _tab(group, machine),
         "images": group.workload.images,
         "boundary": boundary,
-        "choice": _choice(choice),
+        "pick": choice.pick,
+        "objectives": [METRICS[name].label for name in choice.objectives],
         "findings": list(group_findings(group, choice)),
         "synthetic": any(is_synthetic(row.run.results, row.cell) for row in group.rows),
         "yardstick": _yardstick(group),
         "regimes": _regimes(group),
-        "headline": regime.headline(group.rows) if regime.without_burst(group.rows) else None,
+        "burst": not regime.without_burst(group.rows),
         "tables": list(neural_engine.block(machine, group)),
         "axes": {axis: _axis(group, axis, boundary) for axis in ("precision", "mode")},
         "ran": sum(row.ok for row in group.rows),
@@ -183,17 +171,6 @@ def _tab(group: Group, machine: MachineReport) -> str:
     return ", ".join(parts)
 
 
-def _choice(choice: Choice) -> dict[str, Any]:
-    return {
-        "pick": choice.pick,
-        "why": choice.why,
-        "ties": list(choice.ties),
-        "pareto": list(choice.pareto),
-        "flips": [{"text": f.text, "kind": f.kind, "pick": f.pick} for f in choice.flips],
-        "break_even": break_even_lines(choice.break_even),
-    }
-
-
 def _axis(group: Group, axis: str, boundary: Boundary) -> list[dict[str, Any]]:
     return [
         {
@@ -207,14 +184,6 @@ def _axis(group: Group, axis: str, boundary: Boundary) -> list[dict[str, Any]]:
         }
         for m in by_axis(group.rows, axis, boundary)
     ]
-
-
-def _front(group: Group) -> set[str]:
-    """Ids on the Pareto set of latency and depth error: the one the page draws."""
-    boundary = main_boundary(group.rows)
-    right = [row.cell for row in group.rows if row.ok and METRICS["latency_ms"].of(row.cell, boundary)]
-    costs = [[METRICS[name].cost(cell, boundary) for name in ("latency_ms", "depth_error")] for cell in right]
-    return {right[i].id for i in pareto_set(costs)}
 
 
 def _picture_order(group: Group, choice: Choice) -> list[Row]:
