@@ -11,7 +11,7 @@ from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.store import ArtifactStore
 from tests.bench.report.conftest import chromium
 from tests.conftest import Exported, export_small
-from tests.support.examples import HEIGHT, WIDTH
+from tests.examples.comparison import HEIGHT, WIDTH
 
 __all__ = ["chromium"]
 

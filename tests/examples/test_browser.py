@@ -15,7 +15,7 @@ import pytest
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.predict.sample import EXAMPLES, write_sample
-from tests.support.examples import assert_same, expected
+from tests.examples.comparison import assert_same, expected
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from PIL import Image
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.predict.sample import EXAMPLES, write_sample
-from tests.support.examples import HEIGHT, WIDTH, assert_same, expected
+from tests.examples.comparison import HEIGHT, WIDTH, assert_same, expected
 from tests.support.paths import ROOT
 
 pytest.importorskip("torch")

@@ -13,7 +13,7 @@ import pytest
 from depthport.exporters.core.artifact import Artifact
 from depthport.predict.sample import EXAMPLES, write_sample
 from tests.conftest import Exported
-from tests.support.triton import parse_config
+from tests.examples.triton import parse_config
 
 
 @pytest.mark.parametrize("kind", ["float", "pixels"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,13 @@ from tests.support.paths import ROOT
 from tests.support.wheel import build_wheel
 
 LINES = {name: value for name, value in vars(install).items() if isinstance(value, install.Install)}
+_TABLE = re.search(
+    r"^\[project\.optional-dependencies\]\n(.*?)^\[",
+    (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
+    re.DOTALL | re.MULTILINE,
+)
+assert _TABLE is not None
+EXTRAS = set(re.findall(r"^([a-z0-9]+) = \[", _TABLE[1], re.MULTILINE))
 OTHER_INDICES = ("wheel_stub",)
 """Of source distributions that fetch a wheel from their maker's own index."""
 FOLDERS = ("exporters", "runtimes", "bench", "depthport/predict")
@@ -35,17 +41,15 @@ def test_pages_say_no_other(page: Path) -> None:
     """What a page says of an extra is of one that there is, and quoted as every shell reads it."""
     if {".venv", "node_modules", "results"} & set(page.parts):
         return
-    extras = set(metadata.metadata("depthport").get_all("Provides-Extra") or ())
     for quote, names in re.findall(r"pip install (['\"]?)depthport\[([a-z0-9,]+)\]", page.read_text(encoding="utf-8")):
-        assert quote == '"' and set(names.split(",")) <= extras
+        assert quote == '"' and set(names.split(",")) <= EXTRAS
 
 
 @pytest.mark.parametrize("name", LINES)
 def test_requirements_and_extras_are_real(name: str) -> None:
-    extras = set(metadata.metadata("depthport").get_all("Provides-Extra") or ())
     for text in LINES[name].requirements:
         requirement = Requirement(text)
-        assert requirement.extras <= extras and (not requirement.extras or requirement.name == "depthport")
+        assert requirement.extras <= EXTRAS and (not requirement.extras or requirement.name == "depthport")
 
 
 def test_the_makefile_installs_the_same_upstream() -> None:
