@@ -40,10 +40,10 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     exporters = {"onnx": _Plugin(None), "coreml": _Plugin("not here: pip install coremltools")}
     exporters["gone"] = _Plugin(UnavailableError("moved away"))
-    monkeypatch.setattr("depthport.runtimes.registry.runtimes", lambda: list(adapters))
-    monkeypatch.setattr("depthport.runtimes.registry.get_runtime", adapters.__getitem__)
-    monkeypatch.setattr("depthport.exporters.registry.formats", lambda: list(exporters))
-    monkeypatch.setattr("depthport.exporters.registry.get_exporter", exporters.__getitem__)
+    monkeypatch.setattr("depthport.bench.diagnose.doctor.runtimes", lambda: list(adapters))
+    monkeypatch.setattr("depthport.bench.diagnose.doctor.get_runtime", adapters.__getitem__)
+    monkeypatch.setattr("depthport.bench.diagnose.doctor.formats", lambda: list(exporters))
+    monkeypatch.setattr("depthport.bench.diagnose.doctor.get_exporter", exporters.__getitem__)
 
 
 def test_every_adapter_is_a_row(machine: None) -> None:
