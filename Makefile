@@ -43,6 +43,10 @@ DA3 := depth-anything-3==0.1.1
 # taken, and what is imported by name.
 PHONES := litert-torch litert-converter ai-edge-litert ai-edge-quantizer executorch torchao jax jaxlib opt-einsum absl-py \
 	immutabledict multipledispatch backports-strenum tabulate pandas pytz python-dateutil six ruamel-yaml
+# A plug-in provider of ONNX Runtime that runs on any CPU; it declares an older ONNX Runtime than it works with.
+PLUGIN := onnxruntime-ggml
+# What the runtime in a browser serves to its page; not a Python package.
+WEB := onnxruntime-web@1.30.0
 # Core ML packages are made anywhere; only a Mac has use for them in the demo.
 DEMO_EXTRAS := da3,onnx,openvino,report,predict$(if $(filter Darwin,$(shell uname -s)),$(COMMA)coreml)
 # Core AI's wheels want glibc 2.34 or macOS 26; elsewhere its tests skip.
@@ -147,6 +151,9 @@ $(TEST_STAMP): $(PYTHON_STAMP) pyproject.toml constraints.txt
 	@$(PIP) --no-deps --ignore-requires-python $(DA3)
 	@$(PIP) --no-build-isolation --editable '.[$(TEST_EXTRAS)]'
 	@$(PIP) --no-deps $(PHONES) || echo "the phones' converters have no packages for this Python: their tests will skip" >&2
+	@$(PIP) --no-deps $(PLUGIN) || echo "$(PLUGIN) has no package for this Python: its tests will skip" >&2
+	@npm install --prefix $(VENV) --no-save --no-package-lock --ignore-scripts --no-audit --no-fund --silent $(WEB) >/dev/null 2>&1 \
+		|| echo "npm can't install $(WEB) here: its tests in a browser will skip" >&2
 	@touch $(DEMO_STAMP) $@
 
 clean:

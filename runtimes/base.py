@@ -15,9 +15,9 @@ Two boundaries are timed from outside with the same four calls:
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from types import TracebackType
 from typing import ClassVar
 
 import numpy as np
@@ -129,9 +129,11 @@ class Session(ABC):
         arrays = self._outputs()
         check_arrays(arrays, self.output_specs, RunError, "output")
         steps = self.artifact.manifest.host_steps
-        if steps:
-            arrays = apply(steps, arrays)
-        return arrays
+        return apply(steps, arrays) if steps else arrays
+
+    def clock(self) -> int:
+        """Nanoseconds, monotonic: it may stand still while arrays go where no deployment sends them."""
+        return time.perf_counter_ns()
 
     def placement(self) -> Placement:
         """Where the model ran; call after the first `run`."""
@@ -151,7 +153,7 @@ class Session(ABC):
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def _open(self) -> None:
@@ -251,11 +253,9 @@ class Runtime(ABC):
             LoadError: the runtime refused the artifact.
             PlacementError: part of the model can't run on `device`.
         """
-        options = options or LoadOptions()
-        if artifact.manifest.format not in self.formats:
-            own = " or ".join(self.formats)
-            raise UnsupportedError(f"runtime {self.name!r} runs {own}, not {artifact.manifest.format!r}")
-        return self._load(artifact, device, options)
+        if (found := artifact.manifest.format) not in self.formats:
+            raise UnsupportedError(f"runtime {self.name!r} runs {' or '.join(self.formats)}, not {found!r}")
+        return self._load(artifact, device, options or LoadOptions())
 
     @abstractmethod
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session: ...

@@ -52,7 +52,7 @@ class ExecuTorchRuntime(Runtime):
         if missing:
             reason = f"{' and '.join(missing)} not installed"
             return [Device("cpu", description, unavailable=reason, remedy=_REMEDY)]
-        return [Device("cpu", description, (XNNPACK,), ("fp32",), off_target=OFF_TARGET)]
+        return [Device("cpu", description, (XNNPACK,), ("fp32", "fp16"), off_target=OFF_TARGET)]
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         self.mode(self.device(device), options.mode)

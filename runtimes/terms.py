@@ -121,6 +121,8 @@ class SessionMemory:
     """Peaks since the session was loaded, in MiB; None where it can't be known."""
 
     device_peak_mib: float | None = None
+    elsewhere_peak_mib: float | None = None
+    """Host memory of other processes that it computes in."""
 
 
 @dataclass(frozen=True)

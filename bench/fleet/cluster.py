@@ -122,7 +122,7 @@ class Cluster:
             raise ConnectionError("the machine left while it was asked")
         return found[address]
 
-    def submit(self, function: Callable[[str], str], order: str, machine: str, key: str) -> Future:
+    def submit(self, function: Callable[[str], str], order: str, machine: str, key: str) -> Future[str]:
         """Queue a task for a machine, wherever and whenever its worker is."""
         return self.client.submit(function, order, key=key, pure=False, resources={resource_of(machine): 1})
 

@@ -46,7 +46,7 @@ MOST_WORKERS = 20
 class _Task:
     """A job's task in Dask."""
 
-    future: Future | None = None
+    future: Future[str] | None = None
     worker: str | None = None
     """Address of the worker that it is for."""
     workers: int = 0

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Samples:
-    """Of one block, by `time.perf_counter_ns`."""
+    """Of one block, by the session's clock."""
 
     starts_ns: list[int]
+    """By `time.perf_counter_ns`, whatever the session's clock: telemetry is laid beside them."""
     device_ns: list[int] | None = None
     host_ns: list[int] | None = None
 
@@ -32,12 +33,13 @@ def time_block(session: Session, inputs: Sequence[Arrays], request: RunBlock) ->
 
 def _device(session: Session, inputs: Sequence[Arrays], request: RunBlock) -> Samples:
     calls, delay = request.calls, request.delay_ns
-    clock = time.perf_counter_ns
+    clock, now = session.clock, time.perf_counter_ns
     samples: list[int] = []
     starts: list[int] = []
     for index in request.input_indices:
         session.bind(inputs[index % len(inputs)], checked=True)
         session.synchronize()
+        starts.append(now())
         begin = clock()
         for _ in range(calls):
             session.run()
@@ -46,17 +48,17 @@ def _device(session: Session, inputs: Sequence[Arrays], request: RunBlock) -> Sa
                 _spin(delay)
         session.synchronize()
         samples.append(clock() - begin)
-        starts.append(begin)
     return Samples(starts, device_ns=samples)
 
 
 def _host(session: Session, inputs: Sequence[Arrays], request: RunBlock) -> Samples:
     calls, delay = request.calls, request.delay_ns
-    clock = time.perf_counter_ns
+    clock, now = session.clock, time.perf_counter_ns
     samples: list[int] = []
     starts: list[int] = []
     for index in request.input_indices:
         arrays = inputs[index % len(inputs)]
+        starts.append(now())
         begin = clock()
         for _ in range(calls):
             session.bind(arrays, checked=True)
@@ -66,18 +68,18 @@ def _host(session: Session, inputs: Sequence[Arrays], request: RunBlock) -> Samp
                 _spin(delay)
             session.outputs()
         samples.append(clock() - begin)
-        starts.append(begin)
     return Samples(starts, host_ns=samples)
 
 
 def _both(session: Session, inputs: Sequence[Arrays], request: RunBlock) -> Samples:
     delay = request.delay_ns
-    clock = time.perf_counter_ns
+    clock, now = session.clock, time.perf_counter_ns
     device: list[int] = []
     host: list[int] = []
     starts: list[int] = []
     for index in request.input_indices:
         arrays = inputs[index % len(inputs)]
+        starts.append(now())
         begin = clock()
         session.bind(arrays, checked=True)
         session.synchronize()
@@ -91,7 +93,6 @@ def _both(session: Session, inputs: Sequence[Arrays], request: RunBlock) -> Samp
         end = clock()
         device.append(done - run)
         host.append(end - begin)
-        starts.append(begin)
     return Samples(starts, device, host)
 
 

@@ -3,7 +3,8 @@
 Every cell lives in its own process: backends in one process crash each other (OpenMP, protobuf, MPSGraph), and a crash,
 a hang or an out-of-memory must stay one row. Between blocks a worker is parked in a blocking read and uses no CPU.
 
-One clock for all, `time.perf_counter_ns`, around the session's own `synchronize` (bench/PROTOCOL.md):
+One clock for all, the session's, around its own `synchronize` (bench/PROTOCOL.md): `time.perf_counter_ns`, less what no
+deployment pays, where the model lives in another program (:meth:`depthport.runtimes.base.Session.clock`).
 
 * `device` boundary: inputs bound; [run × k, synchronize] is one sample.
 * `host` boundary: [bind(numpy), run, synchronize, outputs()] × k is one sample.
@@ -21,7 +22,7 @@ if __name__ == "__main__":
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from depthport.bench.results.records import Calibration
 from depthport.bench.workers.arrays import check_finite, digest
@@ -137,12 +138,12 @@ class Worker:
     def first_call(self) -> FirstCalled:
         """The first inference, numpy in and numpy out: lazy compilation and allocation land here."""
         session = self._session()
-        started = time.perf_counter_ns()
+        started = session.clock()
         session.bind(self.inputs[0])
         session.run()
         session.synchronize()
         outputs = session.outputs()
-        elapsed = time.perf_counter_ns() - started
+        elapsed = session.clock() - started
         check_finite(outputs)
         return FirstCalled(elapsed / 1e6)
 
@@ -154,14 +155,15 @@ class Worker:
                 fetch alone may take long once, where the system is busy or memory is touched for the first time.
         """
         session = self._session()
+        clock = session.clock
         for _ in range(LAZY_TRIES):
-            begin = time.perf_counter_ns()
+            begin = clock()
             session.run()
-            enqueue = time.perf_counter_ns() - begin
+            enqueue = clock() - begin
             session.synchronize()
-            call = time.perf_counter_ns() - begin
-            first_fetch = _elapsed(session.outputs)
-            second_fetch = _elapsed(session.outputs)
+            call = clock() - begin
+            first_fetch = _elapsed(session.outputs, clock)
+            second_fetch = _elapsed(session.outputs, clock)
             late = first_fetch - second_fetch
             if late <= LAZY_FLOOR_NS or late <= LAZY_SHARE * (call + late):
                 break
@@ -170,7 +172,7 @@ class Worker:
                 f"synchronize() returned before the outputs were there: fetching them took {first_fetch / 1e6:.1f} ms,"
                 f" again {second_fetch / 1e6:.1f} ms"
             )
-        sync = min(_elapsed(session.synchronize) for _ in range(5))
+        sync = min(_elapsed(session.synchronize, clock) for _ in range(5))
         return Calibration(call_ns=call, enqueue_ns=enqueue, sync_ns=sync, fetch_ns=second_fetch)
 
     def block(self, request: RunBlock) -> BlockSamples:
@@ -214,7 +216,10 @@ class Worker:
     def report(self) -> Peaks:
         """Placement and memory, asked for outside every timed block."""
         session = self._session()
-        return Peaks(session.placement(), peak_rss_mib(), session.memory().device_peak_mib)
+        # Before the placement is asked for: its proof may run something more.
+        own, memory = peak_rss_mib(), session.memory()
+        host = own if own is None else own + (memory.elsewhere_peak_mib or 0.0)
+        return Peaks(session.placement(), host, memory.device_peak_mib)
 
     def close(self) -> None:
         if self.session is not None:
@@ -227,10 +232,10 @@ class Worker:
         return self.session
 
 
-def _elapsed(call: Any) -> int:
-    begin = time.perf_counter_ns()
+def _elapsed(call: Callable[[], object], clock: Callable[[], int]) -> int:
+    begin = clock()
     call()
-    return time.perf_counter_ns() - begin
+    return clock() - begin
 
 
 def main() -> None:

@@ -102,7 +102,7 @@ _COREAI = (
     " or platform_system == 'Darwin' and platform_machine == 'arm64')"
 )
 _NOT_WINDOWS = "platform_system != 'Windows'"
-_NVIDIA = "platform_system != 'Darwin'"
+_NOT_MAC = "platform_system != 'Darwin'"
 
 # Its metadata asks for numpy<2, xformers, open3d, pycolmap, ..., which its network never imports, and for
 # Python <= 3.13 (meaning 3.13.0).
@@ -111,10 +111,11 @@ DA3 = extras("da3")
 DA3_ONNX = extras("da3", "onnx")
 ONNXRUNTIME = Install(("onnxruntime",))
 ONNXRUNTIME_AGAIN = Install(("onnxruntime",), again=True)
-ONNXRUNTIME_GPU = Install(("onnxruntime-gpu",), replaces=("onnxruntime",), where=_NVIDIA)
-CUDA_BINDINGS = Install(("cuda-bindings>=12.8",), where=_NVIDIA)
-TENSORRT = Install(("tensorrt-cu13",), where=_NVIDIA)
-TENSORRT_RTX = Install(("tensorrt-rtx-cu13",), where=_NVIDIA)
+ONNXRUNTIME_OPENVINO = Install(("onnxruntime-ep-openvino",), where=_NOT_MAC)
+ONNXRUNTIME_GPU = Install(("onnxruntime-gpu",), replaces=("onnxruntime",), where=_NOT_MAC)
+CUDA_BINDINGS = Install(("cuda-bindings>=12.8",), where=_NOT_MAC)
+TENSORRT = Install(("tensorrt-cu13",), where=_NOT_MAC)
+TENSORRT_RTX = Install(("tensorrt-rtx-cu13",), where=_NOT_MAC)
 TORCH_AGAIN = Install(("torch>=2.11,<2.14",), again=True)
 TORCH_CPU = Install(
     ("torch>=2.11,<2.14",), again=True, index="https://download.pytorch.org/whl/cpu", where="platform_system == 'Linux'"

@@ -32,6 +32,8 @@ Arrays = dict[str, np.ndarray]
 
 LIMIT = 1e-5
 """Relative L2 of every float output of an fp32 file; 1e-6 is usual."""
+ROUNDED_SHARE = 4.0
+"""What a file in lower precision may be off the fp32 network, in shares of what PyTorch's own run in that precision is."""
 
 
 def fp32_network(context: ExportContext) -> nn.Module:
@@ -122,3 +124,31 @@ def require_network(found: Mapping[str, np.ndarray], expected: Mapping[str, np.n
             "use the versions of the converter in constraints.txt"
         )
     return result
+
+
+def require_rounded(
+    found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], rounded: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """:func:`errors` of a file in lower precision, at most :data:`ROUNDED_SHARE` times PyTorch's; the reference view is
+    PyTorch's in that precision.
+
+    Args:
+        found: the file's.
+        expected: the network's in fp32.
+        rounded: the network's in the file's precision, in PyTorch.
+
+    Raises:
+        ExportError: it is further off: the converter loses more than the precision does.
+    """
+    result, own = errors(found, expected), errors(rounded, expected)
+    wrong = [f"{name} {error:.1e} ({own[name]:.1e})" for name, error in result.items() if not error <= _allowed(own[name])]
+    if wrong:
+        raise ExportError(
+            f"the converted file loses more than its precision does: {', '.join(wrong)} (relative L2; PyTorch's own in "
+            f"brackets, at most {ROUNDED_SHARE:g} times that): export fp32"
+        )
+    return result
+
+
+def _allowed(own: float) -> float:
+    return ROUNDED_SHARE * own + LIMIT

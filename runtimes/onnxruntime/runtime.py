@@ -84,7 +84,7 @@ class OnnxRuntimeRuntime(Runtime):
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         found = self.device(device)
         mode = self.mode(found, options.mode)
-        extra = _parse_extra(options.extra)
+        extra = parse_extra(options.extra)
         model = artifact.file(MODEL_FILE)
 
         import onnxruntime
@@ -166,7 +166,12 @@ def _apple_device(kind: str, available: list[str]) -> Device:
     return Device(kind, description, modes, ("fp16", "fp32"), notes=(note,))
 
 
-def _parse_extra(extra: Mapping[str, Any]) -> OrtOptions:
+def parse_extra(extra: Mapping[str, Any]) -> OrtOptions:
+    """`LoadOptions.extra`, checked.
+
+    Raises:
+        UsageError: an option or value that ONNX Runtime's adapters don't have.
+    """
     from depthport.runtimes.onnxruntime.session import GRAPH_OPTIMIZATIONS, SPINNING, OrtOptions
 
     known = {"spinning": SPINNING, "graph_optimization": GRAPH_OPTIMIZATIONS, "cpu_fallback": (True, False)}

@@ -23,7 +23,7 @@ from depthport.runtimes.host.cache import cache_folder
 from depthport.runtimes.host.threads import allowed_threads
 from depthport.runtimes.onnxruntime import cache as ort_cache
 from depthport.runtimes.onnxruntime.cache import OptimizedGraph
-from depthport.runtimes.onnxruntime.providers import CPU_PROVIDER, Provider, ProviderContext
+from depthport.runtimes.onnxruntime.providers import CPU_PROVIDER, Options, Provider, ProviderContext
 
 _LEVELS = {
     "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
@@ -170,6 +170,9 @@ class OrtSession(Session):
         options = {**self._provider.options(context), **extra.provider_options}
         if context.cache_dir in options.values():
             Path(context.cache_dir).mkdir(parents=True, exist_ok=True)
+        return self._start(model, native, options)
+
+    def _start(self, model: Path, native: ort.SessionOptions, options: Options) -> ort.InferenceSession:
         # enable_fallback=0: the Python wrapper would otherwise retry on other providers by itself.
         return ort.InferenceSession(str(model), native, providers=[(self._provider.name, options)], enable_fallback=0)
 
@@ -235,7 +238,7 @@ class OrtSession(Session):
         return {name: np.array(value.numpy()) for name, value in self._outputs_bound.items()}
 
     def placement(self) -> Placement:
-        counts = Counter(dict(_nodes_by_provider(self._session)))
+        counts = Counter(dict(nodes_by_provider(self._session)))
         total = sum(counts.values())
         details = {
             "providers": self._session.get_providers(),
@@ -270,7 +273,8 @@ def _assignments(session: ort.InferenceSession) -> Iterator[tuple[str, Any]]:
             yield subgraph.ep_name, node
 
 
-def _nodes_by_provider(session: ort.InferenceSession) -> Counter[str]:
+def nodes_by_provider(session: ort.InferenceSession) -> Counter[str]:
+    """How many nodes each provider was given; empty where the version does not tell."""
     return Counter(provider for provider, _ in _assignments(session))
 
 

@@ -6,6 +6,7 @@ Same names, shapes and dtypes as an any-view model's; every output depends on ev
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,48 @@ def tiny_coreai(folder: Path) -> Artifact:
     folder.mkdir(parents=True, exist_ok=True)
     save(program, folder / ASSET, AIModelAssetMetadata(), "iOS27")
     return seal(folder, "coreai", extra={"asset": ASSET})
+
+
+def tiny_matmul_onnx(folder: Path) -> Artifact:
+    """A hand-made `model.onnx` without convolution or reference view: all that young execution providers take."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    b, n, h, w = SHAPE.batch, SHAPE.views, SHAPE.height, SHAPE.width
+    constants = {
+        "views": np.array([b * n, 3, h, w]),
+        "w1": (rng.standard_normal((w, WIDTH)) / np.sqrt(w)).astype(np.float32),
+        "w2": (rng.standard_normal((WIDTH, w)) * 0.2 / np.sqrt(WIDTH)).astype(np.float32),
+        "channels": np.array([1]),
+        "pixels": np.array([2, 3]),
+        "scene": np.array([b, n, h, w]),
+        "eye": np.eye(3, dtype=np.float32),
+    }
+    nodes = [
+        helper.make_node("Reshape", ["image", "views"], ["x"]),
+        helper.make_node("MatMul", ["x", "w1"], ["features"]),
+        helper.make_node("Relu", ["features"], ["active"]),
+        helper.make_node("MatMul", ["active", "w2"], ["colours"]),
+        helper.make_node("ReduceMean", ["colours", "channels"], ["flat"], keepdims=0),
+        helper.make_node("Reshape", ["flat", "scene"], ["log_depth"]),
+        helper.make_node("Exp", ["log_depth"], ["depth"]),
+        helper.make_node("ReduceMean", ["depth", "pixels"], ["mean"], keepdims=1),
+        helper.make_node("Mul", ["eye", "mean"], ["intrinsics"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [b, n, 3, h, w])],
+        [
+            helper.make_tensor_value_info("depth", TensorProto.FLOAT, [b, n, h, w]),
+            helper.make_tensor_value_info("intrinsics", TensorProto.FLOAT, [b, n, 3, 3]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), folder / "model.onnx")
+    sealed = seal(folder, "onnx")
+    outputs = tuple(spec for spec in sealed.manifest.outputs if spec.name != "reference_view")
+    return Artifact(folder, replace(sealed.manifest, outputs=outputs))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -13,21 +11,12 @@ from PIL import Image
 
 from depthport.exporters.core.errors import StorageError, UnavailableError
 from depthport.exporters.core.files.atomic import write_bytes
+from depthport.runtimes.host.chromium import INSTALL, browser_command, find_browser
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ARGUMENTS = (
-    *("--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars"),
-)
 SIZE = (1280, 1320)
 """Pixels: as wide as the page is laid out for, as high as the answers of two machines."""
 _COLOURS = 192
 _TIMEOUT_S = 120
-
-
-def find_browser() -> str | None:
-    """Path of an installed Chromium or Chrome."""
-    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
 def take_picture(page: Path, target: Path, size: tuple[int, int] = SIZE) -> Path:
@@ -39,12 +28,10 @@ def take_picture(page: Path, target: Path, size: tuple[int, int] = SIZE) -> Path
     """
     browser = find_browser()
     if browser is None:
-        raise UnavailableError("a picture of the page needs Chromium: apt-get install chromium, or leave --picture out")
+        raise UnavailableError(f"a picture of the page needs Chromium: {INSTALL}, or leave --picture out")
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "page.png"
-        # Chromium's sandbox does not start as root, which containers are.
-        unconfined = ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
-        command = [browser, *ARGUMENTS, *unconfined, f"--user-data-dir={folder}/profile", f"--screenshot={shot}"]
+        command = [*browser_command(browser, Path(folder) / "profile"), "--disable-gpu", f"--screenshot={shot}"]
         # The page draws what comes into view; virtual time waits for it, not for a clock.
         command += [f"--window-size={size[0]},{size[1]}", "--virtual-time-budget=5000", page.resolve().as_uri()]
         try:

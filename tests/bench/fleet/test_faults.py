@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,6 +28,9 @@ pytestmark = pytest.mark.slow
 CUT_S = 30
 HERE, THERE = "10.213.77.1", "10.213.77.2"
 OTHER_PYTHON = "DEPTHPORT_OTHER_PYTHON"
+
+if TYPE_CHECKING:
+    from asyncssh import SSHServerProcess
 
 
 def system(*command: str) -> None:
@@ -154,14 +158,14 @@ def ssh_server(folder: Path) -> Iterator[str]:
     environment = {**os.environ, "DEPTHPORT_CACHE": str(folder / "cache-ssh"), "DEPTHPORT_FAKE_S": "1"}
     environment["PYTHONPATH"] = os.pathsep.join([str(SITE), str(ROOT)])
 
-    async def run(process: object) -> None:
+    async def run(process: SSHServerProcess[bytes]) -> None:
         child = await asyncio.create_subprocess_shell(
-            process.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
+            process.command or "", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
             start_new_session=True,
-        )  # type: ignore[attr-defined]  # fmt: skip
-        await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)  # type: ignore[attr-defined]
+        )  # fmt: skip
+        await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
         try:
-            process.exit(await child.wait())  # type: ignore[attr-defined]
+            process.exit(await child.wait() or 0)
         finally:
             if child.returncode is None:
                 os.killpg(child.pid, 9)

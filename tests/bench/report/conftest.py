@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from depthport.bench.report.page.screenshot import ARGUMENTS as BROWSER_ARGUMENTS
-from depthport.bench.report.page.screenshot import find_browser
+from depthport.runtimes.host.chromium import ARGUMENTS as BROWSER_ARGUMENTS
+from depthport.runtimes.host.chromium import find_browser
 
-ARGUMENTS = ("--no-sandbox", *BROWSER_ARGUMENTS)
+ARGUMENTS = ("--no-sandbox", "--disable-gpu", *BROWSER_ARGUMENTS)
 READY = "return document.documentElement.dataset.ready"
 
 

@@ -24,7 +24,7 @@ LOWERING = {"backend": "xnnpack", "delegates": 2, "delegated_nodes": 9, "other_n
 @pytest.mark.parametrize(
     ("changes", "kind", "complaint"),
     [
-        ({"precision": "bf16"}, UnsupportedError, "has no precision 'bf16': use fp32"),
+        ({"precision": "bf16"}, UnsupportedError, "has no precision 'bf16': use fp32 or fp16"),
         ({"precision": "int8"}, UnsupportedError, "has no precision 'int8'"),
         ({"dynamic": ("views",)}, UnsupportedError, "has no dynamic views"),
         ({"target": "tpu"}, UsageError, "has no target 'tpu': choose one of xnnpack, coreml, vulkan"),
@@ -49,15 +49,19 @@ def test_without_its_packages_it_says_how_to_get_them(monkeypatch: pytest.Monkey
 
 
 def write(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, target: str | None = None, *, right: bool = True, taken: int = 9
-) -> Artifact:
+    folder: Path, monkeypatch: pytest.MonkeyPatch, target: str | None = None, *, right: bool = True, taken: int = 9,
+    precision: str = "fp32",
+) -> Artifact:  # fmt: skip
     pytest.importorskip("torch")
     expected: dict[str, Any] = {}
     compute = network_outputs
 
     def record(network: Any, names: Any, inputs: Any) -> Any:
-        expected.update(compute(network, names, inputs))
-        return expected
+        found = compute(network, names, inputs)
+        # The first is the network of the request, whose outputs the file has.
+        if not expected:
+            expected.update(found)
+        return found
 
     def call(function: Any, arguments: Any, folder: Path, progress: Any, programs: Any) -> Isolated:
         assert programs == ("flatc",)
@@ -73,7 +77,7 @@ def write(
     monkeypatch.setattr(exporter, "network_outputs", record)
     monkeypatch.setattr(exporter, "call_isolated", call)
     return export(
-        "da3-small", format="executorch", height=70, width=98, weights="synthetic:0", target=target,
+        "da3-small", format="executorch", height=70, width=98, weights="synthetic:0", target=target, precision=precision,
         store=ArtifactStore(folder),
     ).artifact  # fmt: skip
 
@@ -90,6 +94,13 @@ def test_a_wrong_program_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(ExportError, match="does not compute the network: depth "):
         write(tmp_path, monkeypatch, right=False)
     assert not list(tmp_path.glob("da3*")) and not list(tmp_path.glob(".partial*"))
+
+
+def test_half_precision_is_held_to_what_pytorch_loses_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = write(tmp_path, monkeypatch, precision="fp16").manifest.extra["checks"]
+    assert set(checks) == {"rounded"} and 1e-5 < checks["rounded"]["depth"] < 1e-2
+    with pytest.raises(ExportError, match=r"loses more than its precision does: depth .*export fp32"):
+        write(tmp_path / "wrong", monkeypatch, precision="fp16", right=False)
 
 
 def test_a_backend_that_took_nothing_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

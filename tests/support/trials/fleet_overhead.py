@@ -82,7 +82,8 @@ def main() -> None:
             used = (cpu_s(pids) - before) / (time.monotonic() - began)
             print(f"CPU of the fleet's {len(pids)} processes: {1000 * used:.1f} ms a second", flush=True)
             block(session, feed, asked.calls)
-            with_, without = [], []
+            with_: list[float] = []
+            without: list[float] = []
             for pair in range(asked.pairs):
                 order = (True, False, False, True) if pair % 2 == 0 else (False, True, True, False)
                 for running in order:

@@ -2,7 +2,7 @@
 // of the cell. Eight columns are shown until others are chosen.
 //
 // The rows are grids of fixed columns, so that rows out of sight cost no layout (content-visibility): 500 rows of a plain
-// table take a browser longer than everything else on the page. Roles keep it a table for assistive technology.
+// table take longer to lay out than everything else on the page. Roles keep it a table for assistive technology.
 
 const COLUMNS = [
   { key: "cell", name: "Cell", first: true, always: true, width: Math.min(23, 3.6 + 0.48 * d3.max(DATA.cells, (c) => clip(c.id, 48).length)), value: (c) => c.id, cell: (c, row) => row.toggle, title: "runtime / device / mode / precision" },

@@ -1,0 +1,1 @@
+"""ONNX Runtime Web in a page of a real browser."""
