@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from depthport.bench.cli.options import Batch, Json, Size, Store, Views, Weights, parse_shape, print_json
+from depthport.bench.cli.options import Batch, Json, ModelName, Size, Store, Views, Weights, parse_shape, print_json
 
 if TYPE_CHECKING:
     from depthport.bench.diagnose.precision_check import Findings
@@ -15,7 +15,7 @@ _SHOWN = 8
 
 
 def check(
-    model: Annotated[str, typer.Argument(help="da3-small, da3-base, da3-large, ...")],
+    model: ModelName,
     precision: Annotated[str, typer.Option("--precision", "-p", help="The precision to check.")] = "fp16",
     format: Annotated[str, typer.Option("--format", "-f", help="tensorrt or tensorrt-rtx.")] = "tensorrt-rtx",
     target: Annotated[str | None, typer.Option("--target", help="GPUs: sm86,sm89,...")] = None,

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from depthport.bench.cli import complete
 from depthport.bench.cli.options import Json, Store, Threads, Weights, names, print_json, stderr
 
 if TYPE_CHECKING:
+    from depthport.exporters.core import install
     from depthport.predict.model import Model
     from depthport.predict.prediction import Prediction
 
@@ -19,7 +21,12 @@ RESULTS = Path("results")
 
 def predict(
     source: Annotated[
-        str, typer.Argument(metavar="ARTIFACT|MODEL", help="A folder of `depthport export`, or a model's name.")
+        str,
+        typer.Argument(
+            metavar="ARTIFACT|MODEL",
+            help="A folder of `depthport export`, or a model's name.",
+            autocompletion=complete.models,
+        ),
     ],
     photographs: Annotated[
         list[Path], typer.Argument(metavar="PHOTO...", help="The views of one scene: pictures, a folder, or a video.")
@@ -31,7 +38,12 @@ def predict(
     ] = None,
     runtime: Annotated[
         str | None,
-        typer.Option("--runtime", "-r", help="Default: this machine's pick in --results, else the first that fits."),
+        typer.Option(
+            "--runtime",
+            "-r",
+            help="Default: this machine's pick in --results, else the first that fits.",
+            autocompletion=complete.runtimes,
+        ),
     ] = None,
     device: Annotated[
         str | None, typer.Option("--device", "-d", help="cpu, cuda, mps, ... Default: an accelerator, if any.")
@@ -94,7 +106,7 @@ def predict(
     THREADS.check(threads)
     kinds = check_kinds(names(write))
     if write is None and len(kinds) < len(KINDS):
-        stderr("no point cloud: pip install trimesh")
+        stderr(f"no point cloud: {install.PREDICT}")
     if not Path(source).is_dir():
         get_model(source)  # a name that is wrong is said before any runtime is imported
     cameras = read_poses(poses) if poses is not None else None

@@ -7,16 +7,27 @@ from typing import Annotated
 
 import typer
 
-from depthport.bench.cli.options import Batch, Json, Size, Store, Threads, Views, Weights, parse_shape, show, stderr
+from depthport.bench.cli.options import (
+    Batch,
+    Json,
+    ModelName,
+    Size,
+    Store,
+    Threads,
+    Views,
+    Weights,
+    parse_shape,
+    show,
+    stderr,
+)
 
-Model = Annotated[str, typer.Argument(help="da3-small, da3-base, da3-large, ...")]
 Device = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda or cuda:N.")]
 Mode = Annotated[str | None, typer.Option("--mode", help="The runtime's mode. Default: its own choice for the device.")]
 Precision = Annotated[str | None, typer.Option("--precision", "-p", help="Default: the mode's own.")]
 
 
 def profile(
-    model: Model = "da3-small",
+    model: ModelName = "da3-small",
     device: Device = "cpu",
     mode: Annotated[str | None, typer.Option("--mode", help="eager, graph or fused. Default: the fastest of them.")] = None,
     precision: Precision = None,
@@ -45,6 +56,7 @@ def profile(
     from depthport.bench.cli.tables import print_table
     from depthport.bench.diagnose import profile as profiling
     from depthport.bench.diagnose.profile_picture import PROFILE_FILES, write_profile
+    from depthport.exporters.core import install
     from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
 
@@ -63,12 +75,12 @@ def profile(
         for path in write_profile(found, out):
             stderr(f"written: {path}")
         if not (out / "profile.png").exists():
-            stderr("no picture: pip install 'depthport[report]'")
+            stderr(f"no picture: {install.REPORT}")
     show(found, json_, lambda profile, console: print_table(profiling.table(profile), console))
 
 
 def batch(
-    model: Model = "da3-small",
+    model: ModelName = "da3-small",
     runtime: Annotated[
         str | None, typer.Option("--runtime", "-r", help="As `depthport doctor` lists them. Default: upstream's own.")
     ] = None,

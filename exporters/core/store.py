@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,8 @@ DEFAULT_ROOT = Path("artifacts")
 ENV_ROOT = "DEPTHPORT_ARTIFACTS"
 _PARTIAL = ".partial-"
 _LOCKS = ".locks"
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
+"""Of a target: several are separated by commas."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,9 @@ class ArtifactStore:
 
     def folder(self, manifest: Manifest) -> Path:
         """Where the artifact of that manifest lives: readable first, unique by the key's first 12 digits."""
-        precision = manifest.precision["name"]
-        return self.root / f"{manifest.model}-{manifest.format}-{precision}-{manifest.shape}-{manifest.key[:12]}"
+        target = _NOT_IN_NAMES.sub("+", str(manifest.options.get("target") or ""))[:40]
+        kind = (manifest.model, manifest.format, target, manifest.precision["name"])
+        return self.root / "-".join(filter(None, (*kind, str(manifest.shape), manifest.key[:12])))
 
     def get_or_build(self, manifest: Manifest, build: Callable[[Path], Manifest]) -> Stored:
         """The artifact with `manifest.key`, built by `build(directory)` if it is not here or is damaged.

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnavailableError, WeightsError, one_line
 from depthport.exporters.core.files.atomic import read_json
 from depthport.exporters.core.text import quoted
@@ -212,7 +213,7 @@ def _shapes(file: Path) -> dict[str, Shape]:
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError:
-        raise UnavailableError("safetensors is not installed: pip install 'depthport[da3]'") from None
+        raise UnavailableError(f"safetensors is not installed: {install.DA3}") from None
     try:
         with safe_open(file, framework="numpy") as opened:
             return {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118 - not a mapping

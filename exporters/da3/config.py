@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnavailableError, UsageError, one_line
 from depthport.exporters.core.files.atomic import read_bytes, read_json
 from depthport.exporters.core.files.paths import user_path
@@ -102,7 +103,7 @@ def _yaml(file: Path, text: str) -> dict[str, Any]:
         UsageError: no YAML, no mapping, more aliases or deeper than a configuration is, or a reference that calls code.
     """
     if find_spec("omegaconf") is None:
-        raise UnavailableError("omegaconf is not installed: pip install 'depthport[da3]'")
+        raise UnavailableError(f"omegaconf is not installed: {install.DA3}")
     import yaml
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException

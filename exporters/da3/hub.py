@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnavailableError, WeightsError, one_line
 
 PROBE_TIMEOUT_S = 3.0
@@ -30,7 +31,7 @@ def fetch(hub_id: str) -> Path:
         from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError:
-        raise UnavailableError("huggingface_hub is not installed: pip install huggingface-hub") from None
+        raise UnavailableError(f"huggingface_hub is not installed: {install.HUB}") from None
     repo, _, revision = hub_id.partition("@")
     try:
         cached = [try_to_load_from_cache(repo, name, revision=revision or None) for name in FILES]
@@ -40,7 +41,7 @@ def fetch(hub_id: str) -> Path:
         return Path(str(cached[0])).parent
     if constants.HF_HUB_OFFLINE:
         raise WeightsError(f"{hub_id} is not cached and HF_HUB_OFFLINE is set: unset it or give a local folder")
-    unreachable = f"{hub_id} is not cached and {constants.ENDPOINT} can't be reached"
+    unreachable = f"{hub_id} is not cached and {constants.ENDPOINT} can't be reached: connect once"
     if not _reachable(constants.ENDPOINT):
         raise WeightsError(unreachable)
     try:

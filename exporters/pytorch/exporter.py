@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.files.atomic import write_bytes, write_json
 from depthport.exporters.core.json_types import JsonObject
@@ -57,7 +58,7 @@ class PyTorchExporter(Exporter):
 
     def probe(self) -> str | None:
         missing = [name for name in ("torch", "safetensors") if find_spec(name) is None]
-        return f"{' and '.join(missing)} not installed: pip install 'depthport[da3]'" if missing else None
+        return f"{' and '.join(missing)} not installed: {install.DA3}" if missing else None
 
     def options(self, request: ExportRequest) -> JsonObject:
         require_static(request, allow=("pose_input", "preprocess"))

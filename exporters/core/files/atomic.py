@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -93,6 +94,32 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         for path, temporary in temporaries.items():
             temporary.replace(path)
             sync_directory(path.parent)
+
+
+def copy_whole(source: Path, path: Path) -> None:
+    """Replace `path` by a copy of a file or folder, which appears when it is complete.
+
+    Raises:
+        StorageError: it can't be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with storage_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if source.is_dir():
+                shutil.copytree(source, temporary)
+                if path.exists():
+                    shutil.rmtree(path)
+            else:
+                shutil.copyfile(source, temporary)
+                sync_file(temporary)
+            temporary.replace(path)
+            sync_directory(path.parent)
+        finally:
+            if temporary.is_dir():
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, content: str) -> None:

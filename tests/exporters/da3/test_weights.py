@@ -13,7 +13,7 @@ from depthport.exporters.core.provenance import file_sha256
 from depthport.exporters.da3.checkpoint import WEIGHTS_FILE
 from depthport.exporters.da3.models import MODELS
 from depthport.exporters.da3.registry import get_model
-from depthport.exporters.da3.weights import CONFIG_FILE, load_state_dict, resolve_weights
+from depthport.exporters.da3.weights import CONFIG_FILE, load_state_dict, resolve_weights, weights_to_measure
 
 SMALL = MODELS["da3-small"]
 
@@ -101,17 +101,30 @@ def test_the_hub_cache_is_used_without_the_network(
     assert resolve_weights(None, SMALL).licence == "Apache-2.0"
 
 
-def test_without_checkpoint_and_network_the_default_is_synthetic_and_says_so(
+def test_without_checkpoint_and_network_nothing_random_is_exported_and_what_is_measured_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("depthport.exporters.da3.hub._reachable", lambda url: False)
-    ref = resolve_weights(None, SMALL)
+    missing = "depth-anything/DA3-SMALL is not cached"
+    with pytest.raises(WeightsError, match=f"{missing}.*say --weights synthetic:0") as refusal:
+        resolve_weights(None, SMALL)
+    assert "\n" not in str(refusal.value) and refusal.value.exit_code == 2
+    ref = weights_to_measure(None, SMALL)
     assert ref.id == "synthetic:0" and ref.synthetic
-    assert ref.note is not None and "\n" not in ref.note
-    assert "depth-anything/DA3-SMALL is not cached" in ref.note
+    assert ref.note is not None and "\n" not in ref.note and missing in ref.note
+    assert weights_to_measure(ref, SMALL) is ref
     assert "can't be reached" in refused("depth-anything/DA3-SMALL")
+
+
+def test_a_damaged_checkpoint_is_never_replaced_by_random_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / WEIGHTS_FILE).write_bytes(b"\x00" * 32)
+    monkeypatch.setattr("depthport.exporters.da3.weights.fetch", lambda hub_id: tmp_path)
+    for resolve in (resolve_weights, weights_to_measure):
+        with pytest.raises(WeightsError) as refusal:
+            resolve(None, SMALL)
+        assert "synthetic" not in str(refusal.value)
 
 
 def test_offline_mode_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
