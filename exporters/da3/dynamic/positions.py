@@ -9,7 +9,7 @@ weights in every runtime, and a grid beyond the table fails instead of being wro
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from depthport.exporters.da3.dynamic.sizes import number
 from depthport.exporters.da3.static.rope import RopeTable, axis_factors
+
+if TYPE_CHECKING:
+    from depthport.exporters.da3.parts import BackboneParts
 
 MAX_PATCHES = 72
 """Most patches along a side: 1,008 pixels."""
@@ -30,7 +33,7 @@ class PositionEmbedding(nn.Module):
     vectors: Tensor
     """(M, M·C)."""
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: BackboneParts) -> None:
         super().__init__()
         learned = source.pos_embed.detach().float()[0, 1:]
         self.side = round(learned.shape[0] ** 0.5)
