@@ -18,7 +18,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -201,7 +201,7 @@ class Runtime(ABC):
     None: what it runs was compiled by the export."""
     profiled: ClassVar[tuple[str, ...]] = ()
     """Modes whose operators :meth:`profile` can time, slowest first."""
-    interpreted: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = {}
+    interpreted: ClassVar[Mapping[str, tuple[str, Mapping[str, object]]]] = {}
     """What to check :meth:`interpret` with: a label, then precision and the format's options."""
 
     bound: ClassVar[bool] = False

@@ -93,7 +93,7 @@ class ExecuTorchSession(Session):
         self._method = method
         self._pool = portable_lib._threadpool_get_thread_count
         self._check_signature(method.metadata)
-        self._arguments: list[Any] = []
+        self._arguments: list[object] = []
         self._found: list[Any] = []
 
     def _check_signature(self, meta: Any) -> None:

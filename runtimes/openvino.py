@@ -58,7 +58,7 @@ class OpenVinoOptions:
 
     inference_precision: str | None = None
     streams: int = 1
-    properties: Mapping[str, Any] = field(default_factory=dict)
+    properties: Mapping[str, object] = field(default_factory=dict)
 
 
 class OpenVinoRuntime(Runtime):
@@ -205,7 +205,7 @@ def _native_name(device: str) -> str:
 
 def _properties(artifact: Artifact, device: str, options: LoadOptions, extra: OpenVinoOptions) -> dict[str, Any]:
     """The compiler's properties, every one that would otherwise depend on the machine."""
-    properties: dict[str, Any] = {"NUM_STREAMS": extra.streams, "PERFORMANCE_HINT": "LATENCY"}
+    properties: dict[str, object] = {"NUM_STREAMS": extra.streams, "PERFORMANCE_HINT": "LATENCY"}
     policy = artifact.manifest.precision
     precision = extra.inference_precision or ("f32" if policy.get("backbone") == "float32" else None)
     if precision is not None:

@@ -88,7 +88,7 @@ def analyse(
     ]
 
 
-def yardstick(references: Mapping[str, Path], size: tuple[int, int]) -> dict[str, Any] | None:
+def yardstick(references: Mapping[str, Path], size: tuple[int, int]) -> dict[str, object] | None:
     """Upstream's own fp32 rounding: its fp32 outputs against its fp64 ones on the first input, images of `size`
     (H, W)."""
     reference = _load_references(references)

@@ -112,7 +112,7 @@ def predict(
         stderr("random weights: depth values and cameras are not valid")
 
 
-def _pick(results: Path, model: str) -> dict[str, Any]:
+def _pick(results: Path, model: str) -> dict[str, object]:
     """What `choose` picks of results that were measured on this machine for this model; nothing where there are none."""
     from depthport.bench.choice.choose import choose
     from depthport.bench.environment.environment import fingerprint
@@ -137,7 +137,7 @@ def _pick(results: Path, model: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _facts(found: Prediction, written: list[Path]) -> dict[str, Any]:
+def _facts(found: Prediction, written: list[Path]) -> dict[str, object]:
     return {
         "views": list(found.names),
         "height": found.depth.shape[1],

@@ -84,7 +84,7 @@ def error(model: str, views: int, height: int, width: int) -> list[dict[str, Any
     return rows
 
 
-def _errors(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Any]:
+def _errors(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, object]:
     numbers = {name: value for name, value in expected.items() if value.is_floating_point()}
     relative = {name: float((found[name] - value).norm() / value.norm()) for name, value in numbers.items()}
     abs_rel = float(((found["depth"] - expected["depth"]).abs() / expected["depth"]).mean())

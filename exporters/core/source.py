@@ -200,9 +200,9 @@ def _only_a_text(node: Any) -> bool:
     return type(node) is ast.Expr and type(node.value) is ast.Constant and isinstance(node.value.value, str)
 
 
-def _pieces(values: list[Any]) -> list[Any]:
+def _pieces(values: list[Any]) -> list[object]:
     """The parts of an f-string with neighbouring texts joined and empty ones gone: Pythons cut them differently."""
-    joined: list[Any] = []
+    joined: list[object] = []
     for value in values:
         last = joined[-1] if joined else None
         if isinstance(value, ast.Constant) and isinstance(last, ast.Constant):

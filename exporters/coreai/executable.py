@@ -81,7 +81,7 @@ def functions(asset: Path) -> tuple[str, ...]:
 class Program:
     """The one function of a loaded asset; close it when done."""
 
-    def __init__(self, path: Path, specialization: Any = None, *, loggers: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, path: Path, specialization: Any = None, *, loggers: Mapping[str, object] | None = None) -> None:
         """Load.
 
         Args:

@@ -65,7 +65,7 @@ def _config(cto: Any, options: CoreMLOptions) -> Any:
     return cto.OpPalettizerConfig(mode="custom", lut_function=lambda values: palette(values, 1 << bits), **grouped)
 
 
-def compression_report(before: Function, after: Function, kind: str) -> dict[str, Any]:
+def compression_report(before: Function, after: Function, kind: str) -> dict[str, object]:
     """Compare a compressed function with the one it was made from.
 
     Returns:

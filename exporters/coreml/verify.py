@@ -91,7 +91,7 @@ def verify(
     return found
 
 
-def outputs_as_declared(path: Path, network: PackageNetwork, examples: Sequence[Tensor]) -> dict[str, Any]:
+def outputs_as_declared(path: Path, network: PackageNetwork, examples: Sequence[Tensor]) -> dict[str, object]:
     """Errors by output of a package that rounds every result as it declares, against the network in fp32."""
     import torch
 
@@ -163,5 +163,5 @@ def _kept(name: str, islands: Collection[str], stem: tuple[str, ...]) -> bool:
     )
 
 
-def _json(errors: dict[str, OutputError]) -> dict[str, Any]:
+def _json(errors: dict[str, OutputError]) -> dict[str, object]:
     return {name: error.to_json() for name, error in errors.items()}

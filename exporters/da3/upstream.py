@@ -170,7 +170,7 @@ def _kept_outputs(net: nn.Module, family: Family, found: dict[str, Tensor]) -> I
     """While in the context, keep in `found` what upstream deletes or overwrites later in its forward."""
 
     def keep(names: Mapping[str, str], copy: bool = False) -> Callable[..., None]:
-        def hook(_module: nn.Module, _args: Any, output: Mapping[str, Tensor]) -> None:
+        def hook(_module: nn.Module, _args: object, output: Mapping[str, Tensor]) -> None:
             found.update({ours: output[own].clone() if copy else output[own] for ours, own in names.items()})
 
         return hook
@@ -206,7 +206,7 @@ def _recorded_reference_view() -> Iterator[list[Tensor]]:
     original = vision_transformer.select_reference_view
     chosen: list[Tensor] = []
 
-    def recording(*args: Any, **kwargs: Any) -> Tensor:
+    def recording(*args: object, **kwargs: object) -> Tensor:
         index: Tensor = original(*args, **kwargs)
         chosen.append(index)
         return index

@@ -40,7 +40,7 @@ def convert(program: str, model: str, inputs: Sequence[str], outputs: Sequence[s
     converted.export(model)
 
 
-def _named(program: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Any:
+def _named(program: Any, inputs: Sequence[str], outputs: Sequence[str]) -> object:
     """The program as a module that takes tensors by keyword and gives them by name.
 
     A module around it would do that, too, but the operators would no longer say which part of the network they are of,
@@ -71,7 +71,7 @@ def _tell(progress: Progress) -> None:
 
     original = theirs.task
 
-    def task(name: str, *args: Any, **kwargs: Any) -> Any:
+    def task(name: str, *args: object, **kwargs: object) -> object:
         step = next((ours for start, ours in steps.items() if name.startswith(start)), None)
         if step:
             progress(step)
@@ -130,7 +130,7 @@ def run(model: str, inputs: str, outputs: str, progress: Progress) -> dict[str, 
     return {"outputs": {name: [list(value.shape), str(value.dtype)] for name, value in found.items()}}
 
 
-def infer(model: str, feeds: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def infer(model: str, feeds: Sequence[dict[str, object]]) -> list[dict[str, Any]]:
     """Outputs of a `.tflite` by name, for each of `feeds`."""
     from ai_edge_litert.interpreter import Interpreter
 

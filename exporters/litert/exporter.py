@@ -106,7 +106,7 @@ class _Build:
         self.context.progress("running the file")
         self.parity = require_network(self._run("fp32.tflite"), self.expected)
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self) -> dict[str, object]:
         """The file of the request's precision, and what to say of it."""
         extra: dict[str, Any] = {"converter": self.isolation, "checks": {"conversion": self.parity}}
         policy = self.context.request.policy

@@ -101,7 +101,7 @@ def worst(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -
 
 def _report(
     mix: str, groups: Sequence[str], gflop: Mapping[str, float], depth: float, rotation: float, table: Sequence[Loss]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     return {
         "mix": mix,
         "arithmetic": "float32" if mix == "weights" else "int8, activations rounded at every call",

@@ -62,11 +62,11 @@ def name_dimensions(model: onnx_ir.Model, request: ExportRequest) -> None:
 _PATCHES = {"height": "rows", "width": "columns"}
 
 
-def _renamed(dim: Any, symbols: dict[str, str]) -> int | str:
+def _renamed(dim: object, symbols: dict[str, str]) -> int | str:
     return dim if isinstance(dim, int) else _SYMBOL.sub(lambda found: symbols.get(found[0], found[0]), str(dim))
 
 
-def check_untraced(context: ExportContext, path: Path) -> dict[str, Any]:
+def check_untraced(context: ExportContext, path: Path) -> dict[str, object]:
     """Run the written file at shapes that were not traced; what was checked, for the manifest.
 
     Raises:

@@ -127,7 +127,7 @@ class OnnxExporter(Exporter):
         return (Table("ONNX", ("", ""), rows),)
 
 
-def _quantize(context: ExportContext, model: onnx_ir.Model, target: OnnxTarget) -> dict[str, Any]:
+def _quantize(context: ExportContext, model: onnx_ir.Model, target: OnnxTarget) -> dict[str, object]:
     """Quantize what the plan chooses; returns the plan's report."""
     plan = make_plan(context, signed=target.signed_activations, rounded_outputs=target.rounded_outputs)
     layers = candidates(context.network())

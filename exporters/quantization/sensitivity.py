@@ -77,7 +77,7 @@ def quantize_layer(
     return QuantizedLayer(name, codes, scales, factors, grid, None, seen.gflop)
 
 
-def simulate(module: nn.Module, layer: QuantizedLayer) -> Any:
+def simulate(module: nn.Module, layer: QuantizedLayer) -> object:
     """Make `module` compute as `layer` will; returns the hook's handle, which undoes it."""
     import torch
     import torch.nn.functional as F

@@ -229,7 +229,7 @@ class TensorRTRTXExporter(_EngineExporter):
     package: ClassVar[Package] = TENSORRT_RTX
 
 
-def describe_target(package: Package, version: str, options: TensorRTOptions, gpu: Gpu | None) -> dict[str, Any]:
+def describe_target(package: Package, version: str, options: TensorRTOptions, gpu: Gpu | None) -> dict[str, object]:
     """`Manifest.target`: what an engine is bound to."""
     bound = gpu if gpu is not None and not package.builds_without_gpu else None
     return {

@@ -58,7 +58,7 @@ class CoreMLRuntime(Runtime):
     title: ClassVar[str] = "Core ML"
     licence: ClassVar[str | None] = "Apple SLA"
     packages: ClassVar[tuple[str, ...]] = ("coremltools",)
-    interpreted: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    interpreted: ClassVar[Mapping[str, tuple[str, Mapping[str, object]]]] = {
         "plain": ("fp32", {}),
         "ane": ("fp16", {"ane": True}),
     }
@@ -126,7 +126,7 @@ class CoreMLSession(Session):
         except (RuntimeError, ValueError, OSError) as error:
             raise LoadError(f"Core ML can't load {self._compiled.name} for {unit}: {one_line(error)}") from error
         self._phases = {"compile_s": compiled - begun, "specialise_s": time.perf_counter() - compiled}
-        self._inputs: dict[str, Any] = {}
+        self._inputs: dict[str, object] = {}
         self._raw: dict[str, Any] = {}
 
     def _known_function(self, name: Any) -> str | None:
@@ -200,7 +200,7 @@ def _package(artifact: Artifact) -> Path:
     return artifact.path / str(artifact.manifest.extra["package"])
 
 
-def _views(image: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
+def _views(image: np.ndarray, names: tuple[str, ...]) -> dict[str, object]:
     """(B, N, H, W, 3) uint8 as one PIL image a view, which is what Core ML takes for an image input."""
     from PIL import Image
 
@@ -208,7 +208,7 @@ def _views(image: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: Image.fromarray(view.copy(), "RGB") for name, view in zip(names, views, strict=True)}
 
 
-def _summary(plan: list[PlannedOperation]) -> dict[str, Any]:
+def _summary(plan: list[PlannedOperation]) -> dict[str, object]:
     placed = [op for op in plan if op.device != "none"]
     cost: Counter[str] = Counter()
     for operation in placed:

@@ -49,7 +49,7 @@ def lines(machine: MachineReport, group: Group) -> list[Line]:
     """Of a workload on a machine: a line a cell for that Mac's own chip; off a Mac a line an artifact and family."""
     family = family_of(machine.machine.cpu or "")
     found: list[Line] = []
-    seen: set[Any] = set()
+    seen: set[object] = set()
     for row in group.rows:
         prediction = _prediction(row)
         plan = _plan(row)

@@ -86,7 +86,7 @@ def _column(values: list[Any], count: int, default: NDArray[np.float64]) -> NDAr
     return np.asarray(values, dtype=np.float64) if len(values) == count else default
 
 
-def _packed(values: NDArray[np.float64]) -> dict[str, Any]:
+def _packed(values: NDArray[np.float64]) -> dict[str, object]:
     """Values in 65536 steps between their extremes: for latencies within a factor of two, steps of 1e-5."""
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
     scale = STEPS / (high - low) if high > low else 0.0

@@ -38,7 +38,7 @@ def operator(empty: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
         empty: from the same arguments, tensors of the outputs' shapes and dtypes (for tracing; values do not matter).
     """
 
-    def register(definition: Callable[..., Any]) -> Any:
+    def register(definition: Callable[..., object]) -> object:
         name, module = definition.__name__, definition.__module__
         _LIBRARY.define(name + torch.library.infer_schema(definition, mutates_args=()))
         _LIBRARY.impl(name, definition, "CompositeExplicitAutograd")
