@@ -20,7 +20,7 @@ from depthport.exporters.core.options import Options, read_options
 from depthport.exporters.da3.request import ExportRequest
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 Progress = Callable[[str], None]
@@ -31,7 +31,7 @@ Progress = Callable[[str], None]
 class ExportResult:
     """What an exporter adds to the manifest."""
 
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: JsonObject = field(default_factory=dict)
     target: dict[str, object] = field(default_factory=dict)
 
 
@@ -42,7 +42,7 @@ class ExportContext:
         self,
         request: ExportRequest,
         network: Callable[[], nn.Module],
-        state_dict: Callable[[], dict[str, Any]],
+        state_dict: Callable[[], dict[str, Tensor]],
         dependency: Callable[..., Artifact],
         progress: Progress,
     ) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from depthport.exporters.core.artifact import Artifact, TensorSpec
 from depthport.exporters.core.errors import LoadError, PlacementError, RunError, UsageError, one_line
+from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description
 from depthport.runtimes.host.threads import allowed_threads
@@ -123,7 +124,7 @@ class ExecuTorchSession(Session):
 
     def placement(self) -> Placement:
         lowering = self.artifact.manifest.extra.get("lowering")
-        details: dict[str, Any] = {"backend": XNNPACK.name, "threads": self._pool()}
+        details: JsonObject = {"backend": XNNPACK.name, "threads": self._pool()}
         if not isinstance(lowering, Mapping):
             return Placement(self.device, details)
         inside, others = lowering["delegated_nodes"], sum(lowering["other_nodes"].values())

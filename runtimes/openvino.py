@@ -33,6 +33,7 @@ import numpy as np
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, PlacementError, RunError, UsageError, one_line
+from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
 from depthport.runtimes.host.cache import cache_folder, sealed_cache, writable
 from depthport.runtimes.host.cpu import cpu_description
@@ -203,7 +204,7 @@ def _native_name(device: str) -> str:
     return device.upper().replace(":", ".")
 
 
-def _properties(artifact: Artifact, device: str, options: LoadOptions, extra: OpenVinoOptions) -> dict[str, Any]:
+def _properties(artifact: Artifact, device: str, options: LoadOptions, extra: OpenVinoOptions) -> JsonObject:
     """The compiler's properties, every one that would otherwise depend on the machine."""
     properties: dict[str, object] = {"NUM_STREAMS": extra.streams, "PERFORMANCE_HINT": "LATENCY"}
     policy = artifact.manifest.precision

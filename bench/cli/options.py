@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.text import clean_text
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def parse_options(pairs: list[str]) -> dict[str, object]:
     """
     from depthport.exporters.core.errors import UsageError
 
-    options: dict[str, Any] = {}
+    options: JsonObject = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator or not name:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from depthport.bench.cli.options import Json, Store, Threads, Weights, names, print_json, stderr
+from depthport.exporters.core.json_types import JsonObject
 
 if TYPE_CHECKING:
     from depthport.predict.prediction import Prediction
@@ -77,7 +78,7 @@ def predict(
     if write is None and len(kinds) < len(KINDS):
         stderr("no point cloud: pip install trimesh")
     cameras = read_poses(poses) if poses is not None else None
-    asked: dict[str, Any] = {"runtime": runtime, "device": device, "mode": mode, "precision": precision}
+    asked: JsonObject = {"runtime": runtime, "device": device, "mode": mode, "precision": precision}
     if not any(asked.values()) and not Path(source).is_dir():
         asked |= _pick(results, source)
     observer = observer_for()

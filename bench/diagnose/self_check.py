@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 
 from depthport.bench.environment.environment import fingerprint
 from depthport.bench.measure.observer import Observer
@@ -30,6 +31,7 @@ from depthport.bench.workers.messages import Request as Message
 from depthport.bench.workers.start import worker_command, worker_environment
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.files.npz import read_npz, write_npz
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import canonical_sha256
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.core.text import without_paths
@@ -60,7 +62,7 @@ class Check:
     detail: str = ""
     """Why, or how near to upstream it came."""
     seconds: float = 0.0
-    parity: dict[str, Any] | None = None
+    parity: JsonObject | None = None
     log: str = ""
     """The end of what the failed process printed, without names of people and folders."""
 
@@ -69,7 +71,7 @@ class Check:
 class SelfCheck:
     """All of it: what to send back where something failed."""
 
-    environment: dict[str, Any]
+    environment: JsonObject
     checks: tuple[Check, ...]
     seconds: float
     model: str = MODEL
@@ -81,7 +83,7 @@ class SelfCheck:
         """Nothing failed, and something was checked."""
         return all(c.status != "failed" for c in self.checks) and any(c.status == "passed" for c in self.checks)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {"schema": "depthport.self-check/1", "ok": self.ok, **asdict(self)}
 
 
@@ -152,7 +154,7 @@ class _Job:
         self.deadline = 0.0
         self._exporter: Channel | None = None
         self._exports: dict[str, Exported | _Stop] = {}
-        self._reference: dict[str, Any] | None = None
+        self._reference: dict[str, np.ndarray] | None = None
 
     def check(self, cell: CellSpec) -> Check:
         began = time.monotonic()
@@ -202,7 +204,7 @@ class _Job:
             raise found
         return found.artifact
 
-    def _upstream(self, spec: ExportRequest) -> dict[str, Any]:
+    def _upstream(self, spec: ExportRequest) -> dict[str, np.ndarray]:
         """Upstream's outputs in fp32 on the check's input."""
         if self._reference is None:
             request = ComputeReference(
@@ -276,7 +278,7 @@ def _lost(error: WorkerTimeout | WorkerGone, step: Step, channel: Channel) -> _S
     return _Stop("failed", step, without_paths(error.reason), channel.stderr_tail())
 
 
-def _nearness(found: dict[str, Any]) -> str:
+def _nearness(found: JsonObject) -> str:
     """`depth 1.2e-06, rotation 3e-05°, reference view equal`."""
     parts = [f"depth {found['depth']['rel_l2']:.1e}"] if "depth" in found else []
     if "extrinsics" in found:

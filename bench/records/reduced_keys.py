@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from depthport.exporters.core.json_types import JsonObject
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -56,7 +58,7 @@ def reduced(grid: tuple[int, int], side: int) -> Callable[[Tensor, Tensor, Tenso
     return attention
 
 
-def error(model: str, views: int, height: int, width: int) -> list[dict[str, Any]]:
+def error(model: str, views: int, height: int, width: int) -> list[JsonObject]:
     """How far depth and poses of the reduced network are from the exact one's, both fp32, for both kinds of weights."""
     from depthport.bench.inputs.inputs import load_scenes
     from depthport.exporters.core.artifact import Shape
@@ -94,7 +96,7 @@ def _errors(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, 
     return {**relative, "abs_rel": abs_rel, "rotation_deg": float(cosine.acos().max().rad2deg()), "same_reference": same}
 
 
-def speed(views: int, height: int, width: int) -> list[dict[str, Any]]:
+def speed(views: int, height: int, width: int) -> list[JsonObject]:
     """Attention of one block across views, 16 heads of 64 in bf16, all keys against a quarter of them, cuDNN and ours."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 

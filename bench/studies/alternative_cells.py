@@ -17,6 +17,8 @@ from msgspec import Struct
 
 from depthport.bench.workers.messages import Done, Request
 from depthport.bench.workers.serve import serve
+from depthport.exporters.core.files.npz import write_npz
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import peak_rss_mib
 
 if TYPE_CHECKING:
@@ -177,7 +179,7 @@ class LoadCell(Request[Done], frozen=True, tag="load"):
     """Load and infer once, untimed."""
 
     reply = Done
-    cell: dict[str, Any]
+    cell: JsonObject
     images: tuple[str, ...]
 
 
@@ -244,8 +246,7 @@ class Worker:
             started = time.perf_counter_ns()
             outputs = self.run(image)
             samples.append(time.perf_counter_ns() - started)
-        kept: dict[str, Any] = {name: outputs[name] for name in OUTPUTS}
-        np.savez(request.outputs, **kept)
+        write_npz(Path(request.outputs), {name: outputs[name] for name in OUTPUTS})
         return Times(samples)
 
 

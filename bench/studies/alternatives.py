@@ -41,6 +41,7 @@ from depthport.bench.workers.start import worker_command, worker_environment
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.core.files.npz import read_npz
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import package_versions
 from depthport.exporters.core.store import default_root
 from depthport.runtimes.host.threads import allowed_threads
@@ -54,7 +55,7 @@ PACKAGES = ("torch", "onnxruntime", "openvino", "depth-anything-3", "numpy")
 
 def prepare(
     model: str, weights: str, shape: Shape, folder: Path, given: Mapping[str, str | None] | None = None
-) -> dict[str, Any]:
+) -> JsonObject:
     """Write images, plain ONNX, its dynamic int8, and our artifacts (but those whose folder is `given`, by the names
     below, or None to leave it out); what is there stays.
 
@@ -96,12 +97,12 @@ def prepare(
     }  # fmt: skip
 
 
-def cells(files: Mapping[str, Any], model: str, weights: str, threads: int, compiled: bool) -> list[dict[str, Any]]:
+def cells(files: Mapping[str, Any], model: str, weights: str, threads: int, compiled: bool) -> list[JsonObject]:
     """What to time, as `depthport.bench.studies.alternative_cells.make` takes it; the baseline first."""
     upstream = {"kind": "upstream", "model": model, "weights": weights, "threads": threads}
     plain = "our portable ONNX" if files["plain_failed"] else "`torch.onnx.export` of upstream"
     ours = files["ours"]
-    chosen: list[dict[str, Any]] = [{"name": alone.BASELINE, **upstream, "compiled": False}]
+    chosen: list[JsonObject] = [{"name": alone.BASELINE, **upstream, "compiled": False}]
     if compiled:
         chosen.append({"name": "upstream, `torch.compile`", **upstream, "compiled": True})
     for name, kind, path in (
@@ -153,7 +154,7 @@ class Live:
     def __init__(self, cell: Mapping[str, Any], images: Sequence[str], folder: Path, index: int) -> None:
         self.name: str = cell["name"]
         self.blocks: list[Block] = []
-        self.parity: list[dict[str, Any]] = []
+        self.parity: list[JsonObject] = []
         self.failed: str | None = None
         self.cost: Cost | None = None
         self.file = folder / f"outputs-{index}.npz"

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depthport.exporters.api import export_request, prepare
-from depthport.exporters.core.artifact import MANIFEST, Artifact, Shape, load_artifact
+from depthport.exporters.core.artifact import MANIFEST, Artifact, Shape, TensorSpec, load_artifact
 from depthport.exporters.core.errors import InputError, UnavailableError, UnsupportedError, UsageError, WeightsError
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.request import ExportRequest
@@ -243,7 +242,11 @@ class Model:
         return self._session
 
     def _cameras(
-        self, takes: dict[str, Any], extrinsics: np.ndarray | None, intrinsics: np.ndarray | None, steps: Sequence[Steps]
+        self,
+        takes: Mapping[str, TensorSpec],
+        extrinsics: np.ndarray | None,
+        intrinsics: np.ndarray | None,
+        steps: Sequence[Steps],
     ) -> tuple[np.ndarray, NDArray[np.float32]] | None:
         given = extrinsics is not None and intrinsics is not None
         if (extrinsics is None) != (intrinsics is None):

@@ -116,7 +116,7 @@ class _Build:
         self.seconds.setdefault("conversion", time.perf_counter() - began)
         return module
 
-    def check(self, asset: Path) -> dict[str, Any]:
+    def check(self, asset: Path) -> JsonObject:
         """Run the asset, or one of the smallest shape, against upstream."""
         from depthport.exporters.coreai.verify import verify
         from depthport.exporters.da3.upstream import build_upstream

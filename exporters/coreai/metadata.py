@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import package_version
 from depthport.exporters.coreai.options import CoreAIOptions
 from depthport.exporters.da3.signature import AUTHOR, OUTPUT_MEANING, preprocessing, summary
@@ -23,7 +24,7 @@ def describe(request: ExportRequest, options: CoreAIOptions) -> Any:
     found.author = AUTHOR
     found.license = weights.licence
     found.model_description = summary(request)
-    entries: dict[str, Any] = {
+    entries: JsonObject = {
         "version": package_version("depthport") or "0",
         "model": request.model.name,
         "weights": weights.id,

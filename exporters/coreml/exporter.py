@@ -104,7 +104,7 @@ class _Build:
         self.half = "float16" in (self.request.policy.backbone, self.request.policy.head)
         self.main = MAIN
         self.shapes: dict[str, Shape] = {MAIN: self.request.shape}
-        self.checks: dict[str, Any] = {}
+        self.checks: JsonObject = {}
         self.faces: dict[str, Interface] = {}
         self.shims = [shim.name for shim in shims_needed()]
 
@@ -189,12 +189,12 @@ class _Build:
             upstream, shape.batch, shape.views, shape.height, shape.width, self.request.outputs, POLICIES["fp32"]
         )
 
-    def _verify(self, path: Path, package: PackageNetwork, examples: Sequence[Tensor]) -> dict[str, Any]:
+    def _verify(self, path: Path, package: PackageNetwork, examples: Sequence[Tensor]) -> JsonObject:
         return verify(path, package, examples, half=self.half, islands=self.options.islands)
 
     def _compress(
         self, model: Any, plain: Path, path: Path, package: PackageNetwork, examples: Sequence[Tensor],
-        checks: dict[str, Any],
+        checks: JsonObject,
     ) -> None:  # fmt: skip
 
         self.context.progress(f"compressing weights to {self.options.compress}")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partialmethod
 from typing import Any
 
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import package_version
 
 
@@ -72,7 +73,7 @@ def _replace_operator(stack: ExitStack, name: str, function: Callable[[Any, Any]
     """Swap the conversion function of a torch operation, or add one."""
     from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
 
-    registry: dict[str, Any] = _TORCH_OPS_REGISTRY.name_to_func_mapping
+    registry: JsonObject = _TORCH_OPS_REGISTRY.name_to_func_mapping
     if name in registry:
         stack.callback(registry.__setitem__, name, registry[name])
     else:

@@ -21,12 +21,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from depthport.exporters.core.json_types import JsonObject
+
 Progress = Callable[[str], None]
 
 METHOD = "forward"
 
 
-def lower(program: str, model: str, backend: str, progress: Progress) -> dict[str, Any]:
+def lower(program: str, model: str, backend: str, progress: Progress) -> JsonObject:
     """Lower a saved program to `backend` and write it as a `.pte`.
 
     Returns:

@@ -108,7 +108,7 @@ class _Build:
 
     def finish(self) -> dict[str, object]:
         """The file of the request's precision, and what to say of it."""
-        extra: dict[str, Any] = {"converter": self.isolation, "checks": {"conversion": self.parity}}
+        extra: JsonObject = {"converter": self.isolation, "checks": {"conversion": self.parity}}
         policy = self.context.request.policy
         if policy.name == "fp32":
             (self.work / "fp32.tflite").rename(self.work / MODEL_FILE)

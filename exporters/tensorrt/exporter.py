@@ -101,7 +101,7 @@ class _EngineExporter(Exporter):
         graph = self._mixed(request, options) if measured else graph_request(request, self._onnx_target())
         source = context.dependency("onnx", target=graph.target, policy=graph.policy, options=dict(graph.options))
         path = source.file(ONNX_FILE)
-        extra: dict[str, Any] = {"onnx": {"artifact": source.path.name, "key": source.manifest.key}}
+        extra: JsonObject = {"onnx": {"artifact": source.path.name, "key": source.manifest.key}}
         warnings: list[str] = []
         if measured:
             extra["quantization"] = {"kind": "int8", **source.manifest.extra["quantization"]}
@@ -174,7 +174,7 @@ class _EngineExporter(Exporter):
         found.require()
         return onnx_facts(model), found.estimate()
 
-    def audit(self, network: Any, facts: Any, policy: PrecisionPolicy) -> dict[str, Any]:
+    def audit(self, network: Any, facts: Any, policy: PrecisionPolicy) -> JsonObject:
         """Audit of a parsed network, as JSON.
 
         Raises:

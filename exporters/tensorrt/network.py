@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.precision import PrecisionPolicy
 
 FLOATS: Mapping[str, str] = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
@@ -63,7 +64,7 @@ class Audit:
     checked: int = 0
     """Tensors whose type was compared with the ONNX file's."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {
             "layers": self.layers, "products": self.products, "attention": self.attention, "notes": list(self.notes),
             "tensors_checked": self.checked,

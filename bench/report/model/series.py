@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthport.bench.results.model import Samples
+from depthport.exporters.core.json_types import JsonObject
 
 MOST_PER_SERIES = 2000
 LEAST_PER_SERIES = 20
@@ -33,7 +34,7 @@ class Series:
     steady: NDArray[np.bool_]
     total: int
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """`ms` and `t` as {low, high, data}: base64 of little-endian uint16, 0 is low and 65535 high.
 
         `launch` and `steady` are [value, count] runs.

@@ -27,6 +27,7 @@ from depthport.bench.report.page.payload_cell import cell_payload, flat
 from depthport.bench.results.metrics import METRICS, number
 from depthport.bench.results.model import Boundary
 from depthport.bench.statistics import figures
+from depthport.exporters.core.json_types import JsonObject
 
 PAGE_BYTES = 4_600_000
 """What the whole page may weigh; the issue's bound is 5 MB."""
@@ -34,9 +35,7 @@ PICTURES_SHARE = 0.6
 """Of what the tables leave, at most this share is for pictures; samples take the rest."""
 
 
-def payload(
-    report: Report, answers: Answers, page_bytes: float = PAGE_BYTES, *, own_images: bool = False
-) -> dict[str, Any]:
+def payload(report: Report, answers: Answers, page_bytes: float = PAGE_BYTES, *, own_images: bool = False) -> JsonObject:
     """Everything the page shows, JSON types only.
 
     Pictures and samples are thinned so that the JSON stays below `page_bytes`, pictures of the cells worth the least
@@ -62,10 +61,10 @@ def payload(
     }
 
 
-def _tables(report: Report, answers: Answers) -> dict[str, Any]:
+def _tables(report: Report, answers: Answers) -> JsonObject:
     """All but pictures and samples."""
-    cells: list[dict[str, Any]] = []
-    groups: list[dict[str, Any]] = []
+    cells: list[JsonObject] = []
+    groups: list[JsonObject] = []
     for index, machine in enumerate(report.machines):
         for group in machine.groups:
             groups.append(_group(machine, index, group, answers.best[len(groups)]))
@@ -87,7 +86,7 @@ def _tables(report: Report, answers: Answers) -> dict[str, Any]:
     }
 
 
-def _machine(machine: MachineReport) -> dict[str, Any]:
+def _machine(machine: MachineReport) -> JsonObject:
     return {
         "name": machine.name,
         "facts": machine.machine.facts(),
@@ -126,7 +125,7 @@ def _yardstick(group: Group) -> float | None:
     return None
 
 
-def _regimes(group: Group) -> list[dict[str, Any]]:
+def _regimes(group: Group) -> list[JsonObject]:
     """Tables and lines of cells that ran in another regime than `burst`."""
     blocks = []
     for kind in regime.KINDS:
@@ -150,7 +149,7 @@ def _noise(control: Any) -> str | None:
     return None if floor is None else f"±{figures.percent(floor)}"
 
 
-def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> dict[str, Any]:
+def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> JsonObject:
     boundary = main_boundary(group.rows)
     return {
         "machine": index,
@@ -183,7 +182,7 @@ def _tab(group: Group, machine: MachineReport) -> str:
     return ", ".join(parts)
 
 
-def _choice(choice: Choice) -> dict[str, Any]:
+def _choice(choice: Choice) -> JsonObject:
     return {
         "pick": choice.pick,
         "why": choice.why,
@@ -194,7 +193,7 @@ def _choice(choice: Choice) -> dict[str, Any]:
     }
 
 
-def _axis(group: Group, axis: str, boundary: Boundary) -> list[dict[str, Any]]:
+def _axis(group: Group, axis: str, boundary: Boundary) -> list[JsonObject]:
     return [
         {
             "value": m.value,
@@ -227,7 +226,7 @@ def _picture_order(group: Group, choice: Choice) -> list[Row]:
     return sorted(group.rows, key=worth)
 
 
-def _series(rows_: list[Row], budget_bytes: float) -> list[dict[str, Any]]:
+def _series(rows_: list[Row], budget_bytes: float) -> list[JsonObject]:
     """Per cell in the payload's order: its samples at each boundary."""
     limit = limit_per_series([len(t.samples.ms) for row in rows_ for t in row.cell.timing.values()], budget_bytes)
     return [
@@ -236,7 +235,7 @@ def _series(rows_: list[Row], budget_bytes: float) -> list[dict[str, Any]]:
     ]
 
 
-def _recommendations(answers: Answers) -> list[dict[str, Any]]:
+def _recommendations(answers: Answers) -> list[JsonObject]:
     """One entry a use case, with the answer of every machine that has its device."""
     found = answers.recommendations
     return [
@@ -251,7 +250,7 @@ def _recommendations(answers: Answers) -> list[dict[str, Any]]:
     ]
 
 
-def _recommendation(found: Recommendation) -> dict[str, Any]:
+def _recommendation(found: Recommendation) -> JsonObject:
     choice = found.choice
     return {
         "machine": found.machine,

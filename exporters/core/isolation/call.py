@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from depthport.exporters.core.errors import ExportError
+from depthport.exporters.core.json_types import JsonObject
 
 OFFLINE = {
     **dict.fromkeys(
@@ -42,7 +43,7 @@ class Isolated:
 
     value: Any
     """What the function returned (JSON types)."""
-    isolation: dict[str, Any]
+    isolation: JsonObject
     """How far it was kept apart, for the manifest."""
     peak_mib: float | None
     """Peak resident memory of the process; None where the system does not say."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from depthport.exporters.core.errors import DepthportError, one_line
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import peak_rss_mib
 
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
@@ -37,7 +38,7 @@ def main() -> None:
     _send(channel, _work(job, channel, alone))
 
 
-def _work(job: dict[str, Any], channel: BinaryIO, alone: bool) -> dict[str, Any]:
+def _work(job: JsonObject, channel: BinaryIO, alone: bool) -> JsonObject:
     isolation = {"network": "none (namespace)" if alone else "refused in Python", "programs": job["programs"]}
     refuse(job["programs"])
     try:
@@ -90,7 +91,7 @@ def _program(arguments: tuple[Any, ...]) -> Any:
     return named if isinstance(named, str | bytes | os.PathLike) else named[0]
 
 
-def _send(channel: BinaryIO, message: dict[str, Any]) -> None:
+def _send(channel: BinaryIO, message: JsonObject) -> None:
     channel.write(json.dumps(message).encode() + b"\n")
 
 

@@ -159,7 +159,7 @@ class Interpreter:
         return results
 
     def _arguments(self, operation: Operation, values: Mapping[str, Value]) -> dict[str, object]:
-        found: dict[str, Any] = {}
+        found: dict[str, object] = {}
         # iOS16's compressed constants keep their data in attributes.
         for name, constant in operation.attributes.items():
             if name != "name":
