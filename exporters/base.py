@@ -10,7 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnsupportedError
@@ -105,7 +107,9 @@ class Exporter(ABC):
         """
         raise UnsupportedError(f"format {self.format!r} can't be rebuilt from an artifact: export it again")
 
-    def inspect(self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True) -> tuple[Table, ...]:
+    def inspect(
+        self, artifact: Artifact, arrays: Mapping[str, np.ndarray] | None = None, run: bool = True
+    ) -> tuple[Table, ...]:
         """What only this format can say about an artifact beyond its manifest; nothing by default.
 
         Args:

@@ -109,8 +109,8 @@ def speed(views: int, height: int, width: int) -> list[JsonObject]:
     with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
         all_ms = _milliseconds(lambda: F.scaled_dot_product_attention(q, k, v))
         few_ms = _milliseconds(lambda: F.scaled_dot_product_attention(q, k[:, :, few], v[:, :, few]))
-    rows = [part.transpose(1, 2).contiguous() for part in (0.1 * q, k, v)]
-    ours_ms = _milliseconds(lambda: ours(*rows, 1.0, True))
+    rows_q, rows_k, rows_v = (part.transpose(1, 2).contiguous() for part in (0.1 * q, k, v))
+    ours_ms = _milliseconds(lambda: ours(rows_q, rows_k, rows_v, 1.0, True))
     return [{"views": views, "cudnn_ms": all_ms, "cudnn_quarter_ms": few_ms, "ours_ms": ours_ms}]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import package_version
@@ -10,12 +10,15 @@ from depthport.exporters.coreai.options import CoreAIOptions
 from depthport.exporters.da3.signature import AUTHOR, OUTPUT_MEANING, preprocessing, summary
 
 if TYPE_CHECKING:
+    from coreai.runtime import AIModelAssetMetadata
+
+if TYPE_CHECKING:
     from depthport.exporters.da3.request import ExportRequest
 
 PREFIX = "depthport."
 
 
-def describe(request: ExportRequest, options: CoreAIOptions) -> Any:
+def describe(request: ExportRequest, options: CoreAIOptions) -> AIModelAssetMetadata:
     """A `coreai.runtime.AIModelAssetMetadata` of a request."""
     from coreai.runtime import AIModelAssetMetadata
 

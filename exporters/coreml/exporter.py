@@ -14,7 +14,9 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core.artifact import Artifact, Shape
@@ -38,6 +40,7 @@ from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from depthport.exporters.inputs.probe import probe_image, probe_pixels
 
 if TYPE_CHECKING:
+    from coremltools.models import MLModel
     from torch import Tensor
 
     from depthport.exporters.coreml.network import Interface, PackageNetwork
@@ -63,7 +66,9 @@ class CoreMLExporter(Exporter):
     def options(self, request: ExportRequest) -> JsonObject:
         return parse_options(request).to_json()
 
-    def inspect(self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True) -> tuple[Table, ...]:
+    def inspect(
+        self, artifact: Artifact, arrays: Mapping[str, np.ndarray] | None = None, run: bool = True
+    ) -> tuple[Table, ...]:
         return inspect_package(artifact.path / str(artifact.manifest.extra["package"]), arrays=arrays, run=run)
 
     def inspect_package(self, path: Path, run: bool = True) -> tuple[Table, ...]:
@@ -193,7 +198,7 @@ class _Build:
         return verify(path, package, examples, half=self.half, islands=self.options.islands)
 
     def _compress(
-        self, model: Any, plain: Path, path: Path, package: PackageNetwork, examples: Sequence[Tensor],
+        self, model: MLModel, plain: Path, path: Path, package: PackageNetwork, examples: Sequence[Tensor],
         checks: JsonObject,
     ) -> None:  # fmt: skip
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +90,7 @@ class PackageNetwork(nn.Module):
         return out
 
 
-def patch_convolutions(network: nn.Module) -> list[tuple[Any, nn.Conv2d]]:
+def patch_convolutions(network: nn.Module) -> list[tuple[nn.Module, nn.Conv2d]]:
     """Each patch convolution with the module that has it as `patch_embed`: one a backbone, nested models have two."""
     return [(part, conv) for part in network.modules() if isinstance(conv := getattr(part, "patch_embed", None), nn.Conv2d)]
 

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from depthport.exporters.core.artifact import Manifest
 from depthport.exporters.core.errors import RunError, UnavailableError
+from depthport.exporters.core.json_types import Json
 from depthport.exporters.da3.config_check import family_of
 from depthport.exporters.da3.models import FAMILIES, Family, ModelSpec, validate_outputs
 from depthport.exporters.da3.registry import get_model
@@ -84,7 +85,7 @@ def network_family(net: nn.Module) -> Family:
 
 
 def upstream_forward(
-    net: nn.Module, image: Tensor, outputs: Sequence[str] | None = None, **inputs: Any
+    net: nn.Module, image: Tensor, outputs: Sequence[str] | None = None, **inputs: Tensor
 ) -> dict[str, Tensor]:
     """Upstream's forward as its users run it, with the outputs of its networks by our names.
 
@@ -126,7 +127,13 @@ def double_arithmetic() -> Iterator[None]:
     504x504)."""
 
     class FloatIsDouble(TorchFunctionMode):
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        def __torch_function__(
+            self,
+            func: Callable[..., Tensor],
+            types: object,
+            args: Sequence[Tensor] = (),
+            kwargs: Mapping[str, Tensor] | None = None,
+        ) -> Tensor:
             if func is torch.Tensor.float:
                 return args[0].double()
             kwargs = kwargs or {}
@@ -151,7 +158,7 @@ def _query_blocks(query: Tensor, key: Tensor) -> Sequence[Tensor]:
     return blocks
 
 
-def from_pixels(image: Tensor, preprocessing: Mapping[str, Any]) -> Tensor:
+def from_pixels(image: Tensor, preprocessing: Mapping[str, Json]) -> Tensor:
     """Pixels (B, N, H', W', 3) uint8 to `image` on the host, with OpenCV, as upstream's users do it.
 
     Args:

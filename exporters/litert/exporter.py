@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -143,5 +143,5 @@ class _Build:
         with np.load(self.work / "outputs.npz") as found:
             return dict(found)
 
-    def _call(self, function: Callable[..., Any], **arguments: Any) -> Isolated:
+    def _call(self, function: Callable[..., object], **arguments: object) -> Isolated:
         return call_isolated(function, arguments, self.work, self.context.progress)

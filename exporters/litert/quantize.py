@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depthport.exporters.base import ExportContext
 from depthport.exporters.core.errors import ExportError
-from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.json_types import Json, JsonObject
 from depthport.exporters.litert.recipes import Recipe, dynamic, weights_only
 from depthport.exporters.quantization.images import held_out_scenes, split
 from depthport.exporters.quantization.mix import Budget, Loss, choose, give_back
@@ -113,7 +112,7 @@ def _report(
     }
 
 
-def read_trials(folder: Path, trials: Sequence[Mapping[str, Any]]) -> list[dict[str, np.ndarray]]:
+def read_trials(folder: Path, trials: Sequence[Mapping[str, Json]]) -> list[dict[str, np.ndarray]]:
     """What the converter's process left of each trial; the files are removed."""
     found = []
     for trial in trials:

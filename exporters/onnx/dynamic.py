@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from depthport.exporters.pytorch.program import from_pixels
 
 if TYPE_CHECKING:
     import onnx_ir
+    from onnxruntime import InferenceSession
 
 _SYMBOL = re.compile(r"\bs\d+\b")
 _PROBED = (Shape(1, 1, 28, 42), Shape(2, 2, 56, 28), Shape(1, 4, 42, 70))
@@ -114,7 +115,7 @@ def _probe_shapes(request: ExportRequest) -> Sequence[Shape]:
 
 
 def _results(
-    context: ExportContext, session: Any, shapes: Sequence[Shape]
+    context: ExportContext, session: InferenceSession, shapes: Sequence[Shape]
 ) -> Iterator[tuple[Shape, dict[str, np.ndarray], dict[str, np.ndarray]]]:
     """For each shape the file's outputs and the static network's."""
     import torch

@@ -20,6 +20,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import numpy as np
+
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ExportError, one_line
@@ -116,7 +118,9 @@ class OnnxExporter(Exporter):
             }
         )
 
-    def inspect(self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True) -> tuple[Table, ...]:
+    def inspect(
+        self, artifact: Artifact, arrays: Mapping[str, np.ndarray] | None = None, run: bool = True
+    ) -> tuple[Table, ...]:
         """Declared versions, and the oldest ONNX Runtime that takes them; of the file's operators nothing."""
         extra = artifact.manifest.extra
         if "ir_version" not in extra:  # written by an earlier version

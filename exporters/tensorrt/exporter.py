@@ -17,7 +17,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import psutil
 
@@ -56,6 +56,11 @@ from depthport.exporters.tensorrt.platform import (
 )
 from depthport.exporters.tensorrt.preflight import preflight
 from depthport.exporters.tensorrt.quantize import beyond, quantize_file
+
+if TYPE_CHECKING:
+    import tensorrt
+
+    from depthport.exporters.tensorrt.network import OnnxFacts
 
 LAYERS_FILE = "layers.json"
 _log = logging.getLogger("depthport")
@@ -162,7 +167,7 @@ class _EngineExporter(Exporter):
 
     def check(
         self, trt: ModuleType, onnx: Path, options: TensorRTOptions, progress: Progress
-    ) -> tuple[Any, dict[str, int]]:
+    ) -> tuple[OnnxFacts, dict[str, int]]:
         """Preflight of a file: its facts and the estimate of what it costs.
 
         Raises:
@@ -174,7 +179,7 @@ class _EngineExporter(Exporter):
         found.require()
         return onnx_facts(model), found.estimate()
 
-    def audit(self, network: Any, facts: Any, policy: PrecisionPolicy) -> JsonObject:
+    def audit(self, network: tensorrt.INetworkDefinition, facts: OnnxFacts, policy: PrecisionPolicy) -> JsonObject:
         """Audit of a parsed network, as JSON.
 
         Raises:

@@ -6,7 +6,7 @@ import logging
 import os
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ArtifactError, LoadError, RunError, StorageError, one_line
@@ -18,6 +18,10 @@ from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.host.cache import cache_folder
 from depthport.runtimes.tensorrt.buffers import call, require_device
 from depthport.runtimes.terms import Mismatch
+
+if TYPE_CHECKING:
+    import tensorrt
+    import tensorrt_rtx
 
 _log = logging.getLogger("depthport")
 
@@ -98,22 +102,22 @@ class TensorRTEngine:
         if artifact.manifest.extra.get("stripped"):
             self._refit(artifact)
         self._cache_file = cache / "tensorrt" / f"{artifact.manifest.key[:12]}-{gpu.capability}.runtime-cache"
-        self._runtime_cache: Any = None
+        self._runtime_cache: tensorrt_rtx.IRuntimeCache | None = None
         self._context = self._create_context()
         if self._context is None:
             raise LoadError(f"{package.name} can't make an execution context: is the GPU's memory full?")
         self._check_signature(artifact)
 
-    def _create_context(self) -> Any:
+    def _create_context(self) -> tensorrt.IExecutionContext:
         if not hasattr(self._trt, "IRuntimeCache"):
             return self._engine.create_execution_context()
         # TensorRT for RTX compiles kernels for this GPU when they first run; what it compiled is kept between processes.
         config = self._engine.create_runtime_config()
-        self._runtime_cache = config.create_runtime_cache()
+        cache = self._runtime_cache = config.create_runtime_cache()
         if file_intact(self._cache_file):
             # One of another version or driver is refused and begun anew.
-            self._runtime_cache.deserialize(self._cache_file.read_bytes())
-        config.set_runtime_cache(self._runtime_cache)
+            cache.deserialize(self._cache_file.read_bytes())
+        config.set_runtime_cache(cache)
         return self._engine.create_execution_context(config)
 
     def _refit(self, artifact: Artifact) -> None:

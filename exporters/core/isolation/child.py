@@ -13,7 +13,7 @@ import threading
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from depthport.exporters.core.errors import DepthportError, one_line
 from depthport.exporters.core.json_types import JsonObject
@@ -74,7 +74,7 @@ def leave_network() -> bool:
 def refuse(programs: Collection[str]) -> None:
     """From now on, connecting, resolving names and starting other programs than `programs` is a PermissionError."""
 
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
         if event in _NETWORK_EVENTS:
             raise PermissionError(f"a converter has no network ({event})")
         if event in _PROGRAM_EVENTS:
@@ -85,10 +85,10 @@ def refuse(programs: Collection[str]) -> None:
     sys.addaudithook(hook)
 
 
-def _program(arguments: tuple[Any, ...]) -> Any:
+def _program(arguments: tuple[object, ...]) -> object:
     """What is started: `subprocess.Popen` tells the executable and, where that is None, the arguments."""
     named = arguments[0] if arguments and arguments[0] is not None else arguments[1]
-    return named if isinstance(named, str | bytes | os.PathLike) else named[0]
+    return named[0] if isinstance(named, list | tuple) else named
 
 
 def _send(channel: BinaryIO, message: JsonObject) -> None:

@@ -267,7 +267,7 @@ def _check_float_types(operation: Operation, types: Mapping[str, TensorType | No
         raise ArtifactError(f"operation {operation.name!r} ({operation.type}) mixes {' and '.join(sorted(found))}")
 
 
-def _literal(value: Any) -> object:
+def _literal(value: object) -> object:
     if not isinstance(value, np.ndarray):
         return value
     tensor = torch.from_numpy(np.array(value))
