@@ -82,8 +82,9 @@ def capture(network: PackageNetwork, examples: Sequence[Tensor], route: str) -> 
     with torch.no_grad():
         try:
             if route == "trace":
-                return torch.jit.trace(network, tuple(examples), check_trace=False)
-            program = torch.export.export(network, tuple(examples), strict=False).run_decompositions({})
+                traced: torch.jit.ScriptModule = torch.jit.trace(network, tuple(examples), check_trace=False)
+                return traced
+            program: ExportedProgram = torch.export.export(network, tuple(examples), strict=False).run_decompositions({})
         except (RuntimeError, torch._dynamo.exc.TorchDynamoException) as error:
             raise ExportError(f"torch can't {route} the network: {one_line(error)}") from error
     _label(program)
