@@ -18,8 +18,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from depthport.exporters.core.artifact import Artifact, TensorSpec
-from depthport.exporters.core.errors import LoadError, PlacementError, RunError, UsageError, one_line
+from depthport.exporters.core.errors import LoadError, PlacementError, RunError, one_line
 from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.options import Options, read_options
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description
 from depthport.runtimes.host.threads import allowed_threads
@@ -56,8 +57,7 @@ class ExecuTorchRuntime(Runtime):
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         self.mode(self.device(device), options.mode)
-        if options.extra:
-            raise UsageError(f"executorch has no option {next(iter(options.extra))!r}: it takes none")
+        read_options(Options, options.extra, self.name)
         backend = artifact.manifest.target.get("backend", XNNPACK.name)
         if backend != XNNPACK.name:
             raise PlacementError(f"the program is lowered to {backend}, which this machine's ExecuTorch does not run")

@@ -24,16 +24,18 @@ import gc
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import LoadError, PlacementError, RunError, UsageError, one_line
+from depthport.exporters.core.errors import LoadError, PlacementError, RunError, one_line
 from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.options import Options, read_options
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
 from depthport.runtimes.host.cache import cache_folder, sealed_cache, writable
 from depthport.runtimes.host.cpu import cpu_description
@@ -41,7 +43,6 @@ from depthport.runtimes.host.threads import allowed_threads
 
 MODEL_FILE = "model.onnx"
 LATENCY = Mode("latency", "one stream: all threads compute one inference, compiled once and kept")
-INFERENCE_PRECISIONS = ("f32", "bf16", "f16")
 
 # What a device says it can compute in, and the policies that makes worth running, best known first.
 _CAPABILITIES = {
@@ -53,13 +54,12 @@ _LOW_PRECISION = ("bf16", "f16")
 _ERRORS = (RuntimeError, ValueError, TypeError)
 
 
-@dataclass(frozen=True)
-class OpenVinoOptions:
+class OpenVinoOptions(Options, frozen=True):
     """`LoadOptions.extra`, checked; see the module's docstring."""
 
-    inference_precision: str | None = None
-    streams: int = 1
-    properties: Mapping[str, object] = field(default_factory=dict)
+    inference_precision: Literal["f32", "bf16", "f16"] | None = None
+    streams: Annotated[int, Meta(ge=1)] = 1
+    properties: dict[str, object] = msgspec.field(default_factory=dict)
 
 
 class OpenVinoRuntime(Runtime):
@@ -89,7 +89,7 @@ class OpenVinoRuntime(Runtime):
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         found = self.device(device)
         self.mode(found, options.mode)
-        return OpenVinoSession(artifact, device, options, _parse_extra(options.extra))
+        return OpenVinoSession(artifact, device, options, read_options(OpenVinoOptions, options.extra, self.name))
 
 
 class OpenVinoSession(Session):
@@ -220,23 +220,6 @@ def _properties(artifact: Artifact, device: str, options: LoadOptions, extra: Op
     if writable(cache):
         properties["CACHE_DIR"] = str(cache / "openvino")
     return {**properties, **extra.properties}
-
-
-def _parse_extra(extra: Mapping[str, Any]) -> OpenVinoOptions:
-    known = ("inference_precision", "streams", "properties")
-    if unknown := [name for name in extra if name not in known]:
-        raise UsageError(f"openvino has no option {unknown[0]!r}: choose one of {', '.join(known)}")
-    options = OpenVinoOptions(**extra)
-    if options.inference_precision not in (None, *INFERENCE_PRECISIONS):
-        raise UsageError(
-            f"openvino option inference_precision is one of {', '.join(INFERENCE_PRECISIONS)}, "
-            f"not {options.inference_precision!r}"
-        )
-    if not isinstance(options.streams, int) or options.streams < 1:
-        raise UsageError(f"openvino option streams is a whole number from 1, not {options.streams!r}")
-    if not isinstance(options.properties, Mapping):
-        raise UsageError(f"openvino option properties is a mapping of names to values, not {options.properties!r}")
-    return options
 
 
 def _text(info: Any, key: str, default: str) -> str:

@@ -7,10 +7,11 @@ import gc
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
@@ -18,6 +19,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, PlacementError, RunError, one_line
 from depthport.exporters.core.nvidia import cuda_devices, process_memory_mib
+from depthport.exporters.core.options import Options
 from depthport.runtimes.base import Arrays, LoadOptions, Placement, Session, SessionMemory
 from depthport.runtimes.host.cache import cache_folder
 from depthport.runtimes.host.threads import allowed_threads
@@ -25,19 +27,19 @@ from depthport.runtimes.onnxruntime import cache as ort_cache
 from depthport.runtimes.onnxruntime.cache import OptimizedGraph
 from depthport.runtimes.onnxruntime.providers import CPU_PROVIDER, Provider, ProviderContext
 
-_LEVELS = {
+GraphOptimization = Literal["all", "extended", "basic", "disabled"]
+_LEVELS: dict[GraphOptimization, ort.GraphOptimizationLevel] = {
     "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
     "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
     "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
     "disabled": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
 }
-GRAPH_OPTIMIZATIONS = tuple(_LEVELS)
-_SPINNING_ENTRIES = {
+Spinning = Literal["run", "always", "never"]
+_SPINNING_ENTRIES: dict[Spinning, dict[str, str]] = {
     "run": {"session.force_spinning_stop": "1"},
     "always": {},
     "never": {"session.intra_op.allow_spinning": "0"},
 }
-SPINNING = tuple(_SPINNING_ENTRIES)
 
 # Every class the native module raises; they share no base but Exception.
 _ORT_ERRORS: tuple[type[Exception], ...] = (
@@ -49,14 +51,13 @@ _LOG_ERRORS_ONLY = 3
 _NAMED_NODES = 8
 
 
-@dataclass(frozen=True)
-class OrtOptions:
+class OrtOptions(Options, frozen=True):
     """`LoadOptions.extra` of this runtime, checked; see :mod:`depthport.runtimes.onnxruntime.runtime`."""
 
-    spinning: str = "run"
-    graph_optimization: str = "all"
+    spinning: Spinning = "run"
+    graph_optimization: GraphOptimization = "all"
     cpu_fallback: bool = False
-    provider_options: Mapping[str, str] = field(default_factory=dict)
+    provider_options: dict[str, object] = msgspec.field(default_factory=dict)
 
 
 class OrtSession(Session):
