@@ -7,7 +7,6 @@ import gc
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -121,7 +120,9 @@ class OrtSession(Session):
         entry = OptimizedGraph.of(self.artifact, self.options, ort.__version__, extra.graph_optimization)
         if entry.complete():
             try:
-                session = self._native_session(entry.model, replace(extra, graph_optimization="disabled"), False)
+                session = self._native_session(
+                    entry.model, msgspec.structs.replace(extra, graph_optimization="disabled"), False
+                )
             except _ORT_ERRORS:
                 entry.discard()
             else:
