@@ -28,7 +28,7 @@ def compress(program: AIProgram, kind: str) -> AIProgram:
 
     Args:
         program: what :func:`depthport.exporters.coreai.convert.convert` returned.
-        kind: one of :data:`depthport.exporters.coreai.options.COMPRESSIONS` but `none`.
+        kind: one of :data:`depthport.exporters.coreai.options.Compression` but `none`.
 
     Raises:
         UnavailableError: coreai-opt or what it needs is not installed.
