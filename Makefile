@@ -1,8 +1,16 @@
 # Set-up and the two commands of the README. Everything lives in .venv; what is installed is not fetched again.
 #
 #   make demo          the main job: export, measure, check, report      (ARGS="--views 5" adds options)
-#   make test          ruff, vulture, import-linter, mypy and the tests
+#   make test          the whole check: lint, types, every test but the slow ones
+#   make coverage      the same tests, and which lines they reach; below the floor (pyproject.toml) it fails
+#   make test-fast     the tests of arithmetic, choice and report, without a browser: a minute
 #   make test-slow     also the tests that take minutes or gigabytes
+#   make lint          ruff, vulture, import-linter; eslint for the page's scripts where Node.js is  (SELECT=ARG,D for rules to come)
+#   make format        ruff format, and what ruff can mend
+#   make typecheck     mypy
+#   make docs          docs/ as a site, into build/docs
+#   make lock          constraints.txt anew; what it pins is kept  (UPGRADE=1 takes the newest, UPGRADE="a b" two)
+#   make hooks         pre-commit hooks
 #   make records       bench/records/*/results.json to bench/records/report.{md,html,png} and README's figures
 #   make clean         remove .venv and caches; artifacts and results stay
 #
@@ -41,30 +49,69 @@ DEMO_EXTRAS := da3,onnx,openvino,report,predict$(if $(filter Darwin,$(shell unam
 HAS_COREAI := import os, platform, sys; mac = sys.platform == "darwin"; \
 	found = platform.mac_ver()[0] if mac else (os.confstr("CS_GNU_LIBC_VERSION") or "0").split()[-1]; \
 	print("yes" * (tuple(map(int, found.split(".")))[:2] >= ((26, 0) if mac else (2, 34))))
-TEST_EXTRAS := da3,onnx,openvino,report,predict,coreml,tensorrt,test$(if $(shell "$(PYTHON)" -c '$(HAS_COREAI)' 2>/dev/null),$(COMMA)coreai)
+TEST_EXTRAS := da3,onnx,openvino,report,predict,coreml,tensorrt,docs,test$(if $(shell "$(PYTHON)" -c '$(HAS_COREAI)' 2>/dev/null),$(COMMA)coreai)
 ARGS ?=
 PYTEST_ARGS ?=
 # One test process a core, four at most, and one thread in each: a process takes about 1 GB.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 PARALLEL := -n auto --maxprocesses 4
+FAST := $(addprefix tests/bench/,choice plan report results statistics) tests/exporters/core
+SELECT ?=
+ESLINT := eslint@9.39.5
+# uv resolves for every system at once; it is not needed for anything else.
+UV := uv>=0.9,<1
 
-.PHONY: help demo test test-slow records clean
+.PHONY: help demo test test-fast test-slow coverage lint lint-python lint-js format typecheck docs lock hooks records clean
 
 help:
-	@sed -n '3,7s/^# *//p' Makefile
+	@sed -n '/^#   make/s/^# *//p' Makefile
 
 demo: $(DEMO_STAMP)
 	$(BIN)/depthport run $(ARGS)
 
-test: $(TEST_STAMP)
-	$(BIN)/ruff check .
-	$(BIN)/vulture
-	$(BIN)/lint-imports --no-cache
-	$(BIN)/mypy -p depthport -p tests
+test: lint-python typecheck
 	$(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
+
+coverage: $(TEST_STAMP)
+	@mkdir -p build/coverage
+	$(PYTEST) $(PARALLEL) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+test-fast: $(TEST_STAMP)
+	$(PYTEST) -m "not slow and not browser" $(FAST) $(PYTEST_ARGS)
 
 test-slow: $(TEST_STAMP)
 	$(PYTEST) -m "slow or not slow" $(PYTEST_ARGS)
+
+lint: lint-python lint-js
+
+lint-python: $(TEST_STAMP)
+	$(BIN)/ruff check $(if $(SELECT),--select $(SELECT) --statistics) .
+	$(BIN)/ruff format --check .
+	$(BIN)/vulture
+	$(BIN)/lint-imports --no-cache
+
+# Checking the page's scripts takes Node.js, which nothing else here needs.
+lint-js:
+	@if command -v npx >/dev/null; then npx --yes $(ESLINT) bench/report/page/assets/page; \
+	else echo "Node.js is not here: the page's scripts are not linted"; fi
+
+format: $(TEST_STAMP)
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+typecheck: $(TEST_STAMP)
+	$(BIN)/mypy -p depthport -p tests
+
+docs: $(TEST_STAMP)
+	$(BIN)/mkdocs build --strict --site-dir build/docs
+
+lock: $(TEST_STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet '$(UV)'
+	.ci/lock.sh $(BIN)/uv $(subst $(COMMA)coreai,,$(TEST_EXTRAS))$(COMMA)coreai '$(PHONES)'
+
+hooks: $(TEST_STAMP)
+	@$(PIP) pre-commit
+	$(BIN)/pre-commit install
 
 # Everything that is shown of recorded runs is made from them here; the picture needs Chromium. Git leaves the page out.
 RECORDS := $(sort $(dir $(wildcard bench/records/*/results.json)))

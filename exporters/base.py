@@ -68,6 +68,8 @@ class Exporter(ABC):
     """Distributions whose versions decide what is written; part of the key."""
     default: ClassVar[bool] = False
     """What is exported where nobody says a format: true of one."""
+    slow: ClassVar[bool] = False
+    """Whether it takes minutes where others take seconds: it comes last where time is short."""
     one_artifact_many_shapes: ClassVar[bool] = False
     """Whether an artifact with open dimensions is worth measuring beside the static one."""
     takes: ClassVar[tuple[type[Options], ...]] = ()

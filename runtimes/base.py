@@ -201,8 +201,6 @@ class Runtime(ABC):
     None: what it runs was compiled by the export."""
     profiled: ClassVar[tuple[str, ...]] = ()
     """Modes whose operators :meth:`profile` can time, slowest first."""
-    interpreted: ClassVar[Mapping[str, tuple[str, Mapping[str, object]]]] = {}
-    """What to check :meth:`interpret` with: a label, then precision and the format's options."""
 
     bound: ClassVar[bool] = False
     """Whether its artifacts run only on what they were built for: ask :meth:`mismatch` before loading one."""
@@ -230,15 +228,6 @@ class Runtime(ABC):
             UnsupportedError: this runtime shows no operators.
         """
         raise UnsupportedError(f"runtime {self.name!r} shows no operators to time")
-
-    def interpret(self, artifact: Artifact, inputs: Mapping[str, np.ndarray]) -> Arrays:
-        """What a session gives for the inputs, computed by our own reading of the artifact, without the runtime.
-
-        Raises:
-            ArtifactError: the artifact is damaged.
-            UnsupportedError: it holds an operation that is not interpreted, or there is no interpreter.
-        """
-        raise UnsupportedError(f"runtime {self.name!r} has no interpreter of its artifacts")
 
     @abstractmethod
     def probe(self) -> list[Device]:

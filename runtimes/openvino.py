@@ -34,7 +34,6 @@ from msgspec import Meta
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, PlacementError, RunError, one_line
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options, read_options
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
 from depthport.runtimes.host.cache import cache_folder, sealed_cache, writable
@@ -43,6 +42,7 @@ from depthport.runtimes.host.threads import allowed_threads
 
 MODEL_FILE = "model.onnx"
 LATENCY = Mode("latency", "one stream: all threads compute one inference, compiled once and kept")
+DEFAULTS = Mode("defaults", "as OpenVINO decides: bf16 where the CPU has it", precisions=("fp32",), alternative=True)
 
 # What a device says it can compute in, and the policies that makes worth running, best known first.
 _CAPABILITIES = {
@@ -88,16 +88,20 @@ class OpenVinoRuntime(Runtime):
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         found = self.device(device)
-        self.mode(found, options.mode)
-        return OpenVinoSession(artifact, device, options, read_options(OpenVinoOptions, options.extra, self.name))
+        mode = self.mode(found, options.mode)
+        extra = read_options(OpenVinoOptions, options.extra, self.name)
+        return OpenVinoSession(artifact, device, options, extra, own=mode == DEFAULTS)
 
 
 class OpenVinoSession(Session):
     """A compiled model and its one request; `run` starts it, `synchronize` waits for it."""
 
-    def __init__(self, artifact: Artifact, device: str, options: LoadOptions, extra: OpenVinoOptions) -> None:
+    def __init__(
+        self, artifact: Artifact, device: str, options: LoadOptions, extra: OpenVinoOptions, *, own: bool = False
+    ) -> None:
         super().__init__(artifact, device, options)
-        self._properties = _properties(artifact, device, options, extra)
+        chosen = {} if own else _chosen(artifact, device, extra)
+        self._properties = {**chosen, **_given(artifact, device, options), **extra.properties}
         model = artifact.file(MODEL_FILE)
         try:
             import openvino
@@ -165,11 +169,12 @@ class OpenVinoSession(Session):
             raise PlacementError(f"openvino computes {precisions[lowered[0]]} kernels in {lowered[0]} where f32 was asked")
         details = {
             "devices": list(self._compiled.get_property("EXECUTION_DEVICES")),
-            "inference_precision": asked or "as the graph has it",
+            "inference_precision": asked
+            or ("as the graph has it" if "EXECUTION_MODE_HINT" in self._properties else "OpenVINO's own"),
             "precisions": dict(precisions),
             "kernels": dict(kernels.most_common()),
             "threads": self._properties.get("INFERENCE_NUM_THREADS"),
-            "streams": self._properties["NUM_STREAMS"],
+            "streams": self._properties.get("NUM_STREAMS", "OpenVINO's own"),
             "from_cache": bool(self._compiled.get_property("LOADED_FROM_CACHE")),
         }
         return Placement(self.device, details, delegated_share=1.0)
@@ -191,7 +196,7 @@ def _describe(core: Any, native: str) -> Device:
     wanted = _CAPABILITIES.get(kind, {"FP32": "fp32"})
     precisions = tuple(policy for capability, policy in wanted.items() if capability in capabilities)
     description = cpu_description() if kind == "cpu" else core.get_property(native, "FULL_DEVICE_NAME")
-    return Device(name, description, (LATENCY,), precisions)
+    return Device(name, description, (LATENCY, DEFAULTS), precisions)
 
 
 def _device_name(native: str) -> str:
@@ -204,8 +209,8 @@ def _native_name(device: str) -> str:
     return device.upper().replace(":", ".")
 
 
-def _properties(artifact: Artifact, device: str, options: LoadOptions, extra: OpenVinoOptions) -> JsonObject:
-    """The compiler's properties, every one that would otherwise depend on the machine."""
+def _chosen(artifact: Artifact, device: str, extra: OpenVinoOptions) -> dict[str, object]:
+    """The compiler's properties that would otherwise depend on the machine."""
     properties: dict[str, object] = {"NUM_STREAMS": extra.streams, "PERFORMANCE_HINT": "LATENCY"}
     policy = artifact.manifest.precision
     precision = extra.inference_precision or ("f32" if policy.get("backbone") == "float32" else None)
@@ -214,12 +219,19 @@ def _properties(artifact: Artifact, device: str, options: LoadOptions, extra: Op
     else:
         properties["EXECUTION_MODE_HINT"] = "ACCURACY"
     if device == "cpu":
-        properties["INFERENCE_NUM_THREADS"] = options.threads or allowed_threads()
         properties["ENABLE_CPU_PINNING"] = False
+    return properties
+
+
+def _given(artifact: Artifact, device: str, options: LoadOptions) -> dict[str, Any]:
+    """Threads and the cache, which are the caller's to say in every mode."""
+    properties: dict[str, Any] = {}
+    if device == "cpu":
+        properties["INFERENCE_NUM_THREADS"] = options.threads or allowed_threads()
     cache = cache_folder(artifact, options)
     if writable(cache):
         properties["CACHE_DIR"] = str(cache / "openvino")
-    return {**properties, **extra.properties}
+    return properties
 
 
 def _text(info: Any, key: str, default: str) -> str:

@@ -26,6 +26,8 @@ class Mode:
     """Policies worth running in it, best-known first; empty: the device's."""
     export_options: tuple[tuple[str, object], ...] = ()
     """The format's own options of the artifacts it runs, name and value; empty: its defaults."""
+    alternative: bool = False
+    """What people would run without this package: measured where it is asked for, by name or by a suite."""
 
 
 @dataclass(frozen=True)

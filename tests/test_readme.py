@@ -183,12 +183,12 @@ def _path() -> dict[str, str]:
 
 def test_recorded_figures_are_those_of_the_records() -> None:
     """`make records` writes them: where this fails, records or report changed and it was not run."""
-    from depthport.bench.report.markdown.excerpt import excerpt, replaced
+    from depthport.bench.report.markdown.excerpt import rewritten
     from depthport.bench.report.model.merge import merge
 
     records = sorted(path.parent for path in (ROOT / "bench" / "records").glob("*/results.json"))
     text = README.read_text(encoding="utf-8")
-    assert replaced(text, excerpt(merge(records))) == text, "run `make records`"
+    assert rewritten(text, merge(records)) == text, "run `make records`"
     for name in ("report.md", "report.png"):
         assert (ROOT / "bench" / "records" / name).is_file()
 

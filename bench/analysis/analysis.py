@@ -151,6 +151,7 @@ def _cell(
         baseline=spec.baseline,
         status=ended[0],
         reason=ended[1],
+        log=evidence.failed[spec.id].log if spec.id in evidence.failed else None,
         phases=_phases(spec.id, evidence),
         timing=timing,
         speedup=speedups,

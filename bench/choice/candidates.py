@@ -55,7 +55,7 @@ class Candidate:
         cell = self.cell
         views = f"{cell.views} view" + ("s" if cell.views != 1 else "")
         weights = f", {cell.weights}" if cell.weights.startswith("synthetic") else ""
-        return f"{cell.model}, {views} of {cell.width}×{cell.height}{weights}"
+        return f"{cell.model}, {views} of {cell.height}×{cell.width}{weights}"
 
 
 def candidates_of(results: Results, run: int = 0) -> list[Candidate]:

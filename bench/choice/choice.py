@@ -102,6 +102,8 @@ class Choice:
     intervals: dict[str, dict[str, tuple[float, float] | None]] = field(default_factory=dict)
     """The 95 % interval of each of `figures`; None where none was measured."""
     cautions: tuple[str, ...] = ()
+    objectives: tuple[str, ...] = ()
+    """The metrics that the Pareto set is over."""
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)

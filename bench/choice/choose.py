@@ -20,13 +20,14 @@ from depthport.bench.choice.choice import Choice, Rejected, Request
 from depthport.bench.choice.flips import flips
 from depthport.bench.choice.licences import is_open_source
 from depthport.bench.choice.pareto import pareto_set
+from depthport.bench.results.control_doubt import control_doubt
 from depthport.bench.results.metrics import METRICS, Metric, default_boundary
 from depthport.bench.results.model import Boundary, Results, Status
 from depthport.exporters.core.errors import UsageError
 
 TIE_BREAKERS = ("depth_error", "memory_mib", "cold_start_s", "artifact_mib")
 OBJECTIVES = ("latency_ms", "depth_error", "memory_mib")
-"""Axes of the Pareto set, the goal always among them."""
+"""What a Pareto set is over, beside the goal (:func:`objectives`)."""
 
 
 def choose(source: Results | Sequence[Candidate], request: Request | None = None) -> Choice:
@@ -67,7 +68,7 @@ def choose(source: Results | Sequence[Candidate], request: Request | None = None
         request, workload, boundary, pick.id, why, tuple(c.id for c in ties), tuple(front), tuple(rejected),
         flips(pick, pool, request, boundary, _pick_only), _break_evens(pick, ties, order, pool, boundary),
         {c.id: _figures(c, boundary) for c in eligible if c.id in shown},
-        {c.id: _intervals(c, boundary) for c in eligible if c.id in shown}, cautions,
+        {c.id: _intervals(c, boundary) for c in eligible if c.id in shown}, cautions, objectives(request.goal),
     )  # fmt: skip
 
 
@@ -148,7 +149,7 @@ def _settle(order: Sequence[Candidate], goal: Metric, boundary: Boundary) -> tup
     best = order[0]
     group = [best, *(c for c in order[1:] if not told_apart(best, c, goal, boundary))]
     if len(group) == 1:
-        return best, (), reasons.best_alone(best.cell, goal, boundary, len(order))
+        return best, (), reasons.best_alone([c.cell for c in order], goal, boundary)
     left, decided = list(group), None
     for name in TIE_BREAKERS:
         metric = METRICS[name]
@@ -166,11 +167,16 @@ def _settle(order: Sequence[Candidate], goal: Metric, boundary: Boundary) -> tup
     return pick, tuple(c for c in group if c is not pick), reasons.best_of_ties(goal, len(group), decided)
 
 
-def _front(eligible: Sequence[Candidate], goal: str, boundary: Boundary) -> list[str]:
-    axes = list(dict.fromkeys([goal, *OBJECTIVES]))
+def objectives(goal: str) -> tuple[str, ...]:
+    """What a goal's Pareto set is over: the goal, depth error, peak memory, and latency unless the goal stands for it."""
+    axes = dict.fromkeys([goal, *OBJECTIVES])
     if goal in ("latency_p95_ms", "throughput_img_s"):
-        axes.remove("latency_ms")
-    costs = [[c.cost(METRICS[name], boundary) for name in axes] for c in eligible]
+        del axes["latency_ms"]
+    return tuple(axes)
+
+
+def _front(eligible: Sequence[Candidate], goal: str, boundary: Boundary) -> list[str]:
+    costs = [[c.cost(METRICS[name], boundary) for name in objectives(goal)] for c in eligible]
     return [eligible[i].id for i in pareto_set(costs)]
 
 
@@ -208,11 +214,8 @@ def _closest(rejected: Sequence[Rejected]) -> str:
 
 def source_cautions(results: Results) -> list[str]:
     """What makes the whole answer doubtful."""
-    lines = [
-        f"a control of this run failed ({k}): its verdicts are not to be trusted"
-        for k, control in results.controls.items()
-        if not control.ok
-    ]
+    doubt = control_doubt(results)
+    lines = [f"{doubt}: its verdicts are not to be trusted"] if doubt and results.controls else []
     synthetic = [m for m, info in results.weights.items() if isinstance(info, dict) and info.get("synthetic")]
     if synthetic:
         lines.append(f"the weights of {', '.join(synthetic)} are synthetic: speed and parity hold, accuracy does not")

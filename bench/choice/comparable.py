@@ -50,7 +50,11 @@ def run_flags(a: Results, b: Results) -> list[str]:
     if a.inputs.get("sha256") != b.inputs.get("sha256"):
         flags.append("the inputs differ")
     for side, results in (("A", a), ("B", b)):
-        flags += [f"a control of {side} failed: {k}" for k, c in results.controls.items() if not c.ok]
+        flags += [
+            f"a control of {side} {'was too short to tell' if c.undecided else 'failed'}: {k}"
+            for k, c in results.controls.items()
+            if not c.ok
+        ]
         if not results.complete:
             flags.append(f"{side} was stopped before its end")
     return flags

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from depthport.bench.results.metrics import Estimate, Metric
 from depthport.bench.results.model import Boundary, Cell
 from depthport.bench.statistics import figures
@@ -60,14 +62,33 @@ def breach(metric: Metric, found: Estimate, bound: float) -> str | None:
     return f"{metric.label} is {measured(metric, found)}, not {limit}"
 
 
-def best_alone(cell: Cell, goal: Metric, boundary: Boundary, count: int) -> str:
-    found = goal.of(cell, boundary)
+def best_alone(order: Sequence[Cell], goal: Metric, boundary: Boundary) -> str:
+    """Why the first of `order` (best first) is the pick, all others being worse beyond doubt."""
+    found = goal.of(order[0], boundary)
     shown = "" if found is None else f", {measured(goal, found)}"
-    if count == 1:
+    if len(order) == 1:
         return f"it is the only cell that meets everything{shown}"
-    sure = found is not None and (found.low < found.high or goal.spread > 0)
-    apart = "no other comes within its interval" if sure else "without intervals nothing tells them apart for certain"
-    return f"best {goal.label} of {count} eligible cells{shown}; {apart}"
+    return f"best {goal.label} of {len(order)} eligible cells{shown}; {_lead(order, goal, boundary)}"
+
+
+def _lead(order: Sequence[Cell], goal: Metric, boundary: Boundary) -> str:
+    """How the others stand to the first, every one of them looked at."""
+    own, *costs = (goal.cost(cell, boundary) for cell in order)
+    following = goal.of(order[1], boundary)
+    if own is None or following is None:
+        return f"{goal.label} was measured of no other"
+    lead = f"the next is {order[1].id}, {measured(goal, following)}"
+    overlapping = [n for n, cost in enumerate(costs) if cost is not None and not own.certainly_below(cost)]
+    if overlapping == [0]:
+        return f"{lead}, whose interval overlaps the best one; paired within the run's rounds it is slower"
+    if overlapping:
+        count = f"{len(overlapping)} intervals overlap" if len(overlapping) > 1 else "1 interval overlaps"
+        return f"{lead}; {count} the best one, all are slower when paired within the run's rounds"
+    if goal.spread:
+        return f"{lead}, beyond the ±{figures.percent(goal.spread)} by which a single reading may be off"
+    if own.low < own.high:
+        return f"{lead}; no other interval overlaps the best one"
+    return f"{lead}; without intervals nothing tells them apart for certain"
 
 
 def best_of_ties(goal: Metric, count: int, decided: Metric | None) -> str:

@@ -62,16 +62,17 @@ def _self_check(json_: bool) -> None:
 
     check_output_folder(self_check_view.FILE.parent, (self_check_view.FILE.name,))
     observer = observer_for()
-    observer.stage("checking")
+    asked = self_check.request()
     try:
-        report = self_check.run(observer=observer)
+        results = self_check.run(asked, self_check.default_cells(asked), observer=observer)
     finally:
         observer.close()
-    saved = None if report.ok else self_check_view.FILE
+    ok = self_check.passed(results)
+    saved = None if ok else self_check_view.FILE
     if saved is not None:
-        write_json(saved, report.to_json())
-    show(report, json_, lambda found, console: self_check_view.render(found, console, saved))
-    if not report.ok:
+        write_json(saved, results.to_json())
+    show(results, json_, lambda found, console: self_check_view.render(found, console, saved))
+    if not ok:
         raise typer.Exit(1)
 
 

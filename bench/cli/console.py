@@ -48,7 +48,8 @@ def render_choice(choice: Choice, console: Console) -> None:
 
 
 def _figures(choice: Choice, width: int) -> Table:
-    table = Table(title="Pareto set and ties", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    over = f" over {', '.join(METRICS[name].label for name in choice.objectives)}" if choice.objectives else ""
+    table = Table(title=f"Pareto set{over}, and ties", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     wanted = SHOWN if width >= WIDE else [n for n in SHOWN if n in NARROW or n == choice.request.goal]
     names = [n for n in wanted if any(row.get(n) is not None for row in choice.figures.values())]
     table.add_column("cell", no_wrap=True)

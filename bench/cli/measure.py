@@ -82,8 +82,10 @@ class RunOptions:
 class BenchOptions(RunOptions):
     """What `bench` takes besides."""
 
-    suite: Annotated[str, typer.Option("--suite", help="default, quick, paper or full.")] = "default"
-    protocol: Annotated[str | None, typer.Option("--protocol", help="rigorous, quick or paper.")] = None
+    suite: Annotated[str, typer.Option("--suite", help="default, quick, alternatives, paper, check or full.")] = "default"
+    protocol: Annotated[str | None, typer.Option("--protocol", help="rigorous, quick, paper or check (outputs alone).")] = (
+        None
+    )
     runtime: Annotated[list[str] | None, typer.Option("--runtime", help="Only these runtimes.")] = None
     device: Annotated[
         list[str] | None, typer.Option("--device", help="Only these devices; cuda:0+1: two sharing a scene.")
@@ -107,7 +109,8 @@ class BenchOptions(RunOptions):
     minutes: Annotated[float | None, typer.Option("--minutes", help="Of a sustained or fixed-rate run.")] = None
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the schedule.")] = None
     interpreter: Annotated[
-        list[str] | None, typer.Option("--interpreter", help="RUNTIME=PYTHON: a runtime's own interpreter.")
+        list[str] | None,
+        typer.Option("--interpreter", help="RUNTIME=PYTHON: a runtime's own interpreter, with depthport's dependencies."),
     ] = None
 
     def keywords(self) -> MeasureKeywords:

@@ -37,7 +37,7 @@ def render_summary(results: Results, written: Sequence[Path], console: Console) 
         named = ", ".join(cells[:3]) + (f" and {len(cells) - 3} more" if len(cells) > 3 else "")
         console.print(f"[dim]{escape(named)}: {escape(reason)}[/dim]", highlight=False)
     for name, control in results.controls.items():
-        mark = "[green]✓[/green]" if control.ok else "[red]✗[/red]"
+        mark = "[green]✓[/green]" if control.ok else "[yellow]?[/yellow]" if control.undecided else "[red]✗[/red]"
         console.print(
             f"{mark} control {name}: {escape(control.verdict)} (expected {control.expected}) {escape(control.reason)}"
         )

@@ -1,14 +1,16 @@
-"""Does one artifact compute what upstream computes? One inference in a process of its own, compared with upstream fp32.
+"""Does what was exported compute what upstream computes? Runs of the ordinary engine that time nothing: every cell computes
+one input once, in a process of its own, and is compared with upstream fp32.
 
-`depthport export` does this for what it made, wherever a runtime for it is here, and the answer is kept beside the
-artifact (bench/results/kept_parity.py), as that of every artifact that `depthport bench` measures.
+`depthport export` checks so what it made, wherever a runtime for it is here, and what was found is kept beside the
+artifact (bench/results/kept_parity.py), as that of every artifact that `depthport bench` measures. `depthport doctor
+--self-check` checks every runtime of this machine so.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from depthport.bench.inputs.inputs import load_scenes
@@ -16,16 +18,14 @@ from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import Plan
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.protocol import PAPER
+from depthport.bench.plan.protocol import CHECK
 from depthport.bench.plan.request import MeasureRequest
-from depthport.bench.results.model import Status
+from depthport.bench.results.model import Results, Status
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.request import ExportRequest
+from depthport.runtimes.base import Mode
 from depthport.runtimes.registry import survey
-
-CHECK = replace(PAPER, name="check", inputs=1, timed_calls=1, warmup_calls=1)
-"""One input, one call after the first; its time is of no interest."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,30 @@ def check(request: ExportRequest, artifact: Artifact, store: ArtifactStore, obse
     spec = _cell(request, artifact)
     if isinstance(spec, str):
         return Check(None, None, spec)
-    wanted = MeasureRequest(request, CHECK, suite="check")
-    plan = Plan(wanted, (spec,), load_scenes(request.shape, sets=1, source_size=request.source_size), yardstick=False)
-    with tempfile.TemporaryDirectory(prefix="depthport-check-") as folder:
-        cell = engine.run(plan, Path(folder), store, observer).cells[0]
+    (cell,) = check_cells(MeasureRequest(request, CHECK, suite="check"), [spec], store, observer).cells
     if cell.parity is None:
         return Check(cell.id, None, cell.reason or "upstream's own outputs could not be computed")
     return Check(cell.id, cell.parity, cell.reason if cell.status is Status.PARITY_FAILED else None)
+
+
+def check_cells(
+    request: MeasureRequest, cells: Iterable[CellSpec], store: ArtifactStore | None, observer: Observer
+) -> Results:
+    """Check cells under a request's protocol.
+
+    Args:
+        store: where artifacts are made; None: a temporary folder.
+
+    Raises:
+        Interrupted: Ctrl-C; nothing of it is kept.
+    """
+    scenes = load_scenes(request.export.shape, sets=1, source_size=request.export.source_size)
+    plan = Plan(request, tuple(cell.untimed() for cell in cells), scenes, yardstick=False)
+    with tempfile.TemporaryDirectory(prefix="depthport-check-") as folder:
+        try:
+            return engine.run(plan, Path(folder) / "run", store or ArtifactStore(Path(folder) / "artifacts"), observer)
+        except engine.Interrupted as stop:
+            raise engine.Interrupted("stopped", stop.exit_code) from None
 
 
 def worst_relative_l2(parity: Mapping[str, object]) -> tuple[str, float]:
@@ -80,8 +97,20 @@ def _cell(request: ExportRequest, artifact: Artifact) -> CellSpec | str:
             if not device.available:
                 reasons.append(f"{runtime.name} on {device.name}: {device.unavailable}")
                 continue
-            for mode in device.modes:
-                made_for = runtime.target(device.name, mode, request.precision)
-                if mode.name != runtime.baseline_mode and request.target in (mode.target, made_for):
-                    return CellSpec(request, runtime.name, device.name, mode.name, artifact=str(artifact.path))
+            taking = [
+                mode
+                for mode in device.modes
+                if mode.name != runtime.baseline_mode
+                and request.target in (mode.target, runtime.target(device.name, mode, request.precision))
+            ]
+            if taking:
+                mode = min(taking, key=lambda mode: _strangeness(mode, request))
+                return CellSpec(request, runtime.name, device.name, mode.name, artifact=str(artifact.path))
     return "; ".join(reasons) or f"no runtime here runs {request.format} for target {request.target or 'any'}"
+
+
+def _strangeness(mode: Mode, request: ExportRequest) -> tuple[bool, int, bool]:
+    """How far a mode's own artifacts are from a request's: options of another kind, then those it says nothing of, then
+    what people would run without this package."""
+    own = dict(mode.export_options).items()
+    return not own <= request.options.items(), -len(own), mode.alternative

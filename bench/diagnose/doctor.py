@@ -15,7 +15,9 @@ from depthport.bench.environment.environment import fingerprint
 from depthport.exporters.core.errors import DepthportError
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.store import default_root
+from depthport.exporters.registry import formats, get_exporter
 from depthport.runtimes.base import Device
+from depthport.runtimes.registry import get_runtime, runtimes
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,6 @@ def collect() -> DoctorReport:
 
 def runtime_rows() -> tuple[RuntimeRow, ...]:
     """One row for each device of each registered runtime; an adapter that fails is a row with its reason."""
-    from depthport.runtimes.registry import get_runtime, runtimes
-
     rows: list[RuntimeRow] = []
     for name in runtimes():
         try:
@@ -93,8 +93,6 @@ def runtime_rows() -> tuple[RuntimeRow, ...]:
 
 def format_rows() -> tuple[FormatRow, ...]:
     """One row for each registered exporter."""
-    from depthport.exporters.registry import formats, get_exporter
-
     rows: list[FormatRow] = []
     for name in formats():
         try:

@@ -25,6 +25,7 @@ from depthport.bench.workers.live_cell import CellFailed, LiveCell
 from depthport.bench.workers.messages import RunBlock
 from depthport.bench.workers.passing import OUT_OF_MEMORY
 from depthport.exporters.core.files.npz import is_whole
+from depthport.exporters.core.provenance import canonical_sha256
 
 
 @dataclass(frozen=True)
@@ -211,10 +212,15 @@ class Crew:
             return
         for index, source in enumerate(self._truth):
             if (owner, index) not in self._inferred:
-                outputs = source.with_name(f"truth-{index}-outputs-{list(self._cells).index(owner)}.npz")
+                outputs = source.with_name(outputs_file(owner, f"truth-{index}"))
                 member.live.infer(source, outputs)
                 self._journal.append(TruthOutputs(cell=owner, scene=index, outputs=outputs.name))
                 self._inferred.add((owner, index))
+
+
+def outputs_file(cell: str, what: object) -> str:
+    """Name of the file that keeps what a cell computed, whatever other cells a resumed run has left."""
+    return f"outputs-{canonical_sha256(cell)[:12]}-{what}.npz"
 
 
 def is_steady(call_ms: Sequence[float]) -> bool:

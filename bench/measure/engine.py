@@ -18,12 +18,14 @@ from filelock import Timeout
 
 from depthport.bench.analysis.analysis import intervals_narrow
 from depthport.bench.environment.environment import fingerprint
-from depthport.bench.inputs.inputs import Scene, describe, write_scenes
+from depthport.bench.inputs.inputs import Scene, write_scenes
 from depthport.bench.measure.conclude import conclude, work_folder
 from depthport.bench.measure.crew import Timed
 from depthport.bench.measure.exports import artifact_ready, ask_exporter, for_this_machine
+from depthport.bench.measure.limit import EXPORTS_SHARE, ONE_EXPORTS_SHARE, Limit
 from depthport.bench.measure.measure import Measurement
 from depthport.bench.measure.observer import Careful, Observer
+from depthport.bench.measure.once import run_once
 from depthport.bench.measure.plan import Plan
 from depthport.bench.measure.regime_run import run_regime
 from depthport.bench.measure.run_journal import RESULTS, discard_run, end_journal, measured, open_journal, passing_failures
@@ -33,9 +35,10 @@ from depthport.bench.plan.controls import control_subject
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Results, Status
 from depthport.bench.results.records import ArtifactReady, Failed, Header, ReferenceFailed
-from depthport.bench.workers.exporting import ComputeReference, Export
+from depthport.bench.workers.exporting import ComputeReference, Export, Exported
+from depthport.bench.workers.live_cell import CellFailed
 from depthport.bench.workers.messages import Failure
-from depthport.bench.workers.reference import reference_device, reference_key
+from depthport.bench.workers.reference import reference_device
 from depthport.exporters.api import find
 from depthport.exporters.core.artifact import Artifact, Origin, load_artifact
 from depthport.exporters.core.errors import DepthportError, UsageError
@@ -101,6 +104,7 @@ class _Run:
         """Folders by cell id: known to this process alone, the journal has no path."""
         self.work = work_folder(out)
         self.work.mkdir(exist_ok=True)
+        self.limit = Limit(plan.protocol.limit_s)
         self._short_of: str | None = None  # what the machine was short of when the reference was computed
         # Wall time ties sessions of a resumed run together; within one, the monotonic clock counts.
         offset = time.time() - journal.of(Header)[0].epoch_s
@@ -113,7 +117,10 @@ class _Run:
             truth = self._write_inputs(self.plan.truth, "truth")
             self._export()
             references = self._reference(self._reference_inputs(inputs))
-            timed, regime = self._timed(self.artifacts), self.plan.request.regime
+            once = [Timed(c, self.artifacts[c.id]) for c in self._exported() if c.numerics_only]
+            if once:
+                run_once(once, inputs, truth, self.plan.protocol, self.journal, self.observer, self.limit)
+            timed, regime = self._timed(), self.plan.request.regime
             if timed and regime is not None:
                 run_regime(regime, timed, inputs, self.plan.protocol, self.journal, self.observer)
             elif timed:
@@ -152,18 +159,21 @@ class _Run:
                 continue
             by_export.setdefault(canonical_sha256(msgspec.to_builtins(cell.export)), []).append(cell)
         self._note_ready_artifacts()
-        self.observer.stage("exporting", len(by_export))
+        if by_export:
+            self.observer.stage("exporting", len(by_export))
+        limit = Limit(self.plan.protocol.limit_s, EXPORTS_SHARE)
         for cells in by_export.values():
             request = cells[0].export
             step = f"{request.model.name} to {request.format}, {request.precision}"
             self.observer.step(step)
-            reply = ask_exporter(
-                Export(request=request, store=str(self.store.root)), self.plan.protocol.export_timeout_s, self.observer
-            )
+            reply: Exported | Failure = Failure(Status.NOT_MEASURED, Limit.REASON)
+            if not limit.over():
+                left_s = limit.within(self.plan.protocol.export_timeout_s, ONE_EXPORTS_SHARE)
+                reply = ask_exporter(Export(request=request, store=str(self.store.root)), left_s, self.observer)
             self.observer.step(step, 1)
             if isinstance(reply, Failure):
                 for cell in cells:
-                    self._fail(cell, reply.status, reply.reason, reply.passing)
+                    self._fail(cell, reply)
                 continue
             if reply.damage:
                 self.observer.warning(f"rebuilt a damaged artifact ({reply.damage})")
@@ -187,7 +197,7 @@ class _Run:
         """Give a cell its artifact; the worker that loads it finds out if it is damaged."""
         fit = for_this_machine(cell, made, self.plan.protocol.export_timeout_s, self.observer)
         if isinstance(fit, Failure):
-            self._fail(cell, fit.status, fit.reason, fit.passing)
+            self._fail(cell, fit)
             return
         self.artifacts[cell.id] = fit.path
         self._record_artifact(artifact_ready(cell.id, fit, origin))
@@ -201,15 +211,15 @@ class _Run:
         for cell in self.plan.cells:
             if cell.id not in failed and (cell.unavailable or cell.unsupported):
                 status = Status.UNAVAILABLE if cell.unavailable else Status.UNSUPPORTED
-                self._fail(cell, status, cell.unavailable or cell.unsupported or "")
+                self._fail(cell, Failure(status, cell.unavailable or cell.unsupported or ""))
                 failed.add(cell.id)
         return [cell for cell in self.plan.cells if cell.id not in failed]
 
-    def _fail(self, cell: CellSpec, status: Status, reason: str, passing: str | None = None) -> None:
-        reason = without_paths(reason)
-        self.journal.append(Failed(cell=cell.id, status=status, reason=reason, passing=passing))
-        if status not in (Status.UNAVAILABLE, Status.UNSUPPORTED):
-            self.observer.warning(f"{cell.id}: {status.value}: {reason}")
+    def _fail(self, cell: CellSpec, failure: Failure) -> None:
+        ended = CellFailed(failure.status, without_paths(failure.reason), failure.passing, failure.log)
+        self.journal.append(ended.record(cell.id, log=self.plan.protocol.logs))
+        if ended.status not in (Status.UNAVAILABLE, Status.UNSUPPORTED):
+            self.observer.warning(f"{cell.id}: {ended.status.value}: {ended.reason}")
 
     # -- reference ----------------------------------------------------------------------------------------------
 
@@ -227,7 +237,7 @@ class _Run:
                 device=reference_device(self.plan.cells),
                 yardstick=self.plan.yardstick,
             ),
-            self.plan.protocol.export_timeout_s,
+            self.limit.within(self.plan.protocol.export_timeout_s),
             self.observer,
         )
         if isinstance(reply, Failure):
@@ -244,7 +254,7 @@ class _Run:
 
     def _reference_folder(self) -> Path:
         """Beside the artifacts, where other runs find them; with this run where the store can't be written to."""
-        shared = self.store.root / "references" / reference_name(self.plan)
+        shared = self.store.root / "references" / self.plan.reference_name()
         names = [f"fp32-{index}.npz" for index in range(len(self.plan.scenes))]
         names += ["fp64-0.npz"] if self.plan.yardstick else []
         if writable(shared) or all(is_whole(shared / name) for name in names):
@@ -253,16 +263,19 @@ class _Run:
 
     # -- timing -------------------------------------------------------------------------------------------------
 
-    def _timed(self, artifacts: dict[str, Path]) -> list[Timed]:
+    def _exported(self) -> list[CellSpec]:
+        return [c for c in self._open_cells() if c.id in self.artifacts]
+
+    def _timed(self) -> list[Timed]:
         """The cells to time, and the two controls of the first static cell (the baseline if there is no other)."""
-        cells = [c for c in self._open_cells() if c.id in artifacts]
-        timed = [Timed(c, artifacts[c.id]) for c in cells]
+        cells = [c for c in self._exported() if not c.numerics_only]
+        timed = [Timed(c, self.artifacts[c.id]) for c in cells]
         if not (self.plan.protocol.controls and cells) or self.plan.request.regime is not None:
             return timed
         subject = control_subject(cells)
         aa = subject.with_tag("control-aa", "control-aa")
         plus5 = subject.with_tag("control-plus5", "control-plus5")
-        path = artifacts[subject.id]
+        path = self.artifacts[subject.id]
         return [*timed, Timed(aa, path), Timed(plus5, path, shares_worker_with=subject.id, delay_share=DELAY)]
 
     def _enough(self) -> bool:
@@ -283,10 +296,3 @@ class _Run:
             end_journal(self.journal)
             shutil.rmtree(self.work, ignore_errors=True)
         return results
-
-
-def reference_name(plan: Plan) -> str:
-    """What the reference of a plan is kept under: it changes with everything that it depends on."""
-    asked = plan.export
-    inputs = canonical_sha256([describe(plan.scenes), asked.pose_input, asked.preprocess])
-    return reference_key(asked, inputs, reference_device(plan.cells))[:16]

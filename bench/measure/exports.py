@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from msgspec import structs
+
 from depthport.bench.measure.observer import Observer
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.results.model import Status
@@ -77,4 +79,4 @@ def _ask(request: Request[R], timeout_s: float, observer: Observer, module: str,
         channel.kill()  # stopped: whoever waits for the end of a run does not wait for an export
         raise
     channel.close(timeout_s=5)
-    return answer
+    return structs.replace(answer, log=channel.stderr_tail()) if isinstance(answer, Failure) else answer

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from depthport.bench.environment.telemetry import Telemetry
-from depthport.bench.measure.crew import Crew, Member, Timed
+from depthport.bench.measure.crew import Crew, Member, Timed, outputs_file
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.pacing import current_design, describe, repeatable_launch_s, settle_design, visits_of
 from depthport.bench.plan.protocol import Protocol
@@ -205,4 +205,4 @@ class Measurement:
         """Where a block's last outputs go, if this cell's outputs for that input are not kept yet."""
         if (cell, index) in self._saved or self._cells[cell].shares_worker_with:
             return None
-        return self._work / f"outputs-{list(self._cells).index(cell)}-{index}.npz"
+        return self._work / outputs_file(cell, index)

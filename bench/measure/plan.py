@@ -11,6 +11,7 @@ from depthport.bench.measure.deciding import deciding
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.plan.request import MeasureRequest
+from depthport.bench.workers.reference import reference_device, reference_key
 from depthport.exporters.core.provenance import canonical_sha256
 from depthport.exporters.da3.request import ExportRequest
 
@@ -53,6 +54,11 @@ class Plan:
                 "deciding": deciding(self.cells),
             }
         )
+
+    def reference_name(self) -> str:
+        """What its reference is kept under: it changes with everything that it depends on."""
+        inputs = canonical_sha256([describe(self.scenes), self.export.pose_input, self.export.preprocess])
+        return reference_key(self.export, inputs, reference_device(self.cells))[:16]
 
 
 def _asked(request: ExportRequest) -> dict[str, object]:

@@ -9,6 +9,9 @@ from typing import Any
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.da3.request import ExportRequest
 
+UNTIMED = "it was checked, not timed"
+"""Why a cell of an untimed protocol has no time."""
+
 
 @dataclass(frozen=True)
 class CellSpec:
@@ -54,6 +57,10 @@ class CellSpec:
         if self.label:
             parts.append(self.label)
         return "/".join(parts)
+
+    def untimed(self) -> CellSpec:
+        """The same cell, of which no time is kept."""
+        return replace(self, numerics_only=self.numerics_only or UNTIMED)
 
     def with_tag(self, tag: str, label: str) -> CellSpec:
         """A second cell of the same kind, e.g. for a control."""

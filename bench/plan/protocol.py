@@ -44,6 +44,12 @@ class Protocol:
     call_timeout_s: float = 30.0
     """A call hangs after ten times what calls took before, but not before this: machines pause."""
     export_timeout_s: float = 3600.0
+    limit_s: float | None = None
+    """Seconds for exports, reference and cells that nobody times together; what it does not reach is not measured."""
+    untimed: bool = False
+    """Every cell computes each input once (:mod:`depthport.bench.measure.once`), and no time is kept."""
+    logs: bool = False
+    """Keep the end of what a failed cell's process printed, for who is to find out why."""
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
@@ -67,7 +73,10 @@ PAPER = Protocol(
 QUICK = replace(RIGOROUS, name="quick", launches=1, min_rounds=2, budget_s=45.0, warmup_budget_s=5.0, truth_scenes=1)
 """For a look: one launch, under a minute of timed rounds. Its intervals say how little it knows."""
 
-PROTOCOLS = {p.name: p for p in (RIGOROUS, PAPER, QUICK)}
+CHECK = Protocol("check", inputs=1, truth_scenes=0, controls=False, untimed=True, logs=True)
+"""Does it compute what upstream does?"""
+
+PROTOCOLS = {p.name: p for p in (RIGOROUS, PAPER, QUICK, CHECK)}
 
 
 def get_protocol(name: str) -> Protocol:

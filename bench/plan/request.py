@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.protocol import Protocol, get_protocol
+from depthport.bench.plan.protocol import PROTOCOLS, Protocol, get_protocol
 from depthport.bench.plan.regime import Regime
+from depthport.bench.results.model import ALTERNATIVE
 from depthport.exporters.api import open_dims_of, prepare
 from depthport.exporters.core.asked import BUDGET_S, LAUNCHES, SEED, THREADS
 from depthport.exporters.core.keywords import check_keywords
@@ -65,9 +66,9 @@ class MeasureKeywords(NetworkKeywords, total=False):
     poses: Path | str | None
     """A file with their cameras (bench/inputs/pose_files.py); implies `pose_input`."""
     suite: str
-    """`default`, `quick`, `paper` or `full` (bench/plan/suites.py)."""
+    """`default`, `quick`, `alternatives`, `paper`, `check` or `full` (bench/plan/suites.py)."""
     protocol: str | None
-    """`rigorous`, `quick` or `paper`; None: the suite's own."""
+    """`rigorous`, `quick`, `paper` or `check`; None: the suite's own."""
     filters: Filters | None
     precisions: Sequence[str]
     threads: int | None
@@ -140,7 +141,7 @@ def measure_request(model: str = DEFAULT_MODEL, **asked: Unpack[MeasureKeywords]
     check_memory_fraction(asked.get("memory_fraction"))
     suite = asked.get("suite", "default")
     protocol = asked.get("protocol")
-    own = {"paper": "paper", "quick": "quick"}.get(suite, "rigorous")
+    own = suite if suite in PROTOCOLS else "rigorous"
     chosen = get_protocol(own if protocol is None else protocol)
     budget_s, launches, seed = asked.get("budget_s"), asked.get("launches"), asked.get("seed")
     for bounds, value in ((THREADS, asked.get("threads")), (BUDGET_S, budget_s), (LAUNCHES, launches), (SEED, seed)):
@@ -184,6 +185,7 @@ def make_cell(runtime: Runtime, device: Device, mode: Mode, precision: str, requ
         memory_fraction=request.memory_fraction,
         python=request.interpreters.get(runtime.name),
         numerics_only=device.numerics_only,
+        tags=(ALTERNATIVE,) if mode.alternative else (),
     )
 
 

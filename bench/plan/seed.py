@@ -107,6 +107,8 @@ def _future(others: Sequence[Surveyed], request: MeasureRequest) -> Iterator[Cel
             yield broken_cell(surveyed.name, surveyed.problem or "", request)
             continue
         for device in surveyed.devices:
+            if device.available and device.numerics_only is not None:
+                continue
             if not device.available or not device.modes:
                 yield unavailable_cell(runtime, device, request)
                 continue

@@ -3,6 +3,8 @@
 * `default`: every runtime and device of this machine at the precision people deploy there, upstream as baseline.
 * `quick`: the same without what compiles for minutes; two minutes on a laptop's CPU.
 * `paper`: the seed report's 36 configurations (bench/plan/seed.py).
+* `alternatives`: the default one and int8, beside what people would run without this package.
+* `check`: the quick one and what shows numerics alone (`Device.numerics_only`).
 * `full`: every valid cell.
 """
 
@@ -29,7 +31,7 @@ from depthport.runtimes.base import Device, Mode, Runtime
 from depthport.runtimes.registry import Surveyed, runtimes, survey
 from depthport.runtimes.terms import first_device
 
-SUITES = ("default", "quick", "paper", "full")
+SUITES = ("default", "quick", "alternatives", "paper", "check", "full")
 
 
 def build_cells(request: MeasureRequest) -> tuple[CellSpec, ...]:
@@ -59,7 +61,8 @@ def build_cells(request: MeasureRequest) -> tuple[CellSpec, ...]:
         raise UsageError(f"nothing to measure is left by the filters; this machine has {ids or 'no usable runtime'}")
     devices = {first_device(cell.device) for cell in kept if not cell.unavailable}
     baselines = [c for c in cells if c.baseline and c not in kept and c.device in devices and not c.unavailable]
-    return tuple(sorted([*baselines, *kept], key=lambda cell: not cell.baseline))
+    found = tuple(sorted([*baselines, *kept], key=lambda cell: not cell.baseline))
+    return tuple(cell.untimed() for cell in found) if request.protocol.untimed else found
 
 
 def _refuse_unmatched(request: MeasureRequest, cells: Sequence[CellSpec]) -> None:
@@ -91,7 +94,7 @@ def _runtime_cells(surveyed: Surveyed, request: MeasureRequest) -> Iterable[Cell
             yield unavailable_cell(runtime, device, request)
             continue
         for mode in device.modes:
-            if request.suite in ("default", "quick") and not _in_default(runtime, device, mode, request):
+            if request.suite != "full" and not _in_default(runtime, device, mode, request):
                 continue
             for precision in _precisions(runtime, device, mode, request):
                 cell = make_cell(runtime, device, mode, precision, request)
@@ -103,8 +106,10 @@ def _runtime_cells(surveyed: Surveyed, request: MeasureRequest) -> Iterable[Cell
 def _in_default(runtime: Runtime, device: Device, mode: Mode, request: MeasureRequest) -> bool:
     # What has no time to show is run for who asks for it by name; `full` has it.
     asked = runtime.name in request.filters.runtimes or set(runtime.formats) & set(request.filters.formats)
-    if device.numerics_only is not None and not asked:
+    if device.numerics_only is not None and not asked and request.suite != "check":
         return False
+    if mode.alternative:
+        return request.suite == "alternatives" or mode.name in request.filters.modes
     # On a CPU a compiler takes minutes to gain a few per cent; `full` has it.
     return not (mode.name in (runtime.compiles or ()) and kind_of(device.name) == "cpu")
 
@@ -118,4 +123,6 @@ def _precisions(runtime: Runtime, device: Device, mode: Mode, request: MeasureRe
         wanted = list(known or ("fp32",))
     else:
         wanted = [deployed_precision(device, mode)]
+        if request.suite == "alternatives":
+            wanted += [precision for precision in known if precision in runtime.quantized]
     return list(dict.fromkeys([*wanted, *request.precisions]))

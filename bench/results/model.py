@@ -30,6 +30,10 @@ BlockBoundary = Literal["device", "host", "both"]
 BOUNDARIES: tuple[Boundary, ...] = ("device", "host")
 
 
+ALTERNATIVE = "alternative"
+"""Tag of cells that people would run without this package."""
+
+
 def is_control(tags: Iterable[str]) -> bool:
     """Whether a cell with these tags only repeats another, to test the measurement itself."""
     return any(tag.startswith("control-") for tag in tags)
@@ -166,6 +170,8 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     baseline: bool = False
     status: Status = Status.OK
     reason: str | None = None
+    log: str | None = None
+    """The end of what the process of a failed cell has printed, where the protocol keeps it."""
     phases: Phases = Phases()
     timing: dict[Boundary, Timing] = {}
     speedup: dict[Boundary, Speedup] = {}
@@ -196,7 +202,7 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     numerics_only: str | None = None
     """Why it has parity and no timing although it ran: the runtime there shows what an artifact computes, not how fast."""
     tags: list[str] = []
-    """`control-aa`, `control-plus5` (:func:`is_control`), suite labels."""
+    """`control-aa`, `control-plus5` (:func:`is_control`), :data:`ALTERNATIVE`, suite labels."""
 
 
 class Control(Struct, frozen=True, forbid_unknown_fields=True):
@@ -211,6 +217,11 @@ class Control(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         _check_order("ci95", self.ci95)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it ran too short to tell: its interval holds the expected answer and others. It did not fail."""
+        return not self.ok and self.verdict == "inconclusive"
 
 
 class RuntimeFacts(Struct, frozen=True, forbid_unknown_fields=True):

@@ -53,6 +53,8 @@ class Failed(Record, frozen=True, tag="failed"):
     reason: str
     passing: str | None = None
     """What the machine was short of (:mod:`depthport.exporters.core.passing`); None: the fault is the cell's own."""
+    log: str | None = None
+    """The end of what its process has printed, without paths; None where the protocol keeps none."""
 
 
 class ReferenceFailed(Record, frozen=True, tag="reference_failed"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from depthport.exporters.core.errors import DepthportError
 
 if TYPE_CHECKING:
@@ -16,8 +18,6 @@ class BadOutput(DepthportError):
 
 
 def check_finite(outputs: Arrays) -> None:
-    import numpy as np
-
     for name, array in outputs.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             bad = float(1 - np.isfinite(array).mean())

@@ -11,8 +11,7 @@ if __name__ == "__main__":
 from collections.abc import Callable
 from pathlib import Path
 
-from depthport.bench.workers.exporting import ComputeReference, Export, Exported, ExportingRequest, Interpret
-from depthport.bench.workers.interpret import interpret
+from depthport.bench.workers.exporting import ComputeReference, Export, Exported, ExportingRequest
 from depthport.bench.workers.messages import Done
 from depthport.bench.workers.reference import compute
 from depthport.bench.workers.serve import serve
@@ -27,9 +26,7 @@ def handle(request: ExportingRequest, progress: Callable[[str], None]) -> Export
             return export(request, progress)
         case ComputeReference():
             compute(request, progress)
-        case Interpret():
-            interpret(request)
-    return Done()
+            return Done()
 
 
 def export(request: Export, progress: Callable[[str], None]) -> Exported:

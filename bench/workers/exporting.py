@@ -47,18 +47,4 @@ class ComputeReference(Request[Done], frozen=True, tag="reference"):
     """Also in fp64."""
 
 
-class Interpret(Request[Done], frozen=True, tag="interpret"):
-    """Run an artifact in the runtime's interpreter (bench/workers/interpret.py)."""
-
-    reply = Done
-    failed = Status.EXPORT_FAILED
-    doing = "interpreting"
-    runtime: str
-    artifact: str
-    inputs: str
-    """`.npz` file."""
-    outputs: str
-    """`.npz` file to write."""
-
-
-ExportingRequest = Export | ComputeReference | Interpret
+ExportingRequest = Export | ComputeReference

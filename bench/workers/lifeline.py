@@ -5,6 +5,7 @@ Imports nothing of ours and nothing heavy: until this has run, a killed manager 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -23,7 +24,6 @@ def die_with_manager() -> None:
     manager = int(os.environ.pop(MANAGER, "0"))
     if not sys.platform.startswith("linux"):
         return
-    import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

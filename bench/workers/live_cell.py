@@ -26,6 +26,7 @@ from depthport.bench.workers.messages import (
 )
 from depthport.bench.workers.start import worker_command, worker_environment
 from depthport.exporters.core.plugins import entry_points
+from depthport.exporters.core.text import without_paths
 from depthport.runtimes.registry import GROUP
 
 _CALIBRATION_CALLS = 3
@@ -35,16 +36,19 @@ _CALIBRATION_CALLS = 3
 class CellFailed(Exception):
     """A cell ended; the run goes on without it."""
 
-    def __init__(self, status: Status, reason: str, passing: str | None = None) -> None:
+    def __init__(self, status: Status, reason: str, passing: str | None = None, log: str = "") -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
         self.passing = passing
         """What the machine was short of (:mod:`depthport.bench.workers.passing`); None: the fault is the cell's own."""
+        self.log = log
+        """The end of what the worker has printed."""
 
-    def record(self, cell: str) -> Failed:
-        """The failure as the journal keeps it."""
-        return Failed(cell=cell, status=self.status, reason=self.reason, passing=self.passing)
+    def record(self, cell: str, *, log: bool = False) -> Failed:
+        """The failure as the journal keeps it, with the `log` if it is to keep that."""
+        kept = without_paths(self.log) if log and self.log else None
+        return Failed(cell=cell, status=self.status, reason=self.reason, passing=self.passing, log=kept)
 
 
 class LiveCell:
@@ -95,6 +99,14 @@ class LiveCell:
         """One timed block; `expected_s` is how long it should take by what calls took before."""
         return self._ask(request, self._limit_s(expected_s))
 
+    def compute(self, index: int, outputs: Path) -> BlockSamples:
+        """One call on the input of that index, its outputs written to `outputs`. It may be the first, which compiles, so it
+        has the loading time-out."""
+        request = RunBlock(boundary="host", calls=1, samples=1, first_input=index, save_outputs=str(outputs))
+        found = self._ask(request, self._protocol.load_timeout_s)
+        self._call_s = max(found.host_ns or (0,)) / 1e9
+        return found
+
     def infer(self, source: Path, outputs: Path) -> None:
         """One untimed inference on the inputs in `source`, its outputs written to `outputs`."""
         self._ask(Infer(input=str(source), save_outputs=str(outputs)), self._limit_s(self._call_s))
@@ -134,19 +146,22 @@ class LiveCell:
             channel.kill()
 
     def _ask(self, message: Request[R], timeout_s: float) -> R:
-        if self._channel is None:
+        channel = self._channel
+        if channel is None:
             raise CellFailed(Status.RUN_FAILED, "its worker is not running")
         try:
-            return self._channel.request(message, timeout_s)
+            return channel.request(message, timeout_s)
         except WorkerTimeout as error:
             self.close()
-            raise CellFailed(Status.TIMED_OUT, f"{message.doing} took over {error.seconds:.0f} s") from None
+            reason = f"{message.doing} took over {error.seconds:.0f} s"
+            raise CellFailed(Status.TIMED_OUT, reason, log=channel.stderr_tail()) from None
         except WorkerGone as error:
             self.close()
-            raise CellFailed(message.failed, f"{message.doing}: {error.reason}", error.passing) from None
+            reason = f"{message.doing}: {error.reason}"
+            raise CellFailed(message.failed, reason, error.passing, channel.stderr_tail()) from None
         except RequestFailed as error:
             found = error.failure
-            raise CellFailed(found.status, found.reason, found.passing) from None
+            raise CellFailed(found.status, found.reason, found.passing, channel.stderr_tail()) from None
 
 
 def _quiet(spec: CellSpec) -> dict[str, str]:

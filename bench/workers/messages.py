@@ -38,6 +38,8 @@ class Failure(Struct, frozen=True):
     reason: str
     passing: str | None = None
     """What the machine was short of (:mod:`depthport.exporters.core.passing`), if that was it."""
+    log: str = ""
+    """The end of what the process has printed, which its manager adds."""
 
 
 class Answer(Struct, Generic[R], frozen=True, omit_defaults=True, forbid_unknown_fields=True):

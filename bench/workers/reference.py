@@ -21,7 +21,9 @@ from depthport.exporters.core.artifact import HostStep
 from depthport.exporters.core.files.npz import is_whole, read_npz, write_npz
 from depthport.exporters.core.provenance import canonical_sha256, package_versions
 from depthport.exporters.core.source import source_digest
+from depthport.exporters.da3.host import apply
 from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.da3.weights import load_state_dict
 from depthport.runtimes.registry import baseline_runtime
 
 if TYPE_CHECKING:
@@ -73,7 +75,6 @@ def _compute(
     import torch
 
     from depthport.exporters.da3.upstream import build_upstream, double_arithmetic, upstream_forward
-    from depthport.exporters.da3.weights import load_state_dict
 
     asked = request.request
     names, steps = list(asked.outputs), asked.host_steps
@@ -105,7 +106,6 @@ def _forward(
 ) -> None:
     import torch
 
-    from depthport.exporters.da3.host import apply
     from depthport.exporters.da3.ties import forced_choice, other_choices, recorded_ties
 
     arrays = {name: torch.from_numpy(value) for name, value in read_npz(source).items()}

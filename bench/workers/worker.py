@@ -48,10 +48,15 @@ from depthport.bench.workers.messages import (
     SustainedResult,
     Versions,
 )
+from depthport.bench.workers.regimes import host_call, run_fixed_rate, run_sustained
 from depthport.bench.workers.serve import serve
+from depthport.exporters.api import rebuild
+from depthport.exporters.core.artifact import load_artifact
 from depthport.exporters.core.errors import DepthportError, LoadError
 from depthport.exporters.core.files.npz import read_npz, write_npz
 from depthport.exporters.core.provenance import package_versions, peak_rss_mib
+from depthport.runtimes.base import LoadOptions
+from depthport.runtimes.registry import get_runtime
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,10 +77,6 @@ class LazySession(DepthportError):
 
 def rebuilt(request: Rebuild, progress: Callable[[str], None]) -> Rebuilt:
     """Ask the runtime about an artifact, and the exporter for another where it is no use here."""
-    from depthport.exporters.api import rebuild
-    from depthport.exporters.core.artifact import load_artifact
-    from depthport.runtimes.registry import get_runtime
-
     artifact = load_artifact(request.artifact)
     found = get_runtime(request.runtime).mismatch(artifact, request.device)
     if found is None:
@@ -118,9 +119,6 @@ class Worker:
     def load(self, request: Load) -> Loaded:
         """Load the artifact; imports and device start-up are part of what a user waits for, and of `load_s`."""
         started = time.perf_counter()
-        from depthport.exporters.core.artifact import load_artifact
-        from depthport.runtimes.base import LoadOptions
-        from depthport.runtimes.registry import get_runtime
 
         runtime = get_runtime(request.runtime)
         artifact = load_artifact(request.artifact)
@@ -202,8 +200,6 @@ class Worker:
 
     def sustained(self, request: RunSustained) -> SustainedResult:
         """Sample after sample at the host boundary for some seconds (bench/workers/regimes.py)."""
-        from depthport.bench.workers.regimes import host_call, run_sustained
-
         call = host_call(self._session(), self.inputs)
         result = run_sustained(call, request.seconds, first_index=request.first_index)
         check_finite(self._session().outputs())
@@ -211,8 +207,6 @@ class Worker:
 
     def fixed_rate(self, request: RunFixedRate) -> FixedRateResult:
         """A frame every 1 / rate_hz seconds at the host boundary (bench/workers/regimes.py)."""
-        from depthport.bench.workers.regimes import host_call, run_fixed_rate
-
         result = run_fixed_rate(host_call(self._session(), self.inputs), request.rate_hz, request.seconds)
         check_finite(self._session().outputs())
         return result

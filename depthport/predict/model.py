@@ -15,6 +15,7 @@ from depthport.exporters.api import export_request, prepare
 from depthport.exporters.core.artifact import MANIFEST, Artifact, Shape, TensorSpec, load_artifact
 from depthport.exporters.core.errors import InputError, UnavailableError, UnsupportedError, UsageError, WeightsError
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.models import MODELS
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.shapes import validate_shape
 from depthport.exporters.inputs.poses import align_to_input, normalise_extrinsics
@@ -264,8 +265,6 @@ class Model:
 
 
 def _family(artifact: Artifact) -> str:
-    from depthport.exporters.da3.models import MODELS
-
     known = MODELS.get(artifact.manifest.model)
     return known.family if known is not None else ""
 

@@ -43,18 +43,18 @@ def compress(program: AIProgram, kind: str) -> AIProgram:
         scope = passes.CompressionGranularity
         try:
             if kind == "int8":
-                made: AIProgram = passes.quantize_weights(
+                rounded: AIProgram = passes.quantize_weights(
                     program, passes.DType.INT8, granularity=scope.PER_CHANNEL, in_place=True
                 )
-                return made
+                return rounded
             bits = int(kind.removeprefix("palette"))
-            made = passes.palettize_weights(
+            palettized: AIProgram = passes.palettize_weights(
                 program, None, n_bits=bits, group_size=GROUP, num_kmeans_workers=1, in_place=True,
                 granularity=scope.PER_TENSOR if bits == 8 else scope.PER_GROUPED_CHANNEL,
                 # Its fast mode rounds weights to four decimals, which is coarser than eight bits of them.
                 enable_fast_kmeans_mode=False,
             )  # fmt: skip
-            return made
+            return palettized
         except (ValueError, TypeError, RuntimeError, OSError, AttributeError) as error:
             version = package_version("coreai-opt")
             raise ExportError(f"coreai-opt {version} can't compress the weights to {kind}: {one_line(error)}") from error

@@ -26,9 +26,16 @@ from depthport.exporters.core.inspection import Table
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options
 from depthport.exporters.core.precision import PrecisionPolicy
+from depthport.exporters.coreai.compress import compress
+from depthport.exporters.coreai.convert import capture, convert, save
+from depthport.exporters.coreai.inspect import inspect_asset, inspect_path
+from depthport.exporters.coreai.metadata import describe
 from depthport.exporters.coreai.network import examples, with_pixels
 from depthport.exporters.coreai.options import AskedOptions, CoreAIOptions, parse_options, small_shape
+from depthport.exporters.coreai.verify import verify
+from depthport.exporters.da3.build import request_network
 from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.da3.signature import input_specs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,13 +70,9 @@ class CoreAIExporter(Exporter):
     def inspect(
         self, artifact: Artifact, arrays: Mapping[str, np.ndarray] | None = None, run: bool = True
     ) -> tuple[Table, ...]:
-        from depthport.exporters.coreai.inspect import inspect_asset
-
         return inspect_asset(artifact, arrays=arrays, run=run)
 
     def inspect_package(self, path: Path, run: bool = True) -> tuple[Table, ...]:
-        from depthport.exporters.coreai.inspect import inspect_path
-
         return inspect_path(path)
 
     def write(self, context: ExportContext, directory: Path) -> ExportResult:
@@ -101,11 +104,6 @@ class _Build:
 
     def asset(self, request: ExportRequest, network: Callable[[], nn.Module], path: Path) -> nn.Module:
         """Convert, compress where asked, and save; returns what was converted."""
-        from depthport.exporters.coreai.compress import compress
-        from depthport.exporters.coreai.convert import capture, convert, save
-        from depthport.exporters.coreai.metadata import describe
-        from depthport.exporters.da3.signature import input_specs
-
         module = with_pixels(request, network())
         began = time.perf_counter()
         self.context.progress("converting to Core AI")
@@ -122,7 +120,6 @@ class _Build:
 
     def check(self, asset: Path) -> JsonObject:
         """Run the asset, or one of the smallest shape, against upstream."""
-        from depthport.exporters.coreai.verify import verify
         from depthport.exporters.da3.upstream import build_upstream
 
         request = self.context.request
@@ -146,7 +143,6 @@ class _Build:
         return {**found, "seconds": self.seconds}
 
     def _network(self, request: ExportRequest) -> nn.Module:
-        from depthport.exporters.da3.build import request_network
         from depthport.exporters.da3.upstream import build_upstream
 
         return request_network(build_upstream(request.model, self.context.state_dict()), request)

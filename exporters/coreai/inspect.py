@@ -18,8 +18,16 @@ from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import ArtifactError, UnavailableError, UsageError, one_line
 from depthport.exporters.core.inspection import Table
 from depthport.exporters.core.precision import resolve_policy
+from depthport.exporters.coreai.convert import capture, convert
+from depthport.exporters.coreai.divergence import first_diverging, graph_difference, steps, summary
+from depthport.exporters.coreai.network import examples, with_pixels
 from depthport.exporters.coreai.options import TARGETS, small_shape
+from depthport.exporters.coreai.verify import probe_inputs
+from depthport.exporters.da3.build import request_network
+from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.da3.signature import input_specs
+from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 
 if TYPE_CHECKING:
     from coreai.authoring import AIProgram
@@ -82,9 +90,6 @@ def request_of(manifest: Manifest) -> ExportRequest:
     Raises:
         UsageError: its weights or its model are not here.
     """
-    from depthport.exporters.da3.registry import get_model
-    from depthport.exporters.da3.weights import resolve_weights
-
     model = get_model(manifest.model)
     weights = resolve_weights(manifest.weights.id, model)
     if weights.sha256 != manifest.weights.sha256:
@@ -148,10 +153,6 @@ def _operations(summary: AIModelAssetSummary) -> Table:
 
 
 def _against_network(path: Path, request: ExportRequest, arrays: Mapping[str, np.ndarray] | None) -> Iterable[Table]:
-    from depthport.exporters.coreai.divergence import first_diverging, graph_difference, steps, summary
-    from depthport.exporters.coreai.verify import probe_inputs
-    from depthport.exporters.da3.signature import input_specs
-
     _, program = _converted(request)
     graph = graph_difference(path, program)
     del program
@@ -183,12 +184,7 @@ def _against_network(path: Path, request: ExportRequest, arrays: Mapping[str, np
 
 def _converted(request: ExportRequest) -> tuple[ExportedProgram, AIProgram]:
     """Torch's graph of the request's network, and the Core AI program made from it."""
-    from depthport.exporters.coreai.convert import capture, convert
-    from depthport.exporters.coreai.network import examples, with_pixels
-    from depthport.exporters.da3.build import request_network
-    from depthport.exporters.da3.signature import input_specs
     from depthport.exporters.da3.upstream import build_upstream
-    from depthport.exporters.da3.weights import load_state_dict
 
     upstream = build_upstream(request.model, load_state_dict(request.weights, request.model))
     source = capture(with_pixels(request, request_network(upstream, request)), examples(request))

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any
 
+from numpy import int32
+
 
 def register(converter: Any) -> list[str]:
     """Add what `converter` lacks; returns the names of the operations added."""
@@ -25,7 +27,6 @@ def register(converter: Any) -> list[str]:
 def argmin(values: Mapping[str, Any], node: Any, location: Any) -> Any:
     """The first smallest along one dimension: Core AI has an argmax, which takes the first largest."""
     from coreai._compiler.dialects import coreai
-    from numpy import int32
 
     x, axis, keep = values[node.args[0].name], *_arguments(node, dim=None, keepdim=False)
     if axis is None:

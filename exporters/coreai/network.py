@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.da3.signature import input_specs
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,7 +24,5 @@ def with_pixels(request: ExportRequest, network: nn.Module) -> nn.Module:
 def examples(request: ExportRequest) -> list[Tensor]:
     """Inputs of the request's shapes and dtypes, as tensors."""
     import torch
-
-    from depthport.exporters.da3.signature import input_specs
 
     return [torch.zeros([int(d) for d in spec.shape], dtype=getattr(torch, spec.dtype)) for spec in input_specs(request)]

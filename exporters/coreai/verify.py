@@ -19,6 +19,9 @@ import numpy as np
 
 from depthport.exporters.core.errors import ExportError
 from depthport.exporters.coreai.executable import Arrays, run_asset
+from depthport.exporters.da3.signature import input_specs, preprocessing
+from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from depthport.exporters.inputs.probe import probe_image, probe_pixels, probe_poses
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -49,10 +52,6 @@ class OutputError:
 
 def probe_inputs(request: ExportRequest) -> Arrays:
     """Inputs of an artifact by the names of its file: the probe's images, and poses where it takes them."""
-    from depthport.exporters.da3.signature import input_specs
-    from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
-    from depthport.exporters.inputs.probe import probe_image, probe_pixels, probe_poses
-
     shape = request.shape
     height, width = request.source_size or (shape.height, shape.width)
     found: dict[str, np.ndarray] = {
@@ -149,7 +148,6 @@ def reference(request: ExportRequest, upstream: nn.Module, arrays: Arrays, exact
     """
     import torch
 
-    from depthport.exporters.da3.signature import preprocessing
     from depthport.exporters.da3.upstream import double_arithmetic, from_pixels, upstream_forward
 
     image, *poses = (torch.from_numpy(array) for array in arrays.values())

@@ -100,8 +100,8 @@ class ResidualParts(Protocol):
 class FusionParts(Protocol):
     """`FeatureFusionBlock` of `model/dpt.py`."""
 
-    resConfUnit1: ResidualParts
-    resConfUnit2: ResidualParts
+    resConfUnit1: ResidualParts  # noqa: N815
+    resConfUnit2: ResidualParts  # noqa: N815
     has_residual: bool
     out_conv: nn.Conv2d
 

@@ -109,7 +109,7 @@ def upstream_forward(
     family = network_family(net)
     names = validate_outputs(FAMILIES[family], outputs)
     found: dict[str, Tensor] = {}
-    with torch.no_grad(), _recorded_reference_view() as chosen, _kept_outputs(net, family, found):
+    with torch.no_grad(), recorded_reference_view() as chosen, _kept_outputs(net, family, found):
         try:
             given = net(image, **inputs)
         except AssertionError as error:
@@ -206,8 +206,11 @@ def _kept_outputs(net: nn.Module, family: Family, found: dict[str, Tensor]) -> I
 
 
 @contextmanager
-def _recorded_reference_view() -> Iterator[list[Tensor]]:
-    """Wrap upstream's selection while in the context; yields the list that each selection is appended to."""
+def recorded_reference_view() -> Iterator[list[Tensor]]:
+    """Wrap upstream's selection while in the context; yields the list that each selection is appended to.
+
+    A compiler leaves the wrapper alone: a growing list would have it compile every call anew.
+    """
     from depth_anything_3.model.dinov2 import vision_transformer
 
     original = vision_transformer.select_reference_view
@@ -218,7 +221,7 @@ def _recorded_reference_view() -> Iterator[list[Tensor]]:
         chosen.append(index)
         return index
 
-    vision_transformer.select_reference_view = recording
+    vision_transformer.select_reference_view = torch.compiler.disable(recording)
     try:
         yield chosen
     finally:

@@ -21,6 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from depthport.exporters.core.json_types import JsonObject
 
 Progress = Callable[[str], None]
@@ -97,7 +99,6 @@ def _partitioner(backend: str) -> object:
 
 def run(model: str, inputs: str, outputs: str, names: list[str], progress: Progress) -> None:
     """Run a written program on the arrays of an `.npz` (in the method's order); the outputs go to another, by name."""
-    import numpy as np
     import torch
     from executorch.runtime import Runtime
 

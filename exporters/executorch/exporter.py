@@ -40,6 +40,7 @@ class ExecuTorchExporter(Exporter):
     """A `.pte` with the method `forward`, static shape; outputs in the manifest's order, for the format has no names."""
 
     format: ClassVar[str] = "executorch"
+    slow: ClassVar[bool] = True
     packages: ClassVar[tuple[str, ...]] = ("executorch", "torchao")
 
     def probe(self) -> str | None:

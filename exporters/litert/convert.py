@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from depthport.exporters.core.files.npz import read_npz, write_npz
 from depthport.exporters.core.json_types import JsonObject
-from depthport.exporters.litert.recipes import Recipe
+from depthport.exporters.litert.recipes import Recipe, group
 
 Progress = Callable[[str], None]
 
@@ -108,8 +109,6 @@ def try_recipes(
     Returns:
         For each: `size_bytes`, and the file's name.
     """
-    import numpy as np
-
     done = []
     images = dict(np.load(scenes))
     for index, recipe in enumerate(recipes):
@@ -145,11 +144,7 @@ def infer(model: str, feeds: Sequence[Mapping[str, np.ndarray]]) -> list[dict[st
 
 def arithmetic(model: str, progress: Progress) -> dict[str, float]:
     """GFLOP of the products and convolutions with weights, by group (:mod:`depthport.exporters.litert.recipes`)."""
-    from math import prod
-
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    from depthport.exporters.litert.recipes import group
 
     # Without its delegate: with it the list would hold what the delegate took over, too.
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES

@@ -51,6 +51,7 @@ class LiteRTExporter(Exporter):
     """A `.tflite` with one named signature, static shape."""
 
     format: ClassVar[str] = "litert"
+    slow: ClassVar[bool] = True
     packages: ClassVar[tuple[str, ...]] = ("litert-torch", "litert-converter", "ai-edge-litert", "ai-edge-quantizer")
     takes: ClassVar[tuple[type[Options], ...]] = (Int8Options,)
 

@@ -8,6 +8,8 @@ protobuf's limit, gets a second file `model.onnx.data`. The graph is checked aga
 Precision `int8` quantizes the graph after the target has rewritten it (:mod:`depthport.exporters.quantization`). Options:
 :class:`~depthport.exporters.onnx.versions.VersionOptions` of a floating-point graph, and
 :class:`~depthport.exporters.quantization.plan.Int8Options`.
+
+What people do without this package can be exported too, to be measured beside it (:mod:`depthport.exporters.onnx.plain`).
 """
 
 from __future__ import annotations
@@ -33,6 +35,14 @@ from depthport.exporters.da3.signature import input_specs
 from depthport.exporters.onnx.check import check_file, check_signature
 from depthport.exporters.onnx.dynamic import check_untraced, name_dimensions
 from depthport.exporters.onnx.metadata import describe
+from depthport.exporters.onnx.plain import (
+    DynamicOptions,
+    UpstreamOptions,
+    check_plain,
+    plain_kind,
+    quantize_dynamically,
+    upstream_graph,
+)
 from depthport.exporters.onnx.quantize import quantize_graph
 from depthport.exporters.onnx.targets import PORTABLE, OnnxTarget, as_exported, get_target
 from depthport.exporters.onnx.versions import VersionOptions, check_versions, least_ir, oldest_onnxruntime
@@ -57,7 +67,7 @@ class OnnxExporter(Exporter):
     format: ClassVar[str] = "onnx"
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnx-ir")
     default: ClassVar[bool] = True
-    takes: ClassVar[tuple[type[Options], ...]] = (VersionOptions, Int8Options)
+    takes: ClassVar[tuple[type[Options], ...]] = (VersionOptions, Int8Options, UpstreamOptions, DynamicOptions)
     one_artifact_many_shapes: ClassVar[bool] = True
 
     def probe(self) -> str | None:
@@ -71,6 +81,8 @@ class OnnxExporter(Exporter):
         allow = ("quantization int8",) if quantized else ("dynamic", "pose_input", "preprocess")
         require_static(request, allow=allow if target.emit is None else ())
         target.require(request.policy)
+        if (plain := plain_kind(request)) is not None:
+            return {"target": target.name, "opset": target.opset, **check_plain(request, plain, target.name)}
         if request.policy.quantization is not None:
             return {"target": target.name, "opset": target.opset, **int8_options(request).to_json()}
         free = target.name == PORTABLE
@@ -79,8 +91,11 @@ class OnnxExporter(Exporter):
     def write(self, context: ExportContext, directory: Path) -> ExportResult:
         request = context.request
         target = get_target(request.target)
+        plain = plain_kind(request)
         versions = self.options(request) if request.policy.quantization is None else {}
-        if target.emit is not None:
+        if plain is UpstreamOptions:
+            model = upstream_graph(context, target.opset, directory)
+        elif target.emit is not None:
             context.progress(f"writing the graph for {target.name}")
             model = target.emit(context.network())
         else:
@@ -88,7 +103,9 @@ class OnnxExporter(Exporter):
             if target.rewrite is not as_exported:
                 context.progress(f"rewriting for {target.name}")
             model = target.rewrite(model)
-        extra = {} if request.policy.quantization is None else {"quantization": _quantize(context, model, target)}
+        extra = {}
+        if plain is None and request.policy.quantization is not None:
+            extra["quantization"] = _quantize(context, model, target)
         name_constant_outputs(model)
         if request.dynamic:
             name_dimensions(model, request)
@@ -100,6 +117,10 @@ class OnnxExporter(Exporter):
         context.progress(f"writing {size / 1e9:.1f} GB")
         path = directory / MODEL_FILE
         save(model, path, external=size > PROTOBUF_LIMIT_BYTES)
+        if plain is DynamicOptions:
+            context.progress("quantizing dynamically")
+            quantize_dynamically(path)
+            model = _read(path)
         standard = len(model.opset_imports) == 1  # what operators of other domains need is not known here
         oldest = oldest_onnxruntime(opset, model.ir_version) if standard else None
         operators = Counter(node.op_type for node in model.graph.all_nodes())
@@ -131,7 +152,13 @@ class OnnxExporter(Exporter):
         return (Table("ONNX", ("", ""), rows),)
 
 
-def _quantize(context: ExportContext, model: onnx_ir.Model, target: OnnxTarget) -> dict[str, object]:
+def _read(path: Path) -> onnx_ir.Model:
+    import onnx_ir as ir
+
+    return ir.load(path)
+
+
+def _quantize(context: ExportContext, model: onnx_ir.Model, target: OnnxTarget) -> JsonObject:
     """Quantize what the plan chooses; returns the plan's report."""
     plan = make_plan(context, signed=target.signed_activations, rounded_outputs=target.rounded_outputs)
     layers = candidates(context.network())

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from depthport.exporters.base import ExportContext
 from depthport.exporters.core.errors import ExportError
 from depthport.exporters.core.precision import POLICIES
+from depthport.exporters.da3.build import request_network
 from depthport.exporters.da3.signature import input_specs
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from depthport.exporters.inputs.probe import probe_image
@@ -37,7 +38,6 @@ def fp32_network(context: ExportContext) -> nn.Module:
     """The request's network with all arithmetic in fp32, whatever its policy."""
     if context.request.policy.unquantized().name == "fp32":
         return context.network()
-    from depthport.exporters.da3.build import request_network
     from depthport.exporters.da3.upstream import build_upstream
 
     upstream = build_upstream(context.request.model, context.state_dict())

@@ -42,6 +42,7 @@ from depthport.exporters.tensorrt.build import (
 )
 from depthport.exporters.tensorrt.graph import ONNX_FILE, QUANTIZED_FILE, find_onnx, graph_request, measured_mix
 from depthport.exporters.tensorrt.known_issues import known_issues
+from depthport.exporters.tensorrt.network import audit, walk
 from depthport.exporters.tensorrt.onnx_file import onnx_facts
 from depthport.exporters.tensorrt.options import AskedOptions, TensorRTOptions, asked_options, parse_options
 from depthport.exporters.tensorrt.platform import (
@@ -185,8 +186,6 @@ class _EngineExporter(Exporter):
         Raises:
             ExportError: a type is not what the policy says, or an attention got lost.
         """
-        from depthport.exporters.tensorrt.network import audit, walk
-
         found = audit(walk(network), facts, policy)
         if found.errors:
             more = f" (and {len(found.errors) - 1} more)" if len(found.errors) > 1 else ""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from depthport.exporters.core.provenance import package_version
+from depthport.exporters.coreai.executable import Program, compile_asset, system_loads_assets
 
 if TYPE_CHECKING:
     from depthport.exporters.coreai.executable import Program
@@ -63,8 +64,6 @@ class CoreAI:
         return None
 
     def native(self) -> bool:
-        from depthport.exporters.coreai.executable import system_loads_assets
-
         return system_loads_assets()
 
     def no_units(self) -> tuple[str, str]:
@@ -82,13 +81,9 @@ class CoreAI:
         return f"{package_version('coreai-core')}-{sys.platform}-{platform.machine()}"
 
     def compile(self, asset: Path, destination: Path) -> None:
-        from depthport.exporters.coreai.executable import compile_asset
-
         compile_asset(asset, destination)
 
     def load(self, path: Path, unit: str) -> Program:
-        from depthport.exporters.coreai.executable import Program
-
         if not self.native():
             return Program(path)
         from coreai.runtime import ComputeUnitKind, SpecializationOptions

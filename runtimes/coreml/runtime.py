@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from PIL import Image
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, RunError, UnsupportedError, UsageError, one_line
 from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
-from depthport.runtimes.coreml.host import complete, package_inputs
+from depthport.runtimes.coreml.host import complete
 from depthport.runtimes.coreml.platform import CoreMLTools, Model, PlannedOperation, Platform
 from depthport.runtimes.host.cache import cache_folder, kept
 from depthport.runtimes.host.cpu import cpu_description
@@ -59,10 +60,6 @@ class CoreMLRuntime(Runtime):
     title: ClassVar[str] = "Core ML"
     licence: ClassVar[str | None] = "Apple SLA"
     packages: ClassVar[tuple[str, ...]] = ("coremltools",)
-    interpreted: ClassVar[Mapping[str, tuple[str, Mapping[str, object]]]] = {
-        "plain": ("fp32", {}),
-        "ane": ("fp16", {"ane": True}),
-    }
 
     def __init__(self, platform: Platform | None = None) -> None:
         self.platform: Platform = platform or CoreMLTools()
@@ -95,17 +92,6 @@ class CoreMLRuntime(Runtime):
             raise UnsupportedError("a Core ML session has one shape: export a static artifact")
         return CoreMLSession(artifact, device, options, self.platform, unit)
 
-    def interpret(self, artifact: Artifact, inputs: Mapping[str, np.ndarray]) -> Arrays:
-        from depthport.exporters.coreml.mil.interpreter import Interpreter
-        from depthport.exporters.coreml.mil.package import read_package
-
-        manifest = artifact.manifest
-        function = read_package(_package(artifact)).function()
-        native = package_inputs(inputs["image"], manifest.extra["interface"]["images"])
-        found = Interpreter(function, "declared").run(native)
-        size = (manifest.shape.height, manifest.shape.width)
-        return complete({name: value.numpy() for name, value in found.items()}, manifest.outputs, size)
-
 
 class CoreMLSession(Session):
     """One function of a compiled model, loaded for one compute unit."""
@@ -119,7 +105,7 @@ class CoreMLSession(Session):
         self._images = tuple(extra["interface"]["images"])
         self._half_input = bool(artifact.manifest.options.get("ane")) and not self._images
         begun = time.perf_counter()
-        self._compiled, self._kept = self._compile(_package(artifact))
+        self._compiled, self._kept = self._compile(package_of(artifact))
         compiled = time.perf_counter()
         try:
             # Core ML's default function is asked for by naming none.
@@ -197,14 +183,13 @@ class CoreMLSession(Session):
         self._model, self._inputs, self._raw = None, {}, {}
 
 
-def _package(artifact: Artifact) -> Path:
+def package_of(artifact: Artifact) -> Path:
+    """The `.mlpackage` of an artifact."""
     return artifact.path / str(artifact.manifest.extra["package"])
 
 
 def _views(image: np.ndarray, names: tuple[str, ...]) -> dict[str, object]:
     """(B, N, H, W, 3) uint8 as one PIL image a view, which is what Core ML takes for an image input."""
-    from PIL import Image
-
     views = image.reshape(-1, *image.shape[2:])
     return {name: Image.fromarray(view.copy(), "RGB") for name, view in zip(names, views, strict=True)}
 

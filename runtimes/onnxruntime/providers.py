@@ -114,6 +114,22 @@ def _coreml(units: str) -> Callable[[ProviderContext], Options]:
     return options
 
 
+ALTERNATIVES = (
+    Mode(
+        "portable", "the same kernels on the portable file, which nothing has rewritten for them", target="portable",
+        precisions=("fp32",), alternative=True,
+    ),
+    Mode(
+        "quantize-dynamic", "the portable file after ONNX Runtime's own `quantize_dynamic`", target="portable",
+        precisions=("int8",), export_options=(("mix", "dynamic"),), alternative=True,
+    ),
+    Mode(
+        "upstream-export", "upstream's own network through `torch.onnx.export`, as it is", target="portable",
+        precisions=("fp32",), export_options=(("network", "upstream"),), alternative=True,
+    ),
+)  # fmt: skip
+"""Of the CPU provider."""
+
 PROVIDERS: tuple[Provider, ...] = (
     Provider(
         CPU_PROVIDER,
@@ -129,6 +145,7 @@ PROVIDERS: tuple[Provider, ...] = (
         "cpu",
         _openvino,
     ),
+    *(Provider(CPU_PROVIDER, "cpu", mode, "cpu", _none) for mode in ALTERNATIVES),
     Provider(
         "CUDAExecutionProvider",
         "cuda",

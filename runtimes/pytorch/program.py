@@ -16,6 +16,7 @@ from torch.export import ExportedProgram
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ArtifactError, LoadError, one_line
+from depthport.exporters.da3.upstream import POSES, build_upstream, from_pixels, model_of, upstream_forward
 from depthport.runtimes.pytorch.archive import checked_archive
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def load_fused(artifact: Artifact, device: torch.device) -> FusedDA3:
     Raises:
         LoadError: a damaged file, or one of another version of this package.
     """
+    # Late: it registers operators and their kernels with PyTorch.
     from depthport.exporters.da3.fused.stored import NETWORK_FILE, load_network
 
     try:
@@ -146,8 +148,6 @@ def load_upstream(artifact: Artifact, device: torch.device) -> tuple[nn.Module, 
         LoadError: damaged file.
         UnavailableError: depth-anything-3 is not installed.
     """
-    from depthport.exporters.da3.upstream import POSES, build_upstream, from_pixels, model_of, upstream_forward
-
     weights = {key.removeprefix(KEY_PREFIX): tensor for key, tensor in load_weights(artifact).items()}
     try:
         network = build_upstream(model_of(artifact.manifest), weights).to(device)

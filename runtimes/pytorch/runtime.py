@@ -3,6 +3,7 @@
 | mode | also called | network | cuDNN times its kernels | convolutions | launches |
 |---|---|---|---|---|---|
 | `upstream` | `minimal` | upstream's own, from `model.safetensors`: the baseline | no | NCHW | one by one |
+| `upstream-compile` | | the same under `torch.compile`, as its users would write it | no | NCHW | one by one |
 | `eager` | `balanced` | static (`program.pt2`), constants folded | yes | NHWC on CUDA | one by one |
 | `graph` (CUDA) | | the same | yes | NHWC | one CUDA graph |
 | `compile` | `max` | the same, compiled whole by inductor | yes | NHWC on CUDA | on CUDA one graph |
@@ -27,6 +28,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import ClassVar
 
@@ -39,6 +41,12 @@ from depthport.runtimes.host.cpu import cpu_description, has_bf16
 from depthport.runtimes.pytorch.cards.names import is_group, members
 
 UPSTREAM = Mode("upstream", "upstream's own forward, as its users run it", ("minimal",))
+UPSTREAM_COMPILE = Mode(
+    "upstream-compile",
+    "upstream's own forward under `torch.compile`: many graphs, with Python between them",
+    precisions=("bf16-mixed", "fp16-mixed", "fp32"),
+    alternative=True,
+)
 EAGER = Mode("eager", "static network, eager; on CUDA cuDNN benchmark, channels-last convolutions", ("balanced",))
 COMPILE = Mode("compile", "static network compiled whole by inductor, CUDA graph on CUDA", ("max",))
 GRAPH = Mode("graph", "static network, eager, replayed as one CUDA graph")
@@ -75,7 +83,9 @@ class PyTorchRuntime(Runtime):
         "TORCHINDUCTOR_MAX_AUTOTUNE_GEMM",
     )  # fmt: skip
     baseline_mode: ClassVar[str | None] = UPSTREAM.name
-    compiles: ClassVar[Mapping[str, str] | None] = {COMPILE.name: EAGER.name}
+    compiles: ClassVar[Mapping[str, str] | None] = {
+        COMPILE.name: EAGER.name, UPSTREAM_COMPILE.name: UPSTREAM.name,
+    }  # fmt: skip
     profiled: ClassVar[tuple[str, ...]] = (EAGER.name, GRAPH.name, FUSED.name)
 
     def probe(self) -> list[Device]:
@@ -133,15 +143,17 @@ class PyTorchRuntime(Runtime):
             return CardsSession(artifact, device, options, [f"cuda:{index}" for index in members(device)])
         from depthport.runtimes.pytorch import graph as torch_graph
         from depthport.runtimes.pytorch import session as torch_session
+        from depthport.runtimes.pytorch import upstream as torch_upstream
 
-        sessions: dict[Mode, type[torch_session.TorchSession]] = {
-            UPSTREAM: torch_session.UpstreamSession,
-            EAGER: torch_session.EagerSession,
-            COMPILE: torch_session.CompiledSession,
-            GRAPH: torch_graph.GraphSession,
-            FUSED: torch_graph.FusedSession,
+        sessions: dict[str, type[torch_session.TorchSession]] = {
+            UPSTREAM.name: torch_upstream.UpstreamSession,
+            UPSTREAM_COMPILE.name: torch_upstream.CompiledUpstreamSession,
+            EAGER.name: torch_session.EagerSession,
+            COMPILE.name: torch_session.CompiledSession,
+            GRAPH.name: torch_graph.GraphSession,
+            FUSED.name: torch_graph.FusedSession,
         }
-        return sessions[mode](artifact, device, options)
+        return sessions[mode.name](artifact, device, options)
 
     def profile(self, session: Session, calls: int) -> tuple[list[OperatorTime], DeviceRates]:
         import torch
@@ -168,7 +180,7 @@ def _cpu_device() -> Device:
     ]
     modes = [UPSTREAM, EAGER]
     if _compiler() is not None:
-        modes.append(COMPILE)
+        modes += [COMPILE, replace(UPSTREAM_COMPILE, precisions=("fp32",))]
     else:
         notes.append("mode compile needs a C++ compiler: apt-get install g++, or xcode-select --install")
     return Device("cpu", cpu_description(), tuple(modes), ("fp32", *(_CPU_BF16 if bf16 else ())), notes=tuple(notes))
@@ -179,12 +191,12 @@ def _accelerator_device(kind: str, index: int) -> Device:
 
     name = kind if index == 0 else f"{kind}:{index}"
     if kind == "mps":
-        return Device(name, "Apple GPU", (UPSTREAM, EAGER, COMPILE), _MPS_PRECISIONS, notes=_mps_notes())
+        return Device(name, "Apple GPU", (UPSTREAM, EAGER, COMPILE, UPSTREAM_COMPILE), _MPS_PRECISIONS, notes=_mps_notes())
     properties = torch.get_device_module(kind).get_device_properties(index)
     modes = [UPSTREAM, EAGER, *((GRAPH,) if kind == "cuda" else ())]
     notes = []
     if find_spec("triton") is not None:
-        modes += [*((FUSED,) if kind == "cuda" else ()), COMPILE]
+        modes += [*((FUSED,) if kind == "cuda" else ()), COMPILE, UPSTREAM_COMPILE]
     else:
         notes.append("modes compile and fused need Triton: pip install triton")
     return Device(name, properties.name, tuple(modes), _ACCELERATOR_PRECISIONS, notes=tuple(notes))

@@ -1,4 +1,4 @@
-"""Sessions of runtime `pytorch`: upstream, the static program eager, the static program compiled."""
+"""Sessions of runtime `pytorch`: the static program eager, and compiled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import gc
 import os
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import LoadError, RunError, UnsupportedError, one_line
+from depthport.exporters.core.errors import LoadError, RunError, one_line
 from depthport.runtimes.base import Arrays, LoadOptions, Placement, Session, SessionMemory
 from depthport.runtimes.host.cache import cache_folder, sealed_cache
 from depthport.runtimes.host.threads import allowed_threads
 from depthport.runtimes.pytorch import device as torch_device
-from depthport.runtimes.pytorch.program import Forward, load_program, load_upstream, prefer_channels_last
-
-AUTOCAST = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}
-"""Upstream's official autocast by policy: matmuls of the backbone in that dtype, heads in fp32."""
-UPSTREAM_PRECISIONS = ("fp32", "tf32", *AUTOCAST)
+from depthport.runtimes.pytorch.program import Forward, load_program, prefer_channels_last
 
 
 class TorchSession(Session):
@@ -122,37 +118,6 @@ class TorchSession(Session):
             torch.accelerator.empty_cache()
 
 
-class UpstreamSession(TorchSession):
-    """Upstream as its users run it: its own forward, its official autocast."""
-
-    def __init__(self, artifact: Artifact, device: str, options: LoadOptions) -> None:
-        policy = artifact.manifest.precision["name"]
-        if policy not in UPSTREAM_PRECISIONS:
-            raise UnsupportedError(f"upstream has no precision {policy!r}: its own are {', '.join(UPSTREAM_PRECISIONS)}")
-        self._autocast = AUTOCAST.get(policy)
-        super().__init__(artifact, device, options)
-
-    def _build(self) -> tuple[nn.Module, Forward]:
-        # Upstream's API module turns it off when it is imported (`api.py`).
-        torch.backends.cudnn.benchmark = False
-        if self._autocast is not None:
-            # Its users leave PyTorch's default, TF32 in cuDNN's convolutions, for the fp32 heads. Without it cuDNN picks
-            # an algorithm that takes 70 GB and 4 s for 5 views of 504x504 (da3-large, H200).
-            torch.backends.cudnn.allow_tf32 = True
-        network, forward = load_upstream(self.artifact, self._device)
-        if self._autocast is None:
-            return network, forward
-
-        def autocast_forward(image: Tensor, *poses: Tensor) -> Any:
-            with torch.autocast(image.device.type, self._autocast):
-                return forward(image, *poses)
-
-        return network, autocast_forward
-
-    def _details(self) -> dict[str, object]:
-        return {"autocast": str(self._autocast).removeprefix("torch.") if self._autocast else None, "cuda_graph": False}
-
-
 class EagerSession(TorchSession):
     """The static program, operator by operator; on a CPU bit for bit the static network."""
 
@@ -190,24 +155,18 @@ class CompiledSession(EagerSession):
     def _build(self) -> tuple[nn.Module, Forward]:
         module, _ = super()._build()
         self._cuda_graph = self._device.type == "cuda"
-        self._cache = cache_folder(self.artifact, self.options)
         # fullgraph: a break is an error here, so a session that runs has none.
         compiled = torch.compile(
             module, fullgraph=True, dynamic=False, mode="reduce-overhead" if self._cuda_graph else None
         )
-        self._compiled = False
         self._graph_skips = _cuda_graph_skips()
+        kept = compiled_into(cache_folder(self.artifact, self.options), compiled)
 
         def forward(*inputs: Tensor) -> Any:
-            if self._compiled:
-                if self._cuda_graph:
-                    # The graph writes its outputs anew, whoever still holds those of the call before.
-                    torch.compiler.cudagraph_mark_step_begin()
-                return compiled(*inputs)
-            with compiler_caches(self._cache, TORCHINDUCTOR_CACHE_DIR="inductor"):
-                found = compiled(*inputs)
-            self._compiled = True
-            return found
+            if self._cuda_graph:
+                # The graph writes its outputs anew, whoever still holds those of the call before.
+                torch.compiler.cudagraph_mark_step_begin()
+            return kept(*inputs)
 
         return module, forward
 
@@ -225,6 +184,22 @@ def _cuda_graph_skips() -> int:
     from torch._dynamo.utils import counters
 
     return counters["inductor"]["cudagraph_skips"]
+
+
+def compiled_into(cache: Path, compiled: Callable[..., Any], calls: int = 1) -> Callable[..., Any]:
+    """A function that is compiled in its first calls; the code is kept in a folder."""
+    left = calls
+
+    def call(*inputs: Tensor) -> Any:
+        nonlocal left
+        if not left:
+            return compiled(*inputs)
+        with compiler_caches(cache, TORCHINDUCTOR_CACHE_DIR="inductor"):
+            found = compiled(*inputs)
+        left -= 1
+        return found
+
+    return call
 
 
 @contextlib.contextmanager

@@ -17,8 +17,6 @@ from tests.support.paths import ROOT
 
 BENCH = ROOT / "bench"
 ALLOWED = {
-    "studies/alternatives.py": "compares named products, ours among them",
-    "studies/alternative_cells.py": "runs those products by their own interfaces",
     "studies/false_alarms.py": "one fixed workload whose right answer is known",
     "diagnose/precision_check.py": "joins one format's parser, calibration and engine, which may not import each other",
     "cli/check.py": "its command",

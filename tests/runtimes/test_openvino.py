@@ -100,6 +100,14 @@ def test_a_read_only_folder_is_no_obstacle(artifact: Artifact, tmp_path: Path, m
     assert not (tmp_path / "cache").exists()
 
 
+def test_its_own_defaults_are_a_mode_that_decides_nothing_for_it(artifact: Artifact, tmp_path: Path) -> None:
+    options = LoadOptions(mode="defaults", threads=1, cache_dir=tmp_path)
+    with OpenVinoRuntime().load(artifact, "cpu", options) as session:
+        infer(session, Subject(OpenVinoRuntime(), artifact).inputs(0))
+        details = session.placement().details
+    assert (details["inference_precision"], details["streams"], details["threads"]) == (*["OpenVINO's own"] * 2, 1)
+
+
 def test_other_policies_keep_the_types_of_the_graph(artifact: Artifact, tmp_path: Path) -> None:
     manifest = replace(artifact.manifest, precision={"name": "fp16", "backbone": "float16"})
     with load(Artifact(artifact.path, manifest), tmp_path) as session:

@@ -10,13 +10,12 @@ import pytest
 
 from depthport.bench.diagnose.profile import Profile
 from depthport.bench.diagnose.profile_picture import write_profile
-from depthport.bench.diagnose.self_check import SelfCheck
-from depthport.bench.environment.environment import fingerprint, steering_variables
+from depthport.bench.environment.environment import steering_variables
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.protocol import PAPER
+from depthport.bench.plan.protocol import CHECK, PAPER
 from depthport.bench.report.write import write_report
 from depthport.bench.workers.failure import failure
 from depthport.bench.workers.messages import FirstCall
@@ -64,7 +63,11 @@ def test_every_file_that_is_written(tmp_path: Path) -> None:
     plan = plan_of(cells, load_scenes(SHAPE, sets=2), protocol, parity=False)
     engine.run(plan, out, ArtifactStore(tmp_path / "store"), Observer())
     write_report([out], out)
-    write_json(out / "self-check.json", SelfCheck(fingerprint(), (), 1.0).to_json())
+    untimed = tuple(replace(cell, numerics_only="checked") for cell in cells)
+    checked = plan_of(untimed, load_scenes(SHAPE, sets=1), CHECK, parity=False)
+    found = engine.run(checked, tmp_path / "check", ArtifactStore(tmp_path / "store"), Observer())
+    assert [bool(cell.log) for cell in found.cells] == [False, True, False]
+    write_json(out / "self-check.json", found.to_json())
     shown = {"model": "da3-small", "batch": 1, "views": 2, "height": 14, "width": 28, "runtime": "fake", "device": "cpu",
              "mode": "plain", "precision": "fp32", "weights": "synthetic:0"}  # fmt: skip
     write_profile(Profile(shown, "a CPU", {}, 1, 1.0, 1.0, 1.0, "float32", ()), out / "profile")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Sequence
 
-from depthport.bench.report.markdown.format import as_markdown, blocks, bullets, code, escape, table
+from depthport.bench.report.markdown.format import as_markdown, blocks, bullets, code, details, escape, table
 from depthport.bench.report.model import neural_engine, regime, rows
 from depthport.bench.report.model.accuracy import ALIGNMENT, HEADS, MEANINGLESS, accuracy_lines, meaningless
-from depthport.bench.report.model.merge import Group, MachineReport, Row
+from depthport.bench.report.model.merge import Group, MachineReport, Row, is_synthetic
 from depthport.bench.report.model.pictures import KINDS
 from depthport.bench.report.model.standing import BOUNDARY_TEXT, by_axis, by_device, main_boundary, median, ranked
 from depthport.bench.results.model import Boundary
@@ -47,16 +48,16 @@ def _device(members: Sequence[Row], boundary: Boundary) -> str:
     ]
     if order:
         best, worst = order[0], order[-1]
-        lines.append(f"**Best**: {_headline(best, boundary)}")
+        lines.append(f"**Fastest**: {_headline(best, boundary)}")
         lines.append(f"**Slowest**: {_headline(worst, boundary)}")
     for reason in dict.fromkeys(row.cell.off_target for row in order if row.cell.off_target):
         cells = ", ".join(code(row.cell.id) for row in order if row.cell.off_target == reason)
         lines.append(f"**Not the target device**: {cells}. {escape(reason)}.")
     parts = [bullets(lines)]
+    parts += ["**All configurations**", _all(members, boundary)]
     if order:
-        parts += ["**By precision**", _axis(members, "precision", boundary)]
-        parts += ["**By mode**", _axis(members, "mode", boundary)]
-    parts += ["**All configurations**", _all(members, boundary, other)]
+        parts += [_axis(members, "precision", boundary), _axis(members, "mode", boundary)]
+    parts.append(_more(members, boundary, other))
     return blocks(parts).rstrip()
 
 
@@ -75,7 +76,16 @@ def _idle(members: Sequence[Row], group: Group) -> str:
         ]
         for row in members
     ]
-    return f"### Not run here · {escape(group.workload.label)}\n\n{table(head, body, 'lllcl')}"
+    return details(f"Not run here: {len(body)} configurations of {_plain(group)}", table(head, body, "lllcl"))
+
+
+def _plain(group: Group) -> str:
+    """A workload in a summary line, which is HTML."""
+    return html.escape(" ".join(group.workload.label.split())[:120])
+
+
+def _by_speed(members: Sequence[Row], boundary: Boundary) -> list[Row]:
+    return sorted(members, key=lambda row: (not row.ok, median(row, boundary)))
 
 
 def _headline(row: Row, boundary: Boundary) -> str:
@@ -87,73 +97,58 @@ def _headline(row: Row, boundary: Boundary) -> str:
 
 
 def _axis(members: Sequence[Row], axis: str, boundary: Boundary) -> str:
-    head = [axis.capitalize(), "Cells", "Mean img/s", "Best cell", "Best [95 %], ms", "Best img/s"]
-    head += ["vs upstream [95 %]", "Verdict", "Depth error"]
+    """Means by a precision or a mode; folded where there is one of it, and for modes with what each does."""
+    head = [axis.capitalize(), "Cells", "Mean img/s", "Fastest cell", "vs upstream [95 %]"]
     means = by_axis(members, axis, boundary)
     body = [
-        [
-            code(m.value),
-            str(m.cells),
-            figures.reading(m.mean_img_s),
-            code(m.best.cell.id),
-            rows.latency(m.best, boundary),
-            rows.throughput(m.best, boundary),
-            rows.ratio(m.best, boundary),
-            rows.verdict(m.best, boundary),
-            rows.depth(m.best),
-        ]
+        [code(m.value), str(m.cells), figures.reading(m.mean_img_s), code(m.best.cell.id), rows.against(m.best, boundary)]
         for m in means
     ]
-    if axis == "mode":
-        head.append("What the mode does")
-        body = [[*line, escape(m.description) or figures.NONE] for line, m in zip(body, means, strict=True)]
-    return table(head, body, "lrrlrrrlrl")
+    shown = table(head, body, "lrrlr")
+    what = bullets(f"{code(m.value)}: {escape(m.description, 300)}" for m in means if m.description)
+    if what or len(body) < 2:
+        return details(f"By {axis}", blocks([shown, what]).rstrip())
+    return f"**By {axis}**\n\n{shown}"
 
 
-def _all(members: Sequence[Row], boundary: Boundary, other: Boundary) -> str:
-    head = [
-        "Configuration",
-        "Precision",
-        "Compile",
-        f"Latency ({boundary}) [95 %], ms",
-        "Mean ± std",
-        "n",
-        "img/s",
-        f"Latency ({other}) [95 %], ms",
-        "vs upstream [95 %]",
-        "Verdict",
-        "Depth error",
-        "Rotation",
-        "Memory",
-        "Artifact",
-        "Stability",
-        "Status",
+def _all(members: Sequence[Row], boundary: Boundary) -> str:
+    """What one chooses by, of every cell that was timed; the rest of its figures is in :func:`_more`."""
+    head = ["Configuration", "Latency [95 %], ms", "img/s", "vs upstream [95 %]", "Depth error"]
+    timed = [row for row in _by_speed(members, boundary) if row.cell.timing]
+    body = [
+        [
+            code(row.cell.id),
+            rows.latency(row, boundary),
+            rows.throughput(row, boundary),
+            rows.against(row, boundary),
+            rows.depth(row) if row.ok else f"{rows.depth(row)} {rows.NO}",
+        ]
+        for row in timed
     ]
-    order = sorted(members, key=lambda row: (not row.ok, median(row, boundary)))
-    body = []
-    for row in order:
-        timed = row.cell.timing.get(boundary)
-        body.append(
-            [
-                code(row.cell.id),
-                escape(row.cell.precision),
-                rows.compile_mark(row),
-                rows.latency(row, boundary),
-                rows.mean_std(row, boundary),
-                str(timed.n) if timed else figures.NONE,
-                rows.throughput(row, boundary),
-                rows.latency(row, other),
-                rows.ratio(row, boundary),
-                rows.verdict(row, boundary),
-                rows.depth(row),
-                rows.pose(row),
-                rows.memory(row),
-                rows.size(row),
-                escape(rows.stability(row, boundary)),
-                escape(rows.status(row), 300),
-            ]
-        )
-    return table(head, body, "llcrrrrrrlrrrrll")
+    failed = bullets(f"{code(row.cell.id)}: {escape(rows.status(row), 300)}" for row in members if not row.ok)
+    return blocks([table(head, body, "lrrrr"), failed]).rstrip()
+
+
+def _more(members: Sequence[Row], boundary: Boundary, other: Boundary) -> str:
+    timed = [row for row in _by_speed(members, boundary) if row.cell.timing.get(boundary)]
+    spread = [
+        [
+            code(row.cell.id),
+            rows.mean_std(row, boundary),
+            str(row.cell.timing[boundary].n),
+            rows.latency(row, other),
+            escape(rows.stability(row, boundary)),
+        ]
+        for row in timed
+    ]
+    needs = [[code(row.cell.id), rows.compile_mark(row), rows.pose(row), rows.memory(row), rows.size(row)] for row in timed]
+    if not timed:
+        return ""
+    tables = [
+        table(["Configuration", "Mean ± std, ms", "n", f"At the {other} boundary, ms", "Stability"], spread, "lrrrl"),
+        table(["Configuration", "Compile", "Rotation", "Peak memory", "Artifact"], needs, "lcrrr"),
+    ]
+    return details("More figures: spread, samples, the other boundary, rotation, memory, size", blocks(tables).rstrip())
 
 
 def _regimes(group: Group) -> str:
@@ -191,8 +186,7 @@ def _phases(group: Group) -> str:
     if not body:
         return ""
     head = ["Configuration", "Export", "Load", "First call", "Peak memory", "Peak host memory"]
-    title = f"### Phases and memory · {escape(group.workload.label)}"
-    return f"{title}\n\n{table(head, body, 'lrrrrr')}"
+    return details(f"Phases and memory of {_plain(group)}", table(head, body, "lrrrrr"))
 
 
 def _neural_engine(machine: MachineReport, group: Group) -> str:
@@ -200,8 +194,8 @@ def _neural_engine(machine: MachineReport, group: Group) -> str:
     body = [[code(line.cell), *(escape(text, 300) for text in line[1:])] for line in neural_engine.lines(machine, group)]
     if not body:
         return ""
-    title = f"### {neural_engine.TITLE} · {escape(group.workload.label)}"
-    return f"{title}\n\n{neural_engine.NOTE}\n\n{table(neural_engine.HEAD, body, 'llrrrlll')}"
+    shown = f"{neural_engine.NOTE}\n\n{table(neural_engine.HEAD, body, 'llrrrlll')}"
+    return details(f"{neural_engine.TITLE}, {_plain(group)}", shown)
 
 
 def _accuracy(group: Group) -> str:
@@ -209,10 +203,14 @@ def _accuracy(group: Group) -> str:
     body = [[code(row.cell.id), *map(escape, line)] for row in group.rows for line in accuracy_lines(row.cell)]
     if not body:
         return ""
-    title = f"### Accuracy against ground truth · {escape(group.workload.label)}"
     void = any(meaningless(row.cell) for row in group.rows if row.cell.accuracy)
     doubt = f"**Every figure here {MEANINGLESS}**: it shows that the way works. " if void else ""
-    return f"{title}\n\n{doubt}{ALIGNMENT}\n\n{table(['Configuration', *HEADS], body, 'll' + 'r' * (len(HEADS) - 1))}"
+    # One factor and the cameras, then scale and shift: ten columns are more than a page has.
+    tables = [
+        table([("Configuration", *HEADS)[i] for i in kept], [[line[i] for i in kept] for line in body], "llrrrrr")
+        for kept in ((0, 1, 2, 3, 4, 8, 9), (0, 1, 5, 6, 7))
+    ]
+    return details(f"Accuracy against ground truth, {_plain(group)}", blocks([f"{doubt}{ALIGNMENT}", *tables]).rstrip())
 
 
 def _pictures(group: Group, picture_of: PictureOf) -> str:
@@ -227,5 +225,7 @@ def _pictures(group: Group, picture_of: PictureOf) -> str:
             body.append([code(row.cell.id), *shown])
     if not body:
         return ""
-    title = f"### Depth and error · {escape(group.workload.label)}"
-    return f"{title}\n\n{table(['Configuration', 'Depth', 'Error to upstream fp32'], body)}"
+    pictures = table(["Configuration", "Depth", "Error to upstream fp32"], body)
+    if any(is_synthetic(row.run.results, row.cell) for row in group.rows):
+        return details(f"Depth and error of {_plain(group)}, synthetic weights", pictures)
+    return f"### Depth and error · {escape(group.workload.label)}\n\n{pictures}"

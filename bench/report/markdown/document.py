@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import html
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from depthport.bench.choice.choice import Choice
 from depthport.bench.report.markdown.device import device_sections
 from depthport.bench.report.markdown.format import alert, blocks, bullets, code, details, escape, table
-from depthport.bench.report.markdown.methodology import SYNTHETIC, methodology, technical_notes
+from depthport.bench.report.markdown.methodology import SYNTHETIC_SHORT, methodology, technical_notes
 from depthport.bench.report.model import rows
-from depthport.bench.report.model.controls import control_lines, warning_lines
+from depthport.bench.report.model.controls import control_lines, doubt, warning_lines
 from depthport.bench.report.model.cross_device import cross_device
 from depthport.bench.report.model.findings import group_findings
+from depthport.bench.report.model.headline import headline, pick_of
 from depthport.bench.report.model.merge import Group, MachineReport, Report, Row
 from depthport.bench.report.model.recommend import USE_CASES, Answers
 from depthport.bench.report.model.sentences import break_even_lines, figures_of
-from depthport.bench.report.model.standing import by_axis, by_device, main_boundary, ranked
-from depthport.bench.statistics import figures
+from depthport.bench.report.model.standing import by_device, main_boundary, ranked
 
 TITLE = "Depth Anything 3: export and benchmark report"
 PictureOf = Callable[[Row, str], str | None]
@@ -25,15 +27,16 @@ PictureOf = Callable[[Row, str], str | None]
 
 def render_markdown(report: Report, answers: Answers, picture_of: PictureOf = lambda row, kind: None) -> str:
     """The whole report as one Markdown document."""
-    parts = [f"# {TITLE}", *_opening(report)]
-    parts += ["## Executive summary", _summary(report, answers), _sentences(report, answers)]
+    parts = [f"# {TITLE}", _synthetic(report)]
+    parts += ["## Executive summary", _summary(report, answers), *_doubts(report), _sentences(report, answers)]
     parts += ["## Performance overview", _overview(report)]
     parts += ["## Key findings", _findings(report, answers)]
     for machine in report.machines:
         parts += device_sections(machine, picture_of)
     parts += _across(report)
     parts += ["## Recommendations", *_recommendations(answers)]
-    parts += ["## Technical notes", technical_notes(report), "## Methodology", methodology(report)]
+    parts += ["## Technical notes", details("Versions, weights, licences, modes", technical_notes(report))]
+    parts += ["## Methodology", details("How to read the figures, and the protocol of every run", methodology(report))]
     return blocks(parts)
 
 
@@ -43,48 +46,61 @@ def _groups(report: Report, answers: Answers) -> Iterator[tuple[MachineReport, G
         yield machine, group, choice
 
 
-def _opening(report: Report) -> Iterator[str]:
-    """What a reader must know before the first number: synthetic weights, warnings, damaged files, controls."""
-    if report.synthetic:
-        models = ", ".join(code(name) for name in report.synthetic)
-        yield alert("IMPORTANT", [f"**Synthetic weights** ({models}). {SYNTHETIC}"])
+def _synthetic(report: Report) -> str:
+    """What a reader must know before the first number."""
+    if not report.synthetic:
+        return ""
+    models = ", ".join(code(name) for name in report.synthetic)
+    return alert("IMPORTANT", [f"**Synthetic weights** ({models}): {SYNTHETIC_SHORT}."])
+
+
+def _summary(report: Report, answers: Answers) -> str:
+    """An answer a machine and workload, said as firmly as the run allows."""
+    lines = []
+    for machine, group, choice in _groups(report, answers):
+        pick, said = pick_of(group, choice), headline(group, choice)
+        answer = f"**{said.lead}** {code(pick.cell.id)}" if pick else f"**{said.lead}**: {escape(choice.why)}"
+        lines.append(f"- **{escape(machine.name)}**, {escape(group.workload.label)}\\\n  {answer}")
+        if pick:
+            boundary = choice.boundary
+            ratio = "" if pick.cell.baseline else f", {rows.ratio(pick, boundary)}"
+            lines[-1] += (
+                f"\\\n  {rows.latency(pick, boundary)} ms, {rows.throughput(pick, boundary)} img/s{ratio}"
+                f"{f' ({escape(said.against)})' if said.against else ''}, depth error {rows.depth(pick)}, "
+                f"{rows.memory(pick)}"
+            )
+    return "\n".join(lines)
+
+
+def _doubts(report: Report) -> Iterator[str]:
+    """Warnings, damaged files and controls: a line each, with the whole of it folded below."""
     for machine in report.machines:
         lines = [escape(line, 400) for line in warning_lines(machine)]
         if lines:
-            yield alert("WARNING", [f"**{escape(machine.name)}**", *bullets(lines).splitlines()])
+            yield alert("WARNING", [f"**{escape(machine.name)}**: {escape(doubt(machine), 300)}"])
+            yield details(f"Warnings of {_plain(machine.name)}", bullets(lines))
     if report.notes:
         faults = bullets(escape(note, 300) for note in report.notes).splitlines()
         yield alert("CAUTION", ["**A results file is incomplete or damaged**", *faults])
     found = [
-        [escape(machine.name), escape(run.created), *map(escape, line)]
+        [f"{escape(machine.name)}, {escape(run.created)}", *map(escape, line)]
         for machine in report.machines
         for run in machine.runs
         for line in control_lines(run)
     ]
-    head = ["Machine", "Run", "Control", "Ratio [95 %]", "Verdict", "Expected", "Passed", "What it tells"]
+    head = ["Machine, run", "Control", "Ratio [95 %]", "Verdict", "Expected", "Passed", "What it tells"]
     if found:
-        passed = sum(line[6] == "✓" for line in found)
-        yield details(f"Controls: {passed} of {len(found)} came out as they must", table(head, found, "lllrllcl"))
+        counts = Counter(line[5] for line in found)
+        said = [f"{counts[sign]} {word}" for sign, word in SIGNS.items() if counts[sign]]
+        yield details(f"Controls: {', '.join(said)}", table(head, found, "llrllcl"))
 
 
-def _summary(report: Report, answers: Answers) -> str:
-    """One line a machine and workload: what to take, and how sure that is."""
-    head = ["Machine", "Workload", "Take", "Latency [95 %], ms", "img/s", "vs upstream [95 %]", "Verdict"]
-    head += ["Depth error", "Not told apart from it"]
-    body = []
-    for machine, group, choice in _groups(report, answers):
-        lead = [escape(machine.name), escape(group.workload.label)]
-        pick = next((row for row in group.rows if row.cell.id == choice.pick), None)
-        if pick is None:
-            body.append([*lead, escape(choice.why), *[figures.NONE] * 6])
-            continue
-        boundary = choice.boundary
-        ties = ", ".join(map(code, choice.ties)) or "none"
-        body.append(
-            [*lead, f"**{code(pick.cell.id)}**", rows.latency(pick, boundary), rows.throughput(pick, boundary),
-             rows.ratio(pick, boundary), rows.verdict(pick, boundary), rows.depth(pick), ties]
-        )  # fmt: skip
-    return table(head, body, "lllrrrlrl")
+SIGNS = {"✓": "passed", "?": "too short to tell", "✗": "failed"}
+
+
+def _plain(name: str) -> str:
+    """A machine's name in a summary line, which is HTML."""
+    return html.escape(" ".join(name.split())[:80])
 
 
 def _sentences(report: Report, answers: Answers) -> str:
@@ -93,11 +109,16 @@ def _sentences(report: Report, answers: Answers) -> str:
     for machine, group, choice in _groups(report, answers):
         if choice.pick is None:
             continue
+        said = headline(group, choice)
+        doubt_ = f" “Perhaps”, because {escape(said.doubt, 200)}." if said.level == "perhaps" else ""
         where = f"**{escape(machine.name)}**, {escape(group.workload.label)}"
-        lines.append(f"{where}: {code(choice.pick)}, {escape(choice.why, 300)}.")
+        lines.append(f"{where}: {code(choice.pick)}, {escape(choice.why, 400)}.{doubt_}")
+        if choice.ties:
+            lines.append(f"  - As good, not told apart from it: {', '.join(map(code, choice.ties))}")
         lines += [f"  - {escape(flip.text, 300)}" for flip in choice.flips[:3]]
         lines += [f"  - {escape(line, 300)}" for line in break_even_lines(choice.break_even)]
-    return "\n".join(line if line.startswith("  -") else f"- {line}" for line in lines)
+    text = "\n".join(line if line.startswith("  -") else f"- {line}" for line in lines)
+    return details("Why, what would change it, and when it pays", text) if lines else ""
 
 
 def _findings(report: Report, answers: Answers) -> str:
@@ -110,32 +131,26 @@ def _findings(report: Report, answers: Answers) -> str:
 
 
 def _overview(report: Report) -> str:
-    body = []
-    idle: dict[str, list[str]] = {}
+    """Machine by machine, a line a device and workload: how many ran, and the fastest against upstream."""
+    parts = []
+    head = ["Device and workload", "Passed", "Fastest", "Latency [95 %], ms", "img/s", "vs upstream [95 %]"]
     for machine in report.machines:
+        body, idle = [], []
         for group in machine.groups:
             boundary = main_boundary(group.rows)
             for device, members in by_device(group).items():
                 order = ranked(members, boundary)
-                ran = f"{len(order)} of {len(members)}"
-                lead = [escape(machine.name), code(device), escape(group.workload.label), ran]
                 if not order:
-                    idle.setdefault(escape(machine.name), []).append(f"{code(device)} (0 of {len(members)})")
+                    idle.append(f"{code(device)} (0 of {len(members)})")
                     continue
-                best, worst = order[0], order[-1]
-                means = " · ".join(
-                    f"{escape(m.value)} {figures.reading(m.mean_img_s)}" for m in by_axis(members, "precision", boundary)
-                )
                 body.append(
-                    [*lead, f"{code(best.cell.id)} {rows.latency(best, boundary)} ms", rows.throughput(best, boundary),
-                     rows.ratio(best, boundary), rows.verdict(best, boundary), rows.depth(best),
-                     f"{code(worst.cell.id)} {rows.latency(worst, boundary)} ms", rows.throughput(worst, boundary),
-                     means]
+                    [f"{code(device)} {escape(group.workload.label)}", f"{len(order)} of {len(members)}",
+                     code(order[0].cell.id), rows.latency(order[0], boundary), rows.throughput(order[0], boundary),
+                     rows.against(order[0], boundary)]
                 )  # fmt: skip
-    head = ["Machine", "Device", "Workload", "Right", "Best [95 %]", "img/s", "vs upstream [95 %]", "Verdict"]
-    head += ["Depth error", "Slowest [95 %]", "img/s", "Mean img/s by precision"]
-    nothing = [f"Nothing ran on {', '.join(dict.fromkeys(devices))} of {name}." for name, devices in idle.items()]
-    return blocks([table(head, body, "lllclrrlrlrl"), *nothing]).rstrip()
+        parts += [f"**{escape(machine.name)}**", table(head, body, "lclrrr")]
+        parts += [f"Nothing ran on {', '.join(dict.fromkeys(idle))}."] if idle else []
+    return blocks(parts).rstrip()
 
 
 def _across(report: Report) -> list[str]:
@@ -149,39 +164,41 @@ def _across(report: Report) -> list[str]:
         "The only part that sets one machine against another: different days, baselines and drivers. “Times” is "
         "throughput over that of the slowest device listed; its interval is that of two independent medians."
     ]
-    head = ["Machine", "Device", "Best cell", "Latency [95 %], ms", "img/s", "Times [95 %]"]
-    head += ["vs its own upstream [95 %]", "Verdict", "Depth error"]
+    head = ["Machine and device", "Fastest cell", "Latency [95 %], ms", "img/s", "Times [95 %]"]
     for block in found:
         body = [
-            [escape(r["machine"]), code(r["device"]), code(r["cell"]), r["latency"], r["img_s_text"], r["times_text"],
-             r["upstream"], r["verdict"], r["depth_error"]]
+            [f"{escape(r['machine'])} {code(r['device'])}", code(r["cell"]), r["latency"], r["img_s_text"], r["times_text"]]
             for r in block["rows"]
         ]  # fmt: skip
-        parts += [f"**{escape(block['workload'])}**, {block['boundary']} boundary", table(head, body, "lllrrrrlr")]
+        parts += [f"**{escape(block['workload'])}**, {block['boundary']} boundary", table(head, body, "llrrr")]
     return parts
 
 
 def _recommendations(answers: Answers) -> Iterator[str]:
     """By use case, from the same code as `depthport choose`."""
-    head = ["Use case", "Machine and workload", "Take", "Figures", "Why"]
-    body = []
+    head = ["Use case", "Machine and workload", "Answer", "Figures"]
+    body, reasons = [], []
     for case in USE_CASES:
+        title = f"**{case.title}**: {case.asks}"
         for found in (r for r in answers.recommendations if r.use_case is case):
             choice = found.choice
             where = f"{escape(found.machine)}, {escape(choice.workload)}"
-            shown = figures_of(choice)
-            take = f"**{code(choice.pick)}**" if choice.pick else "no cell meets this"
-            body.append([f"**{case.title}**: {case.asks}", where, take, escape(shown), escape(choice.why, 300)])
+            answer = code(choice.pick) if choice.pick else "no cell meets this"
+            body.append([title, where, answer, escape(figures_of(choice))])
+            reasons.append(f"{where}, {case.title.lower()}: {answer}, {escape(choice.why, 400)}.")
+            title = ""
         if case in answers.unanswered:
             elsewhere = (case.elsewhere or "").replace("`", "")
-            body.append([f"**{case.title}**: {case.asks}", "not measured", escape(elsewhere), "", ""])
+            body.append([title, "not measured", escape(elsewhere), ""])
     yield table(head, body)
+    if reasons:
+        yield details("Why these", bullets(reasons))
     rejected = [
-        f"- {escape(r.machine)}, {escape(r.choice.workload)}, {r.use_case.title.lower()}: {code(x.cell)}: "
+        f"{escape(r.machine)}, {escape(r.choice.workload)}, {r.use_case.title.lower()}: {code(x.cell)}: "
         f"{escape(x.reason, 300)}"
         for r in answers.recommendations
         for x in r.choice.rejected
         if x.kind in ("constraint", "licence", "unmeasured")
     ]
     if rejected:
-        yield details("Why others were not eligible", "\n".join(rejected[:200]))
+        yield details("Why others were not eligible", bullets(rejected[:200]))

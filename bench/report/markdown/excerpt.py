@@ -1,7 +1,8 @@
-"""The part of README.md that shows recorded runs: picture, and per machine and workload the cells worth naming.
+"""The parts of README.md that show recorded runs: picture, and per machine and workload the cells worth naming; and the
+cells of every run of suite `alternatives`, ours beside what people would run instead.
 
 `make records` merges `bench/records/*` into `report.md` and `report.png` there (and the page, `report.html`, which git
-leaves out) and rewrites this part, so that no figure in the README is copied by hand; a test compares the two.
+leaves out) and rewrites these parts, so that no figure in the README is copied by hand; a test compares the two.
 
     python -m depthport.bench.report.markdown.excerpt README.md bench/records/*/
 """
@@ -15,14 +16,18 @@ from pathlib import Path
 from depthport.bench.choice.choice import Choice
 from depthport.bench.report.markdown.format import blocks, code, escape, table
 from depthport.bench.report.model import rows
-from depthport.bench.report.model.controls import NAMES
 from depthport.bench.report.model.merge import Group, MachineReport, Report, Row, merge
 from depthport.bench.report.model.recommend import answer
-from depthport.bench.report.model.standing import main_boundary, ranked, timing
+from depthport.bench.report.model.standing import main_boundary, median, ranked, timing
+from depthport.bench.results.control_doubt import control_doubt
+from depthport.bench.results.metrics import cold_start_s
+from depthport.bench.results.model import ALTERNATIVE, Boundary, Status
+from depthport.bench.statistics.figures import NONE
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.files.atomic import write_text
 
-BEGIN, END = "<!-- demo:begin -->", "<!-- demo:end -->"
+DEMO, SUITE = "demo", "alternatives"
+"""Names of the marks around what is rewritten: `<!-- demo:begin -->` and `<!-- demo:end -->`."""
 MOST_CELLS = 6
 PICTURE = "bench/records/report.png"
 REPORT = "bench/records/report.md"
@@ -50,13 +55,7 @@ def _group(machine: MachineReport, group: Group, choice: Choice) -> Iterator[str
     shown = _worth_naming(group, order, choice)
     if not shown:
         return
-    counts = [found.n for row in shown if (found := timing(row, boundary)) is not None]
-    launches = max(row.cell.launches for row in shown)
-    yield (
-        f"**{escape(machine.name)}** · {escape(group.workload.label)} · {boundary} boundary, median [95 % interval], "
-        f"n = {min(counts)}" + (f" to {max(counts)}" if max(counts) > min(counts) else "") + f", {launches} "
-        f"launch{'es' if launches != 1 else ''}:"
-    )
+    yield _caption(machine, group, shown, boundary)
     head = ["cell", "latency, ms", "img/s", "vs upstream", "depth error (rel. L2)", "peak memory"]
     yield table(
         head,
@@ -68,10 +67,24 @@ def _group(machine: MachineReport, group: Group, choice: Choice) -> Iterator[str
         ],
         "lrrrrr",
     )  # fmt: skip
-    failed = [key for key, control in shown[0].run.results.controls.items() if not control.ok]
-    if failed:
-        named = " and ".join(escape(NAMES.get(key, key)) for key in failed)
-        yield f"*A control of this run came out wrong ({named}): its verdicts are not to be trusted.*"
+    yield from _doubt(shown)
+
+
+def _caption(machine: MachineReport, group: Group, shown: Sequence[Row], boundary: Boundary) -> str:
+    counts = [found.n for row in shown if (found := timing(row, boundary)) is not None]
+    launches = max(row.cell.launches for row in shown)
+    return (
+        f"**{escape(machine.name)}** · {escape(group.workload.label)} · {boundary} boundary, median [95 % interval], "
+        f"n = {min(counts)}" + (f" to {max(counts)}" if max(counts) > min(counts) else "") + f", {launches} "
+        f"launch{'es' if launches != 1 else ''}:"
+    )
+
+
+def _doubt(shown: Sequence[Row]) -> Iterator[str]:
+    results = shown[0].run.results
+    doubt = control_doubt(results)
+    if doubt and results.controls:
+        yield f"*{escape(doubt)}: its verdicts are not to be trusted.*"
 
 
 def _worth_naming(group: Group, order: Sequence[Row], choice: Choice) -> list[Row]:
@@ -81,22 +94,66 @@ def _worth_naming(group: Group, order: Sequence[Row], choice: Choice) -> list[Ro
     return [row for row in order if row in fixed or row in rest]
 
 
-def replaced(text: str, part: str) -> str:
-    """`text` with what stands between the marks replaced.
+def alternatives(report: Report) -> str:
+    """Markdown of every run of suite `alternatives`, each cell of it; empty where none is recorded."""
+    parts: list[str] = []
+    for machine in report.machines:
+        for group in machine.groups:
+            parts += _alternatives(machine, group)
+    return blocks(parts).rstrip()
+
+
+def _alternatives(machine: MachineReport, group: Group) -> Iterator[str]:
+    own = [row for row in group.rows if row.run.results.protocol.get("suite") == SUITE]
+    boundary = main_boundary(own)
+    timed = sorted((row for row in own if timing(row, boundary)), key=lambda row: median(row, boundary))
+    if not timed:
+        return
+    yield _caption(machine, group, timed, boundary)
+    head = ["cell", "what it is", "latency, ms", "vs upstream", "depth error (rel. L2)", "camera rotation",
+            "first result, s", "peak memory"]  # fmt: skip
+    yield table(head, [_alternative(row, boundary) for row in timed], "llrrrrrr")
+    # A cell that computes something else is timed all the same; what could not be is told with the reason.
+    for row in own:
+        if row.cell.status not in (Status.OK, Status.UNAVAILABLE, Status.UNSUPPORTED):
+            yield f"{code(row.cell.id)}: {escape(rows.status(row))}."
+    yield from _doubt(timed)
+
+
+def _alternative(row: Row, boundary: Boundary) -> list[str]:
+    whose = "" if row.cell.baseline else "instead: " if ALTERNATIVE in row.cell.tags else "ours: "
+    first = cold_start_s(row.cell)
+    return [
+        code(row.cell.id), escape(f"{whose}{row.cell.mode_description}"), rows.latency(row, boundary),
+        rows.ratio(row, boundary), rows.depth(row), rows.pose(row), NONE if first is None else f"{first:.1f}",
+        rows.memory(row),
+    ]  # fmt: skip
+
+
+def replaced(text: str, name: str, part: str) -> str:
+    """`text` with what stands between the marks of a name replaced.
 
     Raises:
         UsageError: the marks are not there, once each and in order.
     """
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
+    before, after = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    head, begin, rest = text.partition(before)
+    _, end, tail = rest.partition(after)
     if not begin or not end:
-        raise UsageError(f"the page has no {BEGIN} … {END} to write into")
-    return f"{head}{BEGIN}\n{part}\n{END}{tail}"
+        raise UsageError(f"the page has no {before} … {after} to write into")
+    return f"{head}{before}\n{part}\n{after}{tail}"
+
+
+def rewritten(text: str, report: Report) -> str:
+    """The page with both parts; the second stays as it is where no run of its suite is recorded."""
+    text = replaced(text, DEMO, excerpt(report))
+    found = alternatives(report)
+    return replaced(text, SUITE, found) if found else text
 
 
 def main(arguments: Sequence[str]) -> None:
     page, *sources = map(Path, arguments)
-    write_text(page, replaced(page.read_text(encoding="utf-8"), excerpt(merge(sources))))
+    write_text(page, rewritten(page.read_text(encoding="utf-8"), merge(sources)))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,8 @@ def _clipped(text: object, longest: int) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> str:
     """A table; `align` holds one of `l`, `r`, `c` a column. Cells are Markdown already. Empty without rows.
 
-    Figures (right-aligned columns) are not broken over lines: GitHub scrolls a wide table sideways.
+    A figure (in a right-aligned column) is broken over lines only around its interval, so that a table of
+    seven columns fits the 830 pixels that GitHub gives it.
     """
     numeric = {i for i, mark in enumerate(align) if mark == "r"}
     body = [f"| {' | '.join(_whole(text) if i in numeric else text for i, text in enumerate(row))} |" for row in rows]
@@ -49,7 +50,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -
         return ""
     marks = {"l": ":---", "r": "---:", "c": ":---:"}
     rule = " | ".join(marks[a] for a in align.ljust(len(head), "l")[: len(head)])
-    return "\n".join([f"| {' | '.join(head)} |", f"| {rule} |", *body])
+    titles = [name.replace("[95 %]", "[95\u00a0%]") for name in head]
+    return "\n".join([f"| {' | '.join(titles)} |", f"| {rule} |", *body])
 
 
 def as_markdown(value: Table) -> str:
@@ -59,7 +61,10 @@ def as_markdown(value: Table) -> str:
 
 
 def _whole(text: str) -> str:
-    return text.replace(" ", "\u00a0")
+    whole = text.replace(" ", "\u00a0")
+    for place in ("\u00a0[", "\u00a0\\[", "]\u00a0"):
+        whole = whole.replace(place, place.replace("\u00a0", " "))
+    return whole
 
 
 def bullets(items: Iterable[str]) -> str:

@@ -9,10 +9,10 @@ from depthport.bench.statistics import figures
 
 SYNTHETIC = (
     "Random, well-conditioned parameters stand in for the checkpoint. Latency, memory and parity are those "
-    "of the real network; depth, pose and accuracy mean nothing."
+    "of the real network; depth, pose and accuracy values are not."
 )
 
-SYNTHETIC_SHORT = "speed, memory and parity hold; depth, pose and accuracy mean nothing"
+SYNTHETIC_SHORT = "timing, memory and parity are valid; depth, pose and accuracy values are not"
 
 READING = (
     "Every figure is a median of steady-state samples unless it says mean; brackets hold its 95 % interval, "
@@ -37,7 +37,7 @@ READING = (
 
 def technical_notes(report: Report) -> str:
     """Versions, weights and runtimes with their licences, and what each mode does."""
-    parts = []
+    parts = [f"**Synthetic weights.** {SYNTHETIC}"] if report.synthetic else []
     for machine in report.machines:
         versions = ", ".join(f"{escape(k)} {escape(v)}" for k, v in machine.machine.versions.items())
         lines = [f"**{escape(machine.name)}**: {versions or 'versions unknown'}"]

@@ -20,6 +20,11 @@ def noise_floor(control: Control) -> float | None:
     return None if control.ci95 is None else max(abs(bound - 1) for bound in control.ci95)
 
 
+def mark(control: Control) -> str:
+    """✓ passed, ✗ failed, ? too short to tell."""
+    return "✓" if control.ok else "?" if control.undecided else "✗"
+
+
 def control_lines(run: Run) -> list[list[str]]:
     """Per control: name, ratio, verdict, expected verdict, passed, what it tells. Empty if the run had none."""
     lines = []
@@ -34,9 +39,9 @@ def control_lines(run: Run) -> list[list[str]]:
             [
                 NAMES.get(key, key),
                 figures.ratio(control.ratio, control.ci95),
-                control.verdict,
+                "no difference found" if control.ok and control.verdict == "inconclusive" else control.verdict,
                 control.expected,
-                "✓" if control.ok else "✗",
+                mark(control),
                 tells,
             ]
         )
@@ -49,8 +54,13 @@ def warning_lines(machine: MachineReport) -> list[str]:
     for run in machine.runs:
         when = f" (run of {run.created})" if len(machine.runs) > 1 else ""
         for key, control in run.results.controls.items():
-            if not control.ok:
-                name = NAMES.get(key, key)
+            name = NAMES.get(key, key)
+            if control.undecided:
+                lines[
+                    f"The control “{name}” was too short to tell ({figures.ratio(control.ratio, control.ci95)}): "
+                    f"measure longer before you rely on the verdicts of this run{when}"
+                ] = None
+            elif not control.ok:
                 lines[
                     f"The control “{name}” came out {control.verdict}, not {control.expected}: "
                     f"do not trust the verdicts of this run{when}"
@@ -72,11 +82,14 @@ def warning_lines(machine: MachineReport) -> list[str]:
 def doubt(machine: MachineReport) -> str:
     """All warnings of a machine in a few words; :func:`warning_lines` says them whole."""
     runs = [run for run in machine.runs if run.results.controls]
-    failed = sum(any(not control.ok for control in run.results.controls.values()) for run in runs)
     parts = []
-    if failed:
-        where = "the run" if len(machine.runs) == 1 else f"{failed} of {len(machine.runs)} runs"
-        parts.append(f"a control came out wrong in {where}, do not trust its verdicts")
+    for sign, text in (
+        ("✗", "a control failed in {}, do not trust its verdicts"),
+        ("?", "a control was too short to tell in {}"),
+    ):
+        count = sum(any(mark(control) == sign for control in run.results.controls.values()) for run in runs)
+        if count:
+            parts.append(text.format("the run" if len(machine.runs) == 1 else f"{count} of {len(machine.runs)} runs"))
     floors = [f for run in runs if "aa" in run.results.controls and (f := noise_floor(run.results.controls["aa"]))]
     if floors and max(floors) > LOUD:
         parts.append(f"differences below {figures.percent(max(floors))} are noise")

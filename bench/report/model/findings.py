@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 from depthport.bench.choice.choice import Choice
 from depthport.bench.report.model import rows
+from depthport.bench.report.model.headline import headline, pick_of
 from depthport.bench.report.model.merge import Group, Row
-from depthport.bench.report.model.regime import headline, without_burst
+from depthport.bench.report.model.regime import headline as regime_headline
+from depthport.bench.report.model.regime import without_burst
 from depthport.bench.report.model.standing import main_boundary, ranked, speedup, timing
 from depthport.bench.results.model import Boundary, Status
 from depthport.bench.statistics import figures
@@ -24,23 +26,25 @@ def group_findings(group: Group, choice: Choice) -> Iterator[str]:
         yield from _compile(order, boundary)
         yield from _transfers(order)
     elif without_burst(group.rows):
-        yield f"{headline(group.rows)[0]}."
+        yield f"{regime_headline(group.rows)[0]}."
     else:
         yield "no cell was timed and passed parity; the reasons are in the table."
     yield from _failures(group)
 
 
 def _best(group: Group, choice: Choice, boundary: Boundary) -> Iterator[str]:
-    best = next((row for row in group.rows if row.cell.id == choice.pick), None)
+    best, said = pick_of(group, choice), headline(group, choice)
     if best is None:
         return
     figure = f"{rows.latency(best, boundary)} ms"
-    found = speedup(best, boundary)
     if best.cell.baseline:
-        yield f"nothing beats upstream as its users run it: {best.cell.id}, {figure}."
-    elif found is not None:
-        beats = "is faster than upstream" if found.verdict == "faster" else f"against upstream is {found.verdict}"
-        yield f"{best.cell.id} {beats}: {figure}, {rows.ratio(best, boundary)}, depth error {rows.depth(best)}."
+        alone = not any(row.ok and row.cell.timing and row is not best for row in group.rows)
+        said_of_it = "only upstream gave figures" if alone else "nothing was shown to beat upstream as its users run it"
+        yield f"{said_of_it}: {best.cell.id}, {figure}."
+    elif speedup(best, boundary) is not None:
+        doubt = f" ({said.doubt})" if said.level == "perhaps" else ""
+        figure = f"{figure}, {rows.ratio(best, boundary)}, depth error {rows.depth(best)}"
+        yield f"{best.cell.id}: {said.against}{doubt}, {figure}."
     if choice.ties:
         yield f"not told apart from it: {', '.join(choice.ties)}."
 

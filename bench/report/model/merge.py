@@ -33,11 +33,11 @@ class Workload(NamedTuple):
 
     @property
     def label(self) -> str:
-        """`da3-large, 5 views of 504×504`; B only where it is not 1, weights where they are synthetic."""
+        """`da3-large, 5 views of 504×504` (height × width); B only where it is not 1, weights where they are synthetic."""
         views = f"{self.views} view" + ("s" if self.views != 1 else "")
         batch = f"{self.batch} scenes of " if self.batch != 1 else ""
         weights = f", {self.weights}" if self.weights.startswith("synthetic") else ""
-        return f"{self.model}, {batch}{views} of {self.width}×{self.height}{weights}"
+        return f"{self.model}, {batch}{views} of {self.height}×{self.width}{weights}"
 
     @property
     def images(self) -> int:

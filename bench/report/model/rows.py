@@ -57,6 +57,12 @@ def verdict(row: Row, boundary: Boundary) -> str:
     return figures.NONE if found is None else found.verdict
 
 
+def against(row: Row, boundary: Boundary) -> str:
+    """The ratio with its verdict, for tables that have one column for both: `1.98× [1.89, 2.08] faster`."""
+    shown = [ratio(row, boundary), verdict(row, boundary)]
+    return " ".join(dict.fromkeys(shown))
+
+
 def compile_mark(row: Row) -> str:
     mark = compiled(row)
     return figures.NONE if mark is None else YES if mark else NO

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from depthport.bench.report.model.merge import Report
 from depthport.bench.report.model.recommend import Answers
+from depthport.bench.report.page.answer import answer_section
 from depthport.bench.report.page.payload import PAGE_BYTES, payload
 
 ASSETS = Path(__file__).parent / "assets"
@@ -27,8 +28,10 @@ STYLES = ("base.css", "parts.css", "print.css")
 def render_html(report: Report, answers: Answers, *, own_images: bool = False) -> str:
     """The whole page. Below 5 MB unless the tables alone are larger (thousands of cells)."""
     frame = _frame()
-    data = safe_json(payload(report, answers, PAGE_BYTES - frame.nbytes, own_images=own_images))
-    return fill(frame.template, {**frame.parts, "TITLE": html.escape(title(report), quote=True), "DATA": data})
+    answer = answer_section(report, answers)
+    data = safe_json(payload(report, answers, PAGE_BYTES - frame.nbytes - len(answer.encode()), own_images=own_images))
+    own = {"TITLE": html.escape(title(report), quote=True), "ANSWER": answer, "DATA": data}
+    return fill(frame.template, {**frame.parts, **own})
 
 
 _PLACE = re.compile(r"@([A-Z][A-Z0-9_]*)@")

@@ -7,14 +7,12 @@ formats no statistic itself.
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from depthport.bench.choice.choice import Choice
-from depthport.bench.choice.pareto import pareto_set
-from depthport.bench.report.markdown.methodology import READING, SYNTHETIC, SYNTHETIC_SHORT
+from depthport.bench.report.markdown.methodology import READING
 from depthport.bench.report.model import neural_engine, regime, rows
 from depthport.bench.report.model.accuracy import ALIGNMENT, HEADS
-from depthport.bench.report.model.controls import control_lines, doubt, noise_floor, warning_lines
+from depthport.bench.report.model.controls import control_lines
 from depthport.bench.report.model.cross_device import cross_device
 from depthport.bench.report.model.findings import group_findings
 from depthport.bench.report.model.merge import Group, MachineReport, Report, Row, is_synthetic
@@ -68,16 +66,12 @@ def _tables(report: Report, answers: Answers) -> JsonObject:
     for index, machine in enumerate(report.machines):
         for group in machine.groups:
             groups.append(_group(machine, index, group, answers.best[len(groups)]))
-            front = _front(group)
+            front = answers.best[len(groups) - 1].pareto
             cells += [cell_payload(row, len(groups) - 1, row.cell.id in front, machine) for row in group.rows]
     return {
         "machines": [_machine(machine) for machine in report.machines],
         "groups": groups,
         "cells": cells,
-        "synthetic": (
-            {"models": report.synthetic, "text": SYNTHETIC, "short": SYNTHETIC_SHORT} if report.synthetic else None
-        ),
-        "notes": list(report.notes),
         "cross": cross_device(report),
         "recommendations": _recommendations(answers),
         "reading": list(READING),
@@ -91,14 +85,10 @@ def _machine(machine: MachineReport) -> JsonObject:
         "name": machine.name,
         "facts": machine.machine.facts(),
         "versions": sorted(machine.machine.versions.items()),
-        "warnings": warning_lines(machine),
-        "doubt": doubt(machine),
         "runs": [
             {
                 "created": run.created,
                 "controls": control_lines(run),
-                "noise": _noise(run.results.controls.get("aa")),
-                "trusted": bool(run.results.controls) and all(c.ok for c in run.results.controls.values()),
                 "protocol": {
                     str(k): flat(v) for k, v in run.results.protocol.items() if k != "yardstick" and v is not None
                 },
@@ -144,11 +134,6 @@ def _regimes(group: Group) -> list[JsonObject]:
     return blocks
 
 
-def _noise(control: Any) -> str | None:
-    floor = None if control is None else noise_floor(control)
-    return None if floor is None else f"±{figures.percent(floor)}"
-
-
 def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> JsonObject:
     boundary = main_boundary(group.rows)
     return {
@@ -157,12 +142,13 @@ def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> 
         "tab": _tab(group, machine),
         "images": group.workload.images,
         "boundary": boundary,
-        "choice": _choice(choice),
+        "pick": choice.pick,
+        "objectives": [METRICS[name].label for name in choice.objectives],
         "findings": list(group_findings(group, choice)),
         "synthetic": any(is_synthetic(row.run.results, row.cell) for row in group.rows),
         "yardstick": _yardstick(group),
         "regimes": _regimes(group),
-        "headline": regime.headline(group.rows) if regime.without_burst(group.rows) else None,
+        "burst": not regime.without_burst(group.rows),
         "tables": list(neural_engine.block(machine, group)),
         "axes": {axis: _axis(group, axis, boundary) for axis in ("precision", "mode")},
         "ran": sum(row.ok for row in group.rows),
@@ -182,17 +168,6 @@ def _tab(group: Group, machine: MachineReport) -> str:
     return ", ".join(parts)
 
 
-def _choice(choice: Choice) -> JsonObject:
-    return {
-        "pick": choice.pick,
-        "why": choice.why,
-        "ties": list(choice.ties),
-        "pareto": list(choice.pareto),
-        "flips": [{"text": f.text, "kind": f.kind, "pick": f.pick} for f in choice.flips],
-        "break_even": break_even_lines(choice.break_even),
-    }
-
-
 def _axis(group: Group, axis: str, boundary: Boundary) -> list[JsonObject]:
     return [
         {
@@ -206,14 +181,6 @@ def _axis(group: Group, axis: str, boundary: Boundary) -> list[JsonObject]:
         }
         for m in by_axis(group.rows, axis, boundary)
     ]
-
-
-def _front(group: Group) -> set[str]:
-    """Ids on the Pareto set of latency and depth error: the one the page draws."""
-    boundary = main_boundary(group.rows)
-    right = [row.cell for row in group.rows if row.ok and METRICS["latency_ms"].of(row.cell, boundary)]
-    costs = [[METRICS[name].cost(cell, boundary) for name in ("latency_ms", "depth_error")] for cell in right]
-    return {right[i].id for i in pareto_set(costs)}
 
 
 def _picture_order(group: Group, choice: Choice) -> list[Row]:

@@ -19,7 +19,7 @@ from depthport.bench.statistics import figures
 
 
 def cell_payload(row: Row, group: int, front: bool, machine: MachineReport) -> dict[str, object]:
-    """The row `row` of group number `group`; `front`: whether it is on the Pareto set that is drawn."""
+    """The row `row` of group number `group`; `front`: whether it is on the Pareto set, `choose`'s."""
     cell = row.cell
     return {
         "group": group,
@@ -46,7 +46,7 @@ def cell_payload(row: Row, group: int, front: bool, machine: MachineReport) -> d
         "load_text": figures.seconds(cell.phases.load_s),
         "first_s": None if cell.phases.first_call_ms is None else cell.phases.first_call_ms / 1e3,
         "first_text": figures.seconds(None if cell.phases.first_call_ms is None else cell.phases.first_call_ms / 1e3),
-        "cold_s": cold_start_s(cell),
+        "cold_text": figures.seconds(cold_start_s(cell)),
         "host_mib": cell.memory.host_peak_mib,
         "host_text": figures.mib(cell.memory.host_peak_mib),
         "device_mib": cell.memory.device_peak_mib,
@@ -89,6 +89,7 @@ def _at(row: Row, boundary: Boundary) -> dict[str, object]:
         "n": timing.n,
         "cv": timing.cv,
         "ratio": None if speedup is None else speedup.ratio,
+        "ratio_ci": None if speedup is None else speedup.ci95,
         "ratio_text": rows.ratio(row, boundary),
         "verdict": rows.verdict(row, boundary),
         "verdict_reason": "" if speedup is None else speedup.reason,

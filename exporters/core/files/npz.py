@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from depthport.exporters.core.errors import InputError, one_line
 from depthport.exporters.core.files.atomic import sync_file
 
@@ -28,8 +30,6 @@ def read_npz(path: Path | str, *, largest_bytes: int | None = None) -> dict[str,
     Raises:
         InputError: no such file, no `.npz`, a damaged one, one with pickled objects, or a larger one than allowed.
     """
-    import numpy as np
-
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} is not a file: name an .npz file")
@@ -68,8 +68,6 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     Raises:
         OSError: the disk is full or the folder can't be written to.
     """
-    import numpy as np
-
     temporary = path.with_suffix(".tmp.npz")
     try:
         np.savez(temporary, **arrays)  # type: ignore[arg-type]

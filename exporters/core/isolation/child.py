@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -50,8 +51,6 @@ def _work(job: JsonObject, channel: BinaryIO, alone: bool) -> JsonObject:
     except DepthportError as error:
         return {"error": str(error)}
     except Exception as error:  # noqa: BLE001 - anyone's converter may fail in any way; the parent makes it an ExportError
-        import traceback
-
         traceback.print_exc()
         return {"error": f"{job['function'].rpartition('.')[2]} failed ({type(error).__name__}): {one_line(error)}"}
     return {"value": value, "isolation": isolation, "peak_mib": peak_rss_mib()}

@@ -1,17 +1,20 @@
-"""An exported artifact is run once against upstream, and what was found stays in its manifest."""
+"""An exported artifact is run once against upstream, and what was found stays beside it."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from depthport.bench.diagnose.check import _cell, check, worst_relative_l2
 from depthport.bench.measure.observer import Observer
+from depthport.bench.plan.cells import CellSpec
 from depthport.bench.results.kept_parity import NAME, kept_parity
 from depthport.exporters.api import export_request, prepare
-from depthport.exporters.core.artifact import MANIFEST, Shape
+from depthport.exporters.core.artifact import MANIFEST, Artifact, Shape
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.models import MODELS
 from depthport.exporters.da3.request import ExportRequest
@@ -61,10 +64,39 @@ def test_an_artifact_of_other_weights_fails(store: ArtifactStore, tmp_path: Path
 
 
 def test_what_no_runtime_here_takes_is_not_checked_with_the_reason() -> None:
-    from depthport.exporters.core.artifact import Artifact
+    found = _cell(small(format="tensorrt-rtx", target="sm89"), Artifact(Path(), None))  # type: ignore[arg-type]
+    assert isinstance(found, str) and "tensorrt-rtx" in found
 
-    found = _cell(small(format="coreml"), Artifact(Path(), None))  # type: ignore[arg-type]
-    assert found if isinstance(found, str) else found.runtime == "coreml"
+
+@pytest.mark.parametrize(("options", "mode"), [({}, "plain"), ({"ane": True}, "ane"), ({"compress": "int8"}, "plain")])
+def test_a_core_ml_package_is_checked_by_the_interpreter_where_there_is_no_mac(options: dict[str, Any], mode: str) -> None:
+    asked = replace(small(format="coreml", precision="fp16"), options=options)
+    found = _cell(asked, Artifact(Path(), None))  # type: ignore[arg-type]
+    assert isinstance(found, CellSpec)
+    assert (found.runtime, found.mode) == ("coreml-interpreter", mode) or found.runtime == "coreml"
+
+
+def test_what_people_would_run_instead_is_not_what_checks_ours() -> None:
+    found = _cell(small(target="portable"), Artifact(Path(), None))  # type: ignore[arg-type]
+    assert isinstance(found, CellSpec) and found.mode == "portable"
+    found = _cell(small(target="ort-cpu"), Artifact(Path(), None))  # type: ignore[arg-type]
+    assert isinstance(found, CellSpec) and found.mode == "cpu"
+
+
+class Said(Observer):
+    """Keeps what a person is told."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+
+    def stage(self, name: str, steps: int | None = None) -> None:
+        self.stages.append(name)
+
+
+def test_its_progress_is_that_of_a_check_and_no_benchmarks(store: ArtifactStore) -> None:
+    said = Said()
+    check(small(), export_request(small(), store).artifact, store, said)
+    assert said.stages == ["computing the reference", "computing outputs", "analysing"]
 
 
 def test_the_command_checks_weights_from_any_folder(checkpoint: Path, tmp_path: Path) -> None:

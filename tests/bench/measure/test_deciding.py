@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from depthport.bench.inputs.inputs import load_scenes
-from depthport.bench.measure import deciding, engine
+from depthport.bench.measure import deciding
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import Plan
 from depthport.bench.measure.run_journal import open_journal
@@ -143,4 +143,4 @@ def test_cameras_belong_to_the_plan_and_to_the_reference() -> None:
     given = (scenes, load_scenes(SHAPE, sets=1), other)
     first, same, changed = (plan_of((ALL[0],), each, FAST) for each in given)
     assert first.fingerprint() == same.fingerprint() != changed.fingerprint()
-    assert engine.reference_name(first) == engine.reference_name(same) != engine.reference_name(changed)
+    assert first.reference_name() == same.reference_name() != changed.reference_name()

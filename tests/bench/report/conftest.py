@@ -23,7 +23,7 @@ class Browser:
     def __init__(self, driver: Any) -> None:
         self.driver = driver
 
-    def open(self, page: Path, width: int = 1280, height: int = 900, dark: bool = False) -> Browser:
+    def open(self, page: Path, width: int = 1280, height: int = 900, dark: bool = False, query: str = "") -> Browser:
         """Load a page from disk and wait until it has drawn itself."""
         from selenium.webdriver.support.ui import WebDriverWait
 
@@ -31,13 +31,14 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        self.driver.get(page.as_uri())
+        self.driver.get(page.as_uri() + query)
         WebDriverWait(self.driver, 60).until(lambda driver: driver.execute_script(READY))
         return self
 
     def draw_all(self) -> None:
-        """Draw every figure, as printing does."""
-        self.js("dispatchEvent(new Event('beforeprint')); document.querySelectorAll('details').forEach(d => d.open = true)")
+        """Unfold everything and draw every figure, as after printing."""
+        self.js("document.querySelectorAll('details:not(.menu)').forEach(d => d.open = true)")
+        self.js("for (const event of ['beforeprint', 'afterprint']) dispatchEvent(new Event(event))")
 
     def js(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)

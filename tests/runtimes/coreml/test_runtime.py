@@ -98,18 +98,10 @@ class FakeMac:
 
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The mini network as an artifact, by (precision, options)."""
-    from tests.support.coreml.mini import export_mini, use_mini_network
+    """The mini network as an artifact, by kind."""
+    from tests.support.coreml.mini import mini_artifacts
 
-    with pytest.MonkeyPatch.context() as patch:
-        use_mini_network(patch)
-        folder = tmp_path_factory.mktemp("coreml")
-        yield {
-            "fp32": export_mini(folder, views=3).artifact,
-            "ane": export_mini(folder, "fp16", views=2, options={"ane": True}).artifact,
-            "images": export_mini(folder, "fp16", views=2, preprocess=True).artifact,
-            "functions": export_mini(folder, options={"functions": "2x28x42"}).artifact,
-        }
+    return mini_artifacts(tmp_path_factory.mktemp("coreml"))
 
 
 def pixels(artifact: Artifact, seed: int = 0) -> dict[str, Any]:

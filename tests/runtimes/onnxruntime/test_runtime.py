@@ -108,7 +108,9 @@ def test_modes_are_the_available_providers() -> None:
     assert [p.mode.name for p in providers_for("cuda:1", everything)] == [
         "cuda", "cuda-graph", "tensorrt", "tensorrt-rtx",
     ]  # fmt: skip
-    assert [p.mode.name for p in providers_for("cpu", ["CPUExecutionProvider"])] == ["cpu"]
+    on_cpu = [p.mode for p in providers_for("cpu", ["CPUExecutionProvider"])]
+    assert [mode.name for mode in on_cpu if not mode.alternative] == ["cpu"] == [on_cpu[0].name]
+    assert {mode.target for mode in on_cpu if mode.alternative} == {"portable"}
     assert providers_for("ane", ["CPUExecutionProvider"]) == []
 
 

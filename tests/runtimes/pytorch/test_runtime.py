@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from depthport.exporters.core.artifact import Artifact
+from depthport.exporters.core.artifact import Artifact, TensorSpec
 from depthport.exporters.core.errors import LoadError, RunError, UnsupportedError, UsageError
 from depthport.exporters.core.precision import resolve_policy
 from depthport.runtimes.base import Arrays, LoadOptions
@@ -103,6 +103,33 @@ def test_placement_names_devices_and_dtypes(tiny: Artifact) -> None:
 def test_upstream_has_only_its_own_precisions(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="upstream has no precision 'bf16': its own are fp32, tf32"):
         load(tiny_pytorch(tmp_path, "bf16"), "upstream")
+
+
+def test_upstream_under_torch_compile_refuses_what_it_can_not_give(exported: Exported) -> None:
+    artifact = exported("pytorch")
+    ray = TensorSpec("ray", (1, 1, 40, 56, 6), "float32")
+    asked = replace(artifact, manifest=replace(artifact.manifest, outputs=(*artifact.manifest.outputs, ray)))
+    with pytest.raises(UnsupportedError, match=r"takes normalised images and gives depth and cameras"):
+        load(asked, "upstream-compile")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("views", [1, 3])
+def test_upstream_under_torch_compile_is_upstream(exported: Exported, views: int) -> None:
+    from torch._dynamo.utils import counters
+
+    artifact = exported("pytorch", views=views)
+    inputs = Subject(PyTorchRuntime(), artifact).inputs(0)
+    with load(artifact, "upstream") as session:
+        plain = infer(session, inputs)
+    with load(artifact, "upstream-compile") as session:
+        for _ in range(2):
+            infer(session, inputs)
+        graphs = counters["stats"]["unique_graphs"]
+        found = infer(session, inputs)
+        assert counters["stats"]["unique_graphs"] == graphs > 1, "compiled in its first two calls, and not whole"
+    assert all(np.allclose(found[name], plain[name], rtol=1e-4, atol=1e-4) for name in plain)
+    assert np.array_equal(found["reference_view"], plain["reference_view"])
 
 
 def test_upstream_runs_under_its_official_autocast(exported: Exported) -> None:

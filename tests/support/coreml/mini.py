@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from depthport.exporters import api
-from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.artifact import Artifact, Shape
 from depthport.exporters.core.store import ArtifactStore, Stored
 from depthport.exporters.coreml.exporter import CoreMLExporter, _Build
 from depthport.exporters.da3.shapes import NetworkShape
@@ -92,3 +92,15 @@ def mini_package(folder: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         use_mini_network(patch)
         return export_mini(folder, "fp16", views=2).artifact.path / "model.mlpackage"
+
+
+def mini_artifacts(folder: Path) -> dict[str, Artifact]:
+    """The mini network in each form that a runtime has to take."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_mini_network(patch)
+        return {
+            "fp32": export_mini(folder, views=3).artifact,
+            "ane": export_mini(folder, "fp16", views=2, options={"ane": True}).artifact,
+            "images": export_mini(folder, "fp16", views=2, preprocess=True).artifact,
+            "functions": export_mini(folder, options={"functions": "2x28x42"}).artifact,
+        }

@@ -146,7 +146,7 @@ def _fill(store: Path) -> None:
     with tempfile.TemporaryDirectory() as out:
         engine.run(plan, Path(out), ArtifactStore(store), Observer())
     (artifact,) = ArtifactStore(store).artifacts()
-    folder = store / "references" / engine.reference_name(plan)
+    folder = store / "references" / plan.reference_name()
     folder.mkdir(parents=True)
     for index, scene in enumerate(plan.scenes):
         write_npz(folder / f"fp32-{index}.npz", fake_outputs(scene.image, artifact.manifest.outputs))

@@ -6,14 +6,13 @@ public specification of them. One function an operation; :func:`operators` finds
 
 from __future__ import annotations
 
-from depthport.exporters.coreml.mil.ops.call import Call, Operator, operator
+# Each registers its operations when it is imported.
+from depthport.exporters.coreml.mil.ops import constexpr, elementwise, movement, neural, reduction  # noqa: F401
+from depthport.exporters.coreml.mil.ops.call import REGISTRY, Call, Operator, operator
 
 __all__ = ["Call", "Operator", "operator", "operators"]
 
 
 def operators() -> dict[str, Operator]:
     """Every operation that is known here, by its MIL name."""
-    from depthport.exporters.coreml.mil.ops import constexpr, elementwise, movement, neural, reduction  # noqa: F401
-    from depthport.exporters.coreml.mil.ops.call import REGISTRY
-
     return REGISTRY

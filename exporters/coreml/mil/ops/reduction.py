@@ -33,8 +33,7 @@ def reduce_arg(call: Call) -> Tensor:
     """The first extreme element; torch leaves ties open, so they are settled by position."""
     x, axis = call.tensor("x"), call.integer("axis", -1)
     best = x.amin(axis, keepdim=True) if call.type == "reduce_argmin" else x.amax(axis, keepdim=True)
-    found = (x == best).to(torch.int64).argmax(axis, keepdim=call.flag("keep_dims", False))
-    return found
+    return (x == best).to(torch.int64).argmax(axis, keepdim=call.flag("keep_dims", False))
 
 
 @operator("softmax")

@@ -18,6 +18,11 @@ function clip(text, longest) {
   return text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
 }
 
+/** An element's worth of text for screen readers only. */
+function unseen(text) {
+  return h("span", { class: "sr" }, text);
+}
+
 /** A heading with an anchor, for sections that the navigation names. */
 function section(id, title, intro, ...children) {
   return h("section", { class: "part", id, "aria-labelledby": `${id}-title` },
@@ -41,6 +46,32 @@ function plainTable(head, rows, align = "", caption = null) {
 
 function mono(text) {
   return h("span", { class: "mono" }, text);
+}
+
+/** A button that copies what `text()` gives, and says so. */
+function copyButton(label, text) {
+  const button = h("button", { type: "button", class: "copy", onclick: async () => {
+    button.textContent = (await copied(text())) ? "Copied" : "Can't copy";
+    setTimeout(() => { button.textContent = label; }, 1600);
+  } }, label);
+  return button;
+}
+
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // No permission, or a page from disk in a browser that calls it insecure.
+    const area = h("textarea", { class: "sr", readonly: true }, text);
+    const focused = document.activeElement;
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    focused?.focus();
+    return done;
+  }
 }
 
 function notes(lines) {

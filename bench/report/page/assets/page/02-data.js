@@ -9,13 +9,39 @@ DATA.groups.forEach((group, index) => {
   group.machineName = DATA.machines[group.machine].name;
 });
 
-const state = { text: "", runtime: "", device: "", precision: "", status: "", boundary: "" };
+const distinct = (values) => [...new Set(values)];
+const RUNTIMES = distinct(DATA.cells.map((cell) => cell.runtime));
+const PRECISIONS = distinct(DATA.cells.map((cell) => cell.precision));
+const DEVICES = distinct(DATA.cells.map((cell) => cell.device));
+
+const NO_FILTER = { text: "", runtime: "", device: "", precision: "", status: "", boundary: "" };
+/** Values a filter may have; null: any text. */
+const ALLOWED = { text: null, runtime: RUNTIMES, device: DEVICES, precision: PRECISIONS, status: ["ok", "failed"], boundary: ["device", "host"] };
+const state = { ...NO_FILTER, ...fromAddress() };
 const listeners = new Set();
 
-/** Change the filters and redraw what depends on them. */
+/** Change the filters, redraw what depends on them, and keep them in the address. */
 function setState(changes) {
   Object.assign(state, changes);
+  toAddress(Object.fromEntries(Object.keys(NO_FILTER).map((key) => [key, state[key]])));
   for (const listener of listeners) listener();
+}
+
+/** The filters that the page's address asks for; what is not among the values here is left alone. */
+function fromAddress() {
+  return Object.fromEntries([...new URLSearchParams(location.search)]
+    .filter(([key, value]) => Object.hasOwn(ALLOWED, key) && (ALLOWED[key] === null ? value.length <= 200 : ALLOWED[key].includes(value))));
+}
+
+/** Put values into the address; empty ones leave it. */
+function toAddress(values) {
+  const query = new URLSearchParams(location.search);
+  for (const [key, value] of Object.entries(values)) {
+    if (value) query.set(key, value);
+    else query.delete(key);
+  }
+  const text = query.toString();
+  try { history.replaceState(null, "", `${location.pathname}${text ? `?${text}` : ""}${location.hash}`); } catch { /* some browsers keep the address of a page from disk */ }
 }
 
 function visible(cell) {
@@ -26,6 +52,11 @@ function visible(cell) {
     && (!state.precision || cell.precision === state.precision)
     && (!state.status || (state.status === "ok") === (cell.status === "ok"))
     && words.every((word) => hay.includes(word));
+}
+
+/** What tells a group from the others: its machine and, where that ran several workloads, which. */
+function groupName(group) {
+  return [group.machineName, group.tab].filter(Boolean).join(" · ");
 }
 
 /** The boundary shown for a group: the one chosen in the bar, else the one the group is ranked at. */
@@ -41,13 +72,9 @@ function at(cell) {
 const ran = (cell) => cell.status === "ok" && at(cell)?.median > 0;
 const timed = (cell) => at(cell)?.median > 0;
 const baselineOf = (group) => group.cells.find((cell) => cell.baseline && timed(cell));
-const pickOf = (group) => group.cells.find((cell) => cell.id === group.choice.pick);
+const pickOf = (group) => group.cells.find((cell) => cell.id === group.pick);
 const byLatency = (a, b) => at(a).median - at(b).median;
 
-const distinct = (values) => [...new Set(values)];
-const RUNTIMES = distinct(DATA.cells.map((cell) => cell.runtime));
-const PRECISIONS = distinct(DATA.cells.map((cell) => cell.precision));
-const DEVICES = distinct(DATA.cells.map((cell) => cell.device));
 const SYMBOLS = ["circle", "square", "diamond", "triangle", "star", "wye", "cross", "hexagon"];
 
 /** Colour tells the runtime, shape the precision; beyond eight of either, the last one serves the rest. */

@@ -42,14 +42,32 @@ function redraw() {
   }
 }
 listeners.add(redraw);
-addEventListener("beforeprint", () => { for (const figure of figures) drawFigure(figure); });
 
-/** A panel: title, controls, optional legend, the plot, and one note on how the figures were measured. */
-function panel(title, { controls = [], legend = null, note = null } = {}, ...content) {
-  return h("figure", { class: "panel" },
-    h("div", { class: "fig-head" }, h("h3", {}, title), controls.length ? h("div", { class: "controls" }, controls) : null),
-    legend, ...content, note ? h("figcaption", { class: "fig-note" }, note) : null);
+// Charts are drawn for a width. Before printing, the rules for paper are made those of the screen for a moment, so that
+// every chart finds the width it will have on the sheet.
+const mediaRules = [...document.styleSheets].flatMap((sheet) => [...sheet.cssRules])
+  .filter((rule) => /^(print|screen)/.test(rule.media?.mediaText ?? "")).map((rule) => ({ rule, usual: rule.media.mediaText }));
+addEventListener("beforeprint", () => {
+  for (const { rule, usual } of mediaRules) rule.media.mediaText = usual.startsWith("print") ? "all" : "not all";
+  for (const figure of figures) { figure.dirty = true; drawFigure(figure); }
+});
+addEventListener("afterprint", () => {
+  for (const { rule, usual } of mediaRules) rule.media.mediaText = usual;
+  for (const figure of figures) { figure.dirty = true; drawFigure(figure); }
+});
+
+/**
+ * A panel: title, controls, optional legend, the plot, and one note on how the figures were measured. With `fold`, the
+ * reason why it says little here, it is folded away.
+ */
+function panel(title, { controls = [], legend = null, note = null, fold = null } = {}, ...content) {
+  const tools = controls.length ? h("div", { class: "controls" }, controls) : null;
+  const body = [legend, ...content, note ? h("figcaption", { class: "fig-note" }, note) : null];
+  if (fold) return h("details", { class: "panel folded" }, h("summary", {}, h("h3", {}, title), h("span", { class: "muted small" }, fold)), h("figure", {}, tools, body));
+  return h("figure", { class: "panel" }, h("div", { class: "fig-head" }, h("h3", {}, title), tools), body);
 }
+
+const ONE = "one cell, nothing to compare";
 
 const PLOT_STYLE = { fontFamily: "inherit", fontSize: "12px", background: "transparent", color: "var(--ink)", overflow: "visible" };
 

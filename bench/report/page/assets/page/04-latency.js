@@ -21,6 +21,7 @@ function latencyPanel(group) {
     });
   }, 320);
   return panel("Latency", {
+    fold: group.cells.filter(ran).length < 2 ? ONE : null,
     controls: [limit.button], legend: legendOf(group.cells.filter((c) => c.status === "ok")),
     note: "Median of the steady samples; the bar is its 95 % interval (bootstrap over launches and rounds), often narrower than the mark. "
       + "The dashed line is the baseline: upstream as its users run it.",
@@ -77,8 +78,10 @@ function parityPanel(group) {
     });
   }, 380);
   return panel("Latency against parity", {
+    fold: group.cells.filter((c) => timed(c) && c.depth_error !== null).length < 2 ? ONE : null,
     legend: legendOf(group.cells.filter((c) => timed(c) && c.depth_error !== null)),
-    note: "Towards the lower left is better. Ringed and joined: the Pareto set, cells that no other beats for certain in one and matches in the other. "
+    note: `Towards the lower left is better. Ringed: the Pareto set over ${group.objectives.join(", ")}, as depthport choose has it: no other cell is better for certain in one and not worse in the others; `
+      + "a ring inside the line is there for what the chart does not show. "
       + "A cross failed its parity gate. The dashed line is upstream fp32 against fp64. The error is the worst over the inputs, from the timed calls' own outputs.",
   }, box);
 }

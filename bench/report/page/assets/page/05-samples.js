@@ -9,8 +9,16 @@ function samplesPanel(group) {
     "aria-label": "Add a cell to the sample plots",
     onchange: () => { const cell = DATA.cells[Number(select.value)]; if (cell) chosen.add(cell); if (chosen.size > MOST_SERIES) chosen.delete([...chosen][0]); show(); },
   });
+  /** Without `cell`; the focus goes to what takes the place of its button. */
+  function remove(cell) {
+    const place = [...list.querySelectorAll("button.remove")].indexOf(document.activeElement);
+    chosen.delete(cell);
+    show();
+    const left = [...list.querySelectorAll("button.remove")];
+    (left[Math.min(place, left.length - 1)] ?? select).focus();
+  }
   function show() {
-    list.replaceChildren(...[...chosen].filter((c) => visible(c) && samplesOf(c)).map((cell) => seriesRow(cell, () => { chosen.delete(cell); show(); })));
+    list.replaceChildren(...[...chosen].filter((c) => visible(c) && samplesOf(c)).map((cell) => seriesRow(cell, () => remove(cell))));
     if (!list.childElementCount) list.append(h("p", { class: "empty" }, "No samples to show with these filters."));
     const rest = group.cells.filter((c) => timed(c) && !chosen.has(c) && visible(c)).sort(byLatency);
     select.replaceChildren(h("option", { value: "" }, "Add a cell…"), ...rest.map((c) => h("option", { value: c.index }, clip(c.id, 60))));

@@ -17,7 +17,7 @@ function phasesPanel(group) {
     return rowChart({
       cells, width, label: "Export, load and first call in seconds",
       x: logAxis(extent[0] * 0.7, extent[1] * 1.4, "seconds →"),
-      right: (c) => `cold start ${c.cold_s === null ? "–" : duration(c.cold_s)}`,
+      right: (c) => `cold start ${c.cold_text}`,
       marks: (y, dy) => [
         Plot.link(cells.filter((c) => c.load_s && c.first_s), { x1: "load_s", x2: "first_s", y1: y, y2: y, stroke: colorOf, strokeOpacity: 0.35, strokeWidth: 2, dy }),
         Plot.dot(points, { y: (p) => y(p.cell), x: "value", symbol: "symbol", fill: (p) => (p.key === "first_s" ? colorOf(p.cell) : "var(--panel)"),
@@ -27,15 +27,12 @@ function phasesPanel(group) {
     });
   });
   return panel("Before the first result", {
+    fold: group.cells.filter((c) => total(c) > 0).length < 2 ? ONE : null,
     controls: [limit.button],
     legend: h("ul", { class: "legend" }, PHASES.map((p) => h("li", {}, glyph(p.symbol), p.name))),
     note: "Single readings, on a logarithmic axis. Export happens once a machine and is what the artifact's manifest records; load and first call once a process. "
       + "Cold start is load and first call.",
   }, box);
-}
-
-function duration(seconds) {
-  return seconds < 1 ? `${d3.format(".2~r")(seconds * 1e3)} ms` : seconds < 600 ? `${d3.format(".2~r")(seconds)} s` : `${d3.format(".2~r")(seconds / 60)} min`;
 }
 
 const UPRIGHT = { draw(context) { context.moveTo(0, -6.5); context.lineTo(0, 6.5); } };
@@ -60,6 +57,7 @@ function memoryPanel(group) {
   });
   const device = group.cells.some((c) => c.device_mib);
   return panel("Peak memory", {
+    fold: group.cells.filter((c) => c.device_mib || c.host_mib).length < 2 ? ONE : null,
     controls: [limit.button],
     note: device ? "Bar: peak memory on the device. Thin line with a tick: peak resident memory of the cell's process on the host. Measured apart from timing."
       : "Peak resident memory of each cell's own process, measured apart from timing.",

@@ -2,10 +2,13 @@
 
 function matrixPanel(group) {
   const blocks = d3.groups(group.cells, (c) => c.slot.block).map(([name, cells]) => [name, cells, cells.filter(timed)]);
-  const shown = blocks.filter(([, cells, ran]) => ran.length > 3 && distinct(ran.map((c) => c.slot.column)).length > 1);
+  const shown = blocks.filter(([, , ran]) => ran.length > 3 && distinct(ran.map((c) => c.slot.column)).length > 1);
   if (!shown.length) return null;
   const box = h("div", { class: "stack" });
-  const draw = () => box.replaceChildren(...shown.map(([name, cells]) => matrixTable(group, name, cells.filter(visible))).filter(Boolean));
+  const draw = () => {
+    const tables = shown.map(([name, cells]) => matrixTable(group, name, cells.filter(visible))).filter(Boolean);
+    box.replaceChildren(...(tables.length ? tables : [h("p", { class: "empty" }, "Nothing to show with these filters.")]));
+  };
   listeners.add(draw);
   draw();
   const idle = blocks.filter(([, , ran]) => !ran.length).map(([name, cells]) => `${name}: none of ${cells.length} ran, ${clip(cells[0].status_text, 90)}`);

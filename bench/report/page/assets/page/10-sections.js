@@ -2,7 +2,7 @@
 
 function trust() {
   const rows = DATA.machines.flatMap((machine) => machine.runs.flatMap((run) => run.controls.map(([name, ratio, verdict, expected, passed, tells]) => [[machine.name, h("span", { class: "under" }, run.created)],
-    name, ratio, passed === "✓" ? `✓ ${verdict}` : `✗ ${verdict}, not ${expected}`, tells])));
+    name, ratio, { "✓": `✓ ${verdict}`, "?": `? too short to tell, ${expected} was expected` }[passed] ?? `✗ ${verdict}, not ${expected}`, tells])));
   return section("trust", "Can these numbers be trusted?",
     "Two comparisons with known answers ran among the others: a cell against itself, and against itself slowed down by 5 %.",
     rows.length ? plainTable(["Machine, run", "Control", "Ratio [95 %]", "Came out", "What it tells"], rows, "llrll", "Controls")
@@ -11,28 +11,42 @@ function trust() {
 
 function groupSection(group) {
   const machine = DATA.machines[group.machine];
-  const burst = !group.headline;
-  return section(`group-${group.index}`, machine.name, `${group.workload}. ${group.ran} of ${group.count} configurations ran${burst ? " and passed parity" : ""}.`,
-    h("div", { class: "stack" },
+  const { burst } = group;
+  const body = h("div", { class: "stack" },
       h("div", { class: "grid2" }, h("div", { class: "panel" }, h("h3", {}, "Machine"), pairs(machine.facts), versionsOf(machine)),
         h("div", { class: "panel" }, h("h3", {}, "Key findings"), notes(group.findings))),
       burst ? h("div", { class: "grid2" }, latencyPanel(group), parityPanel(group)) : null, burst ? matrixPanel(group) : null, burst ? samplesPanel(group) : null,
       group.regimes.map((block) => regimePanel(group, block)),
       h("div", { class: "grid2" }, phasesPanel(group), memoryPanel(group)),
       group.tables.map(tablePanel), picturesPanel(group), accuracyPanel(group),
-      h("div", { class: "grid2" }, axisPanel(group, "precision"), axisPanel(group, "mode"))));
+      h("div", { class: "grid2" }, axisPanel(group, "precision"), axisPanel(group, "mode")));
+  if (DATA.groups.length > 1) body.querySelectorAll("h3").forEach((title) => title.append(unseen(`, ${groupName(group)}`)));
+  return section(`group-${group.index}`, groupName(group), `${group.workload}. ${group.ran} of ${group.count} configurations ran${burst ? " and passed parity" : ""}.`,
+    unlessFiltered(group, body), body);
+}
+
+/** What stands in a group's place while the filters leave none of its cells. */
+function unlessFiltered(group, body) {
+  const note = h("p", { class: "banner plain none-left" }, `The filters leave none of these ${group.count} cells. `, resetButton());
+  const update = () => {
+    note.hidden = group.cells.some(visible);
+    body.hidden = !note.hidden;
+  };
+  listeners.add(update);
+  update();
+  return note;
 }
 
 /** The figures of a sustained or fixed-rate run, drawn and in a table. */
 function regimePanel(group, block) {
-  const plot = group.headline ? null : regimePlot(group, block);
+  const plot = group.burst ? regimePlot(group, block) : null;
   const note = block.kind === "fixed-rate" ? "Drawn: p50, p95 and p99 of the time from when a frame was due to its result; hollow, where frames were left over, the call alone. The red line is the time a frame has." : null;
   return panel(block.title, { note }, plot, plainTable(block.head, block.rows.map(([id, ...rest]) => [mono(clip(id, 60)), ...rest]), "l".padEnd(block.head.length, "r"), block.title));
 }
 
 /** A further table of a group: cell by cell, with a note on where it is from. */
 function tablePanel(block) {
-  return panel(block.title, { note: block.note }, plainTable(block.head, block.rows.map(([id, ...rest]) => [mono(clip(id, 60)), ...rest]), "l".repeat(block.head.length), block.title));
+  return panel(block.title, { note: block.note, fold: block.rows.length < 2 ? "one row" : null }, plainTable(block.head, block.rows.map(([id, ...rest]) => [mono(clip(id, 60)), ...rest]), "l".repeat(block.head.length), block.title));
 }
 
 function regimePlot(group, block) {
@@ -88,11 +102,11 @@ function versionsOf(machine) {
 function axisPanel(group, axis) {
   const rows = group.axes[axis];
   if (!rows.length) return null;
-  const head = [upperFirst(axis), "Cells", "Mean img/s", "Best cell"];
+  const head = [upperFirst(axis), "Cells", "Mean img/s", "Fastest cell"];
   const body = rows.map((r) => [
     [clip(r.value, 40), r.description ? h("span", { class: "under" }, clip(r.description, 90)) : null], String(r.cells), r.mean,
     [mono(clip(r.best, 38)), h("span", { class: "under" }, `${r.latency} ms, ${r.img_s} img/s`)]]);
-  return panel(`By ${axis}`, { note: "The mean is over cells, an overview and no estimate: it changes with what is in the matrix." }, plainTable(head, body, "lrrl", `By ${axis}`));
+  return panel(`By ${axis}`, { fold: rows.length < 2 ? `one ${axis}, nothing to compare` : null, note: "The mean is over cells, an overview and no estimate: it changes with what is in the matrix." }, plainTable(head, body, "lrrl", `By ${axis}`));
 }
 
 /** An axis for dots: as wide as the values and a little air, so that small differences show; never below 0. */
@@ -127,7 +141,7 @@ function accuracyPanel(group) {
   const head = ["Cell", ...DATA.accuracy.head];
   const void_ = judged.some((c) => c.meaningless);
   return panel("Accuracy against ground truth", {
-    controls: [limit.button],
+    fold: void_ ? "means nothing, the weights are synthetic" : null, controls: [limit.button],
     legend: h("ul", { class: "legend" }, scenes.slice(0, 8).map((name) => h("li", {}, glyph(symbol(name)), clip(name, 40)))),
     note: `${DATA.accuracy.note} The figure on the right is the first scene's.`,
   }, void_ ? h("p", { class: "void" }, "Means nothing here: the weights are synthetic. It shows that the way from a checkpoint to these figures works.") : null,
@@ -150,8 +164,8 @@ function acrossMachines() {
     });
   }, 120);
   return section("across", "Across devices", "The only part that sets one machine against another: different days, baselines and drivers. It says what to expect, not which software is better.",
-    h("div", { class: "stack" }, DATA.cross.map((block) => panel(block.workload, { note: `Best cell of each device at the ${block.boundary} boundary; “times” is throughput over that of the slowest device listed.` },
-      chart(block), plainTable(["Machine and device", "Best cell", "Latency [95 %], ms", "img/s", "Times [95 %]", "vs its own upstream [95 %]", "Depth error"],
+    h("div", { class: "stack" }, DATA.cross.map((block) => panel(block.workload, { note: `Fastest cell of each device at the ${block.boundary} boundary; “times” is throughput over that of the slowest device listed.` },
+      chart(block), plainTable(["Machine and device", "Fastest cell", "Latency [95 %], ms", "img/s", "Times [95 %]", "vs its own upstream [95 %]", "Depth error"],
         block.rows.map((r) => [[r.machine, h("span", { class: "under" }, r.device)], mono(clip(r.cell, 70)), r.latency, r.img_s_text, r.times_text, [r.upstream, h("span", { class: "under" }, verdictMark(r.verdict))], r.depth_error]), "llrrrrr", "Across devices")))));
 }
 
