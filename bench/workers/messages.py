@@ -8,12 +8,13 @@ On the wire (bench/workers/channel.py) a request is a JSON object whose `op` is 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from msgspec import Struct
 
 from depthport.bench.results.model import BlockBoundary, Status
 from depthport.bench.results.records import Calibration
+from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes.terms import Placement
 
 R = TypeVar("R")
@@ -103,8 +104,10 @@ class Load(Request[Loaded], frozen=True, tag="load"):
     threads: int | None = None
     memory_fraction: float | None = None
     cache_dir: str | None = None
-    extra: dict[str, Any] = {}
+    extra: JsonObject = {}
     """The runtime's own load options."""
+    photographs: bool = False
+    """The inputs hold encoded photographs (bench/inputs/encoded.py)."""
 
 
 class FirstCalled(Struct, frozen=True):
@@ -133,6 +136,10 @@ class BlockSamples(Struct, frozen=True):
     """Index of the input of the last sample."""
     device_ns: list[int] | None = None
     host_ns: list[int] | None = None
+    pipeline_ns: list[int] | None = None
+    stream_ns: list[int] | None = None
+    stages_ns: dict[str, int] | None = None
+    """Parts of one more call, untimed, of a block at the boundary `pipeline`."""
 
 
 class RunBlock(Request[BlockSamples], frozen=True, tag="block"):

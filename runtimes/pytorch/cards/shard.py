@@ -45,7 +45,7 @@ class ShardSession(FusedSession):
 
     def _build(self) -> tuple[nn.Module, Forward]:
         module, eager = self._load()
-        network: Any = module
+        network: Any = getattr(module, "network", module)  # behind the resize of pixels, where that is in the graph
         self._exchange = Cards(self._shares, self._rank, network.heads)
         if self._device.type == "cuda":
             self._exchange.clock = ExchangeClock()
@@ -66,7 +66,7 @@ class ShardSession(FusedSession):
         # One a card: a cache is one process's while that compiles, and this one meanwhile waits for the others.
         return super().cache_folder / f"card-{self._rank}"
 
-    def _details(self) -> dict[str, Any]:
+    def _details(self) -> dict[str, object]:
         exchange_ms = None if self._exchange.clock is None else self._exchange.clock.milliseconds()
         return {
             "channels_last_convolutions": 0, "cuda_graph": False, "views": self._shares[self._rank],
