@@ -27,6 +27,11 @@ from depthport.bench.cli.options import Json, refuse_empty, show, spread, stderr
 from depthport.bench.cli.predict import predict
 from depthport.bench.cli.profile import batch, profile
 from depthport.bench.cli.results import choose, compare, report, reproduce
+from depthport.bench.measure.signals import exit_code_of, stop_on_signals
+from depthport.exporters.core.errors import DepthportError, UsageError, tidy
+from depthport.exporters.core.files.atomic import check_output_folder, write_json
+from depthport.exporters.core.files.paths import user_argument
+from depthport.exporters.core.text import quoted
 
 app = typer.Typer(
     name="depthport",
@@ -79,7 +84,6 @@ def doctor(
         depthport doctor --install onnx litert --yes
     """
     from depthport.bench.cli.doctor_view import offer, render
-    from depthport.exporters.core.errors import UsageError
 
     if install:
         offer(extras or [], yes, json_)
@@ -98,7 +102,6 @@ def _self_check(json_: bool) -> None:
     from depthport.bench.cli import self_check_view
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.diagnose import self_check
-    from depthport.exporters.core.files.atomic import check_output_folder, write_json
 
     check_output_folder(self_check_view.FILE.parent, (self_check_view.FILE.name,))
     observer = observer_for()
@@ -125,11 +128,6 @@ app.add_typer(fleet)
 
 def main() -> None:
     """Entry point: typed errors become one line and their exit code; everything else keeps its traceback."""
-    from depthport.bench.measure.signals import exit_code_of, stop_on_signals
-    from depthport.exporters.core.errors import DepthportError
-    from depthport.exporters.core.files.paths import user_argument
-    from depthport.exporters.core.text import quoted
-
     stop_on_signals()
     # Deprecations inside the frameworks are not the user's.
     warnings.simplefilter("ignore")
@@ -166,8 +164,6 @@ def main() -> None:
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    from depthport.exporters.core.errors import tidy
-
     with suppress(OSError):  # the terminal was closed: nobody reads it, the exit code counts
         stderr(tidy(f"depthport: {text}"))
     sys.exit(code)

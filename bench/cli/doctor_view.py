@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
 
+from depthport.bench.cli.options import print_json, stderr, stdout
+from depthport.exporters.core.errors import UnavailableError
 from depthport.exporters.core.inspection import Table
 from depthport.exporters.core.install import as_here
 
@@ -51,12 +55,7 @@ def offer(extras: Sequence[str], yes: bool, as_json: bool) -> None:
         UsageError: an extra that there is not.
         UnavailableError: neither pip nor uv is here, or an installation failed.
     """
-    import subprocess
-    import sys
-
-    from depthport.bench.cli.options import print_json, stderr, stdout
     from depthport.bench.diagnose.missing import missing
-    from depthport.exporters.core.errors import UnavailableError
 
     found = missing(extras)
     if as_json:

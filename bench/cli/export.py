@@ -26,6 +26,7 @@ from depthport.bench.cli.options import (
     stderr,
     stdout,
 )
+from depthport.exporters.core.files.atomic import check_output_folder
 
 if TYPE_CHECKING:
     from depthport.bench.results.kept_parity import Parity
@@ -126,7 +127,6 @@ def export(
     from depthport.bench.diagnose.check import check as check_artifact
     from depthport.bench.results.kept_parity import kept_parity
     from depthport.exporters.api import available_exporter, check_request, export_request, prepare
-    from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
 
     format, file = format_and_file(format, out)

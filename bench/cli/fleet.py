@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from depthport.bench.cli.options import Json, Store, print_json, stderr, stdout
+from depthport.exporters.core.files.atomic import check_output_folder, storage_errors, write_text
 
 if TYPE_CHECKING:
     from depthport.bench.fleet.rows import Rows
@@ -70,7 +71,6 @@ def work(
     from depthport.bench.fleet.progress import Told, Work
     from depthport.bench.fleet.work import work as share_of
     from depthport.bench.workers.lifeline import stop_with_stdin
-    from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
 
     if end_with_stdin:
@@ -129,7 +129,6 @@ def workflow(
     """
     from depthport.bench.fleet.description import read_fleet
     from depthport.bench.fleet.workflow import workflow as workflow_of
-    from depthport.exporters.core.files.atomic import check_output_folder, storage_errors, write_text
 
     text = workflow_of(read_fleet(description), description.as_posix())
     if out is None:
@@ -164,7 +163,6 @@ def run(
     from depthport.bench.fleet.description import read_fleet
     from depthport.bench.fleet.freeze import freeze as frozen
     from depthport.bench.fleet.run import FleetRun
-    from depthport.exporters.core.files.atomic import check_output_folder
 
     check_output_folder(out, ("report.md", "report.html", "fleet.json"))
     asked = read_fleet(description)

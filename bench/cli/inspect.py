@@ -11,6 +11,8 @@ import typer
 
 from depthport.bench.cli import complete
 from depthport.bench.cli.options import Images, Json, print_json, stderr, stdout
+from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.inspection import Table
 
 if TYPE_CHECKING:
     from depthport.exporters.core.artifact import Artifact
@@ -54,7 +56,6 @@ def inspect(
 def _inspect(path: Path, images: list[Path] | None, run: bool) -> tuple[Artifact | None, tuple[Table, ...]]:
     from depthport.bench.cli.artifact_view import artifact_table
     from depthport.exporters.core.artifact import load_artifact
-    from depthport.exporters.core.errors import UsageError
     from depthport.exporters.registry import installed_exporter, installed_exporters
 
     reader = next((e for e in installed_exporters() if path.suffix and path.suffix == e.package_suffix), None)
@@ -96,8 +97,6 @@ def list_artifacts(
         depthport list /data/artifacts --json
     """
     from depthport.bench.results.kept_parity import kept_parity
-    from depthport.exporters.core.errors import UsageError
-    from depthport.exporters.core.inspection import Table
     from depthport.exporters.core.store import ArtifactStore
 
     kept = ArtifactStore(store)

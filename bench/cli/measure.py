@@ -29,6 +29,7 @@ from depthport.bench.cli.options import (
     parse_size,
     print_json,
 )
+from depthport.exporters.core.files.atomic import check_output_folder
 
 if TYPE_CHECKING:
     from depthport.bench.plan.protocol import Timed
@@ -198,7 +199,6 @@ def _measure(options: RunOptions) -> None:
     asked, out = options.keywords(), options.out  # what can't exist is refused before anything heavy is imported
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.measure import api, engine
-    from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
 
     # The report comes last: where it goes is looked at first.

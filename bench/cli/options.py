@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import fields
 from functools import wraps
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from depthport.bench.cli import complete
+from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.text import clean_text
 
@@ -87,8 +89,6 @@ def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     Raises:
         UsageError: it is neither.
     """
-    from depthport.exporters.core.errors import UsageError
-
     parts = text.lower().split("x")
     if len(parts) == 1:
         parts *= 2
@@ -116,8 +116,6 @@ def parse_options(pairs: list[str]) -> dict[str, object]:
     Raises:
         UsageError: a pair has no `=`.
     """
-    from depthport.exporters.core.errors import UsageError
-
     options: JsonObject = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
@@ -136,10 +134,6 @@ def parse_interpreters(pairs: list[str]) -> dict[str, str]:
     Raises:
         UsageError: a pair has no `=` or its interpreter does not exist.
     """
-    import shutil
-
-    from depthport.exporters.core.errors import UsageError
-
     found: dict[str, str] = {}
     for pair in pairs:
         name, separator, python = pair.partition("=")
@@ -155,8 +149,6 @@ def spread(arguments: list[str], option: str) -> list[str]:
     Raises:
         UsageError: nothing follows the option, which a shell's empty pattern or variable does.
     """
-    from depthport.exporters.core.errors import UsageError
-
     spread_out: list[str] = []
     named = None
     for argument in [*arguments, "--"]:
@@ -176,8 +168,6 @@ def spread(arguments: list[str], option: str) -> list[str]:
 
 def refuse_empty(arguments: list[str]) -> None:
     """Raise UsageError for an argument that is empty, as an unset variable of a script is: it would count as not given."""
-    from depthport.exporters.core.errors import UsageError
-
     for before, argument in zip(["the command", *arguments], arguments, strict=False):
         option, equals, value = argument.partition("=")
         if not argument.strip() or (option.startswith("--") and equals and not value.strip()):

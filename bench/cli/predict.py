@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,9 @@ import typer
 
 from depthport.bench.cli import complete
 from depthport.bench.cli.options import Json, Store, Threads, Weights, names, print_json, stderr
+from depthport.exporters.core import install
+from depthport.exporters.core.errors import DepthportError, UsageError
+from depthport.exporters.core.files.atomic import check_output_folder
 from depthport.exporters.core.json_types import JsonObject
 
 if TYPE_CHECKING:
@@ -92,10 +96,7 @@ def predict(
     """
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.inputs.pose_files import read_poses
-    from depthport.exporters.core import install
     from depthport.exporters.core.asked import THREADS
-    from depthport.exporters.core.errors import UsageError
-    from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
     from depthport.exporters.da3.registry import get_model
     from depthport.predict.files import KINDS, check_kinds, write_prediction
@@ -152,9 +153,6 @@ def predict(
 
 def _sequence(model: Model, sources: list[Path], out: Path, window: int, overlap: int, oriented: bool) -> None:
     """Window after window of one long sequence, written as it comes."""
-    from itertools import chain
-
-    from depthport.exporters.core.errors import DepthportError
     from depthport.predict.photographs import frames_of
     from depthport.predict.sequence import predict_sequence, write_sequence
 
@@ -175,7 +173,6 @@ def _pick(named: Path | None, model: str) -> dict[str, object]:
     from depthport.bench.choice.choose import choose
     from depthport.bench.environment.environment import fingerprint
     from depthport.bench.results.load_results import load_results
-    from depthport.exporters.core.errors import DepthportError
 
     results = named or RESULTS
     if named is None and not (results / "results.json").is_file():

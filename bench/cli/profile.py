@@ -20,6 +20,8 @@ from depthport.bench.cli.options import (
     show,
     stderr,
 )
+from depthport.exporters.core import install
+from depthport.exporters.core.files.atomic import check_output_folder
 
 Device = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda or cuda:N.")]
 Mode = Annotated[str | None, typer.Option("--mode", help="The runtime's mode. Default: its own choice for the device.")]
@@ -56,8 +58,6 @@ def profile(
     from depthport.bench.cli.tables import print_table
     from depthport.bench.diagnose import profile as profiling
     from depthport.bench.diagnose.profile_picture import PROFILE_FILES, write_profile
-    from depthport.exporters.core import install
-    from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
 
     if out is not None:

@@ -10,6 +10,7 @@ import typer
 
 from depthport.bench.cli import complete
 from depthport.bench.cli.options import Json, Store, parse_size, print_json, show, stdout
+from depthport.exporters.core.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -207,8 +208,6 @@ def _bound(option: str, value: float | None, scale: float = 1.0) -> float | None
     Raises:
         UsageError: it is below 0, or no number.
     """
-    from depthport.exporters.core.errors import UsageError
-
     if value is not None and not 0 <= value < float("inf"):
         raise UsageError(f"{option} is {value:g}: give a number of at least 0")
     return None if value is None else value * scale
