@@ -27,6 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from depthport.bench.inputs.encoded import files_of
 from depthport.bench.results.records import Calibration
 from depthport.bench.workers.arrays import check_finite, digest
 from depthport.bench.workers.blocks import time_block
@@ -60,6 +61,7 @@ from depthport.exporters.core.artifact import load_artifact
 from depthport.exporters.core.errors import DepthportError, LoadError
 from depthport.exporters.core.files.npz import read_npz, write_npz
 from depthport.exporters.core.provenance import package_versions, peak_rss_mib
+from depthport.predict.boundary import pipeline_of, prepared, recipe_of
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.registry import get_runtime
 
@@ -147,9 +149,6 @@ class Worker:
 
     def _take_photographs(self) -> None:
         """The inputs are files: what the session itself takes is made of them, for the calls that begin with arrays."""
-        from depthport.bench.inputs.encoded import files_of
-        from depthport.predict.boundary import pipeline_of, prepared, recipe_of
-
         session = self._session()
         self.scenes = [files_of(arrays) for arrays in self.inputs]
         self.pipeline = pipeline_of(session)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from depthport.exporters.core.errors import InputError, one_line
@@ -67,10 +69,6 @@ def nvjpeg(device: torch.device) -> NvJpeg | None:
 
 def _white() -> bytes:
     """A JPEG of 16×16 white pixels."""
-    import io
-
-    from PIL import Image
-
     written = io.BytesIO()
     Image.new("RGB", (16, 16), "white").save(written, "JPEG")
     return written.getvalue()
