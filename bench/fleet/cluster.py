@@ -30,14 +30,13 @@ from depthport.bench.fleet.remote import root
 from depthport.exporters.core import install
 from depthport.exporters.core.errors import DepthportError, UnavailableError, UsageError, one_line
 from depthport.exporters.core.files.paths import user_path
-from depthport.exporters.core.json_types import JsonObject
 
 if TYPE_CHECKING:
     from distributed import Client, Future, Security
 
 CUT_S = 300
 """How long a connection may be silent: a link that is cut for less costs nothing."""
-QUIET: JsonObject = {
+QUIET: dict[str, Any] = {
     "distributed.worker.profile.enabled": False,
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
@@ -54,7 +53,7 @@ QUIET: JsonObject = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
 }
-_NO_PAGES: JsonObject = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+_NO_PAGES: dict[str, Any] = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
 """Dask's pages have neither TLS nor a password; the server that is left serves nothing, and this machine alone."""
 _AGAIN_S = 2.0
 """Before a worker that has ended is started again."""
@@ -78,7 +77,7 @@ class Cluster:
         self.client = client
         self.address = address
         self._own_tls = own_tls
-        self._ssh: JsonObject = {}
+        self._ssh: dict[str, Any] = {}
         self._heard: dict[str, tuple[float, float]] = {}
         """Worker's address -> when it was last heard of, by the scheduler's clock, and when that changed, by ours."""
 
@@ -286,7 +285,7 @@ def _security(tls: Tls | None) -> Security:
     )  # fmt: skip
 
 
-def _tls_config(tls: Tls) -> JsonObject:
+def _tls_config(tls: Tls) -> dict[str, Any]:
     return {
         "distributed.comm.require-encryption": True,
         "distributed.comm.tls.ca-file": tls.ca,
