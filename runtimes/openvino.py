@@ -35,6 +35,7 @@ from msgspec import Meta
 from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, PlacementError, RunError, one_line
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options, read_options
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
 from depthport.runtimes.host.cache import cache_folder, sealed_cache, writable
@@ -224,9 +225,9 @@ def _chosen(artifact: Artifact, device: str, extra: OpenVinoOptions) -> dict[str
     return properties
 
 
-def _given(artifact: Artifact, device: str, options: LoadOptions) -> dict[str, Any]:
+def _given(artifact: Artifact, device: str, options: LoadOptions) -> JsonObject:
     """Threads and the cache, which are the caller's to say in every mode."""
-    properties: dict[str, Any] = {}
+    properties: JsonObject = {}
     if device == "cpu":
         properties["INFERENCE_NUM_THREADS"] = options.threads or allowed_threads()
     cache = cache_folder(artifact, options)

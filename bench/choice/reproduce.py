@@ -22,6 +22,7 @@ from depthport.bench.results.model import FROM_FILES, Cell, Results
 from depthport.bench.results.runtime_facts import packages_of
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.install import UPSTREAM, pinned
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.text import quoted
 from depthport.runtimes.registry import installed_runtime
 
@@ -121,7 +122,7 @@ def _memory(cell: Cell) -> list[str]:
     return [] if usual else [f"--memory-fraction={fraction:g}"]
 
 
-def input_arguments(cell: Cell) -> dict[str, Any]:
+def input_arguments(cell: Cell) -> JsonObject:
     """What the cell's artifact takes, as arguments of `depthport.exporters.export`; defaults where the file does not
     say."""
     artifact = cell.artifact or {}

@@ -6,12 +6,12 @@ import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
 
 from packaging.requirements import Requirement
 
 from depthport.exporters.core import install
 from depthport.exporters.core.asked import known_name
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.nvidia import cuda_devices
 from depthport.runtimes.registry import installed_runtimes
 
@@ -32,7 +32,7 @@ class Missing:
     """What brings them, in order."""
     notes: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {
             "extras": self.extras, "packages": self.packages, "commands": [str(line) for line in self.lines],
             "notes": self.notes,

@@ -15,6 +15,7 @@ from depthport.bench.fleet.description import Conditions
 from depthport.exporters.core.errors import DepthportError
 from depthport.exporters.core.files.locking import exclusive
 from depthport.exporters.core.files.private import cache_root
+from depthport.exporters.core.json_types import JsonObject
 
 LOOK_S = 1.0
 """How long others' use of the CPUs is watched."""
@@ -28,7 +29,7 @@ class NotNow(DepthportError):
     exit_code = os.EX_TEMPFAIL if hasattr(os, "EX_TEMPFAIL") else 75
 
 
-def look() -> dict[str, Any]:
+def look() -> JsonObject:
     """The machine over one second, as bench/environment/telemetry.py reads it."""
     telemetry = Telemetry()
     try:

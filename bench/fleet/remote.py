@@ -15,9 +15,10 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from depthport.exporters.core.files.private import cache_root, private_folder
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import file_sha256
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ async def offer(name: str, dask_worker: Worker) -> None:
     await dask_worker.set_resources(**{name: 1})
 
 
-async def condition() -> dict[str, Any]:
+async def condition() -> JsonObject:
     """What the machine is like now."""
     from depthport.bench.fleet.conditions import look
 

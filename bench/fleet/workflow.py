@@ -6,11 +6,10 @@ none of them is ever a part of a script.
 
 from __future__ import annotations
 
-from typing import Any
-
 from depthport.bench.fleet.description import Fleet
 from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnavailableError, UsageError
+from depthport.exporters.core.json_types import JsonObject
 
 _BUNDLE, _RESULTS = "fleet-bundle", "fleet-results"
 _DAYS = 30
@@ -40,7 +39,7 @@ def workflow(fleet: Fleet, description: str) -> str:
     return f"# Written by `depthport fleet workflow`; write it again where {description} changes.\n{text}"
 
 
-def _workflow(fleet: Fleet, description: str) -> dict[str, Any]:
+def _workflow(fleet: Fleet, description: str) -> JsonObject:
     first, *_ = fleet.machine.values()
     return {
         "name": f"depthport fleet {fleet.name}",
@@ -107,12 +106,12 @@ def _workflow(fleet: Fleet, description: str) -> dict[str, Any]:
     }
 
 
-def _upload(name: str, path: str) -> dict[str, Any]:
+def _upload(name: str, path: str) -> JsonObject:
     return {
         "uses": "actions/upload-artifact@v4",
         "with": {"name": name, "path": path, "retention-days": _DAYS, "if-no-files-found": "error"},
     }
 
 
-def _download(what: dict[str, Any]) -> dict[str, Any]:
+def _download(what: JsonObject) -> JsonObject:
     return {"uses": "actions/download-artifact@v5", "with": what}

@@ -27,11 +27,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from depthport.bench.records.pipeline_measure import SQUARE, WIDE, Size, artifact, keep, measure, measure_decoders
+from depthport.exporters.core.json_types import JsonObject
 
 PHOTOGRAPHS = 24
 PHASE_LIMITS_S = {"photographs": 60, "exports": 200, "decode": 60, "views-1": 150, "views-5": 150, "wide": 120}
@@ -156,7 +156,7 @@ def export_one(given: argparse.Namespace) -> None:
 # -- what is shown
 
 
-def print_tables(rows: Sequence[dict[str, Any]]) -> None:
+def print_tables(rows: Sequence[JsonObject]) -> None:
     """The rows as Markdown."""
     for kind in ("decoder", "parity", "latency", "stages", "stream"):
         found = [row for row in rows if kind in row]

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from depthport.exporters.core.json_types import JsonObject
+
 if TYPE_CHECKING:
     from depthport.predict.model import Model
 
@@ -26,7 +28,7 @@ Size = tuple[int, int]
 NVJPEG_LOSS = "decoded by nvJPEG against decoded by the CPU, worst of 8 scenes"
 
 
-def keep(given: argparse.Namespace, **row: Any) -> None:
+def keep(given: argparse.Namespace, **row: object) -> None:
     """Write a row, at once."""
     line = json.dumps(row)
     print(line, flush=True)
@@ -188,7 +190,7 @@ def measure(given: argparse.Namespace, views: int, photograph: Size, size: Size)
 
 def measure_streams(
     given: argparse.Namespace,
-    label: dict[str, Any],
+    label: JsonObject,
     scenes: list[list[bytes]],
     pixels: Model,
     sources: Model | None,
@@ -199,12 +201,12 @@ def measure_streams(
 
     # A thread of the pool decodes and resizes: OpenCV's own would come on top of the eight.
     cv2.setNumThreads(1)
-    shared: dict[str, Any] = {"oriented": False, "threads": THREADS}
+    shared: JsonObject = {"oriented": False, "threads": THREADS}
     streams: dict[str, Callable[[], Any]] = {
         "ours, CPU decode and resize": lambda: pixels.stream(itertools.cycle(scenes), **shared)
     }
     if sources is not None:
-        without: dict[str, Any] = {**shared, "images": False}
+        without: JsonObject = {**shared, "images": False}
         streams["ours, CPU decode, GPU resize"] = lambda: sources.stream(itertools.cycle(scenes), **without)
         streams["ours, nvJPEG, GPU resize"] = lambda: sources.stream(itertools.cycle(scenes), **without, decoder="device")
     rates: dict[str, list[float]] = {name: [] for name in streams}

@@ -23,10 +23,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import psutil
 
+from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes.host.chromium import browser_command
 
 START_S = 60.0
@@ -72,7 +72,7 @@ class Page:
         self.found: dict[str, bytes] = {}
         """What it posted there."""
         self.commands: queue.Queue[bytes | None] = queue.Queue()
-        self.answers: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.answers: queue.Queue[JsonObject] = queue.Queue()
         self.secret = secrets.token_urlsafe(16)
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.page = self
@@ -82,7 +82,7 @@ class Page:
         command = [*browser_command(browser, self._folder / "profile"), *_FLAGS, *flags, address]
         self._process = _start(command, self._folder / _LOG)
 
-    def ask(self, command: str, timeout_s: float = math.inf, **given: object) -> dict[str, Any]:
+    def ask(self, command: str, timeout_s: float = math.inf, **given: object) -> JsonObject:
         """Have the page carry out a command; its answer.
 
         Raises:
@@ -96,7 +96,7 @@ class Page:
             raise PageError(str(answer["error"]))
         return answer
 
-    def _answer(self, until: float) -> dict[str, Any]:
+    def _answer(self, until: float) -> JsonObject:
         while time.monotonic() < until:
             with suppress(queue.Empty):
                 return self.answers.get(timeout=1.0)

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from packaging.version import InvalidVersion, Version
@@ -30,6 +30,7 @@ from packaging.version import InvalidVersion, Version
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, PlacementError, RunError, UnsupportedError, UsageError, one_line
 from depthport.exporters.core.files.paths import user_path
+from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session, SessionMemory
 from depthport.runtimes.browser.page import START_S, Page, PageError
 from depthport.runtimes.host.chromium import INSTALL, find_browser
@@ -173,7 +174,7 @@ class BrowserSession(Session):
 
     def _ask(
         self, kind: type[LoadError] | type[RunError], command: str, timeout_s: float = math.inf, **given: object
-    ) -> dict[str, Any]:
+    ) -> JsonObject:
         begin = time.perf_counter_ns()
         try:
             answer = self._page.ask(command, timeout_s, **given)
@@ -197,11 +198,11 @@ def _gpu(browser: str) -> Device:
 
 
 @cache
-def _adapter(browser: str) -> dict[str, Any] | str:
+def _adapter(browser: str) -> JsonObject | str:
     """The browser's WebGPU adapter, or why it is of no use."""
     page = Page(browser, {}, _FLAGS["gpu"])
     try:
-        adapter: dict[str, Any] | None = page.ask("adapter", START_S)["adapter"]
+        adapter: JsonObject | None = page.ask("adapter", START_S)["adapter"]
     except PageError as error:
         return f"the browser does not say whether it has a WebGPU adapter ({one_line(error)})"
     finally:

@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any
+
+from depthport.exporters.core.json_types import JsonObject
 
 import numpy as np
 
@@ -111,12 +112,12 @@ def _mode(provider: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def survey(progress: Callable[[str], None]) -> list[dict[str, Any]]:
+def survey(progress: Callable[[str], None]) -> list[JsonObject]:
     """For a process of its own: each installed plug-in's offers as JSON types, or what was wrong with it."""
     return [_surveyed(plugin) for plugin in installed()]
 
 
-def _surveyed(plugin: Plugin) -> dict[str, Any]:
+def _surveyed(plugin: Plugin) -> JsonObject:
     try:
         return {"offers": [asdict(offer) for offer, _ in offers(plugin)]}
     except Exception as error:  # noqa: BLE001 - a vendor's library may fail in any way

@@ -95,7 +95,7 @@ def _packed(values: NDArray[np.float64]) -> dict[str, object]:
     return {"low": low, "high": high, "data": base64.b64encode(steps.tobytes()).decode("ascii")}
 
 
-def _runs(values: NDArray[Any]) -> list[list[Any]]:
+def _runs(values: np.ndarray) -> list[list[Any]]:
     """Run-length form: [[value, count], ...]."""
     starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])) if len(values) else np.empty(0, np.intp)
     counts = np.diff(starts, append=len(values))
