@@ -285,8 +285,6 @@ class _Run:
     def _enough(self) -> bool:
         return intervals_narrow(self.journal, self.plan.cells, self.plan.protocol)
 
-    # -- results ------------------------------------------------------------------------------------------------
-
     def _finish(self, references: dict[str, Path], complete: bool) -> Results:
         self.observer.stage("analysing")
         if short_of := self._short_of or next((e.passing for e in passing_failures(self.journal)), None):

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import InputError, UnavailableError
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
@@ -68,7 +69,7 @@ def input_processor() -> Any:
         with nullcontext() if find_spec("torchvision") else _torchvision_stands_in():
             from depth_anything_3.utils.io.input_processor import InputProcessor
     except ImportError as error:
-        raise UnavailableError(f"upstream's processors can't be imported ({error}): pip install {error.name}") from None
+        raise UnavailableError(f"upstream's processors can't be imported ({error}): {install.DA3_PACKAGE}") from None
     return InputProcessor()
 
 
@@ -96,7 +97,7 @@ def output_processor() -> Any:
     try:
         from depth_anything_3.utils.io.output_processor import OutputProcessor
     except ImportError as error:
-        raise UnavailableError(f"upstream's processors can't be imported ({error}): pip install {error.name}") from None
+        raise UnavailableError(f"upstream's processors can't be imported ({error}): {install.DA3_PACKAGE}") from None
     return OutputProcessor()
 
 

@@ -114,7 +114,6 @@ def test_without_checkpoint_and_network_nothing_random_is_exported_and_what_is_m
     ref = weights_to_measure(None, SMALL)
     assert ref.id == "synthetic:0" and ref.synthetic
     assert ref.note is not None and "\n" not in ref.note and missing in ref.note
-    assert weights_to_measure(ref, SMALL) is ref
     assert "can't be reached" in refused("depth-anything/DA3-SMALL")
 
 
@@ -122,9 +121,8 @@ def test_a_damaged_checkpoint_is_never_replaced_by_random_weights(tmp_path: Path
     (tmp_path / WEIGHTS_FILE).write_bytes(b"\x00" * 32)
     monkeypatch.setattr("depthport.exporters.da3.weights.fetch", lambda hub_id: tmp_path)
     for resolve in (resolve_weights, weights_to_measure):
-        with pytest.raises(WeightsError) as refusal:
+        with pytest.raises(WeightsError, match=r"^(?!.*synthetic)"):
             resolve(None, SMALL)
-        assert "synthetic" not in str(refusal.value)
 
 
 def test_offline_mode_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
