@@ -6,7 +6,6 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,8 +122,8 @@ def _array(array: NDArray[Any]) -> bytes:
 def _claims(shape: tuple[int, ...]) -> bytes:
     """An `.npz` whose header says more than it holds."""
     buffer = io.BytesIO()
-    write_array_header_1_0: Callable[..., None] = np.lib.format.write_array_header_1_0
-    write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    header = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, header)  # type: ignore[no-untyped-call]
     return _zip({"extrinsics.npy": buffer.getvalue() + bytes(80)})
 
 
