@@ -15,19 +15,13 @@ Two boundaries are timed from outside with the same four calls:
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
-import numpy as np
-
-from depthport.exporters.core.artifact import Artifact, TensorSpec
-from depthport.exporters.core.errors import InputError, RunError, UnavailableError, UnsupportedError, UsageError
-from depthport.exporters.core.open_dims import bound_sizes, resolve
-from depthport.exporters.da3.host import apply
-from depthport.exporters.inputs.cameras import check_poses
-from depthport.runtimes.arrays import check_arrays, check_finite
+from depthport.exporters.core.artifact import Artifact
+from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
+from depthport.runtimes.session import Arrays, Session
 from depthport.runtimes.terms import (
     Device,
     DeviceRates,
@@ -43,137 +37,6 @@ __all__ = [
     "Arrays", "Device", "DeviceRates", "LoadOptions", "Mode", "OperatorTime", "Placement", "Runtime", "Session",
     "SessionMemory",
 ]  # fmt: skip
-
-Arrays = dict[str, np.ndarray]
-
-
-class Session(ABC):
-    """One loaded model. Use as a context manager; not thread-safe."""
-
-    def __init__(self, artifact: Artifact, device: str, options: LoadOptions) -> None:
-        self.artifact = artifact
-        self.device = device
-        self.options = options
-        self._sizes: dict[str, int] = {}
-        self._bound = False
-        self._ran = False
-        self._closed = False
-
-    @property
-    def input_specs(self) -> tuple[TensorSpec, ...]:
-        """The manifest's; open dimensions are those of what is bound."""
-        specs = self.artifact.manifest.inputs
-        return resolve(specs, self._sizes) if self._sizes else specs
-
-    @property
-    def output_specs(self) -> tuple[TensorSpec, ...]:
-        """The manifest's; open dimensions are those that what is bound leads to."""
-        specs = self.artifact.manifest.outputs
-        return resolve(specs, self._sizes) if self._sizes else specs
-
-    def bind(self, inputs: Mapping[str, np.ndarray], *, checked: bool = False) -> None:
-        """Put host arrays where `run` wants them (copied to the device where there is one).
-
-        Args:
-            inputs: by name.
-            checked: these very numbers were bound before: only names, shapes and dtypes are looked at, so that no timed
-                call pays for what no deployment does.
-
-        Raises:
-            InputError: a name, shape or dtype other than the manifest's, a size outside of an open dimension's limits,
-                NaN or infinity, or poses that no camera has.
-        """
-        self._open()
-        manifest = self.artifact.manifest
-        check_arrays(inputs, manifest.inputs, InputError, "input")
-        if manifest.dynamic:
-            self._sizes = bound_sizes(inputs, manifest.inputs, manifest.limits)
-        if not checked:
-            check_finite(inputs)
-        if "extrinsics" in inputs and not checked:
-            check_poses(inputs["extrinsics"], inputs["intrinsics"])
-        self._bind(inputs)
-        self._bound = True
-
-    def run(self) -> None:
-        """Enqueue one inference on the bound inputs.
-
-        Raises:
-            RunError: the session is closed, nothing is bound, or the runtime failed.
-        """
-        if not self._bound:
-            self._open()
-            raise RunError("run() before bind(): bind inputs first")
-        self._run()
-        self._ran = True
-
-    def synchronize(self) -> None:
-        """Return when everything enqueued is done; outputs are final afterwards.
-
-        Raises:
-            RunError: the session is closed, or what was enqueued failed.
-        """
-        self._open()
-        self._synchronize()
-
-    def outputs(self) -> Arrays:
-        """The last run's outputs as host arrays, checked against the manifest, its host steps done.
-
-        Raises:
-            RunError: nothing has run, an output is missing or has another shape or dtype, or a host step finds no
-                answer in them.
-        """
-        self._open()
-        if not self._ran:
-            raise RunError("outputs() before run(): run the session first")
-        arrays = self._outputs()
-        check_arrays(arrays, self.output_specs, RunError, "output")
-        steps = self.artifact.manifest.host_steps
-        return apply(steps, arrays) if steps else arrays
-
-    def clock(self) -> int:
-        """Nanoseconds, monotonic: it may stand still while arrays go where no deployment sends them."""
-        return time.perf_counter_ns()
-
-    def placement(self) -> Placement:
-        """Where the model ran; call after the first `run`."""
-        return Placement(self.device)
-
-    def memory(self) -> SessionMemory:
-        """Peak memory of this session; call after the runs."""
-        return SessionMemory()
-
-    def close(self) -> None:
-        """Free everything; a second call does nothing."""
-        if not self._closed:
-            self._closed = True
-            self._bound = self._ran = False
-            self._close()
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self.close()
-
-    def _open(self) -> None:
-        if self._closed:
-            raise RunError("the session is closed: load the artifact again")
-
-    @abstractmethod
-    def _bind(self, inputs: Mapping[str, np.ndarray]) -> None: ...
-
-    @abstractmethod
-    def _run(self) -> None: ...
-
-    @abstractmethod
-    def _synchronize(self) -> None: ...
-
-    @abstractmethod
-    def _outputs(self) -> Arrays: ...
-
-    @abstractmethod
-    def _close(self) -> None: ...
 
 
 class Runtime(ABC):

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact, TensorSpec
 from depthport.exporters.core.errors import LoadError, PlacementError, RunError, UsageError, one_line
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
@@ -32,7 +33,7 @@ OFF_TARGET = (
 
 _BACKEND = "XnnpackBackend"
 _ERRORS = (ValueError, RuntimeError, TypeError, OSError, AssertionError)
-_REMEDY = "pip install 'depthport[da3,executorch]'"
+_REMEDY = str(install.DA3_EXECUTORCH)
 _DTYPES = {"float32": "Float", "int64": "Long"}
 
 
@@ -78,14 +79,12 @@ class ExecuTorchSession(Session):
 
             engine = Engine.get()
             if not engine.backend_registry.is_available(_BACKEND):
-                raise LoadError("this build of ExecuTorch has no XNNPACK: pip install --force-reinstall executorch")
+                raise LoadError(f"this build of ExecuTorch has no XNNPACK: {install.EXECUTORCH_AGAIN}")
             portable_lib._unsafe_reset_threadpool(self._threads)
             self._program = engine.load_program(artifact.file(MODEL_FILE), verification=Verification.InternalConsistency)
             method = self._program.load_method(METHOD)
         except ImportError as error:
-            raise LoadError(
-                f"executorch does not start ({one_line(error)}): pip install --force-reinstall executorch"
-            ) from error
+            raise LoadError(f"executorch does not start ({one_line(error)}): {install.EXECUTORCH_AGAIN}") from error
         except _ERRORS as error:
             raise LoadError(f"executorch can't load {MODEL_FILE}: {one_line(error)}") from error
         if method is None:

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, RunError, UsageError, one_line
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
@@ -35,7 +36,7 @@ OFF_TARGET = (
 )
 
 _ERRORS = (ValueError, RuntimeError, TypeError, OSError)
-_REMEDY = "pip install 'depthport[litert]'"
+_REMEDY = str(install.LITERT)
 
 
 class LiteRTRuntime(Runtime):

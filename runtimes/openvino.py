@@ -31,6 +31,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, PlacementError, RunError, UsageError, one_line
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
@@ -77,14 +78,14 @@ class OpenVinoRuntime(Runtime):
 
     def probe(self) -> list[Device]:
         if find_spec("openvino") is None:
-            return [_absent("openvino is not installed", "pip install 'depthport[openvino]'")]
+            return [_absent("openvino is not installed", str(install.OPENVINO))]
         try:
             import openvino
 
             core = openvino.Core()
             return [_describe(core, name) for name in core.available_devices]
         except (ImportError, OSError, RuntimeError) as error:
-            return [_absent(f"openvino does not start ({one_line(error)})", "pip install --force-reinstall openvino")]
+            return [_absent(f"openvino does not start ({one_line(error)})", str(install.OPENVINO_AGAIN))]
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         found = self.device(device)

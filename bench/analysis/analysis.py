@@ -164,6 +164,7 @@ def _cell(
         telemetry=summarize_records(visit.telemetry for visit in evidence.visits if visit.cell == spec.id),
         advice=[one.to_json() for one in cell_advice(cell_facts(spec, timing, placement, evidence))] if timing else [],
         regime=regime.summary if regime is not None else None,
+        stages_ms=_stages(spec.id, evidence),
         mode_description=spec.mode_description,
         off_target=spec.off_target,
         numerics_only=spec.numerics_only,
@@ -194,6 +195,12 @@ def _phases(cell: str, evidence: Evidence) -> Phases:
         warmup_calls=2 + len(own[0].warmup_ms) if own else None,
         export_cached=made.origin == "cached" if made else None,
     )
+
+
+def _stages(cell: str, evidence: Evidence) -> dict[str, float] | None:
+    """Medians of what the parts of a scene took, in their order."""
+    found = [block.stages_ns for block in evidence.blocks if block.cell == cell and block.stages_ns]
+    return {name: float(np.median([one[name] for one in found])) / 1e6 for name in found[0]} if found else None
 
 
 def _max(values: Any) -> float | None:

@@ -55,4 +55,7 @@ def raw_samples(cell: str, boundary: Boundary, blocks: Iterable[Block], launches
 
 
 def _sample_ns(block: Block, boundary: Boundary) -> list[int] | None:
-    return block.device_ns if boundary == "device" else block.host_ns
+    found: dict[Boundary, list[int] | None] = {
+        "device": block.device_ns, "host": block.host_ns, "pipeline": block.pipeline_ns, "stream": block.stream_ns,
+    }  # fmt: skip
+    return found[boundary]

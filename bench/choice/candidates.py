@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from depthport.bench.results.metrics import Estimate, Metric
-from depthport.bench.results.model import Boundary, Cell, Results, is_control
+from depthport.bench.results.model import FROM_FILES, Boundary, Cell, Results, is_control
 from depthport.bench.results.paired import paired_verdict, rounds_of
 from depthport.bench.results.runtime_facts import facts_of
 from depthport.bench.statistics.estimate import RoundTable
@@ -55,7 +55,8 @@ class Candidate:
         cell = self.cell
         views = f"{cell.views} view" + ("s" if cell.views != 1 else "")
         weights = f", {cell.weights}" if cell.weights.startswith("synthetic") else ""
-        return f"{cell.model}, {views} of {cell.height}×{cell.width}{weights}"
+        source = ", from encoded photographs" if FROM_FILES in cell.tags else ""
+        return f"{cell.model}, {views} of {cell.height}×{cell.width}{weights}{source}"
 
 
 def candidates_of(results: Results, run: int = 0) -> list[Candidate]:

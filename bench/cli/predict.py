@@ -7,15 +7,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from depthport.bench.cli import complete
 from depthport.bench.cli.options import Json, Store, Threads, Weights, names, print_json, stderr
 
 if TYPE_CHECKING:
+    from depthport.exporters.core import install
+    from depthport.predict.model import Model
     from depthport.predict.prediction import Prediction
+
+RESULTS = Path("results")
+"""Where `run` writes them by default."""
 
 
 def predict(
     source: Annotated[
-        str, typer.Argument(metavar="ARTIFACT|MODEL", help="A folder of `depthport export`, or a model's name.")
+        str,
+        typer.Argument(
+            metavar="ARTIFACT|MODEL",
+            help="A folder of `depthport export`, or a model's name.",
+            autocompletion=complete.models,
+        ),
     ],
     photographs: Annotated[
         list[Path], typer.Argument(metavar="PHOTO...", help="The views of one scene: pictures, a folder, or a video.")
@@ -27,7 +38,12 @@ def predict(
     ] = None,
     runtime: Annotated[
         str | None,
-        typer.Option("--runtime", "-r", help="Default: this machine's pick in --results, else the first that fits."),
+        typer.Option(
+            "--runtime",
+            "-r",
+            help="Default: this machine's pick in --results, else the first that fits.",
+            autocompletion=complete.runtimes,
+        ),
     ] = None,
     device: Annotated[
         str | None, typer.Option("--device", "-d", help="cpu, cuda, mps, ... Default: an accelerator, if any.")
@@ -38,12 +54,20 @@ def predict(
     ] = None,
     weights: Weights = None,
     results: Annotated[
-        Path, typer.Option("--results", help="Results whose pick is taken, if they are of this machine.")
-    ] = Path("results"),
+        Path | None,
+        typer.Option("--results", help="Results of this machine whose pick is taken. Default: results, if any."),
+    ] = None,
     exif: Annotated[
         bool, typer.Option("--exif/--no-exif", help="Turn photographs as EXIF says. Upstream does not.")
     ] = True,
     frames: Annotated[int, typer.Option("--frames", min=1, max=1000, help="Taken of a video, at equal distances.")] = 8,
+    window: Annotated[
+        int | None,
+        typer.Option("--window", min=2, help="A long sequence instead: so many frames at a time, chained into one frame."),
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option("--overlap", min=1, help="Frames that a window shares with the last. Default: a third.")
+    ] = None,
     original_size: Annotated[
         bool, typer.Option("--original-size", help="Depth pictures in the photographs' own pixels.")
     ] = False,
@@ -63,35 +87,48 @@ def predict(
         depthport predict artifacts/da3-small-onnx-... photos/ --write png,ply --original-size
 
         depthport predict da3-base walk.mp4 --frames 12
+
+        depthport predict da3-base walk.mp4 --window 12 --overlap 4
     """
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.inputs.pose_files import read_poses
+    from depthport.exporters.core.asked import THREADS
+    from depthport.exporters.core.errors import UsageError
     from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
+    from depthport.exporters.da3.registry import get_model
     from depthport.predict.files import KINDS, check_kinds, write_prediction
     from depthport.predict.model import load
     from depthport.predict.photographs import load_photographs
 
     check_output_folder(out)
+    store = ArtifactStore(artifacts)
+    THREADS.check(threads)
     kinds = check_kinds(names(write))
     if write is None and len(kinds) < len(KINDS):
-        stderr("no point cloud: pip install trimesh")
+        stderr(f"no point cloud: {install.PREDICT}")
+    if not Path(source).is_dir():
+        get_model(source)  # a name that is wrong is said before any runtime is imported
     cameras = read_poses(poses) if poses is not None else None
     asked: dict[str, Any] = {"runtime": runtime, "device": device, "mode": mode, "precision": precision}
     if not any(asked.values()) and not Path(source).is_dir():
         asked |= _pick(results, source)
+    elif results is not None:
+        raise UsageError("--results is for a model whose runtime is not named: leave it out, or what is named")
     observer = observer_for()
     try:
-        observer.stage("reading photographs")
-        views = load_photographs(photographs, oriented=exif, frames=frames)
+        views = [] if window is not None else load_photographs(photographs, oriented=exif, frames=frames)
         if "target" in asked:
-            observer.note(f"{asked['runtime']} on {asked['device']}, {asked['precision']}: the pick of {results}")
+            observer.note(
+                f"{asked['runtime']} on {asked['device']}, {asked['precision']}: the pick of {results or RESULTS}"
+            )
         asked["precision"] = asked["precision"] or "fp32"
+        model = load(source, weights=weights, threads=threads, store=store, progress=observer.step, **asked)
         observer.stage(f"preparing {source}")
-        model = load(
-            source, weights=weights, threads=threads, store=ArtifactStore(artifacts), progress=observer.step, **asked
-        )
         with model:
+            if window is not None:
+                _sequence(model, photographs, out, window, overlap or max(1, window // 3), exif)
+                return
             found = model.predict(
                 views,
                 extrinsics=cameras.extrinsics if cameras else None,
@@ -112,19 +149,42 @@ def predict(
         stderr("random weights: depth values and cameras are not valid")
 
 
-def _pick(results: Path, model: str) -> dict[str, Any]:
-    """What `choose` picks of results that were measured on this machine for this model; nothing where there are none."""
+def _sequence(model: Model, sources: list[Path], out: Path, window: int, overlap: int, oriented: bool) -> None:
+    """Window after window of one long sequence, written as it comes."""
+    from itertools import chain
+
+    from depthport.exporters.core.errors import DepthportError
+    from depthport.predict.photographs import frames_of
+    from depthport.predict.sequence import predict_sequence, write_sequence
+
+    def broken(index: int, error: DepthportError) -> None:
+        stderr(f"frame {index} is left out: {error}")
+
+    coming = chain.from_iterable(map(frames_of, sources))
+    found = predict_sequence(model, coming, views=window, overlap=overlap, oriented=oriented, broken=broken)
+    typer.echo(f"{write_sequence(found, out)} frames in {out}, camera path in {out / 'poses.tum'}")
+
+
+def _pick(named: Path | None, model: str) -> dict[str, Any]:
+    """What `choose` picks of results that were measured on this machine for this model; nothing where there are none.
+
+    Raises:
+        UsageError: results that were named can't be read.
+    """
     from depthport.bench.choice.choose import choose
     from depthport.bench.environment.environment import fingerprint
     from depthport.bench.results.load_results import load_results
     from depthport.exporters.core.errors import DepthportError
 
-    if not (results / "results.json").is_file():
+    results = named or RESULTS
+    if named is None and not (results / "results.json").is_file():
         return {}
     try:
         read = load_results(results).results
         choice = choose(read)
     except DepthportError as error:
+        if named is not None:
+            raise
         stderr(f"{results} has no pick: {error}")
         return {}
     cell = next((cell for cell in read.cells if cell.id == choice.pick), None)

@@ -28,7 +28,9 @@ from depthport.exporters.core.files.npz import write_npz
 from depthport.exporters.core.inspection import Table
 from depthport.exporters.core.nvidia import cuda_devices
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.shapes import validate_shape
+from depthport.exporters.da3.weights import weights_to_measure
 from depthport.runtimes.registry import baseline_runtime, get_runtime
 from depthport.runtimes.terms import check_memory_fraction
 
@@ -102,9 +104,12 @@ def find_batch(
     chosen = adapter.mode(place, mode)
     policy = precision or next(iter(chosen.precisions or place.precisions), "fp32")
     memory = device_memory_mib(device)
+    ref = weights_to_measure(weights, get_model(model))
+    if ref.note:
+        observer.note(ref.note)
     spec = CellSpec(
         prepare(
-            model, format=adapter.formats[0], precision=policy, views=views, height=height, width=width, weights=weights,
+            model, format=adapter.formats[0], precision=policy, views=views, height=height, width=width, weights=ref,
             target=adapter.target(device, chosen, policy),
         ),
         runtime or adapter.name, device, chosen.name, threads=threads, memory_fraction=fraction,

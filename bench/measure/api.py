@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depthport.bench.analysis.ground_truth import truth_scenes
+from depthport.bench.inputs.encoded import encoded_scenes
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
@@ -44,6 +45,9 @@ def plan(model: str = DEFAULT_MODEL, **asked: Unpack[MeasureKeywords]) -> Plan:
 def lay_out(request: MeasureRequest) -> Plan:
     """Cells and inputs of a request; raises as :func:`plan` does."""
     asked, protocol = request.export, request.protocol
+    if protocol.boundary == "pipeline":
+        files = encoded_scenes(asked.shape, sets=protocol.inputs, images=request.images, source_size=asked.source_size)
+        return Plan(request, build_cells(request), files)
     scenes = load_scenes(
         asked.shape, sets=protocol.inputs, images=request.images, poses=request.poses, source_size=asked.source_size
     )

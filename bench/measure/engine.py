@@ -11,13 +11,14 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 from filelock import Timeout
 
 from depthport.bench.analysis.analysis import intervals_narrow
 from depthport.bench.environment.environment import fingerprint
+from depthport.bench.inputs.encoded import EncodedScene, write_encoded
 from depthport.bench.inputs.inputs import Scene, write_scenes
 from depthport.bench.measure.conclude import conclude, work_folder
 from depthport.bench.measure.crew import Timed
@@ -140,13 +141,16 @@ class _Run:
     # -- inputs -------------------------------------------------------------------------------------------------
 
     def _write_inputs(self, scenes: Sequence[Scene], kind: str, *, preprocess: bool | None = None) -> list[Path]:
+        if self.plan.protocol.boundary == "pipeline" and preprocess is None:
+            return write_encoded(cast("Sequence[EncodedScene]", scenes), self.work, kind)
         own = self.plan.export.preprocess if preprocess is None else preprocess
         return write_scenes(scenes, self.work, kind, pose_input=self.plan.export.pose_input, preprocess=own)
 
     def _reference_inputs(self, inputs: list[Path]) -> list[Path]:
         """What upstream's network takes, which is what the cells take unless they do the preprocessing."""
         plan = self.plan
-        return self._write_inputs(plan.scenes, "reference-input", preprocess=False) if plan.export.preprocess else inputs
+        own = plan.export.preprocess or plan.protocol.boundary == "pipeline"
+        return self._write_inputs(plan.scenes, "reference-input", preprocess=False) if own else inputs
 
     # -- exports ------------------------------------------------------------------------------------------------
 

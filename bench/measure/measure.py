@@ -23,7 +23,7 @@ from depthport.bench.plan.visits import Visit
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.records import Block, Launch, LaunchDone, VisitDone
 from depthport.bench.workers.live_cell import CellFailed
-from depthport.bench.workers.messages import RunBlock
+from depthport.bench.workers.messages import BlockSamples, RunBlock
 from depthport.exporters.core.files.npz import is_whole
 
 ROUNDS_SHARE = 0.1
@@ -178,7 +178,7 @@ class Measurement:
         started = self._clock()
         found = member.live.block(request, block.samples * block.calls * member.call_ns / 1e9)
         self._blocks[cell] += 1
-        member.call_ms += [ns / block.calls / 1e6 for ns in found.device_ns or found.host_ns or ()]
+        member.call_ms += [ns / block.calls / 1e6 for ns in _durations_ns(found)]
         if save is not None:
             self._saved.add((cell, found.input))
         origin = found.starts_ns[0]
@@ -190,6 +190,9 @@ class Measurement:
             calls=block.calls,
             device_ns=found.device_ns,
             host_ns=found.host_ns,
+            pipeline_ns=found.pipeline_ns,
+            stream_ns=found.stream_ns,
+            stages_ns=found.stages_ns,
             starts_s=[round(started + (ns - origin) / 1e9, 6) for ns in found.starts_ns],
             input=found.input,
             outputs_sha256=found.outputs_sha256,
@@ -206,3 +209,8 @@ class Measurement:
         if (cell, index) in self._saved or self._cells[cell].shares_worker_with:
             return None
         return self._work / outputs_file(cell, index)
+
+
+def _durations_ns(found: BlockSamples) -> list[int]:
+    """What a block's samples took, at whichever boundary they were timed."""
+    return found.device_ns or found.host_ns or found.pipeline_ns or found.stream_ns or []

@@ -67,7 +67,8 @@ def first_launches(journal: Journal) -> dict[str, Launch]:
 def visits_of(protocol: Protocol, journal: Journal) -> dict[str, Visit]:
     """What a visit of each worker's cells runs; the same throughout a run, and when it is resumed."""
     times = {owner: CallTimes(_call_s(e), e.calibration.sync_ns / 1e9) for owner, e in first_launches(journal).items()}
-    return plan_visits(times, protocol.overhead_target, protocol.timed_calls)
+    from_files = protocol.boundary == "pipeline"
+    return plan_visits(times, protocol.overhead_target, protocol.timed_calls, from_files=from_files)
 
 
 def describe(design: Design) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from typing import Literal, get_args
 
 from depthport.exporters.core.asked import known_name
+
+Timed = Literal["network", "pipeline"]
+TIMED: tuple[Timed, ...] = get_args(Timed)
 
 
 @dataclass(frozen=True)
@@ -13,6 +17,8 @@ class Protocol:
 
     name: str
     seed: int = 0
+    boundary: Timed = "network"
+    """What is timed: the network, at the boundaries `device` and `host`; or from encoded photographs to arrays."""
     launches: int | None = None
     """Process starts per cell: what differs from start to start (memory layout, kernels chosen) is sampled too. None:
     chosen after the first start from what it cost (bench/plan/design.py), three or more where the budget carries them."""

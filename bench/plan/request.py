@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.protocol import PROTOCOLS, Protocol, get_protocol
+from depthport.bench.plan.protocol import PROTOCOLS, TIMED, Protocol, Timed, get_protocol
 from depthport.bench.plan.regime import Regime
 from depthport.bench.results.model import ALTERNATIVE
 from depthport.exporters.api import open_dims_of, prepare
-from depthport.exporters.core.asked import BUDGET_S, LAUNCHES, SEED, THREADS
+from depthport.exporters.core.asked import BUDGET_S, LAUNCHES, SEED, THREADS, known_name
+from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.keywords import check_keywords
 from depthport.exporters.core.precision import auto_precision, resolve_policy
+from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.request import ExportRequest, NetworkKeywords
+from depthport.exporters.da3.weights import weights_to_measure
 from depthport.exporters.inputs.preprocess import validate_source
 from depthport.runtimes.base import Device, Mode, Runtime
 from depthport.runtimes.registry import baseline_runtime
@@ -76,6 +79,8 @@ class MeasureKeywords(NetworkKeywords, total=False):
     interpreters: Mapping[str, str] | None
     regime: Regime | None
     """As :class:`MeasureRequest` has them."""
+    boundary: Timed
+    """What is timed: the network (default), or from encoded photographs to arrays."""
     budget_s: float | None
     launches: int | None
     seed: int | None
@@ -130,7 +135,7 @@ def measure_request(model: str = DEFAULT_MODEL, **asked: Unpack[MeasureKeywords]
         views=asked.get("views", 1),
         height=asked.get("height", 504),
         width=asked.get("width", 504),
-        weights=asked.get("weights"),
+        weights=weights_to_measure(asked.get("weights"), get_model(model)),
         pose_input=asked.get("pose_input", False) or poses is not None,
         preprocess=asked.get("preprocess", False),
         source_size=asked.get("source_size"),
@@ -143,6 +148,10 @@ def measure_request(model: str = DEFAULT_MODEL, **asked: Unpack[MeasureKeywords]
     protocol = asked.get("protocol")
     own = suite if suite in PROTOCOLS else "rigorous"
     chosen = get_protocol(own if protocol is None else protocol)
+    boundary = asked.get("boundary", "network")
+    known_name("boundary", boundary, TIMED)
+    if boundary == "pipeline" and (export.pose_input or export.shape.batch > 1 or dynamic):
+        raise UsageError("the boundary pipeline takes photographs of one scene: leave out poses, --batch and --dynamic")
     budget_s, launches, seed = asked.get("budget_s"), asked.get("launches"), asked.get("seed")
     for bounds, value in ((THREADS, asked.get("threads")), (BUDGET_S, budget_s), (LAUNCHES, launches), (SEED, seed)):
         bounds.check(value)
@@ -150,6 +159,7 @@ def measure_request(model: str = DEFAULT_MODEL, **asked: Unpack[MeasureKeywords]
         export=export,
         protocol=replace(
             chosen,
+            boundary=boundary,
             budget_s=chosen.budget_s if budget_s is None else budget_s,
             launches=chosen.launches if launches is None else launches,
             seed=chosen.seed if seed is None else seed,

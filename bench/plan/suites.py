@@ -23,6 +23,7 @@ from depthport.bench.plan.request import (
     unavailable_cell,
 )
 from depthport.bench.plan.seed import paper_cells
+from depthport.bench.results.model import FROM_FILES
 from depthport.exporters.core.asked import known_name
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.precision import auto_precision, policy_name, resolve_policy
@@ -59,6 +60,8 @@ def build_cells(request: MeasureRequest) -> tuple[CellSpec, ...]:
     if not any(not cell.unavailable and not cell.unsupported for cell in kept):
         ids = ", ".join(c.id for c in cells if not c.unavailable and not c.unsupported)
         raise UsageError(f"nothing to measure is left by the filters; this machine has {ids or 'no usable runtime'}")
+    if request.protocol.boundary == "pipeline":
+        cells, kept = ([replace(c, tags=(*c.tags, FROM_FILES)) for c in some] for some in (cells, kept))
     devices = {first_device(cell.device) for cell in kept if not cell.unavailable}
     baselines = [c for c in cells if c.baseline and c not in kept and c.device in devices and not c.unavailable]
     found = tuple(sorted([*baselines, *kept], key=lambda cell: not cell.baseline))

@@ -17,6 +17,8 @@ from depthport.bench.statistics.samples import group_size
 
 ALIKE = 1.5
 """Cells whose calls take up to this many times as long as the fastest of them run blocks of the same count."""
+STREAM_SCENES = 8
+"""Of a stream's block, at least."""
 _BOTH_FACTOR = 1000
 _BOTH_MIN_S = 0.01
 _CLOCK_S = 1e-7
@@ -54,11 +56,23 @@ class Visit:
         return sum(block.settle + block.samples * block.calls for block in self.blocks)
 
 
-def plan_visits(times: Mapping[str, CallTimes], overhead_target: float, timed_calls: int | None) -> dict[str, Visit]:
+def plan_visits(
+    times: Mapping[str, CallTimes], overhead_target: float, timed_calls: int | None, *, from_files: bool = False
+) -> dict[str, Visit]:
     """Each cell's visit: one block that gives both boundaries where calls are long (an extra synchronize hides in them),
-    else one for each. `timed_calls` fixes the samples (the `paper` protocol)."""
+    else one for each. `timed_calls` fixes the samples (the `paper` protocol). `from_files`: scenes alone, then a stream."""
     paces = _paces({cell: t.call_s for cell, t in times.items()})
+    if from_files:
+        return {cell: _visit_from_files(pace, timed_calls) for cell, pace in paces.items()}
     return {cell: _visit(t, paces[cell], overhead_target, timed_calls) for cell, t in times.items()}
+
+
+def _visit_from_files(pace_s: float, timed_calls: int | None) -> Visit:
+    alone = timed_calls or block_samples(pace_s)
+    settle = 0 if timed_calls else block_warmups(pace_s)
+    # A stream has to be long beside what is under way in it: what is decoded ahead, what is being computed.
+    stream = max(STREAM_SCENES, alone)
+    return Visit((Block("pipeline", 1, alone, settle), Block("stream", 1, stream, settle)))
 
 
 def _paces(call_s: Mapping[str, float]) -> dict[str, float]:

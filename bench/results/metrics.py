@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from depthport.bench.results.model import Boundary, Cell
+from depthport.bench.results.model import BOUNDARIES, Boundary, Cell
 
 PARITY_SPREAD = 0.25
 """How much a worst-case error over a few inputs is assumed to differ from that over a few others."""
@@ -71,9 +71,10 @@ class Metric:
 
 
 def default_boundary(cells: Iterable[Cell]) -> Boundary:
-    """Where cells are compared unless told otherwise: `device` if every timed one has a latency there, else `host`."""
+    """Where cells are compared unless told otherwise: the first boundary at which every timed one has a latency; else
+    `host`."""
     timed = [cell.timing for cell in cells if cell.timing]
-    return "device" if all("device" in t and t["device"].median_ms is not None for t in timed) else "host"
+    return next((b for b in BOUNDARIES if all(b in t and t[b].median_ms is not None for t in timed)), "host")
 
 
 def _latency(cell: Cell, boundary: Boundary) -> tuple[float | None, tuple[float, float] | None]:

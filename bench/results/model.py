@@ -23,10 +23,15 @@ SCHEMA: str = get_args(Schema)[0]
 
 Dimension = Annotated[int, Meta(ge=1, lt=2**31)]
 
-Boundary = Literal["device", "host"]
-BlockBoundary = Literal["device", "host", "both"]
-"""What a block of calls is timed at: one of them, or both by the same calls."""
-BOUNDARIES: tuple[Boundary, ...] = ("device", "host")
+Boundary = Literal["device", "host", "pipeline", "stream"]
+BlockBoundary = Literal["device", "host", "both", "pipeline", "stream"]
+"""What a block of calls is timed at: one of them, or the first two by the same calls."""
+BOUNDARIES: tuple[Boundary, ...] = ("device", "host", "pipeline", "stream")
+"""In the order in which one is preferred to compare at. A run has the first two or the last two, which are the boundary
+`pipeline` of a scene alone and of scene after scene."""
+
+FROM_FILES = "pipeline"
+"""Tag of cells that were timed from encoded photographs: they are a workload of their own."""
 
 
 ALTERNATIVE = "alternative"
@@ -194,6 +199,9 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     """Warnings as data: {code, message, advice}; codes in bench/analysis/advice.py."""
     regime: RegimeSummary | None = None
     """Of a run in another regime than `burst`."""
+    stages_ms: dict[str, NotNegative] | None = None
+    """Of a scene alone at the boundary `pipeline`: medians of its parts, in order (`decode`, `resize`, `copy`, `network`,
+    `back`, or as upstream's own pipeline has them)."""
     mode_description: str = ""
     off_target: str | None = None
     """Why its times are not those of the devices that the runtime is for; None: they are."""

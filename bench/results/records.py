@@ -125,6 +125,10 @@ class Block(Record, frozen=True, tag="block"):
     outputs_sha256: str
     outputs: FileName | None = None
     """File in the run's work folder that keeps the last outputs."""
+    pipeline_ns: list[int] | None = None
+    stream_ns: list[int] | None = None
+    stages_ns: dict[str, int] | None = None
+    """Parts of one more call, untimed, of a block at the boundary `pipeline`."""
 
 
 class VisitDone(Record, frozen=True, tag="visit"):

@@ -24,6 +24,8 @@ class Samples:
     """By `time.perf_counter_ns`, whatever the session's clock: telemetry is laid beside them."""
     device_ns: list[int] | None = None
     host_ns: list[int] | None = None
+    pipeline_ns: list[int] | None = None
+    stream_ns: list[int] | None = None
 
 
 def time_block(session: Session, inputs: Sequence[Arrays], request: RunBlock) -> Samples:

@@ -77,7 +77,9 @@ class LiveCell:
             raise CellFailed(Status.LOAD_FAILED, error.reason, error.passing) from None
         inputs = tuple(str(path) for path in self._inputs)
         asked = {**self.spec.load_arguments(), "runtime": self._runtime()}
-        return self._ask(Load(artifact=str(self._artifact), inputs=inputs, **asked), self._protocol.load_timeout_s).load_s
+        photographs = self._protocol.boundary == "pipeline"
+        load = Load(artifact=str(self._artifact), inputs=inputs, photographs=photographs, **asked)
+        return self._ask(load, self._protocol.load_timeout_s).load_s
 
     def _runtime(self) -> str:
         """How the worker finds the adapter: another interpreter may have no entry point of ours, but it has our package."""

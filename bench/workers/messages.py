@@ -105,6 +105,8 @@ class Load(Request[Loaded], frozen=True, tag="load"):
     cache_dir: str | None = None
     extra: dict[str, Any] = {}
     """The runtime's own load options."""
+    photographs: bool = False
+    """The inputs hold encoded photographs (bench/inputs/encoded.py)."""
 
 
 class FirstCalled(Struct, frozen=True):
@@ -133,6 +135,10 @@ class BlockSamples(Struct, frozen=True):
     """Index of the input of the last sample."""
     device_ns: list[int] | None = None
     host_ns: list[int] | None = None
+    pipeline_ns: list[int] | None = None
+    stream_ns: list[int] | None = None
+    stages_ns: dict[str, int] | None = None
+    """Parts of one more call, untimed, of a block at the boundary `pipeline`."""
 
 
 class RunBlock(Request[BlockSamples], frozen=True, tag="block"):

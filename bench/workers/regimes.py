@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from depthport.runtimes.base import Session
+    from depthport.runtimes.session import FilesPipeline
 
 Call = Callable[[int], object]
 """One sample, given its index (inputs rotate by it); returns when it is done."""
@@ -114,3 +115,8 @@ def host_call(session: Session, inputs: Sequence[Mapping[str, np.ndarray]]) -> C
         session.outputs()
 
     return call
+
+
+def files_call(pipeline: FilesPipeline, scenes: Sequence[Sequence[bytes]]) -> Call:
+    """A sample at the boundary `pipeline`: the files of a scene to its arrays."""
+    return lambda index: pipeline(scenes[index % len(scenes)])

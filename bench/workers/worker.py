@@ -10,6 +10,9 @@ deployment pays, where the model lives in another program (:meth:`depthport.runt
 * `host` boundary: [bind(numpy), run, synchronize, outputs()] × k is one sample.
 * `both`: one call gives both figures when it is so long that the extra synchronize after bind is under 1e-3 of it:
   host = [bind, synchronize, run, synchronize, outputs], device = the [run, synchronize] inside it.
+* `pipeline`: [files of a scene to its arrays] is one sample, whatever the cell's own pipeline is; of one more call the
+  parts are timed, apart.
+* `stream`: scene after scene; one sample is the time from the first file to the last array, by the number of scenes.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from typing import TYPE_CHECKING
 from depthport.bench.results.records import Calibration
 from depthport.bench.workers.arrays import check_finite, digest
 from depthport.bench.workers.blocks import time_block
+from depthport.bench.workers.from_files import time_from_files
 from depthport.bench.workers.messages import (
     BlockSamples,
     Calibrate,
@@ -49,7 +53,7 @@ from depthport.bench.workers.messages import (
     SustainedResult,
     Versions,
 )
-from depthport.bench.workers.regimes import host_call, run_fixed_rate, run_sustained
+from depthport.bench.workers.regimes import files_call, host_call, run_fixed_rate, run_sustained
 from depthport.bench.workers.serve import serve
 from depthport.exporters.api import rebuild
 from depthport.exporters.core.artifact import load_artifact
@@ -63,6 +67,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from depthport.runtimes.base import Session
+    from depthport.runtimes.session import FilesPipeline
 
 # Fetching finished outputs is a copy. A session whose first fetch after `synchronize` costs this share of the call
 # more than a second fetch was still computing: it returned before it was done.
@@ -92,6 +97,9 @@ class Worker:
     def __init__(self) -> None:
         self.session: Session | None = None
         self.inputs: list[dict[str, np.ndarray]] = []
+        self.scenes: list[list[bytes]] = []
+        """The files of each input, where a run begins with files."""
+        self.pipeline: FilesPipeline | None = None
 
     def handle(self, request: CellRequest, progress: Callable[[str], None]) -> object:
         """Carry out one request; raises what the runtime raised."""
@@ -133,7 +141,20 @@ class Worker:
         self.session = runtime.load(artifact, request.device, options)
         load_s = time.perf_counter() - started
         self.inputs = [read_npz(path) for path in request.inputs]
+        if request.photographs:
+            self._take_photographs()
         return Loaded(load_s)
+
+    def _take_photographs(self) -> None:
+        """The inputs are files: what the session itself takes is made of them, for the calls that begin with arrays."""
+        from depthport.bench.inputs.encoded import files_of
+        from depthport.predict.boundary import pipeline_of, prepared, recipe_of
+
+        session = self._session()
+        self.scenes = [files_of(arrays) for arrays in self.inputs]
+        self.pipeline = pipeline_of(session)
+        recipe = recipe_of(session)
+        self.inputs = [{"image": prepared(files, recipe).image} for files in self.scenes]
 
     def first_call(self) -> FirstCalled:
         """The first inference, numpy in and numpy out: lazy compilation and allocation land here."""
@@ -178,6 +199,8 @@ class Worker:
     def block(self, request: RunBlock) -> BlockSamples:
         """One timed block; see the module's docstring for what a sample is."""
         session = self._session()
+        if self.pipeline is not None and request.boundary in ("pipeline", "stream"):
+            return self._block_from_files(self.pipeline, request)
         for _ in range(request.settle):
             session.run()
             session.synchronize()
@@ -188,6 +211,22 @@ class Worker:
             write_npz(Path(request.save_outputs), outputs)
         last = request.input_indices[-1] % len(self.inputs)
         return BlockSamples(samples.starts_ns, digest(outputs), last, samples.device_ns, samples.host_ns)
+
+    def _block_from_files(self, pipeline: FilesPipeline, request: RunBlock) -> BlockSamples:
+        samples, outputs = time_from_files(pipeline, self.scenes, request)
+        check_finite(outputs)
+        if request.save_outputs:
+            write_npz(Path(request.save_outputs), outputs)
+        last = request.input_indices[-1] % len(self.scenes)
+        stages = pipeline.stages_ns(self.scenes[last]) if request.boundary == "pipeline" else None
+        return BlockSamples(
+            samples.starts_ns,
+            digest(outputs),
+            last,
+            pipeline_ns=samples.pipeline_ns,
+            stream_ns=samples.stream_ns,
+            stages_ns=stages,
+        )
 
     def infer(self, request: Infer) -> Done:
         """One untimed inference on inputs that are in no timed block; its outputs go to a file."""
@@ -202,16 +241,22 @@ class Worker:
 
     def sustained(self, request: RunSustained) -> SustainedResult:
         """Sample after sample at the host boundary for some seconds (bench/workers/regimes.py)."""
-        call = host_call(self._session(), self.inputs)
+        call = self._call()
         result = run_sustained(call, request.seconds, first_index=request.first_index)
         check_finite(self._session().outputs())
         return result
 
     def fixed_rate(self, request: RunFixedRate) -> FixedRateResult:
         """A frame every 1 / rate_hz seconds at the host boundary (bench/workers/regimes.py)."""
-        result = run_fixed_rate(host_call(self._session(), self.inputs), request.rate_hz, request.seconds)
+        result = run_fixed_rate(self._call(), request.rate_hz, request.seconds)
         check_finite(self._session().outputs())
         return result
+
+    def _call(self) -> Callable[[int], object]:
+        """A sample of the regimes: from files to arrays where a run begins with files, else numpy in and numpy out."""
+        if self.pipeline is not None:
+            return files_call(self.pipeline, self.scenes)
+        return host_call(self._session(), self.inputs)
 
     def report(self) -> Peaks:
         """Placement and memory, asked for outside every timed block."""

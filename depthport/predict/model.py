@@ -3,52 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depthport.exporters.api import export_request, prepare
 from depthport.exporters.core.artifact import MANIFEST, Artifact, Shape, load_artifact
-from depthport.exporters.core.errors import InputError, UnavailableError, UnsupportedError, UsageError, WeightsError
+from depthport.exporters.core.errors import ArtifactError, InputError, UnavailableError, UsageError
 from depthport.exporters.core.store import ArtifactStore
-from depthport.exporters.da3.models import MODELS
 from depthport.exporters.da3.request import ExportRequest
-from depthport.exporters.da3.shapes import validate_shape
 from depthport.exporters.inputs.poses import align_to_input, normalise_extrinsics
-from depthport.exporters.inputs.preprocess import (
-    PROCESS_RES,
-    Steps,
-    apply_to_intrinsics,
-    apply_to_rgb,
-    exact_steps,
-    final_size,
-    normalise,
-    scene_steps,
-)
+from depthport.exporters.inputs.preprocess import PROCESS_RES, apply_to_intrinsics
 from depthport.exporters.registry import default_format
 from depthport.predict.photographs import FRAMES, Photograph, Source, load_photographs
-from depthport.predict.prediction import Prediction
-from depthport.runtimes.base import Device, LoadOptions, Runtime, Session
-from depthport.runtimes.registry import get_runtime, runtimes
+from depthport.predict.pipeline import Item, Preparation, files_for_device, overlapped
+from depthport.predict.place import Place, choose_place
+from depthport.predict.prediction import Prediction, from_outputs
+from depthport.predict.recipe import Prepared, Recipe
+from depthport.runtimes.base import LoadOptions
+from depthport.runtimes.registry import get_runtime
+from depthport.runtimes.session import Arrays, DeviceDecoder, Flow, Session
 
 Progress = Callable[[str], None]
-_METRIC = frozenset({"metric", "nested"})
-"""Families whose depth is in metres."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """What runs it, and where."""
-
-    runtime: Runtime
-    device: Device
-    mode: str | None = None
-    threads: int | None = None
+Decoder = Literal["cpu", "device"]
 
 
 def load(
@@ -86,28 +69,22 @@ def load(
     path = Path(source).expanduser()
     if (path / MANIFEST).is_file():
         artifact = load_artifact(path)
-        place = _place(artifact.manifest.format, runtime, device, mode, threads)
+        place = choose_place(artifact.manifest.format, runtime, device, mode, threads)
         return Model(lambda shape: artifact, place, artifact.manifest.shape, progress)
     if path.is_dir() and not (path / "config.json").is_file():
         raise UsageError(
             f"{source} is not an artifact: it has no {MANIFEST}; name what `depthport export` made, or a model"
         )
     chosen = get_runtime(runtime) if runtime is not None else None
-    place = _place(format or (chosen.formats[0] if chosen else default_format()), runtime, device, mode, threads)
+    place = choose_place(format or (chosen.formats[0] if chosen else default_format()), runtime, device, mode, threads)
     wanted = target or place.runtime.default_target(place.device.name, precision)
     kept = store or ArtifactStore()
 
     def request(shape: Shape) -> ExportRequest:
-        made = prepare(
+        return prepare(
             str(source), format=format or place.runtime.formats[0], precision=precision, target=wanted, weights=weights,
             batch=1, views=shape.views, height=shape.height, width=shape.width,
         )  # fmt: skip
-        if made.weights.synthetic and weights is None:
-            raise WeightsError(
-                f"the checkpoint of {made.model.name} can't be had here: connect once, name it with --weights (a file, "
-                "folder or hub id), or say --weights synthetic:0 for random weights, whose depth means nothing"
-            )
-        return made
 
     request(Shape(1, 1, 14, 14))  # the model, its weights and the target are looked at before any photograph
 
@@ -127,7 +104,10 @@ class Model:
         self._artifact_for = artifact_for
         self._fixed = shape
         self._progress = progress
-        self._session: Session | None = None
+        self.session: Session | None = None
+        """The one that is loaded: none before the first prediction, and another when the shape changes."""
+        self._flow: Flow | None = None
+        self._decoder: DeviceDecoder | None = None
         self._shape: Shape | None = None
 
     def __call__(
@@ -139,21 +119,33 @@ class Model:
         oriented: bool = True,
         frames: int = FRAMES,
         process_res: int = PROCESS_RES,
+        decoder: Decoder = "cpu",
     ) -> Prediction:
         """Depth and cameras of one scene.
 
         Args:
-            photographs: its N views: files, folders, videos, Pillow images or arrays (H, W, 3) uint8 RGB, of any sizes.
+            photographs: its N views: files, folders, videos, bytes of files, Pillow images or arrays (H, W, 3) uint8 RGB,
+                of any sizes.
             extrinsics: (N, 4, 4) world to camera, known cameras, of artifacts that take them (`--pose-input`).
             intrinsics: (N, 3, 3) in pixels of the photographs.
             oriented: turn photographs as their EXIF orientation says; False is upstream's behaviour.
             frames: how many of each video.
             process_res: longest side at which the network sees them, where the size is open (upstream's default: 504).
+            decoder: `cpu` gives the bits that upstream's Pillow gives. `device` decodes JPEG files on the GPU (nvJPEG, with
+                torchvision), for artifacts that resize by themselves (`--source-size`), photographs of just that size; a
+                scene with others is decoded on the CPU. :attr:`Prediction.placement` says which it was.
 
         Raises:
             InputError: no photographs, another number than the artifact's views, a damaged file, bad cameras.
             RunError: the runtime failed.
+            UsageError, UnavailableError: `decoder` is `device`, and this artifact or this machine has no use for it.
         """
+        if decoder == "device":
+            recipe = self._recipe(process_res, images=False)
+            decode = self._device_decoder(recipe)
+            if (files := files_for_device(photographs, recipe, oriented=oriented)) is not None:
+                decoded = decode([data for _, data in files])
+                return self._submit(recipe.on_device([name for name, _ in files], decoded))()
         views = load_photographs(photographs, oriented=oriented, frames=frames)
         return self.predict(views, extrinsics=extrinsics, intrinsics=intrinsics, process_res=process_res)
 
@@ -166,46 +158,74 @@ class Model:
         process_res: int = PROCESS_RES,
     ) -> Prediction:
         """The same for photographs that are decoded already; see :meth:`__call__`."""
-        steps = self._steps(views, process_res)
-        width, height = final_size(views[0].size, steps[0])
-        session = self._ready(Shape(1, len(views), height, width))
-        manifest = session.artifact.manifest
+        recipe = self._recipe(process_res)
+        recipe.check_views(len(views))
+        session, flow = self._ready(recipe.shape([view.size for view in views]))
         started = time.perf_counter()
-        rgb = np.stack([apply_to_rgb(view.rgb, own) for view, own in zip(views, steps, strict=True)])[None]
-        takes = {spec.name: spec for spec in manifest.inputs}
-        inputs: dict[str, np.ndarray] = {"image": rgb if takes["image"].dtype == "uint8" else normalise(rgb)}
-        cameras = self._cameras(takes, extrinsics, intrinsics, steps)
+        prepared = recipe.scene([recipe.view(view) for view in views])
+        inputs = {"image": prepared.image}
+        cameras = self._cameras(session, extrinsics, intrinsics, prepared)
         if cameras is not None:
             inputs["extrinsics"], inputs["intrinsics"] = normalise_extrinsics(cameras[0])[None], cameras[1][None]
-        session.bind(inputs)
-        session.run()
-        session.synchronize()
-        outputs = {name: array[0] for name, array in session.outputs().items()}
-        found = Prediction(
-            depth=outputs.get("metric_depth", outputs["depth"]),
-            is_metric=int(_family(session.artifact) in _METRIC),
-            sky=outputs.get("sky"),
-            conf=outputs.get("depth_conf"),
-            extrinsics=outputs.get("extrinsics"),
-            intrinsics=outputs.get("intrinsics"),
-            processed_images=rgb[0],
-            names=tuple(view.name for view in views),
-            sizes=tuple(view.size for view in views),
-            steps=tuple(steps),
-            seconds=time.perf_counter() - started,
-            synthetic=manifest.weights.synthetic,
-            placement={"runtime": self.place.runtime.name, "device": self.place.device.name, "mode": session.options.mode},
-        )
+        outputs = flow.submit(inputs)()
+        found = self._prediction(session, prepared, outputs, time.perf_counter() - started)
         if cameras is None or found.extrinsics is None:
             return found
         aligned = align_to_input(found.depth, found.extrinsics, cameras[0], cameras[1])
         return replace(found, depth=aligned.depth, extrinsics=aligned.extrinsics, intrinsics=aligned.intrinsics)
 
+    def stream(
+        self,
+        scenes: Iterable[Sequence[Source]],
+        *,
+        oriented: bool = True,
+        frames: int = FRAMES,
+        process_res: int = PROCESS_RES,
+        decoder: Decoder = "cpu",
+        threads: int | None = None,
+        ahead: int | None = None,
+        images: bool = True,
+    ) -> Iterator[Item[Prediction]]:
+        """Depth and cameras of scene after scene, decoded, computed and fetched at the same time; in order, one item each.
+
+            >>> for item in model.stream([["a.jpg"], ["b.jpg"]]):               # doctest: +SKIP
+            ...     print(item.error or item.result.depth.mean())
+
+        Args:
+            scenes: each as :meth:`__call__` takes its photographs; may be endless: what is read ahead is bounded.
+            oriented, frames, process_res, decoder: as there.
+            threads: that decode on the CPU; None: one a core, eight at most.
+            ahead: scenes prepared before their turn; None: what keeps the threads busy. 0 suits a live camera, which
+                gives the next frame only when it is there.
+            images: keep what the network sees (:attr:`Prediction.processed_images`); False saves work where the artifact
+                resizes by itself.
+
+        Raises:
+            RunError: the runtime failed. What is wrong with a scene's photographs is its item's `error` and ends nothing.
+            UsageError, UnavailableError: as :meth:`__call__`, of `decoder`.
+        """
+        recipe = self._recipe(process_res, images=images)
+        chosen = self._device_decoder(recipe) if decoder == "device" else None
+        with (
+            Preparation(recipe, decoder=chosen, threads=threads, oriented=oriented, frames=frames) as preparation,
+            closing(
+                overlapped(
+                    scenes,
+                    preparation.start,
+                    self._submit,
+                    prepared_ahead=preparation.ahead if ahead is None else ahead,
+                    submitted_ahead=lambda: 0 if self._flow is None else self._flow.ahead,
+                    fits=lambda prepared: self._fits(prepared.shape),
+                )
+            ) as items,
+        ):
+            yield from items
+
     def close(self) -> None:
         """Free everything; a second call does nothing."""
-        if self._session is not None:
-            self._session.close()
-            self._session = self._shape = None
+        if self.session is not None:
+            self.session.close()
+            self.session = self._flow = self._decoder = self._shape = None
 
     def __enter__(self) -> Model:
         return self
@@ -213,43 +233,53 @@ class Model:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _steps(self, views: Sequence[Photograph], process_res: int) -> list[Steps]:
-        sizes = [view.size for view in views]
-        if self._fixed is None:
-            return scene_steps(sizes, process_res)
-        manifest = self._artifact_for(self._fixed).manifest
-        if self._fixed.batch != 1:
-            raise UnsupportedError(f"the artifact takes {self._fixed.batch} scenes in one call: export one with --batch 1")
-        if len(views) != self._fixed.views and "views" not in manifest.dynamic:
-            raise InputError(
-                f"{len(views)} photographs for an artifact of {self._fixed.views} views: give {self._fixed.views}, or "
-                f"export with --views {len(views)} or --dynamic views"
-            )
-        if "size" in manifest.dynamic:
-            return scene_steps(sizes, process_res)
-        image = next(spec for spec in manifest.inputs if spec.name == "image")
-        height, width = image.shape[2:4] if image.dtype == "uint8" else image.shape[3:5]
-        return [exact_steps(size, int(height), int(width)) for size in sizes]
+    def _recipe(self, process_res: int, *, images: bool = True) -> Recipe:
+        manifest = None if self._fixed is None else self._artifact_for(self._fixed).manifest
+        return Recipe(manifest, process_res, images=images)
 
-    def _ready(self, shape: Shape) -> Session:
-        """A session for a shape; the one before stays where it is the same."""
-        if self._session is None or (self._fixed is None and self._shape != shape):
+    def _fits(self, shape: Shape) -> bool:
+        return self.session is not None and (self._fixed is not None or self._shape == shape)
+
+    def _ready(self, shape: Shape) -> tuple[Session, Flow]:
+        """A session for a shape, and its flow; those before stay where it is the same."""
+        if self.session is None or self._flow is None or not self._fits(shape):
             self.close()
-            validate_shape(shape.batch, shape.views, shape.height, shape.width)
             artifact = self._artifact_for(self._fixed or shape)
+            _require_here(self.place, artifact)
             self._progress(f"loading into {self.place.runtime.name} on {self.place.device.name}")
             options = LoadOptions(mode=self.place.mode, threads=self.place.threads)
-            self._session = self.place.runtime.load(artifact, self.place.device.name, options)
+            self.session = self.place.runtime.load(artifact, self.place.device.name, options)
+            self._flow = self.session.flow()
             self._shape = shape
-        return self._session
+        return self.session, self._flow
+
+    def _submit(self, prepared: Prepared) -> Callable[[], Prediction]:
+        session, flow = self._ready(prepared.shape)
+        started = time.perf_counter()
+        ready = flow.submit({"image": prepared.image})
+        return lambda: self._prediction(session, prepared, ready(), time.perf_counter() - started)
+
+    def _device_decoder(self, recipe: Recipe) -> DeviceDecoder:
+        if self._fixed is None or recipe.source_size is None or not recipe.pixels:
+            raise UsageError("decoding on the device needs an artifact that takes pixels: export one with --source-size")
+        session, _ = self._ready(self._fixed)
+        self._decoder = self._decoder or session.device_decoder()
+        if self._decoder is None:
+            name = f"{self.place.runtime.name} on {self.place.device.name}"
+            raise UnavailableError(f"{name} decodes no photographs: install torchvision with CUDA, or decode on the CPU")
+        return self._decoder
+
+    def _prediction(self, session: Session, prepared: Prepared, outputs: Arrays, seconds: float) -> Prediction:
+        place = {"runtime": self.place.runtime.name, "device": self.place.device.name, "mode": session.options.mode}
+        return from_outputs(outputs, prepared, session.artifact.manifest, seconds, place)
 
     def _cameras(
-        self, takes: dict[str, Any], extrinsics: np.ndarray | None, intrinsics: np.ndarray | None, steps: Sequence[Steps]
+        self, session: Session, extrinsics: np.ndarray | None, intrinsics: np.ndarray | None, prepared: Prepared
     ) -> tuple[np.ndarray, NDArray[np.float32]] | None:
         given = extrinsics is not None and intrinsics is not None
         if (extrinsics is None) != (intrinsics is None):
             raise InputError("extrinsics and intrinsics belong together: give both or none")
-        if given != ("extrinsics" in takes):
+        if given != any(spec.name == "extrinsics" for spec in session.artifact.manifest.inputs):
             raise InputError(
                 "this artifact takes known cameras: give extrinsics and intrinsics"
                 if not given
@@ -257,39 +287,12 @@ class Model:
             )
         if extrinsics is None or intrinsics is None:
             return None
-        adjusted = [apply_to_intrinsics(k, own) for k, own in zip(np.asarray(intrinsics), steps, strict=True)]
+        adjusted = [apply_to_intrinsics(k, own) for k, own in zip(np.asarray(intrinsics), prepared.steps, strict=True)]
         return np.asarray(extrinsics), np.stack(adjusted).astype(np.float32)
 
 
-def _family(artifact: Artifact) -> str:
-    known = MODELS.get(artifact.manifest.model)
-    return known.family if known is not None else ""
-
-
-def _place(format: str, runtime: str | None, device: str | None, mode: str | None, threads: int | None) -> Place:
-    """The runtime and device that are asked for, or the first that fit: accelerators before CPUs."""
-    if runtime is not None:
-        chosen = get_runtime(runtime)
-        if format not in chosen.formats:
-            raise UnsupportedError(f"runtime {runtime!r} runs {' or '.join(chosen.formats)}, not {format!r}")
-        candidates = [chosen]
-    else:
-        candidates = [one for name in runtimes() if format in (one := get_runtime(name)).formats]
-    reasons = []
-    found: list[Place] = []
-    for one in candidates:
-        for place in one.probe():
-            if device is not None and place.name != device:
-                continue
-            if place.available:
-                found.append(Place(one, place, one.mode(place, mode).name if mode else None, threads))
-            else:
-                reasons.append(
-                    f"{one.name} on {place.name}: {place.unavailable}" + (f": {place.remedy}" if place.remedy else "")
-                )
-    if not found:
-        wanted = f"device {device!r}" if device else "device"
-        raise UnavailableError(
-            reasons[0] if reasons else f"no {wanted} here runs format {format!r}: see `depthport doctor`"
-        )
-    return min(found, key=lambda place: place.device.name == "cpu")
+def _require_here(place: Place, artifact: Artifact) -> None:
+    """Refuse an artifact that is bound to other hardware or versions than these."""
+    found = place.runtime.mismatch(artifact, place.device.name) if place.runtime.bound else None
+    if found is not None:
+        raise ArtifactError(f"{found.reason}: export it on this machine, or give an ONNX artifact")

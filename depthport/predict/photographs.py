@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import InputError, UnavailableError
-from depthport.exporters.inputs.images import read_image
+from depthport.exporters.inputs.images import decode_image, read_image
+from depthport.runtimes.host.threads import allowed_threads
 
 if TYPE_CHECKING:
+    import cv2
     from PIL.Image import Image
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
@@ -21,7 +27,10 @@ VIDEOS = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"})
 FRAMES = 8
 """Taken of a video at equal distances, if nobody says how many."""
 
-Source: TypeAlias = "Path | str | NDArray[np.uint8] | Image"
+MAX_DECODE_THREADS = 8
+"""More decode no faster than the network takes, and take cores from it."""
+
+Source: TypeAlias = "Path | str | bytes | NDArray[np.uint8] | Image | Photograph"
 
 
 @dataclass(frozen=True)
@@ -39,12 +48,15 @@ class Photograph:
         return self.rgb.shape[1], self.rgb.shape[0]
 
 
+Reader: TypeAlias = "Callable[[], list[Photograph]]"
+
+
 def load_photographs(sources: Sequence[Source], *, oriented: bool = True, frames: int = FRAMES) -> list[Photograph]:
-    """Every photograph of `sources`, in order.
+    """Every photograph of `sources`, in order, decoded side by side.
 
     Args:
-        sources: files, folders (their pictures by name), videos (frames at equal distances), Pillow images, or arrays
-            (H, W, 3) uint8 RGB.
+        sources: files, the bytes of files, folders (their pictures by name), videos (frames at equal distances), Pillow
+            images, or arrays (H, W, 3) uint8 RGB.
         oriented: turn photographs as their EXIF orientation says; False: as stored, which is what upstream does.
         frames: how many of each video.
 
@@ -53,23 +65,81 @@ def load_photographs(sources: Sequence[Source], *, oriented: bool = True, frames
             another shape or dtype.
         UnavailableError: a video, and OpenCV is not installed.
     """
+    each = readers(sources, oriented=oriented, frames=frames)
+    if len(each) == 1:
+        return each[0]()
+    with ThreadPoolExecutor(decode_threads()) as pool:
+        return [one for found in pool.map(lambda read: read(), each) for one in found]
+
+
+def readers(sources: Sequence[Source], *, oriented: bool = True, frames: int = FRAMES) -> list[Reader]:
+    """What decodes `sources`, in order; nothing is decoded yet. Arguments as of :func:`load_photographs`.
+
+    Raises:
+        InputError: no source, or a folder without pictures.
+    """
     if not sources:
         raise InputError("no photographs: name files, a folder or a video")
-    return [one for index, source in enumerate(sources) for one in _of(source, index, oriented, frames)]
+    return [read for index, source in enumerate(sources) for read in _readers(source, index, oriented, frames)]
 
 
-def _of(source: Source, index: int, oriented: bool, frames: int) -> list[Photograph]:
+def decode_threads() -> int:
+    """Threads that decode, if nobody says how many."""
+    return min(MAX_DECODE_THREADS, allowed_threads())
+
+
+def _readers(source: Source, index: int, oriented: bool, frames: int) -> list[Reader]:
+    if isinstance(source, bytes):
+        return [partial(_decoded, source, f"view-{index}", oriented)]
+    if isinstance(source, Photograph):
+        return [lambda: [source]]
     if not isinstance(source, (str, Path)):
-        return [Photograph(f"view-{index}", _pixels(source, index))]
+        return [lambda: [Photograph(f"view-{index}", _pixels(source, index))]]
     path = Path(source)
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES and file.is_file())
-        if not files:
-            raise InputError(f"{path} holds no pictures: name a folder with {', '.join(sorted(PICTURES))} files")
-        return [Photograph(file.name, read_image(file, oriented=oriented)) for file in files]
-    if path.suffix.lower() in VIDEOS:
-        return _frames(path, frames)
+        return [partial(_read, file, oriented) for file in pictures(path)]
+    return [partial(_frames, path, frames) if path.suffix.lower() in VIDEOS else partial(_read, path, oriented)]
+
+
+def pictures(folder: Path) -> list[Path]:
+    """The pictures in a folder, by name.
+
+    Raises:
+        InputError: there is none.
+    """
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES and file.is_file())
+    if not files:
+        raise InputError(f"{folder} holds no pictures: name a folder with {', '.join(sorted(PICTURES))} files")
+    return files
+
+
+def _decoded(data: bytes, name: str, oriented: bool) -> list[Photograph]:
+    return [Photograph(name, decode_image(data, name, oriented=oriented))]
+
+
+def _read(path: Path, oriented: bool) -> list[Photograph]:
     return [Photograph(path.name, read_image(path, oriented=oriented))]
+
+
+def frames_of(source: Path) -> Iterator[Source]:
+    """The frames of a video, in order, decoded one after the other; the pictures of a folder, by name; or a picture.
+
+    Raises:
+        InputError: no pictures or frames.
+        UnavailableError: a video, and OpenCV is not installed.
+    """
+    if source.is_dir():
+        yield from pictures(source)
+    elif source.suffix.lower() not in VIDEOS:
+        yield source
+    else:
+        with _opened(source) as video:
+            number = 0
+            while (read := video.read())[0]:
+                yield _frame(source, number, read[1])
+                number += 1
+        if not number:
+            raise _no_frames(source)
 
 
 def _pixels(source: object, index: int) -> NDArray[np.uint8]:
@@ -83,14 +153,9 @@ def _pixels(source: object, index: int) -> NDArray[np.uint8]:
 
 
 def _frames(path: Path, count: int) -> list[Photograph]:
-    try:
-        import cv2
-    except ImportError:
-        raise UnavailableError(f"{path.name} is a video, which OpenCV reads: pip install opencv-python-headless") from None
-    if not path.is_file():
-        raise InputError(f"{path} is not a file: name a picture, a folder or a video")
-    video = cv2.VideoCapture(str(path))
-    try:
+    import cv2
+
+    with _opened(path) as video:
         total = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
         wanted = sorted({int(at) for at in np.linspace(0, total - 1, min(count, total))}) if total > 0 else []
         found = []
@@ -98,11 +163,30 @@ def _frames(path: Path, count: int) -> list[Photograph]:
             video.set(cv2.CAP_PROP_POS_FRAMES, number)
             decoded, bgr = video.read()
             if decoded:
-                found.append(
-                    Photograph(f"{path.name}#{number}", np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8))
-                )
+                found.append(_frame(path, number, bgr))
+    if not found:
+        raise _no_frames(path)
+    return found
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
+    try:
+        import cv2
+    except ImportError:
+        raise UnavailableError(f"{path.name} is a video, which OpenCV reads: {install.OPENCV}") from None
+    if not path.is_file():
+        raise InputError(f"{path} is not a file: name a picture, a folder or a video")
+    video = cv2.VideoCapture(str(path))
+    try:
+        yield video
     finally:
         video.release()
-    if not found:
-        raise InputError(f"{path} has no frames that can be decoded: name another video, or a folder of its frames")
-    return found
+
+
+def _frame(path: Path, number: int, bgr: np.ndarray) -> Photograph:
+    return Photograph(f"{path.name}#{number}", np.ascontiguousarray(bgr[..., ::-1]))
+
+
+def _no_frames(path: Path) -> InputError:
+    return InputError(f"{path} has no frames that can be decoded: name another video, or a folder of its frames")

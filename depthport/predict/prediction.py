@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from depthport.exporters.core.artifact import Manifest
+from depthport.exporters.da3.models import MODELS
 from depthport.exporters.inputs.preprocess import Crop, Resize, Size, Steps
+from depthport.predict.recipe import Prepared
+
+_METRIC = frozenset({"metric", "nested"})
+"""Families whose depth is in metres."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Prediction:
     intrinsics: NDArray[np.float32] | None = None
     """(N, 3, 3), pixels of H×W."""
     processed_images: NDArray[np.uint8] | None = None
-    """(N, H, W, 3) RGB."""
+    """(N, H, W, 3) RGB; None where they were decoded on the device, or nobody wanted them."""
     names: tuple[str, ...] = ()
     sizes: tuple[Size, ...] = ()
     """Width and height of each photograph."""
@@ -51,6 +58,33 @@ class Prediction:
         if self.intrinsics is None:
             raise ValueError("this model predicts no cameras")
         return intrinsics_to_photograph(self.intrinsics[view], self.steps[view])
+
+
+def from_outputs(
+    outputs: Mapping[str, np.ndarray],
+    prepared: Prepared,
+    manifest: Manifest,
+    seconds: float,
+    place: Mapping[str, str | None],
+) -> Prediction:
+    """The prediction of one scene from what a session gave for it (B = 1) and what went in."""
+    one = {name: array[0] for name, array in outputs.items()}
+    model = MODELS.get(manifest.model)
+    return Prediction(
+        depth=one.get("metric_depth", one["depth"]),
+        is_metric=int(model is not None and model.family in _METRIC),
+        sky=one.get("sky"),
+        conf=one.get("depth_conf"),
+        extrinsics=one.get("extrinsics"),
+        intrinsics=one.get("intrinsics"),
+        processed_images=prepared.rgb,
+        names=prepared.names,
+        sizes=prepared.sizes,
+        steps=prepared.steps,
+        seconds=seconds,
+        synthetic=manifest.weights.synthetic,
+        placement={**place, "decoded": "cpu" if isinstance(prepared.image, np.ndarray) else "device"},
+    )
 
 
 def to_photograph(values: np.ndarray, steps: Steps, size: Size) -> NDArray[np.float32]:

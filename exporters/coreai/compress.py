@@ -12,10 +12,11 @@ import warnings
 from importlib import import_module
 from typing import Any
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import ExportError, UnavailableError, one_line
 from depthport.exporters.core.provenance import package_version
 
-INSTALL = "pip install 'depthport[coreai]' and, without its requirements, coreai-opt torchao ninja"
+INSTALL = f"{install.COREAI} && {install.COREAI_COMPRESS}"
 GROUP = 16
 """Channels that share a palette of fewer than 256 values."""
 

@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.core.inspection import Table
@@ -50,6 +51,7 @@ class CoreAIExporter(Exporter):
 
     format: ClassVar[str] = "coreai"
     package_suffix: ClassVar[str | None] = ".aimodel"
+    main_file: ClassVar[str | None] = ASSET
     packages: ClassVar[tuple[str, ...]] = ("coreai-core", "coreai-torch", "coreai-opt")
     takes: ClassVar[tuple[type[Options], ...]] = (AskedOptions,)
 
@@ -58,7 +60,7 @@ class CoreAIExporter(Exporter):
         if not missing:
             return None
         return (
-            f"{' and '.join(missing)} not installed: pip install 'depthport[da3,coreai]' (Python 3.11 or newer; "
+            f"{' and '.join(missing)} not installed: {install.DA3_COREAI} (Python 3.11 or newer; "
             "Linux x86-64 with glibc 2.34, or macOS 26 on Apple silicon)"
         )
 

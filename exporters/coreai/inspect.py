@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import ArtifactError, UnavailableError, UsageError, one_line
 from depthport.exporters.core.inspection import Table
@@ -27,7 +28,7 @@ from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
 from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 
-INSTALL = "pip install 'depthport[coreai]'"
+INSTALL = str(install.COREAI)
 MOST = 10
 """Rows of the table about values."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact, Shape
 from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.core.inspection import Table
@@ -52,13 +53,14 @@ class CoreMLExporter(Exporter):
     """ML Program packages, iOS16 to iOS26 and the macOS versions of the same years."""
 
     format: ClassVar[str] = "coreml"
+    main_file: ClassVar[str | None] = PACKAGE
     packages: ClassVar[tuple[str, ...]] = ("coremltools", "protobuf")
     takes: ClassVar[tuple[type[Options], ...]] = (AskedOptions,)
     package_suffix: ClassVar[str | None] = ".mlpackage"
 
     def probe(self) -> str | None:
         missing = [name for name in NEEDED if find_spec(name) is None]
-        return f"{' and '.join(missing)} not installed: pip install 'depthport[da3,coreml]'" if missing else None
+        return f"{' and '.join(missing)} not installed: {install.DA3_COREML}" if missing else None
 
     def options(self, request: ExportRequest) -> JsonObject:
         return parse_options(request).to_json()

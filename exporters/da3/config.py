@@ -8,7 +8,6 @@ Read with omegaconf; imports no torch.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -16,7 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from depthport.exporters.core.errors import UnavailableError, UsageError
+from depthport.exporters.core import install
+from depthport.exporters.core.errors import UnavailableError, UsageError, one_line
+from depthport.exporters.core.files.atomic import read_bytes, read_json
 from depthport.exporters.core.files.paths import user_path
 from depthport.exporters.da3.checkpoint import normalised
 from depthport.exporters.da3.config_check import family_of
@@ -58,11 +59,7 @@ def load_model(source: str) -> ModelSpec:
 def _load(file: Path, _modified_ns: int, size: int) -> ModelSpec:
     if size > MAX_BYTES:
         raise UsageError(f"{file} has {size} bytes: upstream's configurations have a thousand, this is none")
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} can't be read ({error})") from None
-    parsed = _json(file, text) if file.suffix == ".json" else _yaml(file, text)
+    parsed = _json(file) if file.suffix == ".json" else _yaml(file, _text(file))
     if (
         "config" not in parsed
         and "__object__" not in parsed
@@ -78,10 +75,19 @@ def _load(file: Path, _modified_ns: int, size: int) -> ModelSpec:
     )  # fmt: skip
 
 
-def _json(file: Path, text: str) -> Mapping[str, Any]:
+def _text(file: Path) -> str:
     try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return read_bytes(file, MAX_BYTES).decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file} can't be read ({one_line(error)})") from None
+
+
+def _json(file: Path) -> Mapping[str, Any]:
+    try:
+        parsed = read_json(file, MAX_BYTES)
+    except OSError as error:
+        raise UsageError(f"{file} can't be read ({error.strerror})") from None
+    except ValueError as error:
         raise UsageError(f"{file} is not valid JSON ({error})") from None
     if not isinstance(parsed, dict):
         raise UsageError(f"{file} holds no mapping: give upstream's configuration")
@@ -97,7 +103,7 @@ def _yaml(file: Path, text: str) -> dict[str, Any]:
         UsageError: no YAML, no mapping, more aliases or deeper than a configuration is, or a reference that calls code.
     """
     if find_spec("omegaconf") is None:
-        raise UnavailableError("omegaconf is not installed: pip install 'depthport[da3]'")
+        raise UnavailableError(f"omegaconf is not installed: {install.DA3}")
     import yaml
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException

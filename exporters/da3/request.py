@@ -25,8 +25,8 @@ class NetworkKeywords(TypedDict, total=False):
     width: int
     """H and W in pixels, multiples of 14; 504 if not given."""
     weights: str | WeightsRef | None
-    """Hugging Face id, local file or folder, `synthetic:SEED`; None: the model's own checkpoint if it can be had, else
-    synthetic weights (the artifact says so)."""
+    """Hugging Face id, local file or folder, `synthetic:SEED`; None: the model's own checkpoint. Where
+    that can't be had, an export refuses; a run takes synthetic weights, and every page of its report says so."""
     dynamic: Sequence[str]
     """Dimensions to leave open: any of `views`, `size`, `batch`. A run measures such artifacts beside the static ones."""
     pose_input: bool

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Manifest
 from depthport.exporters.core.errors import RunError, UnavailableError
 from depthport.exporters.da3.config_check import family_of
@@ -25,7 +26,7 @@ from depthport.exporters.da3.models import FAMILIES, Family, ModelSpec, validate
 from depthport.exporters.da3.registry import get_model
 from depthport.exporters.inputs.preprocess import apply_to_rgb, normalise, steps_from_json
 
-INSTALL = "pip install --no-deps --ignore-requires-python depth-anything-3==0.1.1"
+INSTALL = str(install.DA3_PACKAGE)
 
 POSES = ("extrinsics", "intrinsics")
 """Upstream's names of known poses, in the order of an artifact's inputs."""
@@ -235,9 +236,7 @@ def _import_upstream() -> tuple[Any, Any]:
             warnings.simplefilter("ignore")
             from depth_anything_3 import cfg, registry
     except ImportError as error:
-        raise UnavailableError(
-            f"depth-anything-3 can't be imported ({error}): pip install einops omegaconf addict"
-        ) from None
+        raise UnavailableError(f"depth-anything-3 can't be imported ({error}): {install.DA3}") from None
     return cfg, registry
 
 

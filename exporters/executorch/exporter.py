@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import ExportError, UnsupportedError, UsageError
 from depthport.exporters.core.isolation import Isolated, call_isolated
 from depthport.exporters.core.json_types import JsonObject
@@ -46,7 +47,7 @@ NO_INT8 = (
     "use fp16, or a format that quantizes only what a budget allows"
 )
 NEEDED = {"torch": "torch", "executorch": "executorch", "torchao": "torchao"}
-_INSTALL = "pip install 'depthport[da3,executorch]'"
+_INSTALL = str(install.DA3_EXECUTORCH)
 _PROGRAMS = ("flatc",)
 
 
@@ -54,6 +55,7 @@ class ExecuTorchExporter(Exporter):
     """A `.pte` with the method `forward`, static shape; outputs in the manifest's order, for the format has no names."""
 
     format: ClassVar[str] = "executorch"
+    main_file: ClassVar[str | None] = MODEL_FILE
     slow: ClassVar[bool] = True
     packages: ClassVar[tuple[str, ...]] = ("executorch", "torchao")
 

@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.isolation import Isolated, call_isolated
 from depthport.exporters.core.json_types import JsonObject
@@ -44,13 +45,14 @@ from depthport.exporters.quantization.plan import Int8Options, int8_options
 MODEL_FILE = "model.tflite"
 PRECISIONS = ("fp32", "fp16", "int8")
 NEEDED = {"torch": "torch", "litert_torch": "litert-torch", "ai_edge_quantizer": "ai-edge-quantizer"}
-_INSTALL = "pip install 'depthport[da3,litert]'"
+_INSTALL = str(install.DA3_LITERT)
 
 
 class LiteRTExporter(Exporter):
     """A `.tflite` with one named signature, static shape."""
 
     format: ClassVar[str] = "litert"
+    main_file: ClassVar[str | None] = MODEL_FILE
     slow: ClassVar[bool] = True
     packages: ClassVar[tuple[str, ...]] = ("litert-torch", "litert-converter", "ai-edge-litert", "ai-edge-quantizer")
     takes: ClassVar[tuple[type[Options], ...]] = (Int8Options,)

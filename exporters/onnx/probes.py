@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import ExportError, UnavailableError, one_line
 from depthport.exporters.onnx.graph_file import scope_of
 
@@ -86,7 +87,7 @@ def session(model: onnx_ir.Model) -> Iterator[Any]:
     try:
         import onnxruntime as ort
     except ImportError as error:
-        raise UnavailableError("layers are compared with ONNX Runtime: pip install onnxruntime") from error
+        raise UnavailableError(f"layers are compared with ONNX Runtime: {install.ONNXRUNTIME}") from error
     import onnx_ir as ir
 
     options = ort.SessionOptions()

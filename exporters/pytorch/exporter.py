@@ -23,18 +23,21 @@ import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.files.atomic import write_bytes, write_json
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.da3.request import ExportRequest
-from depthport.exporters.pytorch.program import export_program, require_static
+from depthport.exporters.pytorch.program import export_program, from_pixels, require_static
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.export import ExportedProgram
+
+    from depthport.exporters.da3.fused.stored import FusedNetwork
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -55,7 +58,7 @@ class PyTorchExporter(Exporter):
 
     def probe(self) -> str | None:
         missing = [name for name in ("torch", "safetensors") if find_spec(name) is None]
-        return f"{' and '.join(missing)} not installed: pip install 'depthport[da3]'" if missing else None
+        return f"{' and '.join(missing)} not installed: {install.DA3}" if missing else None
 
     def options(self, request: ExportRequest) -> JsonObject:
         require_static(request, allow=("pose_input", "preprocess"))
@@ -65,8 +68,8 @@ class PyTorchExporter(Exporter):
                 "or none for files that run on every device"
             )
         if request.target == FUSED_TARGET:
-            # The fused network is another one: it takes images alone.
-            require_static(request)
+            # The fused network is another one: it takes no poses.
+            require_static(request, allow=("preprocess",))
             require_fusible(request)
         return super().options(request)
 
@@ -128,9 +131,9 @@ def _write_fused(context: ExportContext, directory: Path) -> ExportResult:
     context.progress("fusing")
     upstream = build_upstream(request.model, context.state_dict())
     size = (shape.batch, shape.views, shape.height, shape.width)
-    network = build_fused(upstream, *size, request.outputs, request.policy)
+    network = from_pixels(build_fused(upstream, *size, request.outputs, request.policy), request)
     context.progress("writing the network")
-    save_network(network, directory / NETWORK_FILE)
+    save_network(cast("FusedNetwork", network), directory / NETWORK_FILE)
     return ExportResult(extra={"parameters": sum(tensor.numel() for tensor in network.parameters())})
 
 

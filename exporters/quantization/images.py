@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import InputError, UnavailableError, UsageError
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
@@ -133,6 +134,6 @@ def shipped_photograph(file: str, own: str) -> Path:
         if (path := Path(folder) / "data" / file).is_file():
             return path
     raise UnavailableError(
-        f"the photograph {file} comes with scikit-image, which is not here: pip install scikit-image, or name your own "
+        f"the photograph {file} comes with scikit-image, which is not here: {install.SCIKIT_IMAGE}, or name your own "
         f"with {own}"
     )

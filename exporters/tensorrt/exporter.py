@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import psutil
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult, Progress
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ExportError, UnavailableError
 from depthport.exporters.core.files.private import cache_root, private_folder
@@ -65,13 +66,14 @@ _log = logging.getLogger("depthport")
 class _EngineExporter(Exporter):
     """What both formats share; they differ in the package alone."""
 
+    main_file: ClassVar[str | None] = ENGINE_FILE
     package: ClassVar[Package]
     takes: ClassVar[tuple[type[Options], ...]] = (AskedOptions,)
 
     def probe(self) -> str | None:
         missing = [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]
         if missing:
-            return f"{', '.join(missing)} not installed: pip install 'depthport[da3,onnx]'"
+            return f"{', '.join(missing)} not installed: {install.DA3_ONNX}"
         try:
             load_module(self.package)
         except UnavailableError as error:

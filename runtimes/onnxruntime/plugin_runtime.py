@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ExportError, LoadError, one_line
 from depthport.exporters.core.isolation import call_isolated
@@ -30,8 +31,8 @@ from depthport.runtimes.onnxruntime.plugins import Offer
 from depthport.runtimes.onnxruntime.providers import Options, Provider, ProviderContext
 from depthport.runtimes.onnxruntime.runtime import MODEL_FILE, parse_extra
 
-_UPGRADE = "pip install --upgrade onnxruntime, and the plug-in's package"
-_INSTALL = "pip install onnxruntime-ep-openvino (Intel), or another package named onnxruntime-ep-…"
+_UPGRADE = f"{install.ONNXRUNTIME_AGAIN}, and the plug-in's package"
+_INSTALL = f"{install.ONNXRUNTIME_OPENVINO} (Intel), or another package named onnxruntime-ep-…"
 
 
 class PluginProviderRuntime(Runtime):
@@ -49,7 +50,7 @@ class PluginProviderRuntime(Runtime):
 
     def probe(self) -> list[Device]:
         if find_spec("onnxruntime") is None:
-            return [_absent("onnxruntime is not installed", "pip install onnxruntime")]
+            return [_absent("onnxruntime is not installed", str(install.ONNXRUNTIME))]
         if not plugins.installed():
             return [_absent("no plug-in provider of ONNX Runtime is installed", _INSTALL)]
         try:

@@ -116,15 +116,15 @@ def _coreml(units: str) -> Callable[[ProviderContext], Options]:
 
 ALTERNATIVES = (
     Mode(
-        "portable", "the same kernels on the portable file, which nothing has rewritten for them", target="portable",
+        "portable", "ONNX Runtime's own CPU kernels on the portable file, not rewritten for them", target="portable",
         precisions=("fp32",), alternative=True,
     ),
     Mode(
-        "quantize-dynamic", "the portable file after ONNX Runtime's own `quantize_dynamic`", target="portable",
+        "quantize-dynamic", "the portable file after ONNX Runtime's own quantize_dynamic", target="portable",
         precisions=("int8",), export_options=(("mix", "dynamic"),), alternative=True,
     ),
     Mode(
-        "upstream-export", "upstream's own network through `torch.onnx.export`, as it is", target="portable",
+        "upstream-export", "upstream's own network through torch.onnx.export, as it is", target="portable",
         precisions=("fp32",), export_options=(("network", "upstream"),), alternative=True,
     ),
 )  # fmt: skip

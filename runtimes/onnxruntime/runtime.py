@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.nvidia import cuda_devices
@@ -57,7 +58,7 @@ class OnnxRuntimeRuntime(Runtime):
         if find_spec("onnxruntime") is None:
             return [
                 Device(
-                    "cpu", cpu_description(), unavailable="onnxruntime is not installed", remedy="pip install onnxruntime"
+                    "cpu", cpu_description(), unavailable="onnxruntime is not installed", remedy=str(install.ONNXRUNTIME)
                 )
             ]
         try:
@@ -68,7 +69,7 @@ class OnnxRuntimeRuntime(Runtime):
                     "cpu",
                     cpu_description(),
                     unavailable=f"onnxruntime does not import ({error})",
-                    remedy="pip install --force-reinstall onnxruntime",
+                    remedy=str(install.ONNXRUNTIME_AGAIN),
                 )
             ]
         available = onnxruntime.get_available_providers()
@@ -130,7 +131,7 @@ def _cuda_devices(available: list[str]) -> list[Device]:
                 "cuda",
                 "NVIDIA GPU",
                 unavailable="no NVIDIA GPU or driver was found",
-                remedy="install NVIDIA's driver on a machine with a GPU, then `pip install depthport[cuda]`",
+                remedy=f"install NVIDIA's driver on a machine with a GPU, then: {install.ONNXRUNTIME_GPU}",
             )
         ]
     modes = tuple(provider.mode for provider in providers_for("cuda", available))
@@ -145,7 +146,7 @@ def _cuda_devices(available: list[str]) -> list[Device]:
                     name,
                     gpu.name,
                     unavailable="this build of onnxruntime has no CUDA provider",
-                    remedy="pip uninstall -y onnxruntime && pip install onnxruntime-gpu",
+                    remedy=str(install.ONNXRUNTIME_GPU),
                 )
             )
     return devices
@@ -159,7 +160,7 @@ def _apple_device(kind: str, available: list[str]) -> Device:
             kind,
             description,
             unavailable="this build of onnxruntime has no Core ML provider",
-            remedy="pip install --force-reinstall onnxruntime",
+            remedy=str(install.ONNXRUNTIME_AGAIN),
         )
     note = "Core ML decides per operator between this unit and the CPU; ONNX Runtime can't show which it took"
     return Device(kind, description, modes, ("fp16", "fp32"), notes=(note,))

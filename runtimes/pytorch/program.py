@@ -20,7 +20,7 @@ from depthport.exporters.da3.upstream import POSES, build_upstream, from_pixels,
 from depthport.runtimes.pytorch.archive import checked_archive
 
 if TYPE_CHECKING:
-    from depthport.exporters.da3.fused.network import FusedDA3
+    from depthport.exporters.da3.fused.stored import FusedNetwork
 
 WEIGHTS_FILE = "model.safetensors"
 PROGRAM_FILE = "program.pt2"
@@ -86,7 +86,7 @@ def is_operator(namespace: str, name: str, overload: str) -> bool:
     return isinstance(getattr(packet, overload, None), torch._ops.OpOverload)
 
 
-def load_fused(artifact: Artifact, device: torch.device) -> FusedDA3:
+def load_fused(artifact: Artifact, device: torch.device) -> FusedNetwork:
     """The network of an artifact of target `cuda` on `device`; like upstream itself, it has one definition.
 
     Raises:

@@ -7,7 +7,7 @@ import gc
 import os
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from depthport.runtimes.host.cache import cache_folder, sealed_cache
 from depthport.runtimes.host.threads import allowed_threads
 from depthport.runtimes.pytorch import device as torch_device
 from depthport.runtimes.pytorch.program import Forward, load_program, prefer_channels_last
+from depthport.runtimes.session import DeviceDecoder, Flow
 
 
 class TorchSession(Session):
@@ -64,6 +65,35 @@ class TorchSession(Session):
             raise RunError(f"pytorch on {self.device} failed: {one_line(error)}") from error
         names = [spec.name for spec in self.output_specs]
         self._results = found if isinstance(found, Mapping) else dict(zip(names, found, strict=True))
+
+    def enqueue(self, inputs: Mapping[str, Sequence[Tensor]]) -> Mapping[str, Tensor]:
+        """One inference on what is on the device already, once the session has run; on the current stream.
+
+        Args:
+            inputs: by name, one tensor of the manifest's shape; or several, one a view.
+
+        Returns:
+            The outputs in the manifest's dtypes, where the next inference may write its own.
+        """
+        for name, tensors in inputs.items():
+            buffer = self._inputs[name]
+            parts = (buffer,) if len(tensors) == 1 and tensors[0].dim() == buffer.dim() else buffer[0]
+            for part, tensor in zip(parts, tensors, strict=True):
+                part.copy_(tensor)
+        self._run()
+        return {spec.name: self._results[spec.name].to(getattr(torch, spec.dtype)) for spec in self.output_specs}
+
+    def flow(self) -> Flow:
+        if self._device.type != "cuda":
+            return super().flow()
+        from depthport.runtimes.pytorch.flow import CudaFlow
+
+        return CudaFlow(self, self._device, self.enqueue)
+
+    def device_decoder(self) -> DeviceDecoder | None:
+        from depthport.runtimes.pytorch.nvjpeg import nvjpeg
+
+        return nvjpeg(self._device)
 
     @contextlib.contextmanager
     def _fallbacks_seen(self) -> Iterator[None]:

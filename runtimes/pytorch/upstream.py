@@ -13,8 +13,10 @@ from depthport.exporters.core.errors import UnsupportedError
 from depthport.exporters.da3.upstream import recorded_reference_view
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.host.cache import cache_folder
+from depthport.runtimes.pytorch.inference import UpstreamPipeline
 from depthport.runtimes.pytorch.program import Forward, load_upstream
 from depthport.runtimes.pytorch.session import TorchSession, compiled_into
+from depthport.runtimes.session import FilesPipeline
 
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}
 """Upstream's official autocast by policy: matmuls of the backbone in that dtype, heads in fp32."""
@@ -52,12 +54,18 @@ class UpstreamSession(TorchSession):
     def _upstream(self) -> tuple[nn.Module, Forward]:
         return load_upstream(self.artifact, self._device)
 
+    def own_pipeline(self) -> FilesPipeline | None:
+        return UpstreamPipeline(self._module, self._device, self._autocast, self.artifact.manifest)
+
     def _details(self) -> dict[str, object]:
         return {"autocast": str(self._autocast).removeprefix("torch.") if self._autocast else None, "cuda_graph": False}
 
 
 class CompiledUpstreamSession(UpstreamSession):
     """What a user gets who puts `torch.compile` around upstream's network: many graphs, with Python between them."""
+
+    def own_pipeline(self) -> None:
+        return None  # upstream's `inference` calls the network as it stands
 
     def _upstream(self) -> tuple[nn.Module, Forward]:
         made = self.artifact.manifest

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import LoadError, RunError, UnavailableError
 
 Enqueue = Callable[[int], None]
 """Puts one inference on the stream with that handle (`cudaStream_t` as a number) and returns at once."""
-INSTALL = "pip install cuda-bindings"
+INSTALL = str(install.CUDA_BINDINGS)
 
 
 class CudaError(RunError):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import ClassVar
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnavailableError, UsageError
 from depthport.exporters.core.nvidia import cuda_devices
@@ -41,7 +42,7 @@ class _EngineRuntime(Runtime):
     def _missing_gpu(self) -> tuple[str, str]:
         return (
             "no NVIDIA GPU or driver was found: an engine can neither be loaded nor run",
-            f"on a machine with one: NVIDIA's driver, {self.package.install}, pip install cuda-bindings",
+            f"on a machine with one: NVIDIA's driver, {self.package.install}, {install.CUDA_BINDINGS}",
         )
 
     def _device(self, name: str, description: str, index: int) -> Device:
@@ -54,7 +55,7 @@ class _EngineRuntime(Runtime):
                 "use the runtime tensorrt",
             )  # fmt: skip
         if find_spec("cuda") is None or find_spec("cuda.bindings") is None:
-            return self._unavailable(name, description, "cuda-bindings is not installed", "pip install cuda-bindings")
+            return self._unavailable(name, description, "cuda-bindings is not installed", str(install.CUDA_BINDINGS))
         if find_spec(package.module) is None:
             return self._unavailable(name, description, f"{package.name} is not installed", package.install)
         try:

@@ -16,13 +16,15 @@ from depthport.predict.cameras import quaternion
 from depthport.predict.cloud import unproject
 from depthport.predict.files import KINDS, write_prediction
 from depthport.predict.model import load
-from depthport.predict.photographs import load_photographs
+from depthport.predict.photographs import frames_of, load_photographs
 from depthport.predict.prediction import Prediction, intrinsics_to_photograph, to_photograph
-from tests.support.upstream_input import input_processor
+from depthport.predict.sequence import predict_sequence, write_sequence
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("depth_anything_3")
+
+from depthport.exporters.da3.processors import input_processor  # noqa: E402
 
 SMALL = 98
 """Longest side, for speed."""
@@ -175,3 +177,51 @@ def test_what_can_not_be_predicted_is_one_line(photographs: list[Path], store: A
         model(photographs[:3])
     with pytest.raises(UsageError, match="unknown kind"):
         write_prediction(Prediction(np.zeros((1, 2, 2), np.float32), 0), tmp_path, ["exr"])
+
+
+def test_a_stream_gives_what_each_scene_gives_and_goes_on_after_a_broken_one(
+    photographs: list[Path], store: ArtifactStore, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no photograph")
+    turned = photographs[3].read_bytes()
+    scenes: list[list[Path | bytes]] = [[photographs[0]], [tmp_path / "broken.jpg"], [photographs[1]], [turned]]
+    with load("da3-small", weights="synthetic:0", runtime="onnxruntime", device="cpu", store=store) as model:
+        items = list(model.stream(scenes, process_res=SMALL))
+        # Shapes differ from scene to scene: each gets an artifact of its own, in its turn.
+        alone = [model(scene, process_res=SMALL) for scene in scenes if scene != scenes[1]]
+    assert [item.index for item in items] == [0, 1, 2, 3]
+    assert items[1].result is None and "no image" in str(items[1].error)
+    for item, expected in zip([items[0], items[2], items[3]], alone, strict=True):
+        assert item.result is not None and item.result.steps == expected.steps
+        np.testing.assert_array_equal(item.result.depth, expected.depth)
+    assert alone[0].placement["decoded"] == "cpu"
+
+
+def test_decoding_on_a_device_that_decodes_nothing_is_refused(photographs: list[Path], store: ArtifactStore) -> None:
+    with load("da3-small", weights="synthetic:0", runtime="onnxruntime", device="cpu", store=store) as model:
+        with pytest.raises(UsageError, match="--source-size"):
+            model(photographs[:1], decoder="device")
+        with pytest.raises(UsageError, match="--source-size"):
+            next(model.stream([photographs[:1]], decoder="device"))
+
+
+def test_a_sequence_of_windows_is_one_path(photographs: list[Path], store: ArtifactStore, tmp_path: Path) -> None:
+    """Files, one of them broken, through windows of two frames that share one."""
+    (tmp_path / "in").mkdir()
+    for index, at in enumerate((0, 1, 2, 0)):
+        with Image.open(photographs[at]) as image:
+            image.convert("RGB").resize((98, 70)).save(tmp_path / "in" / f"{index}.png")
+    (tmp_path / "in" / "1b.jpg").write_bytes(b"nothing")
+    left_out: list[int] = []
+    with load("da3-small", weights="synthetic:0", runtime="onnxruntime", device="cpu", store=store) as model:
+        found = predict_sequence(
+            model, frames_of(tmp_path / "in"), views=2, overlap=1, process_res=SMALL,
+            broken=lambda index, error: left_out.append(index),
+        )  # fmt: skip
+        assert write_sequence(found, tmp_path / "out") == 4
+        first = model([tmp_path / "in" / "0.png", tmp_path / "in" / "1.png"], process_res=SMALL)
+    assert left_out == [2]
+    lines = (tmp_path / "out" / "poses.tum").read_text().splitlines()
+    assert [int(line.split()[0]) for line in lines] == [0, 1, 2, 3]
+    with np.load(tmp_path / "out" / "depth" / "000001.npz") as arrays:
+        np.testing.assert_array_equal(arrays["depth"], first.depth[1])

@@ -165,7 +165,7 @@ def test_probe_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthport.runtimes.openvino.find_spec", lambda name: None)
     (device,) = OpenVinoRuntime().probe()
     assert not device.available
-    assert device.remedy == "pip install 'depthport[openvino]'"
+    assert device.remedy == 'pip install "depthport[openvino]"'
 
 
 def test_the_adapter_imports_without_openvino() -> None:

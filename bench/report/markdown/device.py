@@ -10,7 +10,16 @@ from depthport.bench.report.model import neural_engine, regime, rows
 from depthport.bench.report.model.accuracy import ALIGNMENT, HEADS, MEANINGLESS, accuracy_lines, meaningless
 from depthport.bench.report.model.merge import Group, MachineReport, Row, is_synthetic
 from depthport.bench.report.model.pictures import KINDS
-from depthport.bench.report.model.standing import BOUNDARY_TEXT, by_axis, by_device, main_boundary, median, ranked
+from depthport.bench.report.model.standing import (
+    BOUNDARY_TEXT,
+    OTHER,
+    by_axis,
+    by_device,
+    main_boundary,
+    median,
+    ranked,
+    timing,
+)
 from depthport.bench.results.model import Boundary
 from depthport.bench.statistics import figures
 from depthport.exporters.core.inspection import Table
@@ -34,14 +43,14 @@ def device_sections(machine: MachineReport, picture_of: PictureOf) -> list[str]:
                 continue
             parts.append(f"### {code(device)} · {escape(group.workload.label)}")
             parts.append(_device(members, boundary))
-        parts += [_idle(idle, group), _regimes(group), _phases(group), _neural_engine(machine, group)]
+        parts += [_idle(idle, group), _stages(group), _regimes(group), _phases(group), _neural_engine(machine, group)]
         parts += [_accuracy(group), _pictures(group, picture_of)]
     return [part for part in parts if part]
 
 
 def _device(members: Sequence[Row], boundary: Boundary) -> str:
     order = ranked(members, boundary)
-    other: Boundary = "host" if boundary == "device" else "device"
+    other = OTHER[boundary]
     lines = [
         f"{len(order)} of {len(members)} configurations ran and passed parity. "
         f"Latency at the {boundary} boundary: {BOUNDARY_TEXT[boundary]}."
@@ -149,6 +158,23 @@ def _more(members: Sequence[Row], boundary: Boundary, other: Boundary) -> str:
         table(["Configuration", "Compile", "Rotation", "Peak memory", "Artifact"], needs, "lcrrr"),
     ]
     return details("More figures: spread, samples, the other boundary, rotation, memory, size", blocks(tables).rstrip())
+
+
+def _stages(group: Group) -> str:
+    """Where the time of a scene alone goes, from files to arrays, and how near a stream comes to the network's own rate."""
+    body = []
+    for row in group.rows:
+        stages = row.cell.stages_ms
+        if stages:
+            shown = ", ".join(f"{name.replace('_', ' + ')} {figures.reading(ms, 3)}" for name, ms in stages.items())
+            stream = timing(row, "stream")
+            share = stages["network"] / stream.median_ms if stream and stream.median_ms and "network" in stages else None
+            of_network = figures.NONE if share is None else f"{100 * share:.0f} %"
+            body.append([code(row.cell.id), shown, rows.throughput(row, "stream"), of_network])
+    if not body:
+        return ""
+    head = ["Configuration", "Parts of a scene alone, ms", "Stream, img/s", "Of the network's own rate"]
+    return f"### From photographs: where the time goes\n\n{table(head, body, 'llrr')}"
 
 
 def _regimes(group: Group) -> str:

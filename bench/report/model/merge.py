@@ -15,7 +15,7 @@ from typing import NamedTuple
 from depthport.bench.environment.identity import Machine, machine_of
 from depthport.bench.report.model.bundles import check_bundles
 from depthport.bench.results.load_results import ResultsFile, load_results
-from depthport.bench.results.model import Cell, Results, RuntimeFacts, Status, is_control
+from depthport.bench.results.model import FROM_FILES, Cell, Results, RuntimeFacts, Status, is_control
 from depthport.bench.results.runtime_facts import facts_of
 from depthport.exporters.core.errors import UsageError
 
@@ -31,6 +31,8 @@ class Workload(NamedTuple):
     height: int
     width: int
     weights: str
+    from_files: bool = False
+    """Timed from encoded photographs."""
 
     @property
     def label(self) -> str:
@@ -38,7 +40,8 @@ class Workload(NamedTuple):
         views = f"{self.views} view" + ("s" if self.views != 1 else "")
         batch = f"{self.batch} scenes of " if self.batch != 1 else ""
         weights = f", {self.weights}" if self.weights.startswith("synthetic") else ""
-        return f"{self.model}, {batch}{views} of {self.height}×{self.width}{weights}"
+        source = ", from encoded photographs" if self.from_files else ""
+        return f"{self.model}, {batch}{views} of {self.height}×{self.width}{weights}{source}"
 
     @property
     def images(self) -> int:
@@ -129,7 +132,8 @@ class Report:
 
 
 def workload_of(cell: Cell) -> Workload:
-    return Workload(cell.model, cell.batch, cell.views, cell.height, cell.width, cell.weights)
+    from_files = FROM_FILES in cell.tags
+    return Workload(cell.model, cell.batch, cell.views, cell.height, cell.width, cell.weights, from_files)
 
 
 def is_synthetic(results: Results, cell: Cell) -> bool:

@@ -13,7 +13,14 @@ from depthport.bench.report.model.merge import Group, Row
 from depthport.bench.results.metrics import default_boundary, parity_figure
 from depthport.bench.results.model import Boundary, Speedup, Timing
 
-BOUNDARY_TEXT = {"device": "inputs and outputs resident on the device", "host": "numpy in, numpy out, transfers included"}
+BOUNDARY_TEXT: dict[Boundary, str] = {
+    "device": "inputs and outputs resident on the device",
+    "host": "numpy in, numpy out, transfers included",
+    "pipeline": "encoded photographs in, depth and poses as numpy out, one scene alone",
+    "stream": "the same for scene after scene, stages overlapped",
+}
+OTHER: dict[Boundary, Boundary] = {"device": "host", "host": "device", "pipeline": "stream", "stream": "pipeline"}
+"""What is shown beside a boundary."""
 
 
 def timing(row: Row, boundary: Boundary) -> Timing | None:

@@ -124,6 +124,8 @@ def _details(row: Row, machine: MachineReport) -> list[tuple[str, str]]:
         ratio = cell.speedup.get(boundary)
         if ratio is not None and ratio.reason:
             lines.append((f"Verdict ({boundary})", f"{ratio.verdict}: {ratio.reason}"))
+    if cell.stages_ms:
+        lines.append(("Stages", ", ".join(f"{name} {figures.reading(ms, 3)} ms" for name, ms in cell.stages_ms.items())))
     for output, block in (cell.parity or {}).items():
         if isinstance(block, dict):
             lines.append((f"Parity: {output}", ", ".join(f"{k} {_figure(v)}" for k, v in block.items())))

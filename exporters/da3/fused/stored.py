@@ -12,7 +12,7 @@ import keyword
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from depthport.exporters.da3.fused.head import FusedDepth, FusedFusion, FusedSta
 from depthport.exporters.da3.fused.network import FusedDA3
 from depthport.exporters.da3.shapes import NetworkShape
 from depthport.exporters.da3.static.camera import CameraDecoder
+from depthport.exporters.da3.static.pixels import FromPixels, PixelCrop, PixelResize, WeightedSum
 
 NETWORK_FILE = "network.safetensors"
 LAYOUT = 1
@@ -32,14 +33,18 @@ _MODULES: dict[str, type[nn.Module]] = {
     module.__name__: module
     for module in (
         FusedDA3, FusedBackbone, FusedBlock, FusedAttention, FusedDepth, FusedStage, FusedFusion, FusedUnit, Spread, Shrink,
-        CameraDecoder, nn.LayerNorm, nn.Linear, nn.ModuleList, nn.Identity,
+        CameraDecoder, FromPixels, PixelResize, PixelCrop, WeightedSum, nn.LayerNorm, nn.Linear, nn.ModuleList, nn.Identity,
     )
 }  # fmt: skip
 _DATA: dict[str, type[Any]] = {"NetworkShape": NetworkShape, "PrecisionPolicy": PrecisionPolicy}
 _DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
 
 
-def save_network(network: FusedDA3, path: Path) -> None:
+FusedNetwork: TypeAlias = "FusedDA3 | FromPixels"
+"""The network, or what makes its images of pixels with the network in it."""
+
+
+def save_network(network: FusedNetwork, path: Path) -> None:
     """Write `network`, on the CPU, to `path`."""
     from safetensors.torch import save_file
 
@@ -53,7 +58,7 @@ def save_network(network: FusedDA3, path: Path) -> None:
     save_file(tensors, path, metadata={"format": "pt", "layout": str(LAYOUT), "network": tree})
 
 
-def load_network(path: Path, device: torch.device) -> FusedDA3:
+def load_network(path: Path, device: torch.device) -> FusedNetwork:
     """The network of `path` on `device`, in eval mode.
 
     Raises:
@@ -70,7 +75,7 @@ def load_network(path: Path, device: torch.device) -> FusedDA3:
             network = _restore(json.loads(metadata["network"]), "", stored.get_tensor)
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"it does not hold a network ({type(error).__name__}: {error})") from error
-    if not isinstance(network, FusedDA3):
+    if not isinstance(network, FromPixels | FusedDA3) or not isinstance(getattr(network, "network", network), FusedDA3):
         raise ValueError(f"it holds a {type(network).__name__}, not a network")
     return network.eval().requires_grad_(False)
 

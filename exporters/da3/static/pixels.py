@@ -70,11 +70,12 @@ class PixelCrop(nn.Module):
 
     def __init__(self, step: Crop) -> None:
         super().__init__()
-        self.rows = slice(step.top, step.top + step.height)
-        self.columns = slice(step.left, step.left + step.width)
+        self.rows = step.top, step.top + step.height
+        self.columns = step.left, step.left + step.width
 
     def forward(self, x: Tensor) -> Tensor:
-        return x[..., self.rows, self.columns]
+        (top, bottom), (left, right) = self.rows, self.columns
+        return x[..., top:bottom, left:right]
 
 
 class FromPixels(nn.Module):

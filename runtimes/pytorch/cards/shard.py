@@ -45,7 +45,7 @@ class ShardSession(FusedSession):
 
     def _build(self) -> tuple[nn.Module, Forward]:
         module, eager = self._load()
-        network: Any = module
+        network: Any = getattr(module, "network", module)  # behind the resize of pixels, where that is in the graph
         self._exchange = Cards(self._shares, self._rank, network.heads)
         if self._device.type == "cuda":
             self._exchange.clock = ExchangeClock()

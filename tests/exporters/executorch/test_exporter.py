@@ -41,7 +41,7 @@ def test_what_it_can_not_express_is_refused(changes: dict[str, Any], kind: type[
 def test_without_its_packages_it_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporter, "find_spec", lambda name: None)
     assert (
-        ExecuTorchExporter().probe() == "torch, executorch, torchao not installed: pip install 'depthport[da3,executorch]'"
+        ExecuTorchExporter().probe() == 'torch, executorch, torchao not installed: pip install "depthport[da3,executorch]"'
     )
 
 

@@ -25,13 +25,14 @@ from depthport.exporters.inputs.preprocess import (
     preprocess,
     upstream_steps,
 )
-from tests.support.upstream_input import input_processor
 
 
 @pytest.fixture(scope="module")
 def upstream() -> Any:
     pytest.importorskip("torch")
     pytest.importorskip("depth_anything_3")
+    from depthport.exporters.da3.processors import input_processor
+
     return input_processor()
 
 

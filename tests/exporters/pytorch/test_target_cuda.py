@@ -16,6 +16,7 @@ from safetensors.torch import save_file  # noqa: E402
 
 from depthport.exporters.core.artifact import Artifact  # noqa: E402
 from depthport.exporters.core.errors import LoadError, UnsupportedError, UsageError  # noqa: E402
+from depthport.exporters.da3.fused.network import FusedDA3  # noqa: E402
 from depthport.exporters.da3.fused.stored import NETWORK_FILE  # noqa: E402
 from depthport.runtimes.base import LoadOptions  # noqa: E402
 from depthport.runtimes.pytorch.graph import FusedSession  # noqa: E402
@@ -44,6 +45,7 @@ def test_the_file_is_the_fused_network(artifact: Artifact) -> None:
 
 def test_the_file_holds_each_tensor_once_in_the_dtype_it_runs_in(artifact: Artifact) -> None:
     network = load_fused(artifact, torch.device("cpu"))
+    assert isinstance(network, FusedDA3)
     tensors = [*network.parameters(), *network.buffers()]
     assert {info.path for info in artifact.manifest.files} == {NETWORK_FILE}
     assert artifact.manifest.size_bytes < 1.02 * sum(tensor.nbytes for tensor in tensors)
@@ -103,8 +105,29 @@ def test_the_mode_refuses_a_portable_artifact(tmp_path: Path) -> None:
         FusedSession(portable, "cpu", LoadOptions())
 
 
-def _export(root: Path, precision: str, target: str | None) -> Stored:
+@pytest.mark.parametrize("source_size", [None, (56, 90)])
+def test_pixels_go_in_where_they_are_asked_for(
+    artifact: Artifact, tmp_path: Path, source_size: tuple[int, int] | None
+) -> None:
+    """Resize (and here a crop) and normalisation before the very same network, stored with it."""
+    import numpy as np
+
+    from depthport.exporters.inputs.preprocess import apply_to_rgb, exact_steps, normalise
+
+    made = _export(tmp_path, "bf16-fp16", "cuda", preprocess=True, source_size=source_size).artifact
+    size = source_size or (28, 42)
+    assert made.manifest.inputs[0].shape == (1, 2, *size, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
+    shrunk = np.stack([apply_to_rgb(view, exact_steps(size[::-1], 28, 42)) for view in pixels])
+    with torch.inference_mode():
+        found = load_fused(made, torch.device("cpu"))(torch.from_numpy(pixels[None]))
+        expected = load_fused(artifact, torch.device("cpu"))(torch.from_numpy(normalise(shrunk)[None]))
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a, b)
+
+
+def _export(root: Path, precision: str, target: str | None, **options: object) -> Stored:
     from depthport.exporters.core.store import ArtifactStore
 
-    small = {"views": 2, "height": 28, "width": 42}
+    small = {"views": 2, "height": 28, "width": 42, **options}
     return export_small(ArtifactStore(root), "pytorch", precision=precision, target=target, **small)

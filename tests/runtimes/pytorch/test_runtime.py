@@ -171,7 +171,7 @@ def test_probe_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthport.runtimes.pytorch.runtime.find_spec", lambda name: None)
     (device,) = PyTorchRuntime().probe()
     assert not device.available
-    assert device.remedy == "pip install torch"
+    assert device.remedy == 'pip install "depthport[da3]"'
 
 
 def test_probe_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import RunError, StorageError, UnavailableError
 from depthport.exporters.core.files.atomic import write_bytes
 from depthport.exporters.core.files.private import cache_root, private_folder
@@ -134,7 +135,7 @@ def bindings() -> Any:
         import cuda.bindings.driver
         import cuda.bindings.nvrtc
     except ImportError as error:
-        remedy = "pip install 'cuda-bindings>=12.8'"
+        remedy = str(install.CUDA_BINDINGS)
         raise UnavailableError(f"cuda-bindings can't be imported ({error}): {remedy}") from error
     return cuda.bindings
 
