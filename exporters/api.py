@@ -22,6 +22,7 @@ from depthport.exporters.core.artifact import (
     load_artifact,
 )
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.keywords import check_keywords
 from depthport.exporters.core.open_dims import limits_of, validate_dynamic
 from depthport.exporters.core.precision import resolve_policy
@@ -40,7 +41,7 @@ from depthport.exporters.inputs.preprocess import validate_source
 from depthport.exporters.registry import get_exporter
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from typing_extensions import Unpack
 
 
@@ -222,7 +223,7 @@ def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
     spec = request.model
     options = exporter.options(request)
     versions = package_versions(deciding_packages(exporter, resized=request.source_size is not None))
-    body: dict[str, Any] = {
+    body: JsonObject = {
         "model": spec.name,
         "weights": WeightsInfo(ref.id, ref.sha256, ref.synthetic, ref.licence),
         "format": request.format,
@@ -271,7 +272,7 @@ def _spec_json(spec: TensorSpec) -> list[Any]:
 
 def _context(request: ExportRequest, store: ArtifactStore, progress: Progress) -> ExportContext:
     @lru_cache(maxsize=1)
-    def state_dict() -> dict[str, Any]:
+    def state_dict() -> dict[str, Tensor]:
         progress("loading weights")
         return load_state_dict(request.weights, request.model)
 

@@ -10,7 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import UnsupportedError
@@ -21,7 +23,7 @@ from depthport.exporters.core.options import Options, read_options
 from depthport.exporters.da3.request import ExportRequest
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 Progress = Callable[[str], None]
@@ -32,7 +34,7 @@ Progress = Callable[[str], None]
 class ExportResult:
     """What an exporter adds to the manifest."""
 
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: JsonObject = field(default_factory=dict)
     target: dict[str, object] = field(default_factory=dict)
 
 
@@ -43,7 +45,7 @@ class ExportContext:
         self,
         request: ExportRequest,
         network: Callable[[], nn.Module],
-        state_dict: Callable[[], dict[str, Any]],
+        state_dict: Callable[[], dict[str, Tensor]],
         dependency: Callable[..., Artifact],
         progress: Progress,
     ) -> None:
@@ -125,7 +127,9 @@ class Exporter(ABC):
         """
         raise UnsupportedError(f"format {self.format!r} can't be rebuilt from an artifact: export it again")
 
-    def inspect(self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True) -> tuple[Table, ...]:
+    def inspect(
+        self, artifact: Artifact, arrays: Mapping[str, np.ndarray] | None = None, run: bool = True
+    ) -> tuple[Table, ...]:
         """What only this format can say about an artifact beyond its manifest; nothing by default.
 
         Args:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from depthport.bench.cli import complete
@@ -72,7 +73,7 @@ def _inspect(path: Path, images: list[Path] | None, run: bool) -> tuple[Artifact
     return artifact, (artifact_table(artifact), *exporter.inspect(artifact, arrays, run))
 
 
-def _arrays(artifact: Artifact, images: list[Path]) -> dict[str, Any]:
+def _arrays(artifact: Artifact, images: list[Path]) -> dict[str, np.ndarray]:
     from depthport.bench.inputs.inputs import load_scenes
 
     manifest = artifact.manifest

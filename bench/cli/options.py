@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from depthport.bench.cli import complete
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.text import clean_text
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def parse_options(pairs: list[str]) -> dict[str, object]:
     """
     from depthport.exporters.core.errors import UsageError
 
-    options: dict[str, Any] = {}
+    options: JsonObject = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator or not name:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from depthport.bench.cli import complete
 from depthport.bench.cli.options import Json, Store, Threads, Weights, names, print_json, stderr
+from depthport.exporters.core.json_types import JsonObject
 
 if TYPE_CHECKING:
-    from depthport.exporters.core import install
     from depthport.predict.model import Model
     from depthport.predict.prediction import Prediction
 
@@ -92,6 +92,7 @@ def predict(
     """
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.inputs.pose_files import read_poses
+    from depthport.exporters.core import install
     from depthport.exporters.core.asked import THREADS
     from depthport.exporters.core.errors import UsageError
     from depthport.exporters.core.files.atomic import check_output_folder
@@ -110,7 +111,7 @@ def predict(
     if not Path(source).is_dir():
         get_model(source)  # a name that is wrong is said before any runtime is imported
     cameras = read_poses(poses) if poses is not None else None
-    asked: dict[str, Any] = {"runtime": runtime, "device": device, "mode": mode, "precision": precision}
+    asked: JsonObject = {"runtime": runtime, "device": device, "mode": mode, "precision": precision}
     if not any(asked.values()) and not Path(source).is_dir():
         asked |= _pick(results, source)
     elif results is not None:
@@ -165,7 +166,7 @@ def _sequence(model: Model, sources: list[Path], out: Path, window: int, overlap
     typer.echo(f"{write_sequence(found, out)} frames in {out}, camera path in {out / 'poses.tum'}")
 
 
-def _pick(named: Path | None, model: str) -> dict[str, Any]:
+def _pick(named: Path | None, model: str) -> dict[str, object]:
     """What `choose` picks of results that were measured on this machine for this model; nothing where there are none.
 
     Raises:
@@ -197,7 +198,7 @@ def _pick(named: Path | None, model: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _facts(found: Prediction, written: list[Path]) -> dict[str, Any]:
+def _facts(found: Prediction, written: list[Path]) -> dict[str, object]:
     return {
         "views": list(found.names),
         "height": found.depth.shape[1],

@@ -11,7 +11,6 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from depthport.bench.diagnose.batching import largest_batch
 from depthport.bench.environment.environment import usable_memory_mib
@@ -26,6 +25,7 @@ from depthport.exporters.core.asked import MOST, THREADS
 from depthport.exporters.core.errors import RunError, UsageError
 from depthport.exporters.core.files.npz import write_npz
 from depthport.exporters.core.inspection import Table
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.nvidia import cuda_devices
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.registry import get_model
@@ -63,7 +63,7 @@ class BatchAnswer:
     """Of the whole device (a CPU: what this process may use)."""
     trials: tuple[BatchTrial, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return asdict(self)
 
 

@@ -16,6 +16,7 @@ from depthport.exporters.base import Progress
 from depthport.exporters.core.artifact import Artifact, Shape, TensorSpec
 from depthport.exporters.core.asked import TOLERANCE, known_name
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.precision import resolve_policy
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.request import ExportRequest
@@ -49,7 +50,7 @@ class Findings:
     model: str
     precision: str
     weights: str
-    network: dict[str, Any] | None
+    network: JsonObject | None
     network_reason: str | None
     ranges: RangeReport | None
     layers: Comparison | None
@@ -59,7 +60,7 @@ class Findings:
         """No activation near fp16's limit where fp16 was asked for, no layer out of tolerance."""
         return not (self.ranges and self.ranges.hot) and (self.layers is None or self.layers.first is None)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         layers = self.layers
         return {
             "model": self.model, "precision": self.precision, "weights": self.weights, "passed": self.passed,
@@ -140,7 +141,7 @@ def _quantized(path: Path, reference: Path, folder: Path, kind: str, inputs: Seq
 
 def _network(
     format: str, target: str | None, path: Path, policy: Any, progress: Progress
-) -> tuple[dict[str, Any] | None, str | None]:
+) -> tuple[JsonObject | None, str | None]:
     """Preflight and audit of the network TensorRT makes of the graph; or why there is none."""
     exporter: Any = get_exporter(format)
     try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from depthport.bench.diagnose.profile_parts import PartTime, add_up
 from depthport.bench.inputs.inputs import load_scene
@@ -20,6 +19,7 @@ from depthport.exporters.core import install
 from depthport.exporters.core.asked import CALLS, THREADS
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.inspection import Table
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import package_versions
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.registry import get_model
@@ -37,7 +37,7 @@ _WARM_UPS = 5
 class Profile:
     """One configuration's time by part."""
 
-    cell: dict[str, Any]
+    cell: JsonObject
     """Model, shape, device, mode, precision, weights."""
     hardware: str
     versions: dict[str, str]
@@ -59,7 +59,7 @@ class Profile:
     def roof_ms(self) -> float:
         return sum(part.roof_ms for part in self.parts)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         parts = [{**asdict(part), "of_roof": part.of_roof} for part in self.parts]
         return {
             "schema": SCHEMA, **asdict(self), "parts": parts, "parts_ms": self.parts_ms, "roof_ms": self.roof_ms,

@@ -10,12 +10,14 @@ of a Mac is another one; what only that can say is on the same page.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core import install
@@ -67,7 +69,9 @@ class CoreAIExporter(Exporter):
     def options(self, request: ExportRequest) -> JsonObject:
         return parse_options(request).to_json()
 
-    def inspect(self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True) -> tuple[Table, ...]:
+    def inspect(
+        self, artifact: Artifact, arrays: Mapping[str, np.ndarray] | None = None, run: bool = True
+    ) -> tuple[Table, ...]:
         return inspect_asset(artifact, arrays=arrays, run=run)
 
     def inspect_package(self, path: Path, run: bool = True) -> tuple[Table, ...]:
@@ -100,7 +104,7 @@ class _Build:
         self.lowerings: list[str] = []
         self.seconds: dict[str, float] = {}
 
-    def asset(self, request: ExportRequest, network: Any, path: Path) -> nn.Module:
+    def asset(self, request: ExportRequest, network: Callable[[], nn.Module], path: Path) -> nn.Module:
         """Convert, compress where asked, and save; returns what was converted."""
         module = with_pixels(request, network())
         began = time.perf_counter()
@@ -116,7 +120,7 @@ class _Build:
         self.seconds.setdefault("conversion", time.perf_counter() - began)
         return module
 
-    def check(self, asset: Path) -> dict[str, Any]:
+    def check(self, asset: Path) -> JsonObject:
         """Run the asset, or one of the smallest shape, against upstream."""
         from depthport.exporters.da3.upstream import build_upstream
 

@@ -19,6 +19,7 @@ from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnavailableError, UsageError, one_line
 from depthport.exporters.core.files.atomic import read_bytes, read_json
 from depthport.exporters.core.files.paths import user_path
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.da3.checkpoint import normalised
 from depthport.exporters.da3.config_check import family_of
 from depthport.exporters.da3.models import MODELS, ModelSpec
@@ -96,7 +97,7 @@ def _json(file: Path) -> Mapping[str, Any]:
     return parsed
 
 
-def _yaml(file: Path, text: str) -> dict[str, Any]:
+def _yaml(file: Path, text: str) -> JsonObject:
     """The YAML's mapping with plain references resolved.
 
     Raises:
@@ -157,13 +158,13 @@ def _inherit(node: Any, file: Path) -> Any:
         return node
     own = {str(key): _inherit(value, file) for key, value in node.items() if key != "__inherit__"}
     named = node.get("__inherit__")
-    merged: dict[str, Any] = {}
+    merged: JsonObject = {}
     for parent in named if isinstance(named, list) else [named] if named is not None else []:
         merged = _over(merged, upstream_config(parent, file))
     return _over(merged, own)
 
 
-def _over(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+def _over(base: JsonObject, top: Mapping[str, Any]) -> JsonObject:
     """`top` over `base`; mappings are merged, everything else is replaced, as omegaconf does."""
     merged = dict(base)
     for key, value in top.items():
@@ -172,7 +173,7 @@ def _over(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def upstream_config(name: Any, file: Path) -> dict[str, Any]:
+def upstream_config(name: Any, file: Path) -> JsonObject:
     """One of upstream's packaged configurations, from its `__inherit__` name (`depth_anything_3.configs.da3-large`).
 
     Raises:
@@ -188,7 +189,7 @@ def upstream_config(name: Any, file: Path) -> dict[str, Any]:
     found = next((p for f in folders if (p := Path(f) / "configs" / f"{match[1]}.yaml").is_file()), None)
     if found is None:
         raise UnavailableError(f"{file} inherits {name!r} and depth-anything-3 is not installed")
-    inherited: dict[str, Any] = _inherit(_yaml(found, found.read_text(encoding="utf-8")), found)
+    inherited: JsonObject = _inherit(_yaml(found, found.read_text(encoding="utf-8")), found)
     return inherited
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 import msgspec
 
 from depthport.exporters.core.artifact import HostStep, Shape
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.precision import PrecisionPolicy
 from depthport.exporters.da3.models import ModelSpec, host_steps
 from depthport.exporters.da3.weights_ref import WeightsRef
@@ -87,8 +88,8 @@ class ExportRequest:
         """What the host has to do to the outputs of the graph."""
         return host_steps(self.model, self.outputs, ray_pose=self.ray_pose)
 
-    def to_json(self) -> dict[str, Any]:
-        json: dict[str, Any] = msgspec.to_builtins(self)
+    def to_json(self) -> JsonObject:
+        json: JsonObject = msgspec.to_builtins(self)
         return json
 
     @classmethod

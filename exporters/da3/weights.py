@@ -96,7 +96,7 @@ def synthetic_ref(model: ModelSpec, seed: int, outliers: bool = False) -> Weight
     )
 
 
-def _structure(model: ModelSpec) -> dict[str, Any]:
+def _structure(model: ModelSpec) -> dict[str, object]:
     """What tells one network from another: the name, or the configuration of the user's own."""
     return {"model": model.name} if model.config is None else {"config": model.config}
 

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -117,5 +117,5 @@ class ExecuTorchExporter(Exporter):
         return {"rounded": require_rounded(found, expected, own)}
 
     @staticmethod
-    def _call(context: ExportContext, work: Path, function: Callable[..., Any], **arguments: Any) -> Isolated:
+    def _call(context: ExportContext, work: Path, function: Callable[..., object], **arguments: object) -> Isolated:
         return call_isolated(function, arguments, work, context.progress, _PROGRAMS)

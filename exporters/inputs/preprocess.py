@@ -146,7 +146,7 @@ def validate_source(source_size: Size, shape: Shape, dynamic: Sequence[str]) -> 
     exact_steps((width, height), shape.height, shape.width)
 
 
-def steps_to_json(steps: Steps) -> list[dict[str, Any]]:
+def steps_to_json(steps: Steps) -> list[dict[str, object]]:
     """Steps as a manifest has them, in order."""
     return [
         {

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -109,9 +109,9 @@ class _Build:
         self.context.progress("running the file")
         self.parity = require_network(self._run("fp32.tflite"), self.expected)
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self) -> dict[str, object]:
         """The file of the request's precision, and what to say of it."""
-        extra: dict[str, Any] = {"converter": self.isolation, "checks": {"conversion": self.parity}}
+        extra: JsonObject = {"converter": self.isolation, "checks": {"conversion": self.parity}}
         policy = self.context.request.policy
         if policy.name == "fp32":
             (self.work / "fp32.tflite").rename(self.work / MODEL_FILE)
@@ -146,5 +146,5 @@ class _Build:
         with np.load(self.work / "outputs.npz") as found:
             return dict(found)
 
-    def _call(self, function: Callable[..., Any], **arguments: Any) -> Isolated:
+    def _call(self, function: Callable[..., object], **arguments: object) -> Isolated:
         return call_isolated(function, arguments, self.work, self.context.progress)

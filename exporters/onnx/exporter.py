@@ -171,7 +171,7 @@ def _read(path: Path) -> onnx_ir.Model:
     return ir.load(path)
 
 
-def _quantize(context: ExportContext, model: onnx_ir.Model, target: OnnxTarget) -> dict[str, Any]:
+def _quantize(context: ExportContext, model: onnx_ir.Model, target: OnnxTarget) -> JsonObject:
     """Quantize what the plan chooses; returns the plan's report."""
     plan = make_plan(context, signed=target.signed_activations, rounded_outputs=target.rounded_outputs)
     layers = candidates(context.network())

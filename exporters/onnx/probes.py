@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from depthport.exporters.onnx.graph_file import scope_of
 
 if TYPE_CHECKING:
     import onnx_ir
+    from onnxruntime import InferenceSession
 
 LOOKED_AT = frozenset(
     ("LayerNormalization", "Attention", "Softmax", "MatMul", "Gemm", "Conv", "Add", "Gelu", "Relu", "Resize", "Exp")
@@ -77,7 +78,7 @@ def expose(model: onnx_ir.Model, names: Sequence[str]) -> None:
 
 
 @contextmanager
-def session(model: onnx_ir.Model) -> Iterator[Any]:
+def session(model: onnx_ir.Model) -> Iterator[InferenceSession]:
     """The graph in ONNX Runtime on the CPU, without rewrites: what is written is what is computed.
 
     Raises:
@@ -103,7 +104,9 @@ def session(model: onnx_ir.Model) -> Iterator[Any]:
         yield native
 
 
-def fetch(native: Any, names: Sequence[str], inputs: Mapping[str, np.ndarray]) -> dict[str, NDArray[np.float32]]:
+def fetch(
+    native: InferenceSession, names: Sequence[str], inputs: Mapping[str, np.ndarray]
+) -> dict[str, NDArray[np.float32]]:
     """Values of the tensors called `names`."""
     values = native.run(list(names), dict(inputs))
     return dict(zip(names, values, strict=True))

@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core import install
@@ -184,7 +184,7 @@ def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return own
 
 
-def _fingerprint(tensor: Tensor) -> tuple[Any, ...]:
+def _fingerprint(tensor: Tensor) -> tuple[object, ...]:
     """Equal for tensors of the same dtype, shape and bits."""
     import torch
 
@@ -192,7 +192,7 @@ def _fingerprint(tensor: Tensor) -> tuple[Any, ...]:
     return tensor.dtype, tuple(tensor.shape), hashlib.blake2b(bits.data, digest_size=16).digest()
 
 
-def _hub_config(request: ExportRequest) -> dict[str, Any]:
+def _hub_config(request: ExportRequest) -> dict[str, object]:
     """`config.json` in Hugging Face layout, with the network's configuration where it is the user's own."""
     spec = request.model
     return {"model_name": spec.name} if spec.config is None else {"model_name": spec.name, "config": spec.config}

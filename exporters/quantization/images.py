@@ -10,7 +10,6 @@ import hashlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,12 +111,13 @@ def scene(path: Path, shape: Shape, first: int = 0) -> NDArray[np.float32]:
     return np.ascontiguousarray(arranged)
 
 
-def _view(photograph: Any, index: int, height: int, width: int) -> NDArray[np.uint8]:
+def _view(photograph: Image.Image, index: int, height: int, width: int) -> NDArray[np.uint8]:
     """(H, W, 3): the `index`-th window, scaled with one factor until it covers H×W, its centre cut out."""
     left, top, share = _WINDOWS[index % len(_WINDOWS)]
     w, h = photograph.size
     box = (left * w, top * h, min(1.0, left + share) * w, min(1.0, top + share) * h)
-    window = photograph.crop(tuple(round(edge) for edge in box)) if share < 1 else photograph
+    a, b, c, d = (round(edge) for edge in box)
+    window = photograph.crop((a, b, c, d)) if share < 1 else photograph
     if (index // len(_WINDOWS)) % 2:
         window = ImageOps.mirror(window)
     return np.asarray(ImageOps.fit(window, (width, height), Image.Resampling.BICUBIC))

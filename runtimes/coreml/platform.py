@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from depthport.exporters.core import install
 
 
@@ -34,7 +36,7 @@ class PlannedOperation:
 class Model(Protocol):
     """A loaded model."""
 
-    def predict(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def predict(self, inputs: Mapping[str, object]) -> dict[str, np.ndarray]:
         """Run; returns when the outputs are there."""
         ...
 

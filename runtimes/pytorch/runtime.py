@@ -36,6 +36,7 @@ from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.nvidia import cuda_devices
+from depthport.exporters.core.options import Options, read_options
 from depthport.runtimes.base import Device, DeviceRates, LoadOptions, Mode, OperatorTime, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description, has_bf16
 from depthport.runtimes.pytorch.cards.names import is_group, members
@@ -136,8 +137,7 @@ class PyTorchRuntime(Runtime):
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         mode = self.mode(self.device(device), options.mode)
-        if options.extra:
-            raise UsageError(f"pytorch has no option {', '.join(sorted(options.extra))}")
+        read_options(Options, options.extra, self.name)
         if is_group(device):
             from depthport.runtimes.pytorch.cards.session import CardsSession
 

@@ -124,7 +124,7 @@ class CudaBuffers:
         self.outputs: dict[str, Buffer] = {}
         self._stream: Any = None
         self._uploaded: Any = None
-        self._graph: Any = None
+        self._graph: object = None
         call("cudaSetDevice", device)
         try:
             # Not ordered after the legacy default stream, which other libraries of the process may use.

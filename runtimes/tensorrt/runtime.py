@@ -13,8 +13,9 @@ from typing import ClassVar
 
 from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import UnavailableError, UsageError
+from depthport.exporters.core.errors import UnavailableError
 from depthport.exporters.core.nvidia import cuda_devices
+from depthport.exporters.core.options import Options, read_options
 from depthport.exporters.tensorrt.platform import PACKAGES, Package, gpu_here, installed_version, load_module
 from depthport.runtimes.base import Device, LoadOptions, Mode, Runtime, Session
 from depthport.runtimes.tensorrt.engine import mismatch_of, open_engine, this_gpu
@@ -74,8 +75,7 @@ class _EngineRuntime(Runtime):
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         mode = self.mode(self.device(device), options.mode)
-        if options.extra:
-            raise UsageError(f"{self.name} has no option {min(options.extra)!r}")
+        read_options(Options, options.extra, self.name)
         index = int(device.partition(":")[2] or 0)
         engine = open_engine(self.package, artifact, options, index)
         return CudaSession(artifact, device, options, engine, index, graph=mode is CUDA_GRAPH)

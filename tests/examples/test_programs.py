@@ -68,11 +68,12 @@ def test_cpp(pixels: Artifact, tmp_path: Path) -> None:
         photographs.append(tmp_path / f"{name}.ppm")
         Image.fromarray(getattr(data, name)()).resize((147, 105)).save(photographs[-1])
     build = tmp_path / "build"
-    for command in (
+    commands: tuple[list[str | Path], ...] = (
         ["cmake", "-S", tmp_path / "sample", "-B", build, f"-DOpenVINO_DIR={openvino.utils.get_cmake_path()}"],
         ["cmake", "--build", build],
         [build / "depth", tmp_path / "sample" / "model.onnx", *photographs],
-    ):
+    )
+    for command in commands:
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=500)
         assert done.returncode == 0, done.stdout + done.stderr
     found: dict[str, Any] = {

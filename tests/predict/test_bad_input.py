@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from depthport.bench.cli.app import app
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ArtifactError, DepthportError
-from depthport.predict.model import Model, Place
+from depthport.predict.model import Model
+from depthport.predict.place import Place
 from depthport.runtimes.terms import Mismatch
 from tests.conftest import Exported
 from tests.support.fake_runtime import Fake, fake_artifact

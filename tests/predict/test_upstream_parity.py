@@ -45,7 +45,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     data = pytest.importorskip("skimage.data")
     folder = tmp_path_factory.mktemp("twenty")
     random = np.random.default_rng(20)
-    paths = []
+    paths: list[Path] = []
     for name in ("astronaut", "coffee", "chelsea", "rocket", "camera"):
         whole = np.asarray(getattr(data, name)())
         for _ in range(4):

@@ -32,7 +32,7 @@ def test_the_table_says_what_goes_in_what_comes_out_and_what_loads_it(artifact: 
     assert ("output", "extrinsics  float32 (1, 2, 3, 4)") in rows
     assert ("format", "onnx, fp32, target portable") in rows
     assert ("operator sets", "ai.onnx 18") in rows and ("oldest ONNX Runtime", "1.14") in rows
-    assert dict(rows)["preprocessing"] == (
+    assert {row[0]: row[1] for row in rows}["preprocessing"] == (
         "yours: (rgb / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225], RGB, channels first"
     )
 
@@ -89,7 +89,8 @@ def test_data_beside_the_file_goes_along_under_its_name(artifact: Artifact, tmp_
     from depthport.exporters.onnx.exporter import DATA_FILE, MODEL_FILE, save
 
     folder, mine = tmp_path / "stored", tmp_path / "mine"
-    folder.mkdir(), mine.mkdir()
+    folder.mkdir()
+    mine.mkdir()
     save(onnx_ir.load(main_path(artifact)), folder / MODEL_FILE, data=DATA_FILE)
     files = tuple(FileInfo(name, 0, "") for name in (MODEL_FILE, DATA_FILE))
     get_exporter("onnx").copy_to(Artifact(folder, replace(artifact.manifest, files=files)), mine / "a.onnx")

@@ -78,7 +78,7 @@ def test_an_unknown_extra_is_named() -> None:
 def test_torch_without_a_gpu_says_how_to_get_the_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_installed", dict)
     monkeypatch.setattr(module, "cuda_devices", lambda: [])
-    monkeypatch.setattr(module.platform, "system", lambda: "Linux")
+    monkeypatch.setattr("platform.system", lambda: "Linux")
     assert str(install.TORCH_CPU) in missing(["da3"]).notes[0]
 
 

@@ -101,7 +101,17 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _resolves(fresh: Path, line: install.Install) -> None:
     arguments = [word for word in line._options(pip=True) if word != "--force-reinstall"]
-    command = [fresh, "-m", "pip", "install", "--dry-run", "--quiet", "--retries=1", *arguments, *line.requirements]
+    command = [
+        str(fresh),
+        "-m",
+        "pip",
+        "install",
+        "--dry-run",
+        "--quiet",
+        "--retries=1",
+        *arguments,
+        *map(str, line.requirements),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     elsewhere = line.index or next((host for host in OTHER_INDICES if host in done.stderr), None)
     if done.returncode != 0 and elsewhere is not None:

@@ -163,7 +163,7 @@ def test_weights_of_another_model_are_a_load_error(exported: Exported, tmp_path:
 
 
 def test_options_of_others_are_refused(tiny: Artifact) -> None:
-    with pytest.raises(UsageError, match="pytorch has no option spinning"):
+    with pytest.raises(UsageError, match="pytorch has no option 'spinning'"):
         load(tiny, "eager", extra={"spinning": "never"})
 
 

@@ -70,7 +70,7 @@ def commands(of: Typer = app) -> dict[str, list[Parameter]]:
 
 def groups() -> dict[tuple[str, str], list[Parameter]]:
     """The same of commands in groups, by group and command."""
-    found = {}
+    found: dict[tuple[str, str], list[Parameter]] = {}
     for group in app.registered_groups:
         assert group.typer_instance is not None
         name = str(group.typer_instance.info.name)

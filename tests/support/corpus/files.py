@@ -6,6 +6,7 @@ import io
 import json
 import os
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,8 @@ def _array(array: NDArray[Any]) -> bytes:
 def _claims(shape: tuple[int, ...]) -> bytes:
     """An `.npz` whose header says more than it holds."""
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    write_array_header_1_0: Callable[..., None] = np.lib.format.write_array_header_1_0
+    write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": shape})
     return _zip({"extrinsics.npy": buffer.getvalue() + bytes(80)})
 
 

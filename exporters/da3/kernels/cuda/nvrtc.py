@@ -89,7 +89,7 @@ class Kernel:
         )
 
 
-def tensor_map(address: int, dtype: str, rows: int, columns: int, row_stride_bytes: int, box: tuple[int, int]) -> Any:
+def tensor_map(address: int, dtype: str, rows: int, columns: int, row_stride_bytes: int, box: tuple[int, int]) -> object:
     """A TMA descriptor of a matrix of 16-bit numbers, in boxes of (rows, columns) that land in 128-byte swizzle.
 
     Args:
