@@ -20,6 +20,7 @@ ALLOWED = {
     "studies/false_alarms.py": "one fixed workload whose right answer is known",
     "diagnose/precision_check.py": "joins one format's parser, calibration and engine, which may not import each other",
     "cli/check.py": "its command",
+    "cli/inspect.py": "its samples are of one format, and for a page in a browser among others",
     "report/model/neural_engine.py": "a section on one vendor's processor",
 }
 

@@ -62,7 +62,7 @@ async function copied(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // No permission, or a page from disk in a browser that calls it insecure.
+    // No permission, or a page from disk, which counts as insecure.
     const area = h("textarea", { class: "sr", readonly: true }, text);
     const focused = document.activeElement;
     document.body.append(area);
