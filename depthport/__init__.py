@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from depthport.predict.files import write_prediction
     from depthport.predict.model import Model, load
     from depthport.predict.prediction import Prediction
+    from depthport.predict.sequence import predict_sequence
 
     __version__: str
 
@@ -49,6 +50,7 @@ _HOME = {
     "load_artifact": "exporters.core.artifact",
     "load_results": "bench.results.load_results",
     "plan": "bench.measure.api",
+    "predict_sequence": "predict.sequence",
     "run": "bench.measure.api",
     "write_prediction": "predict.files",
     "write_report": "bench.report.write",
