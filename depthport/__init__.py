@@ -58,7 +58,8 @@ _HOME = {
 
 __all__ = [
     "Artifact", "ArtifactStore", "DepthportError", "Manifest", "Model", "Prediction", "Stored", "choose", "compare",
-    "export", "formats", "load", "load_artifact", "load_results", "plan", "run", "write_prediction", "write_report",
+    "export", "formats", "load", "load_artifact", "load_results", "plan", "predict_sequence", "run", "write_prediction",
+    "write_report",
 ]  # fmt: skip
 
 
