@@ -1,4 +1,4 @@
-"""Where the packages lie: `exporters/`, `runtimes/` and `bench/` stand beside `depthport/` and are imported below it.
+"""Where the packages lie: the folders stand beside `depthport/` and are found below it once installed.
 
 Everything else about the distribution is in pyproject.toml, which can't list packages that are found and renamed at once.
 """
@@ -8,9 +8,11 @@ from setuptools import find_packages, setup
 FOLDERS = ("exporters", "runtimes", "bench")
 
 setup(
-    package_dir={f"depthport.{folder}": folder for folder in FOLDERS},
+    package_dir={f"depthport.{folder}": folder for folder in (*FOLDERS, "examples")},
     packages=[
         *find_packages(include=["depthport", "depthport.predict"]),
+        # Files that are copied, not modules that are imported.
+        "depthport.examples",
         *(f"depthport.{name}" for folder in FOLDERS for name in find_packages(include=[folder, f"{folder}.*"])),
     ],
 )

@@ -22,6 +22,7 @@ from depthport.exporters.core.artifact import (
     load_artifact,
 )
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.keywords import check_keywords
 from depthport.exporters.core.open_dims import limits_of, validate_dynamic
 from depthport.exporters.core.precision import resolve_policy
@@ -40,7 +41,7 @@ from depthport.exporters.inputs.preprocess import validate_source
 from depthport.exporters.registry import get_exporter
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from typing_extensions import Unpack
 
 
@@ -69,13 +70,15 @@ def export(
 
     Raises:
         TypeError: a keyword that is none of these.
-        UsageError: unknown name, impossible shape, weights that do not fit (exit code 2).
+        UsageError: unknown name, impossible shape, weights that do not fit, or none named and the model's own checkpoint
+            neither cached nor to be had: random weights are never taken silently (exit code 2).
         UnavailableError: the exporter's packages are not installed.
         UnsupportedError: the format can't express the request.
         ExportError: the exporter failed.
         StorageError: unwritable folder or full disk.
     """
     check_keywords(export, asked, ExportKeywords)
+    available_exporter(format)
     return export_request(prepare(model, format=format, **asked), store or ArtifactStore(), progress)
 
 
@@ -104,13 +107,16 @@ def prepare(model: str, *, format: str, **asked: Unpack[ExportKeywords]) -> Expo
         validate_source(source_size, shape, opened)
     if asked.get("target") == "":
         raise UsageError("--target is empty: leave it out, or name one")
+    policy = resolve_policy(asked.get("precision", "fp32"))
+    outputs = validate_outputs(spec, asked.get("outputs"), ray_pose=ray_pose)
     return ExportRequest(
         model=spec,
         format=format,
-        policy=resolve_policy(asked.get("precision", "fp32")),
+        policy=policy,
         shape=shape,
+        # They may have to be downloaded: all else that is asked for is looked at before.
         weights=weights if isinstance(weights, WeightsRef) else resolve_weights(weights, spec),
-        outputs=validate_outputs(spec, asked.get("outputs"), ray_pose=ray_pose),
+        outputs=outputs,
         target=asked.get("target"),
         dynamic=opened,
         pose_input=pose_input,
@@ -119,6 +125,29 @@ def prepare(model: str, *, format: str, **asked: Unpack[ExportKeywords]) -> Expo
         ray_pose=ray_pose,
         options=dict(asked.get("options") or {}),
     )
+
+
+def check_request(request: ExportRequest) -> None:
+    """Refuse what the format has no form of, before anything is built.
+
+    Raises:
+        UsageError, UnsupportedError: as :func:`export` does.
+    """
+    describe(request, get_exporter(request.format))
+
+
+def available_exporter(format: str) -> Exporter:
+    """The exporter of a format.
+
+    Raises:
+        UsageError: an unknown format.
+        UnavailableError: its packages are not installed.
+    """
+    exporter = get_exporter(format)
+    reason = exporter.probe()
+    if reason:
+        raise UnavailableError(f"format {format!r} can't be exported here: {reason}")
+    return exporter
 
 
 def open_dims_of(spec: ModelSpec, dynamic: Sequence[str], shape: Shape) -> tuple[str, ...]:
@@ -136,10 +165,7 @@ def open_dims_of(spec: ModelSpec, dynamic: Sequence[str], shape: Shape) -> tuple
 
 def export_request(request: ExportRequest, store: ArtifactStore, progress: Progress = lambda step: None) -> Stored:
     """:func:`export` for a prepared request."""
-    exporter = get_exporter(request.format)
-    reason = exporter.probe()
-    if reason:
-        raise UnavailableError(f"format {request.format!r} can't be exported here: {reason}")
+    exporter = available_exporter(request.format)
     draft = describe(request, exporter)
 
     def build(directory: Path) -> ExportResult:
@@ -197,7 +223,7 @@ def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
     spec = request.model
     options = exporter.options(request)
     versions = package_versions(deciding_packages(exporter, resized=request.source_size is not None))
-    body: dict[str, Any] = {
+    body: JsonObject = {
         "model": spec.name,
         "weights": WeightsInfo(ref.id, ref.sha256, ref.synthetic, ref.licence),
         "format": request.format,
@@ -246,7 +272,7 @@ def _spec_json(spec: TensorSpec) -> list[Any]:
 
 def _context(request: ExportRequest, store: ArtifactStore, progress: Progress) -> ExportContext:
     @lru_cache(maxsize=1)
-    def state_dict() -> dict[str, Any]:
+    def state_dict() -> dict[str, Tensor]:
         progress("loading weights")
         return load_state_dict(request.weights, request.model)
 

@@ -10,17 +10,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from depthport.exporters.core.artifact import Artifact
+import numpy as np
+
+from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import UnsupportedError
+from depthport.exporters.core.files.atomic import copy_whole
 from depthport.exporters.core.inspection import Table
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options, read_options
 from depthport.exporters.da3.request import ExportRequest
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 Progress = Callable[[str], None]
@@ -31,7 +34,7 @@ Progress = Callable[[str], None]
 class ExportResult:
     """What an exporter adds to the manifest."""
 
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: JsonObject = field(default_factory=dict)
     target: dict[str, object] = field(default_factory=dict)
 
 
@@ -42,7 +45,7 @@ class ExportContext:
         self,
         request: ExportRequest,
         network: Callable[[], nn.Module],
-        state_dict: Callable[[], dict[str, Any]],
+        state_dict: Callable[[], dict[str, Tensor]],
         dependency: Callable[..., Artifact],
         progress: Progress,
     ) -> None:
@@ -70,6 +73,8 @@ class Exporter(ABC):
     """Whether it takes minutes where others take seconds: it comes last where time is short."""
     one_artifact_many_shapes: ClassVar[bool] = False
     """Whether an artifact with open dimensions is worth measuring beside the static one."""
+    main_file: ClassVar[str | None] = None
+    """The file or package (a folder) of an artifact that its runtime is handed; None: the artifact's folder."""
     takes: ClassVar[tuple[type[Options], ...]] = ()
     """The options of this format; several types where they depend on what is asked for."""
     package_suffix: ClassVar[str | None] = None
@@ -97,6 +102,21 @@ class Exporter(ABC):
             ExportError: the framework failed, or the written file did not pass the format's own checker.
         """
 
+    def copy_to(self, artifact: Artifact, path: Path) -> None:
+        """Put an artifact's main file or package where the user wants it, under a name of their own, whole or not at all.
+
+        Raises:
+            UnsupportedError: this format has none.
+            StorageError: it can't be written there.
+        """
+        if self.main_file is None:
+            raise UnsupportedError(f"format {self.format!r} is a folder, not one file: name a folder for --out")
+        copy_whole(artifact.path / self.main_file, path)
+
+    def declares(self, manifest: Manifest) -> tuple[tuple[str, str], ...]:
+        """What an artifact's files ask of the runtime that loads them, as (name, value) to be shown."""
+        return ()
+
     def rebuild(self, artifact: Artifact, directory: Path, progress: Progress) -> ExportResult:
         """Build an artifact anew for the hardware and the versions that are here, into `directory` as :meth:`write` does.
 
@@ -107,7 +127,9 @@ class Exporter(ABC):
         """
         raise UnsupportedError(f"format {self.format!r} can't be rebuilt from an artifact: export it again")
 
-    def inspect(self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True) -> tuple[Table, ...]:
+    def inspect(
+        self, artifact: Artifact, arrays: Mapping[str, np.ndarray] | None = None, run: bool = True
+    ) -> tuple[Table, ...]:
         """What only this format can say about an artifact beyond its manifest; nothing by default.
 
         Args:

@@ -17,8 +17,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact, TensorSpec
-from depthport.exporters.core.errors import LoadError, PlacementError, RunError, UsageError, one_line
+from depthport.exporters.core.errors import LoadError, PlacementError, RunError, one_line
+from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.options import Options, read_options
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description
 from depthport.runtimes.host.threads import allowed_threads
@@ -32,7 +35,7 @@ OFF_TARGET = (
 
 _BACKEND = "XnnpackBackend"
 _ERRORS = (ValueError, RuntimeError, TypeError, OSError, AssertionError)
-_REMEDY = "pip install 'depthport[da3,executorch]'"
+_REMEDY = str(install.DA3_EXECUTORCH)
 _DTYPES = {"float32": "Float", "int64": "Long"}
 
 
@@ -55,8 +58,7 @@ class ExecuTorchRuntime(Runtime):
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         self.mode(self.device(device), options.mode)
-        if options.extra:
-            raise UsageError(f"executorch has no option {next(iter(options.extra))!r}: it takes none")
+        read_options(Options, options.extra, self.name)
         backend = artifact.manifest.target.get("backend", XNNPACK.name)
         if backend != XNNPACK.name:
             raise PlacementError(f"the program is lowered to {backend}, which this machine's ExecuTorch does not run")
@@ -78,14 +80,12 @@ class ExecuTorchSession(Session):
 
             engine = Engine.get()
             if not engine.backend_registry.is_available(_BACKEND):
-                raise LoadError("this build of ExecuTorch has no XNNPACK: pip install --force-reinstall executorch")
+                raise LoadError(f"this build of ExecuTorch has no XNNPACK: {install.EXECUTORCH_AGAIN}")
             portable_lib._unsafe_reset_threadpool(self._threads)
             self._program = engine.load_program(artifact.file(MODEL_FILE), verification=Verification.InternalConsistency)
             method = self._program.load_method(METHOD)
         except ImportError as error:
-            raise LoadError(
-                f"executorch does not start ({one_line(error)}): pip install --force-reinstall executorch"
-            ) from error
+            raise LoadError(f"executorch does not start ({one_line(error)}): {install.EXECUTORCH_AGAIN}") from error
         except _ERRORS as error:
             raise LoadError(f"executorch can't load {MODEL_FILE}: {one_line(error)}") from error
         if method is None:
@@ -93,7 +93,7 @@ class ExecuTorchSession(Session):
         self._method = method
         self._pool = portable_lib._threadpool_get_thread_count
         self._check_signature(method.metadata)
-        self._arguments: list[Any] = []
+        self._arguments: list[object] = []
         self._found: list[Any] = []
 
     def _check_signature(self, meta: Any) -> None:
@@ -123,7 +123,7 @@ class ExecuTorchSession(Session):
 
     def placement(self) -> Placement:
         lowering = self.artifact.manifest.extra.get("lowering")
-        details: dict[str, Any] = {"backend": XNNPACK.name, "threads": self._pool()}
+        details: JsonObject = {"backend": XNNPACK.name, "threads": self._pool()}
         if not isinstance(lowering, Mapping):
             return Placement(self.device, details)
         inside, others = lowering["delegated_nodes"], sum(lowering["other_nodes"].values())

@@ -20,8 +20,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import LoadError, RunError, UsageError, one_line
+from depthport.exporters.core.errors import LoadError, RunError, one_line
+from depthport.exporters.core.options import Options, read_options
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description
 from depthport.runtimes.host.threads import allowed_threads
@@ -35,7 +37,7 @@ OFF_TARGET = (
 )
 
 _ERRORS = (ValueError, RuntimeError, TypeError, OSError)
-_REMEDY = "pip install 'depthport[litert]'"
+_REMEDY = str(install.LITERT)
 
 
 class LiteRTRuntime(Runtime):
@@ -67,8 +69,7 @@ class LiteRTRuntime(Runtime):
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         self.mode(self.device(device), options.mode)
-        if options.extra:
-            raise UsageError(f"litert has no option {next(iter(options.extra))!r}: it takes none")
+        read_options(Options, options.extra, self.name)
         return LiteRTSession(artifact, device, options)
 
 

@@ -24,15 +24,18 @@ import gc
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import LoadError, PlacementError, RunError, UsageError, one_line
+from depthport.exporters.core.errors import LoadError, PlacementError, RunError, one_line
+from depthport.exporters.core.options import Options, read_options
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
 from depthport.runtimes.host.cache import cache_folder, sealed_cache, writable
 from depthport.runtimes.host.cpu import cpu_description
@@ -41,7 +44,6 @@ from depthport.runtimes.host.threads import allowed_threads
 MODEL_FILE = "model.onnx"
 LATENCY = Mode("latency", "one stream: all threads compute one inference, compiled once and kept")
 DEFAULTS = Mode("defaults", "as OpenVINO decides: bf16 where the CPU has it", precisions=("fp32",), alternative=True)
-INFERENCE_PRECISIONS = ("f32", "bf16", "f16")
 
 # What a device says it can compute in, and the policies that makes worth running, best known first.
 _CAPABILITIES = {
@@ -53,13 +55,12 @@ _LOW_PRECISION = ("bf16", "f16")
 _ERRORS = (RuntimeError, ValueError, TypeError)
 
 
-@dataclass(frozen=True)
-class OpenVinoOptions:
+class OpenVinoOptions(Options, frozen=True):
     """`LoadOptions.extra`, checked; see the module's docstring."""
 
-    inference_precision: str | None = None
-    streams: int = 1
-    properties: Mapping[str, Any] = field(default_factory=dict)
+    inference_precision: Literal["f32", "bf16", "f16"] | None = None
+    streams: Annotated[int, Meta(ge=1)] = 1
+    properties: dict[str, object] = msgspec.field(default_factory=dict)
 
 
 class OpenVinoRuntime(Runtime):
@@ -77,19 +78,20 @@ class OpenVinoRuntime(Runtime):
 
     def probe(self) -> list[Device]:
         if find_spec("openvino") is None:
-            return [_absent("openvino is not installed", "pip install 'depthport[openvino]'")]
+            return [_absent("openvino is not installed", str(install.OPENVINO))]
         try:
             import openvino
 
             core = openvino.Core()
             return [_describe(core, name) for name in core.available_devices]
         except (ImportError, OSError, RuntimeError) as error:
-            return [_absent(f"openvino does not start ({one_line(error)})", "pip install --force-reinstall openvino")]
+            return [_absent(f"openvino does not start ({one_line(error)})", str(install.OPENVINO_AGAIN))]
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         found = self.device(device)
         mode = self.mode(found, options.mode)
-        return OpenVinoSession(artifact, device, options, _parse_extra(options.extra), own=mode == DEFAULTS)
+        extra = read_options(OpenVinoOptions, options.extra, self.name)
+        return OpenVinoSession(artifact, device, options, extra, own=mode == DEFAULTS)
 
 
 class OpenVinoSession(Session):
@@ -208,9 +210,9 @@ def _native_name(device: str) -> str:
     return device.upper().replace(":", ".")
 
 
-def _chosen(artifact: Artifact, device: str, extra: OpenVinoOptions) -> dict[str, Any]:
+def _chosen(artifact: Artifact, device: str, extra: OpenVinoOptions) -> dict[str, object]:
     """The compiler's properties that would otherwise depend on the machine."""
-    properties: dict[str, Any] = {"NUM_STREAMS": extra.streams, "PERFORMANCE_HINT": "LATENCY"}
+    properties: dict[str, object] = {"NUM_STREAMS": extra.streams, "PERFORMANCE_HINT": "LATENCY"}
     policy = artifact.manifest.precision
     precision = extra.inference_precision or ("f32" if policy.get("backbone") == "float32" else None)
     if precision is not None:
@@ -231,23 +233,6 @@ def _given(artifact: Artifact, device: str, options: LoadOptions) -> dict[str, A
     if writable(cache):
         properties["CACHE_DIR"] = str(cache / "openvino")
     return properties
-
-
-def _parse_extra(extra: Mapping[str, Any]) -> OpenVinoOptions:
-    known = ("inference_precision", "streams", "properties")
-    if unknown := [name for name in extra if name not in known]:
-        raise UsageError(f"openvino has no option {unknown[0]!r}: choose one of {', '.join(known)}")
-    options = OpenVinoOptions(**extra)
-    if options.inference_precision not in (None, *INFERENCE_PRECISIONS):
-        raise UsageError(
-            f"openvino option inference_precision is one of {', '.join(INFERENCE_PRECISIONS)}, "
-            f"not {options.inference_precision!r}"
-        )
-    if not isinstance(options.streams, int) or options.streams < 1:
-        raise UsageError(f"openvino option streams is a whole number from 1, not {options.streams!r}")
-    if not isinstance(options.properties, Mapping):
-        raise UsageError(f"openvino option properties is a mapping of names to values, not {options.properties!r}")
-    return options
 
 
 def _text(info: Any, key: str, default: str) -> str:

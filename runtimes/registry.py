@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import DepthportError, UsageError, one_line
 from depthport.exporters.core.plugins import entry_points, installed_plugin, load_plugin
 from depthport.runtimes.base import Device, Runtime
@@ -78,4 +79,4 @@ def baseline_runtime() -> Runtime:
     for runtime in installed_runtimes():
         if runtime.baseline_mode is not None:
             return runtime
-    raise UsageError("no installed runtime runs upstream itself: is depthport installed? (`pip install -e .`)")
+    raise UsageError(f"no installed runtime runs upstream itself: {install.ITSELF}")

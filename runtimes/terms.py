@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.json_types import JsonObject
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Placement:
     """Proof of where the model ran."""
 
     device: str
-    details: dict[str, Any] = field(default_factory=dict)
+    details: JsonObject = field(default_factory=dict)
     """Providers, node counts, threads, kernels: what this runtime can show."""
     fallback: tuple[str, ...] = ()
     """Names of operators or subgraphs that ran elsewhere than `device`; empty in a good cell."""

@@ -15,6 +15,9 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
+from pathlib import Path
+
+import pytest
 
 from tests.support.paths import ROOT
 
@@ -154,6 +157,7 @@ def test_no_framework_at_the_top_of_the_command_line_or_an_adapter() -> None:
 
 COMMANDS = [
     "doctor", "run", "export", "check", "bench", "profile", "batch", "report", "compare", "choose", "reproduce", "fleet",
+    "predict", "inspect", "list", "sample",
 ]  # fmt: skip
 
 
@@ -172,7 +176,9 @@ for command in json.loads(sys.argv.pop(1)):
     assert done.stdout.count("Usage") == 1 + len(COMMANDS)
 
 
-def test_doctor_needs_no_framework() -> None:
+def test_doctor_needs_no_framework(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # No Python package: a browser's library is where npm has put it.
+    monkeypatch.setenv("DEPTHPORT_ONNXRUNTIME_WEB", str(tmp_path))
     done = bare("from depthport.bench.cli.app import main; main()", "doctor")
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stdout + done.stderr

@@ -76,7 +76,7 @@ def test_folders_are_small() -> None:
 def test_links_and_packages_agree() -> None:
     # What type checkers, editors and pytest read (links) is what an installer takes (setup.py).
     links = {path.name: path.resolve() for path in (ROOT / "depthport").iterdir() if path.is_symlink()}
-    assert links == {folder: ROOT / folder for folder in FOLDERS}
+    assert links == {folder: ROOT / folder for folder in (*FOLDERS, "examples")}
     assert f"FOLDERS = {FOLDERS}".replace("'", '"') in (ROOT / "setup.py").read_text(encoding="utf-8")
 
 

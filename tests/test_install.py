@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.wheel import build_wheel
 
 FOLDERS = ("bench", "exporters", "runtimes")
 # Whatever another distribution puts beside ours under these names (frappe-bench, exporters), it is not imported.
@@ -19,18 +19,7 @@ STRANGER = "raise RuntimeError('a package of another project was imported')\n"
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder, source = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("source")
-    # A copy: an in-tree build writes beside the sources, where other test processes build too.
-    for name in (*FOLDERS, "depthport"):
-        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "records"))
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    build = subprocess.run([*command, "--wheel-dir", str(folder), str(source)], capture_output=True, text=True, timeout=300)
-    if build.returncode != 0 and "setuptools" in build.stderr:
-        pytest.skip(f"no setuptools to build with: {build.stderr.splitlines()[-1]}")
-    assert build.returncode == 0, build.stderr
-    return next(folder.glob("*.whl"))
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 def test_a_wheel_has_one_package_and_every_file(wheel: Path) -> None:

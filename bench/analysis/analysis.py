@@ -27,6 +27,7 @@ from depthport.bench.statistics.samples import CellSamples
 from depthport.bench.statistics.steady_state import drift, should_stop
 from depthport.bench.statistics.verdict import rank
 from depthport.exporters.core.files.npz import read_whole_npz
+from depthport.exporters.core.json_types import JsonObject
 
 YARDSTICK = "fp64-0"
 
@@ -60,7 +61,7 @@ def analyse(
     protocol: Protocol,
     references: Mapping[str, Path],
     work: Path,
-    accuracy: Mapping[str, dict[str, Any]],
+    accuracy: Mapping[str, JsonObject],
     pictures: Mapping[str, dict[str, str]],
 ) -> list[Cell]:
     """Every planned cell as a row of the results.
@@ -88,7 +89,7 @@ def analyse(
     ]
 
 
-def yardstick(references: Mapping[str, Path], size: tuple[int, int]) -> dict[str, Any] | None:
+def yardstick(references: Mapping[str, Path], size: tuple[int, int]) -> dict[str, object] | None:
     """Upstream's own fp32 rounding: its fp32 outputs against its fp64 ones on the first input, images of `size`
     (H, W)."""
     reference = _load_references(references)
@@ -122,7 +123,7 @@ def _cell(
     evidence: Evidence,
     *,
     parity: Parity | None,
-    accuracy: dict[str, Any] | None,
+    accuracy: JsonObject | None,
     pictures: dict[str, str],
 ) -> Cell:
     export, shape = spec.export, spec.export.shape
@@ -207,7 +208,7 @@ def _max(values: Any) -> float | None:
     return max((v for v in values if v is not None), default=None)
 
 
-def _artifact(cell: str, evidence: Evidence) -> dict[str, Any] | None:
+def _artifact(cell: str, evidence: Evidence) -> JsonObject | None:
     made = evidence.artifacts.get(cell)
     return None if made is None else made.facts
 

@@ -19,6 +19,7 @@ from depthport.bench.inputs.inputs import Scene, resized
 from depthport.bench.inputs.scenes import render_scene
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.files.npz import read_whole_npz
+from depthport.exporters.core.json_types import JsonObject
 
 
 def truth_scenes(shape: Shape, count: int, source_size: tuple[int, int] | None = None) -> tuple[Scene, ...]:
@@ -35,13 +36,13 @@ def truth_scenes(shape: Shape, count: int, source_size: tuple[int, int] | None =
 
 def judge_accuracy(
     cells: Iterable[str], scenes: Sequence[Scene], truth: Sequence[Scene], evidence: Evidence, work: Path, synthetic: bool
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, JsonObject]:
     """`Cell.accuracy` by the cells' ids: {scene, abs_rel, rmse, delta1, ..., meaningless} of the first timed scene, where
     it has a truth, and under the name of each scene of `truth` the same of that.
     """
     every = {}
     for cell in cells:
-        found: dict[str, Any] = {}
+        found: JsonObject = {}
         timed = _outputs(evidence.outputs(cell).get(0), work)
         if timed is not None and scenes[0].depth is not None:
             found = {**scene_accuracy(timed, scenes[0]), "scene": scenes[0].name}

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from depthport.bench.results.ties import same_choice
+from depthport.exporters.core.json_types import JsonObject
 
 Array = np.ndarray
 
@@ -124,13 +125,13 @@ def field_of_view_deg(intrinsics: Array, size: tuple[int, int]) -> Array:
     return found
 
 
-def parity(outputs: Mapping[str, Array], reference: Mapping[str, Array], size: tuple[int, int]) -> dict[str, Any]:
+def parity(outputs: Mapping[str, Array], reference: Mapping[str, Array], size: tuple[int, int]) -> JsonObject:
     """Every output that both have, by name, in the form of `results.json`'s `parity`; `size` (H, W) of the images.
 
     Where rounding decides which view is the reference view, the comparison is with upstream's outputs for the view that
     `outputs` chose, and `reference_view` says so: {equal: true, tie: true}.
     """
-    report: dict[str, Any] = {}
+    report: JsonObject = {}
     reference, tie = same_choice(outputs, reference)
     for name, value in outputs.items():
         if name not in reference:
@@ -149,9 +150,9 @@ def parity(outputs: Mapping[str, Array], reference: Mapping[str, Array], size: t
     return report
 
 
-def worst(reports: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def worst(reports: Iterable[Mapping[str, Any]]) -> JsonObject:
     """The worst figure of several parity reports, output by output."""
-    total: dict[str, Any] = {}
+    total: JsonObject = {}
     for report in reports:
         for output, figures in report.items():
             kept = total.setdefault(output, dict(figures))

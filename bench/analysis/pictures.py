@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,6 +165,6 @@ def _fit(size: tuple[int, int], width: int) -> tuple[int, int]:
 
 def _encoded(image: Image.Image, kind: str) -> bytes:
     buffer = io.BytesIO()
-    options: dict[str, Any] = {"quality": _JPEG_QUALITY} if kind == "JPEG" else {}
+    options = {"quality": _JPEG_QUALITY} if kind == "JPEG" else {}
     image.save(buffer, kind, optimize=True, **options)
     return buffer.getvalue()

@@ -85,7 +85,7 @@ def _driver_flags(first: Machine, second: Machine) -> list[str]:
 
 
 def cell_bar(
-    a: Cell, b: Cell, weights_a: Mapping[str, Any], weights_b: Mapping[str, Any], boundary: Boundary
+    a: Cell, b: Cell, weights_a: Mapping[str, object], weights_b: Mapping[str, object], boundary: Boundary
 ) -> str | None:
     """Why two cells of one id can't be compared at a boundary, or None."""
     for axis in AXES:
@@ -120,7 +120,7 @@ def parity_flag(a: Cell, b: Cell) -> str | None:
     return None
 
 
-def _sha(cell: Cell, weights: Mapping[str, Any]) -> Any:
+def _sha(cell: Cell, weights: Mapping[str, Any]) -> object:
     info = weights.get(cell.model)
     return info.get("sha256") if isinstance(info, Mapping) else None
 

@@ -21,10 +21,11 @@ from depthport.bench.results.metrics import number
 from depthport.bench.results.model import FROM_FILES, Cell, Results
 from depthport.bench.results.runtime_facts import packages_of
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.install import UPSTREAM, pinned
 from depthport.exporters.core.text import quoted
+from depthport.runtimes.registry import installed_runtime
 
-_UPSTREAM = "depth-anything-3"
-_NETWORK = (_UPSTREAM, "torch", "numpy")
+_NETWORK = (UPSTREAM, "torch", "numpy")
 """What builds the network and computes the baseline, whatever runs the cell."""
 _FACTS = (
     *("id", "model", "batch", "views", "height", "width", "weights"),
@@ -58,12 +59,7 @@ class Recipe:
     @property
     def install_lines(self) -> list[str]:
         """What installs it, as lines for a POSIX shell."""
-        plain = [requirement for requirement in self.install if not requirement.startswith(f"{_UPSTREAM}==")]
-        upstream = [requirement for requirement in self.install if requirement not in plain]
-        lines = [["pip", "install", *plain]] if plain else []
-        # Its metadata asks for numpy<2 and more that the network never imports.
-        lines += [["pip", "install", "--no-deps", "--ignore-requires-python", *upstream]] if upstream else []
-        return [shlex.join(line) for line in lines]
+        return [str(line) for line in pinned(*self.install)]
 
     def to_json(self) -> dict[str, object]:
         return {**asdict(self), "command_line": self.command_line, "install_lines": self.install_lines}
@@ -125,7 +121,7 @@ def _memory(cell: Cell) -> list[str]:
     return [] if usual else [f"--memory-fraction={fraction:g}"]
 
 
-def _input_arguments(cell: Cell) -> dict[str, object]:
+def input_arguments(cell: Cell) -> dict[str, Any]:
     """What the cell's artifact takes, as arguments of `depthport.exporters.export`; defaults where the file does not
     say."""
     artifact = cell.artifact or {}
@@ -174,6 +170,10 @@ def _versions(results: Results, cell: Cell) -> dict[str, str]:
         if isinstance(source, Mapping):
             found = {name: _version(source.get(name)) for name in took_part}
             known |= {name: version for name, version in found.items() if version is not None}
+    runtime = installed_runtime(cell.runtime)
+    builds = [name for name in runtime.builds if name in known] if runtime is not None else []
+    for covered in builds[:-1]:  # their files are the last one's
+        del known[covered]
     return dict(sorted(known.items()))
 
 
@@ -263,7 +263,7 @@ def _script(results: Results, cell: Cell) -> str:
     facts = {name: getattr(cell, name) for name in _FACTS}
     target = (cell.artifact or {}).get("options") or {}
     facts["target"] = target.get("target") if isinstance(target, Mapping) else None
-    facts["inputs"] = _input_arguments(cell)
+    facts["inputs"] = input_arguments(cell)
     facts["expected"] = _expected(cell)
     # repr gives a Python literal that no content can leave.
     literal = pprint.pformat(facts, width=100, sort_dicts=False)

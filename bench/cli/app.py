@@ -7,6 +7,7 @@ SIGTERM or a closed terminal (what was measured is kept).
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -20,22 +21,37 @@ import typer
 from depthport.bench.cli.check import check
 from depthport.bench.cli.export import FormatOptionsHelp, export
 from depthport.bench.cli.fleet import fleet
-from depthport.bench.cli.inspect import inspect
+from depthport.bench.cli.inspect import inspect, list_artifacts, sample
 from depthport.bench.cli.measure import bench, run
-from depthport.bench.cli.options import Json, refuse_empty, show, spread, stderr
+from depthport.bench.cli.options import Json, refuse_empty, show, spread, stderr, stdout
 from depthport.bench.cli.predict import predict
 from depthport.bench.cli.profile import batch, profile
 from depthport.bench.cli.results import choose, compare, report, reproduce
 
 app = typer.Typer(
     name="depthport",
-    help="Depth Anything 3 to every runtime: export, measure, prove, choose.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import depthport
+
+        stdout(f"depthport {depthport.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Depth Anything 3 to every runtime: export, measure, prove, choose."""
 
 
 @app.command()
@@ -43,13 +59,36 @@ def doctor(
     self_check: Annotated[
         bool, typer.Option("--self-check", help="Export, predict and compare with upstream in every runtime: two minutes.")
     ] = False,
+    install: Annotated[
+        bool, typer.Option("--install", help="The commands that install what is missing; they run when you agree.")
+    ] = False,
+    extras: Annotated[
+        list[str] | None, typer.Argument(metavar="[EXTRA]...", help="With --install: onnx, openvino, coreml, ...")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --install: run them without asking.")] = False,
     json_: Json = False,
 ) -> None:
-    """What can run here; what is missing, and the line that installs it."""
+    """What can run here; what is missing, and the line that installs it.
+
+    Examples:
+
+        depthport doctor
+
+        depthport doctor --install
+
+        depthport doctor --install onnx litert --yes
+    """
+    from depthport.bench.cli.doctor_view import offer, render
+    from depthport.exporters.core.errors import UsageError
+
+    if install:
+        offer(extras or [], yes, json_)
+        return
+    if extras or yes:
+        raise UsageError("doctor takes extras and --yes together with --install only")
     if self_check:
         _self_check(json_)
         return
-    from depthport.bench.cli.doctor_view import render
     from depthport.bench.diagnose import doctor as checks
 
     show(checks.collect(), json_, render)
@@ -78,8 +117,9 @@ def _self_check(json_: bool) -> None:
 
 
 app.command(cls=FormatOptionsHelp)(export)
-for _command in (run, predict, check, inspect, bench, profile, batch, report, compare, choose, reproduce):
+for _command in (run, predict, check, inspect, bench, profile, batch, report, compare, choose, reproduce, sample):
     app.command()(_command)
+app.command("list")(list_artifacts)
 app.add_typer(fleet)
 
 
@@ -88,6 +128,7 @@ def main() -> None:
     from depthport.bench.measure.signals import exit_code_of, stop_on_signals
     from depthport.exporters.core.errors import DepthportError
     from depthport.exporters.core.files.paths import user_argument
+    from depthport.exporters.core.text import quoted
 
     stop_on_signals()
     # Deprecations inside the frameworks are not the user's.
@@ -105,15 +146,22 @@ def main() -> None:
             sys.exit(code)
     except DepthportError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt as stop:
-        _fail("stopped", exit_code_of(stop))
     except BrokenPipeError:
         _reader_gone()
+    except OSError as error:
+        # Whatever met it first: every name that someone gives may be too long to be a file's.
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _fail(f"{quoted(error.filename)} is too long for the name of a file: shorten it", 2)
+    except KeyboardInterrupt as stop:
+        _fail("stopped", exit_code_of(stop))
     except (typer.Exit, SystemExit) as end:
         sys.exit(getattr(end, "exit_code", getattr(end, "code", 0)))
     except typer.Abort:
         _fail("stopped", 130)
     except _ClickException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            sys.exit(2)  # the help, which was printed, is the answer
         _fail(_usage_text(error), 2)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from depthport.bench.cli.options import Batch, Json, Size, Store, Views, Weights, parse_shape, print_json
+from depthport.bench.cli.options import Batch, Json, ModelName, Size, Store, Views, Weights, parse_shape, print_json
 
 if TYPE_CHECKING:
     from depthport.bench.diagnose.precision_check import Findings
@@ -15,7 +15,7 @@ _SHOWN = 8
 
 
 def check(
-    model: Annotated[str, typer.Argument(help="da3-small, da3-base, da3-large, ...")],
+    model: ModelName,
     precision: Annotated[str, typer.Option("--precision", "-p", help="The precision to check.")] = "fp16",
     format: Annotated[str, typer.Option("--format", "-f", help="tensorrt or tensorrt-rtx.")] = "tensorrt-rtx",
     target: Annotated[str | None, typer.Option("--target", help="GPUs: sm86,sm89,...")] = None,
@@ -49,12 +49,12 @@ def check(
     from depthport.exporters.core.artifact import Shape
     from depthport.exporters.core.store import ArtifactStore
 
+    store = ArtifactStore(artifacts)
     observer = observer_for()
-    observer.stage(f"checking {precision} of {model}")
     try:
         found = run(
             model, precision, Shape(batch, views, height, width), weights, format, target, images, debug_layers, tolerance,
-            ArtifactStore(artifacts), observer.step,
+            store, observer.step,
         )  # fmt: skip
     finally:
         observer.close()

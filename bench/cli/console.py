@@ -12,11 +12,15 @@ from rich.text import Text
 
 from depthport.bench.choice.choice import Choice
 from depthport.bench.choice.compare import Comparison
+from depthport.bench.choice.deploy import export_command, stored_artifact
 from depthport.bench.choice.reasons import estimated
 from depthport.bench.choice.reproduce import Recipe
+from depthport.bench.cli.artifact_view import main_path
 from depthport.bench.report.model.sentences import break_even_lines
 from depthport.bench.results.metrics import METRICS
+from depthport.bench.results.model import Results
 from depthport.bench.statistics import figures
+from depthport.exporters.core.store import ArtifactStore
 
 STYLES = {"faster": "green", "slower": "red", "equivalent": "cyan", "inconclusive": "yellow", "not comparable": "dim"}
 SHOWN = ("latency_ms", "throughput_img_s", "depth_error", "rotation_deg", "memory_mib", "artifact_mib", "cold_start_s")
@@ -45,6 +49,22 @@ def render_choice(choice: Choice, console: Console) -> None:
         for rejected in choice.rejected:
             table.add_row(escape(rejected.cell), Text(rejected.reason, style="dim"))
         console.print(table)
+
+
+def render_pick(choice: Choice | str, results: Results, store: ArtifactStore, console: Console) -> None:
+    """One line: the pick's id, its file in a store, and the command that exports it again; or why there is none.
+
+    Args:
+        choice: of these results; a string says why nothing could be chosen.
+    """
+    cell = None if isinstance(choice, str) else next((c for c in results.cells if c.id == choice.pick), None)
+    if cell is None:
+        why = choice if isinstance(choice, str) else choice.why
+        console.print(Text(f"no pick: {why}", "bold red"), soft_wrap=True)
+        return
+    artifact = stored_artifact(cell, store)
+    file = f"not in {store.root}" if artifact is None else str(main_path(artifact))
+    console.print(Text(f"pick: {cell.id}", "bold green") + Text(f"  {file}  {export_command(cell)}"), soft_wrap=True)
 
 
 def _figures(choice: Choice, width: int) -> Table:

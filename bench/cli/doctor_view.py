@@ -1,10 +1,14 @@
-"""`doctor` for people: four short tables and what to do, by rich."""
+"""`doctor` for people: four short tables and what to do, by rich; and what installs what is missing."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import typer
+
 from depthport.exporters.core.inspection import Table
+from depthport.exporters.core.install import as_here
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +41,39 @@ def render(report: DoctorReport, console: Console) -> None:
         mark = "[red]problem[/red]" if finding.level == "problem" else "[yellow]note[/yellow]"
         console.print(f"{mark}: {escape(finding.message)}", highlight=False)
         if finding.remedy:
-            console.print(f"  → {escape(finding.remedy)}", highlight=False, soft_wrap=True)
+            console.print(f"  → {escape(as_here(finding.remedy))}", highlight=False, soft_wrap=True)
+
+
+def offer(extras: Sequence[str], yes: bool, as_json: bool) -> None:
+    """Print what installs what is missing; run it where the user says so.
+
+    Raises:
+        UsageError: an extra that there is not.
+        UnavailableError: neither pip nor uv is here, or an installation failed.
+    """
+    import subprocess
+    import sys
+
+    from depthport.bench.cli.options import print_json, stderr, stdout
+    from depthport.bench.diagnose.missing import missing
+    from depthport.exporters.core.errors import UnavailableError
+
+    found = missing(extras)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        for note in found.notes:
+            stderr(as_here(note))
+        stderr(f"missing: {', '.join(found.packages)}" if found.lines else "nothing is missing")
+        for line in found.lines:
+            stdout(as_here(str(line)))
+    if not found.lines or not (yes or (sys.stdin.isatty() and not as_json and typer.confirm("Run this?", err=True))):
+        return
+    for line in found.lines:
+        for command in line.commands():
+            # What an installer prints is for people, and goes where progress goes.
+            if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
+                raise UnavailableError(f"this failed, and its reason stands above: {as_here(str(line))}")
 
 
 def _runtimes(report: DoctorReport) -> Table:
@@ -46,13 +82,13 @@ def _runtimes(report: DoctorReport) -> Table:
         if row.available:
             said = "; ".join(part for part in (row.description, ", ".join(row.modes), *row.notes) if part)
         else:
-            said = f"{row.reason}" + (f": {row.remedy}" if row.remedy else "")
+            said = as_here(f"{row.reason}" + (f": {row.remedy}" if row.remedy else ""))
         rows.append((row.runtime, row.device, _yes(row.available), said))
     return Table("Runtimes", ("runtime", "device", "here", "what it is, or what to do"), tuple(rows), align="lllf")
 
 
 def _formats(report: DoctorReport) -> Table:
-    rows = tuple((row.format, _yes(row.available), row.reason or "") for row in report.formats)
+    rows = tuple((row.format, _yes(row.available), as_here(row.reason or "")) for row in report.formats)
     return Table("Formats", ("format", "here", "what to do"), rows, align="llf")
 
 

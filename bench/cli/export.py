@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperCommand
 
+from depthport.bench.cli import complete
 from depthport.bench.cli.options import (
     Batch,
     Json,
@@ -25,6 +27,10 @@ from depthport.bench.cli.options import (
     stdout,
 )
 
+if TYPE_CHECKING:
+    from depthport.bench.results.kept_parity import Parity
+    from depthport.exporters.core.store import Stored
+
 
 class FormatOptionsHelp(TyperCommand):
     """Its help ends with every format's own options, which are read when it is asked for."""
@@ -41,11 +47,24 @@ class FormatOptionsHelp(TyperCommand):
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="da3-small, ..., da3nested-giant-large, or upstream's YAML of your own.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="da3-small, ..., da3nested-giant-large, or upstream's YAML of your own.", autocompletion=complete.models
+        ),
+    ],
     format: Annotated[
-        str | None, typer.Option("--format", "-f", help="As `depthport doctor` lists them. Default: the portable one.")
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="As `depthport doctor` lists them. Default: the portable one.",
+            autocompletion=complete.formats,
+        ),
     ] = None,
-    precision: Annotated[str, typer.Option("--precision", "-p", help="fp32, fp16, bf16, ... or auto.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option("--precision", "-p", help="fp32, fp16, bf16, ... or auto.", autocompletion=complete.precisions)
+    ] = "fp32",
     views: Views = 1,
     size: Annotated[
         str | None,
@@ -71,7 +90,12 @@ def export(
         bool, typer.Option("--check/--no-check", help="Run it once, where a runtime is here, against upstream fp32.")
     ] = True,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Artifact store. Default: $DEPTHPORT_ARTIFACTS or ./artifacts.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Artifact store (default: $DEPTHPORT_ARTIFACTS or ./artifacts), or a file of your own: model.onnx.",
+        ),
     ] = None,
     json_: Json = False,
 ) -> None:
@@ -80,6 +104,8 @@ def export(
     Examples:
 
         depthport export da3-small --format onnx
+
+        depthport export da3-small --out model.onnx
 
         depthport export da3-large --format onnx --precision fp16 --views 5 --size 504x504
 
@@ -94,15 +120,17 @@ def export(
     source = parse_size(source_size, "--source-size") if source_size is not None else None
     if size is not None:
         parse_shape(size, batch, views)
+    from depthport.bench.cli.artifact_view import format_and_file, main_path
     from depthport.bench.cli.progress import observer_for
-    from depthport.bench.diagnose.check import Check, worst_relative_l2
+    from depthport.bench.diagnose.check import Check
     from depthport.bench.diagnose.check import check as check_artifact
     from depthport.bench.results.kept_parity import kept_parity
-    from depthport.exporters.api import export_request, prepare
+    from depthport.exporters.api import available_exporter, check_request, export_request, prepare
+    from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
-    from depthport.exporters.registry import default_format
 
-    format = format or default_format()
+    format, file = format_and_file(format, out)
+    exporter = available_exporter(format)
     height, width = parse_size(size) if size is not None else _size_for(source)
     request = prepare(
         model,
@@ -122,7 +150,10 @@ def export(
         ray_pose=ray_pose,
         options=parse_options(option or []),
     )
-    store = ArtifactStore(out)
+    check_request(request)
+    store = ArtifactStore(out if file is None else None)
+    if file is not None:
+        check_output_folder(file.parent)
     observer = observer_for()
     found: Check | None = None
     try:
@@ -130,6 +161,8 @@ def export(
         stored = export_request(request, store, observer.step)
         if check and not kept_parity(stored.artifact):
             found = check_artifact(request, stored.artifact, store, observer)
+        if file is not None:
+            exporter.copy_to(stored.artifact, file)
     finally:
         observer.close()
     manifest, parity = stored.artifact.manifest, kept_parity(stored.artifact)
@@ -139,29 +172,38 @@ def export(
         print_json(
             {
                 "path": str(stored.artifact.path),
+                "file": str(file or main_path(stored.artifact)),
                 "origin": stored.origin,
                 "manifest": {**manifest.to_json(), "parity": parity or None},
             }
         )
     else:
-        if stored.damage:
-            stderr(f"rebuilt: {stored.damage}")
-        if manifest.weights.synthetic:
-            stderr(f"weights are synthetic ({manifest.weights.id}): the depth means nothing, speed and parity do")
-        for cell, measured in parity.items():
-            stderr(f"on {cell} it is upstream's fp32 to {worst_relative_l2(measured)[1]:.1e} (relative L2, worst output)")
-        for step in manifest.host_steps:
-            stderr(f"the host does the rest: {step.name} ({step.description})")
-        if "verified" in manifest.extra:
-            stderr(str(manifest.extra["verified"]))
-        for warning in manifest.extra.get("warnings", ()):
-            stderr(f"warning: {warning}")
-        how = {"built": f"in {manifest.export_s:.1f} s", "rebuilt": f"in {manifest.export_s:.1f} s", "cached": "cached"}
-        stdout(f"{stored.artifact.path}  {manifest.size_bytes / 1e6:.1f} MB, {how[stored.origin]}")
+        _show(stored, parity, file or stored.artifact.path)
     if found is not None and found.problem is not None:
         stderr(f"{'it does not compute what upstream does' if found.failed else 'not checked'}: {found.problem}")
         if found.failed:
             raise typer.Exit(1)
+
+
+def _show(stored: Stored, parity: Mapping[str, Parity], named: Path) -> None:
+    """What was made, how near to upstream it is, and the lines that run it; the last one is where it is."""
+    from depthport.bench.cli.artifact_view import run_lines, show_artifact
+    from depthport.bench.diagnose.check import worst_relative_l2
+
+    manifest = stored.artifact.manifest
+    show_artifact(stored.artifact)
+    if stored.damage:
+        stderr(f"rebuilt: {stored.damage}")
+    for cell, measured in parity.items():
+        stderr(f"on {cell} it is upstream's fp32 to {worst_relative_l2(measured)[1]:.1e} (relative L2, worst output)")
+    if "verified" in manifest.extra:
+        stderr(str(manifest.extra["verified"]))
+    for warning in manifest.extra.get("warnings", ()):
+        stderr(f"warning: {warning}")
+    for line in run_lines(stored.artifact):
+        stdout(line)
+    how = "cached" if stored.origin == "cached" else f"in {manifest.export_s:.1f} s"
+    stdout(f"{named}  {manifest.size_bytes / 1e6:.1f} MB, {how}")
 
 
 def _size_for(source: tuple[int, int] | None) -> tuple[int, int]:

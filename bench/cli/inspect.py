@@ -1,14 +1,16 @@
-"""`depthport inspect`: what an artifact holds and how it behaves, without the device it is for."""
+"""`depthport inspect`, `list` and `sample`: what an artifact, or the store, holds, and a program that runs it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
-from depthport.bench.cli.options import Images, Json, print_json
+from depthport.bench.cli import complete
+from depthport.bench.cli.options import Images, Json, print_json, stderr, stdout
 
 if TYPE_CHECKING:
     from depthport.exporters.core.artifact import Artifact
@@ -38,15 +40,19 @@ def inspect(
         return
     from rich.console import Console
 
+    from depthport.bench.cli.artifact_view import run_lines
     from depthport.bench.cli.tables import print_table
 
     console = Console()
     for table in tables:
         print_table(table, console)
         console.print()
+    for line in run_lines(found) if found is not None else ():
+        stdout(line)
 
 
 def _inspect(path: Path, images: list[Path] | None, run: bool) -> tuple[Artifact | None, tuple[Table, ...]]:
+    from depthport.bench.cli.artifact_view import artifact_table
     from depthport.exporters.core.artifact import load_artifact
     from depthport.exporters.core.errors import UsageError
     from depthport.exporters.registry import installed_exporter, installed_exporters
@@ -63,11 +69,11 @@ def _inspect(path: Path, images: list[Path] | None, run: bool) -> tuple[Artifact
     exporter = installed_exporter(artifact.manifest.format)
     if exporter is None:
         note = "No exporter of this format is installed here: nothing but the manifest can be said."
-        return artifact, (replace(_manifest(artifact), note=note),)
-    return artifact, (_manifest(artifact), *exporter.inspect(artifact, arrays, run))
+        return artifact, (replace(artifact_table(artifact), note=note),)
+    return artifact, (artifact_table(artifact), *exporter.inspect(artifact, arrays, run))
 
 
-def _arrays(artifact: Artifact, images: list[Path]) -> dict[str, Any]:
+def _arrays(artifact: Artifact, images: list[Path]) -> dict[str, np.ndarray]:
     from depthport.bench.inputs.inputs import load_scenes
 
     manifest = artifact.manifest
@@ -75,22 +81,83 @@ def _arrays(artifact: Artifact, images: list[Path]) -> dict[str, Any]:
     return load_scenes(manifest.shape, sets=1, images=images)[0].arrays(preprocess=preprocess)
 
 
-def _manifest(artifact: Artifact) -> Table:
-    from depthport.exporters.core.inspection import Table
+def list_artifacts(
+    store: Annotated[
+        Path | None, typer.Argument(help="Artifact store. Default: $DEPTHPORT_ARTIFACTS or ./artifacts.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """What the store holds, by name.
 
-    m = artifact.manifest
-    weights = f"{m.weights.id} (synthetic: depth means nothing)" if m.weights.synthetic else m.weights.id
-    made = "" if m.export_s is None else f"in {m.export_s:.1f} s"
-    if m.export_peak_mib is not None:
-        made += f", {m.export_peak_mib:.0f} MiB at most"
-    rows = (
-        ("model", m.model),
-        ("weights", f"{weights}, {m.weights.licence}"),
-        ("shape", f"{m.shape} (B×N×H×W)"),
-        ("format", f"{m.format}, {m.precision['name']}"),
-        ("options", ", ".join(f"{k}={v}" for k, v in m.options.items() if v not in (None, [], False)) or "none"),
-        ("size", f"{m.size_bytes / 1e6:.1f} MB in {len(m.files)} files, every hash as it was written"),
-        ("made", f"{m.created} {made}".strip()),
-        ("by", ", ".join(f"{name} {version}" for name, version in m.versions.items())),
-    )
-    return Table("Artifact", ("", ""), rows)
+    Examples:
+
+        depthport list
+
+        depthport list /data/artifacts --json
+    """
+    from depthport.bench.results.kept_parity import kept_parity
+    from depthport.exporters.core.errors import UsageError
+    from depthport.exporters.core.inspection import Table
+    from depthport.exporters.core.store import ArtifactStore
+
+    kept = ArtifactStore(store)
+    if store is not None and not kept.root.is_dir():
+        raise UsageError(f"{store} is not a folder: name a store, as `depthport export --out` made it")
+    found = list(kept.artifacts())
+    if json_:
+        print_json([{"path": str(a.path), "manifest": a.manifest.to_json()} for a in found])
+        return
+    if not found:
+        stderr(f"no artifact in {kept.root}: make one with `depthport export`")
+        return
+    rows = []
+    for artifact in found:
+        made = artifact.manifest
+        checked = "yes" if kept_parity(artifact) else "no"
+        rows.append((artifact.path.name, f"{made.size_bytes / 1e6:.1f}", checked, made.weights.id))
+    from rich.console import Console
+
+    from depthport.bench.cli.tables import print_table
+
+    head = ("artifact", "MB", "checked", "weights")
+    print_table(Table(str(kept.root), head, tuple(rows), align="lrlf"), Console())
+
+
+def sample(
+    artifact: Annotated[Path, typer.Argument(help="A folder of `depthport export`, of format onnx.")],
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            help="python, cpp, browser, triton or ros2.",
+            autocompletion=complete.words("python", "cpp", "browser", "triton", "ros2"),
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A new folder. Default: sample-KIND.")] = None,
+    json_: Json = False,
+) -> None:
+    """A program that runs an artifact without depthport, filled in with what the artifact takes and gives.
+
+    Examples:
+
+        depthport sample artifacts/da3-small-onnx-... --for python
+
+        depthport sample artifacts/da3-small-onnx-... --for triton --out model-repository
+    """
+    from depthport.exporters.core.artifact import load_artifact
+    from depthport.exporters.core.asked import known_name
+    from depthport.predict.sample import SAMPLES, write_sample
+
+    known_name("sample", kind, SAMPLES)
+    found = load_artifact(artifact)
+    found.verify()
+    folder = out or Path(f"sample-{kind}")
+    written = write_sample(found, kind, folder)
+    if json_:
+        print_json({"files": [str(path) for path in written]})
+        return
+    for path in written:
+        stdout(path)
+    for step in found.manifest.host_steps:
+        stderr(f"left to the host, and not done in it: {step.name} ({step.description})")
+    stderr(f"in {folder}: {SAMPLES[kind].run}")

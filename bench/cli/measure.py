@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from depthport.bench.cli import complete
 from depthport.bench.cli.options import (
     Batch,
     Images,
@@ -83,16 +84,33 @@ class RunOptions:
 class BenchOptions(RunOptions):
     """What `bench` takes besides."""
 
-    suite: Annotated[str, typer.Option("--suite", help="default, quick, alternatives, paper, check or full.")] = "default"
-    protocol: Annotated[str | None, typer.Option("--protocol", help="rigorous, quick, paper or check (outputs alone).")] = (
-        None
-    )
-    runtime: Annotated[list[str] | None, typer.Option("--runtime", help="Only these runtimes.")] = None
+    suite: Annotated[
+        str,
+        typer.Option(
+            "--suite",
+            help="default, quick, alternatives, paper, check or full.",
+            autocompletion=complete.words("default", "quick", "alternatives", "paper", "check", "full"),
+        ),
+    ] = "default"
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--protocol",
+            help="rigorous, quick, paper or check (outputs alone).",
+            autocompletion=complete.words("rigorous", "quick", "paper", "check"),
+        ),
+    ] = None
+    runtime: Annotated[
+        list[str] | None, typer.Option("--runtime", help="Only these runtimes.", autocompletion=complete.runtimes)
+    ] = None
     device: Annotated[
         list[str] | None, typer.Option("--device", help="Only these devices; cuda:0+1: two sharing a scene.")
     ] = None
     mode: Annotated[list[str] | None, typer.Option("--mode", help="Only these modes.")] = None
-    precision: Annotated[list[str] | None, typer.Option("--precision", "-p", help="Only these precisions.")] = None
+    precision: Annotated[
+        list[str] | None,
+        typer.Option("--precision", "-p", help="Only these precisions.", autocompletion=complete.precisions),
+    ] = None
     also: Annotated[list[str] | None, typer.Option("--also", help="Add these precisions to every runtime.")] = None
     cell: Annotated[list[str] | None, typer.Option("--cell", help="Only these cells, by id.")] = None
     dynamic: Annotated[
@@ -185,14 +203,15 @@ def _measure(options: RunOptions) -> None:
 
     # The report comes last: where it goes is looked at first.
     check_output_folder(out, ("results.json", "report.md", "report.html"))
+    store = ArtifactStore(options.artifacts)
     plan = api.plan(options.model, **asked)
     observer = observer_for()
     if plan.export.weights.note:
-        observer.note(plan.export.weights.note)
+        observer.warning(plan.export.weights.note)
     for note in plan.scenes[0].notes:
         observer.warning(note)
     try:
-        results = engine.run(plan, out, ArtifactStore(options.artifacts), observer, overwrite=options.overwrite)
+        results = engine.run(plan, out, store, observer, overwrite=options.overwrite)
         from depthport.bench.report.write import write_report
         from depthport.bench.results.load_results import load_results
         from depthport.bench.results.model import Status
@@ -208,6 +227,6 @@ def _measure(options: RunOptions) -> None:
 
         from depthport.bench.cli.summary import render_summary
 
-        render_summary(results, written, Console())
+        render_summary(results, written, store, Console())
     if not any(cell.status is Status.OK for cell in results.cells):
         raise typer.Exit(1)

@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from depthport.bench.cli import complete
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.text import clean_text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-Model = Annotated[str, typer.Option("--model", "-m", help="da3-small, da3-base, da3-large, ...")]
+Model = Annotated[
+    str, typer.Option("--model", "-m", help="da3-small, da3-base, da3-large, ...", autocompletion=complete.models)
+]
+ModelName = Annotated[str, typer.Argument(help="da3-small, da3-base, da3-large, ...", autocompletion=complete.models)]
 Views = Annotated[int, typer.Option("--views", "-n", help="Views N of one scene: they go in together.")]
 Batch = Annotated[int, typer.Option("--batch", "-b", help="Scenes B in one call (not views).")]
 Size = Annotated[str, typer.Option("--size", "-s", help="HxW in pixels, multiples of 14.")]
@@ -26,8 +31,8 @@ Weights = Annotated[
     typer.Option(
         "--weights",
         "-w",
-        help="Hugging Face id, local file or folder, or synthetic:SEED[,outliers]. Default: the model's checkpoint"
-        " if it is cached or can be downloaded, else synthetic.",
+        help="Hugging Face id, local file or folder, or synthetic:SEED[,outliers]. Default: the model's checkpoint,"
+        " cached or downloaded; without it only what measures goes on, with synthetic ones, and says so.",
     ),
 ]
 Images = Annotated[list[Path] | None, typer.Option("--images", help="Your own photographs, one per view.")]
@@ -113,7 +118,7 @@ def parse_options(pairs: list[str]) -> dict[str, object]:
     """
     from depthport.exporters.core.errors import UsageError
 
-    options: dict[str, Any] = {}
+    options: JsonObject = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator or not name:

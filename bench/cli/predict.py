@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from depthport.bench.cli import complete
 from depthport.bench.cli.options import Json, Store, Threads, Weights, names, print_json, stderr
+from depthport.exporters.core.json_types import JsonObject
 
 if TYPE_CHECKING:
     from depthport.predict.model import Model
     from depthport.predict.prediction import Prediction
 
+RESULTS = Path("results")
+"""Where `run` writes them by default."""
+
 
 def predict(
     source: Annotated[
-        str, typer.Argument(metavar="ARTIFACT|MODEL", help="A folder of `depthport export`, or a model's name.")
+        str,
+        typer.Argument(
+            metavar="ARTIFACT|MODEL",
+            help="A folder of `depthport export`, or a model's name.",
+            autocompletion=complete.models,
+        ),
     ],
     photographs: Annotated[
         list[Path], typer.Argument(metavar="PHOTO...", help="The views of one scene: pictures, a folder, or a video.")
@@ -28,7 +38,12 @@ def predict(
     ] = None,
     runtime: Annotated[
         str | None,
-        typer.Option("--runtime", "-r", help="Default: this machine's pick in --results, else the first that fits."),
+        typer.Option(
+            "--runtime",
+            "-r",
+            help="Default: this machine's pick in --results, else the first that fits.",
+            autocompletion=complete.runtimes,
+        ),
     ] = None,
     device: Annotated[
         str | None, typer.Option("--device", "-d", help="cpu, cuda, mps, ... Default: an accelerator, if any.")
@@ -39,8 +54,9 @@ def predict(
     ] = None,
     weights: Weights = None,
     results: Annotated[
-        Path, typer.Option("--results", help="Results whose pick is taken, if they are of this machine.")
-    ] = Path("results"),
+        Path | None,
+        typer.Option("--results", help="Results of this machine whose pick is taken. Default: results, if any."),
+    ] = None,
     exif: Annotated[
         bool, typer.Option("--exif/--no-exif", help="Turn photographs as EXIF says. Upstream does not.")
     ] = True,
@@ -76,31 +92,40 @@ def predict(
     """
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.inputs.pose_files import read_poses
+    from depthport.exporters.core import install
+    from depthport.exporters.core.asked import THREADS
+    from depthport.exporters.core.errors import UsageError
     from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
+    from depthport.exporters.da3.registry import get_model
     from depthport.predict.files import KINDS, check_kinds, write_prediction
     from depthport.predict.model import load
     from depthport.predict.photographs import load_photographs
 
     check_output_folder(out)
+    store = ArtifactStore(artifacts)
+    THREADS.check(threads)
     kinds = check_kinds(names(write))
     if write is None and len(kinds) < len(KINDS):
-        stderr("no point cloud: pip install trimesh")
+        stderr(f"no point cloud: {install.PREDICT}")
+    if not Path(source).is_dir():
+        get_model(source)  # a name that is wrong is said before any runtime is imported
     cameras = read_poses(poses) if poses is not None else None
-    asked: dict[str, Any] = {"runtime": runtime, "device": device, "mode": mode, "precision": precision}
+    asked: JsonObject = {"runtime": runtime, "device": device, "mode": mode, "precision": precision}
     if not any(asked.values()) and not Path(source).is_dir():
         asked |= _pick(results, source)
+    elif results is not None:
+        raise UsageError("--results is for a model whose runtime is not named: leave it out, or what is named")
     observer = observer_for()
     try:
-        observer.stage("reading photographs")
         views = [] if window is not None else load_photographs(photographs, oriented=exif, frames=frames)
         if "target" in asked:
-            observer.note(f"{asked['runtime']} on {asked['device']}, {asked['precision']}: the pick of {results}")
+            observer.note(
+                f"{asked['runtime']} on {asked['device']}, {asked['precision']}: the pick of {results or RESULTS}"
+            )
         asked["precision"] = asked["precision"] or "fp32"
+        model = load(source, weights=weights, threads=threads, store=store, progress=observer.step, **asked)
         observer.stage(f"preparing {source}")
-        model = load(
-            source, weights=weights, threads=threads, store=ArtifactStore(artifacts), progress=observer.step, **asked
-        )
         with model:
             if window is not None:
                 _sequence(model, photographs, out, window, overlap or max(1, window // 3), exif)
@@ -141,19 +166,26 @@ def _sequence(model: Model, sources: list[Path], out: Path, window: int, overlap
     typer.echo(f"{write_sequence(found, out)} frames in {out}, camera path in {out / 'poses.tum'}")
 
 
-def _pick(results: Path, model: str) -> dict[str, Any]:
-    """What `choose` picks of results that were measured on this machine for this model; nothing where there are none."""
+def _pick(named: Path | None, model: str) -> dict[str, object]:
+    """What `choose` picks of results that were measured on this machine for this model; nothing where there are none.
+
+    Raises:
+        UsageError: results that were named can't be read.
+    """
     from depthport.bench.choice.choose import choose
     from depthport.bench.environment.environment import fingerprint
     from depthport.bench.results.load_results import load_results
     from depthport.exporters.core.errors import DepthportError
 
-    if not (results / "results.json").is_file():
+    results = named or RESULTS
+    if named is None and not (results / "results.json").is_file():
         return {}
     try:
         read = load_results(results).results
         choice = choose(read)
     except DepthportError as error:
+        if named is not None:
+            raise
         stderr(f"{results} has no pick: {error}")
         return {}
     cell = next((cell for cell in read.cells if cell.id == choice.pick), None)
@@ -166,7 +198,7 @@ def _pick(results: Path, model: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _facts(found: Prediction, written: list[Path]) -> dict[str, Any]:
+def _facts(found: Prediction, written: list[Path]) -> dict[str, object]:
     return {
         "views": list(found.names),
         "height": found.depth.shape[1],

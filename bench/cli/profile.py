@@ -7,16 +7,27 @@ from typing import Annotated
 
 import typer
 
-from depthport.bench.cli.options import Batch, Json, Size, Store, Threads, Views, Weights, parse_shape, show, stderr
+from depthport.bench.cli.options import (
+    Batch,
+    Json,
+    ModelName,
+    Size,
+    Store,
+    Threads,
+    Views,
+    Weights,
+    parse_shape,
+    show,
+    stderr,
+)
 
-Model = Annotated[str, typer.Argument(help="da3-small, da3-base, da3-large, ...")]
 Device = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda or cuda:N.")]
 Mode = Annotated[str | None, typer.Option("--mode", help="The runtime's mode. Default: its own choice for the device.")]
 Precision = Annotated[str | None, typer.Option("--precision", "-p", help="Default: the mode's own.")]
 
 
 def profile(
-    model: Model = "da3-small",
+    model: ModelName = "da3-small",
     device: Device = "cpu",
     mode: Annotated[str | None, typer.Option("--mode", help="eager, graph or fused. Default: the fastest of them.")] = None,
     precision: Precision = None,
@@ -45,16 +56,18 @@ def profile(
     from depthport.bench.cli.tables import print_table
     from depthport.bench.diagnose import profile as profiling
     from depthport.bench.diagnose.profile_picture import PROFILE_FILES, write_profile
+    from depthport.exporters.core import install
     from depthport.exporters.core.files.atomic import check_output_folder
     from depthport.exporters.core.store import ArtifactStore
 
     if out is not None:
         check_output_folder(out, PROFILE_FILES)
+    store = ArtifactStore(artifacts)
     observer = observer_for()
     try:
         found = profiling.profile(
             model, device=device, mode=mode, precision=precision, batch=batch, views=views, height=height, width=width,
-            weights=weights, threads=threads, calls=calls, store=ArtifactStore(artifacts), observer=observer,
+            weights=weights, threads=threads, calls=calls, store=store, observer=observer,
         )  # fmt: skip
     finally:
         observer.close()
@@ -62,12 +75,12 @@ def profile(
         for path in write_profile(found, out):
             stderr(f"written: {path}")
         if not (out / "profile.png").exists():
-            stderr("no picture: pip install 'depthport[report]'")
+            stderr(f"no picture: {install.REPORT}")
     show(found, json_, lambda profile, console: print_table(profiling.table(profile), console))
 
 
 def batch(
-    model: Model = "da3-small",
+    model: ModelName = "da3-small",
     runtime: Annotated[
         str | None, typer.Option("--runtime", "-r", help="As `depthport doctor` lists them. Default: upstream's own.")
     ] = None,
@@ -99,12 +112,13 @@ def batch(
     from depthport.bench.diagnose import batch as batches
     from depthport.exporters.core.store import ArtifactStore
 
+    store = ArtifactStore(artifacts)
     observer = observer_for()
     try:
         answer = batches.find_batch(
             model, runtime=runtime, device=device, mode=mode, precision=precision, views=views, height=height,
             width=width, weights=weights, fraction=memory_fraction, most=most, threads=threads,
-            store=ArtifactStore(artifacts), observer=observer,
+            store=store, observer=observer,
         )  # fmt: skip
     finally:
         observer.close()

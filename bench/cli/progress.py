@@ -9,6 +9,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from depthport.bench.measure.observer import Observer
 from depthport.exporters.core.text import clean_text
 
+LONGEST = 200
+"""Characters of a stage's name, which may have a name in it that somebody gave."""
+
 
 class RichObserver(Observer):
     """One line a stage, with a bar where its length is known.
@@ -35,7 +38,7 @@ class RichObserver(Observer):
 
     def stage(self, name: str, steps: int | None = None) -> None:
         self._end_task()
-        self._task = self._progress.add_task(escape(clean_text(name)), total=steps, doing="", left="")
+        self._task = self._progress.add_task(escape(clean_text(name, LONGEST)), total=steps, doing="", left="")
         self._progress.refresh()
 
     def step(self, text: str, advance: float = 0) -> None:
@@ -78,13 +81,16 @@ class PlainObserver(Observer):
         self._console = console or Console(stderr=True)
 
     def stage(self, name: str, steps: int | None = None) -> None:
-        self._console.print(f"{clean_text(name)} ...", highlight=False, markup=False)
+        self._say(f"{clean_text(name, LONGEST)} ...")
 
     def note(self, text: str) -> None:
-        self._console.print(clean_text(text), highlight=False, markup=False)
+        self._say(clean_text(text))
 
     def warning(self, text: str) -> None:
-        self._console.print(f"warning: {clean_text(text)}", highlight=False, markup=False)
+        self._say(f"warning: {clean_text(text)}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def observer_for(console: Console | None = None) -> Observer:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from depthport.bench.cli.options import Json, parse_size, print_json, show, stdout
+from depthport.bench.cli import complete
+from depthport.bench.cli.options import Json, Store, parse_size, print_json, show, stdout
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from depthport.bench.choice.choice import Choice
 
 if TYPE_CHECKING:
     from depthport.bench.results.model import Boundary as BoundaryName
@@ -112,12 +118,15 @@ def choose(
         float | None, typer.Option("--max-depth-error", help="Relative L2 of depth against upstream fp32.")
     ] = None,
     device: Annotated[list[str] | None, typer.Option("--device", help="Only these devices.")] = None,
-    runtime: Annotated[list[str] | None, typer.Option("--runtime", help="Only these runtimes.")] = None,
+    runtime: Annotated[
+        list[str] | None, typer.Option("--runtime", help="Only these runtimes.", autocompletion=complete.runtimes)
+    ] = None,
     licence: Annotated[list[str] | None, typer.Option("--licence", help="SPDX names, or open.")] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Where the file holds several.")] = None,
     views: Annotated[int | None, typer.Option("--views", "-n", help="Where the file holds several.")] = None,
     size: Annotated[str | None, typer.Option("--size", "-s", help="Where the file holds several.")] = None,
     boundary: Boundary = None,
+    artifacts: Store = None,
     json_: Json = False,
 ) -> None:
     """Which cell to deploy under constraints: the pick, ties, why not each other, what would flip it, when it pays.
@@ -132,8 +141,9 @@ def choose(
     """
     from depthport.bench.choice.choice import Constraint, Request
     from depthport.bench.choice.choose import choose as choose_cell
-    from depthport.bench.cli.console import render_choice
+    from depthport.bench.cli.console import render_choice, render_pick
     from depthport.bench.results.load_results import load_results
+    from depthport.exporters.core.store import ArtifactStore
 
     bounds = {
         "latency_ms": _bound("--max-latency-ms", max_latency_ms),
@@ -161,8 +171,14 @@ def choose(
         height=height,
         width=width,
     )
-    choice = choose_cell(load_results(source).results, request)
-    show(choice, json_, render_choice)
+    results = load_results(source).results
+    choice = choose_cell(results, request)
+
+    def render(found: Choice, console: Console) -> None:
+        render_choice(found, console)
+        render_pick(found, results, ArtifactStore(artifacts), console)
+
+    show(choice, json_, render)
     if choice.pick is None:
         raise typer.Exit(1)
 

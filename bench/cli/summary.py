@@ -12,17 +12,22 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from depthport.bench.choice.choice import Choice
+from depthport.bench.choice.choose import choose
+from depthport.bench.cli.console import render_pick
 from depthport.bench.report.model.regime import KINDS, TITLES, in_words, kind_of
 from depthport.bench.results.metrics import default_boundary, parity_figure
 from depthport.bench.results.model import Boundary, Cell, Results, Status
 from depthport.bench.statistics.digits import format_error, format_interval
+from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.store import ArtifactStore
 
 LEAST = {"latency, ms": 14, "img/s": 5, "vs upstream": 15, "depth error": 7}
 """Characters a column of figures takes at least; where a terminal is narrow, names are folded, figures are not cut."""
 
 
-def render_summary(results: Results, written: Sequence[Path], console: Console) -> None:
-    """Print what a person wants to know first; everything else is in the report."""
+def render_summary(results: Results, written: Sequence[Path], store: ArtifactStore, console: Console) -> None:
+    """Print what a person wants to know first; everything else is in the report. The last line is the pick."""
     for warning in results.warnings:
         console.print(f"[yellow]![/yellow] {escape(warning['message'])}: [dim]{escape(warning['advice'])}[/dim]")
     if any(cell.timing for cell in results.cells):
@@ -36,6 +41,9 @@ def render_summary(results: Results, written: Sequence[Path], console: Console) 
     for reason, cells in _without_figures(results).items():
         named = ", ".join(cells[:3]) + (f" and {len(cells) - 3} more" if len(cells) > 3 else "")
         console.print(f"[dim]{escape(named)}: {escape(reason)}[/dim]", highlight=False)
+    if away := _not_here(results):
+        line = f"not here: {', '.join(away)} (what to do: depthport doctor)"
+        console.print(Text(line, "dim"), soft_wrap=True)
     for name, control in results.controls.items():
         mark = "[green]✓[/green]" if control.ok else "[yellow]?[/yellow]" if control.undecided else "[red]✗[/red]"
         console.print(
@@ -43,6 +51,15 @@ def render_summary(results: Results, written: Sequence[Path], console: Console) 
         )
     for path in written:
         console.print(f"[bold]{escape(str(path))}[/bold]", highlight=False)
+    render_pick(_choice(results), results, store, console)
+
+
+def _choice(results: Results) -> Choice | str:
+    """What `depthport choose` says without constraints, or why it can't choose."""
+    try:
+        return choose(results)
+    except UsageError as error:
+        return str(error)
 
 
 def _table(results: Results) -> Table:
@@ -70,11 +87,18 @@ def _table(results: Results) -> Table:
     return table
 
 
+def _not_here(results: Results) -> list[str]:
+    """Runtimes of which nothing is available; the devices that are not of those of which something is."""
+    away = [cell for cell in results.cells if cell.status is Status.UNAVAILABLE]
+    here = {cell.runtime for cell in results.cells if cell.status is not Status.UNAVAILABLE}
+    return list(dict.fromkeys(f"{c.runtime} on {c.device}" if c.runtime in here else c.runtime for c in away))
+
+
 def _without_figures(results: Results) -> dict[str, list[str]]:
     """Cells that were not timed, by status and reason: many share one."""
     found: dict[str, list[str]] = {}
     for cell in results.cells:
-        if not cell.timing and not cell.regime:
+        if not cell.timing and not cell.regime and cell.status is not Status.UNAVAILABLE:
             reason = f"{cell.status.value.replace('_', ' ')}: {cell.reason}" if cell.reason else cell.status.value
             if cell.numerics_only and cell.status is Status.OK:
                 error = format_error(parity_figure(cell, "depth", "rel_l2"))

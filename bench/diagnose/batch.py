@@ -11,7 +11,6 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from depthport.bench.diagnose.batching import largest_batch
 from depthport.bench.environment.environment import usable_memory_mib
@@ -26,9 +25,12 @@ from depthport.exporters.core.asked import MOST, THREADS
 from depthport.exporters.core.errors import RunError, UsageError
 from depthport.exporters.core.files.npz import write_npz
 from depthport.exporters.core.inspection import Table
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.nvidia import cuda_devices
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.shapes import validate_shape
+from depthport.exporters.da3.weights import weights_to_measure
 from depthport.runtimes.registry import baseline_runtime, get_runtime
 from depthport.runtimes.terms import check_memory_fraction
 
@@ -61,7 +63,7 @@ class BatchAnswer:
     """Of the whole device (a CPU: what this process may use)."""
     trials: tuple[BatchTrial, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return asdict(self)
 
 
@@ -102,9 +104,12 @@ def find_batch(
     chosen = adapter.mode(place, mode)
     policy = precision or next(iter(chosen.precisions or place.precisions), "fp32")
     memory = device_memory_mib(device)
+    ref = weights_to_measure(weights, get_model(model))
+    if ref.note:
+        observer.note(ref.note)
     spec = CellSpec(
         prepare(
-            model, format=adapter.formats[0], precision=policy, views=views, height=height, width=width, weights=weights,
+            model, format=adapter.formats[0], precision=policy, views=views, height=height, width=width, weights=ref,
             target=adapter.target(device, chosen, policy),
         ),
         runtime or adapter.name, device, chosen.name, threads=threads, memory_fraction=fraction,

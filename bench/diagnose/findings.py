@@ -11,11 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from depthport.exporters.core import install
 from depthport.runtimes.registry import installed_runtimes
 
-UPSTREAM = "depth-anything-3"
-INSTALL_UPSTREAM = f"pip install --no-deps --ignore-requires-python {UPSTREAM}==0.1.1"
-INSTALL_CPU_TORCH = "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cpu"
 NEEDED_FREE_GB = 10.0
 """Room that a full run with da3-large wants: checkpoint, artifacts, compiled forms."""
 NEEDED_MEMORY_MIB = 6 * 1024
@@ -50,29 +48,31 @@ def findings(environment: Mapping[str, Any], free_gb: float, adapters: int) -> t
 
 
 def _python(version: tuple[int, int]) -> Iterator[Finding]:
-    if not (3, 10) <= version <= (3, 13):
+    if not (3, 10) <= version <= (3, 14):
         name = ".".join(map(str, version))
-        yield Finding("problem", f"Python {name} is not supported", "use Python 3.10 to 3.13")
+        yield Finding("problem", f"Python {name} is not supported", "use Python 3.10 to 3.14")
 
 
 def _packages(versions: Mapping[str, str], adapters: int) -> Iterator[Finding]:
     if not adapters:
-        yield Finding("problem", "no runtime or exporter is registered: depthport is not installed", "pip install -e .")
-    if UPSTREAM not in versions:
-        yield Finding("problem", "upstream's package is not here: nothing can be exported or checked", INSTALL_UPSTREAM)
+        yield Finding("problem", "no runtime or exporter is registered: depthport is not installed", install.ITSELF)
+    if install.UPSTREAM not in versions:
+        yield Finding(
+            "problem", "upstream's package is not here: nothing can be exported or checked", str(install.DA3_PACKAGE)
+        )
     for adapter in installed_runtimes():
         builds = [name for name in versions if name in adapter.builds]
         if len(builds) > 1:
             yield Finding(
                 "problem",
                 f"{' and '.join(builds)} are installed over each other: what remains is the last one's libraries",
-                f"pip uninstall -y {' '.join(builds)}; pip install {builds[-1]}",
+                str(install.Install((builds[-1],), replaces=tuple(builds))),
             )
     if "coremltools" in versions and release(versions.get("numpy", "0")) >= (2, 4):
         yield Finding(
             "note",
             f"coremltools can't trace with numpy {versions['numpy']} (its route through torch.export can)",
-            "pip install 'numpy<2.4'",
+            str(install.COREML_NUMPY),
         )
 
 
@@ -83,13 +83,11 @@ def _torch_build(versions: Mapping[str, str], gpus: list[Mapping[str, Any]]) -> 
     cuda_libraries = any(name.startswith("nvidia-c") for name in versions)
     if gpus and torch.endswith("+cpu"):
         yield Finding(
-            "problem",
-            f"torch {torch} can't use the {gpus[0]['name']}: it is the CPU build",
-            f"pip install --force-reinstall torch=={torch.removesuffix('+cpu')}",
+            "problem", f"torch {torch} can't use the {gpus[0]['name']}: it is the CPU build", str(install.TORCH_AGAIN)
         )
     elif not gpus and cuda_libraries:
         yield Finding(
-            "note", "torch brings CUDA libraries, and no NVIDIA GPU is here: they only take space", INSTALL_CPU_TORCH
+            "note", "torch brings CUDA libraries, and no NVIDIA GPU is here: they only take space", str(install.TORCH_CPU)
         )
 
 

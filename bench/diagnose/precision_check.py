@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from depthport.exporters.api import export
+from depthport.exporters.api import check_request, export_request, prepare
 from depthport.exporters.base import Progress
 from depthport.exporters.core.artifact import Artifact, Shape, TensorSpec
 from depthport.exporters.core.asked import TOLERANCE, known_name
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.precision import resolve_policy
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.shapes import validate_shape
 from depthport.exporters.onnx.graph_file import read_graph
 from depthport.exporters.onnx.probes import Probe, expose, probes
@@ -47,7 +50,7 @@ class Findings:
     model: str
     precision: str
     weights: str
-    network: dict[str, Any] | None
+    network: JsonObject | None
     network_reason: str | None
     ranges: RangeReport | None
     layers: Comparison | None
@@ -57,7 +60,7 @@ class Findings:
         """No activation near fp16's limit where fp16 was asked for, no layer out of tolerance."""
         return not (self.ranges and self.ranges.hot) and (self.layers is None or self.layers.first is None)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         layers = self.layers
         return {
             "model": self.model, "precision": self.precision, "weights": self.weights, "passed": self.passed,
@@ -86,13 +89,21 @@ def run(
     validate_shape(shape.batch, shape.views, shape.height, shape.width)
     policy = resolve_policy(precision)
     paths = find_images(images)
+    if target is not None:
+        with suppress(UnavailableError):  # said with what the check finds
+            options_for(target, PACKAGES[format])
+
+    def request(name: str) -> ExportRequest:
+        return prepare(
+            model, format="onnx", target="tensorrt", precision=name, batch=shape.batch, views=shape.views,
+            height=shape.height, width=shape.width, weights=weights,
+        )  # fmt: skip
 
     def graph(name: str) -> Artifact:
-        return export(
-            model, format="onnx", target="tensorrt", precision=name, batch=shape.batch, views=shape.views,
-            height=shape.height, width=shape.width, weights=weights, store=store, progress=progress,
-        ).artifact  # fmt: skip
+        return export_request(request(name), store, progress).artifact
 
+    check_request(request(graph_policy(policy).name))
+    progress(f"checking {precision} of {model}")
     reference = graph("fp32")
     typed = graph(graph_policy(policy).name)
     path = typed.file(ONNX_FILE)
@@ -130,7 +141,7 @@ def _quantized(path: Path, reference: Path, folder: Path, kind: str, inputs: Seq
 
 def _network(
     format: str, target: str | None, path: Path, policy: Any, progress: Progress
-) -> tuple[dict[str, Any] | None, str | None]:
+) -> tuple[JsonObject | None, str | None]:
     """Preflight and audit of the network TensorRT makes of the graph; or why there is none."""
     exporter: Any = get_exporter(format)
     try:

@@ -10,18 +10,21 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from depthport.bench.diagnose.profile_parts import PartTime, add_up
 from depthport.bench.inputs.inputs import load_scene
 from depthport.bench.measure.observer import Observer
-from depthport.exporters.api import export as export_artifact
+from depthport.exporters.api import check_request, export_request, prepare
+from depthport.exporters.core import install
 from depthport.exporters.core.asked import CALLS, THREADS
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.inspection import Table
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import package_versions
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.shapes import validate_shape
+from depthport.exporters.da3.weights import weights_to_measure
 from depthport.runtimes.base import Device, LoadOptions, Runtime, Session
 from depthport.runtimes.registry import installed_runtimes
 from depthport.runtimes.terms import first_device
@@ -34,7 +37,7 @@ _WARM_UPS = 5
 class Profile:
     """One configuration's time by part."""
 
-    cell: dict[str, Any]
+    cell: JsonObject
     """Model, shape, device, mode, precision, weights."""
     hardware: str
     versions: dict[str, str]
@@ -56,7 +59,7 @@ class Profile:
     def roof_ms(self) -> float:
         return sum(part.roof_ms for part in self.parts)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         parts = [{**asdict(part), "of_roof": part.of_roof} for part in self.parts]
         return {
             "schema": SCHEMA, **asdict(self), "parts": parts, "parts_ms": self.parts_ms, "roof_ms": self.roof_ms,
@@ -104,11 +107,16 @@ def profile(
         known = ", ".join(runtime.profiled)
         raise UnsupportedError(f"mode {chosen.name!r} does not run operator by operator: choose {known}")
     policy = precision or next(iter(chosen.precisions or place.precisions), "fp32")
-    observer.stage(f"exporting {model} in {policy}")
-    stored = export_artifact(
+    ref = weights_to_measure(weights, get_model(model))
+    if ref.note:
+        observer.note(ref.note)
+    request = prepare(
         model, format=runtime.formats[0], precision=policy, batch=batch, views=views, height=height, width=width,
-        weights=weights, target=chosen.target, store=store, progress=observer.step,
+        weights=ref, target=chosen.target,
     )  # fmt: skip
+    check_request(request)
+    observer.stage(f"exporting {model} in {policy}")
+    stored = export_request(request, store or ArtifactStore(), observer.step)
     observer.stage(f"timing {calls} calls")
     options = LoadOptions(mode=chosen.name, threads=threads)
     with runtime.load(stored.artifact, device, options) as session:
@@ -125,7 +133,7 @@ def profiling_runtime() -> Runtime:
     for runtime in installed_runtimes():
         if runtime.profiled:
             return runtime
-    raise UsageError("no installed runtime shows its operators: is depthport installed? (`pip install -e .`)")
+    raise UsageError(f"no installed runtime shows its operators: {install.ITSELF}")
 
 
 def _fastest(runtime: Runtime, place: Device) -> str:

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import psutil
 
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.nvidia import Gpu, nvidia_gpus
 from depthport.exporters.core.provenance import package_version
 from depthport.exporters.registry import installed_exporters
@@ -54,7 +54,7 @@ HOST_VARIABLES = (
 _SETTING = re.compile(r"[A-Za-z0-9_.,:;+={}()% -]{1,80}")
 
 
-def fingerprint() -> dict[str, Any]:
+def fingerprint() -> JsonObject:
     """The `environment` of results.json; JSON types only. Takes a second or two.
 
     Keys: `machine` (a name for people), `cpu`, `memory`, `gpus`, `system`, `power`, `python`, `packages`,
@@ -144,7 +144,7 @@ def _memory_folders(root: Path) -> Iterator[Path]:
         yield from (base / part for part in (relative, *relative.parents))
 
 
-def _memory() -> dict[str, Any]:
+def _memory() -> JsonObject:
     total = psutil.virtual_memory().total / (1 << 20)
     limit = memory_limit_mib()
     return {"total_mib": round(total), "usable_mib": round(total if limit is None else min(total, limit))}

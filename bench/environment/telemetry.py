@@ -20,12 +20,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from depthport.bench.environment.telemetry_cpu import CpuReader, CpuSnapshot, cpu_reader, cpu_shares
 from depthport.bench.environment.telemetry_host import HostCounters, HostGauges
 from depthport.bench.environment.telemetry_macos import MacPower
 from depthport.bench.environment.telemetry_nvml import GpuCounters, Nvml, open_nvml
+from depthport.exporters.core.json_types import JsonObject
 
 T = TypeVar("T")
 
@@ -93,13 +94,13 @@ class Telemetry:
         snapshot = self._guarded("cpu", lambda: cpu.snapshot(parked)) if cpu is not None else None
         return Token(self._clock(), parked, snapshot, counters, gpus)
 
-    def after(self, token: Token, active_pid: int | None) -> dict[str, Any]:
+    def after(self, token: Token, active_pid: int | None) -> JsonObject:
         """The record of the block that `token` began and the worker `active_pid` ran."""
         cpu, host, nvml, macos = self._cpu, self._host, self._nvml, self._macos
         wall_s = self._clock() - token.started_s
         roots = token.parked if active_pid is None else (*token.parked, active_pid)
         snapshot = self._guarded("cpu", lambda: cpu.snapshot(roots)) if cpu is not None else None
-        record: dict[str, Any] = dict.fromkeys(FIELDS)
+        record: JsonObject = dict.fromkeys(FIELDS)
         record["wall_s"] = round(wall_s, 6)
         if token.cpu is not None and snapshot is not None:
             record.update(cpu_shares(token.cpu, snapshot, token.parked, active_pid))

@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
+
+from depthport.exporters.core.json_types import JsonObject
 
 SLOW_S = 10.0
 _MIB = 1 << 20
@@ -54,7 +55,7 @@ class HostGauges:
         counts = [count for path in self._throttle_counts if (count := _number(path)) is not None]
         return HostCounters(sum(counts) if counts else None, self._quota_throttled_s())
 
-    def read(self, active_pid: int | None) -> dict[str, Any]:
+    def read(self, active_pid: int | None) -> JsonObject:
         """Gauges now: `cpu_mhz`, `cpu_temperature_c`, `load_average`, `memory_available_mib`,
         `active_rss_mib`, `on_battery`, `low_power_mode`."""
         millidegrees = _number(self._temperature) if self._temperature is not None else None

@@ -10,7 +10,8 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+
+from depthport.exporters.core.json_types import JsonObject
 
 _LEVELS = ("nominal", "moderate", "heavy", "trapping", "sleeping")
 _THERMAL = ("notifyutil", "-g", "com.apple.system.thermalpressurelevel")
@@ -39,7 +40,7 @@ class MacPower:
         self._settings_read: float | None = None
         self._low_power: bool | None = None
 
-    def read(self) -> dict[str, Any]:
+    def read(self) -> JsonObject:
         """`thermal_pressure` (nominal, moderate, heavy, trapping, sleeping), `low_power_mode`,
         `cpu_speed_limit_percent` (Intel; None on Apple silicon)."""
         now = self._clock()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from depthport.bench.environment.telemetry_nvml import HARMFUL_REASONS
+from depthport.exporters.core.json_types import JsonObject
 
 Record = Mapping[str, Any]
 
@@ -72,7 +73,7 @@ def machine_facts(records: Iterable[Record | None]) -> MachineFacts:
     )
 
 
-def summarize_records(records: Iterable[Record | None]) -> dict[str, Any] | None:
+def summarize_records(records: Iterable[Record | None]) -> JsonObject | None:
     """`Cell.telemetry`: figures as {median, min, max}, flags and reasons as counts of blocks.
 
     Keys are the record's own; a figure that no record has is left out. None without records.
@@ -80,7 +81,7 @@ def summarize_records(records: Iterable[Record | None]) -> dict[str, Any] | None
     known = [record for record in records if record]
     if not known:
         return None
-    summary: dict[str, Any] = {"blocks": len(known), **_merged(known)}
+    summary: JsonObject = {"blocks": len(known), **_merged(known)}
     by_device: dict[int, list[Record]] = {}
     for record in known:
         for gpu in record.get("gpus") or ():
@@ -90,8 +91,8 @@ def summarize_records(records: Iterable[Record | None]) -> dict[str, Any] | None
     return summary
 
 
-def _merged(records: Sequence[Record]) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
+def _merged(records: Sequence[Record]) -> JsonObject:
+    merged: JsonObject = {}
     for name in dict.fromkeys(key for record in records for key in record):
         values = [record[name] for record in records if record.get(name) is not None]
         if name in _TAGS or not values:

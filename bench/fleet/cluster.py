@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from depthport.bench.fleet.description import Fleet, Machine, Tls, addressed
 from depthport.bench.fleet.remote import root
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import DepthportError, UnavailableError, UsageError, one_line
 from depthport.exporters.core.files.paths import user_path
 
@@ -57,7 +58,7 @@ _NO_PAGES: dict[str, Any] = {"dashboard": False, "dashboard_address": "127.0.0.1
 _AGAIN_S = 2.0
 """Before a worker that has ended is started again."""
 _REACH_S = 3.0
-_MISSING = "fleets need their packages: pip install 'depthport[fleet]'"
+_MISSING = f"fleets need their packages: {install.FLEET}"
 
 
 class Lost(DepthportError):

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct, field
 
 from depthport.bench.plan.request import DEFAULT_MODEL
+from depthport.exporters.core import install
 from depthport.exporters.core.declared import fault
 from depthport.exporters.core.errors import UnavailableError, UsageError, one_line
 from depthport.exporters.core.files.atomic import read_bytes
@@ -143,7 +144,7 @@ def read_fleet(path: Path) -> Fleet:
     try:
         import tomli
     except ImportError:
-        raise UnavailableError("fleets need their packages: pip install 'depthport[fleet]'") from None
+        raise UnavailableError(f"fleets need their packages: {install.FLEET}") from None
 
     shown = clean_text(str(path))
     try:

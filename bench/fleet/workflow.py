@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from depthport.bench.fleet.description import Fleet
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnavailableError, UsageError
 
 _BUNDLE, _RESULTS = "fleet-bundle", "fleet-results"
@@ -30,7 +31,7 @@ def workflow(fleet: Fleet, description: str) -> str:
     try:
         import yaml
     except ImportError:
-        raise UnavailableError("fleets need their packages: pip install 'depthport[fleet]'") from None
+        raise UnavailableError(f"fleets need their packages: {install.FLEET}") from None
     if bare := [name for name, machine in fleet.machine.items() if not machine.labels]:
         raise UsageError(
             f"machine {bare[0]} has no labels: name those of its self-hosted runner, labels = ['self-hosted', …]"

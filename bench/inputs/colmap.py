@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 IMAGES, CAMERAS = "images.txt", "cameras.txt"
 _ONE_FOCAL = ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 _TWO_FOCALS = ("PINHOLE", "OPENCV", "FULL_OPENCV")
+_LONGEST_EDGE = 1e6
 _STRAIGHT = 1e-9
 """Largest distortion that is none."""
 
@@ -92,6 +93,8 @@ def _lenses(path: Path) -> dict[str, _Lens]:
         if len(values) < 4 + focals:
             raise InputError(f"{path}: camera {words[0][:40]} has {len(values)} numbers, too few for {model}")
         width, height, fx, *rest = values
+        if not (1 <= width <= _LONGEST_EDGE and 1 <= height <= _LONGEST_EDGE):
+            raise InputError(f"{path}: camera {words[0][:40]} is of images of {width:g}x{height:g}, which none has")
         fy, cx, cy, *distortion = rest if focals == 2 else (fx, *rest)
         matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
         lenses[words[0]] = _Lens(matrix, (int(height), int(width)), any(abs(k) > _STRAIGHT for k in distortion))

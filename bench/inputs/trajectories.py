@@ -8,6 +8,7 @@ rectified cameras P0 to P3 share their matrix.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,14 +46,17 @@ def numbers(line: str, path: Path) -> list[float]:
     """The numbers of a line, separated by blanks or commas.
 
     Raises:
-        InputError: something else stands there.
+        InputError: something else stands there, or NaN or infinity.
     """
     try:
-        return [float(word) for word in line.replace(",", " ").split()]
+        found = [float(word) for word in line.replace(",", " ").split()]
     except ValueError:
         raise InputError(
             f"{path} is not a file of poses at {line[:40]!r}: give .npz, .json, or TUM, KITTI or COLMAP text"
         ) from None
+    if not all(map(math.isfinite, found)):
+        raise InputError(f"{path} holds numbers that are not finite: give finite ones")
+    return found
 
 
 def read_trajectory(path: Path, images: Sequence[Path]) -> tuple[Array, Array]:

@@ -46,9 +46,7 @@ def lay_out(request: MeasureRequest) -> Plan:
     """Cells and inputs of a request; raises as :func:`plan` does."""
     asked, protocol = request.export, request.protocol
     if protocol.boundary == "pipeline":
-        files = encoded_scenes(
-            asked.shape, sets=protocol.inputs, images=request.images, source_size=asked.source_size
-        )
+        files = encoded_scenes(asked.shape, sets=protocol.inputs, images=request.images, source_size=asked.source_size)
         return Plan(request, build_cells(request), files)
     scenes = load_scenes(
         asked.shape, sets=protocol.inputs, images=request.images, poses=request.poses, source_size=asked.source_size

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from depthport.bench.analysis.aftermath import draw, warnings
 from depthport.bench.analysis.analysis import analyse, yardstick
@@ -21,6 +20,7 @@ from depthport.bench.results.kept_parity import keep_parity
 from depthport.bench.results.model import Results
 from depthport.bench.results.records import Header
 from depthport.bench.results.runtime_facts import describe as describe_runtimes
+from depthport.exporters.core.json_types import JsonObject
 
 
 def work_folder(out: Path) -> Path:
@@ -33,7 +33,7 @@ def conclude(
     journal: Journal,
     references: Mapping[str, Path],
     out: Path,
-    environment: dict[str, Any],
+    environment: JsonObject,
     *,
     complete: bool,
     artifacts: Mapping[str, Path] = MappingProxyType({}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.workers.channel import Channel, WorkerFault
@@ -14,6 +14,7 @@ from depthport.bench.workers.start import worker_command, worker_environment
 from depthport.exporters.api import deciding_packages, deciding_source
 from depthport.exporters.core.artifact import load_artifact
 from depthport.exporters.core.errors import ArtifactError, UsageError
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import package_versions
 from depthport.exporters.core.source import source_digest
 from depthport.exporters.registry import get_exporter
@@ -25,7 +26,7 @@ _HELLO_TIMEOUT_S = 60.0
 _Plugin = TypeVar("_Plugin")
 
 
-def deciding(cells: Sequence[CellSpec]) -> dict[str, Any]:
+def deciding(cells: Sequence[CellSpec]) -> JsonObject:
     """Versions, digests of source and keys of given artifacts, of the cells that can run here (JSON types only).
 
     A runtime in an interpreter of its own has the versions of that interpreter.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.da3.request import ExportRequest
 
 UNTIMED = "it was checked, not timed"
@@ -65,7 +66,7 @@ class CellSpec:
         """A second cell of the same kind, e.g. for a control."""
         return replace(self, baseline=False, label=label, tags=(*self.tags, tag))
 
-    def load_arguments(self) -> dict[str, Any]:
+    def load_arguments(self) -> JsonObject:
         """What the worker needs to load the cell (JSON types only)."""
         return {
             "runtime": self.runtime,

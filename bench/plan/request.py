@@ -16,7 +16,9 @@ from depthport.exporters.core.asked import BUDGET_S, LAUNCHES, SEED, THREADS, kn
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.keywords import check_keywords
 from depthport.exporters.core.precision import auto_precision, resolve_policy
+from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.request import ExportRequest, NetworkKeywords
+from depthport.exporters.da3.weights import weights_to_measure
 from depthport.exporters.inputs.preprocess import validate_source
 from depthport.runtimes.base import Device, Mode, Runtime
 from depthport.runtimes.registry import baseline_runtime
@@ -133,7 +135,7 @@ def measure_request(model: str = DEFAULT_MODEL, **asked: Unpack[MeasureKeywords]
         views=asked.get("views", 1),
         height=asked.get("height", 504),
         width=asked.get("width", 504),
-        weights=asked.get("weights"),
+        weights=weights_to_measure(asked.get("weights"), get_model(model)),
         pose_input=asked.get("pose_input", False) or poses is not None,
         preprocess=asked.get("preprocess", False),
         source_size=asked.get("source_size"),

@@ -14,12 +14,12 @@ import json
 import statistics
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from depthport.exporters.api import export
 from depthport.exporters.core.artifact import Artifact, Shape
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.store import ArtifactStore
 from depthport.runtimes.base import LoadOptions, Session
 from depthport.runtimes.registry import get_runtime
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--artifacts", type=Path)
     parser.add_argument("--cache", type=Path, help="of compiled kernels, shared by all artifacts. Default: one in each")
     given = parser.parse_args()
-    rows: list[dict[str, Any]] = []
+    rows: list[JsonObject] = []
     began = time.perf_counter()
     for views in given.views:
         if time.perf_counter() - began > given.budget:
@@ -51,7 +51,7 @@ def main() -> None:
         given.out.write_text(json.dumps(rows, indent=1))
 
 
-def measure(given: argparse.Namespace, views: int) -> list[dict[str, Any]]:
+def measure(given: argparse.Namespace, views: int) -> list[JsonObject]:
     """The rows of one number of views, one for each number of cards."""
     from depthport.bench.inputs.inputs import load_scene
 
@@ -92,7 +92,7 @@ def measure(given: argparse.Namespace, views: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _load(artifact: Artifact, cards: int, image: np.ndarray, cache: Path | None) -> dict[str, Any]:
+def _load(artifact: Artifact, cards: int, image: np.ndarray, cache: Path | None) -> JsonObject:
     device = "cuda" if cards == 1 else "cuda:" + "+".join(map(str, range(cards)))
     begin = time.perf_counter()
     session = get_runtime("pytorch").load(artifact, device, LoadOptions(mode="fused", cache_dir=cache))

@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from depthport.exporters.core.json_types import JsonObject
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -56,7 +58,7 @@ def reduced(grid: tuple[int, int], side: int) -> Callable[[Tensor, Tensor, Tenso
     return attention
 
 
-def error(model: str, views: int, height: int, width: int) -> list[dict[str, Any]]:
+def error(model: str, views: int, height: int, width: int) -> list[JsonObject]:
     """How far depth and poses of the reduced network are from the exact one's, both fp32, for both kinds of weights."""
     from depthport.bench.inputs.inputs import load_scenes
     from depthport.exporters.core.artifact import Shape
@@ -84,7 +86,7 @@ def error(model: str, views: int, height: int, width: int) -> list[dict[str, Any
     return rows
 
 
-def _errors(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Any]:
+def _errors(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, object]:
     numbers = {name: value for name, value in expected.items() if value.is_floating_point()}
     relative = {name: float((found[name] - value).norm() / value.norm()) for name, value in numbers.items()}
     abs_rel = float(((found["depth"] - expected["depth"]).abs() / expected["depth"]).mean())
@@ -94,7 +96,7 @@ def _errors(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, 
     return {**relative, "abs_rel": abs_rel, "rotation_deg": float(cosine.acos().max().rad2deg()), "same_reference": same}
 
 
-def speed(views: int, height: int, width: int) -> list[dict[str, Any]]:
+def speed(views: int, height: int, width: int) -> list[JsonObject]:
     """Attention of one block across views, 16 heads of 64 in bf16, all keys against a quarter of them, cuDNN and ours."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -107,8 +109,8 @@ def speed(views: int, height: int, width: int) -> list[dict[str, Any]]:
     with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
         all_ms = _milliseconds(lambda: F.scaled_dot_product_attention(q, k, v))
         few_ms = _milliseconds(lambda: F.scaled_dot_product_attention(q, k[:, :, few], v[:, :, few]))
-    rows = [part.transpose(1, 2).contiguous() for part in (0.1 * q, k, v)]
-    ours_ms = _milliseconds(lambda: ours(*rows, 1.0, True))
+    rows_q, rows_k, rows_v = (part.transpose(1, 2).contiguous() for part in (0.1 * q, k, v))
+    ours_ms = _milliseconds(lambda: ours(rows_q, rows_k, rows_v, 1.0, True))
     return [{"views": views, "cudnn_ms": all_ms, "cudnn_quarter_ms": few_ms, "ours_ms": ours_ms}]
 
 

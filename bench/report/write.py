@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from depthport.bench.report.markdown.document import render_markdown
@@ -11,7 +12,7 @@ from depthport.bench.report.model.pictures import publish
 from depthport.bench.report.model.recommend import Answers, answer
 from depthport.bench.report.page.html import render_html
 from depthport.exporters.core.errors import UsageError
-from depthport.exporters.core.files.atomic import check_output_folder, storage_errors, write_text
+from depthport.exporters.core.files.atomic import check_output_folder, storage_errors, write_together
 
 FORMATS = ("md", "html")
 
@@ -41,12 +42,16 @@ def write_report(
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     answers = answer(report)
-    written = []
-    for name in dict.fromkeys(formats):
-        path = folder / f"report.{name}"
-        write_text(path, _rendered(name, report, answers, folder, own_images))
-        written.append(path)
-    return written
+    pages = {
+        folder / f"report.{name}": _rendered(name, report, answers, folder, own_images).encode()
+        for name in dict.fromkeys(formats)
+    }
+    try:
+        write_together(pages)
+    finally:
+        with suppress(OSError):
+            folder.rmdir()  # where nothing could be written, and nothing was
+    return list(pages)
 
 
 def _rendered(name: str, report: Report, answers: Answers, folder: Path, own_images: bool) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from depthport.exporters.core.artifact import MAX_BYTES, Artifact, load_artifact
 from depthport.exporters.core.errors import ArtifactError, StorageError
 from depthport.exporters.core.files.atomic import read_json, write_json
+from depthport.exporters.core.json_types import JsonObject
 
 NAME = "parity.json"
 SCHEMA = "depthport.parity/1"
@@ -25,7 +25,7 @@ Parity = Mapping[str, object]
 class _File:
     key: str
     """Of the artifact; another's figures say nothing."""
-    cells: dict[str, dict[str, Any]] = field(default_factory=dict)
+    cells: dict[str, JsonObject] = field(default_factory=dict)
     """By the id of the cell that ran it."""
     schema: str = SCHEMA
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from depthport.bench.results.regimes import Count, Index, Interval, NotNegative, Positive, RegimeSummary
+from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes.terms import Placement
 
 Schema = Literal["depthport.results/1"]
@@ -187,14 +188,14 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     `extrinsics` {rel_l2, rotation_deg, translation_deg}, `intrinsics` {rel_l2, fov_deg}, `reference_view` {equal,
     and tie where rounding decides and upstream was made to choose the same}; further outputs {rel_l2}. Worst over the
     `inputs` checked."""
-    accuracy: dict[str, Any] | None = None
+    accuracy: JsonObject | None = None
     """Against ground truth, where there is one: {abs_rel, rmse, delta1, ...}; `meaningless` with synthetic weights."""
     placement: Placement | None = None
-    artifact: dict[str, Any] | None = None
+    artifact: JsonObject | None = None
     """{key, size_bytes, versions, target, options}."""
     pictures: dict[str, str] = {}
     """Relative paths of PNGs beside results.json: `depth`, `error`."""
-    telemetry: dict[str, Any] | None = None
+    telemetry: JsonObject | None = None
     advice: list[dict[str, str]] = []
     """Warnings as data: {code, message, advice}; codes in bench/analysis/advice.py."""
     regime: RegimeSummary | None = None
@@ -256,20 +257,20 @@ class BundleRef(Struct, frozen=True, forbid_unknown_fields=True):
     """What the fleet's description calls the machine."""
     job: str
     """Which of the suite's jobs the run is."""
-    contents: dict[str, Any] = {}
+    contents: JsonObject = {}
     """Jobs, inputs, weights and versions, so that two suites can be told apart and by what."""
 
 
 class Results(Struct, frozen=True, forbid_unknown_fields=True):
     """One run on one machine."""
 
-    environment: dict[str, Any]
+    environment: JsonObject
     """Hardware and versions; no host name, user name or path (bench/environment/environment.py)."""
-    protocol: dict[str, Any]
+    protocol: JsonObject
     """Name, seed and every parameter that decides how the samples were taken."""
-    inputs: dict[str, Any]
+    inputs: JsonObject
     """What was fed: name, number of inputs rotated, sha256, whether ground truth exists."""
-    weights: dict[str, Any]
+    weights: JsonObject
     """{id, sha256, synthetic, licence, note} of the run's model weights, by model name."""
     cells: list[Cell]
     controls: dict[str, Control] = {}
@@ -285,7 +286,7 @@ class Results(Struct, frozen=True, forbid_unknown_fields=True):
     """The fleet's suite that the run is a part of; None: it is none's."""
     schema: Schema = "depthport.results/1"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As JSON's own types; NumPy's numbers become Python's, what is not finite null."""
-        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self, enc_hook=lambda value: value.item()))
+        plain: JsonObject = msgspec.json.decode(msgspec.json.encode(self, enc_hook=lambda value: value.item()))
         return plain

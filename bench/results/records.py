@@ -6,13 +6,14 @@ value of another type was not written by this program and counts as damage.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from depthport.bench.results.model import Status
 from depthport.bench.results.regimes import RegimeSummary
 from depthport.exporters.core.artifact import Origin
+from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes.terms import Placement
 
 FileName = Annotated[str, Meta(pattern=r"\A\w[\w.-]*\Z")]
@@ -139,7 +140,7 @@ class VisitDone(Record, frozen=True, tag="visit"):
     round: int
     visit: int
     wall_s: float
-    telemetry: dict[str, Any]
+    telemetry: JsonObject
     """As bench/environment/telemetry.py reads it."""
 
 

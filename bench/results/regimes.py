@@ -11,7 +11,9 @@ from msgspec import Meta, Struct
 
 LARGEST = 1e12
 """No latency (ms), memory (MiB) or ratio is larger; such a figure is damage, and would fill a page with digits."""
-Positive = Annotated[float, Meta(gt=0, lt=LARGEST)]
+SMALLEST = 1e-12
+"""Nor smaller, and 1 divided by it is a number."""
+Positive = Annotated[float, Meta(ge=SMALLEST, lt=LARGEST)]
 NotNegative = Annotated[float, Meta(ge=0, lt=LARGEST)]
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
 Index = Annotated[int, Meta(ge=-1, lt=2**53)]

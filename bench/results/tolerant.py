@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from depthport.bench.results.model import Samples
-from depthport.bench.results.regimes import LARGEST
+from depthport.bench.results.regimes import LARGEST, SMALLEST
 
 MAX_NOTES = 40
 T = TypeVar("T")
@@ -130,7 +130,7 @@ def _blank(kind: object) -> list[object]:
 def _latencies_alone(data: dict[str, object], where: str, notes: Notes) -> dict[str, object]:
     """Samples without those that are no latency, in every column."""
     ms = data.get("ms")
-    keep = [type(v) in (int, float) and 0 < v < LARGEST for v in ms] if isinstance(ms, list) else []
+    keep = [type(v) in (int, float) and SMALLEST <= v < LARGEST for v in ms] if isinstance(ms, list) else []
     if all(keep):
         return data
     notes.add(f"{where}: {keep.count(False)} of {len(keep)} samples are not a positive number and were left out")

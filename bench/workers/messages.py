@@ -8,12 +8,13 @@ On the wire (bench/workers/channel.py) a request is a JSON object whose `op` is 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from msgspec import Struct
 
 from depthport.bench.results.model import BlockBoundary, Status
 from depthport.bench.results.records import Calibration
+from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes.terms import Placement
 
 R = TypeVar("R")
@@ -103,7 +104,7 @@ class Load(Request[Loaded], frozen=True, tag="load"):
     threads: int | None = None
     memory_fraction: float | None = None
     cache_dir: str | None = None
-    extra: dict[str, Any] = {}
+    extra: JsonObject = {}
     """The runtime's own load options."""
     photographs: bool = False
     """The inputs hold encoded photographs (bench/inputs/encoded.py)."""

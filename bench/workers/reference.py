@@ -7,10 +7,12 @@ only, on the same device. Results are cached beside the artifacts: they depend o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.results.ties import MOST_CHOICES, REFERENCE_VIEW, TIED, choice_key
@@ -23,6 +25,10 @@ from depthport.exporters.da3.host import apply
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.weights import load_state_dict
 from depthport.runtimes.registry import baseline_runtime
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 REFERENCE_PACKAGES = ("torch", "depth-anything-3", "numpy")
 
@@ -90,13 +96,13 @@ def _compute(
 
 
 def _forward(
-    net: Any,
+    net: nn.Module,
     source: Path,
     target: Path,
     names: list[str],
     steps: Sequence[HostStep],
-    dtype: Any,
-    forward: Callable[..., Any],
+    dtype: torch.dtype,
+    forward: Callable[..., Mapping[str, Tensor]],
 ) -> None:
     import torch
 
@@ -107,7 +113,7 @@ def _forward(
     tensors = {name: a.to(device, dtype) for name, a in arrays.items()}
     image = tensors.pop("image")
 
-    def outputs() -> dict[str, Any]:
+    def outputs() -> dict[str, np.ndarray]:
         with torch.inference_mode():
             given = forward(net, image, names, **tensors)
         # The host's part is the same arithmetic on both sides; upstream's own draws pixels at random.

@@ -13,7 +13,7 @@ from depthport.bench.workers.failure import failure
 from depthport.bench.workers.messages import Answer, Request
 
 
-def serve(requests: Any, handle: Callable[[Any, Callable[[str], None]], object]) -> None:
+def serve(requests: object, handle: Callable[[Any, Callable[[str], None]], object]) -> None:
     """Answer requests until the manager closes the pipe.
 
     Args:

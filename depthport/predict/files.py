@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnavailableError, UsageError
 from depthport.exporters.core.files.atomic import check_output_folder, storage_errors
 from depthport.exporters.core.files.npz import write_npz
@@ -75,7 +76,7 @@ def check_kinds(kinds: Sequence[str] | None) -> Sequence[str]:
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise UsageError(f"unknown kind of file {unknown[0]!r}: choose of {', '.join(KINDS)}")
     if not clouds and _CLOUDS & set(kinds):
-        raise UnavailableError("a point cloud is written by trimesh: pip install trimesh, or leave out ply and glb")
+        raise UnavailableError(f"a point cloud is written by trimesh: {install.PREDICT}, or leave out ply and glb")
     return kinds
 
 

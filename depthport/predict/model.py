@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from depthport.exporters.api import export_request, prepare
 from depthport.exporters.core.artifact import MANIFEST, Artifact, Shape, load_artifact
-from depthport.exporters.core.errors import InputError, UnavailableError, UsageError, WeightsError
+from depthport.exporters.core.errors import ArtifactError, InputError, UnavailableError, UsageError
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.request import ExportRequest
-from depthport.exporters.da3.shapes import validate_shape
 from depthport.exporters.inputs.poses import align_to_input, normalise_extrinsics
 from depthport.exporters.inputs.preprocess import PROCESS_RES, apply_to_intrinsics
 from depthport.exporters.registry import default_format
@@ -82,16 +81,10 @@ def load(
     kept = store or ArtifactStore()
 
     def request(shape: Shape) -> ExportRequest:
-        made = prepare(
+        return prepare(
             str(source), format=format or place.runtime.formats[0], precision=precision, target=wanted, weights=weights,
             batch=1, views=shape.views, height=shape.height, width=shape.width,
         )  # fmt: skip
-        if made.weights.synthetic and weights is None:
-            raise WeightsError(
-                f"the checkpoint of {made.model.name} can't be had here: connect once, name it with --weights (a file, "
-                "folder or hub id), or say --weights synthetic:0 for random weights, whose depth means nothing"
-            )
-        return made
 
     request(Shape(1, 1, 14, 14))  # the model, its weights and the target are looked at before any photograph
 
@@ -111,7 +104,8 @@ class Model:
         self._artifact_for = artifact_for
         self._fixed = shape
         self._progress = progress
-        self._session: Session | None = None
+        self.session: Session | None = None
+        """The one that is loaded: none before the first prediction, and another when the shape changes."""
         self._flow: Flow | None = None
         self._decoder: DeviceDecoder | None = None
         self._shape: Shape | None = None
@@ -229,9 +223,9 @@ class Model:
 
     def close(self) -> None:
         """Free everything; a second call does nothing."""
-        if self._session is not None:
-            self._session.close()
-            self._session = self._flow = self._decoder = self._shape = None
+        if self.session is not None:
+            self.session.close()
+            self.session = self._flow = self._decoder = self._shape = None
 
     def __enter__(self) -> Model:
         return self
@@ -244,20 +238,20 @@ class Model:
         return Recipe(manifest, process_res, images=images)
 
     def _fits(self, shape: Shape) -> bool:
-        return self._session is not None and (self._fixed is not None or self._shape == shape)
+        return self.session is not None and (self._fixed is not None or self._shape == shape)
 
     def _ready(self, shape: Shape) -> tuple[Session, Flow]:
         """A session for a shape, and its flow; those before stay where it is the same."""
-        if self._session is None or self._flow is None or not self._fits(shape):
+        if self.session is None or self._flow is None or not self._fits(shape):
             self.close()
-            validate_shape(shape.batch, shape.views, shape.height, shape.width)
             artifact = self._artifact_for(self._fixed or shape)
+            _require_here(self.place, artifact)
             self._progress(f"loading into {self.place.runtime.name} on {self.place.device.name}")
             options = LoadOptions(mode=self.place.mode, threads=self.place.threads)
-            self._session = self.place.runtime.load(artifact, self.place.device.name, options)
-            self._flow = self._session.flow()
+            self.session = self.place.runtime.load(artifact, self.place.device.name, options)
+            self._flow = self.session.flow()
             self._shape = shape
-        return self._session, self._flow
+        return self.session, self._flow
 
     def _submit(self, prepared: Prepared) -> Callable[[], Prediction]:
         session, flow = self._ready(prepared.shape)
@@ -295,3 +289,10 @@ class Model:
             return None
         adjusted = [apply_to_intrinsics(k, own) for k, own in zip(np.asarray(intrinsics), prepared.steps, strict=True)]
         return np.asarray(extrinsics), np.stack(adjusted).astype(np.float32)
+
+
+def _require_here(place: Place, artifact: Artifact) -> None:
+    """Refuse an artifact that is bound to other hardware or versions than these."""
+    found = place.runtime.mismatch(artifact, place.device.name) if place.runtime.bound else None
+    if found is not None:
+        raise ArtifactError(f"{found.reason}: export it on this machine, or give an ONNX artifact")

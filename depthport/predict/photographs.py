@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import InputError, UnavailableError
 from depthport.exporters.inputs.images import decode_image, read_image
 from depthport.runtimes.host.threads import allowed_threads
@@ -173,7 +174,7 @@ def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
     try:
         import cv2
     except ImportError:
-        raise UnavailableError(f"{path.name} is a video, which OpenCV reads: pip install opencv-python-headless") from None
+        raise UnavailableError(f"{path.name} is a video, which OpenCV reads: {install.OPENCV}") from None
     if not path.is_file():
         raise InputError(f"{path} is not a file: name a picture, a folder or a video")
     video = cv2.VideoCapture(str(path))

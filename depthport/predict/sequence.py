@@ -87,9 +87,7 @@ def write_sequence(frames: Iterable[Frame], out: Path) -> int:
     return count
 
 
-def _whole(
-    frames: Iterable[Source], oriented: bool, broken: Callable[[int, DepthportError], None]
-) -> Iterator[Photograph]:
+def _whole(frames: Iterable[Source], oriented: bool, broken: Callable[[int, DepthportError], None]) -> Iterator[Photograph]:
     """The frames that can be decoded, decoded ahead."""
     with ThreadPoolExecutor(decode_threads(), thread_name_prefix="depthport-decode") as pool:
 
@@ -98,9 +96,7 @@ def _whole(
             return pool.submit(read).result
 
         ahead = decode_threads()
-        for item in overlapped(
-            frames, start, _as_it_is, prepared_ahead=ahead, submitted_ahead=lambda: 0
-        ):
+        for item in overlapped(frames, start, _as_it_is, prepared_ahead=ahead, submitted_ahead=lambda: 0):
             if item.error is not None:
                 broken(item.index, item.error)
             else:

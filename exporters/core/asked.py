@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,7 +11,8 @@ import psutil
 from depthport.exporters.core.errors import UsageError
 
 _SHOWN = 12
-"""Names that fit into a line."""
+"""Names that fit into a line, and digits of what is no number that anything has."""
+_BEYOND = 2**63
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,13 @@ class Bounds:
         """Raise UsageError for a value out of bounds, or that is no number; None is none given."""
         if value is None:
             return
-        inside = math.isfinite(value) and value <= self.high and (value > self.low if self.above_low else value >= self.low)
-        if not inside:
+        if not (self.low < value <= self.high or (value == self.low and not self.above_low)):  # NaN is neither
+            shown = (
+                f"{value:g}" if isinstance(value, float) or abs(value) < _BEYOND else str(value)[:_SHOWN] + "…"
+            )  # Python's integers have no end
             unit = f" {self.unit}" if self.unit else ""
             least = f"above {self.low:g}" if self.above_low else f"at least {self.low:g}"
-            raise UsageError(f"{self.option} is {value:g}: it must be {least} and at most {self.high:,.15g}{unit}")
+            raise UsageError(f"{self.option} is {shown}: it must be {least} and at most {self.high:,.15g}{unit}")
 
 
 DAY_S = 86_400.0

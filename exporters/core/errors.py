@@ -78,16 +78,19 @@ class PlacementError(RunError):
 
 # An apostrophe is no quote: what opens one stands behind no letter, what closes one before none.
 _QUOTED = re.compile(r"(?<!\w)'([^']{81,})'(?!\w)|(?<!\w)\"([^\"]{81,})\"(?!\w)")
+_WORD = re.compile(r"\S{161,}")
 _LONGEST_LINE = 300
 
 
 def tidy(text: str, limit: int = _LONGEST_LINE) -> str:
     """A message as one line of printable characters, at most `limit` long.
 
-    Names come from files and command lines and may be anything: what stands in quotes is cut to 80 characters, and where
-    the line is still too long its middle goes, since it begins with what is wrong and ends with what to do.
+    Names come from files and command lines and may be anything: what stands in quotes is cut to 80 characters, a word (a
+    path, mostly) to 160, and where the line is still too long its middle goes, since it begins with what is wrong and
+    ends with what to do.
     """
     short = _QUOTED.sub(lambda found: _cut(found[0], 82), " ".join(text.split()))
+    short = _WORD.sub(lambda found: _cut(found[0], 160), short)
     return _cut(clean_text(short, 1 << 16), limit)
 
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from depthport.exporters.core.json_types import JsonObject
+
 _NAME_BYTES = 256
 _CAPABILITY = (75, 76)
 """CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR."""
@@ -36,7 +38,7 @@ class Gpu:
     mig: bool = False
     """True: the GPU is partitioned; a cell may see a part of it only."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As a results file has it."""
         major, minor = self.capability
         return {

@@ -22,7 +22,7 @@ Above0 = Annotated[float, Meta(gt=0, le=1e300)]
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What one format takes beside what every format does."""
+    """What one format or runtime takes beside what every one does."""
 
     where: ClassVar[str] = ""
     """When these hold, where a format has several kinds (`precision int8`)."""
@@ -86,9 +86,12 @@ def _words(kind: object) -> str:
         one_of = _words(args[0]).removeprefix("one of ")
         return "texts with commas between" if args[0] is str else f"any of {one_of}, with commas between"
     if origin is Annotated and args[0] is int:
-        return f"a whole number from {args[1].ge} to {args[1].le}"
+        most = "" if args[1].le is None else f" to {args[1].le}"
+        return f"a whole number from {args[1].ge}{most}"
     if origin is Annotated:
         return f"a number above {args[1].gt}"
+    if origin is dict:
+        return "a mapping of names to values"
     return "true or false" if kind is bool else "a text"
 
 

@@ -12,6 +12,7 @@ from functools import cache
 from importlib import import_module, metadata
 from typing import Any, TypeVar
 
+from depthport.exporters.core import install
 from depthport.exporters.core.asked import known_name
 from depthport.exporters.core.errors import UnavailableError, UsageError, one_line
 from depthport.exporters.core.text import quoted
@@ -38,7 +39,7 @@ def load_plugin(group: str, name: str, what: str, base: type[T]) -> T:
     if ":" in name:
         return _load_path(name, what, base)
     points = entry_points(group)
-    known_name(what, name, points, "" if points else "install depthport itself (`pip install -e .`)")
+    known_name(what, name, points, "" if points else install.ITSELF)
     try:
         plugin: T = points[name].load()()
         return plugin

@@ -140,16 +140,16 @@ class _Reader:
         self.imports: set[str] = set()
         self._package = package
 
-    def read(self, node: Any) -> None:
+    def read(self, node: ast.AST) -> None:
         parts, kind = self.parts, type(node)
         parts.append(kind.__name__)
-        if kind is ast.Name:  # the most frequent node, with one field that counts
+        if isinstance(node, ast.Name):  # the most frequent node, with one field that counts
             parts.append(node.id)
             return
-        if kind is ast.Constant:
+        if isinstance(node, ast.Constant):
             self._constant(node.value)
             return
-        if kind is ast.Import or kind is ast.ImportFrom:
+        if isinstance(node, ast.Import | ast.ImportFrom):
             self._import(node)
         for field in kind._fields:
             value = getattr(node, field, None)
@@ -175,7 +175,7 @@ class _Reader:
                     self.read(value)
         parts.append(")")
 
-    def _constant(self, value: Any) -> None:
+    def _constant(self, value: object) -> None:
         self.parts.append(ascii(value))  # not `repr`: which characters it prints depends on Python's Unicode
         if isinstance(value, str) and "." in value and _DOTTED.fullmatch(name := value.partition(":")[0]):
             self.imports.add(name)
@@ -190,19 +190,19 @@ class _Reader:
         self.imports.update(names)
 
 
-def _for_types_only(node: Any) -> bool:
+def _for_types_only(node: ast.AST) -> bool:
     """Whether a statement is `if TYPE_CHECKING:`, which never runs."""
     return type(node) is ast.If and "TYPE_CHECKING" in (getattr(node.test, "id", None), getattr(node.test, "attr", None))
 
 
-def _only_a_text(node: Any) -> bool:
+def _only_a_text(node: ast.AST) -> bool:
     """Whether a statement is a docstring or another text that does nothing."""
     return type(node) is ast.Expr and type(node.value) is ast.Constant and isinstance(node.value.value, str)
 
 
-def _pieces(values: list[Any]) -> list[Any]:
+def _pieces(values: list[Any]) -> list[object]:
     """The parts of an f-string with neighbouring texts joined and empty ones gone: Pythons cut them differently."""
-    joined: list[Any] = []
+    joined: list[object] = []
     for value in values:
         last = joined[-1] if joined else None
         if isinstance(value, ast.Constant) and isinstance(last, ast.Constant):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from filelock import Timeout
 from depthport.exporters.core.artifact import MANIFEST, Artifact, FileInfo, Manifest, Origin, load_artifact
 from depthport.exporters.core.errors import ArtifactError
 from depthport.exporters.core.files.atomic import (
+    check_folder,
     shared_like_its_folder,
     storage_errors,
     sync_directory,
@@ -28,6 +30,8 @@ DEFAULT_ROOT = Path("artifacts")
 ENV_ROOT = "DEPTHPORT_ARTIFACTS"
 _PARTIAL = ".partial-"
 _LOCKS = ".locks"
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
+"""Of a target: several are separated by commas."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +54,20 @@ class ArtifactStore:
 
     Two processes that want the same artifact at once: one builds, the other waits for the lock (the operating system
     drops it when its holder dies) and finds the result.
+
+    Raises:
+        StorageError: `root` is no folder and can't become one. One that is read-only is read.
     """
 
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = user_path(root) if root is not None else default_root()
+        check_folder(self.root)
 
     def folder(self, manifest: Manifest) -> Path:
         """Where the artifact of that manifest lives: readable first, unique by the key's first 12 digits."""
-        precision = manifest.precision["name"]
-        return self.root / f"{manifest.model}-{manifest.format}-{precision}-{manifest.shape}-{manifest.key[:12]}"
+        target = _NOT_IN_NAMES.sub("+", str(manifest.options.get("target") or ""))[:40]
+        kind = (manifest.model, manifest.format, target, manifest.precision["name"])
+        return self.root / "-".join(filter(None, (*kind, str(manifest.shape), manifest.key[:12])))
 
     def get_or_build(self, manifest: Manifest, build: Callable[[Path], Manifest]) -> Stored:
         """The artifact with `manifest.key`, built by `build(directory)` if it is not here or is damaged.

@@ -10,22 +10,26 @@ from __future__ import annotations
 
 import warnings
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import ExportError, UnavailableError, one_line
 from depthport.exporters.core.provenance import package_version
 
-INSTALL = "pip install 'depthport[coreai]' and, without its requirements, coreai-opt torchao ninja"
+if TYPE_CHECKING:
+    from coreai.authoring import AIProgram
+
+INSTALL = f"{install.COREAI} && {install.COREAI_COMPRESS}"
 GROUP = 16
 """Channels that share a palette of fewer than 256 values."""
 
 
-def compress(program: Any, kind: str) -> Any:
+def compress(program: AIProgram, kind: str) -> AIProgram:
     """The program with compressed weights (changed in place where coreai-opt can).
 
     Args:
         program: what :func:`depthport.exporters.coreai.convert.convert` returned.
-        kind: one of :data:`depthport.exporters.coreai.options.COMPRESSIONS` but `none`.
+        kind: one of :data:`depthport.exporters.coreai.options.Compression` but `none`.
 
     Raises:
         UnavailableError: coreai-opt or what it needs is not installed.
@@ -40,14 +44,18 @@ def compress(program: Any, kind: str) -> Any:
         scope = passes.CompressionGranularity
         try:
             if kind == "int8":
-                return passes.quantize_weights(program, passes.DType.INT8, granularity=scope.PER_CHANNEL, in_place=True)
+                rounded: AIProgram = passes.quantize_weights(
+                    program, passes.DType.INT8, granularity=scope.PER_CHANNEL, in_place=True
+                )
+                return rounded
             bits = int(kind.removeprefix("palette"))
-            return passes.palettize_weights(
+            palettized: AIProgram = passes.palettize_weights(
                 program, None, n_bits=bits, group_size=GROUP, num_kmeans_workers=1, in_place=True,
                 granularity=scope.PER_TENSOR if bits == 8 else scope.PER_GROUPED_CHANNEL,
                 # Its fast mode rounds weights to four decimals, which is coarser than eight bits of them.
                 enable_fast_kmeans_mode=False,
             )  # fmt: skip
+            return palettized
         except (ValueError, TypeError, RuntimeError, OSError, AttributeError) as error:
             version = package_version("coreai-opt")
             raise ExportError(f"coreai-opt {version} can't compress the weights to {kind}: {one_line(error)}") from error

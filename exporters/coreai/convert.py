@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from depthport.exporters.core.errors import ExportError, one_line
 from depthport.exporters.core.provenance import package_version
@@ -19,6 +19,8 @@ from depthport.exporters.coreai.lowerings import register
 from depthport.exporters.coreai.options import TARGETS
 
 if TYPE_CHECKING:
+    from coreai.authoring import AIProgram
+    from coreai.runtime import AIModelAssetMetadata
     from torch import Tensor, nn
     from torch.export import ExportedProgram
 
@@ -52,7 +54,7 @@ def capture(network: nn.Module, examples: Sequence[Tensor]) -> ExportedProgram:
 
 def convert(
     program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str], *, traces: bool = False
-) -> tuple[Any, list[str]]:
+) -> tuple[AIProgram, list[str]]:
     """A Core AI program of one function, and the names of the lowerings of ours that it needed to be offered.
 
     Args:
@@ -80,7 +82,7 @@ def convert(
             raise ExportError(f"coreai-torch {version} can't convert the network: {one_line(error)}") from error
 
 
-def save(program: Any, path: Path, metadata: Any, target: str) -> None:
+def save(program: AIProgram, path: Path, metadata: AIModelAssetMetadata, target: str) -> None:
     """Write a program as an asset.
 
     Args:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,7 +25,10 @@ from depthport.exporters.coreai.executable import COMPILED_SUFFIX, ENTRY, SUFFIX
 from depthport.exporters.coreai.verify import distance
 
 if TYPE_CHECKING:
+    from coreai.authoring import AIProgram
+    from networkx import DiGraph
     from torch.export import ExportedProgram
+    from torch.fx import Node
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Step:
     """Operations that read the result."""
 
 
-def graph_difference(asset: Path, program: Any) -> GraphDifference:
+def graph_difference(asset: Path, program: AIProgram) -> GraphDifference:
     """A saved asset's program against one just converted from the network."""
     with _quiet(), TemporaryDirectory() as folder:
         from coreai.authoring import AIModelAsset
@@ -81,7 +84,7 @@ def graph_difference(asset: Path, program: Any) -> GraphDifference:
         )
 
 
-def steps(source: ExportedProgram, program: Any, inputs: Mapping[str, np.ndarray]) -> list[Step]:
+def steps(source: ExportedProgram, program: AIProgram, inputs: Mapping[str, np.ndarray]) -> list[Step]:
     """Every operation of torch's graph that is mapped to one of Core AI's, both run on the same inputs, in torch's order.
 
     Args:
@@ -101,7 +104,7 @@ def steps(source: ExportedProgram, program: Any, inputs: Mapping[str, np.ndarray
             ) from error
 
 
-async def _steps(source: ExportedProgram, program: Any, inputs: Mapping[str, np.ndarray], folder: Path) -> list[Step]:
+async def _steps(source: ExportedProgram, program: AIProgram, inputs: Mapping[str, np.ndarray], folder: Path) -> list[Step]:
     import torch
     from coreai.runtime import AIModel
     from coreai_torch.debugging.inspector import CoreAIInspector, TorchFXInspector
@@ -151,19 +154,19 @@ def summary(found: Sequence[Step]) -> dict[str, int]:
     return dict(Counter("compared" if s.relative is not None else f"not compared ({s.status.lower()})" for s in found))
 
 
-def _relative(ours: list[Any] | None, theirs: list[Any] | None) -> float | None:
+def _relative(ours: Sequence[np.ndarray | None] | None, theirs: Sequence[np.ndarray | None] | None) -> float | None:
     if not ours or not theirs or len(ours) != 1 or ours[0] is None or theirs[0] is None:
         return None
     a, b = np.squeeze(np.asarray(theirs[0])), np.squeeze(np.asarray(ours[0]))
     return distance(a, b) if a.shape == b.shape else None
 
 
-def _path(node: Any) -> str:
+def _path(node: Node) -> str:
     paths = [str(path) for path, _ in (node.meta.get("nn_module_stack") or {}).values()]
     return paths[-1] if paths else ""
 
 
-def _names(graph: Any, nodes: Sequence[Any]) -> tuple[str, ...]:
+def _names(graph: DiGraph, nodes: Sequence[int]) -> tuple[str, ...]:
     """Kinds of the nodes with their number, most first."""
     kinds = Counter(str(graph.nodes[node].get("op_name") or graph.nodes[node].get("label") or "value") for node in nodes)
     return tuple(f"{count} {kind}" for kind, count in kinds.most_common())

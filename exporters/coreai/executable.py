@@ -15,7 +15,7 @@ from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -78,10 +78,13 @@ def functions(asset: Path) -> tuple[str, ...]:
     return () if found is None else tuple(found.function_names)
 
 
+T = TypeVar("T")
+
+
 class Program:
     """The one function of a loaded asset; close it when done."""
 
-    def __init__(self, path: Path, specialization: Any = None, *, loggers: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, path: Path, specialization: Any = None, *, loggers: Mapping[str, object] | None = None) -> None:
         """Load.
 
         Args:
@@ -100,7 +103,7 @@ class Program:
         self._thread.start()
         try:
             self.model: Any = self._submit(AIModel.load(path, specialization)).result()
-            self._function: Any = self.model.load_function(ENTRY, **(loggers or {}))
+            self._function: Any = self.model.load_function(ENTRY, **cast(Any, loggers or {}))
         except (RuntimeError, ValueError, KeyError, OSError) as error:
             self._stop()
             raise LoadError(f"Core AI can't load {path.name}: {one_line(error)}") from error
@@ -140,7 +143,7 @@ class Program:
         raw = await self._function({name: Tensor(array) for name, array in inputs.items()})
         return {name: np.array(value.numpy(), order="C") for name, value in raw.items()}
 
-    def _submit(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
+    def _submit(self, work: Coroutine[object, None, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def _stop(self) -> None:
@@ -167,7 +170,7 @@ def give_back(folder: Path) -> None:
 
 
 @cache
-def _libc() -> Any:
+def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None)
 
 

@@ -10,14 +10,17 @@ of a Mac is another one; what only that can say is on the same page.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.core.inspection import Table
@@ -50,6 +53,7 @@ class CoreAIExporter(Exporter):
 
     format: ClassVar[str] = "coreai"
     package_suffix: ClassVar[str | None] = ".aimodel"
+    main_file: ClassVar[str | None] = ASSET
     packages: ClassVar[tuple[str, ...]] = ("coreai-core", "coreai-torch", "coreai-opt")
     takes: ClassVar[tuple[type[Options], ...]] = (AskedOptions,)
 
@@ -58,14 +62,16 @@ class CoreAIExporter(Exporter):
         if not missing:
             return None
         return (
-            f"{' and '.join(missing)} not installed: pip install 'depthport[da3,coreai]' (Python 3.11 or newer; "
+            f"{' and '.join(missing)} not installed: {install.DA3_COREAI} (Python 3.11 or newer; "
             "Linux x86-64 with glibc 2.34, or macOS 26 on Apple silicon)"
         )
 
     def options(self, request: ExportRequest) -> JsonObject:
         return parse_options(request).to_json()
 
-    def inspect(self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True) -> tuple[Table, ...]:
+    def inspect(
+        self, artifact: Artifact, arrays: Mapping[str, np.ndarray] | None = None, run: bool = True
+    ) -> tuple[Table, ...]:
         return inspect_asset(artifact, arrays=arrays, run=run)
 
     def inspect_package(self, path: Path, run: bool = True) -> tuple[Table, ...]:
@@ -98,7 +104,7 @@ class _Build:
         self.lowerings: list[str] = []
         self.seconds: dict[str, float] = {}
 
-    def asset(self, request: ExportRequest, network: Any, path: Path) -> nn.Module:
+    def asset(self, request: ExportRequest, network: Callable[[], nn.Module], path: Path) -> nn.Module:
         """Convert, compress where asked, and save; returns what was converted."""
         module = with_pixels(request, network())
         began = time.perf_counter()
@@ -114,7 +120,7 @@ class _Build:
         self.seconds.setdefault("conversion", time.perf_counter() - began)
         return module
 
-    def check(self, asset: Path) -> dict[str, Any]:
+    def check(self, asset: Path) -> JsonObject:
         """Run the asset, or one of the smallest shape, against upstream."""
         from depthport.exporters.da3.upstream import build_upstream
 

@@ -10,8 +10,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import ArtifactError, UnavailableError, UsageError, one_line
 from depthport.exporters.core.inspection import Table
@@ -27,12 +30,19 @@ from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
 from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 
-INSTALL = "pip install 'depthport[coreai]'"
+if TYPE_CHECKING:
+    from coreai.authoring import AIProgram
+    from coreai.runtime import AIModelAssetMetadata, AIModelAssetSummary
+    from torch.export import ExportedProgram
+
+INSTALL = str(install.COREAI)
 MOST = 10
 """Rows of the table about values."""
 
 
-def inspect_asset(artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True) -> tuple[Table, ...]:
+def inspect_asset(
+    artifact: Artifact, arrays: Mapping[str, np.ndarray] | None = None, run: bool = True
+) -> tuple[Table, ...]:
     """Tables about an artifact; arguments and errors as :meth:`depthport.exporters.base.Exporter.inspect` has them.
 
     With `run` the network is converted again and both are executed operation by operation: at the smallest shape on the
@@ -100,7 +110,7 @@ def request_of(manifest: Manifest) -> ExportRequest:
     )
 
 
-def _facts(path: Path, metadata: Any, summary: Any) -> Table:
+def _facts(path: Path, metadata: AIModelAssetMetadata, summary: AIModelAssetSummary) -> Table:
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     version = str(summary._compatibility_version or "?")
     systems = " and ".join(name for name, known in TARGETS.items() if version.startswith(known.removeprefix("v")))
@@ -119,18 +129,18 @@ def _facts(path: Path, metadata: Any, summary: Any) -> Table:
     return Table("Asset", ("", ""), tuple((key, value) for key, value in rows if value))
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """A custom value; its own order of keys changes from call to call."""
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-def _features(function: str, summary: Any) -> Table:
+def _features(function: str, summary: AIModelAssetSummary) -> Table:
     groups = (("in", summary.function_inputs(function)), ("out", summary.function_outputs(function)))
     rows = tuple((way, name, kind) for way, group in groups for name, kind in group)
     return Table(f"Inputs and outputs of {function}", ("", "name", "type"), rows)
 
 
-def _types(summary: Any) -> Table:
+def _types(summary: AIModelAssetSummary) -> Table:
     stored = summary.storage_types
     total = max(1, sum(count for _, count in stored))
     rows = tuple((name, str(count), f"{count / total:.2%}") for name, count in sorted(stored, key=lambda row: -row[1]))
@@ -138,12 +148,12 @@ def _types(summary: Any) -> Table:
     return Table("Constants by type", ("type", "elements", "share"), rows, note)
 
 
-def _operations(summary: Any) -> Table:
+def _operations(summary: AIModelAssetSummary) -> Table:
     order = sorted(summary.operation_distribution, key=lambda row: (-row[1], row[0]))
     return Table("Operations", ("operation", "count"), tuple((name, str(count)) for name, count in order))
 
 
-def _against_network(path: Path, request: ExportRequest, arrays: Mapping[str, Any] | None) -> Iterable[Table]:
+def _against_network(path: Path, request: ExportRequest, arrays: Mapping[str, np.ndarray] | None) -> Iterable[Table]:
     _, program = _converted(request)
     graph = graph_difference(path, program)
     del program
@@ -173,7 +183,7 @@ def _against_network(path: Path, request: ExportRequest, arrays: Mapping[str, An
     yield Table("Intermediates against PyTorch, worst first", ("node", "operator", "module", "relative L2"), table, note)
 
 
-def _converted(request: ExportRequest) -> tuple[Any, Any]:
+def _converted(request: ExportRequest) -> tuple[ExportedProgram, AIProgram]:
     """Torch's graph of the request's network, and the Core AI program made from it."""
     from depthport.exporters.da3.upstream import build_upstream
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import package_version
 from depthport.exporters.coreai.options import CoreAIOptions
 from depthport.exporters.da3.signature import AUTHOR, OUTPUT_MEANING, preprocessing, summary
+
+if TYPE_CHECKING:
+    from coreai.runtime import AIModelAssetMetadata
 
 if TYPE_CHECKING:
     from depthport.exporters.da3.request import ExportRequest
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
 PREFIX = "depthport."
 
 
-def describe(request: ExportRequest, options: CoreAIOptions) -> Any:
+def describe(request: ExportRequest, options: CoreAIOptions) -> AIModelAssetMetadata:
     """A `coreai.runtime.AIModelAssetMetadata` of a request."""
     from coreai.runtime import AIModelAssetMetadata
 
@@ -23,7 +27,7 @@ def describe(request: ExportRequest, options: CoreAIOptions) -> Any:
     found.author = AUTHOR
     found.license = weights.licence
     found.model_description = summary(request)
-    entries: dict[str, Any] = {
+    entries: JsonObject = {
         "version": package_version("depthport") or "0",
         "model": request.model.name,
         "weights": weights.id,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 def with_pixels(request: ExportRequest, network: nn.Module) -> nn.Module:
@@ -21,7 +21,7 @@ def with_pixels(request: ExportRequest, network: nn.Module) -> nn.Module:
     return FromPixels(network, request.source_size, (shape.height, shape.width)).eval()
 
 
-def examples(request: ExportRequest) -> list[Any]:
+def examples(request: ExportRequest) -> list[Tensor]:
     """Inputs of the request's shapes and dtypes, as tensors."""
     import torch
 

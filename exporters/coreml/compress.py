@@ -8,7 +8,8 @@ embedding, UV) stay as they are. Activations keep their dtype: Core ML expands t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,10 @@ from depthport.exporters.coreml.mil.program import Function
 from depthport.exporters.coreml.options import CoreMLOptions
 from depthport.exporters.coreml.palette import palette
 from depthport.exporters.coreml.shims import import_coremltools, shimmed
+
+if TYPE_CHECKING:
+    from coremltools.models import MLModel
+    from coremltools.optimize.coreml import OptimizationConfig
 
 WEIGHTED = ("linear", "conv", "conv_transpose", "matmul")
 EXCLUDED = ("camera_", "output_logits", "patch_embed")
@@ -27,7 +32,7 @@ RELATIVE_ERROR = {"int8": 0.02, "int4": 0.2, "palette8": 0.02, "palette6": 0.08,
 """Largest RMS error of one compressed constant over its own RMS; a wrong expansion is off by about 1."""
 
 
-def compress(model: Any, options: CoreMLOptions, function: Function) -> Any:
+def compress(model: MLModel, options: CoreMLOptions, function: Function) -> MLModel:
     """A compressed copy of a coremltools model.
 
     Args:
@@ -52,7 +57,7 @@ def compress(model: Any, options: CoreMLOptions, function: Function) -> Any:
             raise ExportError(f"coremltools {ct.__version__} can't compress the weights: {one_line(error)}") from error
 
 
-def _config(cto: Any, options: CoreMLOptions) -> Any:
+def _config(cto: ModuleType, options: CoreMLOptions) -> OptimizationConfig:
     kind = options.compress
     newer = options.specification >= 9
     if kind == "int8":
@@ -65,7 +70,7 @@ def _config(cto: Any, options: CoreMLOptions) -> Any:
     return cto.OpPalettizerConfig(mode="custom", lut_function=lambda values: palette(values, 1 << bits), **grouped)
 
 
-def compression_report(before: Function, after: Function, kind: str) -> dict[str, Any]:
+def compression_report(before: Function, after: Function, kind: str) -> dict[str, object]:
     """Compare a compressed function with the one it was made from.
 
     Returns:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from depthport.exporters.coreml.options import CoreMLOptions
 from depthport.exporters.coreml.shims import import_coremltools, shimmed
 
 if TYPE_CHECKING:
+    import torch
+    from coremltools.converters.mil.input_types import InputType
+    from coremltools.models import MLModel
     from torch import Tensor
     from torch.export import ExportedProgram
 
@@ -25,8 +29,12 @@ DEBUG_MAP = "executorch_debug_handle_mapping.json"
 
 
 def convert(
-    network: PackageNetwork, examples: Sequence[Tensor], options: CoreMLOptions, policy: PrecisionPolicy, graph: Any = None
-) -> Any:
+    network: PackageNetwork,
+    examples: Sequence[Tensor],
+    options: CoreMLOptions,
+    policy: PrecisionPolicy,
+    graph: torch.jit.ScriptModule | ExportedProgram | None = None,
+) -> MLModel:
     """The network as a coremltools model, not yet saved.
 
     Args:
@@ -63,7 +71,7 @@ def convert(
             raise ExportError(f"coremltools {ct.__version__} can't convert the network: {one_line(error)}") from error
 
 
-def capture(network: PackageNetwork, examples: Sequence[Tensor], route: str) -> Any:
+def capture(network: PackageNetwork, examples: Sequence[Tensor], route: str) -> torch.jit.ScriptModule | ExportedProgram:
     """The network as a graph: `torch.export` (with its operations named by module) or `torch.jit.trace`.
 
     Raises:
@@ -74,15 +82,16 @@ def capture(network: PackageNetwork, examples: Sequence[Tensor], route: str) -> 
     with torch.no_grad():
         try:
             if route == "trace":
-                return torch.jit.trace(network, tuple(examples), check_trace=False)
-            program = torch.export.export(network, tuple(examples), strict=False).run_decompositions({})
+                traced: torch.jit.ScriptModule = torch.jit.trace(network, tuple(examples), check_trace=False)
+                return traced
+            program: ExportedProgram = torch.export.export(network, tuple(examples), strict=False).run_decompositions({})
         except (RuntimeError, torch._dynamo.exc.TorchDynamoException) as error:
             raise ExportError(f"torch can't {route} the network: {one_line(error)}") from error
     _label(program)
     return program
 
 
-def save(model: Any, path: Path) -> None:
+def save(model: MLModel, path: Path) -> None:
     """Write a coremltools model as a package."""
     with shimmed():
         model.save(str(path))
@@ -98,7 +107,7 @@ def _label(program: ExportedProgram) -> None:
         node.meta["stack_trace"] = paths[-1] if paths else ""
 
 
-def _inputs(ct: Any, network: PackageNetwork, examples: Sequence[Tensor], half: bool) -> list[Any]:
+def _inputs(ct: ModuleType, network: PackageNetwork, examples: Sequence[Tensor], half: bool) -> list[InputType]:
     if network.face.images:
         names = network.face.images
         colour = ct.colorlayout.RGB
@@ -109,7 +118,7 @@ def _inputs(ct: Any, network: PackageNetwork, examples: Sequence[Tensor], half: 
     return [ct.TensorType(name="image", shape=tuple(examples[0].shape), dtype=np.float16 if half else np.float32)]
 
 
-def _outputs(ct: Any, network: PackageNetwork, half: bool) -> list[Any]:
+def _outputs(ct: ModuleType, network: PackageNetwork, half: bool) -> list[InputType]:
     dtypes = {"reference_view": np.int32}
     default = np.float16 if half else np.float32
     return [ct.TensorType(name=name, dtype=dtypes.get(name, default)) for name in network.face.outputs]

@@ -14,9 +14,12 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact, Shape
 from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.core.inspection import Table
@@ -38,6 +41,7 @@ from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from depthport.exporters.inputs.probe import probe_image, probe_pixels
 
 if TYPE_CHECKING:
+    from coremltools.models import MLModel
     from torch import Tensor
 
     from depthport.exporters.coreml.network import Interface, PackageNetwork
@@ -52,18 +56,21 @@ class CoreMLExporter(Exporter):
     """ML Program packages, iOS16 to iOS26 and the macOS versions of the same years."""
 
     format: ClassVar[str] = "coreml"
+    main_file: ClassVar[str | None] = PACKAGE
     packages: ClassVar[tuple[str, ...]] = ("coremltools", "protobuf")
     takes: ClassVar[tuple[type[Options], ...]] = (AskedOptions,)
     package_suffix: ClassVar[str | None] = ".mlpackage"
 
     def probe(self) -> str | None:
         missing = [name for name in NEEDED if find_spec(name) is None]
-        return f"{' and '.join(missing)} not installed: pip install 'depthport[da3,coreml]'" if missing else None
+        return f"{' and '.join(missing)} not installed: {install.DA3_COREML}" if missing else None
 
     def options(self, request: ExportRequest) -> JsonObject:
         return parse_options(request).to_json()
 
-    def inspect(self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True) -> tuple[Table, ...]:
+    def inspect(
+        self, artifact: Artifact, arrays: Mapping[str, np.ndarray] | None = None, run: bool = True
+    ) -> tuple[Table, ...]:
         return inspect_package(artifact.path / str(artifact.manifest.extra["package"]), arrays=arrays, run=run)
 
     def inspect_package(self, path: Path, run: bool = True) -> tuple[Table, ...]:
@@ -104,7 +111,7 @@ class _Build:
         self.half = "float16" in (self.request.policy.backbone, self.request.policy.head)
         self.main = MAIN
         self.shapes: dict[str, Shape] = {MAIN: self.request.shape}
-        self.checks: dict[str, Any] = {}
+        self.checks: JsonObject = {}
         self.faces: dict[str, Interface] = {}
         self.shims = [shim.name for shim in shims_needed()]
 
@@ -189,12 +196,12 @@ class _Build:
             upstream, shape.batch, shape.views, shape.height, shape.width, self.request.outputs, POLICIES["fp32"]
         )
 
-    def _verify(self, path: Path, package: PackageNetwork, examples: Sequence[Tensor]) -> dict[str, Any]:
+    def _verify(self, path: Path, package: PackageNetwork, examples: Sequence[Tensor]) -> JsonObject:
         return verify(path, package, examples, half=self.half, islands=self.options.islands)
 
     def _compress(
-        self, model: Any, plain: Path, path: Path, package: PackageNetwork, examples: Sequence[Tensor],
-        checks: dict[str, Any],
+        self, model: MLModel, plain: Path, path: Path, package: PackageNetwork, examples: Sequence[Tensor],
+        checks: JsonObject,
     ) -> None:  # fmt: skip
 
         self.context.progress(f"compressing weights to {self.options.compress}")

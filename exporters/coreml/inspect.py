@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,7 +32,7 @@ MOST = 10
 
 
 def inspect_package(
-    path: Path, function: str | None = None, arrays: Mapping[str, Any] | None = None, run: bool = True
+    path: Path, function: str | None = None, arrays: Mapping[str, np.ndarray] | None = None, run: bool = True
 ) -> tuple[Table, ...]:
     """Tables about a package.
 

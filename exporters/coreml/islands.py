@@ -18,16 +18,19 @@ between others.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from coremltools.converters.mil.mil import Block, Operation
 
 DENSE_OUTPUTS = frozenset({"depth", "depth_conf", "ray", "ray_conf", "sky", "metric_depth"})
 
 
-def fp16_predicate(islands: Collection[str]) -> Callable[[Any], bool]:
+def fp16_predicate(islands: Collection[str]) -> Callable[[Operation], bool]:
     """A function for coremltools' `FP16ComputePrecision`: whether an operation is to be cast to fp16."""
     kept: set[str] | None = None
 
-    def to_half(operation: Any) -> bool:
+    def to_half(operation: Operation) -> bool:
         nonlocal kept
         if kept is None:
             # Asked first before any cast: the program is still whole.
@@ -37,9 +40,9 @@ def fp16_predicate(islands: Collection[str]) -> Callable[[Any], bool]:
     return to_half
 
 
-def operations_of(islands: Collection[str], block: Any) -> set[str]:
+def operations_of(islands: Collection[str], block: Block) -> set[str]:
     """Names of the operations that make up the given islands."""
-    finders: dict[str, Callable[[Any], Iterable[Any]]] = {
+    finders: dict[str, Callable[[Block], Iterable[Operation]]] = {
         "reference": _reference,
         "camera": lambda b: _in_module(b, "camera", "pose"),
         "tail": _tail,
@@ -51,7 +54,7 @@ def operations_of(islands: Collection[str], block: Any) -> set[str]:
     return {op.name for island in islands for op in finders[island](block)}
 
 
-def module_of(operation: Any) -> list[str]:
+def module_of(operation: Operation) -> list[str]:
     """Path of the module an operation comes from, e.g. ["backbone", "blocks", "3", "attn"]; empty where unknown."""
     from coremltools.converters.mil.mil.scope import ScopeSource
 
@@ -62,13 +65,13 @@ def module_of(operation: Any) -> list[str]:
     return []
 
 
-def _in_module(block: Any, *names: str) -> Iterator[Any]:
+def _in_module(block: Block, *names: str) -> Iterator[Operation]:
     for operation in block.operations:
         if any(name in module_of(operation) for name in names):
             yield operation
 
 
-def _residual(block: Any) -> Iterator[Any]:
+def _residual(block: Block) -> Iterator[Operation]:
     """Sums and scalings that a transformer block does itself, outside its attention and its MLP."""
     for operation in block.operations:
         path = module_of(operation)
@@ -76,20 +79,20 @@ def _residual(block: Any) -> Iterator[Any]:
             yield operation
 
 
-def _reference(block: Any) -> Iterator[Any]:
+def _reference(block: Block) -> Iterator[Operation]:
     """Back from the argmin to where the class tokens are taken out, and on to the token that the choice selects."""
     for operation in block.operations:
         if operation.op_type == "reduce_argmin":
             yield from _back(operation, stop={"slice_by_index", "gather", "linear", "layer_norm"})
 
 
-def _stem(block: Any) -> Iterator[Any]:
+def _stem(block: Block) -> Iterator[Operation]:
     for operation in block.operations:
         if operation.op_type == "reduce_argmin":
             yield from _back(operation, stop=set())
 
 
-def _tail(block: Any) -> Iterator[Any]:
+def _tail(block: Block) -> Iterator[Operation]:
     """Back from each dense output to and including the first convolution."""
     for output in block.outputs:
         if output.name in DENSE_OUTPUTS and output.op is not None:
@@ -97,7 +100,7 @@ def _tail(block: Any) -> Iterator[Any]:
             yield from _nearest(output.op, {"conv", "linear"})
 
 
-def _back(operation: Any, stop: set[str]) -> Iterator[Any]:
+def _back(operation: Operation, stop: set[str]) -> Iterator[Operation]:
     """The operation and all it depends on, up to (without) operations of the types in `stop`."""
     seen: set[str] = set()
     queue = [operation]
@@ -110,7 +113,7 @@ def _back(operation: Any, stop: set[str]) -> Iterator[Any]:
         queue += _producers(current)
 
 
-def _nearest(operation: Any, types: set[str]) -> Iterator[Any]:
+def _nearest(operation: Operation, types: set[str]) -> Iterator[Operation]:
     """The first operations of the given types that one meets going back."""
     seen: set[str] = set()
     queue = [operation]
@@ -125,6 +128,6 @@ def _nearest(operation: Any, types: set[str]) -> Iterator[Any]:
             queue += _producers(current)
 
 
-def _producers(operation: Any) -> list[Any]:
+def _producers(operation: Operation) -> list[Operation]:
     variables = [v for value in operation.inputs.values() for v in (value if isinstance(value, (list, tuple)) else [value])]
     return [v.op for v in variables if v is not None and v.op is not None and v.op.op_type != "const"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from depthport.exporters.core.provenance import package_version
 from depthport.exporters.coreml.options import CoreMLOptions
@@ -11,6 +11,8 @@ from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import AUTHOR, OUTPUT_MEANING, summary
 
 if TYPE_CHECKING:
+    from coremltools.models import MLModel
+
     from depthport.exporters.coreml.network import Interface
 
 PREFIX = "depthport."
@@ -22,7 +24,7 @@ MEANING = {
 }
 
 
-def describe(model: Any, request: ExportRequest, options: CoreMLOptions, face: Interface) -> None:
+def describe(model: MLModel, request: ExportRequest, options: CoreMLOptions, face: Interface) -> None:
     """Fill in a coremltools model's metadata."""
     weights = request.weights
     model.short_description = summary(request)

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from depthport.exporters.core.artifact import Shape
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.da3.static.camera import PoseMatrices
 from depthport.exporters.da3.static.network import StaticNetwork
 from depthport.exporters.da3.static.reference_view import MIN_VIEWS
@@ -39,7 +39,7 @@ class Interface:
     host: tuple[str, ...]
     """What the host adds: `reference_view` (zeros) and `extrinsics`, `intrinsics` (from `pose_enc`)."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {"images": list(self.images), "outputs": list(self.outputs), "host": list(self.host)}
 
 
@@ -90,7 +90,7 @@ class PackageNetwork(nn.Module):
         return out
 
 
-def patch_convolutions(network: nn.Module) -> list[tuple[Any, nn.Conv2d]]:
+def patch_convolutions(network: nn.Module) -> list[tuple[nn.Module, nn.Conv2d]]:
     """Each patch convolution with the module that has it as `patch_embed`: one a backbone, nested models have two."""
     return [(part, conv) for part in network.modules() if isinstance(conv := getattr(part, "patch_embed", None), nn.Conv2d)]
 

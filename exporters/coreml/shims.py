@@ -12,9 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partialmethod
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import package_version
+
+if TYPE_CHECKING:
+    from coremltools.converters.mil.frontend.torch.converter import TranscriptionContext
+    from coremltools.converters.mil.frontend.torch.internal_graph import InternalTorchIRNode
+    from coremltools.converters.mil.mil import Program
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ def shimmed() -> Iterator[list[str]]:
         yield [shim.name for shim in needed]
 
 
-def import_coremltools() -> Any:
+def import_coremltools() -> ModuleType:
     """coremltools, without the eight warnings it logs on every import off a Mac or with a newer torch."""
     logger = logging.getLogger("coremltools")
     level = logger.level
@@ -60,19 +67,22 @@ def import_coremltools() -> Any:
         import coremltools
     finally:
         logger.setLevel(level)
-    return coremltools
+    module: ModuleType = coremltools
+    return module
 
 
-def _replace(stack: ExitStack, owner: Any, name: str, value: Any) -> None:
+def _replace(stack: ExitStack, owner: object, name: str, value: object) -> None:
     stack.callback(setattr, owner, name, getattr(owner, name))
     setattr(owner, name, value)
 
 
-def _replace_operator(stack: ExitStack, name: str, function: Callable[[Any, Any], None]) -> None:
+def _replace_operator(
+    stack: ExitStack, name: str, function: Callable[[TranscriptionContext, InternalTorchIRNode], None]
+) -> None:
     """Swap the conversion function of a torch operation, or add one."""
     from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
 
-    registry: dict[str, Any] = _TORCH_OPS_REGISTRY.name_to_func_mapping
+    registry: JsonObject = _TORCH_OPS_REGISTRY.name_to_func_mapping
     if name in registry:
         stack.callback(registry.__setitem__, name, registry[name])
     else:
@@ -84,7 +94,7 @@ def _exact_reciprocal(stack: ExitStack) -> None:
     from coremltools.converters.mil.frontend.torch.ops import _get_inputs
     from coremltools.converters.mil.mil import Builder, types
 
-    def reciprocal(context: Any, node: Any) -> None:
+    def reciprocal(context: TranscriptionContext, node: InternalTorchIRNode) -> None:
         x = _get_inputs(context, node, expected=1)[0]
         if types.is_int(x.dtype):
             x = Builder.cast(x=x, dtype="fp32")
@@ -96,7 +106,7 @@ def _exact_reciprocal(stack: ExitStack) -> None:
 def _alias_is_identity(stack: ExitStack) -> None:
     from coremltools.converters.mil.frontend.torch.ops import _get_inputs
 
-    def alias(context: Any, node: Any) -> None:
+    def alias(context: TranscriptionContext, node: InternalTorchIRNode) -> None:
         context.add(_get_inputs(context, node, expected=1)[0], node.name)
 
     _replace_operator(stack, "alias", alias)
@@ -109,7 +119,7 @@ def _scalars_of_one_element(stack: ExitStack) -> None:
 
     original = ops._cast
 
-    def cast(context: Any, node: Any, dtype: type, dtype_name: str) -> None:
+    def cast(context: TranscriptionContext, node: InternalTorchIRNode, dtype: type, dtype_name: str) -> None:
         x = ops._get_inputs(context, node, expected=1)[0]
         if x.can_be_folded_to_const() and getattr(x.val, "size", 0) == 1:
             context.add(Builder.const(val=dtype(x.val.item()), name=node.name), node.name)
@@ -139,7 +149,7 @@ def _trust_indices(stack: ExitStack) -> None:
     from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY
 
     class Trust(AbstractGraphPass):  # type: ignore[misc]
-        def apply(self, prog: Any) -> None:
+        def apply(self, prog: Program) -> None:
             pass
 
     name = "common::guard_negative_gather_indices"

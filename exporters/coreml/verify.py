@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depthport.exporters.core.errors import ArtifactError, ExportError
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.coreml.mil.package import read_package
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def verify(
     half: bool,
     islands: Collection[str] = (),
     function: str | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Check a package against the network it was converted from.
 
     Args:
@@ -74,7 +75,7 @@ def verify(
                 rounded = dict(zip(network.face.outputs, subject(*inputs), strict=True))
         by_name = dict(zip(names, inputs, strict=True))
         exact = compare(Interpreter(body).run(by_name), rounded)
-        found: dict[str, Any] = {"input": "probe", "arithmetic": "fp32"}
+        found: JsonObject = {"input": "probe", "arithmetic": "fp32"}
         if violations(exact):
             found["arithmetic"] = "fp64"
             exact = compare(Interpreter(body, "fp64").run(by_name), _in_fp64(subject, inputs))
@@ -91,7 +92,7 @@ def verify(
     return found
 
 
-def outputs_as_declared(path: Path, network: PackageNetwork, examples: Sequence[Tensor]) -> dict[str, Any]:
+def outputs_as_declared(path: Path, network: PackageNetwork, examples: Sequence[Tensor]) -> dict[str, object]:
     """Errors by output of a package that rounds every result as it declares, against the network in fp32."""
     import torch
 
@@ -163,5 +164,5 @@ def _kept(name: str, islands: Collection[str], stem: tuple[str, ...]) -> bool:
     )
 
 
-def _json(errors: dict[str, OutputError]) -> dict[str, Any]:
+def _json(errors: dict[str, OutputError]) -> dict[str, object]:
     return {name: error.to_json() for name, error in errors.items()}

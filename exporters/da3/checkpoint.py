@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnavailableError, WeightsError, one_line
 from depthport.exporters.core.files.atomic import read_json
+from depthport.exporters.core.text import quoted
 
 WEIGHTS_FILE = "model.safetensors"
 SUFFIX, INDEX_SUFFIX = ".safetensors", ".safetensors.index.json"
@@ -21,6 +23,9 @@ USUAL_PREFIX = "model."
 """Of upstream's own checkpoints."""
 MAX_INDEX_BYTES = 1 << 24
 _BACKBONE = re.compile(r"(?P<prefix>(?:.*?\.)?)(?:da3\.|da3_metric\.)?backbone\.pretrained\.")
+_LONGEST_NAME = 200
+_NAME = re.compile(rf"(?!\.)[\w. +-]{{1,{_LONGEST_NAME}}}", re.ASCII)
+"""Of a file or folder, in one folder, that another file names."""
 _PARTS = frozenset({"backbone", "head", "cam_enc", "cam_dec", "gs_head", "gs_adapter", "da3", "da3_metric"})
 _WIDTHS = {384: "da3-small", 768: "da3-base", 1024: "da3-large", 1536: "da3-giant"}
 _MONOCULAR = ("da3mono-large", "da3metric-large")
@@ -106,7 +111,8 @@ def snapshot(folder: Path) -> Path:
     if not (folder / "snapshots").is_dir():
         return folder
     main = folder / "refs" / "main"
-    if main.is_file() and (named := folder / "snapshots" / main.read_text(errors="replace").strip()).is_dir():
+    commit = main.read_bytes()[:_LONGEST_NAME].decode(errors="replace").strip() if main.is_file() else ""
+    if _NAME.fullmatch(commit) and (named := folder / "snapshots" / commit).is_dir():
         return named
     found = sorted((p for p in (folder / "snapshots").iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
     if not found:
@@ -140,9 +146,9 @@ def files_of(checkpoint: Path) -> list[Path]:
     if not isinstance(names, dict) or not names:
         raise WeightsError(f"{checkpoint} has no weight_map: download it again")
     shards = sorted({str(name) for name in names.values()})
-    wrong = next((name for name in shards if Path(name).name != name or not name.endswith(SUFFIX)), None)
+    wrong = next((name for name in shards if not (_NAME.fullmatch(name) and name.endswith(SUFFIX))), None)
     if wrong is not None:
-        raise WeightsError(f"{checkpoint} names {wrong[:80]!r}, which is not a safetensors file beside it")
+        raise WeightsError(f"{checkpoint} names {quoted(wrong)}, which is not a safetensors file beside it")
     missing = [name for name in shards if not checkpoint.with_name(name).is_file()]
     if missing:
         raise WeightsError(f"{checkpoint.with_name(missing[0])} is missing, which {checkpoint.name} names: download it")
@@ -207,7 +213,7 @@ def _shapes(file: Path) -> dict[str, Shape]:
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError:
-        raise UnavailableError("safetensors is not installed: pip install 'depthport[da3]'") from None
+        raise UnavailableError(f"safetensors is not installed: {install.DA3}") from None
     try:
         with safe_open(file, framework="numpy") as opened:
             return {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118 - not a mapping

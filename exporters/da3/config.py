@@ -8,7 +8,6 @@ Read with omegaconf; imports no torch.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -16,8 +15,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from depthport.exporters.core.errors import UnavailableError, UsageError
+from depthport.exporters.core import install
+from depthport.exporters.core.errors import UnavailableError, UsageError, one_line
+from depthport.exporters.core.files.atomic import read_bytes, read_json
 from depthport.exporters.core.files.paths import user_path
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.da3.checkpoint import normalised
 from depthport.exporters.da3.config_check import family_of
 from depthport.exporters.da3.models import MODELS, ModelSpec
@@ -58,11 +60,7 @@ def load_model(source: str) -> ModelSpec:
 def _load(file: Path, _modified_ns: int, size: int) -> ModelSpec:
     if size > MAX_BYTES:
         raise UsageError(f"{file} has {size} bytes: upstream's configurations have a thousand, this is none")
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} can't be read ({error})") from None
-    parsed = _json(file, text) if file.suffix == ".json" else _yaml(file, text)
+    parsed = _json(file) if file.suffix == ".json" else _yaml(file, _text(file))
     if (
         "config" not in parsed
         and "__object__" not in parsed
@@ -78,10 +76,19 @@ def _load(file: Path, _modified_ns: int, size: int) -> ModelSpec:
     )  # fmt: skip
 
 
-def _json(file: Path, text: str) -> Mapping[str, Any]:
+def _text(file: Path) -> str:
     try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return read_bytes(file, MAX_BYTES).decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file} can't be read ({one_line(error)})") from None
+
+
+def _json(file: Path) -> Mapping[str, Any]:
+    try:
+        parsed = read_json(file, MAX_BYTES)
+    except OSError as error:
+        raise UsageError(f"{file} can't be read ({error.strerror})") from None
+    except ValueError as error:
         raise UsageError(f"{file} is not valid JSON ({error})") from None
     if not isinstance(parsed, dict):
         raise UsageError(f"{file} holds no mapping: give upstream's configuration")
@@ -90,14 +97,14 @@ def _json(file: Path, text: str) -> Mapping[str, Any]:
     return parsed
 
 
-def _yaml(file: Path, text: str) -> dict[str, Any]:
+def _yaml(file: Path, text: str) -> JsonObject:
     """The YAML's mapping with plain references resolved.
 
     Raises:
         UsageError: no YAML, no mapping, more aliases or deeper than a configuration is, or a reference that calls code.
     """
     if find_spec("omegaconf") is None:
-        raise UnavailableError("omegaconf is not installed: pip install 'depthport[da3]'")
+        raise UnavailableError(f"omegaconf is not installed: {install.DA3}")
     import yaml
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -151,13 +158,13 @@ def _inherit(node: Any, file: Path) -> Any:
         return node
     own = {str(key): _inherit(value, file) for key, value in node.items() if key != "__inherit__"}
     named = node.get("__inherit__")
-    merged: dict[str, Any] = {}
+    merged: JsonObject = {}
     for parent in named if isinstance(named, list) else [named] if named is not None else []:
         merged = _over(merged, upstream_config(parent, file))
     return _over(merged, own)
 
 
-def _over(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+def _over(base: JsonObject, top: Mapping[str, Any]) -> JsonObject:
     """`top` over `base`; mappings are merged, everything else is replaced, as omegaconf does."""
     merged = dict(base)
     for key, value in top.items():
@@ -166,7 +173,7 @@ def _over(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def upstream_config(name: Any, file: Path) -> dict[str, Any]:
+def upstream_config(name: Any, file: Path) -> JsonObject:
     """One of upstream's packaged configurations, from its `__inherit__` name (`depth_anything_3.configs.da3-large`).
 
     Raises:
@@ -182,7 +189,7 @@ def upstream_config(name: Any, file: Path) -> dict[str, Any]:
     found = next((p for f in folders if (p := Path(f) / "configs" / f"{match[1]}.yaml").is_file()), None)
     if found is None:
         raise UnavailableError(f"{file} inherits {name!r} and depth-anything-3 is not installed")
-    inherited: dict[str, Any] = _inherit(_yaml(found, found.read_text(encoding="utf-8")), found)
+    inherited: JsonObject = _inherit(_yaml(found, found.read_text(encoding="utf-8")), found)
     return inherited
 
 

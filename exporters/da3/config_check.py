@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.da3.models import Family
 
 _MODEL = "depth_anything_3.model"
@@ -33,7 +34,7 @@ _GAUSSIAN = ("gs_head", "gs_adapter")
 MAX_CHANNELS = 4096
 
 
-def family_of(config: Any, file: Path) -> tuple[Family, dict[str, Any]]:
+def family_of(config: Any, file: Path) -> tuple[Family, JsonObject]:
     """The family of a configuration and the part of it that is built: all but the Gaussian head.
 
     Args:
@@ -83,7 +84,7 @@ class _Check:
             if key not in ("__object__", *required, *optional):
                 self.fail(f"{where}{key} is unknown or has no counterpart in the static network")
 
-    def network(self, config: Any, where: str) -> tuple[Family, dict[str, Any]]:
+    def network(self, config: Any, where: str) -> tuple[Family, JsonObject]:
         self.kind(config, where, "network")
         self.keys(config, where, ("net", "head"), ("cam_enc", "cam_dec", *_GAUSSIAN))
         head = self.kind(config["head"], f"{where}head", "dual", "dpt")

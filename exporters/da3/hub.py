@@ -6,7 +6,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from depthport.exporters.core.errors import UnavailableError, WeightsError
+from depthport.exporters.core import install
+from depthport.exporters.core.errors import UnavailableError, WeightsError, one_line
 
 PROBE_TIMEOUT_S = 3.0
 """How long to wait for the hub to answer at all; a download itself takes what it takes."""
@@ -30,14 +31,17 @@ def fetch(hub_id: str) -> Path:
         from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError:
-        raise UnavailableError("huggingface_hub is not installed: pip install huggingface-hub") from None
+        raise UnavailableError(f"huggingface_hub is not installed: {install.HUB}") from None
     repo, _, revision = hub_id.partition("@")
-    cached = [try_to_load_from_cache(repo, name, revision=revision or None) for name in FILES]
+    try:
+        cached = [try_to_load_from_cache(repo, name, revision=revision or None) for name in FILES]
+    except ValueError as error:  # no name that a repository may have
+        raise WeightsError(f"{hub_id} is not a Hugging Face id ({one_line(error)}): write owner/name") from None
     if all(isinstance(path, str) for path in cached):
         return Path(str(cached[0])).parent
     if constants.HF_HUB_OFFLINE:
         raise WeightsError(f"{hub_id} is not cached and HF_HUB_OFFLINE is set: unset it or give a local folder")
-    unreachable = f"{hub_id} is not cached and {constants.ENDPOINT} can't be reached"
+    unreachable = f"{hub_id} is not cached and {constants.ENDPOINT} can't be reached: connect once"
     if not _reachable(constants.ENDPOINT):
         raise WeightsError(unreachable)
     try:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from depthport.exporters.core.artifact import HostStep
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.da3 import host
 
 Family = Literal["anyview", "mono", "metric", "nested"]
@@ -66,7 +67,7 @@ class ModelSpec:
     family: Family
     feed_forward: Literal["mlp", "swiglu"] = "mlp"
     """Of the (any-view) backbone's blocks."""
-    config: dict[str, Any] | None = None
+    config: JsonObject | None = None
     """Upstream's configuration where it is the user's own (:mod:`depthport.exporters.da3.config`); None: upstream's of
     that name, `depth_anything_3/configs/<name>.yaml`."""
     source: str = ""

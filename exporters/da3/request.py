@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 import msgspec
 
 from depthport.exporters.core.artifact import HostStep, Shape
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.precision import PrecisionPolicy
 from depthport.exporters.da3.models import ModelSpec, host_steps
 from depthport.exporters.da3.weights_ref import WeightsRef
@@ -25,8 +26,8 @@ class NetworkKeywords(TypedDict, total=False):
     width: int
     """H and W in pixels, multiples of 14; 504 if not given."""
     weights: str | WeightsRef | None
-    """Hugging Face id, local file or folder, `synthetic:SEED`; None: the model's own checkpoint if it can be had, else
-    synthetic weights (the artifact says so)."""
+    """Hugging Face id, local file or folder, `synthetic:SEED`; None: the model's own checkpoint. Where
+    that can't be had, an export refuses; a run takes synthetic weights, and every page of its report says so."""
     dynamic: Sequence[str]
     """Dimensions to leave open: any of `views`, `size`, `batch`. A run measures such artifacts beside the static ones."""
     pose_input: bool
@@ -87,8 +88,8 @@ class ExportRequest:
         """What the host has to do to the outputs of the graph."""
         return host_steps(self.model, self.outputs, ray_pose=self.ray_pose)
 
-    def to_json(self) -> dict[str, Any]:
-        json: dict[str, Any] = msgspec.to_builtins(self)
+    def to_json(self) -> JsonObject:
+        json: JsonObject = msgspec.to_builtins(self)
         return json
 
     @classmethod

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from depthport.exporters.core.asked import count_images
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.text import quoted
 
 PATCH = 14
 """Side of a patch in pixels; H and W are multiples of it."""
@@ -75,6 +76,9 @@ def validate_shape(batch: int, views: int, height: int, width: int) -> None:
         UsageError: B or N below 1, H or W not a positive multiple of 14 (the message names the nearest valid value), or
             more than this machine's memory can hold.
     """
+    for name, value in (("batch", batch), ("views", views), ("height", height), ("width", width)):
+        if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 2**63:
+            raise UsageError(f"{name} must be a whole number that can be counted, not {quoted(value)}")
     for name, value in (("batch", batch), ("views", views)):
         if value < 1:
             raise UsageError(f"{name} must be at least 1, not {value}: use {name} 1 or more")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from depthport.exporters.core.artifact import Shape, TensorDType, TensorSpec
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD, exact_steps, steps_to_json
 
@@ -86,11 +85,11 @@ def _ray_size(pixels: int | str) -> int | str:
     return pixels // 14 * 8 if isinstance(pixels, int) else f"{pixels}*8/14"
 
 
-def preprocessing(request: ExportRequest) -> dict[str, Any]:
+def preprocessing(request: ExportRequest) -> JsonObject:
     """What has to be done to the inputs before they go in, and by whom; part of every manifest."""
     statistics = {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
     if request.preprocess:
-        found: dict[str, Any] = {"where": "graph", "image": "uint8 RGB HWC", **statistics}
+        found: JsonObject = {"where": "graph", "image": "uint8 RGB HWC", **statistics}
         if request.source_size is not None:
             height, width = request.source_size
             steps = exact_steps((width, height), request.shape.height, request.shape.width)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +43,7 @@ def recorded_ties() -> Iterator[list[Tensor]]:
     """While in the context, append :func:`tied_views` of each of upstream's selections to the list."""
     found: list[Tensor] = []
 
-    def record(original: Callable[..., Tensor], tokens: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def record(original: Callable[..., Tensor], tokens: Tensor, *args: object, **kwargs: object) -> Tensor:
         if tokens.shape[1] >= MIN_VIEWS:
             found.append(tied_views(tokens[:, :, 0]))
         return original(tokens, *args, **kwargs)

@@ -18,14 +18,16 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Manifest
 from depthport.exporters.core.errors import RunError, UnavailableError
+from depthport.exporters.core.json_types import Json
 from depthport.exporters.da3.config_check import family_of
 from depthport.exporters.da3.models import FAMILIES, Family, ModelSpec, validate_outputs
 from depthport.exporters.da3.registry import get_model
 from depthport.exporters.inputs.preprocess import apply_to_rgb, normalise, steps_from_json
 
-INSTALL = "pip install --no-deps --ignore-requires-python depth-anything-3==0.1.1"
+INSTALL = str(install.DA3_PACKAGE)
 
 POSES = ("extrinsics", "intrinsics")
 """Upstream's names of known poses, in the order of an artifact's inputs."""
@@ -84,7 +86,7 @@ def network_family(net: nn.Module) -> Family:
 
 
 def upstream_forward(
-    net: nn.Module, image: Tensor, outputs: Sequence[str] | None = None, **inputs: Any
+    net: nn.Module, image: Tensor, outputs: Sequence[str] | None = None, **inputs: Tensor
 ) -> dict[str, Tensor]:
     """Upstream's forward as its users run it, with the outputs of its networks by our names.
 
@@ -126,7 +128,13 @@ def double_arithmetic() -> Iterator[None]:
     504x504)."""
 
     class FloatIsDouble(TorchFunctionMode):
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        def __torch_function__(
+            self,
+            func: Callable[..., Tensor],
+            types: object,
+            args: Sequence[Tensor] = (),
+            kwargs: Mapping[str, Tensor] | None = None,
+        ) -> Tensor:
             if func is torch.Tensor.float:
                 return args[0].double()
             kwargs = kwargs or {}
@@ -151,7 +159,7 @@ def _query_blocks(query: Tensor, key: Tensor) -> Sequence[Tensor]:
     return blocks
 
 
-def from_pixels(image: Tensor, preprocessing: Mapping[str, Any]) -> Tensor:
+def from_pixels(image: Tensor, preprocessing: Mapping[str, Json]) -> Tensor:
     """Pixels (B, N, H', W', 3) uint8 to `image` on the host, with OpenCV, as upstream's users do it.
 
     Args:
@@ -170,7 +178,7 @@ def _kept_outputs(net: nn.Module, family: Family, found: dict[str, Tensor]) -> I
     """While in the context, keep in `found` what upstream deletes or overwrites later in its forward."""
 
     def keep(names: Mapping[str, str], copy: bool = False) -> Callable[..., None]:
-        def hook(_module: nn.Module, _args: Any, output: Mapping[str, Tensor]) -> None:
+        def hook(_module: nn.Module, _args: object, output: Mapping[str, Tensor]) -> None:
             found.update({ours: output[own].clone() if copy else output[own] for ours, own in names.items()})
 
         return hook
@@ -209,7 +217,7 @@ def recorded_reference_view() -> Iterator[list[Tensor]]:
     original = vision_transformer.select_reference_view
     chosen: list[Tensor] = []
 
-    def recording(*args: Any, **kwargs: Any) -> Tensor:
+    def recording(*args: object, **kwargs: object) -> Tensor:
         index: Tensor = original(*args, **kwargs)
         chosen.append(index)
         return index
@@ -235,9 +243,7 @@ def _import_upstream() -> tuple[Any, Any]:
             warnings.simplefilter("ignore")
             from depth_anything_3 import cfg, registry
     except ImportError as error:
-        raise UnavailableError(
-            f"depth-anything-3 can't be imported ({error}): pip install einops omegaconf addict"
-        ) from None
+        raise UnavailableError(f"depth-anything-3 can't be imported ({error}): {install.DA3}") from None
     return cfg, registry
 
 

@@ -38,15 +38,21 @@ def resolve_weights(spec: str | None, model: ModelSpec) -> WeightsRef:
 
     Args:
         spec: a Hugging Face id (`owner/name`, optionally `@revision`), a local file or folder, `synthetic:SEED` or
-            `synthetic:SEED,outliers`. None: the model's own checkpoint if it is cached or can be downloaded, else
-            `synthetic:0` with a note that says so.
+            `synthetic:SEED,outliers`. None: the model's own checkpoint, cached or downloaded.
         model: the model they must be for.
 
     Raises:
-        WeightsError: malformed, not found, not downloadable, a pickle, or a checkpoint of another model.
+        WeightsError: malformed, not found, not downloadable, a pickle, or a checkpoint of another model. Random weights
+            are never taken unless they are named.
     """
     if spec is None:
-        return _default(model)
+        try:
+            return _own(model)
+        except (_NoCheckpoint, UnavailableError) as error:
+            raise WeightsError(
+                f"no weights for {model.name}: {error}; or name a checkpoint with --weights, or say --weights synthetic:0 "
+                "(random: depth means nothing)"
+            ) from None
     if spec.startswith("synthetic"):
         match = _SYNTHETIC.fullmatch(spec)
         if match is None:
@@ -64,6 +70,20 @@ def resolve_weights(spec: str | None, model: ModelSpec) -> WeightsRef:
     return _local(fetch(spec), model, id=spec, licence=licence)
 
 
+def weights_to_measure(spec: str | WeightsRef | None, model: ModelSpec) -> WeightsRef:
+    """The same for what only measures: speed and parity are those of any weights.
+
+    Where none are named and the model's own can't be had, `synthetic:0`, whose note says so and belongs before everything
+    else that is printed. Raises as :func:`resolve_weights` for weights that are named or damaged.
+    """
+    if spec is not None:
+        return spec if isinstance(spec, WeightsRef) else resolve_weights(spec, model)
+    try:
+        return _own(model)
+    except (_NoCheckpoint, UnavailableError) as error:
+        return replace(synthetic_ref(model, 0), note=f"synthetic weights (depth means nothing): {error}")
+
+
 def synthetic_ref(model: ModelSpec, seed: int, outliers: bool = False) -> WeightsRef:
     """The reference to synthetic weights; their hash is that of the recipe, which decides every bit."""
     return WeightsRef(
@@ -76,7 +96,7 @@ def synthetic_ref(model: ModelSpec, seed: int, outliers: bool = False) -> Weight
     )
 
 
-def _structure(model: ModelSpec) -> dict[str, Any]:
+def _structure(model: ModelSpec) -> dict[str, object]:
     """What tells one network from another: the name, or the configuration of the user's own."""
     return {"model": model.name} if model.config is None else {"config": model.config}
 
@@ -124,17 +144,21 @@ def tied_keys(net: nn.Module) -> list[list[str]]:
     return [keys for keys in names.values() if len(keys) > 1]
 
 
-def _default(spec: ModelSpec) -> WeightsRef:
+class _NoCheckpoint(WeightsError):
+    """The model's own checkpoint is not here and can't be fetched; one that is here and damaged is another error."""
+
+
+def _own(spec: ModelSpec) -> WeightsRef:
+    """The model's own checkpoint."""
     if not spec.hub_id:
         beside = Path(spec.source).with_name(WEIGHTS_FILE)
-        if beside.is_file():
-            return _local(beside, spec, id=spec.name, licence=spec.licence)
-        return replace(synthetic_ref(spec, 0), note=f"synthetic weights: there is no {WEIGHTS_FILE} beside {spec.source}")
+        if not beside.is_file():
+            raise _NoCheckpoint(f"there is no {WEIGHTS_FILE} beside {spec.source}")
+        return _local(beside, spec, id=spec.name, licence=spec.licence)
     try:
         folder = fetch(spec.hub_id)
-    except (WeightsError, UnavailableError) as error:
-        note = f"synthetic weights: {error}"
-        return replace(synthetic_ref(spec, 0), note=note)
+    except WeightsError as error:
+        raise _NoCheckpoint(str(error)) from None
     return _local(folder, spec, id=spec.hub_id, licence=spec.licence)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+
+from depthport.exporters.core.json_types import JsonObject
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class WeightsRef:
     note: str | None = None
     """One line the user should see: why these weights and not the ones they may expect."""
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> JsonObject:
         """What results say of them (JSON types only): nothing of the machine they lie on."""
         return {
             "id": self.id, "sha256": self.sha256, "synthetic": self.synthetic, "licence": self.licence, "note": self.note,

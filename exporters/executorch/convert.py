@@ -23,12 +23,14 @@ from typing import Any
 
 import numpy as np
 
+from depthport.exporters.core.json_types import JsonObject
+
 Progress = Callable[[str], None]
 
 METHOD = "forward"
 
 
-def lower(program: str, model: str, backend: str, progress: Progress) -> dict[str, Any]:
+def lower(program: str, model: str, backend: str, progress: Progress) -> JsonObject:
     """Lower a saved program to `backend` and write it as a `.pte`.
 
     Returns:
@@ -65,7 +67,7 @@ def lower(program: str, model: str, backend: str, progress: Progress) -> dict[st
 
 
 def plain_attention(
-    query: Any, key: Any, value: Any, mask: Any = None, dropout: float = 0.0, causal: bool = False, *,
+    query: Any, key: Any, value: Any, mask: object = None, dropout: float = 0.0, causal: bool = False, *,
     scale: float | None = None, enable_gqa: bool = False,
 ) -> Any:  # fmt: skip
     """Attention (B, heads, L, D) as products and a softmax, which every backend takes.
@@ -81,7 +83,7 @@ def plain_attention(
     return left.bmm(right.transpose(-2, -1)).softmax(dim=-1).bmm(mixed).unflatten(0, query.shape[:2])
 
 
-def _partitioner(backend: str) -> Any:
+def _partitioner(backend: str) -> object:
     if backend == "xnnpack":
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 

@@ -16,6 +16,10 @@ Array = NDArray[np.float64]
 
 ROW_TOLERANCE = 1e-6
 """Of a last row, 0 0 0 1 or 0 0 1: what arithmetic in fp32 leaves."""
+LONGEST_FOCAL = 1 / np.radians(0.01)
+"""In edges of the image."""
+LARGEST_ENTRY = 1e15
+"""Of a pose or camera matrix: squares of more do not fit into fp32."""
 ROTATION_TOLERANCE = 1e-2
 """Of RᵀR from the identity, per element: rotations written with three digits are within."""
 SHEAR_TOLERANCE = 1e-2
@@ -51,6 +55,8 @@ def check_extrinsics(extrinsics: np.ndarray) -> None:
     """The half of :func:`check_poses` about poses (..., 4, 4) or (..., 3, 4)."""
     poses = np.asarray(extrinsics, np.float64)
     _refuse("extrinsics", ~np.isfinite(poses).all((-1, -2)), "not finite: give finite poses")
+    far = (np.abs(poses) > LARGEST_ENTRY).any((-1, -2))
+    _refuse("extrinsics", far, f"too far away: give translations below {LARGEST_ENTRY:g}, in another unit")
     rotations = poses[..., :3, :3]
     determinants = np.linalg.det(rotations)
     _refuse("extrinsics", np.abs(determinants) < _SMALLEST_DETERMINANT, "not invertible: its rotation is singular")
@@ -78,6 +84,7 @@ def check_intrinsics(intrinsics: np.ndarray) -> None:
     """The half of :func:`check_poses` about camera matrices (..., 3, 3)."""
     cameras = np.asarray(intrinsics, np.float64)
     _refuse("intrinsics", ~np.isfinite(cameras).all((-1, -2)), "not finite: give finite camera matrices")
+    _refuse("intrinsics", (np.abs(cameras) > LARGEST_ENTRY).any((-1, -2)), "not in pixels: no image is as large")
     bottom, right = cameras[..., 2, :2], cameras[..., :2, 2]
     wrong = (np.abs(bottom) > ROW_TOLERANCE).any(-1) | (np.abs(cameras[..., 2, 2] - 1) > ROW_TOLERANCE)
     transposed = wrong & (np.abs(right) <= ROW_TOLERANCE).all(-1) & (np.abs(cameras[..., 2, 2] - 1) <= ROW_TOLERANCE)
@@ -101,13 +108,17 @@ def check_size(intrinsics: np.ndarray, sizes: np.ndarray) -> None:
     """Refuse camera matrices (N, 3, 3) that can't be of images of `sizes` (N, 2), height and width.
 
     Raises:
-        InputError: a principal point outside of its image, or a field of view over 170 degrees.
+        InputError: a principal point outside of its image, or a field of view over 170 or under 0.01 degrees.
     """
     cameras, sizes = np.asarray(intrinsics, np.float64), np.asarray(sizes, np.float64)[:, ::-1]
     centres, focal = cameras[:, [0, 1], [2, 2]], cameras[:, [0, 1], [0, 1]]
     outside = ((centres < 0) | (centres > sizes)).any(-1)
     narrow = (focal < sizes / 2 / np.tan(np.radians(85))).all(-1)
-    for wrong, what in ((outside, "has its principal point outside"), (narrow, "has a field of view over 170 degrees on")):
+    long = (focal > LONGEST_FOCAL * sizes).any(-1)
+    for wrong, what in (
+        (outside, "has its principal point outside"), (narrow, "has a field of view over 170 degrees on"),
+        (long, "has a field of view under 0.01 degrees on"),
+    ):  # fmt: skip
         if wrong.any():
             view = int(np.flatnonzero(wrong)[0])
             width, height = (int(edge) for edge in sizes[view])

@@ -95,6 +95,4 @@ def weighted_similarity(source: np.ndarray, target: np.ndarray, weights: np.ndar
 
 def after(outer: Similarity, inner: Similarity) -> Similarity:
     """x -> outer(inner(x))."""
-    return Similarity(
-        outer.rotation @ inner.rotation, outer.apply(inner.translation[None])[0], outer.scale * inner.scale
-    )
+    return Similarity(outer.rotation @ inner.rotation, outer.apply(inner.translation[None])[0], outer.scale * inner.scale)

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.asked import count_images
 from depthport.exporters.core.errors import InputError, UnavailableError, UsageError
@@ -145,7 +146,7 @@ def validate_source(source_size: Size, shape: Shape, dynamic: Sequence[str]) -> 
     exact_steps((width, height), shape.height, shape.width)
 
 
-def steps_to_json(steps: Steps) -> list[dict[str, Any]]:
+def steps_to_json(steps: Steps) -> list[dict[str, object]]:
     """Steps as a manifest has them, in order."""
     return [
         {
@@ -266,7 +267,7 @@ def _resize(rgb: NDArray[np.uint8], step: Resize) -> NDArray[np.uint8]:
     try:
         import cv2
     except ImportError as error:
-        raise UnavailableError(f"OpenCV is not installed ({error}): pip install opencv-python-headless") from None
+        raise UnavailableError(f"OpenCV is not installed ({error}): {install.OPENCV}") from None
 
     interpolation = cv2.INTER_CUBIC if step.upscale else cv2.INTER_AREA
     return np.asarray(cv2.resize(rgb, (step.width, step.height), interpolation=interpolation), np.uint8)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnavailableError
 
 _SLIVER = 1e-3
@@ -91,7 +92,7 @@ def cubic_taps(source: int, target: int) -> Taps:
     try:
         import cv2
     except ImportError as error:
-        raise UnavailableError(f"OpenCV is not installed ({error}): pip install opencv-python-headless") from None
+        raise UnavailableError(f"OpenCV is not installed ({error}): {install.OPENCV}") from None
 
     identity = np.eye(source, dtype=np.float32)
     matrix = np.asarray(cv2.resize(identity, (source, target), interpolation=cv2.INTER_CUBIC), np.float32)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from depthport.exporters.litert.recipes import group
+from depthport.exporters.core.files.npz import read_npz, write_npz
+from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.litert.recipes import Recipe, group
 
 Progress = Callable[[str], None]
 
@@ -45,7 +47,7 @@ def convert(program: str, model: str, inputs: Sequence[str], outputs: Sequence[s
     converted.export(model)
 
 
-def _named(program: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Any:
+def _named(program: Any, inputs: Sequence[str], outputs: Sequence[str]) -> object:
     """The program as a module that takes tensors by keyword and gives them by name.
 
     A module around it would do that, too, but the operators would no longer say which part of the network they are of,
@@ -76,7 +78,7 @@ def _tell(progress: Progress) -> None:
 
     original = theirs.task
 
-    def task(name: str, *args: Any, **kwargs: Any) -> Any:
+    def task(name: str, *args: object, **kwargs: object) -> object:
         step = next((ours for start, ours in steps.items() if name.startswith(start)), None)
         if step:
             progress(step)
@@ -85,7 +87,7 @@ def _tell(progress: Progress) -> None:
     theirs.task = task
 
 
-def quantize(model: str, quantized: str, recipe: Sequence[dict[str, Any]], progress: Progress) -> None:
+def quantize(model: str, quantized: str, recipe: Recipe, progress: Progress) -> None:
     """Write `model` quantized by ai-edge-quantizer's `recipe` (its JSON form)."""
     from ai_edge_quantizer import quantizer
 
@@ -94,8 +96,8 @@ def quantize(model: str, quantized: str, recipe: Sequence[dict[str, Any]], progr
 
 
 def try_recipes(
-    model: str, recipes: Sequence[Sequence[dict[str, Any]]], scenes: str, outputs: Sequence[str], progress: Progress
-) -> list[dict[str, Any]]:
+    model: str, recipes: Sequence[Recipe], scenes: str, outputs: Sequence[str], progress: Progress
+) -> list[JsonObject]:
     """For each recipe, in turn: quantize, run the scenes, and keep the outputs in `trial-INDEX.npz` beside the model.
 
     Args:
@@ -115,23 +117,23 @@ def try_recipes(
             progress(f"trying quantization {index + 1} of {len(recipes)}")
             path = Path(model).with_name("trial.tflite")
             quantize(model, str(path), recipe, progress)
-        kept: dict[str, Any] = {}
+        kept: dict[str, np.ndarray] = {}
         for name, found in zip(images, infer(str(path), [{"image": image} for image in images.values()]), strict=True):
             kept |= {f"{name}/{output}": found[output] for output in outputs}
         file = Path(model).with_name(f"trial-{index}.npz")
-        np.savez(file, **kept)
+        write_npz(file, kept)
         done.append({"file": file.name, "size_bytes": path.stat().st_size})
     return done
 
 
-def run(model: str, inputs: str, outputs: str, progress: Progress) -> dict[str, Any]:
+def run(model: str, inputs: str, outputs: str, progress: Progress) -> JsonObject:
     """Run a written file in LiteRT on the arrays of an `.npz`; the outputs go to another. Returns its signature."""
-    (found,) = infer(model, [dict(np.load(inputs))])
-    np.savez(outputs, **found)
+    (found,) = infer(model, [read_npz(inputs)])
+    write_npz(Path(outputs), found)
     return {"outputs": {name: [list(value.shape), str(value.dtype)] for name, value in found.items()}}
 
 
-def infer(model: str, feeds: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def infer(model: str, feeds: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
     """Outputs of a `.tflite` by name, for each of `feeds`."""
     from ai_edge_litert.interpreter import Interpreter
 

@@ -16,11 +16,12 @@ import shutil
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.isolation import Isolated, call_isolated
 from depthport.exporters.core.json_types import JsonObject
@@ -44,13 +45,14 @@ from depthport.exporters.quantization.plan import Int8Options, int8_options
 MODEL_FILE = "model.tflite"
 PRECISIONS = ("fp32", "fp16", "int8")
 NEEDED = {"torch": "torch", "litert_torch": "litert-torch", "ai_edge_quantizer": "ai-edge-quantizer"}
-_INSTALL = "pip install 'depthport[da3,litert]'"
+_INSTALL = str(install.DA3_LITERT)
 
 
 class LiteRTExporter(Exporter):
     """A `.tflite` with one named signature, static shape."""
 
     format: ClassVar[str] = "litert"
+    main_file: ClassVar[str | None] = MODEL_FILE
     slow: ClassVar[bool] = True
     packages: ClassVar[tuple[str, ...]] = ("litert-torch", "litert-converter", "ai-edge-litert", "ai-edge-quantizer")
     takes: ClassVar[tuple[type[Options], ...]] = (Int8Options,)
@@ -107,9 +109,9 @@ class _Build:
         self.context.progress("running the file")
         self.parity = require_network(self._run("fp32.tflite"), self.expected)
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self) -> dict[str, object]:
         """The file of the request's precision, and what to say of it."""
-        extra: dict[str, Any] = {"converter": self.isolation, "checks": {"conversion": self.parity}}
+        extra: JsonObject = {"converter": self.isolation, "checks": {"conversion": self.parity}}
         policy = self.context.request.policy
         if policy.name == "fp32":
             (self.work / "fp32.tflite").rename(self.work / MODEL_FILE)
@@ -144,5 +146,5 @@ class _Build:
         with np.load(self.work / "outputs.npz") as found:
             return dict(found)
 
-    def _call(self, function: Callable[..., Any], **arguments: Any) -> Isolated:
+    def _call(self, function: Callable[..., object], **arguments: object) -> Isolated:
         return call_isolated(function, arguments, self.work, self.context.progress)

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depthport.exporters.base import ExportContext
 from depthport.exporters.core.errors import ExportError
+from depthport.exporters.core.json_types import Json, JsonObject
 from depthport.exporters.litert.recipes import Recipe, dynamic, weights_only
 from depthport.exporters.quantization.images import held_out_scenes, split
 from depthport.exporters.quantization.mix import Budget, Loss, choose, give_back
@@ -35,7 +35,7 @@ class Chosen:
     """What is quantized, and what that costs on the held-out scenes."""
 
     recipe: Recipe
-    report: dict[str, Any]
+    report: JsonObject
     """For the manifest."""
 
 
@@ -101,7 +101,7 @@ def worst(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -
 
 def _report(
     mix: str, groups: Sequence[str], gflop: Mapping[str, float], depth: float, rotation: float, table: Sequence[Loss]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     return {
         "mix": mix,
         "arithmetic": "float32" if mix == "weights" else "int8, activations rounded at every call",
@@ -112,7 +112,7 @@ def _report(
     }
 
 
-def read_trials(folder: Path, trials: Sequence[Mapping[str, Any]]) -> list[dict[str, np.ndarray]]:
+def read_trials(folder: Path, trials: Sequence[Mapping[str, Json]]) -> list[dict[str, np.ndarray]]:
     """What the converter's process left of each trial; the files are removed."""
     found = []
     for trial in trials:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from depthport.exporters.pytorch.program import from_pixels
 
 if TYPE_CHECKING:
     import onnx_ir
+    from onnxruntime import InferenceSession
 
 _SYMBOL = re.compile(r"\bs\d+\b")
 _PROBED = (Shape(1, 1, 28, 42), Shape(2, 2, 56, 28), Shape(1, 4, 42, 70))
@@ -62,11 +63,11 @@ def name_dimensions(model: onnx_ir.Model, request: ExportRequest) -> None:
 _PATCHES = {"height": "rows", "width": "columns"}
 
 
-def _renamed(dim: Any, symbols: dict[str, str]) -> int | str:
+def _renamed(dim: object, symbols: dict[str, str]) -> int | str:
     return dim if isinstance(dim, int) else _SYMBOL.sub(lambda found: symbols.get(found[0], found[0]), str(dim))
 
 
-def check_untraced(context: ExportContext, path: Path) -> dict[str, Any]:
+def check_untraced(context: ExportContext, path: Path) -> dict[str, object]:
     """Run the written file at shapes that were not traced; what was checked, for the manifest.
 
     Raises:
@@ -114,7 +115,7 @@ def _probe_shapes(request: ExportRequest) -> Sequence[Shape]:
 
 
 def _results(
-    context: ExportContext, session: Any, shapes: Sequence[Shape]
+    context: ExportContext, session: InferenceSession, shapes: Sequence[Shape]
 ) -> Iterator[tuple[Shape, dict[str, np.ndarray], dict[str, np.ndarray]]]:
     """For each shape the file's outputs and the static network's."""
     import torch

@@ -16,22 +16,26 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
-from depthport.exporters.core.artifact import Artifact
+from depthport.exporters.core import install
+from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import ExportError, one_line
-from depthport.exporters.core.inspection import Table
+from depthport.exporters.core.files.atomic import storage_errors
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
+from depthport.exporters.onnx import lowering
 from depthport.exporters.onnx.check import check_file, check_signature
 from depthport.exporters.onnx.dynamic import check_untraced, name_dimensions
+from depthport.exporters.onnx.graph_file import read_graph
 from depthport.exporters.onnx.metadata import describe
 from depthport.exporters.onnx.plain import (
     DynamicOptions,
@@ -63,6 +67,7 @@ class OnnxExporter(Exporter):
     """A standard ONNX file with named inputs and outputs, described and checked."""
 
     format: ClassVar[str] = "onnx"
+    main_file: ClassVar[str | None] = MODEL_FILE
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnx-ir")
     default: ClassVar[bool] = True
     takes: ClassVar[tuple[type[Options], ...]] = (VersionOptions, Int8Options, UpstreamOptions, DynamicOptions)
@@ -70,7 +75,7 @@ class OnnxExporter(Exporter):
 
     def probe(self) -> str | None:
         missing = [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]
-        return f"{', '.join(missing)} not installed: pip install 'depthport[da3,onnx]'" if missing else None
+        return f"{', '.join(missing)} not installed: {install.DA3_ONNX}" if missing else None
 
     def options(self, request: ExportRequest) -> JsonObject:
         # Ranges are of one shape and of photographs as the network takes them.
@@ -97,10 +102,13 @@ class OnnxExporter(Exporter):
             context.progress(f"writing the graph for {target.name}")
             model = target.emit(context.network())
         else:
-            model = _convert(context, versions.get("opset", target.opset))
+            opset = versions.get("opset", target.opset)
+            model = _convert(context, max(opset, lowering.NATIVE))
             if target.rewrite is not as_exported:
                 context.progress(f"rewriting for {target.name}")
             model = target.rewrite(model)
+            if opset == lowering.OLD:
+                model = lowering.lower(model)
         extra = {}
         if plain is None and request.policy.quantization is not None:
             extra["quantization"] = _quantize(context, model, target)
@@ -114,7 +122,7 @@ class OnnxExporter(Exporter):
         size = initializer_bytes(model)
         context.progress(f"writing {size / 1e9:.1f} GB")
         path = directory / MODEL_FILE
-        save(model, path, external=size > PROTOBUF_LIMIT_BYTES)
+        save(model, path, data=DATA_FILE if size > PROTOBUF_LIMIT_BYTES else None)
         if plain is DynamicOptions:
             context.progress("quantizing dynamically")
             quantize_dynamically(path)
@@ -137,15 +145,24 @@ class OnnxExporter(Exporter):
             }
         )
 
-    def inspect(self, artifact: Artifact, arrays: Mapping[str, Any] | None = None, run: bool = True) -> tuple[Table, ...]:
-        """Declared versions, and the oldest ONNX Runtime that takes them; of the file's operators nothing."""
-        extra = artifact.manifest.extra
+    def copy_to(self, artifact: Artifact, path: Path) -> None:
+        if all(info.path != DATA_FILE for info in artifact.manifest.files):
+            super().copy_to(artifact, path)
+            return
+        # The graph names its data's file: both get the user's name.
+        with storage_errors(path.parent), TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            renamed = Path(folder) / path.name
+            save(read_graph(artifact.file(MODEL_FILE)), renamed, data=f"{path.name}.data")
+            for file in (f"{path.name}.data", path.name):
+                (Path(folder) / file).replace(path.with_name(file))
+
+    def declares(self, manifest: Manifest) -> tuple[tuple[str, str], ...]:
+        extra = manifest.extra
         if "ir_version" not in extra:  # written by an earlier version
             return ()
         opsets = ", ".join(f"{domain} {version}" for domain, version in dict(extra.get("opsets") or {}).items())
         oldest = str(extra.get("oldest_onnxruntime") or "as its target says")
-        rows = (("operator sets", opsets), ("file (IR) version", str(extra["ir_version"])), ("oldest ONNX Runtime", oldest))
-        return (Table("ONNX", ("", ""), rows),)
+        return (("operator sets", opsets), ("file (IR) version", str(extra["ir_version"])), ("oldest ONNX Runtime", oldest))
 
 
 def _read(path: Path) -> onnx_ir.Model:
@@ -154,7 +171,7 @@ def _read(path: Path) -> onnx_ir.Model:
     return ir.load(path)
 
 
-def _quantize(context: ExportContext, model: onnx_ir.Model, target: OnnxTarget) -> dict[str, Any]:
+def _quantize(context: ExportContext, model: onnx_ir.Model, target: OnnxTarget) -> JsonObject:
     """Quantize what the plan chooses; returns the plan's report."""
     plan = make_plan(context, signed=target.signed_activations, rounded_outputs=target.rounded_outputs)
     layers = candidates(context.network())
@@ -213,11 +230,11 @@ def initializer_bytes(model: onnx_ir.Model) -> int:
     return sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
 
 
-def save(model: onnx_ir.Model, path: Path, external: bool) -> None:
-    """Write `model` to `path`, its initializers inside or in `model.onnx.data` beside it."""
+def save(model: onnx_ir.Model, path: Path, data: str | None) -> None:
+    """Write `model` to `path`, its initializers inside or in a file called `data` beside it."""
     import onnx_ir as ir
 
-    ir.save(model, path, external_data=DATA_FILE if external else None)
+    ir.save(model, path, external_data=data)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import msgspec
 
 from depthport.exporters.base import ExportContext
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import ExportError, UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options, read_options
@@ -68,7 +69,7 @@ def check_plain(request: ExportRequest, kind: type[Options], target: str) -> Jso
     if kind is UpstreamOptions:
         return options
     if find_spec("onnxruntime") is None:
-        raise UnavailableError("option mix=dynamic needs onnxruntime: pip install onnxruntime")
+        raise UnavailableError(f"option mix=dynamic needs onnxruntime: {install.ONNXRUNTIME}")
     return {**options, "onnxruntime": package_versions(("onnxruntime",))["onnxruntime"]}
 
 

@@ -8,16 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import ExportError, UnavailableError, one_line
 from depthport.exporters.onnx.graph_file import scope_of
 
 if TYPE_CHECKING:
     import onnx_ir
+    from onnxruntime import InferenceSession
 
 LOOKED_AT = frozenset(
     ("LayerNormalization", "Attention", "Softmax", "MatMul", "Gemm", "Conv", "Add", "Gelu", "Relu", "Resize", "Exp")
@@ -76,7 +78,7 @@ def expose(model: onnx_ir.Model, names: Sequence[str]) -> None:
 
 
 @contextmanager
-def session(model: onnx_ir.Model) -> Iterator[Any]:
+def session(model: onnx_ir.Model) -> Iterator[InferenceSession]:
     """The graph in ONNX Runtime on the CPU, without rewrites: what is written is what is computed.
 
     Raises:
@@ -86,7 +88,7 @@ def session(model: onnx_ir.Model) -> Iterator[Any]:
     try:
         import onnxruntime as ort
     except ImportError as error:
-        raise UnavailableError("layers are compared with ONNX Runtime: pip install onnxruntime") from error
+        raise UnavailableError(f"layers are compared with ONNX Runtime: {install.ONNXRUNTIME}") from error
     import onnx_ir as ir
 
     options = ort.SessionOptions()
@@ -102,7 +104,9 @@ def session(model: onnx_ir.Model) -> Iterator[Any]:
         yield native
 
 
-def fetch(native: Any, names: Sequence[str], inputs: Mapping[str, np.ndarray]) -> dict[str, NDArray[np.float32]]:
+def fetch(
+    native: InferenceSession, names: Sequence[str], inputs: Mapping[str, np.ndarray]
+) -> dict[str, NDArray[np.float32]]:
     """Values of the tensors called `names`."""
     values = native.run(list(names), dict(inputs))
     return dict(zip(names, values, strict=True))

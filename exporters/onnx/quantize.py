@@ -13,8 +13,8 @@ where W, in fp16 in the file, gives the camera token's row its float product.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -193,7 +193,7 @@ def _dequantized(graph: onnx_ir.Graph, name: str, codes: Array, scales: Array, a
     return _node("DequantizeLinear", [stored, scale, zero], f"{name}_weight", axis=axis)
 
 
-def _node(kind: str, inputs: list[Any], name: str, **attributes: int) -> onnx_ir.Node:
+def _node(kind: str, inputs: Sequence[onnx_ir.Value | None], name: str, **attributes: int) -> onnx_ir.Node:
     import onnx_ir as ir
 
     node = ir.node(kind, inputs, attributes or None, name=name)

@@ -14,9 +14,8 @@ from msgspec import Meta
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.options import Options, read_options
 
-OPSETS = (18, 23)
-"""First and last operator set that `--option opset=` takes. Torch writes 18 and converts upwards; its way down to 17 leaves
-attributes behind that 17 has not (`num_outputs` of Split)."""
+OPSETS = (17, 23)
+"""First and last operator set that `--option opset=` takes: LayerNormalization came with 17."""
 
 
 class _Release(NamedTuple):

@@ -23,9 +23,10 @@ import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.files.atomic import write_bytes, write_json
 from depthport.exporters.core.json_types import JsonObject
@@ -57,7 +58,7 @@ class PyTorchExporter(Exporter):
 
     def probe(self) -> str | None:
         missing = [name for name in ("torch", "safetensors") if find_spec(name) is None]
-        return f"{' and '.join(missing)} not installed: pip install 'depthport[da3]'" if missing else None
+        return f"{' and '.join(missing)} not installed: {install.DA3}" if missing else None
 
     def options(self, request: ExportRequest) -> JsonObject:
         require_static(request, allow=("pose_input", "preprocess"))
@@ -183,7 +184,7 @@ def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return own
 
 
-def _fingerprint(tensor: Tensor) -> tuple[Any, ...]:
+def _fingerprint(tensor: Tensor) -> tuple[object, ...]:
     """Equal for tensors of the same dtype, shape and bits."""
     import torch
 
@@ -191,7 +192,7 @@ def _fingerprint(tensor: Tensor) -> tuple[Any, ...]:
     return tensor.dtype, tuple(tensor.shape), hashlib.blake2b(bits.data, digest_size=16).digest()
 
 
-def _hub_config(request: ExportRequest) -> dict[str, Any]:
+def _hub_config(request: ExportRequest) -> dict[str, object]:
     """`config.json` in Hugging Face layout, with the network's configuration where it is the user's own."""
     spec = request.model
     return {"model_name": spec.name} if spec.config is None else {"model_name": spec.name, "config": spec.config}

@@ -10,12 +10,12 @@ import hashlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import InputError, UnavailableError, UsageError
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
@@ -111,12 +111,13 @@ def scene(path: Path, shape: Shape, first: int = 0) -> NDArray[np.float32]:
     return np.ascontiguousarray(arranged)
 
 
-def _view(photograph: Any, index: int, height: int, width: int) -> NDArray[np.uint8]:
+def _view(photograph: Image.Image, index: int, height: int, width: int) -> NDArray[np.uint8]:
     """(H, W, 3): the `index`-th window, scaled with one factor until it covers H×W, its centre cut out."""
     left, top, share = _WINDOWS[index % len(_WINDOWS)]
     w, h = photograph.size
     box = (left * w, top * h, min(1.0, left + share) * w, min(1.0, top + share) * h)
-    window = photograph.crop(tuple(round(edge) for edge in box)) if share < 1 else photograph
+    a, b, c, d = (round(edge) for edge in box)
+    window = photograph.crop((a, b, c, d)) if share < 1 else photograph
     if (index // len(_WINDOWS)) % 2:
         window = ImageOps.mirror(window)
     return np.asarray(ImageOps.fit(window, (width, height), Image.Resampling.BICUBIC))
@@ -133,6 +134,6 @@ def shipped_photograph(file: str, own: str) -> Path:
         if (path := Path(folder) / "data" / file).is_file():
             return path
     raise UnavailableError(
-        f"the photograph {file} comes with scikit-image, which is not here: pip install scikit-image, or name your own "
+        f"the photograph {file} comes with scikit-image, which is not here: {install.SCIKIT_IMAGE}, or name your own "
         f"with {own}"
     )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.utils.hooks import RemovableHandle
 
 Array = np.ndarray
 
@@ -77,7 +78,7 @@ def observe(network: nn.Module, images: Sequence[Array]) -> dict[str, Observatio
     layers = candidates(network)
     seen = {name: Observation() for name in layers}
 
-    def watch(name: str) -> Any:
+    def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             _update(seen[name], name, module, inputs[0], output)
 
@@ -96,8 +97,8 @@ def observe(network: nn.Module, images: Sequence[Array]) -> dict[str, Observatio
     return seen
 
 
-def _update(seen: Observation, name: str, module: Any, x: Tensor, y: Tensor) -> None:
-    weight = module.weight
+def _update(seen: Observation, name: str, module: nn.Module, x: Tensor, y: Tensor) -> None:
+    weight = module.get_parameter("weight")
     seen.gflop += 2e-9 * y.numel() * weight[0].numel()
     if is_linear(name):
         # Tokens of the camera keep their fp32 product; what they hold must not stretch the patches' range.
@@ -115,7 +116,7 @@ def _update(seen: Observation, name: str, module: Any, x: Tensor, y: Tensor) -> 
 
 
 @contextmanager
-def hooked(handles: Sequence[Any]) -> Iterator[None]:
+def hooked(handles: Sequence[RemovableHandle]) -> Iterator[None]:
     """Remove torch hooks at the end."""
     try:
         yield

@@ -81,7 +81,7 @@ class Plan:
     found: Found
     """What :attr:`layers` lose together on pictures that were held out."""
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> JsonObject:
         """For the manifest."""
         depth, rotation = quadrature([loss for loss in self.table if loss.layer in self.layers])
         return {

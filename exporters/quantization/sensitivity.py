@@ -17,6 +17,7 @@ from depthport.exporters.quantization.rounding import ActivationGrid, activation
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.utils.hooks import RemovableHandle
 
 Array = np.ndarray
 Progress = Callable[[str], None]
@@ -77,7 +78,7 @@ def quantize_layer(
     return QuantizedLayer(name, codes, scales, factors, grid, None, seen.gflop)
 
 
-def simulate(module: nn.Module, layer: QuantizedLayer) -> Any:
+def simulate(module: nn.Module, layer: QuantizedLayer) -> RemovableHandle:
     """Make `module` compute as `layer` will; returns the hook's handle, which undoes it."""
     import torch
     import torch.nn.functional as F
@@ -86,13 +87,13 @@ def simulate(module: nn.Module, layer: QuantizedLayer) -> Any:
     scales = torch.from_numpy(layer.scales)
     factors = None if layer.factors is None else torch.from_numpy(layer.factors)
 
-    def linear(owner: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    def linear(owner: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         x = inputs[0] if factors is None else inputs[0] / factors
         y = F.linear(on_grid(x, layer.input), (codes * scales).T, owner.bias)
         # The camera token's row stays what it was, unless activations are float anyway.
         return y if layer.input is None else torch.cat((output[:, :1], y[:, 1:]), dim=1)
 
-    def convolution(owner: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    def convolution(owner: nn.Conv2d, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         weight = codes * scales.reshape(-1, 1, 1, 1)
         y = F.conv2d(on_grid(inputs[0], layer.input), weight, owner.bias, owner.stride, owner.padding)
         return on_grid(y.relu() if relu_after(layer.name) else y, layer.output)

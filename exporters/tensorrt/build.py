@@ -9,54 +9,66 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 from depthport.exporters.base import Progress
 from depthport.exporters.core.errors import ExportError, UnsupportedError, one_line
 from depthport.exporters.tensorrt.options import TensorRTOptions
 from depthport.exporters.tensorrt.platform import Package
 
+if TYPE_CHECKING:
+    import tensorrt
+
 _DEEPEST_SHOWN = 2
 _NO_KERNEL = "not supported by a dedicated kernel"
 _COMPATIBILITY = {"ampere+": "AMPERE_PLUS", "same-cc": "SAME_COMPUTE_CAPABILITY"}
 
 
-def make_logger(trt: ModuleType) -> Any:
+class Log(Protocol):
+    """An `ILogger` that keeps warnings and errors."""
+
+    lines: list[tuple[str, str]]
+
+    def error(self) -> str:
+        """The last error, in one line."""
+        ...
+
+
+def make_logger(trt: ModuleType) -> Log:
     """An `ILogger` that keeps warnings and errors in `lines` and prints nothing."""
 
-    class Log(trt.ILogger):  # type: ignore[name-defined, misc]
+    class Kept(trt.ILogger):  # type: ignore[name-defined, misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.lines: list[tuple[str, str]] = []
 
-        def log(self, severity: Any, message: str) -> None:
+        def log(self, severity: tensorrt.ILogger.Severity, message: str) -> None:
             if severity <= trt.ILogger.WARNING:
                 self.lines.append((severity.name, message))
 
         def error(self) -> str:
-            """The last error, in one line."""
             errors = [message for severity, message in self.lines if severity != "WARNING"]
             return one_line(RuntimeError(errors[-1]), 600) if errors else "TensorRT gives no reason"
 
-    return Log()
+    return Kept()
 
 
 @dataclass
 class Parsed:
     """A parsed network with everything that must live as long as it."""
 
-    network: Any
-    builder: Any
-    parser: Any
-    logger: Any
+    network: tensorrt.INetworkDefinition
+    builder: tensorrt.Builder
+    parser: tensorrt.OnnxParser
+    logger: Log
 
 
-def supports_operator(trt: ModuleType) -> Any:
+def supports_operator(trt: ModuleType) -> Callable[[str], bool]:
     """`OnnxParser.supports_operator` of an empty parser."""
     parsed = _empty(trt)
 
@@ -131,7 +143,9 @@ def build(
     return None if cache is None else bytes(cache.serialize())
 
 
-def _run(trt: ModuleType, parsed: Parsed, config: Any, progress: Progress) -> Any:
+def _run(
+    trt: ModuleType, parsed: Parsed, config: tensorrt.IBuilderConfig, progress: Progress
+) -> tensorrt.IHostMemory | None:
     with _interruptible() as interrupted:
         config.progress_monitor = _monitor(trt, progress, interrupted)
         engine = parsed.builder.build_serialized_network(parsed.network, config)
@@ -140,7 +154,7 @@ def _run(trt: ModuleType, parsed: Parsed, config: Any, progress: Progress) -> An
     return engine
 
 
-def decompose_attention(trt: ModuleType, network: Any, dtypes: tuple[str, ...] = ()) -> int:
+def decompose_attention(trt: ModuleType, network: tensorrt.INetworkDefinition, dtypes: tuple[str, ...] = ()) -> int:
     """Let the builder compute attention in parts where it has no fused kernel; returns for how many it is new.
 
     Args:
@@ -156,12 +170,12 @@ def decompose_attention(trt: ModuleType, network: Any, dtypes: tuple[str, ...] =
     return changed
 
 
-def decomposable(trt: ModuleType, network: Any) -> int:
+def decomposable(trt: ModuleType, network: tensorrt.INetworkDefinition) -> int:
     """How many attentions the builder may compute in parts."""
     return sum(layer.attention.decomposable for layer in _attentions(trt, network))
 
 
-def _attentions(trt: ModuleType, network: Any) -> Iterator[Any]:
+def _attentions(trt: ModuleType, network: tensorrt.INetworkDefinition) -> Iterator[tensorrt.IAttentionOutputLayer]:
     for index in range(network.num_layers):
         layer = network.get_layer(index)
         if layer.type.name == "ATTENTION_OUTPUT":
@@ -170,7 +184,9 @@ def _attentions(trt: ModuleType, network: Any) -> Iterator[Any]:
             yield layer
 
 
-def _configure(trt: ModuleType, parsed: Parsed, package: Package, options: TensorRTOptions, tf32: bool) -> Any:
+def _configure(
+    trt: ModuleType, parsed: Parsed, package: Package, options: TensorRTOptions, tf32: bool
+) -> tensorrt.IBuilderConfig:
     config = parsed.builder.create_builder_config()
     config.builder_optimization_level = options.optimization_level
     if options.workspace_mb is not None:
@@ -200,7 +216,7 @@ def _configure(trt: ModuleType, parsed: Parsed, package: Package, options: Tenso
     return config
 
 
-def _add_profile(parsed: Parsed, config: Any, options: TensorRTOptions) -> None:
+def _add_profile(parsed: Parsed, config: tensorrt.IBuilderConfig, options: TensorRTOptions) -> None:
     profile = parsed.builder.create_optimization_profile()
     for index in range(parsed.network.num_inputs):
         tensor = parsed.network.get_input(index)
@@ -215,7 +231,7 @@ def _add_profile(parsed: Parsed, config: Any, options: TensorRTOptions) -> None:
     config.add_optimization_profile(profile)
 
 
-def _monitor(trt: ModuleType, progress: Progress, interrupted: threading.Event) -> Any:
+def _monitor(trt: ModuleType, progress: Progress, interrupted: threading.Event) -> tensorrt.IProgressMonitor:
     class Monitor(trt.IProgressMonitor):  # type: ignore[name-defined, misc]
         """Phases nest; the outer ones are worth a line. Methods come from C++ and must not raise."""
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthport.exporters.base import Progress
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import ExportError, UnavailableError, one_line
 from depthport.exporters.onnx.graph_file import read_graph, scope_of
 from depthport.exporters.onnx.targets.graph import constant
@@ -71,7 +72,7 @@ def calibrate(path: Path, images: Iterable[NDArray[np.float32]], progress: Progr
     try:
         import onnxruntime as ort
     except ImportError as error:
-        raise UnavailableError("int8 and fp8 are calibrated with ONNX Runtime: pip install onnxruntime") from error
+        raise UnavailableError(f"int8 and fp8 are calibrated with ONNX Runtime: {install.ONNXRUNTIME}") from error
     import onnx_ir as ir
 
     model = read_graph(path)

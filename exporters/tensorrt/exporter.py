@@ -17,11 +17,12 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import psutil
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult, Progress
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ExportError, UnavailableError
 from depthport.exporters.core.files.private import cache_root, private_folder
@@ -58,6 +59,11 @@ from depthport.exporters.tensorrt.platform import (
 from depthport.exporters.tensorrt.preflight import preflight
 from depthport.exporters.tensorrt.quantize import beyond, quantize_file
 
+if TYPE_CHECKING:
+    import tensorrt
+
+    from depthport.exporters.tensorrt.network import OnnxFacts
+
 LAYERS_FILE = "layers.json"
 _log = logging.getLogger("depthport")
 
@@ -65,13 +71,14 @@ _log = logging.getLogger("depthport")
 class _EngineExporter(Exporter):
     """What both formats share; they differ in the package alone."""
 
+    main_file: ClassVar[str | None] = ENGINE_FILE
     package: ClassVar[Package]
     takes: ClassVar[tuple[type[Options], ...]] = (AskedOptions,)
 
     def probe(self) -> str | None:
         missing = [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]
         if missing:
-            return f"{', '.join(missing)} not installed: pip install 'depthport[da3,onnx]'"
+            return f"{', '.join(missing)} not installed: {install.DA3_ONNX}"
         try:
             load_module(self.package)
         except UnavailableError as error:
@@ -102,7 +109,7 @@ class _EngineExporter(Exporter):
         graph = self._mixed(request, options) if measured else graph_request(request, self._onnx_target())
         source = context.dependency("onnx", target=graph.target, policy=graph.policy, options=dict(graph.options))
         path = source.file(ONNX_FILE)
-        extra: dict[str, Any] = {"onnx": {"artifact": source.path.name, "key": source.manifest.key}}
+        extra: JsonObject = {"onnx": {"artifact": source.path.name, "key": source.manifest.key}}
         warnings: list[str] = []
         if measured:
             extra["quantization"] = {"kind": "int8", **source.manifest.extra["quantization"]}
@@ -163,7 +170,7 @@ class _EngineExporter(Exporter):
 
     def check(
         self, trt: ModuleType, onnx: Path, options: TensorRTOptions, progress: Progress
-    ) -> tuple[Any, dict[str, int]]:
+    ) -> tuple[OnnxFacts, dict[str, int]]:
         """Preflight of a file: its facts and the estimate of what it costs.
 
         Raises:
@@ -175,7 +182,7 @@ class _EngineExporter(Exporter):
         found.require()
         return onnx_facts(model), found.estimate()
 
-    def audit(self, network: Any, facts: Any, policy: PrecisionPolicy) -> dict[str, Any]:
+    def audit(self, network: tensorrt.INetworkDefinition, facts: OnnxFacts, policy: PrecisionPolicy) -> JsonObject:
         """Audit of a parsed network, as JSON.
 
         Raises:
@@ -228,7 +235,7 @@ class TensorRTRTXExporter(_EngineExporter):
     package: ClassVar[Package] = TENSORRT_RTX
 
 
-def describe_target(package: Package, version: str, options: TensorRTOptions, gpu: Gpu | None) -> dict[str, Any]:
+def describe_target(package: Package, version: str, options: TensorRTOptions, gpu: Gpu | None) -> dict[str, object]:
     """`Manifest.target`: what an engine is bound to."""
     bound = gpu if gpu is not None and not package.builds_without_gpu else None
     return {

@@ -14,9 +14,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.precision import PrecisionPolicy
+
+if TYPE_CHECKING:
+    import tensorrt
 
 FLOATS: Mapping[str, str] = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
 """TensorRT's names of the floating-point types a policy speaks of."""
@@ -63,7 +67,7 @@ class Audit:
     checked: int = 0
     """Tensors whose type was compared with the ONNX file's."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {
             "layers": self.layers, "products": self.products, "attention": self.attention, "notes": list(self.notes),
             "tensors_checked": self.checked,
@@ -82,12 +86,12 @@ class OnnxFacts:
     """Attention nodes, or else Softmax nodes: how many attentions there are."""
 
 
-def walk(network: Any) -> list[Layer]:
+def walk(network: tensorrt.INetworkDefinition) -> list[Layer]:
     """Every layer of an `INetworkDefinition`, in its order."""
     return [_layer(network.get_layer(index)) for index in range(network.num_layers)]
 
 
-def _layer(layer: Any) -> Layer:
+def _layer(layer: tensorrt.ILayer) -> Layer:
     inputs = [layer.get_input(index) for index in range(layer.num_inputs)]
     outputs = [layer.get_output(index) for index in range(layer.num_outputs)]
     metadata = layer.metadata or ""

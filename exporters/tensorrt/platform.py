@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnavailableError, one_line
 from depthport.exporters.core.nvidia import cuda_devices, driver_version
 
@@ -46,13 +47,13 @@ class Package:
 TENSORRT = Package(
     "tensorrt", "tensorrt", "TensorRT",
     ("tensorrt", "tensorrt-cu13", "tensorrt-cu12", "tensorrt-cu13-libs", "tensorrt-cu12-libs"),
-    "pip install tensorrt-cu13 (or tensorrt-cu12, after the CUDA of your driver; on a Jetson it comes with JetPack)",
+    f"{install.TENSORRT} (or tensorrt-cu12, after the CUDA of your driver; on a Jetson it comes with JetPack)",
     b"ftrt", builds_without_gpu=False,
 )  # fmt: skip
 TENSORRT_RTX = Package(
     "tensorrt-rtx", "tensorrt_rtx", "TensorRT for RTX",
     ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx"),
-    "pip install tensorrt-rtx-cu13 (or tensorrt-rtx-cu12, after the CUDA of your driver)",
+    f"{install.TENSORRT_RTX} (or tensorrt-rtx-cu12, after the CUDA of your driver)",
     b"vtrt", builds_without_gpu=True, capabilities=("sm75", "sm80", "sm86", "sm89", "sm120", "sm121"),
 )  # fmt: skip
 PACKAGES: dict[str, Package] = {package.format: package for package in (TENSORRT, TENSORRT_RTX)}

@@ -49,7 +49,7 @@ _SMALLEST = 1e-12
 def quantize_file(
     source: Path, reference: Path, destination: Path, request: ExportRequest, calibration: str | None, method: str | None,
     progress: Progress,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, object]:  # fmt: skip
     """Write the quantized form of a graph; returns what the manifest should say about it.
 
     Args:

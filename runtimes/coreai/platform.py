@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from depthport.exporters.core import install
 from depthport.exporters.core.provenance import package_version
 from depthport.exporters.coreai.executable import Program, compile_asset, system_loads_assets
 
@@ -60,7 +61,7 @@ class CoreAI:
 
     def unavailable(self) -> tuple[str, str] | None:
         if find_spec("coreai") is None:
-            return "coreai-core is not installed", "pip install 'depthport[coreai]' (Python 3.11 or newer)"
+            return "coreai-core is not installed", f"{install.COREAI} (Python 3.11 or newer)"
         return None
 
     def native(self) -> bool:

@@ -20,7 +20,8 @@ from typing import ClassVar
 import numpy as np
 
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import LoadError, RunError, UsageError, one_line
+from depthport.exporters.core.errors import LoadError, RunError, one_line
+from depthport.exporters.core.options import Options, read_options
 from depthport.exporters.coreai.executable import COMPILED_SUFFIX, Program, check_signature
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
 from depthport.runtimes.coreai.platform import WHEEL_ONLY, CoreAI, Platform
@@ -68,8 +69,7 @@ class CoreAIRuntime(Runtime):
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         mode = self.mode(self.device(device), options.mode)
-        if options.extra:
-            raise UsageError(f"coreai has no option {next(iter(options.extra))!r}: it has none")
+        read_options(Options, options.extra, self.name)
         return CoreAISession(artifact, device, options, self.platform, mode)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ArtifactError, RunError, UnsupportedError, UsageError
 from depthport.exporters.coreml.mil.package import read_package
@@ -44,7 +45,7 @@ class CoreMLInterpreterRuntime(Runtime):
         return [
             Device(
                 "cpu", f"{cpu_description()}, torch", (PLAIN, ANE), ("fp32", "fp16"), numerics_only=NUMERICS_ONLY,
-                unavailable="torch is not installed" if missing else None, remedy="pip install torch" if missing else None,
+                unavailable="torch is not installed" if missing else None, remedy=str(install.DA3) if missing else None,
             )
         ]  # fmt: skip
 

@@ -14,6 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
+from depthport.exporters.core import install
+
 
 @dataclass(frozen=True)
 class PlannedOperation:
@@ -32,7 +36,7 @@ class PlannedOperation:
 class Model(Protocol):
     """A loaded model."""
 
-    def predict(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def predict(self, inputs: Mapping[str, object]) -> dict[str, np.ndarray]:
         """Run; returns when the outputs are there."""
         ...
 
@@ -73,11 +77,11 @@ class CoreMLTools:
             return "Core ML runs on macOS only", "run the same command on a Mac (runtimes/APPLE.md)"
 
         if find_spec("coremltools") is None:
-            return "coremltools is not installed", "pip install 'depthport[coreml]'"
+            return "coremltools is not installed", str(install.COREML)
         if find_spec("coremltools.libcoremlpython") is None:
             return (
                 "this coremltools was built without Core ML for this Python",
-                "use Python 3.10 to 3.13 and: pip install --force-reinstall coremltools",
+                f"use Python 3.10 to 3.13 and: {install.COREML_AGAIN}",
             )
         return None
 

@@ -18,13 +18,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, RunError, UnsupportedError, UsageError, one_line
+from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
 from depthport.runtimes.coreml.host import complete
 from depthport.runtimes.coreml.platform import CoreMLTools, Model, PlannedOperation, Platform
@@ -112,10 +113,10 @@ class CoreMLSession(Session):
         except (RuntimeError, ValueError, OSError) as error:
             raise LoadError(f"Core ML can't load {self._compiled.name} for {unit}: {one_line(error)}") from error
         self._phases = {"compile_s": compiled - begun, "specialise_s": time.perf_counter() - compiled}
-        self._inputs: dict[str, Any] = {}
-        self._raw: dict[str, Any] = {}
+        self._inputs: dict[str, object] = {}
+        self._raw: dict[str, np.ndarray] = {}
 
-    def _known_function(self, name: Any) -> str | None:
+    def _known_function(self, name: object) -> str | None:
         known = self.artifact.manifest.extra.get("functions", {"main": ""})
         if name is not None and name not in known:
             raise UsageError(f"the package has no function {name!r}: choose one of {', '.join(known)}")
@@ -166,7 +167,7 @@ class CoreMLSession(Session):
     def placement(self) -> Placement:
         """What `MLComputePlan` says; operations it puts on another unit than the device are the fallback."""
         kind = UNITS[self.device][0]
-        details: dict[str, Any] = {
+        details: JsonObject = {
             "compute_unit": self._unit,
             "compiled_model": "kept from an earlier load" if self._kept else "compiled by this load",
             **self._phases,
@@ -187,13 +188,13 @@ def package_of(artifact: Artifact) -> Path:
     return artifact.path / str(artifact.manifest.extra["package"])
 
 
-def _views(image: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
+def _views(image: np.ndarray, names: tuple[str, ...]) -> dict[str, object]:
     """(B, N, H, W, 3) uint8 as one PIL image a view, which is what Core ML takes for an image input."""
     views = image.reshape(-1, *image.shape[2:])
     return {name: Image.fromarray(view.copy(), "RGB") for name, view in zip(names, views, strict=True)}
 
 
-def _summary(plan: list[PlannedOperation]) -> dict[str, Any]:
+def _summary(plan: list[PlannedOperation]) -> dict[str, object]:
     placed = [op for op in plan if op.device != "none"]
     cost: Counter[str] = Counter()
     for operation in placed:

@@ -6,7 +6,7 @@ and how far the outputs are from those of ONNX Runtime's own CPU provider for th
 (:mod:`depthport.runtimes.onnxruntime.plugin_session`). A provider that took no node, or that computes an fp32 policy in
 less, is an error: some round unless told otherwise, and some although they were told.
 
-Options are those of runtime `onnxruntime`; `provider_options` go to the plug-in as they are.
+ProviderOptions are those of runtime `onnxruntime`; `provider_options` go to the plug-in as they are.
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ExportError, LoadError, one_line
 from depthport.exporters.core.isolation import call_isolated
+from depthport.exporters.core.options import read_options
 from depthport.runtimes.base import Device, LoadOptions, Mode, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description
 from depthport.runtimes.onnxruntime import plugins
 from depthport.runtimes.onnxruntime.plugins import Offer
-from depthport.runtimes.onnxruntime.providers import Options, Provider, ProviderContext
-from depthport.runtimes.onnxruntime.runtime import MODEL_FILE, parse_extra
+from depthport.runtimes.onnxruntime.providers import Provider, ProviderContext, ProviderOptions
+from depthport.runtimes.onnxruntime.runtime import MODEL_FILE
 
-_UPGRADE = "pip install --upgrade onnxruntime, and the plug-in's package"
-_INSTALL = "pip install onnxruntime-ep-openvino (Intel), or another package named onnxruntime-ep-…"
+_UPGRADE = f"{install.ONNXRUNTIME_AGAIN}, and the plug-in's package"
+_INSTALL = f"{install.ONNXRUNTIME_OPENVINO} (Intel), or another package named onnxruntime-ep-…"
 
 
 class PluginProviderRuntime(Runtime):
@@ -49,7 +51,7 @@ class PluginProviderRuntime(Runtime):
 
     def probe(self) -> list[Device]:
         if find_spec("onnxruntime") is None:
-            return [_absent("onnxruntime is not installed", "pip install onnxruntime")]
+            return [_absent("onnxruntime is not installed", str(install.ONNXRUNTIME))]
         if not plugins.installed():
             return [_absent("no plug-in provider of ONNX Runtime is installed", _INSTALL)]
         try:
@@ -63,7 +65,6 @@ class PluginProviderRuntime(Runtime):
         return [replace(devices[0], notes=silent), *devices[1:]]
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
-        extra = parse_extra(options.extra)
         # In this process, which is the cell's own: asking another one first would be counted as loading.
         mine = next(_here(device, options.mode), None)
         if mine is None:
@@ -72,7 +73,9 @@ class PluginProviderRuntime(Runtime):
         offer, native = mine
 
         from depthport.runtimes.onnxruntime.plugin_session import PluginSession
+        from depthport.runtimes.onnxruntime.session import OrtOptions
 
+        extra = read_options(OrtOptions, options.extra, self.name)
         kind = device.partition(":")[0]
         settings = _SETTINGS.get(offer.mode, _none)
         provider = Provider(offer.provider, kind, _mode(offer), "cpu", partial(settings, kind))
@@ -118,11 +121,11 @@ def _absent(reason: str, remedy: str) -> Device:
     return Device("cpu", cpu_description(), unavailable=reason, remedy=remedy)
 
 
-def _none(kind: str, context: ProviderContext) -> Options:
+def _none(kind: str, context: ProviderContext) -> ProviderOptions:
     return {}
 
 
-def _openvino(kind: str, context: ProviderContext) -> Options:
+def _openvino(kind: str, context: ProviderContext) -> ProviderOptions:
     """OpenVINO's plug-in computes in bf16 where a CPU has it, whatever its option `precision` says; a hint it follows."""
     precise = "float32" in context.dtypes[:1]
     hint = {"INFERENCE_PRECISION_HINT": "f32"} if precise else {"EXECUTION_MODE_HINT": "ACCURACY"}
@@ -130,12 +133,12 @@ def _openvino(kind: str, context: ProviderContext) -> Options:
     return {"load_config": json.dumps({kind.upper(): {**hint, **threads, "NUM_STREAMS": "1"}})}
 
 
-def _ggml(kind: str, context: ProviderContext) -> Options:
+def _ggml(kind: str, context: ProviderContext) -> ProviderOptions:
     """ggml's plug-in stores weights in fp16 and takes one thread unless told."""
     return {"weights": "f32" if "float32" in context.dtypes[:1] else "f16", "threads": str(context.threads)}
 
 
-_SETTINGS: dict[str, Callable[[str, ProviderContext], Options]] = {"openvino": _openvino, "ggml": _ggml}
+_SETTINGS: dict[str, Callable[[str, ProviderContext], ProviderOptions]] = {"openvino": _openvino, "ggml": _ggml}
 """By mode: options without which a plug-in computes something else than it is asked to."""
 
 __all__ = ["PluginProviderRuntime"]

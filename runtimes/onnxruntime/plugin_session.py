@@ -14,7 +14,7 @@ from depthport.exporters.core.errors import ExportError, LoadError, PlacementErr
 from depthport.exporters.core.isolation import call_isolated
 from depthport.runtimes.base import LoadOptions, Placement
 from depthport.runtimes.onnxruntime.plugins import Offer, reference
-from depthport.runtimes.onnxruntime.providers import Options, Provider
+from depthport.runtimes.onnxruntime.providers import Provider, ProviderOptions
 from depthport.runtimes.onnxruntime.session import OrtOptions, OrtSession, nodes_by_provider
 
 FP32_LIMIT = 1e-5
@@ -35,7 +35,7 @@ class PluginSession(OrtSession):
         if counts and not counts[offer.provider]:
             raise PlacementError(f"{offer.provider} took none of {model.name}'s {counts.total()} nodes: it runs nothing")
 
-    def _start(self, model: Path, native: ort.SessionOptions, options: Options) -> ort.InferenceSession:
+    def _start(self, model: Path, native: ort.SessionOptions, options: ProviderOptions) -> ort.InferenceSession:
         native.add_provider_for_devices([self._native], options)
         return ort.InferenceSession(str(model), native, enable_fallback=0)
 

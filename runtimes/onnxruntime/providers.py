@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from depthport.runtimes.base import Mode
 
-Options = dict[str, str]
+ProviderOptions = dict[str, str]
 HOPPER = (9, 0)
 # ONNX Runtime's `AttentionBackend`. cuDNN's attention uses Hopper's matrix instructions; the provider's own flash
 # attention is older than they are. (1.31 prefers cuDNN there by itself.) The second is for what cuDNN does not take: fp32.
@@ -53,16 +53,16 @@ class Provider:
     mode: Mode
     memory: str
     """Where inputs and outputs live at the device boundary, in OrtValue's terms (`cpu`, `cuda`)."""
-    options: Callable[[ProviderContext], Options]
+    options: Callable[[ProviderContext], ProviderOptions]
     cuda_graph: bool = False
     """Whether it captures the graph of kernels once and replays it."""
 
 
-def _none(context: ProviderContext) -> Options:
+def _none(context: ProviderContext) -> ProviderOptions:
     return {}
 
 
-def _cuda(context: ProviderContext) -> Options:
+def _cuda(context: ProviderContext) -> ProviderOptions:
     options = {
         "device_id": str(context.index),
         "use_tf32": "1" if context.tf32 or context.fp16_convolutions else "0",
@@ -77,11 +77,11 @@ def _cuda(context: ProviderContext) -> Options:
     return options
 
 
-def _cuda_graph(context: ProviderContext) -> Options:
+def _cuda_graph(context: ProviderContext) -> ProviderOptions:
     return {**_cuda(context), "enable_cuda_graph": "1"}
 
 
-def _tensorrt(context: ProviderContext) -> Options:
+def _tensorrt(context: ProviderContext) -> ProviderOptions:
     # TensorRT 10 takes half precision from these two, 11 from the graph alone; the graph is typed either way.
     return {
         "device_id": str(context.index),
@@ -94,16 +94,16 @@ def _tensorrt(context: ProviderContext) -> Options:
     }
 
 
-def _tensorrt_rtx(context: ProviderContext) -> Options:
+def _tensorrt_rtx(context: ProviderContext) -> ProviderOptions:
     return {"device_id": str(context.index), "nv_runtime_cache_path": context.cache_dir}
 
 
-def _openvino(context: ProviderContext) -> Options:
+def _openvino(context: ProviderContext) -> ProviderOptions:
     return {"device_type": "CPU", "num_of_threads": str(context.threads), "cache_dir": context.cache_dir}
 
 
-def _coreml(units: str) -> Callable[[ProviderContext], Options]:
-    def options(context: ProviderContext) -> Options:
+def _coreml(units: str) -> Callable[[ProviderContext], ProviderOptions]:
+    def options(context: ProviderContext) -> ProviderOptions:
         return {
             "ModelFormat": "MLProgram",
             "MLComputeUnits": units,
@@ -116,15 +116,15 @@ def _coreml(units: str) -> Callable[[ProviderContext], Options]:
 
 ALTERNATIVES = (
     Mode(
-        "portable", "the same kernels on the portable file, which nothing has rewritten for them", target="portable",
+        "portable", "ONNX Runtime's own CPU kernels on the portable file, not rewritten for them", target="portable",
         precisions=("fp32",), alternative=True,
     ),
     Mode(
-        "quantize-dynamic", "the portable file after ONNX Runtime's own `quantize_dynamic`", target="portable",
+        "quantize-dynamic", "the portable file after ONNX Runtime's own quantize_dynamic", target="portable",
         precisions=("int8",), export_options=(("mix", "dynamic"),), alternative=True,
     ),
     Mode(
-        "upstream-export", "upstream's own network through `torch.onnx.export`, as it is", target="portable",
+        "upstream-export", "upstream's own network through torch.onnx.export, as it is", target="portable",
         precisions=("fp32",), export_options=(("network", "upstream"),), alternative=True,
     ),
 )  # fmt: skip

@@ -16,19 +16,20 @@ Silent fallback is off: for every provider but the CPU's own, session creation f
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import UnsupportedError, UsageError
+from depthport.exporters.core.errors import UnsupportedError
 from depthport.exporters.core.nvidia import cuda_devices
+from depthport.exporters.core.options import read_options
 from depthport.runtimes.base import Device, LoadOptions, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description, has_int8
 from depthport.runtimes.onnxruntime.providers import CUDA_TARGET, Provider, providers_for
 
 if TYPE_CHECKING:
-    from depthport.runtimes.onnxruntime.session import OrtOptions
+    pass
 
 MODEL_FILE = "model.onnx"
 _GPU_PRECISIONS = ("fp16", "fp32", "tf32", "fp16-mixed")
@@ -57,7 +58,7 @@ class OnnxRuntimeRuntime(Runtime):
         if find_spec("onnxruntime") is None:
             return [
                 Device(
-                    "cpu", cpu_description(), unavailable="onnxruntime is not installed", remedy="pip install onnxruntime"
+                    "cpu", cpu_description(), unavailable="onnxruntime is not installed", remedy=str(install.ONNXRUNTIME)
                 )
             ]
         try:
@@ -68,7 +69,7 @@ class OnnxRuntimeRuntime(Runtime):
                     "cpu",
                     cpu_description(),
                     unavailable=f"onnxruntime does not import ({error})",
-                    remedy="pip install --force-reinstall onnxruntime",
+                    remedy=str(install.ONNXRUNTIME_AGAIN),
                 )
             ]
         available = onnxruntime.get_available_providers()
@@ -83,12 +84,13 @@ class OnnxRuntimeRuntime(Runtime):
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         found = self.device(device)
         mode = self.mode(found, options.mode)
-        extra = parse_extra(options.extra)
-        model = artifact.file(MODEL_FILE)
 
         import onnxruntime
 
-        from depthport.runtimes.onnxruntime.session import OrtSession
+        from depthport.runtimes.onnxruntime.session import OrtOptions, OrtSession
+
+        extra = read_options(OrtOptions, options.extra, self.name)
+        model = artifact.file(MODEL_FILE)
 
         candidates = providers_for(device, onnxruntime.get_available_providers())
         provider = next(candidate for candidate in candidates if candidate.mode == mode)
@@ -130,7 +132,7 @@ def _cuda_devices(available: list[str]) -> list[Device]:
                 "cuda",
                 "NVIDIA GPU",
                 unavailable="no NVIDIA GPU or driver was found",
-                remedy="install NVIDIA's driver on a machine with a GPU, then `pip install depthport[cuda]`",
+                remedy=f"install NVIDIA's driver on a machine with a GPU, then: {install.ONNXRUNTIME_GPU}",
             )
         ]
     modes = tuple(provider.mode for provider in providers_for("cuda", available))
@@ -145,7 +147,7 @@ def _cuda_devices(available: list[str]) -> list[Device]:
                     name,
                     gpu.name,
                     unavailable="this build of onnxruntime has no CUDA provider",
-                    remedy="pip uninstall -y onnxruntime && pip install onnxruntime-gpu",
+                    remedy=str(install.ONNXRUNTIME_GPU),
                 )
             )
     return devices
@@ -159,28 +161,7 @@ def _apple_device(kind: str, available: list[str]) -> Device:
             kind,
             description,
             unavailable="this build of onnxruntime has no Core ML provider",
-            remedy="pip install --force-reinstall onnxruntime",
+            remedy=str(install.ONNXRUNTIME_AGAIN),
         )
     note = "Core ML decides per operator between this unit and the CPU; ONNX Runtime can't show which it took"
     return Device(kind, description, modes, ("fp16", "fp32"), notes=(note,))
-
-
-def parse_extra(extra: Mapping[str, Any]) -> OrtOptions:
-    """`LoadOptions.extra`, checked.
-
-    Raises:
-        UsageError: an option or value that ONNX Runtime's adapters don't have.
-    """
-    from depthport.runtimes.onnxruntime.session import GRAPH_OPTIMIZATIONS, SPINNING, OrtOptions
-
-    known = {"spinning": SPINNING, "graph_optimization": GRAPH_OPTIMIZATIONS, "cpu_fallback": (True, False)}
-    for name, value in extra.items():
-        if name == "provider_options":
-            if not isinstance(value, Mapping):
-                raise UsageError(f"onnxruntime option provider_options is a mapping of names to values, not {value!r}")
-        elif name not in known:
-            raise UsageError(f"onnxruntime has no option {name!r}: choose one of {', '.join([*known, 'provider_options'])}")
-        elif value not in known[name]:
-            choices = ", ".join(str(choice) for choice in known[name])
-            raise UsageError(f"onnxruntime option {name} is one of {choices}, not {value!r}")
-    return OrtOptions(**extra)

@@ -7,10 +7,10 @@ import gc
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
@@ -18,26 +18,27 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, PlacementError, RunError, one_line
 from depthport.exporters.core.nvidia import cuda_devices, process_memory_mib
+from depthport.exporters.core.options import Options
 from depthport.runtimes.base import Arrays, LoadOptions, Placement, Session, SessionMemory
 from depthport.runtimes.host.cache import cache_folder
 from depthport.runtimes.host.threads import allowed_threads
 from depthport.runtimes.onnxruntime import cache as ort_cache
 from depthport.runtimes.onnxruntime.cache import OptimizedGraph
-from depthport.runtimes.onnxruntime.providers import CPU_PROVIDER, Options, Provider, ProviderContext
+from depthport.runtimes.onnxruntime.providers import CPU_PROVIDER, Provider, ProviderContext, ProviderOptions
 
-_LEVELS = {
+GraphOptimization = Literal["all", "extended", "basic", "disabled"]
+_LEVELS: dict[GraphOptimization, ort.GraphOptimizationLevel] = {
     "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
     "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
     "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
     "disabled": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
 }
-GRAPH_OPTIMIZATIONS = tuple(_LEVELS)
-_SPINNING_ENTRIES = {
+Spinning = Literal["run", "always", "never"]
+_SPINNING_ENTRIES: dict[Spinning, dict[str, str]] = {
     "run": {"session.force_spinning_stop": "1"},
     "always": {},
     "never": {"session.intra_op.allow_spinning": "0"},
 }
-SPINNING = tuple(_SPINNING_ENTRIES)
 
 # Every class the native module raises; they share no base but Exception.
 _ORT_ERRORS: tuple[type[Exception], ...] = (
@@ -49,14 +50,13 @@ _LOG_ERRORS_ONLY = 3
 _NAMED_NODES = 8
 
 
-@dataclass(frozen=True)
-class OrtOptions:
+class OrtOptions(Options, frozen=True):
     """`LoadOptions.extra` of this runtime, checked; see :mod:`depthport.runtimes.onnxruntime.runtime`."""
 
-    spinning: str = "run"
-    graph_optimization: str = "all"
+    spinning: Spinning = "run"
+    graph_optimization: GraphOptimization = "all"
     cpu_fallback: bool = False
-    provider_options: Mapping[str, str] = field(default_factory=dict)
+    provider_options: dict[str, object] = msgspec.field(default_factory=dict)
 
 
 class OrtSession(Session):
@@ -120,7 +120,9 @@ class OrtSession(Session):
         entry = OptimizedGraph.of(self.artifact, self.options, ort.__version__, extra.graph_optimization)
         if entry.complete():
             try:
-                session = self._native_session(entry.model, replace(extra, graph_optimization="disabled"), False)
+                session = self._native_session(
+                    entry.model, msgspec.structs.replace(extra, graph_optimization="disabled"), False
+                )
             except _ORT_ERRORS:
                 entry.discard()
             else:
@@ -167,12 +169,13 @@ class OrtSession(Session):
         for key, value in entries.items():
             native.add_session_config_entry(key, value)
         context = self._context()
-        options = {**self._provider.options(context), **extra.provider_options}
+        given = {name: str(value) for name, value in extra.provider_options.items()}
+        options = {**self._provider.options(context), **given}
         if context.cache_dir in options.values():
             Path(context.cache_dir).mkdir(parents=True, exist_ok=True)
         return self._start(model, native, options)
 
-    def _start(self, model: Path, native: ort.SessionOptions, options: Options) -> ort.InferenceSession:
+    def _start(self, model: Path, native: ort.SessionOptions, options: ProviderOptions) -> ort.InferenceSession:
         # enable_fallback=0: the Python wrapper would otherwise retry on other providers by itself.
         return ort.InferenceSession(str(model), native, providers=[(self._provider.name, options)], enable_fallback=0)
 

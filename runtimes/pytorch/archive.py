@@ -112,7 +112,7 @@ class _Check:
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
             raise ArtifactError(f"{self._name} is damaged ({one_line(error)}): export it again") from None
 
-    def parsed(self, entries: Mapping[str, bytes], name: str) -> Any:
+    def parsed(self, entries: Mapping[str, bytes], name: str) -> object:
         try:
             return json.loads(entries[name])
         except (KeyError, ValueError, RecursionError):

@@ -24,7 +24,7 @@ class GraphSession(EagerSession):
     def _build(self) -> tuple[nn.Module, Forward]:
         module, eager = self._load()
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._graph_outputs: Any = None
+        self._graph_outputs: object = None
 
         def replay(*inputs: Tensor) -> Any:
             if self._graph is None:

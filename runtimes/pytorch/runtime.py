@@ -32,9 +32,11 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import ClassVar
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.nvidia import cuda_devices
+from depthport.exporters.core.options import Options, read_options
 from depthport.runtimes.base import Device, DeviceRates, LoadOptions, Mode, OperatorTime, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description, has_bf16
 from depthport.runtimes.pytorch.cards.names import is_group, members
@@ -42,7 +44,7 @@ from depthport.runtimes.pytorch.cards.names import is_group, members
 UPSTREAM = Mode("upstream", "upstream's own forward, as its users run it", ("minimal",))
 UPSTREAM_COMPILE = Mode(
     "upstream-compile",
-    "upstream's own forward under `torch.compile`: many graphs, with Python between them",
+    "upstream's own forward under torch.compile: many graphs, with Python between them",
     precisions=("bf16-mixed", "fp16-mixed", "fp32"),
     alternative=True,
 )
@@ -57,7 +59,7 @@ FUSED = Mode(
     precisions=("bf16-fp16", "fp16", "bf16"),
 )
 
-_REMEDY = "pip install torch"
+_REMEDY = str(install.DA3)
 _ACCELERATOR_PRECISIONS = ("bf16-mixed", "bf16", "fp16-mixed", "fp16", "tf32", "fp32")
 _MPS_PRECISIONS = ("fp32", "bf16-mixed", "bf16", "fp16-mixed", "fp16")
 _CPU_BF16 = ("bf16-mixed", "bf16")
@@ -125,7 +127,7 @@ class PyTorchRuntime(Runtime):
         cards = [super(PyTorchRuntime, self).device(_card(index)) for index in indices]
         if FUSED not in cards[0].modes:
             raise UnavailableError(
-                f"pytorch on {name}: mode fused, the one for several cards, needs Triton: pip install triton"
+                f"pytorch on {name}: mode fused, the one for several cards, needs Triton: {install.TRITON}"
             )
         described = ", ".join(dict.fromkeys(card.description for card in cards))
         return Device(name, f"{len(cards)} × {described}", (FUSED,), FUSED.precisions)
@@ -135,8 +137,7 @@ class PyTorchRuntime(Runtime):
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         mode = self.mode(self.device(device), options.mode)
-        if options.extra:
-            raise UsageError(f"pytorch has no option {', '.join(sorted(options.extra))}")
+        read_options(Options, options.extra, self.name)
         if is_group(device):
             from depthport.runtimes.pytorch.cards.session import CardsSession
 
@@ -198,7 +199,7 @@ def _accelerator_device(kind: str, index: int) -> Device:
     if find_spec("triton") is not None:
         modes += [*((FUSED,) if kind == "cuda" else ()), COMPILE, UPSTREAM_COMPILE]
     else:
-        notes.append("modes compile and fused need Triton: pip install triton")
+        notes.append(f"modes compile and fused need Triton: {install.TRITON}")
     return Device(name, properties.name, tuple(modes), _ACCELERATOR_PRECISIONS, notes=tuple(notes))
 
 
@@ -224,7 +225,7 @@ def _no_cuda(built_for: str | None) -> Device:
             remedy="install NVIDIA's driver on a machine with a GPU",
         )
     reason = "this build of torch has no CUDA" if built_for is None else "this torch can't use the installed driver"
-    return Device("cuda", gpus[0].name, unavailable=reason, remedy="pip install --force-reinstall torch")
+    return Device("cuda", gpus[0].name, unavailable=reason, remedy=str(install.TORCH_AGAIN))
 
 
 def _compiler() -> str | None:

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import LoadError, RunError, UnavailableError
 
 Enqueue = Callable[[int], None]
 """Puts one inference on the stream with that handle (`cudaStream_t` as a number) and returns at once."""
-INSTALL = "pip install cuda-bindings"
+INSTALL = str(install.CUDA_BINDINGS)
 
 
 class CudaError(RunError):
@@ -123,7 +124,7 @@ class CudaBuffers:
         self.outputs: dict[str, Buffer] = {}
         self._stream: Any = None
         self._uploaded: Any = None
-        self._graph: Any = None
+        self._graph: object = None
         call("cudaSetDevice", device)
         try:
             # Not ordered after the legacy default stream, which other libraries of the process may use.

@@ -6,17 +6,22 @@ import logging
 import os
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ArtifactError, LoadError, RunError, StorageError, one_line
 from depthport.exporters.core.files.sealed import file_intact, seal_file
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.tensorrt.graph import find_onnx
 from depthport.exporters.tensorrt.platform import ENGINE_FILE, Gpu, Package, damage, gpu_here, load_module, mismatch
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.host.cache import cache_folder
 from depthport.runtimes.tensorrt.buffers import call, require_device
 from depthport.runtimes.terms import Mismatch
+
+if TYPE_CHECKING:
+    import tensorrt
+    import tensorrt_rtx
 
 _log = logging.getLogger("depthport")
 
@@ -97,22 +102,22 @@ class TensorRTEngine:
         if artifact.manifest.extra.get("stripped"):
             self._refit(artifact)
         self._cache_file = cache / "tensorrt" / f"{artifact.manifest.key[:12]}-{gpu.capability}.runtime-cache"
-        self._runtime_cache: Any = None
+        self._runtime_cache: tensorrt_rtx.IRuntimeCache | None = None
         self._context = self._create_context()
         if self._context is None:
             raise LoadError(f"{package.name} can't make an execution context: is the GPU's memory full?")
         self._check_signature(artifact)
 
-    def _create_context(self) -> Any:
+    def _create_context(self) -> tensorrt.IExecutionContext:
         if not hasattr(self._trt, "IRuntimeCache"):
             return self._engine.create_execution_context()
         # TensorRT for RTX compiles kernels for this GPU when they first run; what it compiled is kept between processes.
         config = self._engine.create_runtime_config()
-        self._runtime_cache = config.create_runtime_cache()
+        cache = self._runtime_cache = config.create_runtime_cache()
         if file_intact(self._cache_file):
             # One of another version or driver is refused and begun anew.
-            self._runtime_cache.deserialize(self._cache_file.read_bytes())
-        config.set_runtime_cache(self._runtime_cache)
+            cache.deserialize(self._cache_file.read_bytes())
+        config.set_runtime_cache(cache)
         return self._engine.create_execution_context(config)
 
     def _refit(self, artifact: Artifact) -> None:
@@ -146,7 +151,7 @@ class TensorRTEngine:
         if not self._context.execute_async_v3(stream):
             raise RunError(f"{self._package.name} refused to enqueue the engine")
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> JsonObject:
         return {
             "package": self._package.name, "version": self._trt.__version__, "gpu": self._gpu.name,
             "capability": self._gpu.capability, "driver": self._gpu.driver, "layers": self._engine.num_layers,

@@ -11,9 +11,11 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import ClassVar
 
+from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import UnavailableError, UsageError
+from depthport.exporters.core.errors import UnavailableError
 from depthport.exporters.core.nvidia import cuda_devices
+from depthport.exporters.core.options import Options, read_options
 from depthport.exporters.tensorrt.platform import PACKAGES, Package, gpu_here, installed_version, load_module
 from depthport.runtimes.base import Device, LoadOptions, Mode, Runtime, Session
 from depthport.runtimes.tensorrt.engine import mismatch_of, open_engine, this_gpu
@@ -41,7 +43,7 @@ class _EngineRuntime(Runtime):
     def _missing_gpu(self) -> tuple[str, str]:
         return (
             "no NVIDIA GPU or driver was found: an engine can neither be loaded nor run",
-            f"on a machine with one: NVIDIA's driver, {self.package.install}, pip install cuda-bindings",
+            f"on a machine with one: NVIDIA's driver, {self.package.install}, {install.CUDA_BINDINGS}",
         )
 
     def _device(self, name: str, description: str, index: int) -> Device:
@@ -54,7 +56,7 @@ class _EngineRuntime(Runtime):
                 "use the runtime tensorrt",
             )  # fmt: skip
         if find_spec("cuda") is None or find_spec("cuda.bindings") is None:
-            return self._unavailable(name, description, "cuda-bindings is not installed", "pip install cuda-bindings")
+            return self._unavailable(name, description, "cuda-bindings is not installed", str(install.CUDA_BINDINGS))
         if find_spec(package.module) is None:
             return self._unavailable(name, description, f"{package.name} is not installed", package.install)
         try:
@@ -73,8 +75,7 @@ class _EngineRuntime(Runtime):
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         mode = self.mode(self.device(device), options.mode)
-        if options.extra:
-            raise UsageError(f"{self.name} has no option {min(options.extra)!r}")
+        read_options(Options, options.extra, self.name)
         index = int(device.partition(":")[2] or 0)
         engine = open_engine(self.package, artifact, options, index)
         return CudaSession(artifact, device, options, engine, index, graph=mode is CUDA_GRAPH)

@@ -145,7 +145,7 @@ def test_a_missing_package_is_unavailable_with_its_remedy(
     format: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(f"depthport.exporters.{format}.exporter.find_spec", lambda name: None)
-    with pytest.raises(UnavailableError, match="not installed: pip install 'depthport"):
+    with pytest.raises(UnavailableError, match='not installed: pip install "depthport'):
         api.export_request(api.prepare(**{**REQUEST, "format": format}), ArtifactStore(tmp_path / "store"))
 
 

@@ -23,7 +23,7 @@ from depthport.runtimes.browser import runtime
 from depthport.runtimes.browser.page import Page, PageError
 from depthport.runtimes.browser.runtime import BrowserRuntime, BrowserSession
 from depthport.runtimes.contract import CHECKS, Subject
-from depthport.runtimes.contract.subject import infer
+from depthport.runtimes.contract.subject import infer, nearly_equal
 from depthport.runtimes.host.chromium import INSTALL, find_browser
 from tests.support.tiny import seal, tiny_onnx
 
@@ -65,6 +65,22 @@ def test_threads_are_real_and_the_clock_is_the_pages(artifact: Artifact) -> None
     assert set(details["nodes"]) == {"CPUExecutionProvider"} and placement.delegated_share == 1.0
     assert details["webassembly_mib"] > 10
     assert not sys.platform.startswith("linux") or (memory.elsewhere_peak_mib or 0) > details["webassembly_mib"]
+
+
+@pytest.mark.browser
+def test_webgpu_computes_the_same_and_names_what_it_leaves_to_the_cpu(artifact: Artifact) -> None:
+    gpu = BrowserRuntime().probe()[1]
+    if not gpu.available:
+        pytest.skip(f"{gpu.unavailable}: {gpu.remedy}")
+    found = []
+    for device in ("cpu", "gpu"):
+        subject = Subject(BrowserRuntime(), artifact, device, LoadOptions(threads=1))
+        with subject.load() as session:
+            found.append(infer(session, subject.inputs(0)))
+            placement = session.placement()
+    assert nearly_equal(found[1], found[0])
+    assert placement.details["nodes"]["WebGpuExecutionProvider"] >= 5
+    assert len(placement.fallback) == placement.details["nodes"].get("CPUExecutionProvider", 0)
 
 
 @pytest.mark.browser

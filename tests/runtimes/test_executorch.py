@@ -70,7 +70,7 @@ def test_probe_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthport.runtimes.executorch.find_spec", lambda name: None)
     (device,) = ExecuTorchRuntime().probe()
     assert device.unavailable == "torch and executorch not installed"
-    assert device.remedy == "pip install 'depthport[da3,executorch]'"
+    assert device.remedy == 'pip install "depthport[da3,executorch]"'
 
 
 def test_the_adapter_imports_without_executorch() -> None:

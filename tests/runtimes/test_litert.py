@@ -99,7 +99,7 @@ def test_probe_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthport.runtimes.litert.find_spec", lambda name: None)
     (device,) = LiteRTRuntime().probe()
     assert device.unavailable == "ai-edge-litert is not installed"
-    assert device.remedy == "pip install 'depthport[litert]'"
+    assert device.remedy == 'pip install "depthport[litert]"'
 
 
 def test_probe_with_a_broken_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,9 +117,9 @@ def test_other_policies_keep_the_types_of_the_graph(artifact: Artifact, tmp_path
 @pytest.mark.parametrize(
     ("extra", "complaint"),
     [
-        ({"inference_precision": "f64"}, "inference_precision is one of f32, bf16, f16"),
-        ({"streams": 0}, "streams is a whole number from 1"),
-        ({"properties": 3}, "properties is a mapping"),
+        ({"inference_precision": "f64"}, "inference_precision of openvino is one of f32, bf16, f16"),
+        ({"streams": 0}, "streams of openvino is a whole number from 1"),
+        ({"properties": 3}, "properties of openvino is a mapping"),
         ({"speed": "fast"}, "no option 'speed'"),
     ],
 )
@@ -165,7 +165,7 @@ def test_probe_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthport.runtimes.openvino.find_spec", lambda name: None)
     (device,) = OpenVinoRuntime().probe()
     assert not device.available
-    assert device.remedy == "pip install 'depthport[openvino]'"
+    assert device.remedy == 'pip install "depthport[openvino]"'
 
 
 def test_the_adapter_imports_without_openvino() -> None:

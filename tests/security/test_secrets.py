@@ -108,7 +108,7 @@ def test_adapters_name_variables_whole() -> None:
         ("file:///home/jane/a/b.txt", "b.txt"),
         ("--out=/data/runs/", "--out=runs"),
         ("pytorch/cpu/eager/fp32: 3 img/s, see https://example.org/a/b", None),
-        ("run `pip install 'depthport[da3]'` (and/or update)", None),
+        ('run `pip install "depthport[da3]"` (and/or update)', None),
     ],
 )
 def test_paths_become_names(said: str, shown: str | None) -> None:

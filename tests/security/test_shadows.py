@@ -19,23 +19,14 @@ from depthport.exporters.core.artifact import Shape
 from tests.support.fake_runtime import fake_artifact
 from tests.support.paths import ROOT
 from tests.support.requests import request_for
+from tests.support.shadows import IMPORTED_FIRST, shadowing_modules
 
-SHADOWS = ("bench", "exporters", "runtimes", "queue", "profile", "onnxruntime", "torch", "numpy", "json", "selectors",
-           "dataclasses", "typer", "safetensors", "packaging", "statistics", "runpy", "importlib_metadata")  # fmt: skip
 WORKERS = ("depthport.bench.workers.worker", "depthport.bench.workers.export_worker")
 
 
 @pytest.fixture
 def shadows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "shadows"
-    folder.mkdir()
-    for index, name in enumerate(SHADOWS):
-        source = f"from pathlib import Path\nraise RuntimeError('{name} of the working directory was imported')\n"
-        if index % 2:
-            (folder / f"{name}.py").write_text(source)
-        else:
-            (folder / name).mkdir()
-            (folder / name / "__init__.py").write_text(source)
+    folder = shadowing_modules(tmp_path / "shadows")
     monkeypatch.chdir(folder)
     return folder
 
@@ -72,7 +63,7 @@ def test_what_a_worker_starts_is_safe_too() -> None:
 
 def test_the_command_line_as_a_module(shadows: Path) -> None:
     # What Python itself imports before our first line can't be helped.
-    for name in ("runpy", "importlib_metadata"):
+    for name in IMPORTED_FIRST:
         next(shadows.glob(f"{name}*")).rename(shadows / f"_{name}")
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
     environment["PYTHONPATH"] = str(ROOT)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from depthport.bench.report.model.merge import Group, MachineReport, Row
 from depthport.bench.statistics import figures
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.coreml.mil.ane import against_plan, family_of
 
 TITLE = "Neural Engine: predicted, and placed by Core ML"
@@ -49,7 +50,7 @@ def lines(machine: MachineReport, group: Group) -> list[Line]:
     """Of a workload on a machine: a line a cell for that Mac's own chip; off a Mac a line an artifact and family."""
     family = family_of(machine.machine.cpu or "")
     found: list[Line] = []
-    seen: set[Any] = set()
+    seen: set[object] = set()
     for row in group.rows:
         prediction = _prediction(row)
         plan = _plan(row)
@@ -63,7 +64,7 @@ def lines(machine: MachineReport, group: Group) -> list[Line]:
     return found
 
 
-def block(machine: MachineReport, group: Group) -> Iterator[dict[str, Any]]:
+def block(machine: MachineReport, group: Group) -> Iterator[JsonObject]:
     """The same for the page, as a titled table; nothing where no cell has a prediction."""
     body = lines(machine, group)
     if body:

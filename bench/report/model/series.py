@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthport.bench.results.model import Samples
+from depthport.exporters.core.json_types import JsonObject
 
 MOST_PER_SERIES = 2000
 LEAST_PER_SERIES = 20
@@ -33,7 +34,7 @@ class Series:
     steady: NDArray[np.bool_]
     total: int
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """`ms` and `t` as {low, high, data}: base64 of little-endian uint16, 0 is low and 65535 high.
 
         `launch` and `steady` are [value, count] runs.
@@ -86,7 +87,7 @@ def _column(values: list[Any], count: int, default: NDArray[np.float64]) -> NDAr
     return np.asarray(values, dtype=np.float64) if len(values) == count else default
 
 
-def _packed(values: NDArray[np.float64]) -> dict[str, Any]:
+def _packed(values: NDArray[np.float64]) -> dict[str, object]:
     """Values in 65536 steps between their extremes: for latencies within a factor of two, steps of 1e-5."""
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
     scale = STEPS / (high - low) if high > low else 0.0

@@ -7,7 +7,6 @@ formats no statistic itself.
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from depthport.bench.choice.choice import Choice
 from depthport.bench.report.markdown.methodology import READING
@@ -26,6 +25,7 @@ from depthport.bench.report.page.payload_cell import cell_payload, flat
 from depthport.bench.results.metrics import METRICS, number
 from depthport.bench.results.model import Boundary
 from depthport.bench.statistics import figures
+from depthport.exporters.core.json_types import JsonObject
 
 PAGE_BYTES = 4_600_000
 """What the whole page may weigh; the issue's bound is 5 MB."""
@@ -33,9 +33,7 @@ PICTURES_SHARE = 0.6
 """Of what the tables leave, at most this share is for pictures; samples take the rest."""
 
 
-def payload(
-    report: Report, answers: Answers, page_bytes: float = PAGE_BYTES, *, own_images: bool = False
-) -> dict[str, Any]:
+def payload(report: Report, answers: Answers, page_bytes: float = PAGE_BYTES, *, own_images: bool = False) -> JsonObject:
     """Everything the page shows, JSON types only.
 
     Pictures and samples are thinned so that the JSON stays below `page_bytes`, pictures of the cells worth the least
@@ -61,10 +59,10 @@ def payload(
     }
 
 
-def _tables(report: Report, answers: Answers) -> dict[str, Any]:
+def _tables(report: Report, answers: Answers) -> JsonObject:
     """All but pictures and samples."""
-    cells: list[dict[str, Any]] = []
-    groups: list[dict[str, Any]] = []
+    cells: list[JsonObject] = []
+    groups: list[JsonObject] = []
     for index, machine in enumerate(report.machines):
         for group in machine.groups:
             groups.append(_group(machine, index, group, answers.best[len(groups)]))
@@ -83,7 +81,7 @@ def _tables(report: Report, answers: Answers) -> dict[str, Any]:
     }
 
 
-def _machine(machine: MachineReport) -> dict[str, Any]:
+def _machine(machine: MachineReport) -> JsonObject:
     return {
         "name": machine.name,
         "facts": machine.machine.facts(),
@@ -118,7 +116,7 @@ def _yardstick(group: Group) -> float | None:
     return None
 
 
-def _regimes(group: Group) -> list[dict[str, Any]]:
+def _regimes(group: Group) -> list[JsonObject]:
     """Tables and lines of cells that ran in another regime than `burst`."""
     blocks = []
     for kind in regime.KINDS:
@@ -137,7 +135,7 @@ def _regimes(group: Group) -> list[dict[str, Any]]:
     return blocks
 
 
-def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> dict[str, Any]:
+def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> JsonObject:
     boundary = main_boundary(group.rows)
     return {
         "machine": index,
@@ -171,7 +169,7 @@ def _tab(group: Group, machine: MachineReport) -> str:
     return ", ".join(parts)
 
 
-def _axis(group: Group, axis: str, boundary: Boundary) -> list[dict[str, Any]]:
+def _axis(group: Group, axis: str, boundary: Boundary) -> list[JsonObject]:
     return [
         {
             "value": m.value,
@@ -196,7 +194,7 @@ def _picture_order(group: Group, choice: Choice) -> list[Row]:
     return sorted(group.rows, key=worth)
 
 
-def _series(rows_: list[Row], budget_bytes: float) -> list[dict[str, Any]]:
+def _series(rows_: list[Row], budget_bytes: float) -> list[JsonObject]:
     """Per cell in the payload's order: its samples at each boundary."""
     limit = limit_per_series([len(t.samples.ms) for row in rows_ for t in row.cell.timing.values()], budget_bytes)
     return [
@@ -205,7 +203,7 @@ def _series(rows_: list[Row], budget_bytes: float) -> list[dict[str, Any]]:
     ]
 
 
-def _recommendations(answers: Answers) -> list[dict[str, Any]]:
+def _recommendations(answers: Answers) -> list[JsonObject]:
     """One entry a use case, with the answer of every machine that has its device."""
     found = answers.recommendations
     return [
@@ -220,7 +218,7 @@ def _recommendations(answers: Answers) -> list[dict[str, Any]]:
     ]
 
 
-def _recommendation(found: Recommendation) -> dict[str, Any]:
+def _recommendation(found: Recommendation) -> JsonObject:
     choice = found.choice
     return {
         "machine": found.machine,

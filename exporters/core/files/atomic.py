@@ -6,9 +6,10 @@ import errno
 import json
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from depthport.exporters.core.errors import DepthportError, ExportError, StorageError, UsageError
@@ -76,17 +77,49 @@ def _advice(error: BaseException | None) -> str | None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` by `content`: temporary file beside it, fsync, rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with storage_errors(path.parent):
-        try:
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """:func:`write_bytes` for files that belong together: where one finds no room, none is replaced."""
+    temporaries = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in contents}
+    with ExitStack() as undo:
+        for path, temporary in temporaries.items():
+            undo.enter_context(storage_errors(path.parent))
+            undo.callback(temporary.unlink, missing_ok=True)
             with temporary.open("wb") as stream:
-                stream.write(content)
+                stream.write(contents[path])
                 stream.flush()
                 os.fsync(stream.fileno())
+        for path, temporary in temporaries.items():
+            temporary.replace(path)
+            sync_directory(path.parent)
+
+
+def copy_whole(source: Path, path: Path) -> None:
+    """Replace `path` by a copy of a file or folder, which appears when it is complete.
+
+    Raises:
+        StorageError: it can't be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with storage_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if source.is_dir():
+                shutil.copytree(source, temporary)
+                if path.exists():
+                    shutil.rmtree(path)
+            else:
+                shutil.copyfile(source, temporary)
+                sync_file(temporary)
             temporary.replace(path)
             sync_directory(path.parent)
         finally:
-            temporary.unlink(missing_ok=True)
+            if temporary.is_dir():
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, content: str) -> None:
@@ -172,6 +205,26 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def check_folder(folder: Path) -> Path:
+    """What there is of a folder that need not exist yet: itself or the nearest one above it.
+
+    Raises:
+        StorageError: it is something else, or can't be there: below a file, a link to nowhere, too long a name.
+    """
+    for path in (folder.absolute(), *folder.absolute().parents):
+        try:
+            path.lstat()
+            if path.is_dir():
+                return path
+            what = "a link that leads nowhere" if path.is_symlink() and not path.exists() else "not a folder"
+            raise StorageError(f"can't write to {folder}: {path} is {what}: choose another folder")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise StorageError(f"can't write to {folder}: {error.strerror}: choose another folder") from error
+    raise StorageError(f"can't write to {folder}: its drive is not there: choose another folder")
+
+
 def check_output_folder(folder: Path, files: Iterable[str] = ()) -> None:
     """Raise where `folder`, which need not exist yet, can't take `files`; makes and leaves nothing.
 
@@ -179,9 +232,7 @@ def check_output_folder(folder: Path, files: Iterable[str] = ()) -> None:
         StorageError: it can't be written to.
         UsageError: a folder is where a file is to go.
     """
-    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not existing.is_dir():
-        raise StorageError(f"can't write to {folder}: {existing} is a file, not a folder: choose another folder")
+    existing = check_folder(folder)
     try:
         # What may be written is known for sure only by writing: access rights say little of mounts, quotas and /proc.
         with tempfile.TemporaryFile(dir=existing):

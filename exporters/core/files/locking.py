@@ -8,6 +8,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from depthport.exporters.core.errors import StorageError
+
+_TRIES = 100
+
 
 @contextmanager
 def exclusive(path: Path, timeout_s: float = -1) -> Iterator[None]:
@@ -22,16 +26,19 @@ def exclusive(path: Path, timeout_s: float = -1) -> Iterator[None]:
 
     Raises:
         filelock.Timeout: another process holds it.
+        StorageError: no folder can be made for it.
         OSError: it can't be written.
     """
     lock = FileLock(path)
-    while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(_TRIES):
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=timeout_s)
             break
         except FileNotFoundError:
             continue  # the folder went away with the last holder
+    else:  # as in /proc, which says so of every name
+        raise StorageError(f"can't write to {path.parent}: no folder can be made there: choose another folder")
     try:
         yield
     finally:

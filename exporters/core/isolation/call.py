@@ -23,9 +23,10 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from depthport.exporters.core.errors import ExportError
+from depthport.exporters.core.json_types import Json, JsonObject
 
 OFFLINE = {
     **dict.fromkeys(
@@ -40,17 +41,17 @@ OFFLINE = {
 class Isolated:
     """What a call in a process of its own came to."""
 
-    value: Any
+    value: Json
     """What the function returned (JSON types)."""
-    isolation: dict[str, Any]
+    isolation: JsonObject
     """How far it was kept apart, for the manifest."""
     peak_mib: float | None
     """Peak resident memory of the process; None where the system does not say."""
 
 
 def call_isolated(
-    function: Callable[..., Any],
-    arguments: Mapping[str, Any],
+    function: Callable[..., object],
+    arguments: Mapping[str, object],
     folder: Path,
     progress: Callable[[str], None] = lambda step: None,
     programs: Sequence[str] = (),
@@ -89,7 +90,9 @@ def call_isolated(
     return Isolated(answer["value"], answer["isolation"], answer["peak_mib"])
 
 
-def _talk(process: subprocess.Popen[bytes], job: Mapping[str, Any], progress: Callable[[str], None]) -> Any:
+def _talk(
+    process: subprocess.Popen[bytes], job: Mapping[str, object], progress: Callable[[str], None]
+) -> JsonObject | None:
     """Send the job, pass on what is reported, return the answer; None where the process ended without one."""
     assert process.stdin is not None and process.stdout is not None
     try:
@@ -99,7 +102,7 @@ def _talk(process: subprocess.Popen[bytes], job: Mapping[str, Any], progress: Ca
         process.wait()
         return None
     for line in process.stdout:
-        message = json.loads(line)
+        message: JsonObject = json.loads(line)
         if "step" not in message:
             return message
         progress(message["step"])
@@ -114,7 +117,7 @@ def _end(code: int | None) -> str:
     return f"ended with exit code {code} and no answer"
 
 
-def _last_words(said: Any, limit: int = 200) -> str:
+def _last_words(said: IO[bytes], limit: int = 200) -> str:
     """The last line of what it wrote to standard error."""
     said.seek(0)
     lines = [line.strip() for line in said.read().decode(errors="replace").splitlines() if line.strip()]

@@ -14,9 +14,10 @@ import traceback
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from depthport.exporters.core.errors import DepthportError, one_line
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import peak_rss_mib
 
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
@@ -38,7 +39,7 @@ def main() -> None:
     _send(channel, _work(job, channel, alone))
 
 
-def _work(job: dict[str, Any], channel: BinaryIO, alone: bool) -> dict[str, Any]:
+def _work(job: JsonObject, channel: BinaryIO, alone: bool) -> JsonObject:
     isolation = {"network": "none (namespace)" if alone else "refused in Python", "programs": job["programs"]}
     refuse(job["programs"])
     try:
@@ -72,7 +73,7 @@ def leave_network() -> bool:
 def refuse(programs: Collection[str]) -> None:
     """From now on, connecting, resolving names and starting other programs than `programs` is a PermissionError."""
 
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
         if event in _NETWORK_EVENTS:
             raise PermissionError(f"a converter has no network ({event})")
         if event in _PROGRAM_EVENTS:
@@ -83,13 +84,13 @@ def refuse(programs: Collection[str]) -> None:
     sys.addaudithook(hook)
 
 
-def _program(arguments: tuple[Any, ...]) -> Any:
+def _program(arguments: tuple[object, ...]) -> object:
     """What is started: `subprocess.Popen` tells the executable and, where that is None, the arguments."""
     named = arguments[0] if arguments and arguments[0] is not None else arguments[1]
-    return named if isinstance(named, str | bytes | os.PathLike) else named[0]
+    return named[0] if isinstance(named, list | tuple) else named
 
 
-def _send(channel: BinaryIO, message: dict[str, Any]) -> None:
+def _send(channel: BinaryIO, message: JsonObject) -> None:
     channel.write(json.dumps(message).encode() + b"\n")
 
 

@@ -158,8 +158,8 @@ class Interpreter:
             )
         return results
 
-    def _arguments(self, operation: Operation, values: Mapping[str, Value]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def _arguments(self, operation: Operation, values: Mapping[str, Value]) -> dict[str, object]:
+        found: dict[str, object] = {}
         # iOS16's compressed constants keep their data in attributes.
         for name, constant in operation.attributes.items():
             if name != "name":
@@ -267,7 +267,7 @@ def _check_float_types(operation: Operation, types: Mapping[str, TensorType | No
         raise ArtifactError(f"operation {operation.name!r} ({operation.type}) mixes {' and '.join(sorted(found))}")
 
 
-def _literal(value: Any) -> Any:
+def _literal(value: object) -> object:
     if not isinstance(value, np.ndarray):
         return value
     tensor = torch.from_numpy(np.array(value))

@@ -8,7 +8,7 @@ to the order of summation.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from depthport.exporters.da3.static.blocks import Block
 from depthport.exporters.da3.static.layers import Norm, adopt, cast
 from depthport.exporters.da3.static.reference_view import MIN_VIEWS, view_score
 
+if TYPE_CHECKING:
+    from depthport.exporters.da3.parts import BackboneParts
+
 
 class DynamicBackbone(nn.Module):
     """Images to features, for a shape known at run time."""
@@ -30,7 +33,7 @@ class DynamicBackbone(nn.Module):
     camera_tokens: Tensor
     """(2, C): of the reference view and of the others."""
 
-    def __init__(self, source: Any, out_layers: list[int], dtype: torch.dtype) -> None:
+    def __init__(self, source: BackboneParts, out_layers: list[int], dtype: torch.dtype) -> None:
         super().__init__()
         self.out_layers = tuple(out_layers)
         self.alternate_from = source.alt_start

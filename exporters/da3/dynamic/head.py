@@ -6,7 +6,7 @@ open size can't be unrolled into them.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from depthport.exporters.da3.dynamic.sizes import number
 from depthport.exporters.da3.static.head import ResidualUnit, resize
 from depthport.exporters.da3.static.layers import Norm, adopt, cast
 from depthport.exporters.da3.static.uv import RATIO, frequencies
+
+if TYPE_CHECKING:
+    from depthport.exporters.da3.parts import ConvolutionsParts, FusionParts, HeadParts, ScratchParts
 
 
 class Grid(NamedTuple):
@@ -66,7 +69,7 @@ class DynamicUv(nn.Module):
 class DynamicStage(nn.Module):
     """As :class:`depthport.exporters.da3.static.head.Stage`."""
 
-    def __init__(self, head: Any, index: int, dtype: torch.dtype) -> None:
+    def __init__(self, head: HeadParts, index: int, dtype: torch.dtype) -> None:
         super().__init__()
         self.norm = Norm(head.norm, dtype)
         self.project = adopt(head.projects[index], dtype)
@@ -83,7 +86,7 @@ class DynamicStage(nn.Module):
 class DynamicFusion(nn.Module):
     """As :class:`depthport.exporters.da3.static.head.Fusion`."""
 
-    def __init__(self, source: Any, dtype: torch.dtype) -> None:
+    def __init__(self, source: FusionParts, dtype: torch.dtype) -> None:
         super().__init__()
         self.lateral = ResidualUnit(source.resConfUnit1, dtype) if source.has_residual else None
         self.refine = ResidualUnit(source.resConfUnit2, dtype)
@@ -99,7 +102,7 @@ class DynamicFusion(nn.Module):
 class DynamicChain(nn.Module):
     """As :class:`depthport.exporters.da3.static.head.FusionChain`."""
 
-    def __init__(self, scratch: Any, suffix: str, dtype: torch.dtype) -> None:
+    def __init__(self, scratch: ScratchParts, suffix: str, dtype: torch.dtype) -> None:
         super().__init__()
         self.fusions = nn.ModuleList(
             DynamicFusion(getattr(scratch, f"refinenet{level}{suffix}"), dtype) for level in (1, 2, 3, 4)
@@ -116,7 +119,7 @@ class DynamicChain(nn.Module):
 class DynamicOutput(nn.Module):
     """As :class:`depthport.exporters.da3.static.head.Output`."""
 
-    def __init__(self, convs: Any, dtype: torch.dtype) -> None:
+    def __init__(self, convs: ConvolutionsParts, dtype: torch.dtype) -> None:
         super().__init__()
         self.conv = adopt(convs[0], dtype)
         norms = [layer for layer in convs if isinstance(layer, nn.LayerNorm)]
@@ -135,7 +138,7 @@ class DynamicOutput(nn.Module):
 class DynamicHead(nn.Module):
     """As :class:`depthport.exporters.da3.static.head.DualHead`."""
 
-    def __init__(self, head: Any, dtype: torch.dtype, patch: int, *, depth: bool, ray: bool) -> None:
+    def __init__(self, head: HeadParts, dtype: torch.dtype, patch: int, *, depth: bool, ray: bool) -> None:
         super().__init__()
         self.patch = patch
         scratch = head.scratch

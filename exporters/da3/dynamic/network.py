@@ -7,7 +7,7 @@ Equal to the static network, and so to upstream, to the order of summation. It e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ from depthport.exporters.da3.static.camera import CameraDecoder, PoseMatrices
 from depthport.exporters.da3.static.camera_encoder import CameraEncoder
 from depthport.exporters.da3.static.layers import torch_dtype
 from depthport.exporters.da3.upstream import network_family
+
+if TYPE_CHECKING:
+    from depthport.exporters.da3.parts import NetworkParts
 
 
 class DynamicPoseMatrices(PoseMatrices):
@@ -45,7 +48,7 @@ class DynamicPoseMatrices(PoseMatrices):
 class DynamicDA3(nn.Module):
     """Depth Anything 3 for any (B, N, H, W) up to 1,008 pixels a side; make it with :func:`build_dynamic`."""
 
-    def __init__(self, upstream: Any, outputs: tuple[str, ...], policy: PrecisionPolicy, pose_input: bool) -> None:
+    def __init__(self, upstream: NetworkParts, outputs: tuple[str, ...], policy: PrecisionPolicy, pose_input: bool) -> None:
         super().__init__()
         self.output_names = outputs
         self.policy = policy
@@ -94,5 +97,5 @@ def build_dynamic(
         raise UnsupportedError("only an any-view network has open dimensions: export this one for one shape")
     names = validate_outputs(FAMILIES["anyview"], outputs)
     with torch.no_grad():
-        net = DynamicDA3(upstream, names, policy, pose_input)
+        net = DynamicDA3(cast("NetworkParts", upstream), names, policy, pose_input)
     return net.eval().requires_grad_(False)

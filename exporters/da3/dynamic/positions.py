@@ -9,7 +9,7 @@ weights in every runtime, and a grid beyond the table fails instead of being wro
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from depthport.exporters.da3.dynamic.sizes import number
 from depthport.exporters.da3.static.rope import RopeTable, axis_factors
+
+if TYPE_CHECKING:
+    from depthport.exporters.da3.parts import BackboneParts
 
 MAX_PATCHES = 72
 """Most patches along a side: 1,008 pixels."""
@@ -30,7 +33,7 @@ class PositionEmbedding(nn.Module):
     vectors: Tensor
     """(M, M·C)."""
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: BackboneParts) -> None:
         super().__init__()
         learned = source.pos_embed.detach().float()[0, 1:]
         self.side = round(learned.shape[0] ** 0.5)
@@ -57,10 +60,9 @@ def resize_matrices(side: int, offset: float) -> Tensor:
     matrices[0, :side] = identity
     for samples in range(1, MAX_PATCHES + 1):
         # Along the second axis the factor is 1, which leaves every column as it is.
-        where: dict[str, Any] = (
-            {"scale_factor": (float(samples + offset) / side, 1.0)} if offset else {"size": (samples, side)}
-        )
-        matrices[samples, :samples] = F.interpolate(identity[None, None], mode="bicubic", **where)[0, 0]
+        size, factor = (None, (float(samples + offset) / side, 1.0)) if offset else ((samples, side), None)
+        resized = F.interpolate(identity[None, None], size, factor, mode="bicubic")
+        matrices[samples, :samples] = resized[0, 0]
     return matrices
 
 

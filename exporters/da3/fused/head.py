@@ -80,13 +80,19 @@ class Shrink(nn.Module):
         return _convolve(x, self.weight, self.bias, stride=2)
 
 
+def bias_of(conv: nn.Conv2d) -> Tensor:
+    """Every convolution read here has one."""
+    assert conv.bias is not None
+    return conv.bias
+
+
 class FusedUnit(nn.Module):
     """The two convolutions of a residual unit, without the bias of the second, which the caller folds elsewhere."""
 
     def __init__(self, source: portable.ResidualUnit, dtype: torch.dtype) -> None:
         super().__init__()
         self.weight1 = parameter(_nhwc(source.conv1.weight), dtype)
-        self.bias1 = parameter(source.conv1.bias, dtype)
+        self.bias1 = parameter(bias_of(source.conv1), dtype)
         self.weight2 = parameter(_nhwc(source.conv2.weight), dtype)
 
     def forward(self, active: Tensor) -> Tensor:
@@ -141,15 +147,15 @@ class FusedDepth(nn.Module):
             for level, fusion in enumerate(chain)
         )
         self.neck_size, self.size = chain[0].size, branch.size
-        self.neck_bias = parameter(branch.neck.bias)
+        self.neck_bias = parameter(bias_of(branch.neck))
         output = branch.output
         self.taps = parameter(tap_matrices(output.conv.weight), dtype)
-        self.output_bias = parameter(output.conv.bias)
+        self.output_bias = parameter(bias_of(output.conv))
         rows, columns = constant_response(output.conv.weight, output.uv.by_row[0, :, :, 0], output.uv.by_column[0, :, 0])
         self.register_buffer("uv_rows", rows, persistent=False)
         self.register_buffer("uv_columns", columns, persistent=False)
         self.logits = parameter(output.logits.weight.flatten(1))
-        self.logits_bias = parameter(output.logits.bias)
+        self.logits_bias = parameter(bias_of(output.logits))
 
     def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Four (V, P, 2C) to depth and confidence, each (V, H, W) fp32.

@@ -80,7 +80,7 @@ def load_network(path: Path, device: torch.device) -> FusedNetwork:
     return network.eval().requires_grad_(False)
 
 
-def _describe(module: nn.Module) -> dict[str, Any]:
+def _describe(module: nn.Module) -> dict[str, object]:
     """A module as data; its tensors by name alone."""
     name = type(module).__name__
     if _MODULES.get(name) is not type(module):
@@ -133,7 +133,7 @@ def _encode(value: Any) -> Any:
     return {name: {key: _encode(part) for key, part in asdict(value).items()}}
 
 
-def _decode(value: Any) -> Any:
+def _decode(value: Any) -> object:
     if isinstance(value, list):
         return tuple(map(_decode, value))
     if not isinstance(value, dict):

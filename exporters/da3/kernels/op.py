@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import TypeVar
 
 import torch
 
+Function = TypeVar("Function", bound=Callable[..., object])
 NAMESPACE = "depthport"
 DEFINED_IN: dict[str, str] = {}
 """The module of each operator's definition, by the operator's name."""
@@ -26,7 +27,7 @@ _CUDA_MODULES = {
 }
 
 
-def operator(empty: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+def operator(empty: Callable[..., object]) -> Callable[[Function], Function]:
     """Make the decorated function an operator `depthport::<its name>`.
 
     The function is the definition: what the operator computes, in plain PyTorch, on any device. On CUDA the function
@@ -38,7 +39,7 @@ def operator(empty: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
         empty: from the same arguments, tensors of the outputs' shapes and dtypes (for tracing; values do not matter).
     """
 
-    def register(definition: Callable[..., Any]) -> Any:
+    def register(definition: Function) -> Function:
         name, module = definition.__name__, definition.__module__
         _LIBRARY.define(name + torch.library.infer_schema(definition, mutates_args=()))
         _LIBRARY.impl(name, definition, "CompositeExplicitAutograd")
@@ -49,7 +50,8 @@ def operator(empty: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
 
         _LIBRARY.impl(name, on_cuda, "CUDA")
         DEFINED_IN[name] = module
-        return getattr(getattr(torch.ops, NAMESPACE), name).default
+        made: Function = getattr(getattr(torch.ops, NAMESPACE), name).default
+        return made
 
     return register
 

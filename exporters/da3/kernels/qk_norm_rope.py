@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,7 +10,7 @@ from depthport.exporters.da3.kernels.op import operator
 from depthport.exporters.da3.static.rope import RopeTable, apply_rope
 
 
-def _queries_and_keys(qkv: Tensor, heads: int, q_weight: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+def _queries_and_keys(qkv: Tensor, heads: int, q_weight: Tensor, *_: object) -> tuple[Tensor, Tensor]:
     shape = (*qkv.shape[:2], heads, q_weight.shape[0])
     return qkv.new_empty(shape), qkv.new_empty(shape)
 
@@ -50,7 +48,7 @@ def qk_norm_rope(
     return q.to(qkv.dtype), k.to(qkv.dtype)
 
 
-def _by_card(qkv: Tensor, heads: int, cards: int, q_weight: Tensor, *_: Any) -> Tensor:
+def _by_card(qkv: Tensor, heads: int, cards: int, q_weight: Tensor, *_: object) -> Tensor:
     return qkv.new_empty(cards, *qkv.shape[:2], 3, heads // cards, q_weight.shape[0])
 
 

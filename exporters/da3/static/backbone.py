@@ -5,7 +5,7 @@ Source: `get_intermediate_layers` and what it calls in upstream's `model/dinov2/
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from depthport.exporters.da3.static.layers import Norm, adopt, cast
 from depthport.exporters.da3.static.positions import position_embedding
 from depthport.exporters.da3.static.reference_view import MIN_VIEWS, original_order, reference_first, select_reference_view
 from depthport.exporters.da3.static.rope import RopeTable, global_table, local_table
+
+if TYPE_CHECKING:
+    from depthport.exporters.da3.parts import BackboneParts
 
 
 class Features(NamedTuple):
@@ -37,7 +40,7 @@ class Embedding(nn.Module):
     positions: Tensor
     """(1, P, C)."""
 
-    def __init__(self, source: Any, shape: NetworkShape, dtype: torch.dtype) -> None:
+    def __init__(self, source: BackboneParts, shape: NetworkShape, dtype: torch.dtype) -> None:
         super().__init__()
         self.patch_embed = adopt(source.patch_embed.proj, dtype)
         embedding = position_embedding(source, shape.grid)
@@ -57,7 +60,7 @@ class Backbone(Embedding):
     camera_tokens: Tensor
     """(N, 1, C)."""
 
-    def __init__(self, source: Any, out_layers: list[int], shape: NetworkShape, dtype: torch.dtype) -> None:
+    def __init__(self, source: BackboneParts, out_layers: list[int], shape: NetworkShape, dtype: torch.dtype) -> None:
         super().__init__(source, shape, dtype)
         self.out_layers = tuple(out_layers)
         self.alternate_from = source.alt_start

@@ -7,12 +7,12 @@ policy and the branches are in the policy's dtype, which is what upstream's auto
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from depthport.exporters.da3.parts import AttentionParts, BlockParts, MlpParts, SwiGluParts
 from depthport.exporters.da3.static.layers import Norm, adopt, cast, parameter
 from depthport.exporters.da3.static.rope import RopeTable, apply_rope
 
@@ -32,17 +32,16 @@ class Attention(nn.Module):
 
     kernel: AttentionKernel
 
-    def __init__(self, source: Any, dtype: torch.dtype) -> None:
+    def __init__(self, source: AttentionParts, dtype: torch.dtype) -> None:
         super().__init__()
         self.heads = source.num_heads
         self.dtype = dtype
         self.kernel = attention
         self.qkv = adopt(source.qkv, dtype)
         self.proj = adopt(source.proj, dtype)
-        normed = isinstance(source.q_norm, nn.LayerNorm)
         # Normalised and rotated in fp32, rounded once for the kernel, as under autocast.
-        self.q_norm = Norm(source.q_norm) if normed else None
-        self.k_norm = Norm(source.k_norm) if normed else None
+        self.q_norm = Norm(source.q_norm) if isinstance(source.q_norm, nn.LayerNorm) else None
+        self.k_norm = Norm(source.k_norm) if isinstance(source.k_norm, nn.LayerNorm) else None
 
     def forward(self, x: Tensor, groups: int, rope: RopeTable | None) -> Tensor:
         """Attend.
@@ -69,7 +68,7 @@ class Attention(nn.Module):
 class Mlp(nn.Module):
     """Linear, GELU (exact), linear."""
 
-    def __init__(self, source: Any, dtype: torch.dtype) -> None:
+    def __init__(self, source: MlpParts, dtype: torch.dtype) -> None:
         super().__init__()
         self.fc1 = adopt(source.fc1, dtype)
         self.fc2 = adopt(source.fc2, dtype)
@@ -85,7 +84,7 @@ class SwiGlu(nn.Module):
     Source: upstream's `model/dinov2/layers/swiglu_ffn.py`, the plain path.
     """
 
-    def __init__(self, source: Any, dtype: torch.dtype) -> None:
+    def __init__(self, source: SwiGluParts, dtype: torch.dtype) -> None:
         super().__init__()
         self.w12 = adopt(source.w12, dtype)
         self.w3 = adopt(source.w3, dtype)
@@ -96,15 +95,15 @@ class SwiGlu(nn.Module):
         return out
 
 
-def feed_forward(source: Any, dtype: torch.dtype) -> Mlp | SwiGlu:
+def feed_forward(source: MlpParts | SwiGluParts, dtype: torch.dtype) -> Mlp | SwiGlu:
     """The static form of a block's feed-forward network, of either kind."""
-    return SwiGlu(source, dtype) if hasattr(source, "w12") else Mlp(source, dtype)
+    return Mlp(source, dtype) if isinstance(source, MlpParts) else SwiGlu(source, dtype)
 
 
 class Block(nn.Module):
     """x + scale · attention(norm(x)), then x + scale · mlp(norm(x)), on an fp32 residual stream."""
 
-    def __init__(self, source: Any, dtype: torch.dtype) -> None:
+    def __init__(self, source: BlockParts, dtype: torch.dtype) -> None:
         super().__init__()
         self.norm1 = Norm(source.norm1, dtype)
         self.attn = Attention(source.attn, dtype)

@@ -5,19 +5,22 @@ Source: upstream's `model/cam_dec.py`, `model/utils/transform.py` and `affine_in
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from depthport.exporters.da3.static.layers import adopt, parameter
 
+if TYPE_CHECKING:
+    from depthport.exporters.da3.parts import CameraDecoderParts
+
 
 class CameraDecoder(nn.Module):
     """(B, N, C) camera tokens to the pose encoding (B, N, 9): translation, quaternion xyzw, vertical and horizontal
     field of view in radians, all of the camera-to-world pose."""
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: CameraDecoderParts) -> None:
         super().__init__()
         self.hidden1 = adopt(source.backbone[0])
         self.hidden2 = adopt(source.backbone[2])

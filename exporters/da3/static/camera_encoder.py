@@ -8,13 +8,16 @@ relative to the first view and to the scene's size, upstream does on the host:
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from depthport.exporters.da3.static.blocks import Block
 from depthport.exporters.da3.static.layers import Norm, adopt
+
+if TYPE_CHECKING:
+    from depthport.exporters.da3.parts import CameraEncoderParts
 
 # Rows of quaternion candidates are (r, i, j, k); the encoding has (i, j, k, r).
 _SCALAR_LAST = (1, 2, 3, 0)
@@ -24,7 +27,7 @@ _SMALLEST_DIVISOR = 0.1
 class CameraEncoder(nn.Module):
     """Poses of the views of a scene to the camera token of each; the views attend to each other."""
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: CameraEncoderParts) -> None:
         super().__init__()
         self.encoding = PoseEncoding()
         self.hidden = adopt(source.pose_branch.fc1)

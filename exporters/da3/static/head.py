@@ -7,7 +7,7 @@ one, and then deletes that. UV embeddings are separable constants (:mod:`depthpo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from depthport.exporters.da3.shapes import NetworkShape
 from depthport.exporters.da3.static.layers import Norm, adopt, cast
 from depthport.exporters.da3.static.uv import UvEmbedding
+
+if TYPE_CHECKING:
+    from depthport.exporters.da3.parts import ConvolutionsParts, FusionParts, HeadParts, ResidualParts, ScratchParts
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -26,7 +29,7 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
 class Stage(nn.Module):
     """One of four feature maps: LayerNorm, projection, UV embedding, resize, 3×3 convolution to a common width."""
 
-    def __init__(self, head: Any, index: int, shape: NetworkShape, dtype: torch.dtype) -> None:
+    def __init__(self, head: HeadParts, index: int, shape: NetworkShape, dtype: torch.dtype) -> None:
         super().__init__()
         self.grid = shape.grid
         self.norm = Norm(head.norm, dtype)
@@ -45,7 +48,7 @@ class Stage(nn.Module):
 class ResidualUnit(nn.Module):
     """Two 3×3 convolutions with ReLU before each, and a skip."""
 
-    def __init__(self, source: Any, dtype: torch.dtype) -> None:
+    def __init__(self, source: ResidualParts, dtype: torch.dtype) -> None:
         super().__init__()
         self.conv1 = adopt(source.conv1, dtype)
         self.conv2 = adopt(source.conv2, dtype)
@@ -58,7 +61,7 @@ class ResidualUnit(nn.Module):
 class Fusion(nn.Module):
     """Add a finer map to what came from the coarser ones, refine, project, upsample."""
 
-    def __init__(self, source: Any, size: tuple[int, int], dtype: torch.dtype) -> None:
+    def __init__(self, source: FusionParts, size: tuple[int, int], dtype: torch.dtype) -> None:
         super().__init__()
         self.size = size
         self.lateral = ResidualUnit(source.resConfUnit1, dtype) if source.has_residual else None
@@ -75,7 +78,7 @@ class Fusion(nn.Module):
 class FusionChain(nn.Module):
     """From the coarsest map to the finest, and to 8 samples a patch side."""
 
-    def __init__(self, scratch: Any, suffix: str, shape: NetworkShape, dtype: torch.dtype) -> None:
+    def __init__(self, scratch: ScratchParts, suffix: str, shape: NetworkShape, dtype: torch.dtype) -> None:
         super().__init__()
         finest_first = zip((1, 2, 3, 4), (shape.fused, *shape.pyramid[:3]), strict=True)
         self.fusions = nn.ModuleList(
@@ -96,7 +99,7 @@ class Output(nn.Module):
     The 1×1 convolution and everything after it are fp32 in every policy: the logits go through an exponential.
     """
 
-    def __init__(self, convs: Any, size: tuple[int, int], shape: NetworkShape, dtype: torch.dtype) -> None:
+    def __init__(self, convs: ConvolutionsParts, size: tuple[int, int], shape: NetworkShape, dtype: torch.dtype) -> None:
         super().__init__()
         self.conv = adopt(convs[0], dtype)
         norms = [layer for layer in convs if isinstance(layer, nn.LayerNorm)]
@@ -116,7 +119,7 @@ class Output(nn.Module):
 class DepthBranch(nn.Module):
     """Fused maps to depth and confidence at the image's resolution."""
 
-    def __init__(self, head: Any, shape: NetworkShape, dtype: torch.dtype) -> None:
+    def __init__(self, head: HeadParts, shape: NetworkShape, dtype: torch.dtype) -> None:
         super().__init__()
         self.size = shape.size
         self.chain = FusionChain(head.scratch, "", shape, dtype)
@@ -132,7 +135,7 @@ class DepthBranch(nn.Module):
 class RayBranch(nn.Module):
     """Fused maps to rays and their confidence at 8 samples a patch side."""
 
-    def __init__(self, head: Any, shape: NetworkShape, dtype: torch.dtype) -> None:
+    def __init__(self, head: HeadParts, shape: NetworkShape, dtype: torch.dtype) -> None:
         super().__init__()
         self.chain = FusionChain(head.scratch, "_aux", shape, dtype)
         self.neck = adopt(head.scratch.output_conv1_aux[-1], dtype)
@@ -153,7 +156,7 @@ class DualHead(nn.Module):
 
     views_per_pass = 8
 
-    def __init__(self, head: Any, shape: NetworkShape, dtype: torch.dtype, *, depth: bool, ray: bool) -> None:
+    def __init__(self, head: HeadParts, shape: NetworkShape, dtype: torch.dtype, *, depth: bool, ray: bool) -> None:
         super().__init__()
         self.stages = nn.ModuleList(Stage(head, index, shape, dtype) for index in range(4))
         self.depth = DepthBranch(head, shape, dtype) if depth else None

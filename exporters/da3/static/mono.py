@@ -6,7 +6,7 @@ see each other: N views are N problems (only the sky fill, on the host, joins th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,9 @@ from depthport.exporters.da3.static.blocks import Block
 from depthport.exporters.da3.static.head import FusionChain, resize
 from depthport.exporters.da3.static.layers import Norm, adopt, cast, torch_dtype
 
+if TYPE_CHECKING:
+    from depthport.exporters.da3.parts import BackboneParts, ConvolutionsParts, HeadParts, NetworkParts
+
 VIEWS_PER_PASS = 8
 """As upstream: the maps at full resolution would take gigabytes for more."""
 
@@ -26,7 +29,7 @@ VIEWS_PER_PASS = 8
 class PlainBackbone(Embedding):
     """DINOv2 as it is: images to the patch tokens after four of its blocks, normalised."""
 
-    def __init__(self, source: Any, out_layers: list[int], shape: NetworkShape, dtype: torch.dtype) -> None:
+    def __init__(self, source: BackboneParts, out_layers: list[int], shape: NetworkShape, dtype: torch.dtype) -> None:
         super().__init__(source, shape, dtype)
         self.out_layers = tuple(out_layers)
         # What comes after the last block that is read is not computed.
@@ -47,7 +50,7 @@ class PlainBackbone(Embedding):
 class PlainStage(nn.Module):
     """One of four feature maps: projection, resize, 3×3 convolution to a common width."""
 
-    def __init__(self, head: Any, index: int, shape: NetworkShape, dtype: torch.dtype) -> None:
+    def __init__(self, head: HeadParts, index: int, shape: NetworkShape, dtype: torch.dtype) -> None:
         super().__init__()
         self.grid = shape.grid
         self.project = adopt(head.projects[index], dtype)
@@ -64,7 +67,7 @@ class PlainStage(nn.Module):
 class Logits(nn.Module):
     """3×3 convolution, ReLU and 1×1 convolution to one map; the last is fp32 in every policy."""
 
-    def __init__(self, convs: Any, dtype: torch.dtype) -> None:
+    def __init__(self, convs: ConvolutionsParts, dtype: torch.dtype) -> None:
         super().__init__()
         self.conv = adopt(convs[0], dtype)
         self.logits = adopt(convs[-1])
@@ -78,7 +81,7 @@ class Logits(nn.Module):
 class SkyHead(nn.Module):
     """Upstream's `DPT`, with either of its outputs or both."""
 
-    def __init__(self, head: Any, shape: NetworkShape, dtype: torch.dtype, *, depth: bool, sky: bool) -> None:
+    def __init__(self, head: HeadParts, shape: NetworkShape, dtype: torch.dtype, *, depth: bool, sky: bool) -> None:
         super().__init__()
         self.size = shape.size
         self.stages = nn.ModuleList(PlainStage(head, index, shape, dtype) for index in range(4))
@@ -110,7 +113,9 @@ class StaticMono(nn.Module):
     """A monocular network for one (B, N, H, W); make it with
     :func:`depthport.exporters.da3.static.network.build_static`."""
 
-    def __init__(self, upstream: Any, shape: NetworkShape, outputs: tuple[str, ...], policy: PrecisionPolicy) -> None:
+    def __init__(
+        self, upstream: NetworkParts, shape: NetworkShape, outputs: tuple[str, ...], policy: PrecisionPolicy
+    ) -> None:
         super().__init__()
         self.shape = shape
         self.output_names = outputs

@@ -14,7 +14,7 @@ convolution and the exponential of the head.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,9 @@ from depthport.exporters.da3.static.mono import StaticMono
 from depthport.exporters.da3.static.nested import StaticNested, anyview_outputs, metric_outputs
 from depthport.exporters.da3.upstream import network_family
 
+if TYPE_CHECKING:
+    from depthport.exporters.da3.parts import NestedParts, NetworkParts
+
 
 class StaticDA3(nn.Module):
     """Depth Anything 3 for one (B, N, H, W); make it with :func:`build_static`."""
@@ -41,7 +44,7 @@ class StaticDA3(nn.Module):
 
     def __init__(
         self,
-        upstream: Any,
+        upstream: NetworkParts,
         shape: NetworkShape,
         outputs: tuple[str, ...],
         policy: PrecisionPolicy,
@@ -130,13 +133,13 @@ def build_static(
         if pose_input:
             if family != "anyview":
                 raise UnsupportedError("only an any-view network takes poses: export this one without them")
-            net: StaticNetwork = StaticDA3(upstream, shape, names, policy, pose_input)
+            net: StaticNetwork = StaticDA3(cast("NetworkParts", upstream), shape, names, policy, pose_input)
         else:
             net = _STATIC[family](upstream, shape, names, policy)
     return net.eval().requires_grad_(False)
 
 
-def _nested(upstream: Any, shape: NetworkShape, outputs: tuple[str, ...], policy: PrecisionPolicy) -> StaticNested:
+def _nested(upstream: NestedParts, shape: NetworkShape, outputs: tuple[str, ...], policy: PrecisionPolicy) -> StaticNested:
     own, metric = anyview_outputs(outputs), metric_outputs(outputs)
     return StaticNested(
         StaticDA3(upstream.da3, shape, own, policy) if own else None,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from depthport.exporters.da3.shapes import PATCH
 
+if TYPE_CHECKING:
+    from depthport.exporters.da3.parts import BackboneParts
 
-def position_embedding(backbone: Any, grid: tuple[int, int]) -> Tensor:
+
+def position_embedding(backbone: BackboneParts, grid: tuple[int, int]) -> Tensor:
     """(1, T, C) fp32: the embedding of the class token and of every patch of a grid of (rows, columns).
 
     Evaluates upstream's own `interpolate_pos_encoding` (`model/dinov2/vision_transformer.py`): bicubic with a scale

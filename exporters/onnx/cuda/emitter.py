@@ -70,7 +70,7 @@ class Emitter:
         *inputs: Value | None,
         dtype: torch.dtype | None = None,
         contrib: bool = False,
-        **attributes: Any,
+        **attributes: object,
     ) -> Value:
         """A node with one output, of the dtype of the first input unless another is given."""
         return self.ops(op_type, *inputs, outputs=(0,), dtype=dtype, contrib=contrib, **attributes)[0]

@@ -66,7 +66,7 @@ class CardProcesses:
             DepthportError: of the class that a card raised, its message with the card's name.
         """
         self.tell(operation, each)
-        answers: dict[int, Any] = {}
+        answers: dict[int, object] = {}
         while len(answers) < len(self._connections):
             waiting = {c: i for i, c in enumerate(self._connections) if i not in answers}
             for connection in wait(list(waiting)):

@@ -66,7 +66,7 @@ class ShardSession(FusedSession):
         # One a card: a cache is one process's while that compiles, and this one meanwhile waits for the others.
         return super().cache_folder / f"card-{self._rank}"
 
-    def _details(self) -> dict[str, Any]:
+    def _details(self) -> dict[str, object]:
         exchange_ms = None if self._exchange.clock is None else self._exchange.clock.milliseconds()
         return {
             "channels_last_convolutions": 0, "cuda_graph": False, "views": self._shares[self._rank],

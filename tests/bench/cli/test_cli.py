@@ -127,7 +127,10 @@ def test_several_files_after_one_option() -> None:
         (["export", "da3-small", "--size", "15x14"], "multiple of 14"),
         (["export", "da3-small", "--outputs", "depth,colour"], "colour"),
         (["export", "da3-small", "--dynamic", "views,frames"], "unknown dimension 'frames'"),
-        (["export", "da3-small", "--format", "pytorch", "--dynamic", "views"], "has no dynamic views"),
+        (
+            ["export", "da3-small", "--format", "pytorch", "--dynamic", "views", "--weights", "synthetic:0"],
+            "has no dynamic views",
+        ),
         (["export", "da3-small", "--source-size", "wide"], "--source-size 'wide' is no size"),
         (["export", "da3-small", "--source-size", "5x5000"], "too thin"),
         (["export", "da3-small", "--dynamic", "size", "--source-size", "100x100"], "a graph of open size can't resize"),

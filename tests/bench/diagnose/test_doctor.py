@@ -40,10 +40,10 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     exporters = {"onnx": _Plugin(None), "coreml": _Plugin("not here: pip install coremltools")}
     exporters["gone"] = _Plugin(UnavailableError("moved away"))
-    monkeypatch.setattr("depthport.runtimes.registry.runtimes", lambda: list(adapters))
-    monkeypatch.setattr("depthport.runtimes.registry.get_runtime", adapters.__getitem__)
-    monkeypatch.setattr("depthport.exporters.registry.formats", lambda: list(exporters))
-    monkeypatch.setattr("depthport.exporters.registry.get_exporter", exporters.__getitem__)
+    monkeypatch.setattr("depthport.bench.diagnose.doctor.runtimes", lambda: list(adapters))
+    monkeypatch.setattr("depthport.bench.diagnose.doctor.get_runtime", adapters.__getitem__)
+    monkeypatch.setattr("depthport.bench.diagnose.doctor.formats", lambda: list(exporters))
+    monkeypatch.setattr("depthport.bench.diagnose.doctor.get_exporter", exporters.__getitem__)
 
 
 def test_every_adapter_is_a_row(machine: None) -> None:
@@ -126,7 +126,7 @@ def test_nothing_odd_about_a_good_machine() -> None:
 @pytest.mark.parametrize(
     ("words", "changes"),
     [
-        ("can't use the NVIDIA H100.*torch==2.13.0", {"gpus": [GPU]}),
+        ("can't use the NVIDIA H100.*--force-reinstall .torch>=", {"gpus": [GPU]}),
         ("only take space.*whl/cpu", {"packages": {"torch": "2.13.0", "nvidia-cudnn-cu13": "9"}}),
         ("over each other.*pip uninstall", {"packages": {"onnxruntime": "1", "onnxruntime-gpu": "1"}}),
         ("coremltools can't trace.*numpy<2.4", {"packages": {"coremltools": "9.0", "numpy": "2.4.6"}}),

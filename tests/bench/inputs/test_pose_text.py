@@ -182,3 +182,29 @@ def test_intrinsics_of_another_resolution(tmp_path: Path) -> None:
         else:
             with pytest.raises(InputError, match=complaint):
                 posed(from_files(paths), given)
+
+
+@pytest.mark.parametrize(
+    ("camera", "complaint"),
+    [
+        ("PINHOLE nan 140 50 50 98 70", "not finite"),
+        ("PINHOLE inf 140 50 50 98 70", "not finite"),
+        ("PINHOLE 1e400 140 50 50 98 70", "not finite"),
+        ("PINHOLE 0 140 50 50 98 70", "images of 0x140"),
+        (f"PINHOLE {WIDTH} 1e9 50 50 98 70", "which none has"),
+        (f"PINHOLE {WIDTH} {HEIGHT} 1e308 1e308 98 70", "no image is as large"),
+    ],
+)
+def test_cameras_that_are_none_are_one_line(tmp_path: Path, camera: str, complaint: str) -> None:
+    colmap(tmp_path, [f"{index}.png" for index in range(len(POSES))], camera)
+    with pytest.raises(InputError, match=complaint):
+        read_poses(tmp_path)
+
+
+@pytest.mark.parametrize(("focal", "complaint"), [(1e9, "under 0.01 degrees"), (0.5, "over 170 degrees")])
+def test_a_field_of_view_that_no_lens_has(focal: float, complaint: str) -> None:
+    from depthport.exporters.inputs.cameras import check_size
+
+    matrix = np.array([[[focal, 0, 98], [0, focal, 70], [0, 0, 1.0]]])
+    with pytest.raises(InputError, match=complaint):
+        check_size(matrix, np.array([[HEIGHT, WIDTH]]))

@@ -148,3 +148,15 @@ def test_a_million_samples_are_read(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text(json.dumps(data))
     assert len(load_results(path).results.cells[0].timing["device"].samples.ms) == count
+
+
+@pytest.mark.parametrize("median", [0, 5e-324, 1e-300, -1.0, 1e308])
+def test_a_time_that_none_takes_is_no_time(median: float) -> None:
+    from depthport.bench.choice.choose import choose
+
+    data = as_json(fixtures.cpu_server(fixtures.FEW))
+    for row in data["cells"]:
+        for block in row["timing"].values():
+            block |= {"median_ms": median, "ci95_ms": [median, median]}
+    results, notes = parse_results(data)
+    assert notes and choose(results).pick is None

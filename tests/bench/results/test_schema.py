@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from depthport.bench.results.model import SCHEMA, Results
-from depthport.bench.results.regimes import LARGEST
+from depthport.bench.results.regimes import LARGEST, SMALLEST
 from depthport.bench.results.schema import results_schema
 from tests.support import results as fixtures
 from tests.support.paths import ROOT
@@ -64,4 +64,4 @@ def test_every_figure_has_bounds() -> None:
     """An absurd figure would fill a page with digits."""
     for name in ("median_ms", "p99_ms", "img_s"):
         found = TEXT["$defs"]["Timing"]["properties"][name]["anyOf"][0]
-        assert (found["exclusiveMinimum"], found["exclusiveMaximum"]) == (0, LARGEST)
+        assert (found["minimum"], found["exclusiveMaximum"]) == (SMALLEST, LARGEST)

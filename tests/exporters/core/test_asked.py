@@ -14,7 +14,7 @@ EVERY = [value for value in vars(asked).values() if isinstance(value, Bounds)]
 
 
 @pytest.mark.parametrize("bounds", EVERY, ids=lambda bounds: bounds.option)
-@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, -1.0, 1e308, 1e12])
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, -1.0, 1e308, 1e12, 10**400, -(10**400)])
 def test_nonsense_is_refused_for_every_option(bounds: Bounds, value: float) -> None:
     with pytest.raises(UsageError, match=f"^{bounds.option} is .*: it must be ") as refused:
         bounds.check(value)

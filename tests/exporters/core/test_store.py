@@ -186,7 +186,7 @@ WRITERS = {
     "    big = ir.tensor(numpy.zeros(SIZE // 4, numpy.float32), name='w')\n"
     "    w = ir.Value(name='w', const_value=big, shape=ir.Shape(big.shape), type=ir.TensorType(ir.DataType.FLOAT))\n"
     "    graph = ir.Graph([], [], nodes=[], initializers=[w], opset_imports={'': 18})\n"
-    "    save(ir.Model(graph, ir_version=10), directory / 'model.onnx', external=True)",
+    "    save(ir.Model(graph, ir_version=10), directory / 'model.onnx', data='model.onnx.data')",
 }
 FULL_DISK = """
 SIZE = 4 << 20

@@ -13,7 +13,7 @@ missing = [name for name in NEEDED if find_spec(name) is None]
 @pytest.fixture(scope="session")
 def packages() -> None:
     if missing:
-        pytest.skip(f"{', '.join(missing)} not installed: pip install 'depthport[da3,coreai]'")
+        pytest.skip(f"{', '.join(missing)} not installed")
     import torch
 
     torch.set_num_threads(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -44,7 +43,7 @@ def converted(upstream: Any, tmp_path_factory: pytest.TempPathFactory) -> Callab
 
     @cache
     def make(precision: str = "fp32", views: int = 3, images: bool = False, width: int = WIDTH, **given: Any) -> Converted:
-        options = replace(CoreMLOptions(), **given)
+        options = CoreMLOptions(**given)
         network, examples, graph = traced(options.route, views, images, options.ane, width)
         model = convert(network, examples, options, POLICIES[precision], graph)
         path = tmp_path_factory.mktemp("packages") / "model.mlpackage"

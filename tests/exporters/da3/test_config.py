@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +199,17 @@ def test_a_folder_is_found_by_its_bare_name(tmp_path: Path, monkeypatch: pytest.
     assert get_model("da3-small") is MODELS["da3-small"]  # a name of upstream's is that model
     with pytest.raises(UsageError, match="unknown model 'elsewhere'"):
         get_model("elsewhere")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a file system with pipes")
+@pytest.mark.parametrize("name", ["config.json", "mine.yaml"])
+def test_a_pipe_is_refused_and_not_waited_for(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UsageError):
+        get_model(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_what_windows_tools_write_is_read(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_name": "da3-small"}', encoding=encoding)
+    assert get_model(str(tmp_path)).name == "da3-small"

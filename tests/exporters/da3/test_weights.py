@@ -13,7 +13,7 @@ from depthport.exporters.core.provenance import file_sha256
 from depthport.exporters.da3.checkpoint import WEIGHTS_FILE
 from depthport.exporters.da3.models import MODELS
 from depthport.exporters.da3.registry import get_model
-from depthport.exporters.da3.weights import CONFIG_FILE, load_state_dict, resolve_weights
+from depthport.exporters.da3.weights import CONFIG_FILE, load_state_dict, resolve_weights, weights_to_measure
 
 SMALL = MODELS["da3-small"]
 
@@ -101,17 +101,30 @@ def test_the_hub_cache_is_used_without_the_network(
     assert resolve_weights(None, SMALL).licence == "Apache-2.0"
 
 
-def test_without_checkpoint_and_network_the_default_is_synthetic_and_says_so(
+def test_without_checkpoint_and_network_nothing_random_is_exported_and_what_is_measured_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("depthport.exporters.da3.hub._reachable", lambda url: False)
-    ref = resolve_weights(None, SMALL)
+    missing = "depth-anything/DA3-SMALL is not cached"
+    with pytest.raises(WeightsError, match=f"{missing}.*say --weights synthetic:0") as refusal:
+        resolve_weights(None, SMALL)
+    assert "\n" not in str(refusal.value) and refusal.value.exit_code == 2
+    ref = weights_to_measure(None, SMALL)
     assert ref.id == "synthetic:0" and ref.synthetic
-    assert ref.note is not None and "\n" not in ref.note
-    assert "depth-anything/DA3-SMALL is not cached" in ref.note
+    assert ref.note is not None and "\n" not in ref.note and missing in ref.note
+    assert weights_to_measure(ref, SMALL) is ref
     assert "can't be reached" in refused("depth-anything/DA3-SMALL")
+
+
+def test_a_damaged_checkpoint_is_never_replaced_by_random_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / WEIGHTS_FILE).write_bytes(b"\x00" * 32)
+    monkeypatch.setattr("depthport.exporters.da3.weights.fetch", lambda hub_id: tmp_path)
+    for resolve in (resolve_weights, weights_to_measure):
+        with pytest.raises(WeightsError) as refusal:
+            resolve(None, SMALL)
+        assert "synthetic" not in str(refusal.value)
 
 
 def test_offline_mode_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,3 +279,24 @@ def test_a_folder_of_the_hub_cache_has_the_repositorys_name_and_licence(checkpoi
 
 def test_what_is_no_checkpoint_of_da3(tmp_path: Path) -> None:
     assert "is not a DA3 checkpoint" in refused(str(write_checkpoint(tmp_path, {"bert.embeddings": torch.zeros(3)})))
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "x" * 5000 + ".safetensors", "a\0.safetensors", ".x.safetensors"])
+def test_an_index_names_files_beside_it(name: str, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": f"{name}.safetensors"}}))
+    with pytest.raises(WeightsError, match="not a safetensors file beside it"):
+        resolve_weights(str(tmp_path), MODELS["da3-small"])
+
+
+@pytest.mark.parametrize("commit", ["../../../etc", "x" * 100_000, "a\0b", ""])
+def test_a_reference_of_the_hubs_cache_names_a_snapshot(commit: str, tmp_path: Path) -> None:
+    for part in ("snapshots", "refs"):
+        (tmp_path / "models--a--b" / part).mkdir(parents=True)
+    (tmp_path / "models--a--b" / "refs" / "main").write_text(commit)
+    with pytest.raises(WeightsError, match="has no snapshot"):
+        resolve_weights(str(tmp_path / "models--a--b"), MODELS["da3-small"])
+
+
+def test_a_name_that_the_hub_does_not_allow_is_one_line() -> None:
+    with pytest.raises(WeightsError, match="is not a Hugging Face id"):
+        resolve_weights("-/-", MODELS["da3-small"])

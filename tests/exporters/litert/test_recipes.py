@@ -76,7 +76,7 @@ def quantizer(tried: list[list[str]], together: float = 1.0) -> Any:
 
 
 def context(**options: Any) -> Any:
-    request = SimpleNamespace(options=options, outputs=("depth", "extrinsics"))
+    request = SimpleNamespace(format="litert", options=options, outputs=("depth", "extrinsics"))
     return SimpleNamespace(request=request, progress=lambda step: None)
 
 

@@ -22,7 +22,7 @@ from tests.support.tiny import seal, tiny_coreai
 
 executed = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("torch", "coreai", "coreai_torch")),
-    reason="torch, coreai-core or coreai-torch not installed: pip install 'depthport[da3,coreai]'",
+    reason='torch, coreai-core or coreai-torch not installed: pip install "depthport[da3,coreai]"',
 )
 
 
@@ -241,4 +241,4 @@ def test_what_the_runtime_raises_is_a_run_error(sealed: Artifact) -> None:
 def test_without_the_package_every_device_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthport.runtimes.coreai.platform.find_spec", lambda name: None)
     devices = CoreAIRuntime().probe()
-    assert {d.remedy for d in devices} == {"pip install 'depthport[coreai]' (Python 3.11 or newer)"}
+    assert {d.remedy for d in devices} == {'pip install "depthport[coreai]" (Python 3.11 or newer)'}

@@ -13,7 +13,7 @@ import pytest
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import PlacementError, UsageError
-from depthport.runtimes.base import LoadOptions
+from depthport.runtimes.base import Device, LoadOptions
 from depthport.runtimes.contract import CHECKS, Subject
 from depthport.runtimes.contract.subject import infer
 from depthport.runtimes.onnxruntime import plugin_runtime, plugins
@@ -125,7 +125,7 @@ def test_plug_ins_are_found_by_what_they_provide(tmp_path: Path, monkeypatch: py
     )
 
 
-def surveyed(monkeypatch: pytest.MonkeyPatch, *answers: dict[str, Any]) -> list[Any]:
+def surveyed(monkeypatch: pytest.MonkeyPatch, *answers: dict[str, Any]) -> list[Device]:
     """What `probe` makes of plug-ins that answer so."""
     found = tuple(Plugin(f"onnxruntime-ep-{index}", "1.5", "none") for index in range(len(answers)))
     monkeypatch.setattr(plugins, "installed", lambda: found)
@@ -167,7 +167,7 @@ def test_probe_without_packages(monkeypatch: pytest.MonkeyPatch, missing: str, r
     monkeypatch.setattr(plugin_runtime, "find_spec", lambda name: None if name == missing else True)
     monkeypatch.setattr(plugins, "installed", lambda: ())
     (device,) = PluginProviderRuntime().probe()
-    assert (device.unavailable or "").startswith(reason) and (device.remedy or "").startswith("pip install onnxruntime")
+    assert (device.unavailable or "").startswith(reason) and (device.remedy or "").startswith("pip install ")
 
 
 @pytest.mark.parametrize(

@@ -64,9 +64,9 @@ def test_options_change_the_speed_and_not_the_result(artifact: Artifact, spinnin
 @pytest.mark.parametrize(
     ("extra", "complaint"),
     [
-        ({"spinning": "sometimes"}, "spinning is one of run, always, never"),
-        ({"graph_optimization": "max"}, "graph_optimization is one of all"),
-        ({"provider_options": 3}, "provider_options is a mapping"),
+        ({"spinning": "sometimes"}, "spinning of onnxruntime is one of run, always, never"),
+        ({"graph_optimization": "max"}, "graph_optimization of onnxruntime is one of all"),
+        ({"provider_options": 3}, "provider_options of onnxruntime is a mapping"),
         ({"speed": "fast"}, "no option 'speed'"),
     ],
 )

@@ -163,7 +163,7 @@ def test_weights_of_another_model_are_a_load_error(exported: Exported, tmp_path:
 
 
 def test_options_of_others_are_refused(tiny: Artifact) -> None:
-    with pytest.raises(UsageError, match="pytorch has no option spinning"):
+    with pytest.raises(UsageError, match="pytorch has no option 'spinning'"):
         load(tiny, "eager", extra={"spinning": "never"})
 
 
@@ -171,7 +171,7 @@ def test_probe_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthport.runtimes.pytorch.runtime.find_spec", lambda name: None)
     (device,) = PyTorchRuntime().probe()
     assert not device.available
-    assert device.remedy == "pip install torch"
+    assert device.remedy == 'pip install "depthport[da3]"'
 
 
 def test_probe_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

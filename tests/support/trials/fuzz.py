@@ -51,7 +51,7 @@ class Count:
 
 
 def _manifest(folder: Path) -> Callable[[Random], None]:
-    from depthport.bench.cli.inspect import _manifest as table
+    from depthport.bench.cli.artifact_view import artifact_table
     from depthport.exporters.core.artifact import MANIFEST, load_artifact
 
     path = fake_artifact(folder / "artifact").path
@@ -65,7 +65,7 @@ def _manifest(folder: Path) -> Callable[[Random], None]:
         (path / MANIFEST).write_bytes(json_bytes(good, random))
         artifact = load_artifact(path)
         artifact.verify()
-        json.dumps(table(artifact).to_json(), ensure_ascii=False).encode()
+        json.dumps(artifact_table(artifact).to_json(), ensure_ascii=False).encode()
 
     return read
 

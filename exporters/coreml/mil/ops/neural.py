@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -42,7 +42,7 @@ def conv(call: Call) -> Tensor:
     if before != after:
         x = F.pad(x, [p for axis in reversed(range(spatial)) for p in (before[axis], after[axis])])
         before = [0] * spatial
-    function: Any = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[spatial]
+    function: Callable[..., Tensor] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[spatial]
     found: Tensor = function(x, weight, call.optional("bias"), stride, before, dilation, call.integer("groups", 1))
     return found
 

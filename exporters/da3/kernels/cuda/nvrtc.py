@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from depthport.exporters.core import install
 from depthport.exporters.core.errors import RunError, StorageError, UnavailableError
 from depthport.exporters.core.files.atomic import write_bytes
 from depthport.exporters.core.files.private import cache_root, private_folder
@@ -88,7 +89,7 @@ class Kernel:
         )
 
 
-def tensor_map(address: int, dtype: str, rows: int, columns: int, row_stride_bytes: int, box: tuple[int, int]) -> Any:
+def tensor_map(address: int, dtype: str, rows: int, columns: int, row_stride_bytes: int, box: tuple[int, int]) -> object:
     """A TMA descriptor of a matrix of 16-bit numbers, in boxes of (rows, columns) that land in 128-byte swizzle.
 
     Args:
@@ -134,7 +135,7 @@ def bindings() -> Any:
         import cuda.bindings.driver
         import cuda.bindings.nvrtc
     except ImportError as error:
-        remedy = "pip install 'cuda-bindings>=12.8'"
+        remedy = str(install.CUDA_BINDINGS)
         raise UnavailableError(f"cuda-bindings can't be imported ({error}): {remedy}") from error
     return cuda.bindings
 

@@ -1,0 +1,1 @@
+"""Depth of one camera's pictures."""

@@ -1,0 +1,1 @@
+"""ONNX's reference evaluator as a runtime of depthport."""
