@@ -102,6 +102,7 @@ def predict(
     from depthport.predict.model import load
     from depthport.predict.photographs import load_photographs
 
+    _check_window(window, overlap, {"--poses": poses, "--write": write, "--original-size": original_size, "--json": json_})
     check_output_folder(out)
     store = ArtifactStore(artifacts)
     THREADS.check(threads)
