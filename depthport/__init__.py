@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from depthport.predict.files import write_prediction
     from depthport.predict.model import Model, load
     from depthport.predict.prediction import Prediction
+    from depthport.predict.sequence import predict_sequence
 
     __version__: str
 
@@ -49,6 +50,7 @@ _HOME = {
     "load_artifact": "exporters.core.artifact",
     "load_results": "bench.results.load_results",
     "plan": "bench.measure.api",
+    "predict_sequence": "predict.sequence",
     "run": "bench.measure.api",
     "write_prediction": "predict.files",
     "write_report": "bench.report.write",
@@ -56,7 +58,8 @@ _HOME = {
 
 __all__ = [
     "Artifact", "ArtifactStore", "DepthportError", "Manifest", "Model", "Prediction", "Stored", "choose", "compare",
-    "export", "formats", "load", "load_artifact", "load_results", "plan", "run", "write_prediction", "write_report",
+    "export", "formats", "load", "load_artifact", "load_results", "plan", "predict_sequence", "run", "write_prediction",
+    "write_report",
 ]  # fmt: skip
 
 

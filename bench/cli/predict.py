@@ -103,6 +103,7 @@ def predict(
     from depthport.predict.model import load
     from depthport.predict.photographs import load_photographs
 
+    _check_window(window, overlap, {"--poses": poses, "--write": write, "--original-size": original_size, "--json": json_})
     check_output_folder(out)
     store = ArtifactStore(artifacts)
     THREADS.check(threads)
@@ -149,6 +150,19 @@ def predict(
     stderr(f"{len(views)} views in {found.seconds:.2f} s ({rate:.2f} photographs/s) by {found.placement['runtime']}")
     if found.synthetic:
         stderr("random weights: depth values and cameras are not valid")
+
+
+def _check_window(window: int | None, overlap: int | None, others: dict[str, object]) -> None:
+    from depthport.exporters.core.errors import UsageError
+
+    if window is None:
+        if overlap is not None:
+            raise UsageError("--overlap is of windows: give --window too")
+        return
+    if overlap is not None and overlap >= window:
+        raise UsageError(f"windows of {window} frames overlap by 1 to {window - 1} frames, not by {overlap}")
+    if given := [option for option, value in others.items() if value]:
+        raise UsageError(f"--window writes arrays, 16-bit depth and one camera path, frame by frame: leave out {given[0]}")
 
 
 def _sequence(model: Model, sources: list[Path], out: Path, window: int, overlap: int, oriented: bool) -> None:

@@ -55,10 +55,12 @@ def photograph_size(height: int, width: int) -> tuple[int, int]:
     return round(height * factor), round(width * factor)
 
 
-def write_encoded(scenes: Sequence[EncodedScene], folder: Path, kind: str) -> list[Path]:
-    """Each scene's files as `folder/<kind>-<index>.npz`, which a worker reads with :func:`files_of`."""
+def write_encoded(scenes: Sequence[Scene], folder: Path, kind: str) -> list[Path]:
+    """The files of each scene that has some as `folder/<kind>-<index>.npz`, which a worker reads with :func:`files_of`."""
     paths = []
     for index, scene in enumerate(scenes):
+        if not isinstance(scene, EncodedScene):
+            continue
         path = folder / f"{kind}-{index}.npz"
         write_npz(path, {f"{PREFIX}{view}": np.frombuffer(data, np.uint8) for view, data in enumerate(scene.files)})
         paths.append(path)

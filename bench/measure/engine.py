@@ -11,14 +11,14 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import msgspec
 from filelock import Timeout
 
 from depthport.bench.analysis.analysis import intervals_narrow
 from depthport.bench.environment.environment import fingerprint
-from depthport.bench.inputs.encoded import EncodedScene, write_encoded
+from depthport.bench.inputs.encoded import write_encoded
 from depthport.bench.inputs.inputs import Scene, write_scenes
 from depthport.bench.measure.conclude import conclude, work_folder
 from depthport.bench.measure.crew import Timed
@@ -114,7 +114,7 @@ class _Run:
 
     def execute(self) -> Results:
         try:
-            inputs = self._write_inputs(self.plan.scenes, "input")
+            inputs = write_encoded(self.plan.scenes, self.work, "input") or self._write_inputs(self.plan.scenes, "input")
             truth = self._write_inputs(self.plan.truth, "truth")
             self._export()
             references = self._reference(self._reference_inputs(inputs))
@@ -141,8 +141,6 @@ class _Run:
     # -- inputs -------------------------------------------------------------------------------------------------
 
     def _write_inputs(self, scenes: Sequence[Scene], kind: str, *, preprocess: bool | None = None) -> list[Path]:
-        if self.plan.protocol.boundary == "pipeline" and preprocess is None:
-            return write_encoded(cast("Sequence[EncodedScene]", scenes), self.work, kind)
         own = self.plan.export.preprocess if preprocess is None else preprocess
         return write_scenes(scenes, self.work, kind, pose_input=self.plan.export.pose_input, preprocess=own)
 

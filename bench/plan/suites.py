@@ -61,7 +61,10 @@ def build_cells(request: MeasureRequest) -> tuple[CellSpec, ...]:
         ids = ", ".join(c.id for c in cells if not c.unavailable and not c.unsupported)
         raise UsageError(f"nothing to measure is left by the filters; this machine has {ids or 'no usable runtime'}")
     if request.protocol.boundary == "pipeline":
-        cells, kept = ([replace(c, tags=(*c.tags, FROM_FILES)) for c in some] for some in (cells, kept))
+        # What has no time to show has nothing to do here.
+        cells, kept = (
+            [replace(c, tags=(*c.tags, FROM_FILES)) for c in some if not c.numerics_only] for some in (cells, kept)
+        )
     devices = {first_device(cell.device) for cell in kept if not cell.unavailable}
     baselines = [c for c in cells if c.baseline and c not in kept and c.device in devices and not c.unavailable]
     found = tuple(sorted([*baselines, *kept], key=lambda cell: not cell.baseline))

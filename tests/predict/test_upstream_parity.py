@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tests.support.upstream_input import input_processor
 
 from depthport.exporters.core.store import ArtifactStore
 from depthport.predict.model import Model, load
@@ -21,6 +20,8 @@ from tests.conftest import export_small
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("depth_anything_3")
+
+from depthport.exporters.da3.processors import input_processor  # noqa: E402
 
 LONGEST = 98
 """Side at which the network sees them, for speed; pixels are compared at upstream's own 504 too."""

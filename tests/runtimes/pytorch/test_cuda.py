@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from depthport.exporters.core.store import ArtifactStore
 from depthport.runtimes.base import Arrays, Session
@@ -17,6 +19,8 @@ from tests.support.paths import ROOT
 torch = pytest.importorskip("torch")
 pytest.importorskip("depth_anything_3")
 
+from depthport.exporters.core.errors import InputError  # noqa: E402
+from depthport.exporters.inputs.images import decode_image  # noqa: E402
 from depthport.runtimes.base import LoadOptions  # noqa: E402
 from depthport.runtimes.pytorch.runtime import PyTorchRuntime  # noqa: E402
 from tests.conftest import Exported  # noqa: E402
@@ -117,3 +121,39 @@ def test_a_profile_sees_every_part(store: ArtifactStore, mode: str) -> None:
     times = {part.name: part.ms for part in found.parts}
     for part in ("attention within a view", "attention across views", "MLP", "head stage 1", "head resizes"):
         assert times[part] > 0, part
+
+
+def test_scenes_that_overlap_give_what_each_gives_alone(exported: Exported, tmp_path: Path) -> None:
+    artifact = exported("pytorch", views=VIEWS, precision="bf16-fp16", target="cuda", preprocess=True)
+    scenes = [np.random.default_rng(seed).integers(0, 256, (1, VIEWS, 70, 98, 3), np.uint8) for seed in range(5)]
+    with PyTorchRuntime().load(artifact, "cuda", LoadOptions(mode="fused", cache_dir=tmp_path)) as session:
+        flow = session.flow()
+        assert flow.ahead > 0
+        waiting = [flow.submit({"image": scene}) for scene in scenes]
+        together = [ready() for ready in waiting]
+        for scene, found in zip(scenes, together, strict=True):
+            session.bind({"image": scene})
+            session.run()
+            session.synchronize()
+            for name, expected in session.outputs().items():
+                np.testing.assert_array_equal(found[name], expected)
+
+
+def test_what_the_device_decodes_is_nearly_what_the_cpu_decodes(exported: Exported, tmp_path: Path) -> None:
+    artifact = exported("pytorch", views=1, precision="bf16-fp16", target="cuda", preprocess=True, source_size=(140, 196))
+    rgb = np.asarray(Image.fromarray(np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)).resize((196, 140)))
+    written = io.BytesIO()
+    Image.fromarray(rgb).save(written, "JPEG", quality=95)
+    with PyTorchRuntime().load(artifact, "cuda", LoadOptions(mode="fused", cache_dir=tmp_path)) as session:
+        flow, decoder = session.flow(), session.device_decoder()
+        if decoder is None:
+            pytest.skip("needs torchvision with CUDA")
+        decoded = decoder([written.getvalue()])
+        on_cpu = decode_image(written.getvalue(), "x")
+        apart = np.abs(decoded[0].pixels.cpu().numpy().astype(int) - on_cpu)
+        assert apart.mean() < 1 and apart.max() < 16
+        found = flow.submit({"image": decoded})()
+        expected = flow.submit({"image": on_cpu[None, None]})()
+        assert error(found["depth"], expected["depth"]) < 0.05
+        with pytest.raises(InputError, match="2 decoded views"):
+            flow.submit({"image": [*decoded, *decoded]})
