@@ -22,6 +22,7 @@ from msgspec import Meta
 from depthport.exporters.core.declared import fault
 from depthport.exporters.core.errors import ArtifactError, one_line
 from depthport.exporters.core.files.atomic import read_json
+from depthport.exporters.core.files.paths import is_file
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import canonical_sha256, file_sha256
 from depthport.exporters.core.text import clean_json, clean_text, quoted
@@ -243,7 +244,7 @@ class Artifact:
         """
         for info in self.manifest.files:
             path = self.path / info.path
-            if not path.is_file():
+            if not is_file(path):
                 raise ArtifactError(f"artifact {self.path.name}: {info.path} is missing: export it again")
             if not _same(path, info):
                 raise ArtifactError(f"artifact {self.path.name}: {info.path} is damaged: export it again")

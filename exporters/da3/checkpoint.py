@@ -14,6 +14,7 @@ from typing import NamedTuple
 from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnavailableError, WeightsError, one_line
 from depthport.exporters.core.files.atomic import read_json
+from depthport.exporters.core.files.paths import is_file
 from depthport.exporters.core.text import quoted
 
 WEIGHTS_FILE = "model.safetensors"
@@ -149,7 +150,7 @@ def files_of(checkpoint: Path) -> list[Path]:
     wrong = next((name for name in shards if not (_NAME.fullmatch(name) and name.endswith(SUFFIX))), None)
     if wrong is not None:
         raise WeightsError(f"{checkpoint} names {quoted(wrong)}, which is not a safetensors file beside it")
-    missing = [name for name in shards if not checkpoint.with_name(name).is_file()]
+    missing = [name for name in shards if not is_file(checkpoint.with_name(name))]
     if missing:
         raise WeightsError(f"{checkpoint.with_name(missing[0])} is missing, which {checkpoint.name} names: download it")
     return [checkpoint.with_name(name) for name in shards]

@@ -18,9 +18,9 @@ from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
 
-from depthport.exporters.core.json_types import JsonObject
-
 import numpy as np
+
+from depthport.exporters.core.json_types import JsonObject
 
 _NAMED = re.compile(r"onnxruntime-|.*-ep-")
 _PROVIDES = re.compile(r"get_ep_name|EP_NAME|register_execution_provider_library")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from depthport.exporters.core.errors import UsageError
@@ -17,6 +18,11 @@ def user_path(path: Path | str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise UsageError(f"{str(path)!r} names the home of a user who is not here: write the path out") from None
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file. `Path.is_file` raises for a name that no file can have, as a damaged file may give."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def user_argument(argument: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from depthport.exporters.core.errors import ArtifactError
 from depthport.exporters.core.files.atomic import read_json
+from depthport.exporters.core.files.paths import is_file
 from depthport.exporters.coreml.mil.blob import WeightFile
 from depthport.exporters.coreml.mil.program import Function, read_program
 from depthport.exporters.coreml.mil.wire import Message
@@ -109,7 +110,7 @@ def _model_file(path: Path) -> Path:
     if item.is_absolute() or ".." in item.parts:
         raise ArtifactError(f"{path.name} names a model file outside itself: it is damaged or not to be trusted")
     file = path / "Data" / item
-    if not file.is_file():
+    if not is_file(file):
         raise ArtifactError(f"{path.name} has no model file {item.name}: export it again")
     return file
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from depthport.exporters.core.errors import UsageError
-from depthport.exporters.core.files.paths import user_argument, user_path
+from depthport.exporters.core.files.paths import is_file, user_argument, user_path
 from depthport.exporters.core.store import ENV_ROOT, ArtifactStore
 
 
@@ -34,3 +34,8 @@ def test_arguments_of_the_command_line(home: Path) -> None:
 def test_the_home_of_nobody_is_one_line() -> None:
     with pytest.raises(UsageError, match="a user who is not here"):
         user_path("~nobody-of-that-name/x")
+
+
+def test_a_name_that_no_file_can_have_is_that_of_none(tmp_path: Path) -> None:
+    assert not is_file(tmp_path / ("x" * 5000)) and not is_file(tmp_path / "a\0b")
+    assert is_file(Path(__file__))
