@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from depthport.bench.cli import complete
@@ -15,8 +14,9 @@ from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.inspection import Table
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from depthport.exporters.core.artifact import Artifact
-    from depthport.exporters.core.inspection import Table
 
 
 def inspect(

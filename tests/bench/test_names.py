@@ -19,6 +19,8 @@ BENCH = ROOT / "bench"
 ALLOWED = {
     "studies/false_alarms.py": "one fixed workload whose right answer is known",
     "diagnose/precision_check.py": "joins one format's parser, calibration and engine, which may not import each other",
+    "cli/app.py": "extras of the package that doctor installs, as an example",
+    "diagnose/missing.py": "extras of the package that any machine has use for",
     "cli/check.py": "its command",
     "cli/inspect.py": "its samples are of one format, and for a page in a browser among others",
     "report/model/neural_engine.py": "a section on one vendor's processor",

@@ -23,6 +23,9 @@ class _Fetching:
 
     def synchronize(self) -> None: ...
 
+    def clock(self) -> int:
+        return time.perf_counter_ns()
+
     def outputs(self) -> dict[str, Any]:
         if not self.fetched and self.runs <= self.slow:
             time.sleep(0.005)

@@ -21,7 +21,7 @@ def test_what_is_quoted_is_cut_to_80_characters(name: str) -> None:
 
 def test_a_long_line_loses_its_middle() -> None:
     text = tidy("can't write to " + "x" * 5000 + ": choose another folder")
-    assert len(text) == 300
+    assert len(text) <= 300
     assert text.startswith("can't write to ") and text.endswith(": choose another folder")
 
 
