@@ -172,12 +172,13 @@ def choose(
         height=height,
         width=width,
     )
+    store = ArtifactStore(artifacts)
     results = load_results(source).results
     choice = choose_cell(results, request)
 
     def render(found: Choice, console: Console) -> None:
         render_choice(found, console)
-        render_pick(found, results, ArtifactStore(artifacts), console)
+        render_pick(found, results, store, console)
 
     show(choice, json_, render)
     if choice.pick is None:

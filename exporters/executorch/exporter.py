@@ -64,9 +64,9 @@ class ExecuTorchExporter(Exporter):
         return f"{', '.join(missing)} not installed: {_INSTALL}" if missing else None
 
     def options(self, request: ExportRequest) -> JsonObject:
-        require_static(request, allow=("pose_input",))
         if request.policy.quantization is not None:
             raise UnsupportedError(f"format {self.format!r} has no {request.policy.name}: {NO_INT8}")
+        require_static(request, allow=("pose_input",))
         if request.policy.name not in PRECISIONS:
             raise UnsupportedError(f"format {self.format!r} has no precision {request.policy.name!r}: use fp32 or fp16")
         if request.target not in (None, *BACKENDS):

@@ -62,7 +62,7 @@ WEIGHTS = ("--weights", "synthetic:0")
         (["da3-small", "a.jpg", *WEIGHTS, "--runtime", "onyxruntime"], "onyxruntime"),
         (["da3-small", "a.jpg", *WEIGHTS, "--runtime", "pytorch", "--device", "tpu"], "tpu"),
         (["da3-small", "a.jpg", *WEIGHTS, "--write", "exr"], "exr"),
-        (["da3-small", "a.jpg", *WEIGHTS, "--out", "here"], "is a file, not a folder"),
+        (["da3-small", "a.jpg", *WEIGHTS, "--out", "here"], "is not a folder"),
         (["da3-small", "a.jpg", *WEIGHTS, "--poses", "no-such.npz"], "no-such.npz"),
         (["da3-small", "a.jpg", *WEIGHTS, "--precision", "fp7"], "unknown precision"),
     ],

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -18,12 +19,13 @@ from tests.support.corpus.cases import commands
 from tests.support.corpus.files import good_files
 from tests.support.paths import ROOT
 from tests.support.shadows import IMPORTED_FIRST, shadowing_modules
+from tests.support.tiny import tiny_onnx
 
 ENCODINGS = ("cp1252", "latin-1", "ascii", "cp850", "cp932")
 CAPABILITIES = "-dac_override,-dac_read_search,-fowner"
 """Without them even root may not write where nobody may."""
 SMALL = ["--size", "28x28", "--weights", "synthetic:0"]
-LIGHT = {"doctor", "inspect", "report", "compare", "choose", "reproduce"}
+LIGHT = {"doctor", "inspect", "list", "sample", "report", "compare", "choose", "reproduce"}
 
 
 class Place:
@@ -34,6 +36,7 @@ class Place:
         results = json.loads(self.files.results.read_text())
         results["environment"]["cpu"]["model"] = "Prozessor \u201cf\u00fcr\u201d \u65e5\u672c \u2713 \u2026"
         self.files.results.write_text(json.dumps(results))
+        self.onnx = tiny_onnx(folder / "onnx").path
         self.store, self.out = folder / "store", folder / "\u65e5\u672c"
         self.work = shadowing_modules(folder / "shadows")
         for name in IMPORTED_FIRST:
@@ -53,6 +56,8 @@ class Place:
             "predict": ["da3-small", photograph, "--weights", "synthetic:0", *ours, "--out", str(self.out / "predict")],
             "check": ["da3-small", "--precision", "bf16", *SMALL, *ours],
             "inspect": [str(self.files.artifact)],
+            "list": [str(self.onnx.parent)],
+            "sample": [str(self.onnx), "--for", "python", "--out", str(self.out / uuid4().hex)],
             "bench": [*measured, str(self.out / "bench"), *quick],
             "profile": ["da3-small", "--mode", "eager", *SMALL, *ours, "--calls", "2", "--out", str(self.out / "profile")],
             "batch": ["da3-small", "--runtime", "pytorch", *SMALL, *ours, "--most", "2"],

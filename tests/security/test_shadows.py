@@ -79,7 +79,7 @@ def test_another_interpreter_gets_our_package_and_its_own(tmp_path: Path) -> Non
     (site,) = (tmp_path / "other").rglob("site-packages")
     # What a worker of ours imports before any runtime: all of it is depthport's own, none is an extra.
     packages = Path(msgspec.__file__).parent.parent
-    for name in ("filelock", "msgspec", "numpy", "numpy.libs", "psutil", "typing_extensions.py"):
+    for name in ("filelock", "msgspec", "numpy", "numpy.libs", "PIL", "pillow.libs", "psutil", "typing_extensions.py"):
         if (found := packages / name).exists():
             (site / name).symlink_to(found.resolve())
     command = worker_command(str(python), WORKERS[0])

@@ -127,8 +127,8 @@ def test_every_module_that_runs_in_an_export_is_reached() -> None:
     unreached = {name for name in modules - reached if "precision_check" not in name}
     # What bench and the sessions do with arrays, poses, paths and signals; a graph does its own arithmetic.
     others = (
-        "core.files.npz", "core.schema", "da3.processors", "da3.ties", "inputs.chaining", "inputs.images", "inputs.plausible", "inputs.poses",
-        "inputs.similarity", "options_page",
+        "core.files.npz", "core.schema", "da3.processors", "da3.ties", "inputs.chaining", "inputs.images",
+        "inputs.plausible", "inputs.poses", "inputs.similarity", "options_page",
     )  # fmt: skip
     assert unreached <= {f"depthport.exporters.{name}" for name in others}
 

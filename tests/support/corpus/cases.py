@@ -100,6 +100,8 @@ def base(command: str, good: Good) -> dict[str, list[str]]:
         "predict": {"source": ["da3-small"], "photographs": [str(good.photograph)], "weights": small["weights"]},
         "check": {"model": ["da3-small"], **small},
         "inspect": {"path": [str(good.artifact)]},
+        "list": {},
+        "sample": {"artifact": [str(good.artifact)], "kind": ["--for", "python"]},
         "profile": {"model": ["da3-small"], **small},
         "batch": {"model": ["da3-small"], **small},
         "report": {"sources": [str(good.results)], "out": ["--out", "report"]},
@@ -147,7 +149,9 @@ def _bad(command: str, parameter: Parameter, files: dict[str, Path], folders: di
         for kind, path in (folders if parameter.name in OUTPUTS else files).items():
             # A store may be there to be read: that it can't be written is known when it is.
             store = parameter.name == "artifacts" or (command == "export" and parameter.name == "out")
-            if not store or kind != "a file system of the system's":
+            # A store that holds nothing is an empty one.
+            empty = command == "list" and kind == "a folder in a folder"
+            if not empty and (not store or kind != "a file system of the system's"):
                 yield kind, str(path)
     elif parameter.type in NUMBERS:
         for value in NUMBERS[parameter.type]:
