@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
+
+# Before any library that takes Python's own distutils: setuptools puts its copy in that one's place when it is imported,
+# which torch.compile does late, and gives up where half of the other is loaded. A user's worker loads one runtime.
+with suppress(ImportError):
+    import setuptools  # noqa: F401
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.store import ArtifactStore, Stored
