@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +14,7 @@ from depthport.bench.cli import complete
 from depthport.bench.cli.options import Json, Store, Threads, Weights, names, print_json, stderr
 from depthport.exporters.core import install
 from depthport.exporters.core.errors import DepthportError, UsageError
-from depthport.exporters.core.files.atomic import check_output_folder
+from depthport.exporters.core.files.atomic import check_output_folder, storage_errors
 from depthport.exporters.core.json_types import JsonObject
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path("results")
 """Where `run` writes them by default."""
+RANDOM = "random weights: depth values and cameras are not valid"
 
 
 def predict(
@@ -120,25 +123,26 @@ def predict(
         raise UsageError("--results is for a model whose runtime is not named: leave it out, or what is named")
     observer = observer_for()
     try:
-        views = [] if window is not None else load_photographs(photographs, oriented=exif, frames=frames)
-        if "target" in asked:
-            observer.note(
-                f"{asked['runtime']} on {asked['device']}, {asked['precision']}: the pick of {results or RESULTS}"
-            )
-        asked["precision"] = asked["precision"] or "fp32"
-        model = load(source, weights=weights, threads=threads, store=store, progress=observer.step, **asked)
-        observer.stage(f"preparing {source}")
-        with model:
-            if window is not None:
-                _sequence(model, photographs, out, window, overlap or max(1, window // 3), exif)
-                return
-            found = model.predict(
-                views,
-                extrinsics=cameras.extrinsics if cameras else None,
-                intrinsics=cameras.intrinsics if cameras else None,
-            )
-        observer.stage("writing")
-        written = write_prediction(found, out, kinds, original_size=original_size)
+        with _alone(out):
+            views = [] if window is not None else load_photographs(photographs, oriented=exif, frames=frames)
+            if "target" in asked:
+                observer.note(
+                    f"{asked['runtime']} on {asked['device']}, {asked['precision']}: the pick of {results or RESULTS}"
+                )
+            asked["precision"] = asked["precision"] or "fp32"
+            model = load(source, weights=weights, threads=threads, store=store, progress=observer.step, **asked)
+            observer.stage(f"preparing {source}")
+            with model:
+                if window is not None:
+                    _sequence(model, photographs, out, window, overlap or max(1, window // 3), exif)
+                    return
+                found = model.predict(
+                    views,
+                    extrinsics=cameras.extrinsics if cameras else None,
+                    intrinsics=cameras.intrinsics if cameras else None,
+                )
+            observer.stage("writing")
+            written = write_prediction(found, out, kinds, original_size=original_size)
     finally:
         observer.close()
     if json_:
@@ -149,7 +153,7 @@ def predict(
     rate = len(views) / found.seconds if found.seconds else 0.0
     stderr(f"{len(views)} views in {found.seconds:.2f} s ({rate:.2f} photographs/s) by {found.placement['runtime']}")
     if found.synthetic:
-        stderr("random weights: depth values and cameras are not valid")
+        stderr(RANDOM)
 
 
 def _check_window(window: int | None, overlap: int | None, others: dict[str, object]) -> None:
@@ -165,6 +169,35 @@ def _check_window(window: int | None, overlap: int | None, others: dict[str, obj
         raise UsageError(f"--window writes arrays, 16-bit depth and one camera path, frame by frame: leave out {given[0]}")
 
 
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep `out` from other predictions; what ends early leaves no folder that holds nothing.
+
+    Raises:
+        UsageError: another one is being written there.
+        StorageError: `out` can't be written to.
+    """
+    from filelock import Timeout
+
+    from depthport.exporters.core.files.locking import exclusive
+
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        with ExitStack() as held:
+            try:
+                with storage_errors(out):
+                    held.enter_context(exclusive(out / ".lock", timeout_s=0))
+            except Timeout:
+                raise UsageError(
+                    f"another prediction is being written into {out}: wait for it or choose another --out"
+                ) from None
+            yield
+    finally:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+
+
 def _sequence(model: Model, sources: list[Path], out: Path, window: int, overlap: int, oriented: bool) -> None:
     """Window after window of one long sequence, written as it comes."""
     from depthport.predict.photographs import frames_of
@@ -176,6 +209,8 @@ def _sequence(model: Model, sources: list[Path], out: Path, window: int, overlap
     coming = chain.from_iterable(map(frames_of, sources))
     found = predict_sequence(model, coming, views=window, overlap=overlap, oriented=oriented, broken=broken)
     typer.echo(f"{write_sequence(found, out)} frames in {out}, camera path in {out / 'poses.tum'}")
+    if model.session is not None and model.session.artifact.manifest.weights.synthetic:
+        stderr(RANDOM)
 
 
 def _pick(named: Path | None, model: str) -> dict[str, object]:

@@ -67,12 +67,14 @@ def check_kinds(kinds: Sequence[str] | None) -> Sequence[str]:
     """What is to be written, looked at before anything is predicted; None: all that can be written here.
 
     Raises:
-        UsageError: an unknown kind.
+        UsageError: an unknown kind, or none.
         UnavailableError: a point cloud is asked for, and trimesh is not installed.
     """
     clouds = find_spec("trimesh") is not None
     if kinds is None:
         return [kind for kind in KINDS if clouds or kind not in _CLOUDS]
+    if not kinds:
+        raise UsageError(f"nothing to write: choose of {', '.join(KINDS)}")
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise UsageError(f"unknown kind of file {unknown[0]!r}: choose of {', '.join(KINDS)}")
     if not clouds and _CLOUDS & set(kinds):

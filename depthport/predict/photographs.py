@@ -78,6 +78,8 @@ def readers(sources: Sequence[Source], *, oriented: bool = True, frames: int = F
     Raises:
         InputError: no source, or a folder without pictures.
     """
+    if isinstance(sources, str | Path | bytes):
+        sources = [sources]  # one alone is a sequence too, of characters
     if not sources:
         raise InputError("no photographs: name files, a folder or a video")
     return [read for index, source in enumerate(sources) for read in _readers(source, index, oriented, frames)]

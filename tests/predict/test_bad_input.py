@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 from depthport.bench.cli.app import app
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ArtifactError, DepthportError
+from depthport.exporters.core.files.locking import exclusive
 from depthport.predict.model import Model
+from depthport.predict.photographs import load_photographs
 from depthport.predict.place import Place
 from depthport.runtimes.terms import Mismatch
 from tests.conftest import Exported
@@ -55,6 +57,7 @@ WEIGHTS = ("--weights", "synthetic:0")
         (["da3-smal", "a.jpg", *WEIGHTS], "did you mean 'da3-small'"),
         (["da3-small", "a.jpg"], "say --weights synthetic:0"),
         (["da3-small", "no-such.jpg", *WEIGHTS], "no-such.jpg"),
+        (["da3-small", "a.jpg", "--write", ",", *WEIGHTS], "nothing to write: choose of png"),
         (["da3-small", "empty", *WEIGHTS], "holds no pictures"),
         (["da3-small", "walk.mp4", *WEIGHTS], "no frames"),
         (["da3-small", "broken.jpg", *WEIGHTS], "broken.jpg"),
@@ -96,3 +99,14 @@ def test_an_artifact_of_another_machines_gpu_is_refused(tmp_path: Path) -> None:
     ):
         model(views)
     assert refusal.value.exit_code == 2
+
+
+def test_two_predictions_into_one_folder_are_refused(folder: Path) -> None:
+    with exclusive(folder / "prediction" / ".lock"):
+        done = CliRunner().invoke(app, ["predict", "artifact", "a.jpg", "b.jpg", "--out", "prediction"])
+        assert isinstance(done.exception, DepthportError) and "another prediction is being written" in str(done.exception)
+    assert not [path for path in (folder / "prediction").iterdir() if path.suffix]
+
+
+def test_one_photograph_may_be_named_alone(folder: Path) -> None:
+    assert [view.size for view in load_photographs(str(folder / "a.jpg"))] == [(60, 40)]
