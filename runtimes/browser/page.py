@@ -100,10 +100,15 @@ class Page:
         while time.monotonic() < until:
             with suppress(queue.Empty):
                 return self.answers.get(timeout=1.0)
-            if self._process.poll() is not None:
+            if self.ended:
                 said = (self._folder / _LOG).read_text(encoding="utf-8", errors="replace").splitlines()
                 raise PageError(f"the browser has ended ({said[-1] if said else f'exit code {self._process.returncode}'})")
         raise PageError("the browser does not answer")
+
+    @property
+    def ended(self) -> bool:
+        """Whether the browser's process is gone."""
+        return self._process.poll() is not None
 
     def peak_mib(self) -> float | None:
         """Peak resident memory of the process that holds the page; None where the system does not say."""
@@ -128,6 +133,27 @@ class Page:
         self._server.shutdown()
         self._server.server_close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def open_page(browser: str, files: Mapping[str, Path], flags: tuple[str, ...] = (), tries: int = 2) -> Page:
+    """A page that answers; arguments as of :class:`Page`.
+
+    A browser that ends before it has begun is started once more: where several start at once, Chromium now and then does
+    ("zygote: Broken pipe").
+
+    Raises:
+        PageError: it does not start.
+    """
+    page = Page(browser, files, flags)
+    try:
+        page.ask("report", START_S)
+    except BaseException as error:
+        ended = page.ended
+        page.close()
+        if tries > 1 and ended and isinstance(error, PageError):
+            return open_page(browser, files, flags, tries - 1)
+        raise
+    return page
 
 
 def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
@@ -207,4 +233,4 @@ class _Handler(BaseHTTPRequestHandler):
         """Nobody wants to read each request."""
 
 
-__all__ = ["START_S", "Page", "PageError"]
+__all__ = ["START_S", "Page", "PageError", "open_page"]

@@ -32,7 +32,7 @@ from depthport.exporters.core.errors import LoadError, PlacementError, RunError,
 from depthport.exporters.core.files.paths import user_path
 from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session, SessionMemory
-from depthport.runtimes.browser.page import START_S, Page, PageError
+from depthport.runtimes.browser.page import START_S, PageError, open_page
 from depthport.runtimes.host.chromium import INSTALL, find_browser
 from depthport.runtimes.host.cpu import cpu_description
 from depthport.runtimes.host.threads import allowed_threads
@@ -96,9 +96,12 @@ class BrowserSession(Session):
         self._threads = options.threads or allowed_threads()
         self._carried_ns = 0
         files = {info.path: artifact.file(info.path) for info in artifact.manifest.files}
-        self._page = Page(browser, {**_library(), **{f"model/{name}": at for name, at in files.items()}}, _FLAGS[device])
+        served = {**_library(), **{f"model/{name}": at for name, at in files.items()}}
         try:
-            self._ask(LoadError, "report", START_S)
+            self._page = open_page(browser, served, _FLAGS[device])
+        except PageError as error:
+            raise LoadError(f"{BrowserRuntime.title} ({self._provider}) failed to start: {one_line(error)}") from error
+        try:
             self._said = self._ask(
                 LoadError, "load", module=module, provider=self._provider, model=MODEL_FILE, threads=self._threads,
                 external=[name for name in files if name != MODEL_FILE], config={"force_spinning_stop": "1"},
@@ -200,13 +203,14 @@ def _gpu(browser: str) -> Device:
 @cache
 def _adapter(browser: str) -> JsonObject | str:
     """The browser's WebGPU adapter, or why it is of no use."""
-    page = Page(browser, {}, _FLAGS["gpu"])
     try:
-        adapter: JsonObject | None = page.ask("adapter", START_S)["adapter"]
+        page = open_page(browser, {}, _FLAGS["gpu"])
+        try:
+            adapter: JsonObject | None = page.ask("adapter", START_S)["adapter"]
+        finally:
+            page.close()
     except PageError as error:
         return f"the browser does not say whether it has a WebGPU adapter ({one_line(error)})"
-    finally:
-        page.close()
     return adapter or "the browser has no WebGPU adapter"
 
 
