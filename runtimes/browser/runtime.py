@@ -19,6 +19,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -204,11 +205,8 @@ def _gpu(browser: str) -> Device:
 def _adapter(browser: str) -> JsonObject | str:
     """The browser's WebGPU adapter, or why it is of no use."""
     try:
-        page = open_page(browser, {}, _FLAGS["gpu"])
-        try:
+        with closing(open_page(browser, {}, _FLAGS["gpu"])) as page:
             adapter: JsonObject | None = page.ask("adapter", START_S)["adapter"]
-        finally:
-            page.close()
     except PageError as error:
         return f"the browser does not say whether it has a WebGPU adapter ({one_line(error)})"
     return adapter or "the browser has no WebGPU adapter"
