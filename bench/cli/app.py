@@ -146,11 +146,8 @@ def main() -> None:
         _fail(str(error), error.exit_code)
     except BrokenPipeError:
         _reader_gone()
-    except OSError as error:
-        # Whatever met it first: every name that someone gives may be too long to be a file's.
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        _fail(f"{quoted(error.filename)} is too long for the name of a file: shorten it", 2)
+    except (OSError, MemoryError) as error:
+        _fail(_refused(error), 2)
     except KeyboardInterrupt as stop:
         _fail("stopped", exit_code_of(stop))
     except (typer.Exit, SystemExit) as end:
@@ -161,6 +158,17 @@ def main() -> None:
         if type(error).__name__ == "NoArgsIsHelpError":
             sys.exit(2)  # the help, which was printed, is the answer
         _fail(_usage_text(error), 2)
+
+
+def _refused(error: OSError | MemoryError) -> str:
+    """What whoever meets it first can't say; any other error of the system goes on up."""
+    if isinstance(error, MemoryError):
+        # What a file claims may be no shape that anyone asked for.
+        return "this machine has not enough memory for that: ask for a smaller shape, or fewer views"
+    # Every name that someone gives may be too long to be a file's.
+    if error.errno != errno.ENAMETOOLONG:
+        raise error
+    return f"{quoted(error.filename)} is too long for the name of a file: shorten it"
 
 
 def _fail(text: str, code: int) -> NoReturn:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from depthport.bench.cli.app import main
 from depthport.bench.cli.options import parse_interpreters, parse_options, parse_size, spread
 from depthport.exporters.core.errors import UsageError
 from tests.support.paths import ROOT
@@ -193,3 +194,14 @@ def test_a_result_below_what_was_asked_is_exit_code_1(tmp_path: Path) -> None:
         done = depthport("choose", str(path), *arguments)
         assert done.returncode == code, done.stderr
         assert done.stdout
+
+
+def test_memory_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def greedy(*_args: object, **_options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("depthport.bench.cli.app.app", greedy)
+    monkeypatch.setattr(sys, "argv", ["depthport", "list"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2 and capsys.readouterr().err.startswith("depthport: this machine has not enough memory")
