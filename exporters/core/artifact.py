@@ -260,7 +260,7 @@ def load_artifact(path: Path | str) -> Artifact:
     shown = clean_text(str(folder))
     try:
         data = read_json(folder / MANIFEST, MAX_BYTES)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ArtifactError(f"{shown} is no artifact (it has no {MANIFEST}): make one with `depthport export`") from None
     except (OSError, ValueError) as error:
         raise ArtifactError(

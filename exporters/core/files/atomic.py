@@ -196,13 +196,7 @@ def shared_like_its_folder(folder: Path) -> None:
 
 def sync_directory(path: Path) -> None:
     """Make a rename inside `path` survive a power cut; a no-op where directories can't be opened (Windows)."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_file(path)
 
 
 def check_folder(folder: Path) -> Path:

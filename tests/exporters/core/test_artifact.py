@@ -118,3 +118,10 @@ def test_the_schema_is_that_of_what_is_written() -> None:
 def test_a_manifest_of_before_parity_had_its_own_file_loads() -> None:
     data = manifest().to_json()
     assert Manifest.from_json({**data, "parity": {"a/cpu/default/fp32": {"depth": {"rel_l2": 2e-7}}}}) == manifest()
+
+
+def test_a_file_is_not_an_artifact(tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    file.write_bytes(b"")
+    with pytest.raises(ArtifactError, match=r"model\.onnx is no artifact \(it has no artifact\.json\)"):
+        load_artifact(file)
