@@ -27,7 +27,7 @@ from pathlib import Path
 import psutil
 
 from depthport.exporters.core.json_types import JsonObject
-from depthport.runtimes.host.chromium import browser_command
+from depthport.runtimes.host.chromium import browser_command, browser_environment, last_words
 
 START_S = 60.0
 """A browser that shows nothing after so long will not."""
@@ -100,15 +100,10 @@ class Page:
         while time.monotonic() < until:
             with suppress(queue.Empty):
                 return self.answers.get(timeout=1.0)
-            if self.ended:
-                said = (self._folder / _LOG).read_text(encoding="utf-8", errors="replace").splitlines()
-                raise PageError(f"the browser has ended ({said[-1] if said else f'exit code {self._process.returncode}'})")
+            if (code := self._process.poll()) is not None:
+                said = last_words((self._folder / _LOG).read_text(encoding="utf-8", errors="replace"))
+                raise PageError(f"the browser has ended ({said or f'exit code {code}'})")
         raise PageError("the browser does not answer")
-
-    @property
-    def ended(self) -> bool:
-        """Whether the browser's process is gone."""
-        return self._process.poll() is not None
 
     def peak_mib(self) -> float | None:
         """Peak resident memory of the process that holds the page; None where the system does not say."""
@@ -135,33 +130,14 @@ class Page:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def open_page(browser: str, files: Mapping[str, Path], flags: tuple[str, ...] = (), tries: int = 2) -> Page:
-    """A page that answers; arguments as of :class:`Page`.
-
-    A browser that ends before it has begun is started once more: where several start at once, Chromium now and then does
-    ("zygote: Broken pipe").
-
-    Raises:
-        PageError: it does not start.
-    """
-    page = Page(browser, files, flags)
-    try:
-        page.ask("report", START_S)
-    except BaseException as error:
-        ended = page.ended
-        page.close()
-        if tries > 1 and ended and isinstance(error, PageError):
-            return open_page(browser, files, flags, tries - 1)
-        raise
-    return page
-
-
 def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
     """The browser, tied to this process: it ends when the pipe that it takes commands from does, whatever ends us."""
     if os.name == "posix":
         command = ["/bin/sh", "-c", 'exec "$0" "$@" 3<&0 4>/dev/null', command[0], "--remote-debugging-pipe", *command[1:]]
     with log.open("wb") as stream:
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=stream)
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=stream, env=browser_environment()
+        )
 
 
 def _status(pid: int) -> list[str]:
@@ -233,4 +209,4 @@ class _Handler(BaseHTTPRequestHandler):
         """Nobody wants to read each request."""
 
 
-__all__ = ["START_S", "Page", "PageError", "open_page"]
+__all__ = ["START_S", "Page", "PageError"]

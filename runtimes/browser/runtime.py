@@ -33,7 +33,7 @@ from depthport.exporters.core.errors import LoadError, PlacementError, RunError,
 from depthport.exporters.core.files.paths import user_path
 from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session, SessionMemory
-from depthport.runtimes.browser.page import START_S, PageError, open_page
+from depthport.runtimes.browser.page import START_S, Page, PageError
 from depthport.runtimes.host.chromium import INSTALL, find_browser
 from depthport.runtimes.host.cpu import cpu_description
 from depthport.runtimes.host.threads import allowed_threads
@@ -97,12 +97,9 @@ class BrowserSession(Session):
         self._threads = options.threads or allowed_threads()
         self._carried_ns = 0
         files = {info.path: artifact.file(info.path) for info in artifact.manifest.files}
-        served = {**_library(), **{f"model/{name}": at for name, at in files.items()}}
+        self._page = Page(browser, {**_library(), **{f"model/{name}": at for name, at in files.items()}}, _FLAGS[device])
         try:
-            self._page = open_page(browser, served, _FLAGS[device])
-        except PageError as error:
-            raise LoadError(f"{BrowserRuntime.title} ({self._provider}) failed to start: {one_line(error)}") from error
-        try:
+            self._ask(LoadError, "report", START_S)
             self._said = self._ask(
                 LoadError, "load", module=module, provider=self._provider, model=MODEL_FILE, threads=self._threads,
                 external=[name for name in files if name != MODEL_FILE], config={"force_spinning_stop": "1"},
@@ -205,7 +202,7 @@ def _gpu(browser: str) -> Device:
 def _adapter(browser: str) -> JsonObject | str:
     """The browser's WebGPU adapter, or why it is of no use."""
     try:
-        with closing(open_page(browser, {}, _FLAGS["gpu"])) as page:
+        with closing(Page(browser, {}, _FLAGS["gpu"])) as page:
             adapter: JsonObject | None = page.ask("adapter", START_S)["adapter"]
     except PageError as error:
         return f"the browser does not say whether it has a WebGPU adapter ({one_line(error)})"

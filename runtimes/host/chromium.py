@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 BROWSERS = (
@@ -16,6 +17,11 @@ ARGUMENTS = (
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars"),
 )
 
+_SOCKET = "org.chromium.Chromium.XXXXXX/SingletonSocket"
+"""What Chromium makes in the temporary folder."""
+_LONGEST_SOCKET = 103
+"""Bytes of a Unix socket's path: 103 on macOS, 107 on Linux. Chromium ends where its own is longer."""
+
 
 def find_browser() -> str | None:
     """Path of an installed Chromium or Chrome."""
@@ -27,3 +33,17 @@ def browser_command(browser: str, profile: Path) -> list[str]:
     # Chromium's sandbox does not start as root, which containers are.
     unconfined = ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
     return [browser, *ARGUMENTS, *unconfined, f"--user-data-dir={profile}"]
+
+
+def browser_environment() -> dict[str, str]:
+    """Our environment, with a temporary folder whose path leaves room for Chromium's socket."""
+    environment, folder = dict(os.environ), Path(tempfile.gettempdir())
+    if os.name == "posix" and len(os.fsencode(folder / _SOCKET)) > _LONGEST_SOCKET:
+        environment["TMPDIR"] = "/tmp"
+    return environment
+
+
+def last_words(log: str) -> str:
+    """The line of Chromium's log that says why it ended: its last fatal one, else its last; empty where there is none."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return next((line for line in reversed(lines) if ":FATAL:" in line), lines[-1] if lines else "")

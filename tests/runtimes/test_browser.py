@@ -24,7 +24,7 @@ from depthport.runtimes.browser.page import Page, PageError
 from depthport.runtimes.browser.runtime import BrowserRuntime, BrowserSession
 from depthport.runtimes.contract import CHECKS, Subject
 from depthport.runtimes.contract.subject import infer, nearly_equal
-from depthport.runtimes.host.chromium import INSTALL, find_browser
+from depthport.runtimes.host.chromium import INSTALL, find_browser, last_words
 from tests.support.tiny import seal, tiny_onnx
 
 TWO = LoadOptions(threads=2)
@@ -118,20 +118,24 @@ def test_the_browser_ends_with_whoever_started_it(artifact: Artifact, tmp_path: 
         "print(session._page._process.pid, flush=True)\n"
         "time.sleep(600)"
     )
+    # Longer than Chromium's socket bears.
+    temporary = tmp_path / ("x" * 80)
+    temporary.mkdir()
     command = [sys.executable, "-c", script, str(artifact.path)]
-    for _ in range(3):
-        owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(tmp_path)})
-        assert owner.stdout is not None
-        # Where several start at once Chromium now and then ends before it has begun ("zygote: Broken pipe").
-        if said := owner.stdout.readline():
-            break
-        owner.wait()
-    browser = psutil.Process(int(said))
+    owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(temporary)})
+    assert owner.stdout is not None
+    browser = psutil.Process(int(owner.stdout.readline()))
     family = [browser, *browser.children(recursive=True)]
     owner.kill()
     owner.wait()
     _, alive = psutil.wait_procs(family, timeout=30)
     assert not alive
+
+
+def test_why_a_browser_ended_is_its_fatal_line() -> None:
+    assert last_words("a\n[1:FATAL:x.cc(3)] no room\n[1:ERROR:y.cc(4)] broken pipe\n\n") == "[1:FATAL:x.cc(3)] no room"
+    assert last_words("first\nlast\n") == "last"
+    assert last_words("\n") == ""
 
 
 @pytest.mark.browser

@@ -11,7 +11,7 @@ from PIL import Image
 
 from depthport.exporters.core.errors import StorageError, UnavailableError
 from depthport.exporters.core.files.atomic import write_bytes
-from depthport.runtimes.host.chromium import INSTALL, browser_command, find_browser
+from depthport.runtimes.host.chromium import INSTALL, browser_command, browser_environment, find_browser, last_words
 
 SIZE = (1280, 1320)
 """Pixels: as wide as the page is laid out for, as high as the answers of two machines."""
@@ -35,11 +35,13 @@ def take_picture(page: Path, target: Path, size: tuple[int, int] = SIZE) -> Path
         # The page draws what comes into view; virtual time waits for it, not for a clock.
         command += [f"--window-size={size[0]},{size[1]}", "--virtual-time-budget=5000", page.resolve().as_uri()]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False, env=browser_environment()
+            )
         except subprocess.TimeoutExpired:
             raise UnavailableError(f"{browser} gave no picture of the page within {_TIMEOUT_S} s") from None
         if not shot.is_file():
-            said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            said = last_words(done.stderr) or f"exit code {done.returncode}"
             raise UnavailableError(f"{browser} gave no picture of the page: {said[:200]}")
         content = _small(shot)
     try:

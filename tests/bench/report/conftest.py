@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from depthport.runtimes.host.chromium import ARGUMENTS as BROWSER_ARGUMENTS
-from depthport.runtimes.host.chromium import find_browser
+from depthport.runtimes.host.chromium import browser_environment, find_browser
 
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", *BROWSER_ARGUMENTS)
 READY = "return document.documentElement.dataset.ready"
@@ -68,7 +68,7 @@ def chromium() -> Iterator[Callable[[], Browser]]:
     profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     options.add_argument(f"--user-data-dir={profile.name}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(service=Service(chromedriver), options=options)
+    driver = webdriver.Chrome(service=Service(chromedriver, env=browser_environment()), options=options)
     try:
         yield lambda: Browser(driver)
     finally:
