@@ -122,7 +122,7 @@ RECORDS := $(sort $(dir $(wildcard bench/records/*/results.json)))
 
 records: $(if $(filter $(VENV)/bin,$(BIN)),$(DEMO_STAMP))
 	$(BIN)/depthport report $(RECORDS) --out bench/records --picture
-	$(BIN)/python -m depthport.bench.report.markdown.excerpt README.md $(RECORDS)
+	for page in README.md docs/cpu.md; do $(BIN)/python -m depthport.bench.report.markdown.excerpt $$page $(RECORDS); done
 
 # A virtual environment holds its own path and a link to its interpreter: after the checkout has moved, or the
 # interpreter has gone, it is made anew.

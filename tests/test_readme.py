@@ -22,6 +22,9 @@ from depthport.bench.diagnose.checkpoints import checkpoints
 from tests.support.paths import ROOT
 
 README = ROOT / "README.md"
+COMMANDS = ROOT / "docs" / "commands.md"
+RECORDED = (README, ROOT / "docs" / "cpu.md")
+"""Pages that `make records` writes into."""
 PAGES = [
     path
     for path in ROOT.rglob("*.md")
@@ -94,8 +97,8 @@ def _check_depthport(words: list[str]) -> None:
     assert positionals >= sum(p.required for p in arguments), "an argument is missing"
 
 
-def test_the_readme_names_every_command() -> None:
-    shown = {line.split()[1] for page, line in ALL if page == README and line.startswith("depthport ")}
+def test_the_page_of_commands_names_every_command() -> None:
+    shown = {line.split()[1] for page, line in ALL if page == COMMANDS and line.startswith("depthport ")}
     assert set(click_command([])[0].commands) <= shown
 
 
@@ -160,9 +163,9 @@ def test_doctor_runs_as_printed() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(4 * 3600)
 def test_every_command_of_the_readme_runs_as_printed(tmp_path: Path) -> None:
-    """In the README's order, in one folder, as a reader would; files a line names are those of the first run."""
+    """And every command's own page: in one folder, as a reader would; files a line names are those of the first run."""
     data = pytest.importorskip("skimage.data")
-    lines = [line for line in commands(README) if line.startswith("depthport ")]
+    lines = [line for line in dict.fromkeys([*commands(README), *commands(COMMANDS)]) if line.startswith("depthport ")]
     lines.sort(key=lambda line: not line.startswith("depthport run"))
     for name, picture in {"a.jpg": "coffee", "b.jpg": "chelsea", "left.jpg": "coffee", "right.jpg": "chelsea"}.items():
         Image.fromarray(getattr(data, picture)()).save(tmp_path / name)
@@ -198,8 +201,10 @@ def test_recorded_figures_are_those_of_the_records() -> None:
     from depthport.bench.report.model.merge import merge
 
     records = sorted(path.parent for path in (ROOT / "bench" / "records").glob("*/results.json"))
-    text = README.read_text(encoding="utf-8")
-    assert rewritten(text, merge(records)) == text, "run `make records`"
+    report = merge(records)
+    for page in RECORDED:
+        text = page.read_text(encoding="utf-8")
+        assert rewritten(text, report) == text, "run `make records`"
     for name in ("report.md", "report.png"):
         assert (ROOT / "bench" / "records" / name).is_file()
 

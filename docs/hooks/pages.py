@@ -34,6 +34,10 @@ GUIDES = {
     "runtimes/APPLE.md": "guides/apple.md",
     "runtimes/PHONES.md": "guides/phones.md",
     "runtimes/TENSORRT.md": "guides/tensorrt.md",
+    "runtimes/BROWSER.md": "guides/browser.md",
+    "runtimes/PLUGINS.md": "guides/plugins.md",
+    "examples/README.md": "guides/examples.md",
+    "bench/FLEET.md": "guides/fleet.md",
     "bench/PROTOCOL.md": "protocol.md",
 }
 PROJECT = ("ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
@@ -54,13 +58,14 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     records = sorted(page for page in beside_the_code().values() if page.startswith("records/"))
     config.nav = [
         {"Home": "index.md"},
+        {"First steps": ["install.md", "commands.md", "views.md", "network.md", "cpu.md"]},
         {"Guides": guides},
         {"Formats": [f"formats/{exporter.format}.md" for exporter in installed_exporters()]},
         {"Runtimes": [f"runtimes/{runtime.name}.md" for runtime in installed_runtimes()]},
         {"Protocol": "protocol.md"},
         {"Python": "api.md"},
         {"Glossary": "glossary.md"},
-        {"Recorded runs": records},
+        {"Recorded runs": ["first-report.md", *records]},
         {"Project": [f"project/{name.lower()}" for name in PROJECT]},
     ]
     return config

@@ -1,8 +1,8 @@
-"""The parts of README.md that show recorded runs: picture, and per machine and workload the cells worth naming; and the
-cells of every run of suite `alternatives`, ours beside what people would run instead.
+"""The parts of pages that show recorded runs: the report's picture with the pick of every run (README.md), and the cells of
+every run of suite `alternatives`, ours beside what people would run instead (docs/cpu.md).
 
 `make records` merges `bench/records/*` into `report.md` and `report.png` there (and the page, `report.html`, which git
-leaves out) and rewrites these parts, so that no figure in the README is copied by hand; a test compares the two.
+leaves out) and rewrites these parts, so that no figure is copied by hand; a test compares the two.
 
     python -m depthport.bench.report.markdown.excerpt README.md bench/records/*/
 """
@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from depthport.bench.choice.choice import Choice
 from depthport.bench.report.markdown.format import blocks, code, escape, table
 from depthport.bench.report.model import rows
 from depthport.bench.report.model.merge import Group, MachineReport, Report, Row, merge
@@ -28,7 +27,6 @@ from depthport.exporters.core.files.atomic import write_text
 
 DEMO, SUITE = "demo", "alternatives"
 """Names of the marks around what is rewritten: `<!-- demo:begin -->` and `<!-- demo:end -->`."""
-MOST_CELLS = 6
 PICTURE = "bench/records/report.png"
 REPORT = "bench/records/report.md"
 
@@ -36,38 +34,30 @@ REPORT = "bench/records/report.md"
 def excerpt(report: Report) -> str:
     """Markdown between the marks, without them."""
     names = ", ".join(machine.name for machine in report.machines)
-    synthetic = " Weights are synthetic: speed and parity hold, depth means nothing." if report.synthetic else ""
+    synthetic = " Weights are random: timing and parity are valid, depth values are not." if report.synthetic else ""
+    picks, doubts = [], []
     choices = iter(answer(report).best)
-    parts = [
-        f"[![The report of {escape(names)}]({PICTURE})]({REPORT})",
-        f"That is the page's first screen, made from the recorded runs of `bench/records/` by `make records`, as is what "
-        f"follows.{synthetic}",
-    ]
     for machine in report.machines:
         for group in machine.groups:
-            parts += _group(machine, group, next(choices))
-    return blocks(parts).rstrip()
-
-
-def _group(machine: MachineReport, group: Group, choice: Choice) -> Iterator[str]:
-    boundary = main_boundary(group.rows)
-    order = ranked(group.rows, boundary)
-    shown = _worth_naming(group, order, choice)
-    if not shown:
-        return
-    yield _caption(machine, group, shown, boundary)
-    head = ["cell", "latency, ms", "img/s", "vs upstream", "depth error (rel. L2)", "peak memory"]
-    yield table(
-        head,
+            boundary, choice = main_boundary(group.rows), next(choices)
+            pick = next((row for row in group.rows if row.cell.id == choice.pick), None)
+            if pick is None:
+                continue
+            picks.append(
+                [escape(machine.name), escape(group.workload.label), code(pick.cell.id), rows.latency(pick, boundary),
+                 rows.ratio(pick, boundary), rows.depth(pick), rows.memory(pick)]
+            )  # fmt: skip
+            doubts += [f"{escape(machine.name)}: {line}" for line in _doubt([pick])]
+    head = ["machine", "workload", "take", "latency, ms", "vs upstream", "depth error (rel. L2)", "peak memory"]
+    return blocks(
         [
-            [f"**{code(row.cell.id)}**" if row.cell.id == choice.pick else code(row.cell.id),
-             rows.latency(row, boundary), rows.throughput(row, boundary), rows.ratio(row, boundary),
-             rows.depth(row), rows.memory(row)]
-            for row in shown
-        ],
-        "lrrrrr",
-    )  # fmt: skip
-    yield from _doubt(shown)
+            f"[![The report of {escape(names)}]({PICTURE})]({REPORT})",
+            f"The page's first screen, and the pick of every recorded run (median [95 % interval] at the device boundary; all "
+            f"cells, samples and versions: [the report]({REPORT})).{synthetic}",
+            table(head, picks, "lllrrrr"),
+            *doubts,
+        ]
+    ).rstrip()
 
 
 def _caption(machine: MachineReport, group: Group, shown: Sequence[Row], boundary: Boundary) -> str:
@@ -85,13 +75,6 @@ def _doubt(shown: Sequence[Row]) -> Iterator[str]:
     doubt = control_doubt(results)
     if doubt and results.controls:
         yield f"*{escape(doubt)}: its verdicts are not to be trusted.*"
-
-
-def _worth_naming(group: Group, order: Sequence[Row], choice: Choice) -> list[Row]:
-    """The fastest, the pick and the baseline, fastest first."""
-    fixed = [row for row in order if row.cell.baseline or row.cell.id == choice.pick]
-    rest = [row for row in order if row not in fixed][: max(0, MOST_CELLS - len(fixed))]
-    return [row for row in order if row in fixed or row in rest]
 
 
 def alternatives(report: Report) -> str:
@@ -145,10 +128,18 @@ def replaced(text: str, name: str, part: str) -> str:
 
 
 def rewritten(text: str, report: Report) -> str:
-    """The page with both parts; the second stays as it is where no run of its suite is recorded."""
-    text = replaced(text, DEMO, excerpt(report))
-    found = alternatives(report)
-    return replaced(text, SUITE, found) if found else text
+    """The page with the parts it has marks for; one of which nothing is recorded stays as it is.
+
+    Raises:
+        UsageError: it has no marks.
+    """
+    parts = {name: make for name, make in {DEMO: excerpt, SUITE: alternatives}.items() if f"<!-- {name}:begin -->" in text}
+    if not parts:
+        raise UsageError(f"the page has no <!-- {DEMO}:begin --> or <!-- {SUITE}:begin --> to write behind")
+    for name, make in parts.items():
+        if found := make(report):
+            text = replaced(text, name, found)
+    return text
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -52,3 +52,5 @@ def test_the_page_keeps_its_table_until_a_run_of_the_suite_is_recorded(run: Resu
 def test_a_page_without_its_marks_is_refused() -> None:
     with pytest.raises(UsageError, match="no <!-- demo:begin -->"):
         replaced("nothing", "demo", "x")
+    with pytest.raises(UsageError, match="no <!-- demo:begin --> or <!-- alternatives:begin -->"):
+        rewritten("nothing", merge([fixtures.results(fixtures.CPU_SERVER, ROWS, sampling=fixtures.FEW)]))
