@@ -11,9 +11,9 @@ import numpy as np
 
 from depthport.bench.analysis import quota
 from depthport.bench.analysis.advice import cell_advice
-from depthport.bench.analysis.aftermath import cell_facts
 from depthport.bench.analysis.evidence import Evidence, baseline_of
 from depthport.bench.analysis.parity import parity, violation, worst
+from depthport.bench.analysis.postprocess import cell_facts
 from depthport.bench.analysis.samples import raw_samples
 from depthport.bench.environment.telemetry_summary import summarize_records
 from depthport.bench.plan.cells import CellSpec
@@ -29,7 +29,7 @@ from depthport.bench.statistics.verdict import rank
 from depthport.exporters.core.files.npz import read_whole_npz
 from depthport.exporters.core.json_types import JsonObject
 
-YARDSTICK = "fp64-0"
+FP64 = "fp64-0"
 
 
 def intervals_narrow(journal: Journal, cells: Sequence[CellSpec], protocol: Protocol) -> bool:
@@ -89,13 +89,13 @@ def analyse(
     ]
 
 
-def yardstick(references: Mapping[str, Path], size: tuple[int, int]) -> dict[str, object] | None:
+def fp64_error(references: Mapping[str, Path], size: tuple[int, int]) -> dict[str, object] | None:
     """Upstream's own fp32 rounding: its fp32 outputs against its fp64 ones on the first input, images of `size`
     (H, W)."""
     reference = _load_references(references)
-    if YARDSTICK not in reference or "fp32-0" not in reference:
+    if FP64 not in reference or "fp32-0" not in reference:
         return None
-    return parity(reference["fp32-0"], reference[YARDSTICK], size)
+    return parity(reference["fp32-0"], reference[FP64], size)
 
 
 def _load_references(paths: Mapping[str, Path]) -> dict[str, dict[str, np.ndarray]]:

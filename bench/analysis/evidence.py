@@ -12,13 +12,13 @@ from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Boundary, Speedup
 from depthport.bench.results.records import (
     ArtifactReady,
-    Block,
     Failed,
+    GroundTruthOutputs,
     Launch,
     RegimeDone,
     Residency,
     SessionReport,
-    TruthOutputs,
+    TimedBlock,
     VisitDone,
 )
 from depthport.bench.statistics.samples import CellSamples
@@ -30,11 +30,11 @@ class Evidence:
     """A journal's entries, indexed for the questions asked of them."""
 
     def __init__(self, journal: Journal) -> None:
-        self.blocks = journal.of(Block)
+        self.blocks = journal.of(TimedBlock)
         self.launches = journal.of(Launch)
         self.reports = journal.of(SessionReport)
         self.visits = journal.of(VisitDone)
-        self.truth = journal.of(TruthOutputs)
+        self.truth = journal.of(GroundTruthOutputs)
         self.regimes = {e.cell: e for e in journal.of(RegimeDone)}
         self.failed = {e.cell: e for e in journal.of(Failed)}
         self.artifacts = {e.cell: e for e in journal.of(ArtifactReady)}

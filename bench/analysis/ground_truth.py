@@ -22,7 +22,7 @@ from depthport.exporters.core.files.npz import read_whole_npz
 from depthport.exporters.core.json_types import JsonObject
 
 
-def truth_scenes(shape: Shape, count: int, source_size: tuple[int, int] | None = None) -> tuple[Scene, ...]:
+def ground_truth_scenes(shape: Shape, count: int, source_size: tuple[int, int] | None = None) -> tuple[Scene, ...]:
     """`count` rendered scenes of a cell's shape; always the same ones.
 
     Args:

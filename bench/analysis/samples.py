@@ -7,12 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 
 from depthport.bench.results.model import Boundary, Samples
-from depthport.bench.results.records import Block, Launch
-from depthport.bench.statistics.samples import Block as Stretch
-from depthport.bench.statistics.samples import CellSamples
+from depthport.bench.results.records import Launch, TimedBlock
+from depthport.bench.statistics.samples import Block, CellSamples
 
 
-def cell_samples(cell: str, boundary: Boundary, blocks: Iterable[Block]) -> CellSamples | None:
+def cell_samples(cell: str, boundary: Boundary, blocks: Iterable[TimedBlock]) -> CellSamples | None:
     """A cell's timed blocks at one boundary, in (launch, round, position) order; None if there are none.
 
     Warm-up calls are no part of it: they are journaled with the launch, before the first block.
@@ -21,10 +20,10 @@ def cell_samples(cell: str, boundary: Boundary, blocks: Iterable[Block]) -> Cell
     own.sort(key=lambda found: (found[0].launch, found[0].round, found[0].visit))
     if not own:
         return None
-    return CellSamples(cell, tuple(Stretch(b.launch, b.round, np.array(ns, float) / b.calls) for b, ns in own))
+    return CellSamples(cell, tuple(Block(b.launch, b.round, np.array(ns, float) / b.calls) for b, ns in own))
 
 
-def raw_samples(cell: str, boundary: Boundary, blocks: Iterable[Block], launches: Iterable[Launch]) -> Samples:
+def raw_samples(cell: str, boundary: Boundary, blocks: Iterable[TimedBlock], launches: Iterable[Launch]) -> Samples:
     """Every sample in the order taken, warm-up calls among them and marked (device boundary; ms per call)."""
     rows: list[tuple[float, float, int, int, int, bool]] = []
     if boundary == "device":
@@ -54,7 +53,7 @@ def raw_samples(cell: str, boundary: Boundary, blocks: Iterable[Block], launches
     )
 
 
-def _sample_ns(block: Block, boundary: Boundary) -> list[int] | None:
+def _sample_ns(block: TimedBlock, boundary: Boundary) -> list[int] | None:
     found: dict[Boundary, list[int] | None] = {
         "device": block.device_ns, "host": block.host_ns, "pipeline": block.pipeline_ns, "stream": block.stream_ns,
     }  # fmt: skip

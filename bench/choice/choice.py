@@ -71,7 +71,7 @@ class Rejected:
 
 
 @dataclass(frozen=True)
-class Flip:
+class Sensitivity:
     """One change of the request and the cell it would pick."""
 
     kind: Literal["relax", "tighten", "goal"]
@@ -95,7 +95,7 @@ class Choice:
     ties: tuple[str, ...]
     pareto: tuple[str, ...]
     rejected: tuple[Rejected, ...]
-    flips: tuple[Flip, ...]
+    sensitivity: tuple[Sensitivity, ...]
     break_even: tuple[BreakEven, ...]
     figures: dict[str, dict[str, float | None]] = field(default_factory=dict)
     """Every metric of the pick, its ties and the Pareto set, by cell."""

@@ -17,9 +17,9 @@ from depthport.bench.choice import reasons
 from depthport.bench.choice.break_even import BreakEven, break_even
 from depthport.bench.choice.candidates import Candidate, candidates_of, told_apart
 from depthport.bench.choice.choice import Choice, Rejected, Request
-from depthport.bench.choice.flips import flips
 from depthport.bench.choice.licences import is_open_source
 from depthport.bench.choice.pareto import pareto_set
+from depthport.bench.choice.sensitivity import sensitivity
 from depthport.bench.results.control_doubt import control_doubt
 from depthport.bench.results.metrics import METRICS, Metric, default_boundary
 from depthport.bench.results.model import Boundary, Results, Status
@@ -53,9 +53,9 @@ def choose(source: Results | Sequence[Candidate], request: Request | None = None
         near = _closest(rejected)
         return Choice(
             request, workload, boundary, None, f"{why}{near}", (), (), tuple(rejected),
-            flips(None, pool, request, boundary, _pick_only), (), {}, {}, cautions,
+            sensitivity(None, pool, request, boundary, _pick_only), (), {}, {}, cautions,
         )  # fmt: skip
-    pick, ties, why = _settle(order, goal, boundary)
+    pick, ties, why = _decide(order, goal, boundary)
     front = _front(eligible, request.goal, boundary)
     tied, best = {id(c) for c in ties}, set(front)
     rejected += [
@@ -66,18 +66,18 @@ def choose(source: Results | Sequence[Candidate], request: Request | None = None
     shown = dict.fromkeys([pick.id, *(c.id for c in ties), *front])
     return Choice(
         request, workload, boundary, pick.id, why, tuple(c.id for c in ties), tuple(front), tuple(rejected),
-        flips(pick, pool, request, boundary, _pick_only), _break_evens(pick, ties, order, pool, boundary),
+        sensitivity(pick, pool, request, boundary, _pick_only), _break_evens(pick, ties, order, pool, boundary),
         {c.id: _figures(c, boundary) for c in eligible if c.id in shown},
         {c.id: _intervals(c, boundary) for c in eligible if c.id in shown}, cautions, objectives(request.goal),
     )  # fmt: skip
 
 
 def _pick_only(pool: Sequence[Candidate], request: Request, boundary: Boundary) -> Candidate | None:
-    """The pick of a changed request, for :func:`depthport.bench.choice.flips.flips`."""
+    """The pick of a changed request, for :func:`depthport.bench.choice.sensitivity.sensitivity`."""
     eligible, _ = _sift(pool, request, boundary)
     goal = METRICS[request.goal]
     order = _by_goal(eligible, goal, boundary)
-    return _settle(order, goal, boundary)[0] if order else None
+    return _decide(order, goal, boundary)[0] if order else None
 
 
 def _one_workload(pool: list[Candidate], request: Request) -> list[Candidate]:
@@ -144,7 +144,7 @@ def _by_goal(eligible: Sequence[Candidate], goal: Metric, boundary: Boundary) ->
     return sorted(eligible, key=cost)
 
 
-def _settle(order: Sequence[Candidate], goal: Metric, boundary: Boundary) -> tuple[Candidate, tuple[Candidate, ...], str]:
+def _decide(order: Sequence[Candidate], goal: Metric, boundary: Boundary) -> tuple[Candidate, tuple[Candidate, ...], str]:
     """The pick among the best and those not told apart from it, the others of them, and why."""
     best = order[0]
     group = [best, *(c for c in order[1:] if not told_apart(best, c, goal, boundary))]

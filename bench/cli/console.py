@@ -30,7 +30,7 @@ WIDE = 140
 
 
 def render_choice(choice: Choice, console: Console) -> None:
-    """The pick first, then the Pareto set, what would flip it, when it pays, and why not the others."""
+    """The pick first, then the Pareto set, what would change it, when it pays, and why not the others."""
     for caution in choice.cautions:
         console.print(f"[yellow]![/yellow] {escape(caution)}")
     console.print(Text(f"{choice.workload}, {choice.boundary} boundary", style="dim"))
@@ -42,7 +42,7 @@ def render_choice(choice: Choice, console: Console) -> None:
         console.print(f"Tied with it: {escape(', '.join(choice.ties))}")
     if choice.figures:
         console.print(_figures(choice, console.width))
-    _list(console, "What would change the choice", [flip.text for flip in choice.flips])
+    _list(console, "What would change the choice", [change.text for change in choice.sensitivity])
     _list(console, "When it pays", break_even_lines(choice.break_even))
     if choice.rejected:
         table = Table(title="Not picked", title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))

@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 from depthport.bench.diagnose.batching import largest_batch
 from depthport.bench.environment.environment import usable_memory_mib
 from depthport.bench.inputs.inputs import load_scenes
-from depthport.bench.measure.crew import is_memory_failure
 from depthport.bench.measure.observer import Observer
+from depthport.bench.measure.pool import is_memory_failure
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import get_protocol
 from depthport.bench.workers.live_cell import CellFailed, LiveCell

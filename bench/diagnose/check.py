@@ -16,7 +16,7 @@ from pathlib import Path
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
-from depthport.bench.measure.plan import Plan
+from depthport.bench.measure.plan import RunPlan
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import CHECK
 from depthport.bench.plan.request import MeasureRequest
@@ -71,7 +71,7 @@ def check_cells(
         Interrupted: Ctrl-C; nothing of it is kept.
     """
     scenes = load_scenes(request.export.shape, sets=1, source_size=request.export.source_size)
-    plan = Plan(request, tuple(cell.untimed() for cell in cells), scenes, yardstick=False)
+    plan = RunPlan(request, tuple(cell.untimed() for cell in cells), scenes, fp64=False)
     with tempfile.TemporaryDirectory(prefix="depthport-check-") as folder:
         try:
             return engine.run(plan, Path(folder) / "run", store or ArtifactStore(Path(folder) / "artifacts"), observer)

@@ -73,7 +73,7 @@ def put(digest: str, offset: int, data: bytes, last: bool) -> None:
         part.replace(blobs / digest)
 
 
-def settle(sha256: str, text: str, files: dict[str, str]) -> None:
+def unpack(sha256: str, text: str, files: dict[str, str]) -> None:
     """Lay out a bundle whose files have come."""
     folder = bundle_folder(sha256)
     folder.mkdir(parents=True, exist_ok=True)

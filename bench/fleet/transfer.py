@@ -39,7 +39,7 @@ def send_bundle(ask: Ask, bundle: Bundle, folder: Path) -> None:
     for digest in ask(remote.missing, files):
         if digest in places:
             _send(ask, digest, places[digest])
-    ask(remote.settle, bundle.sha256, json.dumps(bundle.to_json()), files)
+    ask(remote.unpack, bundle.sha256, json.dumps(bundle.to_json()), files)
 
 
 def _send(ask: Ask, digest: str, path: Path) -> None:

@@ -1,1 +1,1 @@
-"""One run, from the plan to results: engine, pool of workers, pacing."""
+"""One run, from the plan to results: engine, pool of workers, length of the run."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from depthport.bench.analysis.ground_truth import truth_scenes
+from depthport.bench.analysis.ground_truth import ground_truth_scenes
 from depthport.bench.inputs.encoded import encoded_scenes
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
-from depthport.bench.measure.plan import Plan
+from depthport.bench.measure.plan import RunPlan
 from depthport.bench.plan.request import DEFAULT_MODEL, MeasureKeywords, MeasureRequest, measure_request
 from depthport.bench.plan.suites import build_cells
 from depthport.bench.results.model import Results
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-def plan(model: str = DEFAULT_MODEL, **asked: Unpack[MeasureKeywords]) -> Plan:
+def plan(model: str = DEFAULT_MODEL, **asked: Unpack[MeasureKeywords]) -> RunPlan:
     """Check a request and lay out its cells; nothing is built or written.
 
     Args:
@@ -42,17 +42,19 @@ def plan(model: str = DEFAULT_MODEL, **asked: Unpack[MeasureKeywords]) -> Plan:
     return lay_out(measure_request(model, **asked))
 
 
-def lay_out(request: MeasureRequest) -> Plan:
+def lay_out(request: MeasureRequest) -> RunPlan:
     """Cells and inputs of a request; raises as :func:`plan` does."""
     asked, protocol = request.export, request.protocol
     if protocol.boundary == "pipeline":
         files = encoded_scenes(asked.shape, sets=protocol.inputs, images=request.images, source_size=asked.source_size)
-        return Plan(request, build_cells(request), files)
+        return RunPlan(request, build_cells(request), files)
     scenes = load_scenes(
         asked.shape, sets=protocol.inputs, images=request.images, poses=request.poses, source_size=asked.source_size
     )
-    truth = truth_scenes(asked.shape, protocol.truth_scenes, asked.source_size) if request.regime is None else ()
-    return Plan(request, build_cells(request), scenes, truth)
+    truth = (
+        ground_truth_scenes(asked.shape, protocol.ground_truth_scenes, asked.source_size) if request.regime is None else ()
+    )
+    return RunPlan(request, build_cells(request), scenes, truth)
 
 
 def run(

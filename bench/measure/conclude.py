@@ -7,13 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
-from depthport.bench.analysis.aftermath import draw, warnings
-from depthport.bench.analysis.analysis import analyse, yardstick
+from depthport.bench.analysis.analysis import analyse, fp64_error
 from depthport.bench.analysis.controls import judge_controls
 from depthport.bench.analysis.evidence import Evidence
 from depthport.bench.analysis.ground_truth import judge_accuracy
+from depthport.bench.analysis.postprocess import draw, warnings
 from depthport.bench.inputs.inputs import describe
-from depthport.bench.measure.plan import Plan
+from depthport.bench.measure.plan import RunPlan
 from depthport.bench.plan.cells import asked_of
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.kept_parity import keep_parity
@@ -29,7 +29,7 @@ def work_folder(out: Path) -> Path:
 
 
 def conclude(
-    plan: Plan,
+    plan: RunPlan,
     journal: Journal,
     references: Mapping[str, Path],
     out: Path,
@@ -54,7 +54,7 @@ def conclude(
     """
     work = work_folder(out)
     evidence, ids = Evidence(journal), [cell.id for cell in plan.cells]
-    accuracy = judge_accuracy(ids, plan.scenes, plan.truth, evidence, work, plan.export.weights.synthetic)
+    accuracy = judge_accuracy(ids, plan.scenes, plan.ground_truth, evidence, work, plan.export.weights.synthetic)
     views, pictures = draw(ids, evidence, plan.scenes, references, work, out)
     cells = analyse(plan.cells, evidence, plan.protocol, references, work, accuracy, pictures)
     controls = judge_controls(plan.cells, evidence, plan.protocol)
@@ -70,9 +70,9 @@ def conclude(
             "regime": asdict(plan.request.regime) if plan.request.regime else {"kind": "burst"},
             "suite": plan.request.suite,
             "asked": asked_of(plan.cells),
-            "yardstick": yardstick(references, (plan.scenes[0].shape.height, plan.scenes[0].shape.width)),
+            "yardstick": fp64_error(references, (plan.scenes[0].shape.height, plan.scenes[0].shape.width)),
         },
-        inputs={**describe(plan.scenes), "truth": [scene.name for scene in plan.truth], "picture": views},
+        inputs={**describe(plan.scenes), "truth": [scene.name for scene in plan.ground_truth], "picture": views},
         weights={plan.export.model.name: plan.export.weights.facts()},
         cells=cells,
         controls=controls,

@@ -21,13 +21,13 @@ from depthport.bench.environment.environment import fingerprint
 from depthport.bench.inputs.encoded import write_encoded
 from depthport.bench.inputs.inputs import Scene, write_scenes
 from depthport.bench.measure.conclude import conclude, work_folder
-from depthport.bench.measure.crew import Timed
 from depthport.bench.measure.exports import artifact_ready, ask_exporter, for_this_machine
 from depthport.bench.measure.limit import EXPORTS_SHARE, ONE_EXPORTS_SHARE, Limit
 from depthport.bench.measure.measure import Measurement
 from depthport.bench.measure.observer import Careful, Observer
 from depthport.bench.measure.once import run_once
-from depthport.bench.measure.plan import Plan
+from depthport.bench.measure.plan import RunPlan
+from depthport.bench.measure.pool import Timed
 from depthport.bench.measure.regime_run import run_regime
 from depthport.bench.measure.run_journal import RESULTS, discard_run, end_journal, measured, open_journal, passing_failures
 from depthport.bench.measure.signals import exit_code_of
@@ -63,7 +63,7 @@ class Interrupted(DepthportError):
         self.exit_code = exit_code
 
 
-def run(plan: Plan, out: Path, store: ArtifactStore, observer: Observer, *, overwrite: bool = False) -> Results:
+def run(plan: RunPlan, out: Path, store: ArtifactStore, observer: Observer, *, overwrite: bool = False) -> Results:
     """Measure `plan` into `out` and return its results (also written to `out/results.json`).
 
     Args:
@@ -95,7 +95,7 @@ def run(plan: Plan, out: Path, store: ArtifactStore, observer: Observer, *, over
 
 
 class _Run:
-    def __init__(self, plan: Plan, out: Path, store: ArtifactStore, observer: Observer, journal: Journal) -> None:
+    def __init__(self, plan: RunPlan, out: Path, store: ArtifactStore, observer: Observer, journal: Journal) -> None:
         self.plan = plan
         self.out = out
         self.store = store
@@ -115,7 +115,7 @@ class _Run:
     def execute(self) -> Results:
         try:
             inputs = write_encoded(self.plan.scenes, self.work, "input") or self._write_inputs(self.plan.scenes, "input")
-            truth = self._write_inputs(self.plan.truth, "truth")
+            truth = self._write_inputs(self.plan.ground_truth, "truth")
             self._export()
             references = self._reference(self._reference_inputs(inputs))
             once = [Timed(c, self.artifacts[c.id]) for c in self._exported() if c.numerics_only]
@@ -237,7 +237,7 @@ class _Run:
                 inputs=tuple(str(path) for path in inputs),
                 folder=str(folder),
                 device=reference_device(self.plan.cells),
-                yardstick=self.plan.yardstick,
+                fp64=self.plan.fp64,
             ),
             self.limit.within(self.plan.protocol.export_timeout_s),
             self.observer,
@@ -258,7 +258,7 @@ class _Run:
         """Beside the artifacts, where other runs find them; with this run where the store can't be written to."""
         shared = self.store.root / "references" / self.plan.reference_name()
         names = [f"fp32-{index}.npz" for index in range(len(self.plan.scenes))]
-        names += ["fp64-0.npz"] if self.plan.yardstick else []
+        names += ["fp64-0.npz"] if self.plan.fp64 else []
         if writable(shared) or all(is_whole(shared / name) for name in names):
             return shared
         return self.work / "references" / shared.name

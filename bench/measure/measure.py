@@ -1,7 +1,7 @@
 """Timed rounds: live workers, one active at a time, in mirrored or seeded random order, every block journaled.
 
 A *launch* is one start of every worker; a *round* visits every cell twice (mirrored) or once (random); a visit runs
-one *block* per boundary. Where the workers do not fit in memory together (bench/measure/crew.py), each round is its own
+one *block* per boundary. Where the workers do not fit in memory together (bench/measure/pool.py), each round is its own
 launch. Nothing here computes a statistic that is reported: bench/analysis/analysis.py does, from the journal.
 """
 
@@ -13,15 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from depthport.bench.environment.telemetry import Telemetry
-from depthport.bench.measure.crew import Crew, Member, Timed, outputs_file
 from depthport.bench.measure.observer import Observer
-from depthport.bench.measure.pacing import current_design, describe, repeatable_launch_s, settle_design, visits_of
+from depthport.bench.measure.pool import Member, Timed, WorkerPool, outputs_file
+from depthport.bench.measure.run_length import current_design, describe, design_run, repeatable_launch_s, visits_of
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.plan.schedule import round_order
-from depthport.bench.plan.visits import Block as BlockPlan
-from depthport.bench.plan.visits import Visit
+from depthport.bench.plan.visits import Visit, VisitBlock
 from depthport.bench.results.journal import Journal
-from depthport.bench.results.records import Block, Launch, LaunchDone, VisitDone
+from depthport.bench.results.records import Launch, LaunchDone, TimedBlock, VisitDone
 from depthport.bench.workers.live_cell import CellFailed
 from depthport.bench.workers.messages import BlockSamples, RunBlock
 from depthport.exporters.core.files.npz import is_whole
@@ -46,7 +45,7 @@ class Measurement:
         truth: Sequence[Path] = (),
     ) -> None:
         self._cells = {cell.spec.id: cell for cell in cells}
-        self._crew = Crew(self._cells, inputs, protocol, journal, observer, clock, truth)
+        self._pool = WorkerPool(self._cells, inputs, protocol, journal, observer, clock, truth)
         self._inputs = len(inputs)
         self._protocol = protocol
         self._journal = journal
@@ -55,8 +54,8 @@ class Measurement:
         self._clock = clock
         self._telemetry = Telemetry()
         self._visits: dict[str, Visit] = {}
-        self._blocks = Counter(e.cell for e in journal.of(Block))
-        self._saved = {(e.cell, e.input) for e in journal.of(Block) if e.outputs and is_whole(work / e.outputs)}
+        self._blocks = Counter(e.cell for e in journal.of(TimedBlock))
+        self._saved = {(e.cell, e.input) for e in journal.of(TimedBlock) if e.outputs and is_whole(work / e.outputs)}
 
     def run(self, enough: Callable[[], bool]) -> None:
         """Measure until every launch has used its share of the budget or `enough()` says the intervals are narrow."""
@@ -64,18 +63,18 @@ class Measurement:
         late = self._late(done)
         try:
             launch = 0
-            while launch < self._launches() * (2 if late & set(self._crew.alive()) else 1):
+            while launch < self._launches() * (2 if late & set(self._pool.alive()) else 1):
                 if launch not in done:
                     self._launch(launch, enough)
-                    if not self._crew.alive() or (enough() and not late):
+                    if not self._pool.alive() or (enough() and not late):
                         return
                 launch += 1
         except BaseException:
-            self._crew.kill()
+            self._pool.kill()
             raise
         finally:
             self._telemetry.close()
-            self._crew.close()
+            self._pool.close()
 
     def _launches(self) -> int:
         return current_design(self._protocol, self._journal).launches
@@ -84,20 +83,20 @@ class Measurement:
         """Cells that failed for want of something in a run that is over but for them: they are measured in launches of
         their own, together with all others, so that every ratio is of rounds run at one time."""
         over = done and set(range(self._launches())) <= done
-        return {cell for cell in self._crew.alive() if over and not self._blocks[cell]}
+        return {cell for cell in self._pool.alive() if over and not self._blocks[cell]}
 
     def _launch(self, launch: int, enough: Callable[[], bool]) -> None:
-        self._observer.stage(f"warming up, launch {launch + 1}", len(self._crew.alive()))
-        self._crew.start(launch)
-        if not self._crew.alive():
+        self._observer.stage(f"warming up, launch {launch + 1}", len(self._pool.alive()))
+        self._pool.start(launch)
+        if not self._pool.alive():
             return
-        if not self._crew.relaunch:
-            chosen = settle_design(self._protocol, self._journal, [self._cells[c] for c in self._crew.alive()])
+        if not self._pool.relaunch:
+            chosen = design_run(self._protocol, self._journal, [self._cells[c] for c in self._pool.alive()])
             if chosen is not None:
                 self._observer.note(describe(chosen))
         self._observer.stage(f"measuring, launch {launch + 1} of {max(launch + 1, self._launches())}")
         self._rounds(launch, enough)
-        self._crew.finish(launch)
+        self._pool.finish(launch)
         self._journal.append(LaunchDone(launch=launch))
 
     def _rounds(self, launch: int, enough: Callable[[], bool]) -> None:
@@ -110,17 +109,17 @@ class Measurement:
         for number in range(design.rounds):
             before_s = used_s
             for visit, cell in enumerate(self._turns(launch, number)):
-                if (number, visit) in done or cell not in self._crew.alive():
+                if (number, visit) in done or cell not in self._pool.alive():
                     continue
                 self._observer.step(f"round {number + 1}: {cell}")
                 began = time.monotonic()
                 try:
                     self._visit(cell, launch, number, visit)
                 except CellFailed as failure:
-                    self._crew.fail(self._cells[cell].owner, failure)
+                    self._pool.fail(self._cells[cell].owner, failure)
                 used_s += time.monotonic() - began
                 self._observer.budget(used_s, max(budget_s, used_s))
-            if not self._crew.alive():
+            if not self._pool.alive():
                 return
             # Another round as long as this one must still fit in the budget.
             spent = used_s + (used_s - before_s) > budget_s
@@ -130,7 +129,7 @@ class Measurement:
 
     def _started_s(self, launch: int) -> float:
         """Seconds of this launch's budget that starting and warming up took."""
-        if self._crew.relaunch:
+        if self._pool.relaunch:
             return 0.0
         return sum(repeatable_launch_s(e) for e in self._journal.of(Launch) if e.launch == launch)
 
@@ -145,20 +144,20 @@ class Measurement:
     def _visit(self, cell: str, launch: int, number: int, visit: int) -> None:
         timed = self._cells[cell]
         began = time.monotonic()
-        member = self._crew.call_in(timed.owner, launch)
+        member = self._pool.call_in(timed.owner, launch)
         # Workers started for each visit make each round a launch of its own.
-        replicate = launch * self._protocol.max_rounds + number if self._crew.relaunch else launch
-        token = self._telemetry.before(self._crew.parked_pids(timed.owner))
+        replicate = launch * self._protocol.max_rounds + number if self._pool.relaunch else launch
+        token = self._telemetry.before(self._pool.parked_pids(timed.owner))
         for block in self._visit_of(timed.owner).blocks:
             self._journal.append(self._block(member, timed, block, replicate, number, visit))
         telemetry = self._telemetry.after(token, member.live.pid)
-        self._crew.dismiss(timed.owner, launch)
+        self._pool.dismiss(timed.owner, launch)
         wall_s = time.monotonic() - began
         self._journal.append(
             VisitDone(cell=cell, launch=launch, round=number, visit=visit, wall_s=wall_s, telemetry=telemetry)
         )
 
-    def _block(self, member: Member, timed: Timed, block: BlockPlan, launch: int, number: int, visit: int) -> Block:
+    def _block(self, member: Member, timed: Timed, block: VisitBlock, launch: int, number: int, visit: int) -> TimedBlock:
         """Run one block."""
         cell = timed.spec.id
         # A cell's n-th block ends with input n, so that a few short blocks see, and keep the outputs of, every input.
@@ -170,7 +169,7 @@ class Measurement:
             boundary=block.boundary,
             calls=block.calls,
             samples=block.samples,
-            settle=block.settle,
+            warmups=block.warmups,
             delay_ns=max(0, delay_ns),
             first_input=(last - block.samples + 1) % self._inputs,
             save_outputs=None if save is None else str(save),
@@ -182,7 +181,7 @@ class Measurement:
         if save is not None:
             self._saved.add((cell, found.input))
         origin = found.starts_ns[0]
-        return Block(
+        return TimedBlock(
             cell=cell,
             launch=launch,
             round=number,

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from depthport.bench.measure.crew import Timed, outputs_file
 from depthport.bench.measure.limit import Limit
 from depthport.bench.measure.observer import Observer
+from depthport.bench.measure.pool import Timed, outputs_file
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Status
-from depthport.bench.results.records import Block, SessionReport, TruthOutputs
+from depthport.bench.results.records import GroundTruthOutputs, SessionReport, TimedBlock
 from depthport.bench.workers.live_cell import CellFailed, LiveCell
 from depthport.exporters.core.files.npz import is_whole
 
@@ -64,14 +64,14 @@ def _run_cell(timed: Timed, inputs: Sequence[Path], truth: Sequence[Path], proto
         for index, path in enumerate(outputs):
             found = live.compute(index, path)
             journal.append(
-                Block(
+                TimedBlock(
                     cell=cell, launch=0, round=index, visit=0, calls=1, device_ns=None, host_ns=found.host_ns,
                     starts_s=[0.0], input=index, outputs_sha256=found.outputs_sha256, outputs=path.name,
                 )
             )  # fmt: skip
         for index, path in enumerate(scenes):
             live.infer(truth[index], path)
-            journal.append(TruthOutputs(cell=cell, scene=index, outputs=path.name))
+            journal.append(GroundTruthOutputs(cell=cell, scene=index, outputs=path.name))
         journal.append(live.report())
     except BaseException:
         live.kill()

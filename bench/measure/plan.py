@@ -18,17 +18,17 @@ from depthport.exporters.da3.request import ExportRequest
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """A run, complete: what to measure, on which inputs, how."""
 
     request: MeasureRequest
     cells: tuple[CellSpec, ...]
     scenes: tuple[Scene, ...]
-    truth: tuple[Scene, ...] = ()
+    ground_truth: tuple[Scene, ...] = ()
     """Scenes with exact truth that every cell computes once, untimed (bench/analysis/ground_truth.py)."""
     parity: bool = True
     """Compute upstream's outputs and compare every cell with them."""
-    yardstick: bool = True
+    fp64: bool = True
     """Also compute upstream in fp64, which says what fp32 itself is worth."""
     bundle: BundleRef | None = None
     """The fleet's suite that the run is a part of; decides nothing of what is measured."""
@@ -50,7 +50,7 @@ class Plan:
                 "cells": [
                     [c.id, _asked(c.export), c.load_arguments(), c.python, c.baseline, c.unavailable] for c in self.cells
                 ],
-                "inputs": describe((*self.scenes, *self.truth)),
+                "inputs": describe((*self.scenes, *self.ground_truth)),
                 "protocol": self.protocol.to_json(),
                 "weights": self.export.weights.sha256,
                 "regime": asdict(self.request.regime) if self.request.regime else None,

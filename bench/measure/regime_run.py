@@ -12,8 +12,8 @@ from pathlib import Path
 from depthport.bench.analysis.regime_analysis import summarize_fixed_rate, summarize_sustained
 from depthport.bench.environment.telemetry import Telemetry
 from depthport.bench.environment.telemetry_summary import summarize_records
-from depthport.bench.measure.crew import Timed
 from depthport.bench.measure.observer import Observer
+from depthport.bench.measure.pool import Timed
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.plan.regime import Regime
 from depthport.bench.results.journal import Journal

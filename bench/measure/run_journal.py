@@ -9,19 +9,19 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from depthport.bench.measure.observer import Observer
-from depthport.bench.measure.plan import Plan
+from depthport.bench.measure.plan import RunPlan
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.records import (
     ArtifactReady,
-    Block,
     Failed,
     Finished,
+    GroundTruthOutputs,
     Header,
     Launch,
     RegimeDone,
     SessionReport,
-    TruthOutputs,
+    TimedBlock,
     VisitDone,
 )
 from depthport.bench.workers.passing import OUT_OF_MEMORY
@@ -32,10 +32,10 @@ _KEPT_TWICE = 2
 """The header and the end are written twice: no single damaged line may make a run forget what it is, or that it ended."""
 _MOST_OUT_OF_MEMORY = 2
 """A cell that ran out of memory this often does not fit; whatever else was short passes in the end."""
-_WORTH_KEEPING = (ArtifactReady, Launch, Block, VisitDone, SessionReport, RegimeDone, TruthOutputs)
+_WORTH_KEEPING = (ArtifactReady, Launch, TimedBlock, VisitDone, SessionReport, RegimeDone, GroundTruthOutputs)
 
 
-def open_journal(plan: Plan, out: Path, observer: Observer, *, overwrite: bool = False) -> Journal:
+def open_journal(plan: RunPlan, out: Path, observer: Observer, *, overwrite: bool = False) -> Journal:
     """The journal of this plan in `out`: an unfinished one of this plan goes on, a finished one is put aside with its
     results.
 

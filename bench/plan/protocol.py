@@ -31,7 +31,7 @@ class Protocol:
     """Stop when every ratio's 95 % interval is at most ±1 %."""
     inputs: int = 4
     """Distinct inputs rotated through."""
-    truth_scenes: int = 2
+    ground_truth_scenes: int = 2
     """Rendered scenes with exact depth and poses that every cell also computes once, after its timed calls."""
     order: str = "mirrored"
     """`mirrored` (A B C C B A), `random` (seeded), or `sequential` (the seed report's: one cell after the other)."""
@@ -76,10 +76,10 @@ PAPER = Protocol(
 )
 """The seed report's: 2 warm-ups, 5 timed iterations, mean ± std, one configuration after the other."""
 
-QUICK = replace(RIGOROUS, name="quick", launches=1, min_rounds=2, budget_s=45.0, warmup_budget_s=5.0, truth_scenes=1)
+QUICK = replace(RIGOROUS, name="quick", launches=1, min_rounds=2, budget_s=45.0, warmup_budget_s=5.0, ground_truth_scenes=1)
 """For a look: one launch, under a minute of timed rounds. Its intervals say how little it knows."""
 
-CHECK = Protocol("check", inputs=1, truth_scenes=0, controls=False, untimed=True, logs=True)
+CHECK = Protocol("check", inputs=1, ground_truth_scenes=0, controls=False, untimed=True, logs=True)
 """Does it compute what upstream does?"""
 
 PROTOCOLS = {p.name: p for p in (RIGOROUS, PAPER, QUICK, CHECK)}

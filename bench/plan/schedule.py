@@ -12,7 +12,7 @@ et al. 2007; "duet" benchmarking, Bulej et al. 2020, arXiv 2001.05811).
 
 A *launch set* starts the processes of all cells, runs its rounds and ends them; several show how much one process start
 differs from the next (Kalibera & Jones 2013). Where not all fit in memory, each is started anew for every visit
-(bench/measure/crew.py).
+(bench/measure/pool.py).
 
 Permutations are sorted hashes of (seed, launch set, round, cell), not a generator's stream: the same on every platform
 and version, so a resumed run gets the same plan, and adding a cell leaves the relative order of the others alone.

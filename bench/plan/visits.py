@@ -34,26 +34,26 @@ class CallTimes:
 
 
 @dataclass(frozen=True)
-class Block:
-    """`samples` samples of `calls` calls each at one boundary (`device`, `host` or `both`), after `settle` untimed
+class VisitBlock:
+    """`samples` samples of `calls` calls each at one boundary (`device`, `host` or `both`), after `warmups` untimed
     calls."""
 
     boundary: BlockBoundary
     calls: int
     samples: int
-    settle: int
+    warmups: int
 
 
 @dataclass(frozen=True)
 class Visit:
     """The blocks of one turn, in order."""
 
-    blocks: tuple[Block, ...]
+    blocks: tuple[VisitBlock, ...]
 
     @property
     def calls(self) -> int:
         """All calls of the turn, the untimed ones too."""
-        return sum(block.settle + block.samples * block.calls for block in self.blocks)
+        return sum(block.warmups + block.samples * block.calls for block in self.blocks)
 
 
 def plan_visits(
@@ -69,10 +69,10 @@ def plan_visits(
 
 def _visit_from_files(pace_s: float, timed_calls: int | None) -> Visit:
     alone = timed_calls or block_samples(pace_s)
-    settle = 0 if timed_calls else block_warmups(pace_s)
+    warmups = 0 if timed_calls else block_warmups(pace_s)
     # A stream has to be long beside what is under way in it: what is decoded ahead, what is being computed.
     stream = max(STREAM_SCENES, alone)
-    return Visit((Block("pipeline", 1, alone, settle), Block("stream", 1, stream, settle)))
+    return Visit((VisitBlock("pipeline", 1, alone, warmups), VisitBlock("stream", 1, stream, warmups)))
 
 
 def _paces(call_s: Mapping[str, float]) -> dict[str, float]:
@@ -93,9 +93,9 @@ def _visit(times: CallTimes, pace_s: float, overhead_target: float, timed_calls:
     parts: list[tuple[BlockBoundary, int]] = [("both", 1)] if both else [("device", grouped), ("host", 1)]
     for boundary, calls in parts:
         if timed_calls is not None:
-            blocks.append(Block(boundary, 1, timed_calls, 0))
+            blocks.append(VisitBlock(boundary, 1, timed_calls, 0))
             continue
         # The second block of a visit follows the first without a pause.
-        settle = 0 if blocks else block_warmups(pace_s)
-        blocks.append(Block(boundary, calls, block_samples(calls * pace_s), settle))
+        warmups = 0 if blocks else block_warmups(pace_s)
+        blocks.append(VisitBlock(boundary, calls, block_samples(calls * pace_s), warmups))
     return Visit(tuple(blocks))

@@ -109,7 +109,7 @@ class Residency(Record, frozen=True, tag="residency"):
     """The workers do not fit in memory together: each is started anew for every visit."""
 
 
-class Block(Record, frozen=True, tag="block"):
+class TimedBlock(Record, frozen=True, tag="block"):
     """Timed samples of one cell, in a row."""
 
     cell: str
@@ -154,7 +154,7 @@ class SessionReport(Record, frozen=True, tag="report"):
     device_peak_mib: float | None
 
 
-class TruthOutputs(Record, frozen=True, tag="truth"):
+class GroundTruthOutputs(Record, frozen=True, tag="truth"):
     """A cell has computed a scene with exact truth."""
 
     cell: str
@@ -188,10 +188,10 @@ AnyRecord = (
     | Launch
     | LaunchDone
     | Residency
-    | Block
+    | TimedBlock
     | VisitDone
     | SessionReport
-    | TruthOutputs
+    | GroundTruthOutputs
     | RegimeDone
     | Finished
 )

@@ -43,7 +43,7 @@ class ComputeReference(Request[Done], frozen=True, tag="reference"):
     """`.npz` files, images normalised."""
     folder: str
     device: str
-    yardstick: bool
+    fp64: bool
     """Also in fp64."""
 
 

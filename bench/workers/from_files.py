@@ -17,7 +17,7 @@ Scenes = Sequence[Sequence[bytes]]
 
 def time_from_files(pipeline: FilesPipeline, scenes: Scenes, request: RunBlock) -> tuple[Samples, Arrays]:
     """The samples that `request` asks for, scenes rotating, and the outputs of the last."""
-    for _ in range(request.settle):
+    for _ in range(request.warmups):
         pipeline(scenes[request.first_input % len(scenes)])
     return _stream(pipeline, scenes, request) if request.boundary == "stream" else _alone(pipeline, scenes, request)
 

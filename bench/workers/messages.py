@@ -143,14 +143,14 @@ class BlockSamples(Struct, frozen=True):
 
 
 class RunBlock(Request[BlockSamples], frozen=True, tag="block"):
-    """`samples` samples of `calls` calls each, after `settle` untimed ones (bench/plan/visits.py)."""
+    """`samples` samples of `calls` calls each, after `warmups` untimed ones (bench/plan/visits.py)."""
 
     reply = BlockSamples
     doing = "a timed block"
     boundary: BlockBoundary
     calls: int
     samples: int
-    settle: int = 0
+    warmups: int = 0
     delay_ns: int = 0
     """Busy-wait added to every call: the control that must be found."""
     first_input: int = 0

@@ -1,4 +1,4 @@
-"""The reference of every parity figure: upstream's own forward in fp32, and once in fp64 as the yardstick.
+"""The reference of every parity figure: upstream's own forward in fp32, and once in fp64, to know what fp32 itself loses.
 
 How far fp32 itself is from exact arithmetic (fp64) says what an error means: a cell within a few times that distance
 computes the same function (TorchDynamo's `same()`, benchmarks/dynamo/common.py). The fp64 pass runs on the first input
@@ -64,7 +64,7 @@ def compute(request: ComputeReference, progress: Callable[[str], None]) -> None:
     folder = Path(request.folder)
     folder.mkdir(parents=True, exist_ok=True)
     missing = [i for i in range(len(request.inputs)) if not is_whole(folder / f"fp32-{i}.npz")]
-    exact_missing = request.yardstick and not is_whole(folder / "fp64-0.npz")
+    exact_missing = request.fp64 and not is_whole(folder / "fp64-0.npz")
     if missing or exact_missing:
         _compute(request, folder, missing, exact_missing, progress)
 
@@ -87,7 +87,7 @@ def _compute(
         progress(f"upstream fp32, input {number + 1} of {len(missing)}")
         _forward(net, inputs[index], folder / f"fp32-{index}.npz", names, steps, torch.float32, upstream_forward)
     if exact_missing:
-        progress("upstream fp64, the yardstick")
+        progress("upstream in fp64")
         # Built anew: upstream caches positions on the device it last ran on.
         del net
         exact = build_upstream(asked.model, state).double().to(request.device)

@@ -200,7 +200,7 @@ class Worker:
         session = self._session()
         if self.pipeline is not None and request.boundary in ("pipeline", "stream"):
             return self._block_from_files(self.pipeline, request)
-        for _ in range(request.settle):
+        for _ in range(request.warmups):
             session.run()
             session.synchronize()
         samples = time_block(session, self.inputs, request)

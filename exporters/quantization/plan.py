@@ -70,7 +70,7 @@ NEGLIGIBLE = 2e-3
 
 
 @dataclass(frozen=True)
-class Plan:
+class QuantizationPlan:
     """What was decided, and from what."""
 
     layers: dict[str, QuantizedLayer]
@@ -102,7 +102,7 @@ def int8_options(request: ExportRequest) -> Int8Options:
     return read_options(Int8Options, request.options, f"precision 'int8' of format {request.format!r}")
 
 
-def make_plan(context: ExportContext, *, signed: bool, rounded_outputs: bool) -> Plan:
+def make_plan(context: ExportContext, *, signed: bool, rounded_outputs: bool) -> QuantizationPlan:
     """Calibrate, round, measure, choose.
 
     Args:
@@ -128,12 +128,12 @@ def make_plan(context: ExportContext, *, signed: bool, rounded_outputs: bool) ->
         context.progress(f"trying all layers on {len(images)} held-out scenes")
         expected = [infer(judge, image) for image in images]
         found = Found(len(images), *together(judge, images, expected, list(layers.values())))
-        return Plan(layers, (), total, found)
+        return QuantizationPlan(layers, (), total, found)
     table = _measure(context, paths, layers)
     budget = Budget(options.max_depth_error, options.max_rotation_deg)
     chosen = {loss.layer: layers[loss.layer] for loss in choose(table, budget)}
     kept, found = keep_within(judge, images, chosen, table, budget, context.progress)
-    return Plan(kept, tuple(table), total, found)
+    return QuantizationPlan(kept, tuple(table), total, found)
 
 
 def _round(

@@ -50,7 +50,7 @@ from depthport.exporters.tensorrt.platform import (
     ENGINE_FILE,
     TENSORRT,
     TENSORRT_RTX,
-    Gpu,
+    EngineGpu,
     Package,
     gpu_here,
     installed_version,
@@ -235,7 +235,7 @@ class TensorRTRTXExporter(_EngineExporter):
     package: ClassVar[Package] = TENSORRT_RTX
 
 
-def describe_target(package: Package, version: str, options: TensorRTOptions, gpu: Gpu | None) -> dict[str, object]:
+def describe_target(package: Package, version: str, options: TensorRTOptions, gpu: EngineGpu | None) -> dict[str, object]:
     """`Manifest.target`: what an engine is bound to."""
     bound = gpu if gpu is not None and not package.builds_without_gpu else None
     return {

@@ -19,7 +19,7 @@ from depthport.exporters.core.errors import ArtifactError, UnsupportedError, Usa
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Above0, Options, read_options
 from depthport.exporters.da3.request import ExportRequest
-from depthport.exporters.tensorrt.platform import Gpu, Package, gpu_here
+from depthport.exporters.tensorrt.platform import EngineGpu, Package, gpu_here
 
 COMPATIBILITY = ("ampere+", "same-cc")
 Method = Literal["max", "percentile"]
@@ -195,7 +195,7 @@ def _target(text: str | None, package: Package) -> tuple[str, tuple[str, ...], s
     return ",".join(names), names, "none"
 
 
-def _need_gpu(gpu: Gpu | None, package: Package) -> Gpu:
+def _need_gpu(gpu: EngineGpu | None, package: Package) -> EngineGpu:
     if gpu is None:
         raise UnsupportedError(
             f"{package.name} builds on the GPU it builds for, and no NVIDIA GPU or driver is here: "

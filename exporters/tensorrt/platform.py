@@ -86,7 +86,7 @@ def load_module(package: Package) -> ModuleType:
 
 
 @dataclass(frozen=True)
-class Gpu:
+class EngineGpu:
     """An NVIDIA GPU as an engine sees it."""
 
     name: str
@@ -97,13 +97,13 @@ class Gpu:
 
 
 @cache
-def gpu_here(index: int = 0) -> Gpu | None:
+def gpu_here(index: int = 0) -> EngineGpu | None:
     """GPU `index` of this machine, from the driver; None without one. Imports no framework and starts no context."""
     gpus = cuda_devices()
     if index >= len(gpus) or gpus[index].capability == (0, 0):
         return None
     major, minor = gpus[index].capability
-    return Gpu(gpus[index].name, f"sm{major}{minor}", driver_version())
+    return EngineGpu(gpus[index].name, f"sm{major}{minor}", driver_version())
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def damage(path: Path, package: Package) -> str | None:
     return None
 
 
-def mismatch(target: Mapping[str, Any], version: str, gpu: Gpu) -> str | None:
+def mismatch(target: Mapping[str, Any], version: str, gpu: EngineGpu) -> str | None:
     """Why an engine can't be trusted on this GPU with this TensorRT; None where it was built for both.
 
     Args:

@@ -13,7 +13,7 @@ from depthport.exporters.core.errors import ArtifactError, LoadError, RunError, 
 from depthport.exporters.core.files.sealed import file_intact, seal_file
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.tensorrt.graph import find_onnx
-from depthport.exporters.tensorrt.platform import ENGINE_FILE, Gpu, Package, damage, gpu_here, load_module, mismatch
+from depthport.exporters.tensorrt.platform import ENGINE_FILE, EngineGpu, Package, damage, gpu_here, load_module, mismatch
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.host.cache import cache_folder
 from depthport.runtimes.tensorrt.buffers import call, require_device
@@ -49,7 +49,7 @@ def engine_here(package: Package, artifact: Artifact, cache: Path, index: int = 
     return TensorRTEngine(load_module(package), package, artifact, artifact.path / ENGINE_FILE, cache, gpu)
 
 
-def this_gpu(index: int) -> Gpu:
+def this_gpu(index: int) -> EngineGpu:
     """GPU `index`.
 
     Raises:
@@ -62,7 +62,7 @@ def this_gpu(index: int) -> Gpu:
     return gpu
 
 
-def mismatch_of(artifact: Artifact, version: str, gpu: Gpu) -> Mismatch | None:
+def mismatch_of(artifact: Artifact, version: str, gpu: EngineGpu) -> Mismatch | None:
     """Why an artifact's engine can't be trusted on a GPU with a version of TensorRT; None where it can."""
     reason = mismatch(artifact.manifest.target, version, gpu)
     return None if reason is None else Mismatch(reason, f"{gpu.name}, {gpu.capability}, {version}")
@@ -88,7 +88,9 @@ def find_engine(package: Package, artifact: Artifact) -> Path:
 class TensorRTEngine:
     """A deserialized engine with its execution context (`depthport.runtimes.tensorrt.session.Engine`)."""
 
-    def __init__(self, trt: ModuleType, package: Package, artifact: Artifact, path: Path, cache: Path, gpu: Gpu) -> None:
+    def __init__(
+        self, trt: ModuleType, package: Package, artifact: Artifact, path: Path, cache: Path, gpu: EngineGpu
+    ) -> None:
         self._trt, self._package, self._artifact, self._gpu = trt, package, artifact, gpu
         # What TensorRT has to say is asked for where something fails; nothing is printed meanwhile.
         self._logger = trt.Logger(trt.Logger.ERROR)

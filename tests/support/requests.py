@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from depthport.bench.measure.plan import Plan
+from depthport.bench.measure.plan import RunPlan
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.plan.request import MeasureRequest
@@ -31,6 +31,6 @@ def request_for(
     return ExportRequest(spec, format, resolve_policy(precision), shape, weights, validate_outputs(spec, None), **changes)
 
 
-def plan_of(cells: tuple[CellSpec, ...], scenes: Any, protocol: Protocol, **changes: Any) -> Plan:
+def plan_of(cells: tuple[CellSpec, ...], scenes: Any, protocol: Protocol, **changes: Any) -> RunPlan:
     """A plan of cells that no suite has; what they have in common is the first one's."""
-    return Plan(MeasureRequest(cells[0].export, protocol), cells, scenes, **changes)
+    return RunPlan(MeasureRequest(cells[0].export, protocol), cells, scenes, **changes)

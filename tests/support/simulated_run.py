@@ -20,7 +20,7 @@ from depthport.bench.inputs.scenes import render_scene
 from depthport.bench.measure.conclude import conclude, work_folder
 from depthport.bench.measure.engine import DELAY
 from depthport.bench.measure.exports import artifact_ready
-from depthport.bench.measure.plan import Plan
+from depthport.bench.measure.plan import RunPlan
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.controls import control_subject
 from depthport.bench.plan.protocol import Protocol
@@ -29,14 +29,14 @@ from depthport.bench.results.journal_file import line_of
 from depthport.bench.results.model import Results, Status
 from depthport.bench.results.records import (
     AnyRecord,
-    Block,
     Calibration,
     Failed,
+    GroundTruthOutputs,
     Header,
     Launch,
     LaunchDone,
     SessionReport,
-    TruthOutputs,
+    TimedBlock,
     VisitDone,
 )
 from depthport.bench.studies.simulated_clock import Clock, Sampling, simulate_samples
@@ -126,7 +126,9 @@ def simulate(
     plan = _plan(rows, workload, sampling, seed)
     work = work_folder(out)
     work.mkdir(parents=True)
-    upstream = [_disturbed(_truth(scene), MODEL_ERROR, index) for index, scene in enumerate((*plan.scenes, *plan.truth))]
+    upstream = [
+        _disturbed(_truth(scene), MODEL_ERROR, index) for index, scene in enumerate((*plan.scenes, *plan.ground_truth))
+    ]
     references = {
         f"fp32-{i}": _saved(work / f"fp32-{i}.npz", arrays) for i, arrays in enumerate(upstream[: len(plan.scenes)])
     }
@@ -140,7 +142,7 @@ def simulate(
         return conclude(plan, journal, references, out, dict(machine.environment), complete=True)
 
 
-def _plan(rows: tuple[Row, ...], workload: Workload, sampling: Sampling, seed: int) -> Plan:
+def _plan(rows: tuple[Row, ...], workload: Workload, sampling: Sampling, seed: int) -> RunPlan:
     shape = Shape(*workload.shape)
     cells = tuple(
         CellSpec(
@@ -154,7 +156,7 @@ def _plan(rows: tuple[Row, ...], workload: Workload, sampling: Sampling, seed: i
     # Rendered too, so that no test needs the package that ships the photograph.
     scenes = (replace(render_scene(small, 10), name="motorcycle"), render_scene(small, 11))
     protocol = Protocol("rigorous", seed=seed, launches=sampling.launches, inputs=len(scenes))
-    return plan_of(cells, scenes, protocol, truth=(render_scene(small, 0), render_scene(small, 1)))
+    return plan_of(cells, scenes, protocol, ground_truth=(render_scene(small, 0), render_scene(small, 1)))
 
 
 def _truth(scene: Scene) -> Arrays:
@@ -188,7 +190,7 @@ def _saved(path: Path, arrays: Arrays) -> Path:
 
 
 def _prepared(
-    rows: tuple[Row, ...], plan: Plan, workload: Workload, upstream: list[Arrays], out: Path
+    rows: tuple[Row, ...], plan: RunPlan, workload: Workload, upstream: list[Arrays], out: Path
 ) -> Iterator[AnyRecord]:
     """What is journaled of each cell beside its timed calls: failure, or artifact and outputs on the scenes of truth."""
     for index, (row, cell) in enumerate(zip(rows, plan.cells, strict=True)):
@@ -201,7 +203,7 @@ def _prepared(
             name = outputs_name(index, scene)
             _saved(work_folder(out) / name, _disturbed(arrays, row.error, scene))
             if scene >= len(plan.scenes):
-                yield TruthOutputs(cell=cell.id, scene=scene - len(plan.scenes), outputs=name)
+                yield GroundTruthOutputs(cell=cell.id, scene=scene - len(plan.scenes), outputs=name)
 
 
 def outputs_name(cell: int, scene: int) -> str:
@@ -222,7 +224,7 @@ def _artifact(row: Row, workload: Workload, folder: Path) -> Artifact:
     return Artifact(folder, made)
 
 
-def _timed(machine: Machine, rows: tuple[Row, ...], plan: Plan, sampling: Sampling) -> Iterator[AnyRecord]:
+def _timed(machine: Machine, rows: tuple[Row, ...], plan: RunPlan, sampling: Sampling) -> Iterator[AnyRecord]:
     """Launches, blocks, visits and reports of the cells that ran and of the two controls, in the order they take turns."""
     ran = {cell.id: (index, row) for index, (row, cell) in enumerate(zip(rows, plan.cells, strict=True)) if not row.failed}
     latency = {cell: row.ms for cell, (_, row) in ran.items()}
@@ -246,7 +248,7 @@ def _timed(machine: Machine, rows: tuple[Row, ...], plan: Plan, sampling: Sampli
             ms = np.exp(log[launch, number, visit])
             starts = clock_s + np.cumsum(ms) / 1e3
             scene = next(blocks[cell]) % len(plan.scenes)
-            yield Block(
+            yield TimedBlock(
                 cell=cell, launch=launch, round=number, visit=visit, calls=1, device_ns=_whole(ms * 1e6),
                 host_ns=_whole(ms * 1e6 * (1 + row.host_extra)), starts_s=(starts - ms / 1e3).tolist(), input=scene,
                 outputs_sha256=f"{of[cell]}, {scene}", outputs=outputs_name(index, scene) if cell in ran else None,

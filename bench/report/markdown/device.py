@@ -10,7 +10,7 @@ from depthport.bench.report.model import neural_engine, regime, rows
 from depthport.bench.report.model.accuracy import ALIGNMENT, HEADS, MEANINGLESS, accuracy_lines, meaningless
 from depthport.bench.report.model.merge import Group, MachineReport, Row, is_synthetic
 from depthport.bench.report.model.pictures import KINDS
-from depthport.bench.report.model.standing import (
+from depthport.bench.report.model.ranking import (
     BOUNDARY_TEXT,
     OTHER,
     by_axis,

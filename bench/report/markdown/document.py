@@ -16,9 +16,9 @@ from depthport.bench.report.model.cross_device import FLEET_HEAD, cross_device, 
 from depthport.bench.report.model.findings import group_findings
 from depthport.bench.report.model.headline import headline, pick_of
 from depthport.bench.report.model.merge import Group, MachineReport, Report, Row
+from depthport.bench.report.model.ranking import by_device, main_boundary, ranked
 from depthport.bench.report.model.recommend import USE_CASES, Answers
 from depthport.bench.report.model.sentences import break_even_lines, figures_of
-from depthport.bench.report.model.standing import by_device, main_boundary, ranked
 
 TITLE = "Depth Anything 3: export and benchmark report"
 PictureOf = Callable[[Row, str], str | None]
@@ -115,7 +115,7 @@ def _sentences(report: Report, answers: Answers) -> str:
         lines.append(f"{where}: {code(choice.pick)}, {escape(choice.why, 400)}.{doubt_}")
         if choice.ties:
             lines.append(f"  - As good, not told apart from it: {', '.join(map(code, choice.ties))}")
-        lines += [f"  - {escape(flip.text, 300)}" for flip in choice.flips[:3]]
+        lines += [f"  - {escape(change.text, 300)}" for change in choice.sensitivity[:3]]
         lines += [f"  - {escape(line, 300)}" for line in break_even_lines(choice.break_even)]
     text = "\n".join(line if line.startswith("  -") else f"- {line}" for line in lines)
     return details("Why, what would change it, and when it pays", text) if lines else ""

@@ -16,8 +16,8 @@ from pathlib import Path
 from depthport.bench.report.markdown.format import blocks, code, escape, table
 from depthport.bench.report.model import rows
 from depthport.bench.report.model.merge import Group, MachineReport, Report, Row, merge
+from depthport.bench.report.model.ranking import main_boundary, median, timing
 from depthport.bench.report.model.recommend import answer
-from depthport.bench.report.model.standing import main_boundary, median, ranked, timing
 from depthport.bench.results.control_doubt import control_doubt
 from depthport.bench.results.metrics import cold_start_s
 from depthport.bench.results.model import ALTERNATIVE, Boundary, Status
@@ -52,7 +52,7 @@ def excerpt(report: Report) -> str:
     return blocks(
         [
             f"[![The report of {escape(names)}]({PICTURE})]({REPORT})",
-            f"The page's first screen, and the pick of every recorded run (median [95 % interval] at the device boundary; all "
+            f"The page's first screen, and the pick of every recorded run (median [95 % interval], device boundary; all "
             f"cells, samples and versions: [the report]({REPORT})).{synthetic}",
             table(head, picks, "lllrrrr"),
             *doubts,

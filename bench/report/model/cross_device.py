@@ -12,7 +12,7 @@ from typing import TypedDict
 
 from depthport.bench.report.model import rows
 from depthport.bench.report.model.merge import Group, MachineReport, Report, Row, Run, Workload
-from depthport.bench.report.model.standing import main_boundary, ranked, timing
+from depthport.bench.report.model.ranking import main_boundary, ranked, timing
 from depthport.bench.results.model import Boundary
 from depthport.bench.statistics import figures
 
@@ -37,7 +37,7 @@ class Place(TypedDict):
     depth_error: str
 
 
-class Block(TypedDict):
+class RankedWorkload(TypedDict):
     """Places of one workload, the fastest first."""
 
     workload: str
@@ -45,7 +45,7 @@ class Block(TypedDict):
     rows: list[Place]
 
 
-def cross_device(report: Report) -> list[Block]:
+def cross_device(report: Report) -> list[RankedWorkload]:
     """One block a workload that two or more devices ran, slowest device last."""
     places: dict[tuple[object, ...], list[tuple[MachineReport, Group, str]]] = {}
     for machine in report.machines:
@@ -71,7 +71,7 @@ def _best(group: Group, device: str, boundary: Boundary) -> Row | None:
     return order[0] if order else None
 
 
-def _block(best: list[tuple[MachineReport, Row]], boundary: Boundary, workload: Workload) -> Block:
+def _block(best: list[tuple[MachineReport, Row]], boundary: Boundary, workload: Workload) -> RankedWorkload:
     ordered = sorted(best, key=lambda pair: timing(pair[1], boundary).median_ms or 0.0)  # type: ignore[union-attr]
     slowest = timing(ordered[-1][1], boundary)
     lines: list[Place] = []

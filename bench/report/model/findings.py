@@ -9,9 +9,9 @@ from depthport.bench.choice.choice import Choice
 from depthport.bench.report.model import rows
 from depthport.bench.report.model.headline import headline, pick_of
 from depthport.bench.report.model.merge import Group, Row
+from depthport.bench.report.model.ranking import main_boundary, ranked, speedup, timing
 from depthport.bench.report.model.regime import headline as regime_headline
 from depthport.bench.report.model.regime import without_burst
-from depthport.bench.report.model.standing import main_boundary, ranked, speedup, timing
 from depthport.bench.results.model import Boundary, Status
 from depthport.bench.statistics import figures
 

@@ -13,7 +13,7 @@ from depthport.bench.choice.candidates import Candidate, candidate
 from depthport.bench.choice.choice import Choice, Constraint, Request
 from depthport.bench.choice.choose import choose
 from depthport.bench.report.model.merge import Group, MachineReport, Report
-from depthport.bench.report.model.standing import main_boundary
+from depthport.bench.report.model.ranking import main_boundary
 
 EXACT = 1e-4
 """Depth error that counts as the same result: what the fp32 parity gate allows."""

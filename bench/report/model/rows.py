@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from depthport.bench.report.model.merge import Row
-from depthport.bench.report.model.standing import compiled, depth_error, speedup, timing
+from depthport.bench.report.model.ranking import compiled, depth_error, speedup, timing
 from depthport.bench.results.metrics import memory_mib, parity_figure
 from depthport.bench.results.model import Boundary, Status
 from depthport.bench.statistics import figures

@@ -14,16 +14,16 @@ from depthport.bench.report.model import regime, rows
 from depthport.bench.report.model.controls import doubt, noise_floor, warning_lines
 from depthport.bench.report.model.headline import Headline, headline, pick_of
 from depthport.bench.report.model.merge import Group, Report, Row, is_synthetic
+from depthport.bench.report.model.ranking import ranked
 from depthport.bench.report.model.recommend import Answers
 from depthport.bench.report.model.sentences import break_even_lines
-from depthport.bench.report.model.standing import ranked
 from depthport.bench.report.page.elements import Markup, clip, h, join
 from depthport.bench.results.metrics import cold_start_s, memory_mib
 from depthport.bench.results.model import Boundary
 from depthport.bench.statistics import figures
 
 MOST_RIVALS = 5
-MOST_FLIPS = 3
+MOST_SENSITIVITIES = 3
 SIGNS = {"faster": "▲ ", "slower": "▼ ", "equivalent": "= ", "inconclusive": "? "}
 
 
@@ -214,7 +214,7 @@ def _changes(choice: Choice, unfolded: bool) -> Markup | None:
     """Ties, the nearest changes of the question that give another answer, and when the pick's start is paid back."""
     ties = ", ".join(clip(tie, 60) for tie in choice.ties)
     lines = [f"As good, not told apart: {ties}"] if ties else []
-    lines += [_upper(flip.text) for flip in choice.flips[:MOST_FLIPS]]
+    lines += [_upper(change.text) for change in choice.sensitivity[:MOST_SENSITIVITIES]]
     pays = break_even_lines(choice.break_even)[:3]
     parts = [
         h("div", h("h4", title), _notes(found))

@@ -17,10 +17,10 @@ from depthport.bench.report.model.cross_device import FLEET_HEAD, cross_device, 
 from depthport.bench.report.model.findings import group_findings
 from depthport.bench.report.model.merge import Group, MachineReport, Report, Row, is_synthetic
 from depthport.bench.report.model.pictures import KINDS, Album, shipped_inputs
+from depthport.bench.report.model.ranking import by_axis, main_boundary
 from depthport.bench.report.model.recommend import USE_CASES, Answers, Recommendation
 from depthport.bench.report.model.sentences import break_even_lines, figures_of
 from depthport.bench.report.model.series import limit_per_series, thin
-from depthport.bench.report.model.standing import by_axis, main_boundary
 from depthport.bench.report.page.payload_cell import cell_payload, flat
 from depthport.bench.results.metrics import METRICS, number
 from depthport.bench.results.model import Boundary
@@ -105,7 +105,7 @@ def _machine(machine: MachineReport) -> JsonObject:
     }
 
 
-def _yardstick(group: Group) -> float | None:
+def _fp64_error(group: Group) -> float | None:
     """Upstream's own rounding: the depth error of its fp32 outputs against its fp64 ones, where the run measured it."""
     for row in group.rows:
         found = row.run.results.protocol.get("yardstick")
@@ -147,7 +147,7 @@ def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> 
         "objectives": [METRICS[name].label for name in choice.objectives],
         "findings": list(group_findings(group, choice)),
         "synthetic": any(is_synthetic(row.run.results, row.cell) for row in group.rows),
-        "yardstick": _yardstick(group),
+        "fp64_error": _fp64_error(group),
         "regimes": _regimes(group),
         "burst": not regime.without_burst(group.rows),
         "tables": list(neural_engine.block(machine, group)),
@@ -226,6 +226,6 @@ def _recommendation(found: Recommendation) -> JsonObject:
         "pick": choice.pick,
         "why": choice.why,
         "figures": figures_of(choice),
-        "flips": [flip.text for flip in choice.flips[:3]],
+        "sensitivity": [found.text for found in choice.sensitivity[:3]],
         "break_even": break_even_lines(choice.break_even)[:2],
     }

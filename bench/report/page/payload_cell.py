@@ -11,8 +11,8 @@ from depthport.bench.report.model import rows
 from depthport.bench.report.model.accuracy import accuracy_lines, meaningless, truths
 from depthport.bench.report.model.matrix import slot
 from depthport.bench.report.model.merge import MachineReport, Row
+from depthport.bench.report.model.ranking import compiled
 from depthport.bench.report.model.sentences import short_name
-from depthport.bench.report.model.standing import compiled
 from depthport.bench.results.metrics import METRICS, cold_start_s, memory_mib, number
 from depthport.bench.results.model import BOUNDARIES, Boundary
 from depthport.bench.statistics import figures

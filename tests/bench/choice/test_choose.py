@@ -201,20 +201,20 @@ def test_times_of_a_stand_in_are_not_chosen_by_unless_asked_for() -> None:
 def test_flips_name_the_bound_that_would_change_the_pick() -> None:
     request = Request(constraints=(Constraint("depth_error", 7e-3),))
     choice = choose(fixtures.h100(), request)
-    relax = next(f for f in choice.flips if f.kind == "relax")
+    relax = next(f for f in choice.sensitivity if f.kind == "relax")
     assert relax.pick == "tensorrt/cuda/default/bf16" and relax.bound and relax.bound == pytest.approx(7.7e-3)
     again = choose(fixtures.h100(), Request(constraints=(Constraint("depth_error", relax.bound),)))
     assert again.pick == relax.pick
-    for flip in choice.flips:
-        if flip.kind == "goal":
-            assert choose(fixtures.h100(), replace(request, goal=flip.metric)).pick == flip.pick
+    for change in choice.sensitivity:
+        if change.kind == "goal":
+            assert choose(fixtures.h100(), replace(request, goal=change.metric)).pick == change.pick
 
 
 def test_without_a_pick_the_nearest_relaxations_are_named() -> None:
     tight = (Constraint("latency_ms", 25), Constraint("depth_error", 1e-3), Constraint("memory_mib", 2200))
     choice = choose(fixtures.h100(), Request(constraints=tight))
     assert choice.pick is None
-    assert {f.metric for f in choice.flips} == {"depth_error", "memory_mib"}
+    assert {f.metric for f in choice.sensitivity} == {"depth_error", "memory_mib"}
 
 
 def test_goals_pick_what_they_say() -> None:

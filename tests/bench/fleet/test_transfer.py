@@ -59,7 +59,7 @@ def test_a_bundle_is_sent_once(bundle: Bundle, tmp_path: Path, monkeypatch: pyte
     verify_files(bundle, folder)
     again = There()
     send_bundle(again, bundle, tmp_path / "bundle")
-    assert again.calls == ["missing", "settle"]
+    assert again.calls == ["missing", "unpack"]
 
 
 def test_what_comes_damaged_is_not_kept(bundle: Bundle, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import deciding
 from depthport.bench.measure.observer import Observer
-from depthport.bench.measure.plan import Plan
+from depthport.bench.measure.plan import RunPlan
 from depthport.bench.measure.run_journal import open_journal
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.workers import reference
@@ -31,7 +31,7 @@ def cell(runtime: str, format: str, **changes: Any) -> CellSpec:
     return replace(CellSpec(request_for(SHAPE, format), runtime, "cpu", "-"), **changes)
 
 
-def plan(*cells: CellSpec) -> Plan:
+def plan(*cells: CellSpec) -> RunPlan:
     return plan_of(tuple(cells), load_scenes(SHAPE, sets=1), FAST)
 
 
@@ -77,7 +77,7 @@ def test_what_takes_no_part_does_not_count(monkeypatch: pytest.MonkeyPatch) -> N
     "module",
     [
         "depthport.bench.workers.worker",
-        "depthport.bench.measure.crew",
+        "depthport.bench.measure.pool",
         "depthport.bench.plan.design",
         "depthport.runtimes.openvino",
         "depthport.runtimes.host.threads",

@@ -17,7 +17,7 @@ from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
 from depthport.bench.measure.engine import Interrupted
 from depthport.bench.measure.observer import Observer
-from depthport.bench.measure.plan import Plan
+from depthport.bench.measure.plan import RunPlan
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import PAPER, RIGOROUS, Protocol
 from depthport.bench.plan.regime import Regime, parse_regime
@@ -56,11 +56,11 @@ def artifact(tmp_path: Path) -> Path:
     return fake_artifact(tmp_path / "artifact", SHAPE).path
 
 
-def plan(cells: list[CellSpec], protocol: Protocol = FAST) -> Plan:
+def plan(cells: list[CellSpec], protocol: Protocol = FAST) -> RunPlan:
     return plan_of(tuple(cells), load_scenes(SHAPE, sets=2), protocol, parity=False)
 
 
-def run(the_plan: Plan, out: Path) -> Results:
+def run(the_plan: RunPlan, out: Path) -> Results:
     return engine.run(the_plan, out, ArtifactStore(out / "store"), Observer())
 
 

@@ -12,7 +12,7 @@ import pytest
 from depthport.bench.measure import engine
 from depthport.bench.measure.engine import Interrupted
 from depthport.bench.measure.observer import Observer
-from depthport.bench.measure.plan import Plan
+from depthport.bench.measure.plan import RunPlan
 from depthport.bench.measure.signals import Stopped
 from depthport.bench.plan.protocol import RIGOROUS
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
@@ -29,7 +29,7 @@ def artifact(tmp_path: Path) -> Path:
     return fake_artifact(tmp_path / "artifact", SHAPE).path
 
 
-def other_plan(artifact: Path) -> Plan:
+def other_plan(artifact: Path) -> RunPlan:
     return plan([fake_cell(artifact, "Fake", baseline=True, call_ms=7)], QUICKEST)
 
 

@@ -15,7 +15,7 @@ from depthport.bench.measure.observer import Observer
 from depthport.bench.plan.protocol import CHECK, Protocol
 from depthport.bench.results.journal import NAME, Journal
 from depthport.bench.results.model import Results, Status
-from depthport.bench.results.records import Block, Failed, Launch, SessionReport
+from depthport.bench.results.records import Failed, Launch, SessionReport, TimedBlock
 from depthport.exporters.core.store import ArtifactStore
 from tests.bench.measure.test_engine import FAST, SHAPE, fake_cell
 from tests.support.fake_runtime import fake_artifact
@@ -42,7 +42,7 @@ def run(
 
 
 def test_they_are_out_of_the_schedule_and_of_the_controls(artifact: Path, tmp_path: Path) -> None:
-    results = run(artifact, tmp_path / "out", ("Fake", "Raiser", "Crasher"), replace(FAST, inputs=2, truth_scenes=1))
+    results = run(artifact, tmp_path / "out", ("Fake", "Raiser", "Crasher"), replace(FAST, inputs=2, ground_truth_scenes=1))
     timed, untimed, raised, crashed = results.cells
     assert timed.timing and timed.launches == 2
     assert untimed.status is Status.OK and not (untimed.timing or untimed.speedup or untimed.rank or untimed.launches)
@@ -50,7 +50,7 @@ def test_they_are_out_of_the_schedule_and_of_the_controls(artifact: Path, tmp_pa
     assert (raised.status, crashed.status) == (Status.RUN_FAILED, Status.RUN_FAILED)
     journal = Journal(tmp_path / "out" / NAME)
     assert {e.cell for e in journal.of(Launch)} == {timed.id, f"{timed.id}/control-aa"}
-    own = [e for e in journal.of(Block) if e.cell == untimed.id]
+    own = [e for e in journal.of(TimedBlock) if e.cell == untimed.id]
     assert [(e.input, e.device_ns, len(e.host_ns or ())) for e in own] == [(0, None, 1), (1, None, 1)]
     assert all(e.log is None for e in journal.of(Failed)), "only a check keeps what a process has printed"
 

@@ -15,7 +15,7 @@ from depthport.bench.inputs.encoded import EncodedScene, encoded_scenes, files_o
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
-from depthport.bench.measure.plan import Plan
+from depthport.bench.measure.plan import RunPlan
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import RIGOROUS, Protocol
 from depthport.bench.plan.regime import Regime
@@ -46,7 +46,7 @@ def scenes() -> tuple[EncodedScene, ...]:
     return encoded_scenes(SHAPE, sets=2)
 
 
-def plan(artifact: Path, scenes: tuple[EncodedScene, ...], protocol: Protocol = FAST) -> Plan:
+def plan(artifact: Path, scenes: tuple[EncodedScene, ...], protocol: Protocol = FAST) -> RunPlan:
     cells = [
         CellSpec(
             export=request_for(SHAPE), runtime="tests.support.fakes:Fake", device="cpu", mode="plain", baseline=not call_ms,

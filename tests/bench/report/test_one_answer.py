@@ -14,7 +14,7 @@ from depthport.bench.choice.compare import compare
 from depthport.bench.report.markdown.methodology import READING
 from depthport.bench.report.model import rows
 from depthport.bench.report.model.merge import Row, merge
-from depthport.bench.report.model.standing import depth_error, main_boundary
+from depthport.bench.report.model.ranking import depth_error, main_boundary
 from depthport.bench.results.metrics import METRICS, default_boundary, memory_mib
 from depthport.bench.results.model import Cell, Memory, Results, Samples, Timing, is_control
 from depthport.bench.statistics import figures

@@ -16,7 +16,7 @@ import pytest
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.journal_file import line_of, parse, read_journal, summed
 from depthport.bench.results.model import Status
-from depthport.bench.results.records import Failed, Header, LaunchDone, TruthOutputs
+from depthport.bench.results.records import Failed, GroundTruthOutputs, Header, LaunchDone
 from depthport.exporters.core.errors import StorageError, UsageError
 from tests.support.paths import ROOT
 
@@ -49,10 +49,10 @@ def numbers(path: Path) -> list[int]:
 
 @pytest.mark.parametrize("name", ["../x.npz", "/etc/x.npz", "C:\\\\x.npz", "a/b.npz", "", ".hidden", "x.npz\n"])
 def test_a_file_named_elsewhere_is_not_what_was_written(name: str) -> None:
-    good = line_of(TruthOutputs(cell="a", scene=0, outputs="outputs-0-1.npz"))
+    good = line_of(GroundTruthOutputs(cell="a", scene=0, outputs="outputs-0-1.npz"))
     assert len(parse(good).records) == 1
     with pytest.raises(ValueError, match="regex"):
-        line_of(TruthOutputs(cell="a", scene=0, outputs=name))
+        line_of(GroundTruthOutputs(cell="a", scene=0, outputs=name))
     body = json.dumps({"kind": "truth", "cell": "a", "scene": 0, "outputs": name}).encode()
     assert parse(good + summed(body)).damaged == 1
 

@@ -10,7 +10,7 @@ import pytest
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.tensorrt import options as module
 from depthport.exporters.tensorrt.options import Range, TensorRTOptions, parse_options
-from depthport.exporters.tensorrt.platform import TENSORRT, TENSORRT_RTX, Gpu
+from depthport.exporters.tensorrt.platform import TENSORRT, TENSORRT_RTX, EngineGpu
 from tests.exporters.tensorrt.conftest import request
 
 pytest.importorskip("torch")
@@ -28,14 +28,14 @@ def test_targets_are_a_sorted_set() -> None:
 
 
 def test_the_gpu_at_hand_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "gpu_here", lambda: Gpu("NVIDIA L4", "sm89"))
+    monkeypatch.setattr(module, "gpu_here", lambda: EngineGpu("NVIDIA L4", "sm89"))
     assert parse_options(request(target=None), TENSORRT_RTX).capabilities == ("sm89",)
     full = parse_options(request(target="ampere+"), TENSORRT)
     assert (full.compatibility, full.capabilities, full.timing_cache) == ("ampere+", ("sm89",), True)
 
 
 def test_a_gpu_that_the_package_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "gpu_here", lambda: Gpu("NVIDIA H100", "sm90"))
+    monkeypatch.setattr(module, "gpu_here", lambda: EngineGpu("NVIDIA H100", "sm90"))
     assert "sm90" not in parse_options(request(target=None), TENSORRT_RTX).capabilities
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from depthport.exporters.tensorrt.known_issues import known_issues, parse_version
-from depthport.exporters.tensorrt.platform import TENSORRT, TENSORRT_RTX, Gpu, damage, mismatch, read_header
+from depthport.exporters.tensorrt.platform import TENSORRT, TENSORRT_RTX, EngineGpu, damage, mismatch, read_header
 
-ADA = Gpu("NVIDIA RTX 4090", "sm89", "580.1")
+ADA = EngineGpu("NVIDIA RTX 4090", "sm89", "580.1")
 
 
 def engine(folder: Path, magic: bytes = b"vtrt", size: int = 1000, version: bytes = bytes((1, 7, 1, 116))) -> Path:
@@ -58,15 +58,15 @@ TARGET = {"package": "TensorRT", "version": "11.4.0.106", "capabilities": ["sm89
     [
         ({}, "11.4.0.106", ADA, None),
         ({}, "11.3.0.1", ADA, "built by TensorRT 11.4.0.106 and this is 11.3.0.1"),
-        ({}, "11.4.0.106", Gpu("NVIDIA H100", "sm90"), "the engine is for sm89 and this GPU, NVIDIA H100, is sm90"),
-        ({}, "11.4.0.106", Gpu("NVIDIA L4", "sm89"), "built on NVIDIA RTX 4090 and this GPU is NVIDIA L4"),
-        ({"compatibility": "same-cc"}, "11.4.0.106", Gpu("NVIDIA L4", "sm89"), None),
-        ({"compatibility": "ampere+"}, "11.4.0.106", Gpu("NVIDIA H100", "sm90"), None),
-        ({"compatibility": "ampere+"}, "11.4.0.106", Gpu("NVIDIA T4", "sm75"), "the engine is for sm89"),
-        ({"gpu": None, "capabilities": ["sm86", "sm89"]}, "11.4.0.106", Gpu("NVIDIA L4", "sm89"), None),
+        ({}, "11.4.0.106", EngineGpu("NVIDIA H100", "sm90"), "the engine is for sm89 and this GPU, NVIDIA H100, is sm90"),
+        ({}, "11.4.0.106", EngineGpu("NVIDIA L4", "sm89"), "built on NVIDIA RTX 4090 and this GPU is NVIDIA L4"),
+        ({"compatibility": "same-cc"}, "11.4.0.106", EngineGpu("NVIDIA L4", "sm89"), None),
+        ({"compatibility": "ampere+"}, "11.4.0.106", EngineGpu("NVIDIA H100", "sm90"), None),
+        ({"compatibility": "ampere+"}, "11.4.0.106", EngineGpu("NVIDIA T4", "sm75"), "the engine is for sm89"),
+        ({"gpu": None, "capabilities": ["sm86", "sm89"]}, "11.4.0.106", EngineGpu("NVIDIA L4", "sm89"), None),
     ],
 )
-def test_mismatch(target: dict[str, Any], version: str, gpu: Gpu, complaint: str | None) -> None:
+def test_mismatch(target: dict[str, Any], version: str, gpu: EngineGpu, complaint: str | None) -> None:
     found = mismatch({**TARGET, **target}, version, gpu)
     assert found is None if complaint is None else complaint in (found or "")
 

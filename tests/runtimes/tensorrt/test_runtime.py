@@ -12,10 +12,10 @@ import pytest
 from depthport.exporters.api import rebuild
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ArtifactError, LoadError, UnavailableError, UnsupportedError
-from depthport.exporters.core.nvidia import Gpu as CudaGpu
+from depthport.exporters.core.nvidia import EngineGpu as CudaGpu
 from depthport.exporters.core.nvidia import cuda_devices
 from depthport.exporters.tensorrt.options import options_for
-from depthport.exporters.tensorrt.platform import TENSORRT, TENSORRT_RTX, Gpu
+from depthport.exporters.tensorrt.platform import TENSORRT, TENSORRT_RTX, EngineGpu
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.registry import get_runtime
 from depthport.runtimes.tensorrt import engine
@@ -25,7 +25,7 @@ from tests.conftest import Exported
 from tests.support.tiny import seal
 
 VERSION = "1.7.1.116"
-ADA, AMPERE = Gpu("NVIDIA RTX 4090", "sm89"), Gpu("NVIDIA RTX 3090", "sm86")
+ADA, AMPERE = EngineGpu("NVIDIA RTX 4090", "sm89"), EngineGpu("NVIDIA RTX 3090", "sm86")
 no_gpu = pytest.mark.skipif(bool(cuda_devices()), reason="a GPU is here")
 
 
@@ -83,7 +83,7 @@ def test_probe_with_a_gpu(capability: str, complaint: str | None, monkeypatch: p
     pytest.importorskip("tensorrt_rtx")
     pytest.importorskip("cuda.bindings.runtime")
     monkeypatch.setattr(adapter, "cuda_devices", lambda: (CudaGpu("A GPU", 1 << 34), CudaGpu("A GPU", 1 << 34)))
-    monkeypatch.setattr(adapter, "gpu_here", lambda index: Gpu("A GPU", capability))
+    monkeypatch.setattr(adapter, "gpu_here", lambda index: EngineGpu("A GPU", capability))
     devices = get_runtime("tensorrt-rtx").probe()
     assert [device.name for device in devices] == ["cuda", "cuda:1"]
     for device in devices:
@@ -105,7 +105,7 @@ def test_an_engine_for_this_gpu_is_taken(artifact: Artifact) -> None:
     ],
 )
 def test_an_engine_for_something_else_is_refused_in_one_line(
-    gpu: Gpu, version: str, complaint: str, artifact: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    gpu: EngineGpu, version: str, complaint: str, artifact: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     found = mismatch_of(artifact, version, gpu)
     assert found is not None and complaint in found.reason and found.here == f"{gpu.name}, {gpu.capability}, {version}"
@@ -159,7 +159,7 @@ def test_an_engine_for_another_gpu_is_really_rebuilt(exported: Exported, monkeyp
     from depthport.exporters.tensorrt import exporter
 
     artifact = exported("tensorrt-rtx", precision="fp16", views=3, target="sm86,sm89,sm120")
-    ampere = Gpu("NVIDIA A100", "sm80")
+    ampere = EngineGpu("NVIDIA A100", "sm80")
     monkeypatch.setattr(exporter, "gpu_here", lambda: ampere)
     monkeypatch.setattr(exporter, "_inspect", lambda *arguments: False)  # that would load the engine on the GPU
     found = mismatch_of(artifact, trt.__version__, ampere)

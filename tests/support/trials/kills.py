@@ -35,7 +35,7 @@ from pathlib import Path
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure import engine
 from depthport.bench.measure.observer import Observer
-from depthport.bench.measure.plan import Plan
+from depthport.bench.measure.plan import RunPlan
 from depthport.bench.measure.signals import exit_code_of, stop_on_signals
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import RIGOROUS
@@ -58,7 +58,7 @@ LONGEST_S = 60.0
 SETTLE_S = 1.0
 
 
-def short_plan() -> Plan:
+def short_plan() -> RunPlan:
     """Two cells over one export: a few seconds with real processes."""
 
     def cell(baseline: bool, call_ms: float) -> CellSpec:

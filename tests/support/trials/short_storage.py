@@ -118,7 +118,7 @@ def _start(out: Path, store: Path) -> tuple[int, str]:
 
 
 def _run(out: Path, store: Path) -> int:
-    plan = replace(short_plan(), parity=True, yardstick=False)
+    plan = replace(short_plan(), parity=True, fp64=False)
     if not (store / "references").exists():
         plan = replace(plan, parity=False)
     try:

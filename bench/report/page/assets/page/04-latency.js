@@ -52,7 +52,7 @@ function parityPanel(group) {
     const extent = d3.extent(cells, x);
     const ends = cells.flatMap((c) => (at(c).ci ?? []).map((v) => Math.min(Math.max(v, extent[0] / 2), extent[1] * 2)));
     const log = axisFor([...cells.map(x), ...ends], `ms per call, ${boundaryOf(group)} boundary →`);
-    const errors = d3.extent([...cells.map(y), ...(group.yardstick > exact ? [group.yardstick] : [])]);
+    const errors = d3.extent([...cells.map(y), ...(group.fp64_error > exact ? [group.fp64_error] : [])]);
     const height = Math.max(320, Math.min(460, width * 0.62));
     const up = [errors[0] / 3, errors[1] * 4];
     const place = {
@@ -68,7 +68,7 @@ function parityPanel(group) {
       marks: [
         Plot.line(envelope, { x, y, curve: "step-after", stroke: "var(--ink)", strokeOpacity: 0.55, strokeWidth: 1.3 }),
         Plot.link(cells.filter((c) => at(c).ci), { x1: (c) => at(c).ci[0], x2: (c) => at(c).ci[1], y1: y, y2: y, stroke: colorOf, strokeWidth: 2.5, clip: true }),
-        group.yardstick > up[0] && group.yardstick < up[1] ? Plot.ruleY([group.yardstick], { stroke: "var(--rule-strong)", strokeDasharray: "3 3" }) : null,
+        group.fp64_error > up[0] && group.fp64_error < up[1] ? Plot.ruleY([group.fp64_error], { stroke: "var(--rule-strong)", strokeDasharray: "3 3" }) : null,
         Plot.dot(cells.filter((c) => c.status !== "ok"), { x, y, symbol: "times", stroke: "var(--muted)", r: 4.5 }),
         Plot.dot(right, { x, y, fill: colorOf, symbol: symbolOf, r: 5.2, stroke: "var(--panel)" }),
         Plot.dot(front, { x, y, r: 9, stroke: "var(--ink)", strokeWidth: 1.2 }),

@@ -177,7 +177,7 @@ function recommendations() {
     r.answers.map((a) => h("div", { class: "case" },
       h("p", { class: "muted small" }, `${clip(a.machine, 90)}, ${clip(a.workload, 120)}`),
       h("p", {}, a.pick ? mono(clip(a.pick, 90)) : "No cell meets this."), h("p", { class: "small" }, a.figures),
-      h("details", {}, h("summary", {}, "Why, and what would change it"), notes([`${upperFirst(a.why)}.`, ...a.flips.map(upperFirst), ...a.break_even]))))));
+      h("details", {}, h("summary", {}, "Why, and what would change it"), notes([`${upperFirst(a.why)}.`, ...a.sensitivity.map(upperFirst), ...a.break_even]))))));
   return section("recommendations", "Recommendations by use case",
     "Answers of depthport choose. Ask it your own question: it takes bounds on latency, throughput, memory, size, cold start, parity, accuracy, device and licence.",
     h("div", { class: "cards" }, cards));

@@ -10,7 +10,7 @@ import math
 import statistics
 from collections.abc import Iterable
 
-from depthport.bench.measure.crew import Timed
+from depthport.bench.measure.pool import Timed
 from depthport.bench.plan.design import VISIT_S, CellCost, Design, choose_design, round_noise
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.plan.schedule import Order
@@ -33,7 +33,7 @@ def current_design(protocol: Protocol, journal: Journal) -> Design:
     return Design(protocol.launches or 1, protocol.max_rounds, order, math.inf, math.inf)
 
 
-def settle_design(protocol: Protocol, journal: Journal, alive: Iterable[Timed]) -> Design | None:
+def design_run(protocol: Protocol, journal: Journal, alive: Iterable[Timed]) -> Design | None:
     """Choose and journal the design after the first start; None where it is fixed or was chosen before."""
     if protocol.launches is not None or journal.of(DesignChosen):
         return None

@@ -1,6 +1,6 @@
 """The workers of one launch: started and warmed up once, alive together, one active at a time.
 
-Where they do not fit in memory together (or one runs out of memory while others are alive) the crew changes for good to
+Where they do not fit in memory together (or one runs out of memory while others are alive) the pool changes for good to
 starting each worker anew for every visit, and the journal and the report say so.
 """
 
@@ -19,7 +19,7 @@ from depthport.bench.plan.design import warmup_rule
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import is_control
-from depthport.bench.results.records import Calibration, Failed, Launch, Residency, TruthOutputs
+from depthport.bench.results.records import Calibration, Failed, GroundTruthOutputs, Launch, Residency
 from depthport.bench.statistics.steady_state import steady_state
 from depthport.bench.workers.live_cell import CellFailed, LiveCell
 from depthport.bench.workers.messages import RunBlock
@@ -68,7 +68,7 @@ class _NoRoom(Exception):
     """The workers do not fit in memory together."""
 
 
-class Crew:
+class WorkerPool:
     """All workers of a measurement; see the module's docstring."""
 
     def __init__(
@@ -92,7 +92,7 @@ class Crew:
         self._truth = truth
         self._members: dict[str, Member] = {}
         self._inferred = {
-            (e.cell, e.scene) for e in journal.of(TruthOutputs) if truth and is_whole(truth[0].with_name(e.outputs))
+            (e.cell, e.scene) for e in journal.of(GroundTruthOutputs) if truth and is_whole(truth[0].with_name(e.outputs))
         }
         self._failed = {e.cell for e in journal.of(Failed)}
 
@@ -214,7 +214,7 @@ class Crew:
             if (owner, index) not in self._inferred:
                 outputs = source.with_name(outputs_file(owner, f"truth-{index}"))
                 member.live.infer(source, outputs)
-                self._journal.append(TruthOutputs(cell=owner, scene=index, outputs=outputs.name))
+                self._journal.append(GroundTruthOutputs(cell=owner, scene=index, outputs=outputs.name))
                 self._inferred.add((owner, index))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from depthport.bench.choice.candidates import Candidate
-from depthport.bench.choice.choice import Constraint, Flip, Request
+from depthport.bench.choice.choice import Constraint, Request, Sensitivity
 from depthport.bench.choice.reasons import quantity
 from depthport.bench.results.metrics import METRICS, Metric
 from depthport.bench.results.model import Boundary
@@ -20,9 +20,9 @@ OTHER_GOALS = ("latency_ms", "throughput_img_s", "memory_mib", "cold_start_s", "
 Picker = Callable[[Sequence[Candidate], Request, Boundary], Candidate | None]
 
 
-def flips(
+def sensitivity(
     pick: Candidate | None, pool: Sequence[Candidate], request: Request, boundary: Boundary, choose: Picker
-) -> tuple[Flip, ...]:
+) -> tuple[Sensitivity, ...]:
     """Every change tried that gives another pick."""
     found = [*_relaxed(pick, pool, request, boundary, choose)]
     if pick is not None:
@@ -33,7 +33,7 @@ def flips(
 
 def _relaxed(
     pick: Candidate | None, pool: Sequence[Candidate], request: Request, boundary: Boundary, choose: Picker
-) -> list[Flip]:
+) -> list[Sensitivity]:
     out = []
     for constraint in request.constraints:
         metric = METRICS[constraint.metric]
@@ -46,13 +46,13 @@ def _relaxed(
         gain = "" if pick is None else f", {_gain(pick, other, METRICS[request.goal], boundary)}"
         side = "at least" if metric.better == "higher" else "up to"
         text = f"with {metric.label} {side} {quantity(metric, bound)}: {other.id}{gain}"
-        out.append(Flip("relax", metric.name, bound, other.id, text))
+        out.append(Sensitivity("relax", metric.name, bound, other.id, text))
     return out
 
 
 def _tightened(
     pick: Candidate, pool: Sequence[Candidate], request: Request, boundary: Boundary, choose: Picker
-) -> list[Flip]:
+) -> list[Sensitivity]:
     out = []
     for name in TIGHTENED:
         metric = METRICS[name]
@@ -65,20 +65,20 @@ def _tightened(
         if other is not None and other.id != pick.id:
             cost = _gain(pick, other, METRICS[request.goal], boundary)
             text = f"with {metric.label} limited below {quantity(metric, own.value)}: {other.id}, {cost}"
-            out.append(Flip("tighten", name, own.value, other.id, text))
+            out.append(Sensitivity("tighten", name, own.value, other.id, text))
     return out
 
 
 def _other_goals(
     pick: Candidate, pool: Sequence[Candidate], request: Request, boundary: Boundary, choose: Picker
-) -> list[Flip]:
+) -> list[Sensitivity]:
     out = []
     for name in OTHER_GOALS:
         if name == request.goal or {name, request.goal} == {"latency_ms", "throughput_img_s"}:
             continue
         other = choose(pool, replace(request, goal=name), boundary)
         if other is not None and other.id != pick.id:
-            out.append(Flip("goal", name, None, other.id, f"with the goal {METRICS[name].label}: {other.id}"))
+            out.append(Sensitivity("goal", name, None, other.id, f"with the goal {METRICS[name].label}: {other.id}"))
     return out
 
 
