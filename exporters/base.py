@@ -110,7 +110,7 @@ class Exporter(ABC):
             StorageError: it can't be written there.
         """
         if self.main_file is None:
-            raise UnsupportedError(f"format {self.format!r} is a folder, not one file: name a folder for --out")
+            raise UnsupportedError(f"format {self.format!r} is written as a folder, not a file: name a folder with --out")
         copy_whole(artifact.path / self.main_file, path)
 
     def declares(self, manifest: Manifest) -> tuple[tuple[str, str], ...]:
@@ -154,4 +154,4 @@ class Exporter(ABC):
             ArtifactError: it is damaged.
             UnsupportedError: what is asked needs something that is not here, or there are no such packages.
         """
-        raise UnsupportedError(f"format {self.format!r} has no packages to inspect without their manifest")
+        raise UnsupportedError(f"format {self.format!r} can't be inspected without its manifest")

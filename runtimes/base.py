@@ -92,7 +92,7 @@ class Runtime(ABC):
         Raises:
             UnsupportedError: this runtime shows no operators.
         """
-        raise UnsupportedError(f"runtime {self.name!r} shows no operators to time")
+        raise UnsupportedError(f"runtime {self.name!r} does not report its operators")
 
     @abstractmethod
     def probe(self) -> list[Device]:

@@ -60,7 +60,7 @@ def survey() -> Iterator[Surveyed]:
                 raise TypeError(f"{type(runtime).__name__} is not a depthport.runtimes.base.Runtime")
             devices = tuple(runtime.probe())
             if not all(isinstance(device, Device) for device in devices):
-                raise TypeError("probe() gives something else than devices")
+                raise TypeError("probe() returned something other than devices")
         except DepthportError as error:
             yield Surveyed(name, problem=str(error))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - see above

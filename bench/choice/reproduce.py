@@ -79,7 +79,7 @@ def reproduce(results: Results, cell_id: str) -> Recipe:
     for what, name in (("runtime", cell.runtime), ("format", cell.format)):
         if _NAME.fullmatch(name) is None:
             # `module:Class` would be imported by the script.
-            raise UsageError(f"the cell's {what} {quoted(name)} is not the name of one: it can't be repeated from a file")
+            raise UsageError(f"the cell's {what} {quoted(name)} is not a valid name: the cell can't be reproduced from this file")
     versions = _versions(results, cell)
     return Recipe(
         cell.id,

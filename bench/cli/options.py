@@ -93,7 +93,7 @@ def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     if len(parts) == 1:
         parts *= 2
     if len(parts) != 2 or not all(p.isascii() and p.isdigit() and len(p) <= _DIGITS for p in parts):
-        raise UsageError(f"{option} {text!r} is no size: give HxW in pixels, for example 504x504")
+        raise UsageError(f"{option} {text!r} is not a size: give HxW in pixels, for example 504x504")
     return int(parts[0]), int(parts[1])
 
 
@@ -120,7 +120,7 @@ def parse_options(pairs: list[str]) -> dict[str, object]:
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator or not name:
-            raise UsageError(f"--option {pair!r} is no option: give name=value")
+            raise UsageError(f"--option {pair!r} is not an option: give name=value")
         try:
             options[name] = json.loads(value)
         except json.JSONDecodeError:

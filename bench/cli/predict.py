@@ -161,7 +161,7 @@ def _check_window(window: int | None, overlap: int | None, others: dict[str, obj
 
     if window is None:
         if overlap is not None:
-            raise UsageError("--overlap is of windows: give --window too")
+            raise UsageError("--overlap needs --window")
         return
     if overlap is not None and overlap >= window:
         raise UsageError(f"windows of {window} frames overlap by 1 to {window - 1} frames, not by {overlap}")

@@ -136,14 +136,14 @@ def parse_bundle(data: Json) -> Bundle:
     if bundle.contents.schema != SCHEMA:
         raise UsageError(f"it has schema {quoted(bundle.contents.schema)}, this version reads {SCHEMA!r}: freeze it again")
     if bundle.sha256 != sha256_of(bundle.contents):
-        raise UsageError("its hash is not that of its contents: freeze it again, and change nothing in it by hand")
+        raise UsageError("its hash does not match its contents: freeze it again, and don't edit it by hand")
     digests = {**bundle.files(), **bundle.contents.inputs}
     wrong = next((n for n, d in digests.items() if not is_inside(n) or _SHA256.fullmatch(d) is None), None)
     if wrong is not None:
-        raise UsageError(f"it names a file that no bundle has ({quoted(wrong)}): don't use it")
+        raise UsageError(f"it names an unexpected file ({quoted(wrong)}): don't use it")
     wrong = next((n for n in (*bundle.machines, *bundle.contents.jobs) if NAME.fullmatch(n) is None), None)
     if wrong is not None:
-        raise UsageError(f"it has a machine or job that no bundle has ({quoted(wrong)}): don't use it")
+        raise UsageError(f"it has an invalid machine or job name ({quoted(wrong)}): don't use it")
     return bundle
 
 
@@ -182,7 +182,7 @@ def verify_files(bundle: Bundle, folder: Path) -> None:
     for name in SHIPPED:
         wanted = bundle.contents.inputs.get(name)
         if wanted is not None and file_sha256(shipped_photograph(name, OWN)) != wanted:
-            raise UsageError(f"scikit-image's {name} is another here than in the bundle: install the same scikit-image")
+            raise UsageError(f"scikit-image's {name} differs from the bundle's: install the same scikit-image")
 
 
 def versions_here() -> dict[str, str]:
@@ -213,4 +213,4 @@ def requirement(name: str, wanted: str) -> SpecifierSet:
     try:
         return SpecifierSet(f"=={wanted}" if wanted[:1].isdigit() else wanted)
     except InvalidSpecifier:
-        raise UsageError(f"versions: {quoted(wanted)} of {quoted(name)} is not a version: write >=1.30, say") from None
+        raise UsageError(f"versions: {quoted(wanted)} of {quoted(name)} is not a version: write >=1.30, for example") from None

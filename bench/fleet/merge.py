@@ -44,5 +44,5 @@ def merge_fleet(bundle: Bundle, out: Path) -> Merged:
     for path, file in zip(found, loaded, strict=True):
         named = file.results.bundle
         if named is None or (named.machine, named.job) != (path.parent.parent.name, path.parent.name):
-            raise UsageError(f"{path} does not say that it is that machine's and job's result: collect it again")
+            raise UsageError(f"{path} is not marked as the result of that machine and job: collect it again")
     return Merged(tuple(found), tuple(missing), tuple(write_report(loaded, out)))

@@ -69,7 +69,7 @@ def put(digest: str, offset: int, data: bytes, last: bool) -> None:
     if last:
         if file_sha256(part) != digest:
             part.unlink()
-            raise OSError(f"file {digest[:12]} came damaged")
+            raise OSError(f"file {digest[:12]} arrived damaged")
         part.replace(blobs / digest)
 
 

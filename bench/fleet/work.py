@@ -131,7 +131,7 @@ def _weights(bundle: Bundle, folder: Path, job: Job) -> tuple[str, WeightsRef]:
     spec = str(folder.absolute() / WEIGHTS / frozen.spec) if frozen.files else frozen.spec
     found = resolve_weights(spec, get_model(job.model))
     if found.sha256 != frozen.sha256:
-        raise UsageError(f"the weights {frozen.id} are others here than in the bundle: get the same revision")
+        raise UsageError(f"the weights {frozen.id} differ from the bundle's: get the same revision")
     return spec, replace(found, id=frozen.id)
 
 
@@ -172,7 +172,7 @@ def _both(what: str, suite: list[str], machine: tuple[str, ...]) -> list[str]:
     """The names that the suite and the machine both have; one that has none leaves it to the other."""
     shared = [name for name in suite if name in machine] if suite and machine else [*suite, *machine]
     if suite and not shared:
-        raise UsageError(f"none of the job's {what} ({', '.join(suite)}) is this machine's ({', '.join(machine)})")
+        raise UsageError(f"the job's {what} ({', '.join(suite)}) and this machine's ({', '.join(machine)}) have none in common")
     return shared
 
 

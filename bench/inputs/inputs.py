@@ -140,7 +140,7 @@ def load_scenes(
         return tuple(resized(scene, shape) for scene in load_scenes(larger, sets=sets, images=images, poses=poses))
     if not images:
         if poses is not None:
-            raise InputError("poses without images: name the photographs they are of with --images")
+            raise InputError("poses without images: name their photographs with --images")
         each = [_rotation(index) for index in range(sets * shape.batch)]
         return tuple(_batch(each[i * shape.batch : (i + 1) * shape.batch], shape) for i in range(sets))
     groups = _user_groups(images, shape)

@@ -124,8 +124,8 @@ def posed(photographs: Photographs, poses: Poses) -> Photographs:
         view = int(np.flatnonzero((poses.sizes != sizes).any(-1))[0])
         (height, width), (own_height, own_width) = poses.sizes[view], sizes[view]
         raise InputError(
-            f"the camera of view {view} is of images of {width}x{height}, the photograph has {own_width}x{own_height}: "
-            "give the photographs that the cameras were found with"
+            f"the camera of view {view} is for images of {width}x{height}, the photograph has {own_width}x{own_height}: "
+            "give the photographs that the cameras were estimated from"
         )
     check_size(poses.intrinsics, sizes)
     cameras: Sequence[Camera] = [
@@ -154,7 +154,7 @@ def _content(path: Path) -> Mapping[str, object]:
     try:
         content = read_json(path, LARGEST_BYTES)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a .json file that can be read ({one_line(error)}): {_ASK}") from None
+        raise InputError(f"{path} is not a readable .json file ({one_line(error)}): {_ASK}") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path} does not hold an object: {_ASK}")
+        raise InputError(f"{path} is not a JSON object: {_ASK}")
     return content

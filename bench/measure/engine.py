@@ -134,7 +134,7 @@ class _Run:
             self.store.sweep()
             self._finish(self._known_references(), complete=False)
             raise Interrupted(
-                f"stopped; what was measured is in {self.out / RESULTS}, the same command goes on from there",
+                f"stopped; what was measured is in {self.out / RESULTS}, the same command resumes from there",
                 exit_code_of(stop),
             ) from None
 

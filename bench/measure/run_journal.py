@@ -54,7 +54,7 @@ def open_journal(plan: RunPlan, out: Path, observer: Observer, *, overwrite: boo
     if begun and not own and not overwrite:
         journal.close()
         state = "a finished" if finished else "an unfinished"
-        raise UsageError(f"{out} holds {state} run of another configuration, or of other versions or source: {refused}")
+        raise UsageError(f"{out} holds {state} run with another configuration, versions or source: {refused}")
     if journal.damage:
         observer.warning(journal.damage)
     if finished or (overwrite and (begun or (out / RESULTS).exists()) and not own):

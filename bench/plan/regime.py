@@ -36,7 +36,7 @@ def parse_regime(name: str, minutes: float | None, rate_hz: float | None) -> Reg
     if rate_hz is not None:
         known_name("regime", name, ("burst", "sustained", "fixed-rate"))
         if name == "sustained":
-            raise UsageError("--rate-hz is a regime of its own: leave --regime out")
+            raise UsageError("--rate-hz sets the regime itself: leave --regime out")
         return Regime("fixed-rate", 60 * (1.0 if minutes is None else minutes), rate_hz)
     if name == "burst":
         if minutes is not None:
@@ -66,5 +66,5 @@ def frames_in(rate_hz: float, seconds: float) -> int:
     FRAMES.check(max(1.0, rate_hz * seconds))
     frames = math.floor(rate_hz * seconds + 1e-9)
     if frames < 1:
-        raise UsageError(f"not one frame fits: {rate_hz:g} Hz for {seconds:g} s; give a longer time")
+        raise UsageError(f"no frame fits into {seconds:g} s at {rate_hz:g} Hz: give a longer time")
     return frames

@@ -59,7 +59,7 @@ def build_cells(request: MeasureRequest) -> tuple[CellSpec, ...]:
     kept = [cell for cell in cells if request.filters.keep(cell)]
     if not any(not cell.unavailable and not cell.unsupported for cell in kept):
         ids = ", ".join(c.id for c in cells if not c.unavailable and not c.unsupported)
-        raise UsageError(f"nothing to measure is left by the filters; this machine has {ids or 'no usable runtime'}")
+        raise UsageError(f"the filters leave nothing to measure; this machine has {ids or 'no usable runtime'}")
     if request.protocol.boundary == "pipeline":
         # What has no time to show has nothing to do here.
         cells, kept = (

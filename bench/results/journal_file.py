@@ -77,7 +77,7 @@ def read_journal(path: Path) -> JournalContent:
     """
     with storage_errors(path):
         if not path.is_file():
-            raise UsageError(f"{path} is in the way: it is not a file; choose another --out")
+            raise UsageError(f"{path} is not a file: choose another --out")
         with path.open("rb") as stream:
             beginning = stream.read(len(_BEGINNING))
             content = beginning + stream.read() if _BEGINNING.startswith(beginning) else None
@@ -85,7 +85,7 @@ def read_journal(path: Path) -> JournalContent:
         # A flipped byte in the first line is damage; a file without any line of ours is someone else's.
         with storage_errors(path), path.open("rb") as stream:
             if not any(record_in(line) for line in stream):
-                raise UsageError(f"{path} is not a journal of depthport's: choose another --out, or move it away")
+                raise UsageError(f"{path} is not a depthport journal: choose another --out, or move it away")
         content = path.read_bytes()
     return parse(content)
 

@@ -102,7 +102,7 @@ def parse_results(data: object) -> tuple[Results, tuple[str, ...]]:
         ResultsError: another schema, or no list of cells.
     """
     if not isinstance(data, dict):
-        raise ResultsError("no depthport results (its top level is no object): give a file of depthport")
+        raise ResultsError("it is not a depthport results file (its top level is not an object)")
     data = _migrated(data)
     if not isinstance(data.get("cells"), list):
         raise ResultsError("it has no list of cells: run the benchmark again")
@@ -117,7 +117,7 @@ def _migrated(data: dict[str, object]) -> dict[str, object]:
     match = re.fullmatch(r"(.+)/(\d{1,6})", name) if isinstance(name, str) else None
     if match is None or match[1] != _FAMILY:
         shown = clean_text(repr(name))[:60]
-        raise ResultsError(f"no depthport results (schema {shown}, expected {SCHEMA!r})")
+        raise ResultsError(f"it is not a depthport results file (schema {shown}, expected {SCHEMA!r})")
     version, wanted = int(match[2]), int(_VERSION)
     if version > wanted:
         raise ResultsError(f"schema {match[0]!r} is newer than this version's {SCHEMA!r}: update depthport")

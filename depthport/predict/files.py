@@ -74,11 +74,11 @@ def check_kinds(kinds: Sequence[str] | None) -> Sequence[str]:
     if kinds is None:
         return [kind for kind in KINDS if clouds or kind not in _CLOUDS]
     if not kinds:
-        raise UsageError(f"nothing to write: choose of {', '.join(KINDS)}")
+        raise UsageError(f"nothing to write: choose from {', '.join(KINDS)}")
     if unknown := [kind for kind in kinds if kind not in KINDS]:
-        raise UsageError(f"unknown kind of file {unknown[0]!r}: choose of {', '.join(KINDS)}")
+        raise UsageError(f"unknown kind of file {unknown[0]!r}: choose from {', '.join(KINDS)}")
     if not clouds and _CLOUDS & set(kinds):
-        raise UnavailableError(f"a point cloud is written by trimesh: {install.PREDICT}, or leave out ply and glb")
+        raise UnavailableError(f"point clouds need trimesh: {install.PREDICT}, or leave out ply and glb")
     return kinds
 
 

@@ -176,7 +176,7 @@ def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
     try:
         import cv2
     except ImportError:
-        raise UnavailableError(f"{path.name} is a video, which OpenCV reads: {install.OPENCV}") from None
+        raise UnavailableError(f"{path.name} is a video, which needs OpenCV: {install.OPENCV}") from None
     if not path.is_file():
         raise InputError(f"{path} is not a file: name a picture, a folder or a video")
     video = cv2.VideoCapture(str(path))

@@ -65,7 +65,7 @@ def count_images(images: int, height: int, width: int, bytes_a_pixel: int) -> No
         at_most = memory // image_bytes
         advice = f"at most {at_most:,} images of that size" if at_most else "a smaller size"
         raise UsageError(
-            f"{images:,} images of {height}x{width} take {images * image_bytes / 1e9:.3g} GB as input and output alone,"
+            f"{images:,} images of {height}x{width} need {images * image_bytes / 1e9:.3g} GB for input and output alone;"
             f" this machine has {memory / 1e9:.3g} GB: ask for {advice}"
         )
 

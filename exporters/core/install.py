@@ -46,7 +46,7 @@ class Install:
         """
         pip = find_spec("pip") is not None
         if not pip and which("uv") is None:
-            raise UnavailableError("neither pip nor uv is here to install with: python -m ensurepip")
+            raise UnavailableError("neither pip nor uv is installed: python -m ensurepip")
         tool, here = ([sys.executable, "-m", "pip"], []) if pip else (["uv", "pip"], ["--python", sys.executable])
         if self.replaces:
             yield [*tool, "uninstall", *(["-y"] if pip else here), *self.replaces]

@@ -59,7 +59,7 @@ def reachable(*modules: str) -> tuple[str, ...]:
     """
     for name in modules:
         if _locate(name) is None:
-            raise UsageError(f"no source of module {name!r} can be found here: put its code into a file of a package")
+            raise UsageError(f"the source of module {name!r} can't be found: put its code in a file of a package")
     within = {_FACADE, *(name.partition(".")[0] for name in modules)}
     found: set[str] = set()
     waiting = set(modules)

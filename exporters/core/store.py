@@ -156,7 +156,7 @@ def _find(folder: Path, key: str) -> tuple[Artifact | None, str | None]:
     try:
         found = load_artifact(folder)
         if found.manifest.key != key:
-            raise ArtifactError(f"artifact {folder.name} has another key than its name")
+            raise ArtifactError(f"artifact {folder.name} does not match its own key: export it again")
         found.verify()
     except ArtifactError as error:
         return None, str(error)

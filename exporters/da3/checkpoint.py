@@ -201,8 +201,8 @@ def choose(found: Sequence[Path], model: str, path: Path) -> tuple[Path, Layout]
     fitting = [checkpoint for checkpoint in found if model in layouts[checkpoint].models]
     if not fitting:
         known = next((c for c in found if layouts[c].models), found[0])
-        of = " or ".join(repr(name) for name in layouts[known].models) or "no model of upstream's"
-        raise WeightsError(f"{known} is of {of}, not of {model!r}: choose that model or other weights")
+        of = " or ".join(repr(name) for name in layouts[known].models) or "no upstream model"
+        raise WeightsError(f"{known} is for {of}, not for {model!r}: choose that model or other weights")
     if len(fitting) > 1 and fitting[0].name != WEIGHTS_FILE:
         raise WeightsError(
             f"{path} holds several checkpoints of {model}: name one of {', '.join(f.name for f in fitting[:5])}"
@@ -219,7 +219,7 @@ def _shapes(file: Path) -> dict[str, Shape]:
         with safe_open(file, framework="numpy") as opened:
             return {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{file} is truncated or no safetensors file ({one_line(error)}): download it again") from None
+        raise WeightsError(f"{file} is truncated or not a safetensors file ({one_line(error)}): download it again") from None
 
 
 def _size(shape: Shape) -> int:

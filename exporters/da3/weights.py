@@ -50,8 +50,8 @@ def resolve_weights(spec: str | None, model: ModelSpec) -> WeightsRef:
             return _own(model)
         except (_NoCheckpoint, UnavailableError) as error:
             raise WeightsError(
-                f"no weights for {model.name}: {error}; or name a checkpoint with --weights, or say --weights synthetic:0 "
-                "(random: depth means nothing)"
+                f"no weights for {model.name}: {error}; or name a checkpoint with --weights, or pass --weights synthetic:0 "
+                "(random weights: depth values are meaningless)"
             ) from None
     if spec.startswith("synthetic"):
         match = _SYNTHETIC.fullmatch(spec)
@@ -81,7 +81,7 @@ def weights_to_measure(spec: str | WeightsRef | None, model: ModelSpec) -> Weigh
     try:
         return _own(model)
     except (_NoCheckpoint, UnavailableError) as error:
-        return replace(synthetic_ref(model, 0), note=f"synthetic weights (depth means nothing): {error}")
+        return replace(synthetic_ref(model, 0), note=f"synthetic weights (depth values are meaningless): {error}")
 
 
 def synthetic_ref(model: ModelSpec, seed: int, outliers: bool = False) -> WeightsRef:
@@ -221,10 +221,10 @@ def _check_name(said: str | None, spec: ModelSpec, chosen: Path) -> None:
     config = chosen.with_name(CONFIG_FILE)
     if said is None:
         raise WeightsError(
-            f'{chosen} may be of other models too: put {{"model_name": "{spec.name}"}} into {config} if it is of that one'
+            f'{chosen} fits several models: put {{"model_name": "{spec.name}"}} into {config} if it is for that one'
         )
     if said != spec.name:
-        raise WeightsError(f"{config} is of {said[:80]!r}, not of {spec.name!r}: choose that model or other weights")
+        raise WeightsError(f"{config} is for {said[:80]!r}, not for {spec.name!r}: choose that model or other weights")
 
 
 def _read_safetensors(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
@@ -241,7 +241,7 @@ def _read_safetensors(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
                     if name is not None and not name.startswith(spec.ignored_prefixes):
                         tensors[name] = file.get_tensor(key).to(torch.float32)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is truncated or no safetensors file ({one_line(error)}): download it again") from None
+        raise WeightsError(f"{path} is truncated or not a safetensors file ({one_line(error)}): download it again") from None
     return tensors
 
 

@@ -123,8 +123,8 @@ def check_size(intrinsics: np.ndarray, sizes: np.ndarray) -> None:
             view = int(np.flatnonzero(wrong)[0])
             width, height = (int(edge) for edge in sizes[view])
             raise InputError(
-                f"intrinsics of view {view} {what} the image of {width}x{height}: they are of another resolution or crop; "
-                "scale them to the photographs as they lie on disk"
+                f"intrinsics of view {view} {what} the image of {width}x{height}: they belong to another resolution or crop; "
+                "scale them to the photographs on disk"
             )
 
 

@@ -63,7 +63,7 @@ def read_file(path: Path | str) -> bytes:
     """
     path = user_path(path)
     if not path.is_file():
-        raise InputError(f"{path} is no file: name an image")
+        raise InputError(f"{path} is not a file: name an image")
     try:
         return path.read_bytes()
     except OSError as error:
@@ -107,7 +107,7 @@ def is_turned(path: Path | str) -> bool:
             with Image.open(user_path(path)) as image:
                 return _orientation(image) not in _UPRIGHT
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} is not an image that can be read ({_first_line(error)}): save it again") from None
+        raise InputError(f"{path} is not a readable image ({_first_line(error)}): save it again") from None
 
 
 def turned_upright(rgb: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
@@ -136,7 +136,7 @@ def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
             raise InputError(
                 f"{name} is a TIFF whose samples are not 8-bit (floating point?): convert it to 8-bit RGB"
             ) from None
-        raise InputError(f"{name} is no image: name a PNG, JPEG, WebP or TIFF file") from None
+        raise InputError(f"{name} is not an image: name a PNG, JPEG, WebP or TIFF file") from None
     except Image.DecompressionBombError:
         raise InputError(f"{name} has too many pixels: scale it down below 178 megapixels") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:

@@ -55,7 +55,7 @@ def normalise_extrinsics(extrinsics: np.ndarray) -> NDArray[np.float32]:
     """
     poses = np.asarray(extrinsics, np.float64)
     if poses.ndim < 3:
-        raise InputError(f"extrinsics {dims(poses)} are not poses of views: give (N, 4, 4)")
+        raise InputError(f"extrinsics {dims(poses)} are not a list of poses: give (N, 4, 4)")
     check_extrinsics(poses)
     poses = as_homogeneous(poses)
     relative = poses @ invert(poses[..., :1, :, :])
@@ -113,7 +113,7 @@ def _fit(target: Array, source: Array) -> Similarity:
     # A rank of two is enough for a rotation; below, upstream's own library (evo) refuses too.
     if fit is None or fit.rank < 2:
         raise InputError(
-            "no scale follows from these poses: it takes three views or more whose cameras do not lie on one line"
+            "these poses do not fix a scale: give three views or more whose cameras are not on one line"
         )
     return fit
 

@@ -139,9 +139,9 @@ def validate_source(source_size: Size, shape: Shape, dynamic: Sequence[str]) -> 
     """
     height, width = source_size
     if height < 1 or width < 1:
-        raise UsageError(f"a source size of {height}x{width} is none: give HxW in pixels of the photographs")
+        raise UsageError(f"source size {height}x{width} must be at least 1x1: give HxW in pixels of the photographs")
     if "size" in dynamic:
-        raise UsageError("a graph of open size can't resize: leave out the source size, or size from --dynamic")
+        raise UsageError("a graph with open size can't resize: leave out the source size, or take size out of --dynamic")
     count_images(shape.images, height, width, _RGB_BYTES)
     exact_steps((width, height), shape.height, shape.width)
 

@@ -31,7 +31,7 @@ def lower(model: onnx_ir.Model) -> onnx_ir.Model:
 
     for node in list(model.graph.all_nodes()):
         if defs.get_schema(node.op_type, NATIVE).since_version == NATIVE and not _lowered(model.graph, node):
-            raise ExportError(f"opset {OLD} has no {node.op_type} as this network needs it: ask for opset={NATIVE}")
+            raise ExportError(f"opset {OLD} has no {node.op_type} as this network needs it: use opset={NATIVE}")
     drop_unused_initializers(model.graph)
     model.opset_imports[""] = OLD
     return model

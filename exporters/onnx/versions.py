@@ -73,7 +73,7 @@ def check_versions(given: Mapping[str, object], opset: int, *, free: bool) -> di
     asked = read_options(VersionOptions, given, "format 'onnx'")
     chosen = asked.opset or opset
     if chosen != opset and not free:
-        raise UsageError(f"this target's graph is of opset {opset}: leave out option opset, or leave out --target")
+        raise UsageError(f"this target uses opset {opset}: leave out option opset, or leave out --target")
     if asked.ir_version is None:
         return {"opset": chosen}
     if asked.ir_version < least_ir(chosen):

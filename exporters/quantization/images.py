@@ -134,6 +134,6 @@ def shipped_photograph(file: str, own: str) -> Path:
         if (path := Path(folder) / "data" / file).is_file():
             return path
     raise UnavailableError(
-        f"the photograph {file} comes with scikit-image, which is not here: {install.SCIKIT_IMAGE}, or name your own "
+        f"the photograph {file} comes with scikit-image, which is not installed: {install.SCIKIT_IMAGE}, or name your own "
         f"with {own}"
     )

@@ -191,7 +191,7 @@ class _EngineExporter(Exporter):
         found = audit(walk(network), facts, policy)
         if found.errors:
             more = f" (and {len(found.errors) - 1} more)" if len(found.errors) > 1 else ""
-            raise ExportError(f"the parsed network is not what precision {policy.name} says: {found.errors[0]}{more}")
+            raise ExportError(f"the parsed network does not match precision {policy.name}: {found.errors[0]}{more}")
         return found.to_json()
 
     def rebuild(self, artifact: Artifact, directory: Path, progress: Progress) -> ExportResult:

@@ -131,12 +131,12 @@ def damage(path: Path, package: Package) -> str | None:
     header = read_header(path)
     size = path.stat().st_size
     if header is None:
-        return f"{path.name} holds {size} bytes, which is no engine"
+        return f"{path.name} holds {size} bytes, too few for an engine"
     for other in PACKAGES.values():
         if header.magic == other.magic and other is not package:
             return f"{path.name} is an engine of {other.name}, not of {package.name}"
     if header.magic != package.magic:
-        return f"{path.name} is no engine of {package.name}: it begins with {header.magic!r}"
+        return f"{path.name} is not an engine of {package.name}: it begins with {header.magic!r}"
     # Files of full TensorRT are trusted on the magic alone: their size field is not documented.
     if package is TENSORRT_RTX and header.size_bytes != size:
         return f"{path.name} is truncated or damaged: it holds {size} bytes of the {header.size_bytes} its header gives"

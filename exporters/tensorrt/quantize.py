@@ -135,7 +135,7 @@ def quantize(model: onnx_ir.Model, ranges: Mapping[str, float], kind: str) -> in
     products = {scope: node for scope, node in backbone_products(model).items() if node not in kept}
     for scope, node in products.items():
         if scope not in ranges:
-            raise ExportError(f"no range was found for the input of {scope}: the graphs differ")
+            raise ExportError(f"no range found for the input of {scope}: the graphs differ")
         _quantize_input(model.graph, node, ranges[scope], kind)
         _quantize_weight(model.graph, node, kind)
     drop_unused_initializers(model.graph)

@@ -107,7 +107,7 @@ class CoreAISession(Session):
         try:
             return kept(folder, f"{asset.stem}{COMPILED_SUFFIX}", lambda destination: platform.compile(asset, destination))
         except OSError as error:
-            raise LoadError(f"the compiled form of {asset.name} can't be kept: {one_line(error)}") from error
+            raise LoadError(f"the compiled form of {asset.name} can't be cached: {one_line(error)}") from error
 
     def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
         self._wait()

@@ -122,7 +122,7 @@ class PyTorchRuntime(Runtime):
             here = sum(device.name.startswith("cuda") for device in known.values())
             raise UnavailableError(
                 f"pytorch on {name}: there is no {' or '.join(missing)}, this machine has {here} NVIDIA "
-                f"GPU{'s' if here > 1 else ''}: name only those that it has"
+                f"GPU{'s' if here > 1 else ''}: name only those"
             )
         cards = [super(PyTorchRuntime, self).device(_card(index)) for index in indices]
         if FUSED not in cards[0].modes:

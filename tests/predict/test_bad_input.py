@@ -55,7 +55,7 @@ WEIGHTS = ("--weights", "synthetic:0")
         (["no/such/folder", "a.jpg"], "no/such/folder"),
         (["empty", "a.jpg"], "is not an artifact"),
         (["da3-smal", "a.jpg", *WEIGHTS], "did you mean 'da3-small'"),
-        (["da3-small", "a.jpg"], "say --weights synthetic:0"),
+        (["da3-small", "a.jpg"], "pass --weights synthetic:0"),
         (["da3-small", "no-such.jpg", *WEIGHTS], "no-such.jpg"),
         (["da3-small", "a.jpg", "--write", ",", *WEIGHTS], "nothing to write: choose of png"),
         (["da3-small", "empty", *WEIGHTS], "holds no pictures"),

@@ -151,7 +151,7 @@ def test_orientation_is_honoured_unless_upstream_is_wanted(photographs: list[Pat
 def test_random_weights_are_never_taken_silently(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    with pytest.raises(WeightsError, match="say --weights synthetic:0"):
+    with pytest.raises(WeightsError, match="pass --weights synthetic:0"):
         load("da3-small")
 
 

@@ -38,7 +38,7 @@ def exclusive(path: Path, timeout_s: float = -1) -> Iterator[None]:
         except FileNotFoundError:
             continue  # the folder went away with the last holder
     else:  # as in /proc, which says so of every name
-        raise StorageError(f"can't write to {path.parent}: no folder can be made there: choose another folder")
+        raise StorageError(f"can't write to {path.parent}: a folder can't be created there: choose another one")
     try:
         yield
     finally:

@@ -37,11 +37,11 @@ def read_npz(path: Path | str, *, largest_bytes: int | None = None) -> dict[str,
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
         if largest_bytes is not None and size > largest_bytes:
-            raise InputError(f"{path} holds {size:,} bytes of arrays, more than the {largest_bytes:,} that are read here")
+            raise InputError(f"{path} holds {size:,} bytes of arrays, more than the limit of {largest_bytes:,}")
         with np.load(path, allow_pickle=False) as arrays:
             return {name: np.asarray(arrays[name]) for name in arrays.files}
     except Exception as error:  # noqa: BLE001 - numpy's reader of headers lets pass whatever Python's tokenizer meets
-        raise InputError(f"{path} is not an .npz file that can be read ({one_line(error)})") from None
+        raise InputError(f"{path} is not a readable .npz file ({one_line(error)})") from None
 
 
 def read_whole_npz(path: Path) -> dict[str, np.ndarray] | None:

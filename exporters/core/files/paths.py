@@ -17,7 +17,7 @@ def user_path(path: Path | str) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise UsageError(f"{str(path)!r} names the home of a user who is not here: write the path out") from None
+        raise UsageError(f"{str(path)!r} names the home folder of an unknown user: write the path in full") from None
 
 
 def is_file(path: Path) -> bool:

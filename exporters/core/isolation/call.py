@@ -84,7 +84,7 @@ def call_isolated(
             finally:
                 process.kill()
         if answer is None:
-            raise ExportError(f"{function.__name__} {_end(process.returncode)}; its last words: {_last_words(said)}")
+            raise ExportError(f"{function.__name__} {_end(process.returncode)}; its last output: {_last_words(said)}")
     if "error" in answer:
         raise ExportError(answer["error"])
     return Isolated(answer["value"], answer["isolation"], answer["peak_mib"])

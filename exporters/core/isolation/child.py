@@ -75,11 +75,11 @@ def refuse(programs: Collection[str]) -> None:
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         if event in _NETWORK_EVENTS:
-            raise PermissionError(f"a converter has no network ({event})")
+            raise PermissionError(f"a converter may not use the network ({event})")
         if event in _PROGRAM_EVENTS:
             program = Path(str(_program(arguments))).name
             if program.removesuffix(".exe") not in programs:
-                raise PermissionError(f"a converter starts no programs ({program})")
+                raise PermissionError(f"a converter may not start programs ({program})")
 
     sys.addaudithook(hook)
 

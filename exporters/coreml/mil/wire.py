@@ -92,7 +92,7 @@ class Message:
         for value in self._fields.get(number, []):
             raw = value.to_bytes(size, "little") if isinstance(value, int) else bytes(value)
             if len(raw) % size:
-                raise ArtifactError(f"field {number} holds {len(raw)} bytes, no whole numbers: the file is damaged")
+                raise ArtifactError(f"field {number} holds {len(raw)} bytes, not whole numbers: the file is damaged")
             parts.append(np.frombuffer(raw, dtype))
         return np.concatenate(parts) if parts else np.empty(0, dtype)
 

@@ -42,7 +42,7 @@ class FusedDA3(nn.Module):
         """
         if cards is not None and self.shape.batch > 1:
             raise UnsupportedError(
-                f"several cards share one scene, not a batch of {self.shape.batch}: run scenes on cards of their own"
+                f"several GPUs share one scene, not a batch of {self.shape.batch}: run each scene on its own GPU"
             )
         self.backbone.cards = cards
 

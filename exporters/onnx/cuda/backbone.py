@@ -130,7 +130,7 @@ class BackboneEmitter:
     def _mlp(self, y: Value, block: Block) -> _Branch:
         g, mlp = self.g, block.mlp
         if not isinstance(mlp, Mlp):
-            raise UnsupportedError("target 'ort-cuda' has no form of this model's MLP: leave out the target")
+            raise UnsupportedError("target 'ort-cuda' does not support this model's MLP: leave out the target")
         hidden = g.op("MatMul", y, g.constant("fc1.weight", mlp.fc1.weight.T, self.dtype))
         hidden = g.op("BiasGelu", hidden, g.constant("fc1.bias", mlp.fc1.bias, self.dtype), contrib=True)
         return self._project(hidden, mlp.fc2, block.scale2)

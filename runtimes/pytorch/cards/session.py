@@ -36,7 +36,7 @@ class CardsSession(Session):
         shape = artifact.manifest.shape
         if shape.batch > 1:
             raise UnsupportedError(
-                f"{device}: several cards share one scene, not a batch of {shape.batch}: run scenes on cards of their own"
+                f"{device}: several GPUs share one scene, not a batch of {shape.batch}: run each scene on its own GPU"
             )
         self._shares = views_by_card(shape.views, len(cards))
         self._folder = shared_folder()

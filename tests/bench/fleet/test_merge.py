@@ -110,7 +110,7 @@ def test_a_result_in_another_machine_s_place_is_refused(tmp_path: Path) -> None:
     bundle = frozen(describe(tmp_path, ["a", "b"]), tmp_path)
     keep(tmp_path, bundle, "a", made.cpu_server())
     (tmp_path / "a").rename(tmp_path / "b")
-    with pytest.raises(UsageError, match="does not say that it is that machine's"):
+    with pytest.raises(UsageError, match="is not marked as the result"):
         merge_fleet(bundle, tmp_path)
 
 

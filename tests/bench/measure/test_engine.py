@@ -197,7 +197,7 @@ def test_a_fixed_rate_run_counts_deadlines(artifact: Path, tmp_path: Path) -> No
         ("often", None, None, "unknown regime"),
         ("burst", 5.0, None, "--minutes goes with"),
         ("sustained", 1.0, None, "at least"),
-        ("sustained", None, 30.0, "regime of its own"),
+        ("sustained", None, 30.0, "sets the regime itself"),
         ("burst", None, -1.0, "above 0"),
         ("burst", None, float("nan"), "above 0"),
     ],

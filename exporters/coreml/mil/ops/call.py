@@ -72,7 +72,7 @@ class Call:
     def text(self, parameter: str, default: str) -> str:
         value = self.arguments.get(parameter, default)
         if not isinstance(value, str):
-            raise ArtifactError(f"input {parameter!r} of operation {self.name!r} ({self.type}) is no text: damaged")
+            raise ArtifactError(f"input {parameter!r} of operation {self.name!r} ({self.type}) is not text: damaged")
         return value
 
 
