@@ -33,7 +33,7 @@ SIGNATURE = "serving_default"
 XNNPACK = Mode("xnnpack", "the interpreter with XNNPACK's kernels, all threads on one inference")
 DELEGATE = "DELEGATE"
 OFF_TARGET = (
-    "LiteRT is for phones: the same kernels on this CPU tell which of two artifacts is faster, not how fast a phone is"
+    "LiteRT is for phones: the same kernels on this CPU show which of two artifacts is faster, not how fast a phone is"
 )
 
 _ERRORS = (ValueError, RuntimeError, TypeError, OSError)

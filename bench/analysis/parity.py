@@ -174,7 +174,7 @@ def violation(report: Mapping[str, Any], precision: str, *, fitted_poses: bool =
     if fitted_poses:
         report = {name: figures for name, figures in report.items() if name not in ("extrinsics", "intrinsics")}
     if limit.same_reference_view and not report.get("reference_view", {"equal": True})["equal"]:
-        return "it chose another reference view than upstream, so its poses are in another frame"
+        return "it chose a different reference view from upstream, so its poses are in another frame"
     for output in ("depth", "depth_conf", "extrinsics", "intrinsics", "ray", "ray_conf", "sky", "metric_depth"):
         figure = report.get(output, {}).get("rel_l2", 0.0)
         if not figure <= limit.rel_l2:

@@ -123,7 +123,7 @@ def _against(candidate: Candidate, request: Request, boundary: Boundary) -> Reje
     if request.runtimes and cell.runtime not in request.runtimes:
         return Rejected(candidate.id, "runtime", f"is run by {cell.runtime}, not by {' or '.join(request.runtimes)}")
     if request.licences and not (licence in request.licences or ("open" in request.licences and is_open_source(licence))):
-        return Rejected(candidate.id, "licence", f"{cell.runtime} is under {licence or 'a licence that is not known'}")
+        return Rejected(candidate.id, "licence", f"{cell.runtime} is under {licence or 'an unknown licence'}")
     for constraint in request.constraints:
         metric = METRICS[constraint.metric]
         found = candidate.of(metric, boundary)
@@ -218,7 +218,7 @@ def source_cautions(results: Results) -> list[str]:
     lines = [f"{doubt}: its verdicts are not to be trusted"] if doubt and results.controls else []
     synthetic = [m for m, info in results.weights.items() if isinstance(info, dict) and info.get("synthetic")]
     if synthetic:
-        lines.append(f"the weights of {', '.join(synthetic)} are synthetic: speed and parity hold, accuracy does not")
+        lines.append(f"the weights of {', '.join(synthetic)} are random: timing and parity are valid, depth values are not")
     if not results.complete:
         lines.append("the run was stopped before its end: cells may be missing")
     return lines

@@ -46,7 +46,7 @@ def run_flags(a: Results, b: Results) -> list[str]:
     for package in sorted({*first.versions, *second.versions}):
         one, two = first.versions.get(package), second.versions.get(package)
         if one != two:
-            flags.append(f"{package}: {one or 'not there'} and {two or 'not there'}")
+            flags.append(f"{package}: {one or 'not installed'} and {two or 'not installed'}")
     if a.inputs.get("sha256") != b.inputs.get("sha256"):
         flags.append("the inputs differ")
     for side, results in (("A", a), ("B", b)):
@@ -94,7 +94,7 @@ def cell_bar(
             what = "shape" if axis in SHAPE else axis
             return f"another {what}: {axis} is {_show(one)} and {_show(two)}"
     if a.weights != b.weights or _sha(a, weights_a) != _sha(b, weights_b):
-        return f"other weights: {_show(a.weights)} and {_show(b.weights)}, or other bytes of that name"
+        return f"other weights: {_show(a.weights)} and {_show(b.weights)}, or different files under that name"
     for side, cell in (("A", a), ("B", b)):
         timing = cell.timing.get(boundary)
         if cell.status not in (Status.OK, Status.PARITY_FAILED):

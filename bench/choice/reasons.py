@@ -67,7 +67,7 @@ def best_alone(order: Sequence[Cell], goal: Metric, boundary: Boundary) -> str:
     found = goal.of(order[0], boundary)
     shown = "" if found is None else f", {measured(goal, found)}"
     if len(order) == 1:
-        return f"it is the only cell that meets everything{shown}"
+        return f"it is the only cell that meets every constraint{shown}"
     return f"best {goal.label} of {len(order)} eligible cells{shown}; {_lead(order, goal, boundary)}"
 
 
@@ -76,7 +76,7 @@ def _lead(order: Sequence[Cell], goal: Metric, boundary: Boundary) -> str:
     own, *costs = (goal.cost(cell, boundary) for cell in order)
     following = goal.of(order[1], boundary)
     if own is None or following is None:
-        return f"{goal.label} was measured of no other"
+        return f"{goal.label} was measured for no other cell"
     lead = f"the next is {order[1].id}, {measured(goal, following)}"
     overlapping = [n for n, cost in enumerate(costs) if cost is not None and not own.certainly_below(cost)]
     if overlapping == [0]:
@@ -88,23 +88,23 @@ def _lead(order: Sequence[Cell], goal: Metric, boundary: Boundary) -> str:
         return f"{lead}, beyond the ±{figures.percent(goal.spread)} by which a single reading may be off"
     if own.low < own.high:
         return f"{lead}; no other interval overlaps the best one"
-    return f"{lead}; without intervals nothing tells them apart for certain"
+    return f"{lead}; without intervals the order is not certain"
 
 
 def best_of_ties(goal: Metric, count: int, decided: Metric | None) -> str:
-    lead = f"{count} cells share the best {goal.label} (the run can't tell them apart)"
-    return f"{lead}; decided by {decided.label}" if decided else f"{lead}, and nothing else does: any will do"
+    lead = f"{count} cells are statistically tied for the best {goal.label}"
+    return f"{lead}; decided by {decided.label}" if decided else f"{lead}, and no tie-breaker decides: any will do"
 
 
 def not_picked(cell: Cell, pick: Cell, goal: Metric, boundary: Boundary, tied: bool, on_front: bool) -> str:
     """Why an eligible cell was not picked."""
     if tied:
-        return f"its {goal.label} was not told apart from the pick's; the tie was broken against it"
+        return f"its {goal.label} is statistically tied with the pick's; the tie-breakers favour the pick"
     ours, best = goal.cost(cell, boundary), goal.cost(pick, boundary)
     shown = goal.of(cell, boundary)
     if ours is None or best is None or shown is None or best.value <= 0:
         return f"its {goal.label} is not better"
     times = figures.reading(ours.value / best.value)
     worse = "lower" if goal.better == "higher" else "higher"
-    front = "; on the Pareto set all the same" if on_front else ""
+    front = "; still on the Pareto set" if on_front else ""
     return f"{goal.label} {times} times {worse} ({measured(goal, shown)}){front}"

@@ -205,9 +205,9 @@ def _notes(results: Results, cell: Cell) -> list[str]:
         notes.append(f"the weights' sha256 is {sha}")
     name = results.inputs.get("name")
     if isinstance(name, str):
-        notes.append(f"the inputs were {name}; give --images if they were yours")
+        notes.append(f"the inputs were {name}; add --images if they were your own")
     if any("+" in version for version in _versions(results, cell).values()):
-        notes.append("a version with + is a build of its maker's own index: see its install page")
+        notes.append("a version with + comes from its maker's package index: see its install page")
     runner_up = nearest(cell, [c for c in results.cells if c is not cell])
     if FROM_FILES in cell.tags:
         notes.append("the command times it from photographs to arrays, as here; the script times its network alone")

@@ -106,7 +106,7 @@ def _cell(request: ExportRequest, artifact: Artifact) -> CellSpec | str:
             if taking:
                 mode = min(taking, key=lambda mode: _strangeness(mode, request))
                 return CellSpec(request, runtime.name, device.name, mode.name, artifact=str(artifact.path))
-    return "; ".join(reasons) or f"no runtime here runs {request.format} for target {request.target or 'any'}"
+    return "; ".join(reasons) or f"no runtime on this machine runs {request.format} for target {request.target or 'any'}"
 
 
 def _strangeness(mode: Mode, request: ExportRequest) -> tuple[bool, int, bool]:

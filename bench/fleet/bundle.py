@@ -196,7 +196,7 @@ def version_problem(bundle: Bundle) -> str | None:
     for name, wanted in bundle.contents.versions.items():
         if name in here:
             if here[name] != wanted:
-                return f"{name} is {here[name][:12]} here and {wanted[:12]} in the bundle: install the same version"
+                return f"{name} is {here[name][:12]}, but {wanted[:12]} in the bundle: install the same version"
             continue
         found = package_version(name)
         if found is None or not requirement(name, wanted).contains(found, prereleases=True):

@@ -187,20 +187,20 @@ def made_by(fleet: Fleet, format: str, target: str | None) -> tuple[str, ...]:
 def _problem(fleet: Fleet) -> str | None:
     for name in (fleet.name, *fleet.machine):
         if NAME.fullmatch(name) is None:
-            return f"the name {quoted(name)} is not one: give letters, digits, - and _, at most 40"
+            return f"the name {quoted(name)} is not valid: use letters, digits, - and _, at most 40"
     if not fleet.machine:
-        return "it names no machine: add a [machine.NAME] table with an address"
+        return "it has no machine: add a [machine.NAME] table with an address"
     if not fleet.bench and not fleet.export:
-        return "it asks for nothing: add a [[bench]] or an [[export]] table"
+        return "it has no job: add a [[bench]] or an [[export]] table"
     if fleet.scheduler is not None and _ADDRESS.fullmatch(fleet.scheduler) is None:
         return f"scheduler {quoted(fleet.scheduler)} is not an address: write tls://HOST:PORT"
     if (fleet.scheduler or "").startswith("tls:") and fleet.tls is None:
-        return "scheduler is tls:// and there is no [tls] table: name ca, cert and key"
+        return "scheduler is tls:// but there is no [tls] table: add one with ca, cert and key"
     if fleet.tls is not None and (fleet.scheduler or "tls:").startswith("tcp:"):
-        return "there is a [tls] table and scheduler is tcp://: write tls://, or take the table out"
+        return "scheduler is tcp:// but there is a [tls] table: write tls://, or remove the table"
     bounds = (fleet.conditions, *(m.conditions for m in fleet.machine.values() if m.conditions))
     if any(c.wait_s < 0 or (c.max_load is not None and not 0 < c.max_load <= 1) for c in bounds):
-        return "conditions: wait_s is at least 0, max_load above 0 and at most 1"
+        return "conditions: wait_s must be at least 0, max_load above 0 and at most 1"
     for table in fleet.export:
         for format in table.formats:
             if not made_by(fleet, format, table.target):

@@ -186,7 +186,7 @@ class FleetRun:
         """Take a job one step further while its machine is there; whether it has ended."""
         if address != task.worker:
             if task.workers == MOST_WORKERS:
-                state.now("failed", f"its worker was lost {task.workers} times at this job: see the machine's own logs")
+                state.now("failed", f"its worker was lost {task.workers} times during this job: see the machine's logs")
                 return True
             task.drop()  # Dask does not look again at what waits for a resource that a worker gains
             self._prepare(name, address)
@@ -221,7 +221,7 @@ class FleetRun:
         if done is not None:
             state.now("done", done)
         elif self._stopping.is_set():
-            state.now("left out", "stopped: the same command goes on")
+            state.now("left out", "stopped: the same command resumes")
         elif answer.get("code") == NotNow.exit_code or not self._measure:
             state.now("left out", reason)
         else:
@@ -242,7 +242,7 @@ class FleetRun:
             if address is not None and not is_from(machine, address):
                 why, address = f"a worker of this name came from {address}, not from {machine.address}", None
             elif address is None and known:
-                why = "gone: its worker left; it goes on once it is back"
+                why = "gone: its worker left; the job resumes once it is back"
             if address is not None:
                 known, absent_since = True, time.monotonic()
                 row.reason = f"silent for {seen_s:.0f} s" if seen_s > SILENT_S else ""

@@ -97,7 +97,7 @@ def finished(where: Path, ref: BundleRef) -> str | None:
 def _summary(results: Results) -> str:
     if any(cell.status is Status.OK for cell in results.cells):
         return ""
-    reason = next((cell.reason for cell in results.cells if cell.reason), "no cell is usable here")
+    reason = next((cell.reason for cell in results.cells if cell.reason), "no cell is usable on this machine")
     return f"nothing could be measured: {reason}"
 
 

@@ -287,7 +287,7 @@ class _Run:
         self.observer.stage("analysing")
         if short_of := self._short_of or next((e.passing for e in passing_failures(self.journal)), None):
             complete = False
-            self.observer.warning(f"{short_of}: make room; the same command tries again what failed for it")
+            self.observer.warning(f"{short_of}: free some; the same command retries the failed cells")
         results = conclude(
             self.plan, self.journal, references, self.out, fingerprint(), complete=complete, artifacts=self.artifacts
         )

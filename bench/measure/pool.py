@@ -123,7 +123,7 @@ class WorkerPool:
             self.relaunch = True
             self.close()
             self._journal.append(Residency())
-            self._observer.note("the workers do not fit in memory together: each is started anew for every visit")
+            self._observer.note("the workers do not fit in memory together: each is restarted for every visit")
 
     def call_in(self, owner: str, launch: int) -> Member:
         """The worker of `owner`, started now if it is not alive.

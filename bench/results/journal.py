@@ -44,8 +44,8 @@ class Journal:
                     aside = repair(path, content)
                     if aside is not None:
                         self.damage = (
-                            f"{content.damaged} of {content.damaged + len(content.records)} entries of {path} were damaged"
-                            f" on disk: the others count, those are measured again; the file is kept as {aside.name}"
+                            f"{content.damaged} of {content.damaged + len(content.records)} entries of {path} were damaged on "
+                            f"disk: the rest are used, these are measured again; the damaged file is kept as {aside.name}"
                         )
             self._stream: IO[bytes] = path.open("ab", buffering=0)
             sync_directory(path.parent)

@@ -106,7 +106,7 @@ class LaunchDone(Record, frozen=True, tag="launch_done"):
 
 
 class Residency(Record, frozen=True, tag="residency"):
-    """The workers do not fit in memory together: each is started anew for every visit."""
+    """The workers do not fit in memory together: each is restarted for every visit."""
 
 
 class TimedBlock(Record, frozen=True, tag="block"):

@@ -8,7 +8,7 @@ import os
 DISK_FULL = "the disk was full"
 OUT_OF_MEMORY = "out of memory"
 FILES = "too many files were open"
-PROCESSES = "the system had no process or thread left"
+PROCESSES = "the system had no processes or threads left"
 
 _BY_ERRNO = {
     errno.ENOSPC: DISK_FULL,

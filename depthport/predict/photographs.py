@@ -191,4 +191,4 @@ def _frame(path: Path, number: int, bgr: np.ndarray) -> Photograph:
 
 
 def _no_frames(path: Path) -> InputError:
-    return InputError(f"{path} has no frames that can be decoded: name another video, or a folder of its frames")
+    return InputError(f"{path} has no decodable frames: name another video, or a folder of its frames")

@@ -100,7 +100,7 @@ def steps(source: ExportedProgram, program: AIProgram, inputs: Mapping[str, np.n
             return asyncio.run(_steps(source, program, inputs, Path(folder)))
         except (ImportError, AttributeError) as error:
             raise UnsupportedError(
-                f"this version of coreai-torch lacks the debugging tools ({one_line(error)}): install 0.4.3, or use --no-run"
+                f"coreai-torch's debugging tools are missing ({one_line(error)}): install 0.4.3, or use --no-run"
             ) from error
 
 

@@ -104,7 +104,7 @@ def _refuse(request: ExportRequest) -> None:
         )
     if policy.quantization is not None:
         raise UnsupportedError(
-            f"Core ML quantizes weights only, not matrix products: use precision fp16 with option compress=int8, not {policy.name}"
+            f"Core ML quantizes weights only, not products: use precision fp16 with option compress=int8, not {policy.name}"
         )
     if policy.tf32 or "bfloat16" in (policy.backbone, policy.head):
         raise UnsupportedError(f"Core ML has fp32 and fp16 only: use one of these, not {policy.name}")

@@ -98,7 +98,7 @@ def candidates(path: Path) -> list[Path]:
     found = sorted((*single, *indices), key=lambda file: file.name != WEIGHTS_FILE)
     if not found:
         pickles = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLE_SUFFIXES)
-        only = f" (only {pickles[0]}, a pickle, which is not read)" if pickles else ""
+        only = f" (only {pickles[0]}, a pickle, which is not accepted)" if pickles else ""
         raise WeightsError(f"{path} has no {WEIGHTS_FILE}{only}: a checkpoint is config.json and {WEIGHTS_FILE}")
     return found
 

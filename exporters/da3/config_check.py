@@ -68,7 +68,7 @@ class _Check:
         place = where.rstrip(".") or "the configuration"
         described = node.get("__object__") if isinstance(node, Mapping) else None
         if not isinstance(described, Mapping):
-            self.fail(f"{place} names no class (__object__): give one of upstream's configurations")
+            self.fail(f"{place} names no class (__object__): give a configuration of upstream's")
         found = (described.get("path"), described.get("name"))
         for name in allowed:
             if found == CLASSES[name] and described.get("args") == "as_params" and len(described) == 3:

@@ -84,7 +84,7 @@ class _EngineExporter(Exporter):
         except UnavailableError as error:
             return str(error)
         if not self.package.builds_without_gpu and gpu_here() is None:
-            return f"{self.package.name} builds on the GPU it builds for, and none is here: use the format tensorrt-rtx"
+            return f"{self.package.name} builds only for the GPU of the machine, and this one has none: use format tensorrt-rtx"
         return None
 
     def options(self, request: ExportRequest) -> JsonObject:

@@ -43,7 +43,7 @@ _FLAGS = (
     # Nothing but the page's own server has an address.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
-_CRASHED = {"error": "the tab has crashed, or the system has ended it for want of memory"}
+_CRASHED = {"error": "the tab has crashed, or the system has killed it when out of memory"}
 _LOG = "log.txt"
 _FOLDER = Path(__file__).parent
 

@@ -198,7 +198,7 @@ class OrtSession(Session):
     def _strays(self, model: Path, extra: OrtOptions) -> str:
         """One line that names the nodes the provider did not take, from a second session that admits them."""
         message = f"{self._provider.name} does not take every node of {model.name}"
-        advice = "export for its target, or load with cpu_fallback=True to measure it all the same"
+        advice = "export for its target, or load with cpu_fallback=True to measure it anyway"
         with contextlib.suppress(*_ORT_ERRORS):
             strays = list(_nodes_elsewhere(self._native_session(model, extra, strict=False), self._provider.name))
             if strays:

@@ -210,7 +210,7 @@ def _mps_notes() -> tuple[str, ...]:
         "mode compile: inductor's Metal backend is a prototype; what it can't compile is a failed cell",
     )
     if mps_fallback():
-        said = f"{MPS_FALLBACK_VARIABLE} is set: operators that Metal lacks would run on the CPU; unset it to be told"
+        said = f"{MPS_FALLBACK_VARIABLE} is set: operators that Metal lacks would run on the CPU; unset it to get an error"
         notes += (said,)
     return notes
 

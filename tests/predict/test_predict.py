@@ -161,7 +161,7 @@ def test_what_can_not_be_predicted_is_one_line(photographs: list[Path], store: A
     with pytest.raises(InputError, match="holds no pictures"):
         load_photographs([tmp_path])
     (tmp_path / "walk.mp4").write_bytes(b"not a video")
-    with pytest.raises(InputError, match="no frames"):
+    with pytest.raises(InputError, match="no decodable frames"):
         load_photographs([tmp_path / "walk.mp4"])
     with pytest.raises(InputError, match="uint8 of shape"):
         load_photographs([np.zeros((3, 8, 8), np.float32)])

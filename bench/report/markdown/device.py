@@ -230,7 +230,7 @@ def _accuracy(group: Group) -> str:
     if not body:
         return ""
     void = any(meaningless(row.cell) for row in group.rows if row.cell.accuracy)
-    doubt = f"**Every figure here {MEANINGLESS}**: it shows that the way works. " if void else ""
+    doubt = f"**{MEANINGLESS}**: they only show that the pipeline works. " if void else ""
     # One factor and the cameras, then scale and shift: ten columns are more than a page has.
     tables = [
         table([("Configuration", *HEADS)[i] for i in kept], [[line[i] for i in kept] for line in body], "llrrrrr")

@@ -8,7 +8,7 @@ from depthport.bench.results.metrics import number
 from depthport.bench.results.model import Cell
 from depthport.bench.statistics import figures
 
-MEANINGLESS = "means nothing, the weights are synthetic"
+MEANINGLESS = "random weights: accuracy figures have no meaning"
 ALIGNMENT = (
     "Predicted depth is aligned to the truth before it is compared, by one factor for all views of a scene (the ratio of "
     "the medians); “+ shift”: by the scale and shift of least squares. Rotation: the worst angle between two views; field "

@@ -36,7 +36,7 @@ def check_bundles(files: Sequence[ResultsFile]) -> list[str]:
             )
     if not carried:
         return []
-    return [f"file {n} is of no bundle: nothing says that it measured the same suite" for n, b in bundles if b is None]
+    return [f"file {n} belongs to no bundle: it may have measured another suite" for n, b in bundles if b is None]
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any], where: str = "") -> Iterator[str]:

@@ -21,7 +21,7 @@ AGAINST = {
     "faster": "faster than upstream",
     "slower": "slower than upstream",
     "equivalent": "equivalent to upstream",
-    "inconclusive": "not told apart from upstream",
+    "inconclusive": "statistically tied with upstream",
 }
 
 
@@ -65,7 +65,7 @@ def headline(group: Group, choice: Choice) -> Headline:
     against = "" if verdict is None else AGAINST.get(verdict, f"{verdict} against upstream")
     doubts = [in_doubt] if in_doubt else []
     if group.baseline is not None and group.baseline.cell.id in choice.ties:
-        doubts.append("upstream is not told apart from it")
+        doubts.append("upstream is statistically tied with it")
     elif verdict not in (None, "faster"):
         doubts.append("it is not shown to be faster than upstream")
     if in_doubt and verdict in ("faster", "slower"):

@@ -22,7 +22,7 @@ def slot(row: Row) -> dict[str, str | int]:
     if found:
         name = found[1] + (", compiled" if found[3] else "")
         order = SEED_PRECISIONS.index(found[2]) if found[2] in SEED_PRECISIONS else len(SEED_PRECISIONS)
-        block = f"{cell.device}, the seed report's rows"
+        block = f"{cell.device}, the rows of the first report"
         return {"block": block, "row": name, "column": found[2], "order": order}
     mode = [] if cell.mode in ("default", "-", "", cell.device) else [cell.mode]
     known = list(POLICIES)

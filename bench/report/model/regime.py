@@ -59,7 +59,7 @@ def headline(rows: Sequence[Row]) -> tuple[str, list[str]]:
         title = f"{good} of {count} keep up with {figures.reading(first.rate_hz)} frames a second"
     else:
         slower = sum(isinstance(regime, SustainedSummary) and regime.onset is not None for _, regime in members)
-        title = f"{slower} of {count} slow down" if slower else "None is seen to slow down"
+        title = f"{slower} of {count} slow down" if slower else "None slows down"
         title += f" within {figures.reading(first.seconds / 60)} min of load"
     return title, [f"{cell}: {in_words(regime)}" for cell, regime in sorted(members, key=lambda m: _goodness(m[1]))]
 

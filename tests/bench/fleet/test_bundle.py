@@ -23,7 +23,7 @@ from tests.support.paths import ROOT
     [
         ("name = 3", "name: expected str, got int"),
         ('name = "x"', "missing required field machine"),
-        ('name = "x"\n[machine.a]\naddress = "h"', "asks for nothing"),
+        ('name = "x"\n[machine.a]\naddress = "h"', "has no job"),
         ('name = "x"\n[[bench]]\n[machine.a]\naddress = "h"\nspeed = 3', "unknown field speed"),
         ('name = "../x"\n[[bench]]\n[machine.a]\naddress = "h"', "the name '../x'"),
         ('name = "x"\nscheduler = "http://h"\n[[bench]]\n[machine.a]\naddress = "h"', "is not an address"),

@@ -53,7 +53,7 @@ def test_weights_are_not_stripped_without_a_gpu() -> None:
         ("ada", TENSORRT_RTX, UsageError, "names no GPU"),
         ("ampere+", TENSORRT_RTX, UsageError, "takes compute capabilities"),
         ("sm89", TENSORRT, UnsupportedError, "has no NVIDIA GPU or driver"),
-        (None, TENSORRT, UnsupportedError, "use the format tensorrt-rtx"),
+        (None, TENSORRT, UnsupportedError, "use format tensorrt-rtx"),
     ],
 )
 def test_targets_that_can_not_be_had(target: str | None, package: Any, kind: type[Exception], complaint: str) -> None:
