@@ -140,7 +140,7 @@ class LiteRTSession(Session):
 
 
 def executed(operators: Sequence[Mapping[str, Any]], outputs: Any) -> tuple[int, Counter[str]]:
-    """What an interpreter runs of the operators that it lists, delegated ones and their delegates alike.
+    """Return which of its listed operators an interpreter runs: it lists delegated ones and their delegates alike.
 
     Args:
         operators: as `Interpreter._get_ops_details` gives them: `op_name`, and `inputs` and `outputs`, indices of tensors.

@@ -42,13 +42,13 @@ def installed_runtimes() -> Iterator[Runtime]:
 
 @dataclass(frozen=True)
 class Surveyed:
-    """What one installed adapter says of this machine; a broken one says nothing and is in nobody's way."""
+    """Survey of this machine by one installed adapter; a broken one reports nothing and blocks no other."""
 
     name: str
     runtime: Runtime | None = None
     devices: tuple[Device, ...] = ()
     problem: str | None = None
-    """Why it can't be asked, in one line."""
+    """Reason it can't be asked, in one line."""
 
 
 def survey() -> Iterator[Surveyed]:

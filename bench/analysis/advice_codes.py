@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class Code(str, Enum):
-    """What can be noticed."""
+    """Codes of everything that can be noticed."""
 
     # about the run
     CONTROL_FAILED = "control-failed"

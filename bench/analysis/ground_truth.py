@@ -37,8 +37,10 @@ def ground_truth_scenes(shape: Shape, count: int, source_size: tuple[int, int] |
 def judge_accuracy(
     cells: Iterable[str], scenes: Sequence[Scene], truth: Sequence[Scene], evidence: Evidence, work: Path, synthetic: bool
 ) -> dict[str, JsonObject]:
-    """`Cell.accuracy` by the cells' ids: {scene, abs_rel, rmse, delta1, ..., meaningless} of the first timed scene, where
-    it has a truth, and under the name of each scene of `truth` the same of that.
+    """Return `Cell.accuracy` by the cells' ids.
+
+    {scene, abs_rel, rmse, delta1, ..., meaningless} of the first timed scene, where it has ground truth, and under the
+    name of each scene of `truth` the same of that.
     """
     every = {}
     for cell in cells:

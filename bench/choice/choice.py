@@ -1,4 +1,4 @@
-"""What `choose` is asked and what it answers, as data."""
+"""Request and answer of `choose`, as data."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Request:
-    """What is wanted."""
+    """Constraints and goal."""
 
     goal: str = "latency_ms"
     constraints: tuple[Constraint, ...] = ()

@@ -27,7 +27,7 @@ from depthport.exporters.core.errors import UsageError
 
 TIE_BREAKERS = ("depth_error", "memory_mib", "cold_start_s", "artifact_mib")
 OBJECTIVES = ("latency_ms", "depth_error", "memory_mib")
-"""What a Pareto set is over, beside the goal (:func:`objectives`)."""
+"""Axes of a Pareto set, beside the goal (:func:`objectives`)."""
 
 
 def choose(source: Results | Sequence[Candidate], request: Request | None = None) -> Choice:
@@ -168,7 +168,7 @@ def _decide(order: Sequence[Candidate], goal: Metric, boundary: Boundary) -> tup
 
 
 def objectives(goal: str) -> tuple[str, ...]:
-    """What a goal's Pareto set is over: the goal, depth error, peak memory, and latency unless the goal stands for it."""
+    """Axes of a goal's Pareto set: the goal, depth error, peak memory, and latency unless the goal stands for it."""
     axes = dict.fromkeys([goal, *OBJECTIVES])
     if goal in ("latency_p95_ms", "throughput_img_s"):
         del axes["latency_ms"]
@@ -213,7 +213,7 @@ def _closest(rejected: Sequence[Rejected]) -> str:
 
 
 def source_cautions(results: Results) -> list[str]:
-    """What makes the whole answer doubtful."""
+    """Doubts that concern the whole answer."""
     doubt = control_doubt(results)
     lines = [f"{doubt}: its verdicts are not to be trusted"] if doubt and results.controls else []
     synthetic = [m for m, info in results.weights.items() if isinstance(info, dict) and info.get("synthetic")]

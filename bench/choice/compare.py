@@ -70,7 +70,7 @@ class Comparison:
     boundary: Boundary
     changes: tuple[Change, ...]
     bars: tuple[str, ...]
-    """Why nothing is comparable; then every change is `not comparable`."""
+    """Reason nothing is comparable; then every change is `not comparable`."""
     flags: tuple[str, ...]
     baseline_shift: float | None
     """A / B of the baseline: how much the machine (or the baseline's own stack) changed."""
@@ -198,7 +198,7 @@ class _Judge:
 
 
 class _Spread:
-    """How much a cell differs from process start to process start, for runs of a single launch."""
+    """Spread of a cell from process start to process start, for runs of a single launch."""
 
     def __init__(self, a: Results, b: Results, boundary: Boundary) -> None:
         deviations = []

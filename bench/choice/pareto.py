@@ -59,7 +59,7 @@ class _Table:
         return left
 
     def _dominated(self, indices: NDArray[np.intp], rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Which of `indices` any of `rows` dominates: bool (indices,)."""
+        """Return which of `indices` any of `rows` dominates: bool (indices,)."""
         better, worse = np.zeros((2, len(indices), len(rows)), bool)
         mean = np.zeros((len(indices), len(rows)))
         for low, high, log in zip(self._low.T, self._high.T, self._log.T, strict=True):

@@ -42,13 +42,13 @@ def measured(metric: Metric, found: Estimate) -> str:
 
 
 def status(cell: Cell) -> str:
-    """Why a cell has no valid figure."""
+    """Return why a cell has no valid figure."""
     name = cell.status.value.replace("_", " ")
     return f"{name}: {cell.reason}" if cell.reason else name
 
 
 def breach(metric: Metric, found: Estimate, bound: float) -> str | None:
-    """How an estimate breaks a bound, or None where it keeps it over its whole interval."""
+    """Return how an estimate breaks a bound, or None where it keeps it over its whole interval."""
     high_is_good = metric.better == "higher"
     value_ok = found.value >= bound if high_is_good else found.value <= bound
     # An assumed spread is no measurement: a single reading is taken at its word.
@@ -63,7 +63,7 @@ def breach(metric: Metric, found: Estimate, bound: float) -> str | None:
 
 
 def best_alone(order: Sequence[Cell], goal: Metric, boundary: Boundary) -> str:
-    """Why the first of `order` (best first) is the pick, all others being worse beyond doubt."""
+    """Return why the first of `order` (best first) is the pick, all others being worse beyond doubt."""
     found = goal.of(order[0], boundary)
     shown = "" if found is None else f", {measured(goal, found)}"
     if len(order) == 1:
@@ -72,7 +72,7 @@ def best_alone(order: Sequence[Cell], goal: Metric, boundary: Boundary) -> str:
 
 
 def _lead(order: Sequence[Cell], goal: Metric, boundary: Boundary) -> str:
-    """How the others stand to the first, every one of them looked at."""
+    """Return how all others stand to the first."""
     own, *costs = (goal.cost(cell, boundary) for cell in order)
     following = goal.of(order[1], boundary)
     if own is None or following is None:
@@ -97,7 +97,7 @@ def best_of_ties(goal: Metric, count: int, decided: Metric | None) -> str:
 
 
 def not_picked(cell: Cell, pick: Cell, goal: Metric, boundary: Boundary, tied: bool, on_front: bool) -> str:
-    """Why an eligible cell was not picked."""
+    """Return why an eligible cell was not picked."""
     if tied:
         return f"its {goal.label} is statistically tied with the pick's; the tie-breakers favour the pick"
     ours, best = goal.cost(cell, boundary), goal.cost(pick, boundary)

@@ -27,7 +27,7 @@ from depthport.exporters.core.text import quoted
 from depthport.runtimes.registry import installed_runtime
 
 _NETWORK = (UPSTREAM, "torch", "numpy")
-"""What builds the network and computes the baseline, whatever runs the cell."""
+"""Packages that build the network and compute the baseline, whatever runs the cell."""
 _FACTS = (
     *("id", "model", "batch", "views", "height", "width", "weights"),
     *("format", "runtime", "device", "mode", "precision"),
@@ -39,7 +39,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to rerun one cell."""
+    """Instructions for rerunning one cell."""
 
     cell: str
     command: tuple[str, ...]
@@ -49,7 +49,7 @@ class Recipe:
     script: str
     """A Python program."""
     expected: str
-    """What the file says, in one line."""
+    """The cell's facts, in one line."""
     notes: tuple[str, ...]
 
     @property
@@ -59,7 +59,7 @@ class Recipe:
 
     @property
     def install_lines(self) -> list[str]:
-        """What installs it, as lines for a POSIX shell."""
+        """Lines for a POSIX shell that install it."""
         return [str(line) for line in pinned(*self.install)]
 
     def to_json(self) -> dict[str, object]:
@@ -123,8 +123,7 @@ def _memory(cell: Cell) -> list[str]:
 
 
 def input_arguments(cell: Cell) -> JsonObject:
-    """What the cell's artifact takes, as arguments of `depthport.exporters.export`; defaults where the file does not
-    say."""
+    """Return the artifact's inputs as arguments of `depthport.exporters.export`; defaults where the file is silent."""
     artifact = cell.artifact or {}
     preprocessing = artifact.get("preprocessing")
     preprocessing = preprocessing if isinstance(preprocessing, Mapping) else {}

@@ -51,7 +51,7 @@ def export(
     model: Annotated[
         str,
         typer.Argument(
-            help="da3-small, ..., da3nested-giant-large, or your own YAML of upstream's form.", autocompletion=complete.models
+            help="da3-small, ..., da3nested-giant-large, or your YAML of upstream's form.", autocompletion=complete.models
         ),
     ],
     format: Annotated[
@@ -186,7 +186,7 @@ def export(
 
 
 def _show(stored: Stored, parity: Mapping[str, Parity], named: Path) -> None:
-    """What was made, how near to upstream it is, and the lines that run it; the last one is where it is."""
+    """Print what was made, its parity, and the lines that run it; the last line is its path."""
     from depthport.bench.cli.artifact_view import run_lines, show_artifact
     from depthport.bench.diagnose.check import worst_relative_l2
 

@@ -174,7 +174,7 @@ def run(
 
 @fleet.command()
 def status(description: Description, out: Out = Path("results"), scheduler: Address = None, json_: Json = False) -> None:
-    """What the run into --out has come to, and what the machines that are connected are like now.
+    """Show the state of the run into --out and of the connected machines.
 
     Examples:
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What `run` takes, and `bench` too."""
+    """Options of both `run` and `bench`."""
 
     model: Model = "da3-small"
     views: Views = 1
@@ -83,7 +83,7 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions(RunOptions):
-    """What `bench` takes besides."""
+    """Further options of `bench`."""
 
     suite: Annotated[
         str,

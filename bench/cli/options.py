@@ -1,4 +1,4 @@
-"""What the commands share: option types, and the parsing of what people type. Imports nothing heavy."""
+"""Parts that commands share: option types, and the parsing of what people type. Imports nothing heavy."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from depthport.predict.prediction import Prediction
 
 RESULTS = Path("results")
-"""Where `run` writes them by default."""
+"""Folder that `run` writes them to by default."""
 RANDOM = "random weights: depth values and cameras are not valid"
 
 
@@ -214,7 +214,7 @@ def _sequence(model: Model, sources: list[Path], out: Path, window: int, overlap
 
 
 def _pick(named: Path | None, model: str) -> dict[str, object]:
-    """What `choose` picks of results that were measured on this machine for this model; nothing where there are none.
+    """Return the pick of `choose` from this machine's results for this model; None without such results.
 
     Raises:
         UsageError: results that were named can't be read.

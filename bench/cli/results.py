@@ -130,7 +130,7 @@ def choose(
     artifacts: Store = None,
     json_: Json = False,
 ) -> None:
-    """Which cell to deploy under constraints: the pick, ties, why not each other, what would flip it, when it pays.
+    """Pick the cell to deploy under constraints: with ties, why not each other, what would flip it, when it pays.
 
     Exit code 1 if no cell meets the constraints.
 

@@ -1,4 +1,4 @@
-"""What is odd about a machine's set-up, as data: each finding says what it means and what to do.
+"""Problems of a machine's set-up, as data: each finding says what it means and what to do.
 
 `doctor` prints them. They are about the installation and the machine at rest; what shows only while measuring is in
 bench/analysis/advice.py.
@@ -17,7 +17,7 @@ from depthport.runtimes.registry import installed_runtimes
 NEEDED_FREE_GB = 10.0
 """Room that a full run with da3-large wants: checkpoint, artifacts, compiled forms."""
 NEEDED_MEMORY_MIB = 6 * 1024
-"""What exporting da3-large with five views may take."""
+"""Memory for exporting da3-large with five views."""
 
 
 @dataclass(frozen=True)

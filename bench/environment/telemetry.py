@@ -1,4 +1,4 @@
-"""What the machine was doing around a timed block: one JSON-able record a block.
+"""State of the machine around a timed block: one JSON-able record a block.
 
 Taken in the manager's process before and after a block, never inside it, while every worker is parked:
 
@@ -54,7 +54,7 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class Token:
-    """What was read before a block."""
+    """Readings taken before a block."""
 
     started_s: float
     parked: tuple[int, ...]

@@ -209,7 +209,7 @@ def open_nvml() -> Nvml | None:
 
 
 def _shares_host_pids() -> bool:
-    """Whether pids mean the same to this process as to the driver; only a Linux container's do not."""
+    """Return whether pids mean the same to this process as to the driver; only a Linux container's do not."""
     try:
         return str(Path("/proc/self/ns/pid").readlink()) == _INIT_PID_NAMESPACE
     except OSError:

@@ -47,7 +47,7 @@ class Weights(Struct, frozen=True, forbid_unknown_fields=True):
     files: dict[str, str] = {}
     """Path below `weights/` -> sha256, of a local checkpoint that is carried; empty: the id says where they come from."""
     spec: str = ""
-    """What names them: the id, or the carried file's or folder's path below `weights/`."""
+    """Their name: the id, or the carried file's or folder's path below `weights/`."""
 
 
 class Job(Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,7 +66,7 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Contents(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the hash covers."""
+    """Contents that the hash covers."""
 
     name: str
     jobs: dict[str, Job]
@@ -79,7 +79,7 @@ class Contents(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Share(Struct, frozen=True, forbid_unknown_fields=True):
-    """What one machine does of the suite."""
+    """One machine's share of the suite."""
 
     jobs: tuple[str, ...]
     devices: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True):
     machines: dict[str, Share]
 
     def ref(self, machine: str, job: str) -> BundleRef:
-        """What a result says of it."""
+        """Reference that a result keeps to it."""
         return BundleRef(sha256=self.sha256, machine=machine, job=job, contents=msgspec.to_builtins(self.contents))
 
     def files(self) -> dict[str, str]:
@@ -105,7 +105,7 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True):
         return own | {f"{WEIGHTS}/{name}": digest for files in carried for name, digest in files.items()}
 
     def share(self, machine: str) -> Share:
-        """What a machine does.
+        """Return a machine's share.
 
         Raises:
             UsageError: the bundle does not name it.
@@ -168,7 +168,7 @@ def load_bundle(folder: Path) -> Bundle:
 
 
 def is_inside(name: str) -> bool:
-    """Whether a relative path, of another machine's, stays below the folder it is joined to, on any system."""
+    """Return whether a relative path, of another machine's, stays below the folder it is joined to, on any system."""
     parts = PurePosixPath(name).parts
     return bool(parts) and not any(c in name for c in "\\:\0") and parts[0] != "/" and ".." not in parts
 
@@ -191,7 +191,7 @@ def versions_here() -> dict[str, str]:
 
 
 def version_problem(bundle: Bundle) -> str | None:
-    """Why this environment can't measure the bundle; None: it can."""
+    """Return why this environment can't measure the bundle; None: it can."""
     here = versions_here()
     for name, wanted in bundle.contents.versions.items():
         if name in here:
@@ -205,7 +205,7 @@ def version_problem(bundle: Bundle) -> str | None:
 
 
 def requirement(name: str, wanted: str) -> SpecifierSet:
-    """What a version must be: `1.32.0` is `==1.32.0`.
+    """Parse a version requirement: `1.32.0` is `==1.32.0`.
 
     Raises:
         UsageError: it says nothing of the kind.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future, Security
 
 CUT_S = 300
-"""How long a connection may be silent: a link that is cut for less costs nothing."""
+"""Time a connection may be silent: a shorter interruption of the link costs nothing."""
 QUIET: dict[str, Any] = {
     "distributed.worker.profile.enabled": False,
     "distributed.worker.memory.target": False,
@@ -222,7 +222,7 @@ def connected(fleet: Fleet, scheduler: str | None) -> Iterator[Cluster]:
 
 
 def is_from(machine: Machine, worker: str) -> bool:
-    """Whether a worker's address is that of the machine: a name alone is anybody's."""
+    """Return whether a worker's address is that of the machine: a name alone is anybody's."""
     host = worker.partition("://")[2].rpartition(":")[0].strip("[]")
     try:
         known = {str(found[4][0]) for found in socket.getaddrinfo(machine.address, None)}

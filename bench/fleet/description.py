@@ -25,7 +25,7 @@ _SHAPE = re.compile(r"(\d{1,4})x(\d{1,5})x(\d{1,5})")
 
 
 class Conditions(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a machine must be like before anything is measured on it."""
+    """Conditions that a machine must meet before anything is measured on it."""
 
     max_load: float | None = 0.25
     """Share of the CPUs that others keep busy, 0 to 1; also of a GPU's time."""
@@ -34,7 +34,7 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True):
     on_battery: bool = False
     """Measure although a battery supplies the power."""
     wait_s: float = 900.0
-    """How long to wait for a machine to become so; then it is left out, with the reason."""
+    """Time to wait for a machine to meet them; then it is left out, with the reason."""
 
 
 class Tls(Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,7 +46,7 @@ class Tls(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Ssh(Struct, frozen=True, forbid_unknown_fields=True):
-    """How to reach a machine on which `fleet run` starts Dask's worker; what is left out comes from `~/.ssh/config`."""
+    """SSH access to a machine on which `fleet run` starts Dask's worker; defaults come from `~/.ssh/config`."""
 
     user: str | None = None
     port: int | None = None
@@ -75,7 +75,7 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     labels: tuple[str, ...] = ()
     """Of its self-hosted GitHub runner."""
     port: int | None = None
-    """Where its worker listens, for firewalls; None: any."""
+    """Port that its worker listens on, for firewalls; None: any."""
 
 
 class Bench(Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,7 +124,7 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
     bench: tuple[Bench, ...] = ()
     export: tuple[Export, ...] = ()
     scheduler: str | None = None
-    """Where the scheduler is, or is started by `fleet run`: `tls://HOST:PORT` or, in a network you trust, `tcp://`."""
+    """Address of the scheduler, or where `fleet run` starts it: `tls://HOST:PORT` or, in a network you trust, `tcp://`."""
     tls: Tls | None = None
     conditions: Conditions = field(default_factory=Conditions)
     versions: dict[str, str] = {}

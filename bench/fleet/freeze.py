@@ -87,7 +87,7 @@ def freeze(fleet: Fleet, beside: Path, out: Path) -> Bundle:
 
 
 class _Draft:
-    """What the tables come to, one after the other."""
+    """Jobs and inputs collected from the tables, one after the other."""
 
     def __init__(self, beside: Path) -> None:
         self.beside = beside

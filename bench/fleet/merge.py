@@ -14,7 +14,7 @@ from depthport.exporters.core.errors import UsageError
 
 @dataclass(frozen=True)
 class Merged:
-    """What a fleet's answer was made of."""
+    """Parts that a fleet's answer was merged from."""
 
     results: tuple[Path, ...]
     missing: tuple[tuple[str, str], ...]

@@ -128,7 +128,7 @@ class FleetRun:
             self.cluster.ask(address, remote.stop)
 
     async def _heard(self, event: tuple[float, Any]) -> None:
-        """What a machine told, on its way through Dask."""
+        """Take a machine's message, which came through Dask."""
         message = event[1]
         if not isinstance(message, dict):
             return

@@ -1,4 +1,4 @@
-"""What the fleet's machines are like now, for `fleet status`."""
+"""Present condition of the fleet's machines, for `fleet status`."""
 
 from __future__ import annotations
 

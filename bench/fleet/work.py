@@ -34,12 +34,12 @@ from depthport.exporters.da3.weights import resolve_weights
 from depthport.exporters.da3.weights_ref import WeightsRef
 
 RESULTS, MADE = "results.json", "made.json"
-"""What a job leaves when it is finished: of `bench`, of `export`."""
+"""Files that a finished job leaves: of `bench`, of `export`."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended on a machine."""
+    """Outcome of a job on a machine."""
 
     job: str
     done: bool
@@ -83,7 +83,7 @@ def work(
 
 
 def finished(where: Path, ref: BundleRef) -> str | None:
-    """What a finished job's folder says for a reader, empty where all is well; None: it is not finished."""
+    """Return a finished job's remark, empty where all is well; None if it is not finished."""
     with suppress(ResultsError):
         results = load_results(where).results
         return _summary(results) if results.bundle == ref and results.complete else None
@@ -121,7 +121,7 @@ def _do(bundle: Bundle, folder: Path, share: Share, ref: BundleRef, where: Path,
 
 
 def _weights(bundle: Bundle, folder: Path, job: Job) -> tuple[str, WeightsRef]:
-    """What names the job's weights on this machine, and what they are: those that were frozen.
+    """Return the name of the job's weights on this machine, and what they are: those that were frozen.
 
     Raises:
         WeightsError: they can't be found here.
@@ -136,7 +136,7 @@ def _weights(bundle: Bundle, folder: Path, job: Job) -> tuple[str, WeightsRef]:
 
 
 def _keywords(job: Job, share: Share, folder: Path, weights: WeightsRef) -> MeasureKeywords:
-    """What `depthport.plan` is asked.
+    """Return the keywords for `depthport.plan`.
 
     Raises:
         UsageError: nothing of the job is this machine's.

@@ -35,7 +35,7 @@ class _Lens(NamedTuple):
 
 
 class Model(NamedTuple):
-    """What a COLMAP model says of the photographs."""
+    """Cameras of the photographs, from a COLMAP model."""
 
     extrinsics: Array
     """(N, 4, 4)."""

@@ -1,4 +1,4 @@
-"""What is fed: scenes of real photographs, of any number of views, at exactly the artifact's size.
+"""Inputs of a run: scenes of real photographs, of any number of views, at exactly the artifact's size.
 
 A timed run rotates several different scenes, so that no runtime profits from seeing one input again. They are, in this
 order, Motorcycle, astronaut, Motorcycle mirrored, coffee, chelsea, rocket, and from there on again with other windows.
@@ -41,7 +41,7 @@ from depthport.exporters.inputs.preprocess import (
 )
 
 DEFAULT_SETS = 4
-"""How many different scenes a timed run rotates at least."""
+"""Least number of different scenes that a timed run rotates."""
 
 # (photographs, variant): odd variants are mirrored, each pair of variants takes the next rounds of windows.
 _ROTATION = (("motorcycle", 0), ("astronaut", 0), ("motorcycle", 1), ("coffee", 0), ("chelsea", 0), ("rocket", 0))
@@ -70,7 +70,7 @@ class Scene:
     source: NDArray[np.uint8] | None = None
     """(B, N, H', W', 3), what an artifact that resizes by itself takes; `rgb` and cameras are after that resize."""
     notes: tuple[str, ...] = ()
-    """What the user should know of the photographs and cameras, one line each."""
+    """Notes to the user on the photographs and cameras, one line each."""
 
     @property
     def shape(self) -> Shape:
@@ -96,7 +96,7 @@ class Scene:
         return digest.hexdigest()
 
     def arrays(self, *, pose_input: bool = False, preprocess: bool = False) -> dict[str, np.ndarray]:
-        """What goes into an artifact, by the names of `depthport.exporters.da3.signature.input_specs`.
+        """Return the inputs of an artifact, by the names of `depthport.exporters.da3.signature.input_specs`.
 
         Args:
             pose_input: add `extrinsics` and `intrinsics`, normalised as upstream's API normalises them.

@@ -40,7 +40,7 @@ class Poses(NamedTuple):
     sizes: NDArray[np.int64] | None = None
     """(N, 2), height and width of the images they are of, where the file says so."""
     notes: tuple[str, ...] = ()
-    """What the user should know of them, one line each."""
+    """Notes to the user on them, one line each."""
 
     def part(self, start: int, stop: int) -> Poses:
         """Those of views `start` to `stop`."""
@@ -90,7 +90,7 @@ def _read(path: Path, images: Sequence[Path]) -> Poses:
 
 
 def _is_text(path: Path) -> bool:
-    """Whether it is neither JSON nor one of numpy's files, by name or by its first bytes."""
+    """Return whether it is neither JSON nor one of numpy's files, by name or by its first bytes."""
     if path.suffix in (".json", ".npz", ".npy"):
         return False
     with path.open("rb") as stream:

@@ -109,7 +109,7 @@ def _of_quaternions(translations: Array, quaternions: Array, path: Path) -> Arra
 
 
 def _rows_of(images: Sequence[Path], table: Array, path: Path) -> list[int]:
-    """Which row belongs to each photograph."""
+    """Return the row of each photograph."""
     if not images or len(images) == len(table):
         return list(range(len(table)))
     found = []

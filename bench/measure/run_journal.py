@@ -36,8 +36,9 @@ _WORTH_KEEPING = (ArtifactReady, Launch, TimedBlock, VisitDone, SessionReport, R
 
 
 def open_journal(plan: RunPlan, out: Path, observer: Observer, *, overwrite: bool = False) -> Journal:
-    """The journal of this plan in `out`: an unfinished one of this plan goes on, a finished one is put aside with its
-    results.
+    """Open the journal of this plan in `out`.
+
+    An unfinished one of this plan is resumed, a finished one is put aside with its results.
 
     Raises:
         UsageError: `out` holds another configuration's run and `overwrite` is False, or a journal that is none.
@@ -102,7 +103,7 @@ def _try_again(journal: Journal, observer: Observer) -> None:
 
 
 def measured(journal: Journal) -> bool:
-    """Whether a run has anything to keep."""
+    """Return whether a run has anything to keep."""
     return any(isinstance(record, _WORTH_KEEPING) for record in journal.records)
 
 

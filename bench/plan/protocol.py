@@ -18,7 +18,7 @@ class Protocol:
     name: str
     seed: int = 0
     boundary: Timed = "network"
-    """What is timed: the network, at the boundaries `device` and `host`; or from encoded photographs to arrays."""
+    """Subject of the timing: the network, at the boundaries `device` and `host`; or from encoded photographs to arrays."""
     launches: int | None = None
     """Process starts per cell: what differs from start to start (memory layout, kernels chosen) is sampled too. None:
     chosen after the first start from what it cost (bench/plan/design.py), three or more where the budget carries them."""

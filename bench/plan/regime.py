@@ -14,7 +14,7 @@ MIN_SUSTAINED_S = 600.0
 
 @dataclass(frozen=True)
 class Regime:
-    """What is asked of every cell: always at the host boundary, numpy in and numpy out."""
+    """Load on every cell: always at the host boundary, numpy in and numpy out."""
 
     kind: Literal["sustained", "fixed-rate"]
     seconds: float
@@ -56,7 +56,7 @@ def check_sustained(seconds: float) -> None:
 
 
 def frames_in(rate_hz: float, seconds: float) -> int:
-    """How many frames are due within `seconds`, all deadlines included.
+    """Return the number of frames due within `seconds`, all deadlines included.
 
     Raises:
         UsageError: the rate or the time is not a positive number, or less than one frame fits.

@@ -1,4 +1,4 @@
-"""Which cells a run measures: the suites, made from what the installed runtimes say they can do here.
+"""Suites, the sets of cells a run measures, made from what the installed runtimes can do here.
 
 * `default`: every runtime and device of this machine at the precision people deploy there, upstream as baseline.
 * `quick`: the same without what compiles for minutes; two minutes on a laptop's CPU.

@@ -27,7 +27,7 @@ _DECODER: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)
 
 @dataclass(frozen=True)
 class JournalContent:
-    """What a journal's file holds."""
+    """Contents of a journal's file."""
 
     records: tuple[AnyRecord, ...]
     lines: tuple[bytes, ...]
@@ -69,7 +69,7 @@ def record_in(line: bytes) -> AnyRecord | None:
 
 
 def read_journal(path: Path) -> JournalContent:
-    """What the journal at `path` holds.
+    """Read the journal at `path`.
 
     Raises:
         UsageError: it is not a journal of ours.

@@ -49,7 +49,7 @@ class ResultsFile:
 
     results: Results
     folder: Path | None = None
-    """What the cells' picture paths are relative to; None for results that never were a file."""
+    """Folder that the cells' picture paths are relative to; None for results that never were a file."""
     notes: tuple[str, ...] = ()
     """One line for each thing that was missing or wrong and how it was read."""
 

@@ -114,8 +114,10 @@ def _judge_interval(interval: tuple[float, float], inner: tuple[float, float], m
 
 
 def ratio(baseline: CellSamples, cell: CellSamples, margin: float = MARGIN) -> Ratio:
-    """The cell against the baseline, paired by (launch, round). See `depthport.bench.statistics.estimate` for the
-    interval."""
+    """Ratio of the cell to the baseline, paired by (launch, round).
+
+    See `depthport.bench.statistics.estimate` for the interval.
+    """
     return judge(estimate_log_ratio(baseline, cell), margin)
 
 

@@ -1,4 +1,4 @@
-"""Why a process ended, as far as that is known."""
+"""Reason a process ended, as far as it is known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from depthport.bench.workers.passing import OUT_OF_MEMORY
 
 
 def oom_kills(root: Path = Path("/")) -> int | None:
-    """How many processes the kernel has killed for want of memory since boot; None where it does not say."""
+    """Return the number of processes that the kernel has killed for lack of memory since boot; None if unknown."""
     try:
         lines = (root / "proc/vmstat").read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):

@@ -31,7 +31,7 @@ _BY_TEXT = {
 
 
 def passing_fault(error: BaseException | None) -> str | None:
-    """What the machine was short of when `error` was raised, or what caused it; None where it was something else."""
+    """Return what the machine was short of when `error`, or its cause, was raised; None if it was something else."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

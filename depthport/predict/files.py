@@ -24,7 +24,7 @@ from depthport.predict.colormaps import VIRIDIS
 from depthport.predict.prediction import Prediction
 
 KINDS = ("png", "npz", "ply", "glb", "colmap", "tum", "json")
-"""What can be written; all of it where nobody says what."""
+"""Kinds of file that can be written; all of them by default."""
 _CAMERA_KINDS = frozenset({"ply", "glb", "colmap", "tum", "json"})
 _CLOUDS = frozenset({"ply", "glb"})
 _LARGEST_16 = 65535
@@ -64,7 +64,7 @@ def write_prediction(
 
 
 def check_kinds(kinds: Sequence[str] | None) -> Sequence[str]:
-    """What is to be written, looked at before anything is predicted; None: all that can be written here.
+    """Check the kinds of file to write before anything is predicted; None: all that can be written here.
 
     Raises:
         UsageError: an unknown kind, or none.
@@ -103,7 +103,7 @@ def _write(prediction: Prediction, folder: Path, kinds: Sequence[str], original_
 
 
 def arrays_of(prediction: Prediction) -> dict[str, np.ndarray]:
-    """What `prediction.npz` holds."""
+    """Return the arrays of `prediction.npz`."""
     optional = {
         "conf": prediction.conf,
         "sky": prediction.sky,
@@ -124,7 +124,7 @@ def arrays_of(prediction: Prediction) -> dict[str, np.ndarray]:
 
 
 def depth_range(depth: NDArray[np.float32]) -> tuple[float, float]:
-    """What the colours span: the 2nd to the 98th percentile of the known depths, never empty."""
+    """Return the range of the colours: the 2nd to the 98th percentile of the known depths, never empty."""
     known = depth[np.isfinite(depth)]
     if not known.size:
         return 0.0, 1.0

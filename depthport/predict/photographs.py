@@ -73,7 +73,7 @@ def load_photographs(sources: Sequence[Source], *, oriented: bool = True, frames
 
 
 def readers(sources: Sequence[Source], *, oriented: bool = True, frames: int = FRAMES) -> list[Reader]:
-    """What decodes `sources`, in order; nothing is decoded yet. Arguments as of :func:`load_photographs`.
+    """Return readers of `sources`, in order; nothing is decoded yet. Arguments as of :func:`load_photographs`.
 
     Raises:
         InputError: no source, or a folder without pictures.

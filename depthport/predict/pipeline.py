@@ -35,13 +35,13 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Item(Generic[R]):
-    """What became of one scene."""
+    """Result of one scene."""
 
     index: int
     """Its place in the sequence, from 0."""
     result: R | None
     error: DepthportError | None
-    """Why there is no result."""
+    """Reason there is no result."""
 
 
 def overlapped(
@@ -133,7 +133,8 @@ class Preparation:
         oriented: bool = True,
         frames: int = FRAMES,
     ) -> None:
-        """
+        """Start the threads.
+
         Args:
             recipe: of the artifact.
             decoder: the session's, for photographs that have the very size the artifact takes; others are decoded here.

@@ -61,8 +61,10 @@ def predict_sequence(
 
 
 def write_sequence(frames: Iterable[Frame], out: Path) -> int:
-    """Each frame as it comes: `depth/NAME.npz` (depth, conf, extrinsics, intrinsics), `depth/NAME.png` (16 bits, depth over
-    its largest), and a line in `poses.tum` (camera to world); how many there were.
+    """Write each frame as it comes, and return the number of frames.
+
+    The files are `depth/NAME.npz` (depth, conf, extrinsics, intrinsics), `depth/NAME.png` (16 bits, depth over its
+    largest), and a line in `poses.tum` (camera to world).
 
     Raises:
         StorageError: `out` can't be written to.

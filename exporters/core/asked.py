@@ -1,4 +1,4 @@
-"""What people ask for by number and by name, checked in one place: no nonsense is taken, no mistyped name dropped."""
+"""Checks of numbers and names that people give: no nonsense is accepted, no mistyped name dropped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BEYOND = 2**63
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a number may be."""
+    """Bounds of a number."""
 
     option: str
     """As it is typed, for the message."""

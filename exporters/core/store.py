@@ -41,7 +41,7 @@ class Stored:
     artifact: Artifact
     origin: Origin
     damage: str | None = None
-    """What was wrong with the artifact that was rebuilt."""
+    """Damage of the artifact that was rebuilt."""
 
 
 def default_root() -> Path:
@@ -64,7 +64,7 @@ class ArtifactStore:
         check_folder(self.root)
 
     def folder(self, manifest: Manifest) -> Path:
-        """Where the artifact of that manifest lives: readable first, unique by the key's first 12 digits."""
+        """Return the folder of that manifest's artifact: readable first, unique by the key's first 12 digits."""
         target = _NOT_IN_NAMES.sub("+", str(manifest.options.get("target") or ""))[:40]
         kind = (manifest.model, manifest.format, target, manifest.precision["name"])
         return self.root / "-".join(filter(None, (*kind, str(manifest.shape), manifest.key[:12])))

@@ -101,7 +101,7 @@ _clean_key = lru_cache(4096)(clean_text)
 
 
 def _are_finite(values: list[Any] | tuple[Any, ...]) -> bool:
-    """Whether all are finite numbers or booleans, told without a step of ours for each."""
+    """Return whether all are finite numbers or booleans, told without a step of ours for each."""
     if not set(map(type, values)) <= {int, float, bool}:
         return False
     try:

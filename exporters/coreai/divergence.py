@@ -1,4 +1,4 @@
-"""Where an asset leaves the network: graph difference and first diverging operation, with coreai-torch's debugging tools.
+"""Divergence of an asset from the network, by coreai-torch's tools: graph difference and first diverging operation.
 
 Those tools load an `.aimodel`, which only macOS can; here they are given the compiled form, so they answer anywhere.
 Intermediates are compared at the smallest shape: the operations are the same, and so is where they go wrong.

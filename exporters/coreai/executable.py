@@ -30,7 +30,7 @@ _MADV_DONTNEED = 4
 
 
 def system_loads_assets() -> bool:
-    """Whether the system has Apple's own runtime; else the wheel's is used."""
+    """Return whether the system has Apple's own runtime; else the wheel's is used."""
     from coreai.runtime import SpecializationOptions
 
     return bool(SpecializationOptions.is_supported())
@@ -175,7 +175,7 @@ def _libc() -> ctypes.CDLL:
 
 
 def check_signature(program: Program, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> str | None:
-    """What differs between a program's names and those of its manifest; None where nothing does."""
+    """Return what differs between a program's names and its manifest's; None where nothing does."""
     if set(program.inputs) == set(inputs) and set(program.outputs) == set(outputs):
         return None
     return (

@@ -1,4 +1,4 @@
-"""What a Core AI asset holds and how it behaves, on any machine: for `depthport inspect`.
+"""Contents and behaviour of a Core AI asset, on any machine: for `depthport inspect`.
 
 Asset, inputs, outputs and operations come from the file alone. Whether it is still what the network converts to, and at
 which operation it leaves the network, takes the network again: it is built from the manifest.

@@ -43,7 +43,7 @@ class OutputError:
     relative: float
     """L2 error over the reference's L2 norm; of integers the share that differs."""
     limit: float
-    """What it may be at most."""
+    """Limit."""
 
     @property
     def right(self) -> bool:

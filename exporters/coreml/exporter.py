@@ -166,7 +166,7 @@ class _Build:
             shutil.rmtree(path)
 
     def eligibility(self) -> Prediction:
-        """What the Neural Engine is predicted to refuse, per chip family, for the main function."""
+        """Predict what the Neural Engine refuses of the main function, per chip family."""
         return predict(read_package(self.directory / PACKAGE).function(self.main))
 
     def verdict(self) -> dict[str, str]:

@@ -45,7 +45,7 @@ def merge(packages: Mapping[str, Path], destination: Path) -> None:
 
 
 def first_difference(a: Function, b: Function) -> str | None:
-    """Where two functions compute something else, in words; None where they are the same but for names.
+    """Return where two functions differ, in words; None where they are the same but for names.
 
     Operations correspond in order; an operand is the same if it comes from the same place: an input, a result of
     corresponding operations, or constants with equal bits.

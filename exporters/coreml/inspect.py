@@ -1,4 +1,4 @@
-"""What a Core ML package holds and how it behaves, on any machine: for `depthport inspect`.
+"""Contents and behaviour of a Core ML package, on any machine: for `depthport inspect`.
 
 Package, operations and the Neural Engine's prediction come from the file alone. Errors by output, where fp16 leaves and
 the activation ranges come from running it in the interpreter (:mod:`depthport.exporters.coreml.mil`), so they hold for the

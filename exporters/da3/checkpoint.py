@@ -36,7 +36,7 @@ Shape = tuple[int, ...]
 
 
 class Layout(NamedTuple):
-    """Where the network's parameters stand among a checkpoint's tensors."""
+    """Location of the network's parameters among a checkpoint's tensors."""
 
     names: dict[str, str]
     """Key in the checkpoint to upstream's key."""
@@ -59,7 +59,7 @@ class Layout(NamedTuple):
 
     @property
     def note(self) -> str | None:
-        """What was stripped or ignored, in one line; None where nothing was."""
+        """Keys that were stripped or ignored, in one line; None where none were."""
         said = []
         if self.prefix not in ("", USUAL_PREFIX):
             said.append(f"{self.prefix!r} was stripped from the keys of the checkpoint")

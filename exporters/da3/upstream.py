@@ -122,10 +122,12 @@ def upstream_forward(
 
 @contextmanager
 def double_arithmetic() -> Iterator[None]:
-    """Within it an upstream network built in it, or brought to fp64, computes in fp64 throughout: upstream casts to fp32
-    in places (`cam_dec.py`, the position embedding), which would end exact arithmetic there. Attention goes by blocks of
-    queries: on a GPU PyTorch has no fp64 kernel that would do without the whole matrix of scores (220 GB at 32 views of
-    504x504)."""
+    """Context in which an upstream network built in it, or brought to fp64, computes in fp64 throughout.
+
+    Upstream casts to fp32 in places (`cam_dec.py`, the position embedding), which would end exact arithmetic there.
+    Attention goes by blocks of queries: on a GPU PyTorch has no fp64 kernel that would do without the whole matrix of
+    scores (220 GB at 32 views of 504x504).
+    """
 
     class FloatIsDouble(TorchFunctionMode):
         def __torch_function__(

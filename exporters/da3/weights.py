@@ -1,4 +1,4 @@
-"""Where parameters come from: a Hugging Face repository, a local checkpoint, or a seed.
+"""Sources of parameters: a Hugging Face repository, a local checkpoint, or a seed.
 
 Checkpoints are read as safetensors only: a pickle can run code when it is read. Where their files lie and what wraps
 their keys is found out (:mod:`depthport.exporters.da3.checkpoint`); keys and shapes decide what they are of.
@@ -97,7 +97,7 @@ def synthetic_ref(model: ModelSpec, seed: int, outliers: bool = False) -> Weight
 
 
 def _structure(model: ModelSpec) -> dict[str, object]:
-    """What tells one network from another: the name, or the configuration of the user's own."""
+    """Return what distinguishes one network from another: the name, or the configuration of the user's own."""
     return {"model": model.name} if model.config is None else {"config": model.config}
 
 
@@ -192,7 +192,7 @@ def _local(path: Path, spec: ModelSpec, *, id: str, licence: str) -> WeightsRef:
 
 
 def _stamp(chosen: Path) -> tuple[int, int] | None:
-    """What changes when one of the files does; None where one is gone."""
+    """Return a stamp that changes when one of the files does; None where one is gone."""
     try:
         stats = [file.stat() for file in checkpoint.files_of(chosen)]
     except (OSError, WeightsError):
@@ -201,7 +201,7 @@ def _stamp(chosen: Path) -> tuple[int, int] | None:
 
 
 def _model_name(path: Path) -> str | None:
-    """What `config.json` says that a checkpoint is of; None where it says nothing."""
+    """Return the model that `config.json` names; None if it names none."""
     try:
         config = read_json(path, MAX_CONFIG_BYTES)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Whether arrays are cameras at all, and what they most likely are where they aren't. Pure numpy.
+"""Checks that arrays are cameras, with a guess at what they are where they aren't. Pure numpy.
 
 Conventions: `extrinsics` are world to camera with OpenCV axes (x right, y down, z forward), `intrinsics` pinhole matrices
 in pixels. Upstream takes any numbers and inverts a pose by transposing its rotation (`utils/geometry.py`), so that a

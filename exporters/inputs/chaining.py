@@ -20,7 +20,7 @@ from depthport.exporters.inputs.similarity import Similarity
 CONFIDENCE_SHARE = 0.75
 """Of the median confidence: points below it are left out."""
 HUBER = 0.1
-"""Where Huber's function turns linear, in the median distance of points from their centre."""
+"""Point at which Huber's function turns linear, in the median distance of points from their centre."""
 ITERATIONS = 20
 _SETTLED = 1e-9
 _FEWEST = 3

@@ -32,7 +32,7 @@ _opening = threading.Lock()
 
 
 class Header(NamedTuple):
-    """What a file says before it is decoded."""
+    """Header of a file, read without decoding it."""
 
     size: tuple[int, int]
     """Width and height as stored."""
@@ -96,7 +96,7 @@ def read_header(data: bytes, name: str) -> Header:
 
 
 def is_turned(path: Path | str) -> bool:
-    """Whether an image has an EXIF orientation other than upright: viewers turn it, :func:`read_image` does not.
+    """Return whether an image has an EXIF orientation other than upright: viewers turn it, :func:`read_image` does not.
 
     Raises:
         InputError: no image, or damaged.

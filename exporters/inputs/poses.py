@@ -31,7 +31,7 @@ _SEED = 42
 
 
 class Aligned(NamedTuple):
-    """What :func:`align_to_input` gives."""
+    """Result of :func:`align_to_input`."""
 
     depth: NDArray[np.float32]
     extrinsics: NDArray[np.float32]

@@ -38,7 +38,7 @@ def lower(model: onnx_ir.Model) -> onnx_ir.Model:
 
 
 def _lowered(graph: onnx_ir.Graph, node: onnx_ir.Node) -> bool:
-    """Whether the node, one of those that 18 changed, could be put in 17's terms; it then is."""
+    """Return whether the node, one of those that 18 changed, could be put in 17's terms; it then is."""
     match node.op_type:
         case "Split":
             return _split(graph, node)

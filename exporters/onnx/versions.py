@@ -1,4 +1,4 @@
-"""Which operator set and file version an ONNX file declares, and the oldest ONNX Runtime that takes both.
+"""Operator set and file version of an ONNX file, and the oldest ONNX Runtime that takes both.
 
 A file declares the least: a runtime refuses a newer version than it knows, whatever the file makes of it. Sources: ONNX's
 `docs/Versioning.md` and ONNX Runtime's `docs/Versioning.md`.

@@ -27,7 +27,7 @@ SHIPPED = (
 SHIPPED_HELD_OUT = ("clock_motion.png", "moon.png", "cell.png", "page.png")
 """From the same wheel: what was calibrated on :data:`SHIPPED` is tried on these."""
 OWN = "--option calibration=FOLDER"
-"""How to name photographs of one's own."""
+"""Options that name the user's own photographs."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 # Where the windows of further views lie, as shares of the photograph: overlapping, of different scale and place.

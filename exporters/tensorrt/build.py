@@ -171,7 +171,7 @@ def decompose_attention(trt: ModuleType, network: tensorrt.INetworkDefinition, d
 
 
 def decomposable(trt: ModuleType, network: tensorrt.INetworkDefinition) -> int:
-    """How many attentions the builder may compute in parts."""
+    """Return the number of attentions that the builder may compute in parts."""
     return sum(layer.attention.decomposable for layer in _attentions(trt, network))
 
 

@@ -69,7 +69,7 @@ _log = logging.getLogger("depthport")
 
 
 class _EngineExporter(Exporter):
-    """What both formats share; they differ in the package alone."""
+    """Base of both formats, which differ in the package alone."""
 
     main_file: ClassVar[str | None] = ENGINE_FILE
     package: ClassVar[Package]
@@ -84,7 +84,7 @@ class _EngineExporter(Exporter):
         except UnavailableError as error:
             return str(error)
         if not self.package.builds_without_gpu and gpu_here() is None:
-            return f"{self.package.name} builds only for the GPU of the machine, and this one has none: use format tensorrt-rtx"
+            return f"{self.package.name} builds only for the machine's GPU, and this one has none: use format tensorrt-rtx"
         return None
 
     def options(self, request: ExportRequest) -> JsonObject:
@@ -255,7 +255,7 @@ def _memory_warnings(estimate_bytes: int) -> list[str]:
 
 
 def _timing_cache_file(options: TensorRTOptions, version: str) -> Path | None:
-    """Where tactics measured on this GPU with this version are kept; None where none are."""
+    """Return the file of tactics measured on this GPU with this version; None where none are kept."""
     if options.timing_cache is False:
         return None
 

@@ -1,4 +1,4 @@
-"""Which ONNX graph an engine is built from."""
+"""The ONNX graph that an engine is built from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def graph_request(request: ExportRequest, target: str) -> ExportRequest:
 
 
 def measured_mix(request: ExportRequest) -> bool:
-    """Whether int8 is planned layer by layer: ranges and budget belong to one shape and to photographs as they come in."""
+    """Return whether int8 is planned layer by layer: ranges and budget belong to one shape of normalised images."""
     opened = request.dynamic or request.pose_input or request.preprocess
     return request.policy.quantization == "int8" and not opened and "calibration_method" not in request.options
 

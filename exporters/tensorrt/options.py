@@ -33,7 +33,7 @@ class AskedOptions(Options, frozen=True):
     workspace_mb: Annotated[int, Meta(ge=1, le=1 << 20)] | None = None
     """Most scratch memory a layer may take, MiB; by default TensorRT's own limit, all of the GPU."""
     optimization_level: Annotated[int, Meta(ge=0, le=5)] = 3
-    """How long the builder searches."""
+    """Effort of the builder's search."""
     refit: bool = False
     """Weights can be exchanged later."""
     strip_weights: bool = False
@@ -60,7 +60,7 @@ class AskedOptions(Options, frozen=True):
 
     @property
     def budget(self) -> dict[str, float]:
-        """What of it was asked for, by name."""
+        """The parts of it that were asked for, by name."""
         asked = {"max_depth_error": self.max_depth_error, "max_rotation_deg": self.max_rotation_deg}
         return {name: value for name, value in asked.items() if value is not None}
 
@@ -76,7 +76,7 @@ class Range:
 
 @dataclass(frozen=True)
 class TensorRTOptions:
-    """What a build needs to know besides the graph."""
+    """Options of a build, besides the graph."""
 
     target: str
     capabilities: tuple[str, ...]
@@ -112,7 +112,7 @@ class TensorRTOptions:
 
 
 def asked_options(request: ExportRequest) -> AskedOptions:
-    """What was asked for.
+    """Return the options that were asked for.
 
     Raises:
         UsageError: an unknown option, or a value that it does not take.

@@ -1,4 +1,4 @@
-"""What an engine is bound to: the package that built it, its version, the GPU. One definition for who builds and who runs.
+"""Platform of an engine: the package that built it, its version, the GPU. One definition for build and run.
 
 NVIDIA gives the same Python API twice: `tensorrt` (10.13 and 11.x: needs the GPU at hand to build, runs on all of them)
 and `tensorrt_rtx` (TensorRT for RTX: builds for GPUs that are not there, runs on GeForce and RTX ones only). Imports
@@ -108,7 +108,7 @@ def gpu_here(index: int = 0) -> EngineGpu | None:
 
 @dataclass(frozen=True)
 class EngineHeader:
-    """What the first bytes of an engine say."""
+    """Header of an engine, from its first bytes."""
 
     magic: bytes
     size_bytes: int
@@ -127,7 +127,7 @@ def read_header(path: Path) -> EngineHeader | None:
 
 
 def damage(path: Path, package: Package) -> str | None:
-    """Why a file is no complete engine of `package`, in one line; None where nothing speaks against it."""
+    """Return why a file is no complete engine of `package`, in one line; None where nothing speaks against it."""
     header = read_header(path)
     size = path.stat().st_size
     if header is None:
@@ -144,7 +144,7 @@ def damage(path: Path, package: Package) -> str | None:
 
 
 def mismatch(target: Mapping[str, Any], version: str, gpu: EngineGpu) -> str | None:
-    """Why an engine can't be trusted on this GPU with this TensorRT; None where it was built for both.
+    """Return why an engine can't be trusted on this GPU with this TensorRT; None where it was built for both.
 
     Args:
         target: `Manifest.target` as the exporter wrote it.

@@ -44,7 +44,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What the check found."""
+    """Findings of the check."""
 
     problems: tuple[Problem, ...]
     nodes: int
@@ -97,7 +97,7 @@ def preflight(
 def _refusal(
     node: onnx_ir.Node, supports: Callable[[str], bool], capabilities: Sequence[str], sizes: Mapping[str, int]
 ) -> str | None:
-    """Why a node will not be built; None where nothing speaks against it."""
+    """Return why a node will not be built; None where nothing speaks against it."""
     if node.domain not in ("", "ai.onnx"):
         return f"it is of domain {node.domain!r}, which only its own runtime supports: export with --target tensorrt"
     if not supports(node.op_type):

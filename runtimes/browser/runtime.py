@@ -219,7 +219,7 @@ def _library() -> dict[str, Path]:
 
 
 def _missing() -> tuple[str, str] | None:
-    """Why ONNX Runtime Web is not here, and the line that installs it; None where it is."""
+    """Return why ONNX Runtime Web is not here, and the line that installs it; None where it is."""
     remedy = f"npm install --prefix {sys.prefix} --no-save --ignore-scripts onnxruntime-web@1"
     try:
         version = json.loads((_folder() / "package.json").read_text(encoding="utf-8"))["version"]

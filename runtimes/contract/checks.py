@@ -169,7 +169,7 @@ def check_close_frees(subject: Subject, folder: Path) -> None:
 
 
 def _give_back_freed_memory() -> None:
-    """What is free inside the process goes back to the system now: later, it would hide a leak (glibc)."""
+    """Return freed memory to the system now: later, it would hide a leak (glibc)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -1,4 +1,4 @@
-"""What is checked, and how a check fails."""
+"""The subject of the checks, and how a check fails."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ class CoreMLSession(Session):
         return {name: array.copy() for name, array in self._raw.items()}
 
     def placement(self) -> Placement:
-        """What `MLComputePlan` says; operations it puts on another unit than the device are the fallback."""
+        """Return the placement by `MLComputePlan`; operations on another unit than the device are the fallback."""
         kind = UNITS[self.device][0]
         details: JsonObject = {
             "compute_unit": self._unit,

@@ -58,7 +58,7 @@ class OptimizedGraph:
         return self.folder / MODEL_FILE
 
     def complete(self) -> bool:
-        """Whether every file is there as it was written, bit by bit."""
+        """Return whether every file is there as it was written, bit by bit."""
         return intact(self.folder)
 
     def can_be_written(self) -> bool:
@@ -75,8 +75,10 @@ class OptimizedGraph:
         return Path(tempfile.mkdtemp(prefix=_WRITING, dir=self.folder.parent))
 
     def finish(self, written: Path) -> bool:
-        """Make the folder `written` the entry; False where another process was first, the graph is not there or the disk
-        is full."""
+        """Make the folder `written` the entry.
+
+        False where another process was first, the graph is missing or the disk is full.
+        """
         try:
             if not (written / MODEL_FILE).is_file():
                 return False

@@ -277,7 +277,7 @@ def _assignments(session: ort.InferenceSession) -> Iterator[tuple[str, Any]]:
 
 
 def nodes_by_provider(session: ort.InferenceSession) -> Counter[str]:
-    """How many nodes each provider was given; empty where the version does not tell."""
+    """Return the number of nodes that each provider was given; empty where the version does not tell."""
     return Counter(provider for provider, _ in _assignments(session))
 
 

@@ -1,4 +1,4 @@
-"""What PyTorch may read of a stored program: an archive that holds numbers and a graph, and nothing that runs.
+"""Check of what PyTorch may read of a stored program: an archive that holds numbers and a graph, and nothing that runs.
 
 `torch.export.load` is no safe reader: it unpickles every payload that the archive marks for it (`use_pickle`, example
 inputs, custom and opaque objects, whole legacy files), gives symbolic expressions to `sympify` and guards to `exec`,
@@ -59,7 +59,7 @@ _MAX_DEPTH = 40
 
 
 IsOperator = Callable[[str, str, str], bool]
-"""Whether namespace, name and overload are those of an operator that is registered."""
+"""True if namespace, name and overload are those of an operator that is registered."""
 
 
 def checked_archive(path: Path, is_operator: IsOperator) -> io.BytesIO:
@@ -84,7 +84,7 @@ def checked_archive(path: Path, is_operator: IsOperator) -> io.BytesIO:
 
 
 def _words(key: str) -> re.Pattern[str]:
-    """What a text below `key` may be; targets and trees have rules of their own (:meth:`_Check._field`)."""
+    """Return the pattern of texts below `key`; targets and trees have their own rules (:meth:`_Check._field`)."""
     return _NAME if key in _NAMES else _ANY if key in ("target", "in_spec", "out_spec") else _TEXT
 
 

@@ -26,7 +26,7 @@ from depthport.runtimes.session import DeviceDecoder, Flow
 
 
 class TorchSession(Session):
-    """What the three modes share: flags, one buffer an input on the device, waiting, outputs, memory, placement."""
+    """Base of the three modes: flags, one buffer an input on the device, waiting, outputs, memory, placement."""
 
     def __init__(self, artifact: Artifact, device: str, options: LoadOptions) -> None:
         super().__init__(artifact, device, options)
@@ -210,7 +210,7 @@ class CompiledSession(EagerSession):
 
 
 def _cuda_graph_skips() -> int:
-    """How often inductor has declined to capture a CUDA graph in this process."""
+    """Return how often inductor has declined to capture a CUDA graph in this process."""
     from torch._dynamo.utils import counters
 
     return counters["inductor"]["cudagraph_skips"]

@@ -62,7 +62,7 @@ class UpstreamSession(TorchSession):
 
 
 class CompiledUpstreamSession(UpstreamSession):
-    """What a user gets who puts `torch.compile` around upstream's network: many graphs, with Python between them."""
+    """Upstream's network under `torch.compile`, as a user would run it: many graphs, with Python between them."""
 
     def own_pipeline(self) -> None:
         return None  # upstream's `inference` calls the network as it stands

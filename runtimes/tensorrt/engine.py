@@ -63,7 +63,7 @@ def this_gpu(index: int) -> EngineGpu:
 
 
 def mismatch_of(artifact: Artifact, version: str, gpu: EngineGpu) -> Mismatch | None:
-    """Why an artifact's engine can't be trusted on a GPU with a version of TensorRT; None where it can."""
+    """Return why an artifact's engine can't be trusted on a GPU with a version of TensorRT; None where it can."""
     reason = mismatch(artifact.manifest.target, version, gpu)
     return None if reason is None else Mismatch(reason, f"{gpu.name}, {gpu.capability}, {version}")
 

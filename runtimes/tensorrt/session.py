@@ -19,7 +19,7 @@ from depthport.runtimes.tensorrt.buffers import CudaBuffers, CudaError
 
 
 class Engine(Protocol):
-    """What a session needs of an engine."""
+    """The part of an engine that a session needs."""
 
     def set_address(self, name: str, address: int) -> None:
         """Read or write the tensor `name` there from now on."""

@@ -47,7 +47,7 @@ def _groups(report: Report, answers: Answers) -> Iterator[tuple[MachineReport, G
 
 
 def _synthetic(report: Report) -> str:
-    """What a reader must know before the first number."""
+    """Return the caution on synthetic weights, which precedes the first number."""
     if not report.synthetic:
         return ""
     models = ", ".join(code(name) for name in report.synthetic)
@@ -104,7 +104,7 @@ def _plain(name: str) -> str:
 
 
 def _sentences(report: Report, answers: Answers) -> str:
-    """Why that one, what would change it, and when its build pays."""
+    """Return why that one, what would change it, and when its build pays."""
     lines = []
     for machine, group, choice in _groups(report, answers):
         if choice.pick is None:

@@ -1,5 +1,7 @@
-"""The parts of pages that show recorded runs: the report's picture with the pick of every run (README.md), and the cells of
-every run of suite `alternatives`, ours beside what people would run instead (docs/cpu.md).
+"""The parts of pages that show recorded runs.
+
+They are the report's picture with the pick of every run (README.md), and the cells of every run of suite
+`alternatives`, ours beside what people would run instead (docs/cpu.md).
 
 `make records` merges `bench/records/*` into `report.md` and `report.png` there (and the page, `report.html`, which git
 leaves out) and rewrites these parts, so that no figure is copied by hand; a test compares the two.

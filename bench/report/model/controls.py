@@ -1,4 +1,4 @@
-"""What a report opens with: the controls of every run, and everything that casts doubt on it."""
+"""Opening of a report: the controls of every run, and everything that casts doubt on it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOUD = 0.05
 
 
 def noise_floor(control: Control) -> float | None:
-    """How far from 1 the A/A interval reaches: differences below it are not to be believed."""
+    """Return how far from 1 the A/A interval reaches: differences below it are not to be believed."""
     return None if control.ci95 is None else max(abs(bound - 1) for bound in control.ci95)
 
 

@@ -57,7 +57,7 @@ def _no_gain(order: list[Row], boundary: Boundary) -> Iterator[str]:
 
 
 def _compile(order: list[Row], boundary: Boundary) -> Iterator[str]:
-    """What compiling the network gains over running it as it stands, in the same precision and run."""
+    """Yield the gain of compiling the network over running it uncompiled, in the same precision and run."""
     for row in order:
         plain = (row.runtime.compiles or {}).get(row.cell.mode)
         if plain is None:
@@ -82,7 +82,7 @@ def _compile(order: list[Row], boundary: Boundary) -> Iterator[str]:
 
 
 def _transfers(order: list[Row]) -> Iterator[str]:
-    """Where host buffers cost more than 5 % of the call."""
+    """Yield the cells whose host buffers cost more than 5 % of the call."""
     for row in order[:3]:
         device, host = timing(row, "device"), timing(row, "host")
         if device and host and device.median_ms and host.median_ms and host.median_ms > 1.05 * device.median_ms:

@@ -1,4 +1,4 @@
-"""Where a cell stands in the matrix of its group: what executes it against the precision it computes in.
+"""Position of a cell in the matrix of its group: what executes it against the precision it computes in.
 
 The rows of the `paper` suite keep the seed report's own axes (bench/plan/seed.py): mode, compiled or not, against what the
 seed calls a precision.

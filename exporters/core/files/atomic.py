@@ -62,7 +62,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def _advice(error: BaseException | None) -> str | None:
-    """What to do about `error` if it is a refusal to write; None if it is something else."""
+    """Return advice on `error` if it is a refusal to write, else None."""
     if error is None:
         return None
     if isinstance(error, OSError) and error.errno is not None:
@@ -200,7 +200,7 @@ def sync_directory(path: Path) -> None:
 
 
 def check_folder(folder: Path) -> Path:
-    """What there is of a folder that need not exist yet: itself or the nearest one above it.
+    """Return the existing part of a folder that need not exist yet: itself or the nearest one above it.
 
     Raises:
         StorageError: it is something else, or can't be there: below a file, a link to nowhere, too long a name.

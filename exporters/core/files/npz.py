@@ -53,7 +53,7 @@ def read_whole_npz(path: Path) -> dict[str, np.ndarray] | None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether the file is there and every byte of it as it was written."""
+    """Return whether the file is there and every byte of it as it was written."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
@@ -62,8 +62,9 @@ def is_whole(path: Path) -> bool:
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write `path`, whole or not at all: temporary file beside it, fsync, rename. `.tmp.npz` is what a killed process
-    leaves.
+    """Write `path`, whole or not at all.
+
+    A temporary file beside it is synced and renamed; a killed process leaves a `.tmp.npz`.
 
     Raises:
         OSError: the disk is full or the folder can't be written to.

@@ -21,7 +21,7 @@ def user_path(path: Path | str) -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file. `Path.is_file` raises for a name that no file can have, as a damaged file may give."""
+    """Return whether the file exists; `Path.is_file` raises for names, as from damaged files, that no file can have."""
     return os.path.isfile(path)  # noqa: PTH113
 
 

@@ -39,12 +39,12 @@ OFFLINE = {
 
 @dataclass(frozen=True)
 class Isolated:
-    """What a call in a process of its own came to."""
+    """Result of a call in a separate process."""
 
     value: Json
-    """What the function returned (JSON types)."""
+    """Return value of the function (JSON types)."""
     isolation: JsonObject
-    """How far it was kept apart, for the manifest."""
+    """Degree of isolation, for the manifest."""
     peak_mib: float | None
     """Peak resident memory of the process; None where the system does not say."""
 

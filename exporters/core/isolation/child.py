@@ -85,7 +85,7 @@ def refuse(programs: Collection[str]) -> None:
 
 
 def _program(arguments: tuple[object, ...]) -> object:
-    """What is started: `subprocess.Popen` tells the executable and, where that is None, the arguments."""
+    """Return the started program: `subprocess.Popen` gives the executable and, where that is None, the arguments."""
     named = arguments[0] if arguments and arguments[0] is not None else arguments[1]
     return named[0] if isinstance(named, list | tuple) else named
 

@@ -23,7 +23,7 @@ OLDEST_SPECIFICATION = 6
 """iOS15, the first with ML Programs."""
 
 MAX_MODEL_BYTES = (1 << 31) - 1
-"""What one protobuf message may have; weights lie in a file of their own."""
+"""Largest size of a protobuf message; weights lie in a separate file."""
 MAX_MANIFEST_BYTES = 1 << 20
 
 _ARRAY_DTYPES = {65552: "fp16", 65568: "fp32", 65600: "fp64", 131104: "int32", 131080: "int8"}
@@ -144,7 +144,7 @@ def _feature(message: Message) -> Feature:
 def _check_interface(
     name: str, function: Function, declared: tuple[tuple[Feature, ...], tuple[Feature, ...]] | None
 ) -> None:
-    """What the model's description promises must be what the function takes and gives."""
+    """Check that the function's inputs and outputs are those of the model's description."""
     if declared is None:
         raise ArtifactError(f"function {name!r} has no description: the file is damaged")
     inputs, outputs = declared

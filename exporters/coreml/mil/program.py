@@ -68,7 +68,7 @@ class Operation:
     outputs: tuple[Variable, ...]
     attributes: dict[str, Literal] = field(default_factory=dict)
     blocks: int = 0
-    """How many nested blocks (control flow) it has; none of ours has any."""
+    """Number of nested blocks (control flow); our operations have none."""
 
     @property
     def name(self) -> str:

@@ -52,8 +52,10 @@ class FusedDA3(nn.Module):
         return int(cast("FusedBlock", self.backbone.blocks[0]).attn.heads)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """(B, N, 3, H, W) fp32, ImageNet-normalised, to the outputs in the order of `output_names`; the views of one card
-        where :meth:`share` said so."""
+        """Map (B, N, 3, H, W) fp32, ImageNet-normalised, to the outputs in the order of `output_names`.
+
+        The views are those of one GPU after :meth:`share`.
+        """
         scene = tuple(image.shape[:2])
         features = self.backbone(image)
         depth, confidence = self.head(features.patches)

@@ -96,7 +96,7 @@ def _describe(module: nn.Module) -> dict[str, object]:
 
 
 def _restore(tree: Mapping[str, Any], prefix: str, tensor: Callable[[str], Tensor]) -> nn.Module:
-    """What :func:`_describe` described, with the tensors that `tensor` finds by name."""
+    """Restore what :func:`_describe` described, with the tensors that `tensor` finds by name."""
     kind = _MODULES[tree["class"]]
     module = kind.__new__(kind)
     nn.Module.__init__(module)

@@ -1,5 +1,7 @@
-"""Host-side arithmetic: what upstream does to its network's outputs with data-dependent shapes, sampling or matrix
-factorisations, as pure, deterministic numpy functions outside the graph. Imports no torch.
+"""Host-side arithmetic as pure, deterministic numpy functions outside the graph.
+
+It is what upstream does to its network's outputs with data-dependent shapes, sampling or matrix factorisations. Imports
+no torch.
 
 | step | models | what it does | upstream |
 |---|---|---|---|

@@ -67,7 +67,7 @@ def feature_norm(
     head_eps: float,
     dtype: torch.dtype,
 ) -> Tensor:
-    """What the head reads of one layer: LayerNorm of (local, LayerNorm(x + both branches)), of the patch tokens.
+    """Features of one layer for the head: LayerNorm of (local, LayerNorm(x + both branches)), of the patch tokens.
 
     Args:
         local: (V, T, C) fp32, the last state of attention within the view.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Features:
-    """What the heads read."""
+    """Input of the heads."""
 
     tokens: list[Value]
     """Four (V, T, 2C) in the backbone's dtype, special tokens included."""

@@ -22,7 +22,8 @@ class CardsSession(Session):
     """Tells the processes of its cards what to do; see :mod:`depthport.runtimes.pytorch.cards`."""
 
     def __init__(self, artifact: Artifact, device: str, options: LoadOptions, cards: Sequence[str]) -> None:
-        """
+        """Start one process per GPU and load the artifact in each.
+
         Args:
             artifact, device, options: as for every session.
             cards: torch's names of the devices, in the order in which they take the views.

@@ -173,7 +173,7 @@ def test_a_likelier_convention_is_named(tmp_path: Path, poses: np.ndarray, doubt
 def test_intrinsics_of_another_resolution(tmp_path: Path) -> None:
     paths = photographs(tmp_path, ["0.png", "1.png"])
     poses = np.tile(np.eye(4), (2, 1, 1))
-    for scale, complaint in ((0.5, None), (4.0, "belong to another resolution or ")):
+    for scale, complaint in ((0.5, None), (4.0, "belong to another resolution or crop")):
         matrices = np.tile(np.diag([scale, scale, 1.0]) @ pinhole(HEIGHT, WIDTH), (2, 1, 1))
         np.savez(tmp_path / "p.npz", extrinsics=poses, intrinsics=matrices)
         given = read_poses(tmp_path / "p.npz")

@@ -91,7 +91,7 @@ def operator(*names: str) -> Callable[[Operator], Operator]:
 
 
 def torch_dtype(mil: str, working: torch.dtype) -> torch.dtype:
-    """How a value of MIL type `mil` is held: floats in the working dtype, integers in int64."""
+    """Return the torch dtype of MIL type `mil`: floats in the working dtype, integers in int64."""
     if mil in ("fp16", "fp32", "fp64", "bf16"):
         return working
     return torch.bool if mil == "bool" else torch.int64
