@@ -118,7 +118,7 @@ class Exporter(ABC):
         return ()
 
     def rebuild(self, artifact: Artifact, directory: Path, progress: Progress) -> ExportResult:
-        """Build an artifact anew for the hardware and the versions that are here, into `directory` as :meth:`write` does.
+        """Rebuild an artifact for the hardware and versions of this machine, into `directory` as :meth:`write` does.
 
         Raises:
             ArtifactError: what it was built from is gone.

@@ -64,7 +64,7 @@ class Runtime(ABC):
     baseline_mode: ClassVar[str | None] = None
     """The mode that is upstream's own forward, as its users run it; None: it has none."""
     compiles: ClassVar[Mapping[str, str] | None] = None
-    """Modes that compile the network when they load it, each with the mode that runs the same network as it stands;
+    """Modes that compile the network when they load it, each with the mode that runs the same network uncompiled;
     None: what it runs was compiled by the export."""
     profiled: ClassVar[tuple[str, ...]] = ()
     """Modes whose operators :meth:`profile` can time, slowest first."""
@@ -73,7 +73,7 @@ class Runtime(ABC):
     """True if its artifacts run only on what they were built for: ask :meth:`mismatch` before loading one."""
 
     def mismatch(self, artifact: Artifact, device: str) -> Mismatch | None:
-        """Return why an artifact has to be built anew for a device of this machine; None where it can be loaded as it is.
+        """Return why an artifact must be rebuilt for a device of this machine; None where it can be loaded as it is.
 
         Raises:
             ArtifactError, LoadError, UnavailableError: it can't be told.

@@ -54,7 +54,7 @@ class Session(ABC):
 
         Raises:
             InputError: a name, shape or dtype other than the manifest's, a size outside of an open dimension's limits,
-                NaN or infinity, or poses that no camera has.
+                NaN or infinity, or invalid poses.
         """
         self.check(inputs, checked=checked)
         self._bind(inputs)
@@ -184,7 +184,7 @@ class FilesPipeline(ABC):
         """One scene, alone: its outputs by the manifest's names, as far as there are such.
 
         Raises:
-            InputError: a file is no photograph, or leads to another size than the artifact's.
+            InputError: a file is not a photograph, or leads to a size other than the artifact's.
             RunError: the runtime failed.
         """
 

@@ -69,7 +69,7 @@ class Device:
 
 
 def check_memory_fraction(fraction: float | None) -> None:
-    """Refuse a share of the device's memory that is none; None, where no share is asked for, is right.
+    """Refuse a share of the device's memory that is not in (0, 1]; None, where no share is asked for, is right.
 
     Raises:
         UsageError: it is not above 0 and at most 1.

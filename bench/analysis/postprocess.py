@@ -25,7 +25,7 @@ def draw(
     """Save the first input's views, and every cell's depth and error to the reference, below `out/pictures`.
 
     Returns the relative paths of the views' picture and of each cell's; None and none where there is no reference to
-    compare with, no depth in it, or no room for pictures: what was measured is written all the same.
+    compare with, no depth in it, or no room for pictures: the measurements are written anyway.
     """
     try:
         with storage_errors(out):

@@ -1,4 +1,4 @@
-"""Cells to choose from, and whether two of them were told apart."""
+"""Cells to choose from, and whether the run distinguishes two of them."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class Choice:
     boundary: Boundary
     pick: str | None
     why: str
-    """One sentence: what the pick has that the others have not, or why there is none."""
+    """One sentence: the pick's advantage over the others, or why there is no pick."""
     ties: tuple[str, ...]
     pareto: tuple[str, ...]
     rejected: tuple[Rejected, ...]

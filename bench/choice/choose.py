@@ -145,7 +145,7 @@ def _by_goal(eligible: Sequence[Candidate], goal: Metric, boundary: Boundary) ->
 
 
 def _decide(order: Sequence[Candidate], goal: Metric, boundary: Boundary) -> tuple[Candidate, tuple[Candidate, ...], str]:
-    """The pick among the best and those not told apart from it, the others of them, and why."""
+    """The pick among the cells tied for the best, the others of them, and why."""
     best = order[0]
     group = [best, *(c for c in order[1:] if not told_apart(best, c, goal, boundary))]
     if len(group) == 1:

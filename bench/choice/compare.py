@@ -92,7 +92,7 @@ def compare(
         b: the run after.
         boundary: `device` or `host`; None: `device` where both runs have it, else `host`.
         margin: what counts as equivalent, 0.02 is ±2 %.
-        across_machines: compare runs of different hardware all the same (flagged).
+        across_machines: compare runs of different hardware anyway (flagged).
     """
     boundary = boundary or default_boundary(c for c in (*a.cells, *b.cells) if not is_control(c.tags))
     bars = tuple(run_bars(a, b, across_machines))

@@ -3,7 +3,7 @@
 With point values a cell leaves the front for a difference of noise. Here cell A dominates cell B when A is certainly
 better in at least one objective (the intervals do not touch), certainly worse in none, and better in the geometric mean
 of all. The last condition keeps the relation free of cycles, which overlaps of intervals alone allow. An objective that
-was not measured counts as the worst value: it can't dominate, and unknown is no virtue.
+was not measured counts as the worst value: it can't dominate, and an unknown value is not an advantage.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def breach(metric: Metric, found: Estimate, bound: float) -> str | None:
     """Return how an estimate breaks a bound, or None where it keeps it over its whole interval."""
     high_is_good = metric.better == "higher"
     value_ok = found.value >= bound if high_is_good else found.value <= bound
-    # An assumed spread is no measurement: a single reading is taken at its word.
+    # An assumed spread is not a measurement: a single reading is taken at face value.
     low, high = (found.value, found.value) if metric.spread else (found.low, found.high)
     surely_ok = low >= bound if high_is_good else high <= bound
     if surely_ok:

@@ -70,7 +70,7 @@ def reproduce(results: Results, cell_id: str) -> Recipe:
     """The recipe of one cell.
 
     Raises:
-        UsageError: the file has no such cell (names the nearest ones), or one whose runtime or format is no name.
+        UsageError: the file has no such cell (names the nearest ones), or one whose runtime or format is not a valid name.
     """
     cell = next((c for c in results.cells if c.id == cell_id), None)
     if cell is None:

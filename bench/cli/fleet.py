@@ -244,7 +244,7 @@ def join(
 
 
 def _finish(rows: Rows, out: Path, json_: bool) -> None:
-    """The report of what is there, and the exit code."""
+    """The report of the results that exist, and the exit code."""
     from depthport.bench.fleet.bundle import load_bundle
     from depthport.bench.fleet.merge import merge_fleet
 

@@ -57,7 +57,7 @@ class RunOptions:
     source_size: SourceSize = None
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results, report and pictures.")] = Path("results")
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Put another configuration's run that is in --out aside, and begin anew.")
+        bool, typer.Option("--overwrite", help="Put another configuration's run in --out aside, and start afresh.")
     ] = False
     artifacts: Store = None
     budget: Annotated[float | None, typer.Option("--budget", help="Seconds of timed measurement.")] = None

@@ -101,7 +101,7 @@ def parse_shape(size: str, batch: int, views: int) -> tuple[int, int]:
     """The (height, width) of an input that can exist here: counted before anything heavy is imported.
 
     Raises:
-        UsageError: no size, not a shape that models take, or more than this machine's memory holds.
+        UsageError: not a size, not a shape that models take, or more than this machine's memory holds.
     """
     from depthport.exporters.da3.shapes import validate_shape
 

@@ -171,7 +171,7 @@ def _check_window(window: int | None, overlap: int | None, others: dict[str, obj
 
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """Keep `out` from other predictions; what ends early leaves no folder that holds nothing.
+    """Keep `out` from other predictions; an early end leaves no empty folder.
 
     Raises:
         UsageError: another one is being written there.

@@ -207,7 +207,7 @@ def _bound(option: str, value: float | None, scale: float = 1.0) -> float | None
     """The bound in the metric's own unit.
 
     Raises:
-        UsageError: it is below 0, or no number.
+        UsageError: it is below 0, or not a number.
     """
     if value is not None and not 0 <= value < float("inf"):
         raise UsageError(f"{option} is {value:g}: give a number of at least 0")

@@ -49,7 +49,7 @@ FIELDS = (
     "cpu_speed_limit_percent",
     "gpus",
 )
-"""Keys of every record, present even where None; `unreadable` is there only if something failed."""
+"""Keys of every record, present even where None; `unreadable` is present only if something failed."""
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class Nvml:
         self._nvml = nvml
         self._shares_host_pids = shares_host_pids
         self._devices = self._visible_devices(visible)
-        # Whoever is there before any worker started is not ours, whatever namespace its pid is from.
+        # A process that exists before any worker started is not ours, whatever namespace its pid is from.
         self._strangers = {i: set(self._processes(device) or {}) for i, device in self._devices.items()}
 
     def __len__(self) -> int:

@@ -151,7 +151,7 @@ def load_bundle(folder: Path) -> Bundle:
     """The bundle in a folder; its files are not looked at (:func:`verify_files`).
 
     Raises:
-        UsageError: there is none, or it can't be used.
+        UsageError: it is missing, or can't be used.
     """
     path = folder / FILE
     shown = clean_text(str(path))

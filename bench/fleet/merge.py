@@ -28,7 +28,7 @@ def merge_fleet(bundle: Bundle, out: Path) -> Merged:
     A result that is not finished is in the report too, as what it is: stopped.
 
     Raises:
-        UsageError: there is none, or one is of another bundle (the message says what differs), machine or job.
+        UsageError: it is missing, or belongs to another bundle (the message says what differs), machine or job.
     """
     found, missing = [], []
     for machine, share in bundle.machines.items():

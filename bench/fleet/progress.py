@@ -32,7 +32,7 @@ class Work:
 
 
 def read_line(line: str) -> Work | None:
-    """A line of :meth:`Work.line`, from a machine that may send anything; None: it is none."""
+    """A line of :meth:`Work.line`, from a machine that may send anything; None if it is not one."""
     try:
         data: Any = json.loads(line)
     except (ValueError, RecursionError):

@@ -113,7 +113,7 @@ def load_rows(out: Path) -> Rows:
     """Load the rows that the last run into a folder left.
 
     Raises:
-        UsageError: there is none, or it can't be read.
+        UsageError: it is missing, or can't be read.
     """
     path = out / FILE
     try:

@@ -157,7 +157,7 @@ class FleetRun:
             self._lost = error
         except (DepthportError, OSError) as error:
             self._fail(name, one_line(error))
-        except Exception as error:  # noqa: BLE001 - a fault of ours: others go on, then it is raised
+        except Exception as error:  # noqa: BLE001 - a bug: other machines go on, then it is raised
             self._fail(name, f"{type(error).__name__}: {one_line(error)}")
             self._fault = error
         row.reason = ""
@@ -183,7 +183,7 @@ class FleetRun:
             task.drop()
 
     def _further(self, name: str, job: str, state: JobRow, task: _Task, address: str) -> bool:
-        """Take a job one step further while its machine is there; whether it has ended."""
+        """Take a job one step further while its machine is connected; return whether it has ended."""
         if address != task.worker:
             if task.workers == MOST_WORKERS:
                 state.now("failed", f"its worker was lost {task.workers} times during this job: see the machine's logs")
@@ -228,7 +228,7 @@ class FleetRun:
             state.now("failed", reason.removeprefix("depthport: ") or f"it ended with {answer.get('code')}")
 
     def _present(self, name: str) -> Iterator[str]:
-        """The address of a machine's worker, again and again, while it is there; waits while it is not.
+        """Yield the address of a machine's worker repeatedly while it is connected; wait while it is not.
 
         Raises:
             NotNow: it was absent for too long.

@@ -24,7 +24,7 @@ _ONE_FOCAL = ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 _TWO_FOCALS = ("PINHOLE", "OPENCV", "FULL_OPENCV")
 _LONGEST_EDGE = 1e6
 _STRAIGHT = 1e-9
-"""Largest distortion that is none."""
+"""Largest distortion that counts as none."""
 
 
 class _Lens(NamedTuple):

@@ -132,7 +132,7 @@ def load_scenes(
         source_size: (H', W') of what goes into an artifact that resizes by itself.
 
     Raises:
-        InputError: another number of files or poses than views, a file that is no image or too thin, or bad poses.
+        InputError: another number of files or poses than views, a file that is not an image or is too thin, or bad poses.
         UnavailableError: no files given and scikit-image, which ships the photographs, is not installed.
     """
     if source_size is not None:

@@ -123,7 +123,7 @@ def from_files(paths: Sequence[Path | str]) -> Photographs:
     """A user's own views of one scene.
 
     Raises:
-        InputError: a file is no image.
+        InputError: a file is not an image.
     """
     cameras = tuple(_assumed_camera(read_image(path)) for path in paths)
     turned = [index for index, path in enumerate(paths) if is_turned(path)]

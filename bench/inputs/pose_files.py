@@ -56,7 +56,7 @@ def read_poses(path: Path | str, images: Sequence[Path | str] = ()) -> Poses:
         images: the photographs they are of, by whose names text files that hold more are searched.
 
     Raises:
-        InputError: no such file, another kind of file, something missing, or poses that no camera has.
+        InputError: no such file, another kind of file, something missing, or invalid poses.
     """
     path = user_path(path)
     found = _read(path, [Path(image) for image in images])

@@ -1,7 +1,7 @@
 """The workers of one launch: started and warmed up once, alive together, one active at a time.
 
 Where they do not fit in memory together (or one runs out of memory while others are alive) the pool changes for good to
-starting each worker anew for every visit, and the journal and the report say so.
+restarting each worker for every visit, and the journal and the report say so.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class WorkerPool:
         truth: Sequence[Path] = (),
     ) -> None:
         self.relaunch = bool(journal.of(Residency))
-        """Each worker is started anew for every visit."""
+        """Each worker is restarted for every visit."""
         self._cells = cells
         self._inputs = inputs
         self._protocol = protocol
@@ -254,7 +254,7 @@ def _warm_up(member: Member, first_ms: float, protocol: Protocol) -> list[float]
 
 
 def is_memory_failure(failure: CellFailed) -> bool:
-    """Return whether a cell ended because it did not fit: it said so, or the system killed something for want of memory."""
+    """Return whether a cell ended because it did not fit: it said so, or the system killed something for lack of memory."""
     return failure.passing == OUT_OF_MEMORY
 
 

@@ -1,4 +1,4 @@
-"""The journal of a run: gone on with, put aside, or refused."""
+"""The journal of a run: resumed, put aside, or refused."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def open_journal(plan: RunPlan, out: Path, observer: Observer, *, overwrite: boo
     An unfinished one of this plan is resumed, a finished one is put aside with its results.
 
     Raises:
-        UsageError: `out` holds another configuration's run and `overwrite` is False, or a journal that is none.
+        UsageError: `out` holds another configuration's run and `overwrite` is False, or a file that is not a journal.
         StorageError: `out` can't be written to, or the disk is full.
     """
     path = out / JOURNAL_NAME

@@ -123,7 +123,7 @@ def measure_request(model: str = DEFAULT_MODEL, **asked: Unpack[MeasureKeywords]
     """Check and resolve a request; nothing is built, written or loaded.
 
     Raises:
-        TypeError: a keyword that is none of :class:`MeasureKeywords`.
+        TypeError: a keyword that is not among :class:`MeasureKeywords`.
         UsageError, WeightsError: what is wrong with the request, in one line (exit code 2).
     """
     check_keywords(measure_request, asked, MeasureKeywords)

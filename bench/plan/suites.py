@@ -110,7 +110,7 @@ def _runtime_cells(surveyed: Surveyed, request: MeasureRequest) -> Iterable[Cell
 
 
 def _in_default(runtime: Runtime, device: Device, mode: Mode, request: MeasureRequest) -> bool:
-    # What has no time to show is run for who asks for it by name; `full` has it.
+    # A cell without timing is run only if it is asked for by name; `full` has it.
     asked = runtime.name in request.filters.runtimes or set(runtime.formats) & set(request.filters.formats)
     if device.numerics_only is not None and not asked and request.suite != "check":
         return False

@@ -72,7 +72,7 @@ def read_journal(path: Path) -> JournalContent:
     """Read the journal at `path`.
 
     Raises:
-        UsageError: it is not a journal of ours.
+        UsageError: it is not one of our journals.
         StorageError: it can't be read.
     """
     with storage_errors(path):

@@ -4,7 +4,7 @@ A results file travels: it comes by mail, from another version, from a run that 
 is believed. What is missing becomes its default, what has the wrong type, an absurd value or an unknown name is left
 out (a cell that does not say what it is, whole), and each such repair is
 a line in :attr:`ResultsFile.notes`, which reports print. Three things are refused, because no honest table
-can be made of them: a file that is no JSON, one of another schema, and one without a list of cells.
+can be made of them: a file that is not valid JSON, one of another schema, and one without a list of cells.
 
 Every string is cleaned on the way in (control and bidirectional-override characters, lone surrogates, endless names),
 so that no renderer, terminal included, meets them. Every number is finite: `NaN` and `Infinity`, which Python's own
@@ -58,7 +58,7 @@ def load_results(path: Path | str) -> ResultsFile:
     """Read one results file, or the `results.json` in a folder.
 
     Raises:
-        ResultsError: it is missing, too large, no JSON, of another schema, or has no list of cells.
+        ResultsError: it is missing, too large, not valid JSON, of another schema, or has no list of cells.
     """
     source = Path(path)
     if source.is_dir():

@@ -133,7 +133,7 @@ def _parity(output: str, figure: str) -> Callable[[Cell, Boundary], tuple[float 
 
 
 def parity_figure(cell: Cell, output: str, figure: str) -> float | None:
-    """One figure of a cell's parity, if it is there and a number of at least 0."""
+    """One figure of a cell's parity, if it exists and is a number of at least 0."""
     block = (cell.parity or {}).get(output)
     return number(block.get(figure)) if isinstance(block, Mapping) else None
 

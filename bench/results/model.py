@@ -181,7 +181,7 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     timing: dict[Boundary, Timing] = {}
     speedup: dict[Boundary, Speedup] = {}
     rank: dict[Boundary, Dimension] = {}
-    """Rank group among the run's cells, 1 is fastest; cells that can't be told apart share one."""
+    """Rank group among the run's cells, 1 is fastest; statistically tied cells share one."""
     memory: Memory = Memory()
     parity: Parity | None = None
     """Against upstream fp32 on the same inputs: `depth` {rel_l2, max_abs, abs_rel, delta1}, `depth_conf` {rel_l2},
@@ -240,7 +240,7 @@ class RuntimeFacts(Struct, frozen=True, forbid_unknown_fields=True):
     licence: str | None = None
     """An SPDX identifier where there is one; None: not known."""
     compiles: dict[str, str] | None = None
-    """Modes that compile the network when they load it, each with the mode that runs the same network as it stands;
+    """Modes that compile the network when they load it, each with the mode that runs the same network uncompiled;
     None: what it runs was compiled by the export."""
 
     def compiled(self, mode: str) -> bool | None:
@@ -258,7 +258,7 @@ class BundleRef(Struct, frozen=True, forbid_unknown_fields=True):
     job: str
     """Name of the suite's job that the run is."""
     contents: JsonObject = {}
-    """Jobs, inputs, weights and versions, so that two suites can be told apart and by what."""
+    """Jobs, inputs, weights and versions, so that two suites can be distinguished, and by what."""
 
 
 class Results(Struct, frozen=True, forbid_unknown_fields=True):
@@ -283,7 +283,7 @@ class Results(Struct, frozen=True, forbid_unknown_fields=True):
     complete: bool = True
     """False: the run was stopped; what is here was measured, the same command goes on."""
     bundle: BundleRef | None = None
-    """The fleet's suite that the run is a part of; None: it is none's."""
+    """The fleet's suite that the run is a part of; None: it is part of none."""
     schema: Schema = "depthport.results/1"
 
     def to_json(self) -> JsonObject:

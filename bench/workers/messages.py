@@ -76,7 +76,7 @@ class Rebuilt(Struct, frozen=True):
 
 
 class Rebuild(Request[Rebuilt], frozen=True, tag="rebuild"):
-    """Build an artifact anew if it was built for something else than what is here."""
+    """Rebuild an artifact if it was built for other hardware or versions than those here."""
 
     reply = Rebuilt
     failed = Status.EXPORT_FAILED

@@ -90,7 +90,7 @@ def _compute(
         _forward(net, inputs[index], folder / f"fp32-{index}.npz", names, steps, torch.float32, upstream_forward)
     if exact_missing:
         progress("upstream in fp64")
-        # Built anew: upstream caches positions on the device it last ran on.
+        # Rebuilt: upstream caches positions on the device it last ran on.
         del net
         exact = build_upstream(asked.model, state).double().to(request.device)
         with double_arithmetic():

@@ -61,8 +61,8 @@ def load(
         progress: called with the name of each step as it begins.
 
     Raises:
-        UsageError: no artifact and no model of that name, or a runtime or device that is not one.
-        WeightsError: the model's checkpoint can't be had and no weights were named: random ones are never taken silently.
+        UsageError: no artifact or model of that name, or an unknown runtime or device.
+        WeightsError: the model's checkpoint is not available and no weights were named: none are taken silently.
         UnavailableError: nothing here runs that format.
         ArtifactError: the artifact is damaged.
     """

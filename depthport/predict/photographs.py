@@ -61,7 +61,7 @@ def load_photographs(sources: Sequence[Source], *, oriented: bool = True, frames
         frames: how many of each video.
 
     Raises:
-        InputError: no source, a file that is no image, a folder without pictures, a video without frames, an array of
+        InputError: no source, a file that is not an image, a folder without pictures, a video without frames, an array of
             another shape or dtype.
         UnavailableError: a video, and OpenCV is not installed.
     """
@@ -107,7 +107,7 @@ def pictures(folder: Path) -> list[Path]:
     """The pictures in a folder, by name.
 
     Raises:
-        InputError: there is none.
+        InputError: it is empty.
     """
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES and file.is_file())
     if not files:

@@ -28,7 +28,7 @@ from depthport.predict.photographs import Photograph
 
 @dataclass(frozen=True)
 class View:
-    """A photograph at the size it goes in with, but for what brings the views of a scene to one size."""
+    """A photograph at its input size, before the views of a scene are brought to one size."""
 
     name: str
     size: Size

@@ -1,6 +1,6 @@
 """`depthport sample`: an example of examples/, filled in from an artifact's manifest, beside a copy of its file.
 
-An example is whole as it stands. What depends on the artifact lies between two marks in one of its files, and is written
+An example is complete. What depends on the artifact lies between two marks in one of its files, and is written
 here, for `examples/` too (a test compares).
 """
 

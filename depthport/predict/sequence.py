@@ -41,7 +41,7 @@ def predict_sequence(
         broken: told of each frame that is left out, since it can't be read: its place in `frames`, and why.
 
     Raises:
-        UsageError: an overlap that is none, or leaves no new frame.
+        UsageError: an overlap that is empty, or leaves no new frame.
         InputError: fewer frames than a window, frames that an artifact does not take, or windows that share nothing.
         RunError: the runtime failed.
     """

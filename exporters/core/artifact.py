@@ -170,7 +170,7 @@ class Manifest:
     """Hardware the artifact is bound to, where it is (TensorRT); empty where it runs anywhere."""
     host_steps: tuple[HostStep, ...] = ()
     """Steps on the outputs of the graph, in this order, that make them those of the model. Our sessions do
-    it (:meth:`depthport.runtimes.base.Session.outputs`); whoever runs the file otherwise calls
+    it (:meth:`depthport.runtimes.base.Session.outputs`); other ways of running the file call
     :func:`depthport.exporters.da3.host.apply`."""
     model_config: JsonObject | None = None
     """Upstream's configuration of a model of the user's own; None for the models that `model` names."""

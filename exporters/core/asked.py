@@ -11,7 +11,7 @@ import psutil
 from depthport.exporters.core.errors import UsageError
 
 _SHOWN = 12
-"""Names that fit into a line, and digits of what is no number that anything has."""
+"""Names that fit into a line, and digits of the largest plausible number."""
 _BEYOND = 2**63
 
 
@@ -28,7 +28,7 @@ class Bounds:
     unit: str = ""
 
     def check(self, value: float | None) -> None:
-        """Raise UsageError for a value out of bounds, or that is no number; None is none given."""
+        """Raise UsageError for a value that is out of bounds or not a number; None: not given."""
         if value is None:
             return
         if not (self.low < value <= self.high or (value == self.low and not self.above_low)):  # NaN is neither

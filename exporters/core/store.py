@@ -56,7 +56,7 @@ class ArtifactStore:
     drops it when its holder dies) and finds the result.
 
     Raises:
-        StorageError: `root` is no folder and can't become one. One that is read-only is read.
+        StorageError: `root` is not a folder and can't become one. One that is read-only is read.
     """
 
     def __init__(self, root: Path | str | None = None) -> None:
@@ -150,7 +150,7 @@ class ArtifactStore:
 
 
 def _find(folder: Path, key: str) -> tuple[Artifact | None, str | None]:
-    """The whole and undamaged artifact in `folder`, or what is wrong with it (None where there is none)."""
+    """The whole and undamaged artifact in `folder`, or what is wrong with it (None where there is no artifact)."""
     if not folder.exists():
         return None, None
     try:

@@ -1,4 +1,4 @@
-"""Metadata that an asset shows to whoever opens it: model, weights, licence, input, meaning of each output."""
+"""Metadata of an asset for those who open it: model, weights, licence, input, meaning of each output."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Layout(NamedTuple):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Names of upstream's models that have this structure; monocular ones can't be told apart by it."""
+        """Names of upstream's models that have this structure; it does not distinguish monocular ones."""
         if any(key.startswith("da3_metric.") for key in self.shapes):
             return ("da3nested-giant-large",)
         found = [self.shapes.get(f"backbone.pretrained.{name}") for name in ("cls_token", "pos_embed", "norm.weight")]

@@ -27,7 +27,7 @@ class NetworkKeywords(TypedDict, total=False):
     """H and W in pixels, multiples of 14; 504 if not given."""
     weights: str | WeightsRef | None
     """Hugging Face id, local file or folder, `synthetic:SEED`; None: the model's own checkpoint. Where
-    that can't be had, an export refuses; a run takes synthetic weights, and every page of its report says so."""
+    that is not available, an export refuses; a run takes synthetic weights, and every page of its report says so."""
     dynamic: Sequence[str]
     """Dimensions to leave open: any of `views`, `size`, `batch`. A run measures such artifacts beside the static ones."""
     pose_input: bool
@@ -97,6 +97,6 @@ class ExportRequest:
         """The request that :meth:`to_json` wrote.
 
         Raises:
-            msgspec.ValidationError: it is not one.
+            msgspec.ValidationError: it is not a valid request.
         """
         return msgspec.convert(data, cls)

@@ -212,7 +212,7 @@ def _kept_outputs(net: nn.Module, family: Family, found: dict[str, Tensor]) -> I
 def recorded_reference_view() -> Iterator[list[Tensor]]:
     """Wrap upstream's selection while in the context; yields the list that each selection is appended to.
 
-    A compiler leaves the wrapper alone: a growing list would have it compile every call anew.
+    A compiler leaves the wrapper alone: a growing list would make it recompile every call.
     """
     from depth_anything_3.model.dinov2 import vision_transformer
 

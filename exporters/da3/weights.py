@@ -73,7 +73,7 @@ def resolve_weights(spec: str | None, model: ModelSpec) -> WeightsRef:
 def weights_to_measure(spec: str | WeightsRef | None, model: ModelSpec) -> WeightsRef:
     """The same for what only measures: speed and parity are those of any weights.
 
-    Where none are named and the model's own can't be had, `synthetic:0`, whose note says so and belongs before everything
+    Where none are named and the model's own are missing, `synthetic:0`, whose note says so and belongs before everything
     else that is printed. Raises as :func:`resolve_weights` for weights that are named or damaged.
     """
     if spec is not None:

@@ -2,7 +2,7 @@
 
 Conventions: `extrinsics` are world to camera with OpenCV axes (x right, y down, z forward), `intrinsics` pinhole matrices
 in pixels. Upstream takes any numbers and inverts a pose by transposing its rotation (`utils/geometry.py`), so that a
-rotation that is none silently gives another camera.
+invalid rotation silently gives another camera.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _SMALLEST_DETERMINANT = 1e-8
 
 
 def check_poses(extrinsics: np.ndarray, intrinsics: np.ndarray) -> None:
-    """Refuse poses and camera matrices that no camera has.
+    """Refuse invalid poses and camera matrices.
 
     Args:
         extrinsics: (..., 4, 4) or (..., 3, 4).
         intrinsics: (..., 3, 3).
 
     Raises:
-        InputError: another shape, a value that is not finite, no rigid pose, or no camera matrix in pixels; the message
+        InputError: another shape, a non-finite value, not a rigid pose, or not a camera matrix in pixels; the message
             names the first view and the likely cause (transposed, scaled, left-handed, normalised, ...).
     """
     poses, cameras = np.asarray(extrinsics), np.asarray(intrinsics)

@@ -50,7 +50,7 @@ def read_image(path: Path | str, *, oriented: bool = False) -> NDArray[np.uint8]
     Sixteen-bit and floating-point samples are refused, because that conversion clips them to white.
 
     Raises:
-        InputError: no such file, no image, damaged, more than 8 bits a sample, or beyond Pillow's size limit.
+        InputError: no such file, not an image, damaged, more than 8 bits a sample, or beyond Pillow's size limit.
     """
     return decode_image(read_file(path), str(user_path(path)), oriented=oriented)
 
@@ -89,7 +89,7 @@ def read_header(data: bytes, name: str) -> Header:
     """Size and kind of a file's image; nothing is decoded.
 
     Raises:
-        InputError: no image, or beyond Pillow's size limit.
+        InputError: not an image, or beyond Pillow's size limit.
     """
     with _opened(data, name) as image:
         return Header(image.size, _is_plain(image, data), _orientation(image) not in _UPRIGHT)
@@ -99,7 +99,7 @@ def is_turned(path: Path | str) -> bool:
     """Return whether an image has an EXIF orientation other than upright: viewers turn it, :func:`read_image` does not.
 
     Raises:
-        InputError: no image, or damaged.
+        InputError: not an image, or damaged.
     """
     try:
         with warnings.catch_warnings():

@@ -51,7 +51,7 @@ def normalise_extrinsics(extrinsics: np.ndarray) -> NDArray[np.float32]:
         extrinsics: (..., N, 4, 4), world to camera, OpenCV; rotations are taken to be orthonormal, as upstream does.
 
     Raises:
-        InputError: a pose that no camera has (:mod:`depthport.exporters.inputs.cameras`).
+        InputError: an invalid pose (:mod:`depthport.exporters.inputs.cameras`).
     """
     poses = np.asarray(extrinsics, np.float64)
     if poses.ndim < 3:

@@ -134,7 +134,7 @@ def validate_source(source_size: Size, shape: Shape, dynamic: Sequence[str]) -> 
     """Check the size (H', W') of photographs that a graph is to resize to an artifact's own.
 
     Raises:
-        UsageError: no size, or the artifact's own is open.
+        UsageError: not a size, or the artifact's own is open.
         InputError: the photograph is too thin.
     """
     height, width = source_size

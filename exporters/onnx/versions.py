@@ -68,7 +68,7 @@ def check_versions(given: Mapping[str, object], opset: int, *, free: bool) -> di
         free: the target's graph may be of another operator set.
 
     Raises:
-        UsageError: another option, no number, one that there is not, or one that this target's graph can't have.
+        UsageError: an unknown option, not a number, an unknown opset, or one that this target's graph can't have.
     """
     asked = read_options(VersionOptions, given, "format 'onnx'")
     chosen = asked.opset or opset

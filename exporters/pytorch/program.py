@@ -21,7 +21,7 @@ def require_static(request: ExportRequest, *, allow: Collection[str] = ()) -> No
 
     Args:
         request: what is asked for.
-        allow: what this format has all the same: any of `dynamic`, `pose_input`, `preprocess`, and `quantization int8`
+        allow: what this format nevertheless supports: any of `dynamic`, `pose_input`, `preprocess`, and `quantization int8`
             or `quantization fp8` for one that it makes itself of the traced program.
 
     Raises:

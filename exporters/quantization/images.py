@@ -38,7 +38,7 @@ def find_images(calibration: str | Sequence[str] | None) -> list[Path]:
     """The files that the option `calibration` names: a folder, one file, several, or None for the shipped ones.
 
     Raises:
-        UsageError: there is nothing of that name, or no image in the folder.
+        UsageError: the name does not exist, or the folder has no image.
         UnavailableError: none named and scikit-image is not installed.
     """
     if calibration is None:
@@ -96,7 +96,7 @@ def scene(path: Path, shape: Shape, first: int = 0) -> NDArray[np.float32]:
         first: window that view 0 takes instead; from the sixth on they are mirrored, then not, and so on.
 
     Raises:
-        InputError: the file is no image.
+        InputError: the file is not an image.
     """
     try:
         with Image.open(path) as opened:

@@ -128,7 +128,7 @@ def build(
     if timing_cache is not None:
         cache = config.create_timing_cache(timing_cache)
         if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
-            # Damaged, or of another GPU after all: begun anew.
+            # Damaged, or of another GPU after all: started afresh.
             cache = config.create_timing_cache(b"")
             config.set_timing_cache(cache, ignore_mismatch=False)
     engine = _run(trt, parsed, config, progress)

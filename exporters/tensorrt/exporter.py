@@ -93,7 +93,7 @@ class _EngineExporter(Exporter):
         OnnxExporter().options(graph_request(request, self._onnx_target()))
         found = options.to_json()
         if not self.package.builds_without_gpu or options.inspector:
-            # The result depends on the GPU at hand: its kernels were timed on it, or its inspector's file is there.
+            # The result depends on this machine's GPU: its kernels were timed on it, or its inspector's file exists.
             gpu = gpu_here()
             found["built_on"] = gpu.name if gpu else None
         if options.calibration is not None:
@@ -266,7 +266,7 @@ def _timing_cache_file(options: TensorRTOptions, version: str) -> Path | None:
 
 
 def _keep(file: Path, content: bytes) -> None:
-    """Write `content`, renamed when complete; a cache that can't be kept is no failure, and is said."""
+    """Write `content`, renamed when complete; a cache that can't be kept is a warning, not a failure."""
     temporary = file.with_suffix(".partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ def find_onnx(artifact: Artifact) -> Path:
     """The graph an engine was built from: beside the engine, or the ONNX artifact in the same store.
 
     Raises:
-        ArtifactError: it is not there any more.
+        ArtifactError: it no longer exists.
     """
     if any(info.path == QUANTIZED_FILE for info in artifact.manifest.files):
         return artifact.file(QUANTIZED_FILE)

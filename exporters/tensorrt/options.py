@@ -1,6 +1,6 @@
 """Options of the formats `tensorrt` and `tensorrt-rtx`, checked, with their defaults: :class:`AskedOptions`.
 
-`--target` names GPUs: `sm86,sm89` (TensorRT for RTX builds for GPUs that are not there); with full TensorRT the GPU at
+`--target` names GPUs: `sm86,sm89` (TensorRT for RTX builds for absent GPUs); with full TensorRT the GPU at
 hand, or `ampere+` (any GPU since Ampere) or `same-cc` (any GPU of the same compute capability).
 """
 
@@ -42,7 +42,7 @@ class AskedOptions(Options, frozen=True):
     """`tensorrt` only, where it is the default: measured tactics are kept by GPU and version, in a folder that may be
     named."""
     inspector: bool = True
-    """Save the engine inspector's layers beside the engine, where a GPU is there."""
+    """Save the engine inspector's layers beside the engine, where there is a GPU."""
     views: str | None = None
     """MIN:MAX or MIN:OPT:MAX: range of a dimension that `--dynamic` leaves open."""
     batch: str | None = None
@@ -207,7 +207,7 @@ def _need_gpu(gpu: EngineGpu | None, package: Package) -> EngineGpu:
 def _timing_cache(asked: AskedOptions, package: Package) -> bool | str:
     if not package.builds_without_gpu:
         return True if asked.timing_cache is None else asked.timing_cache
-    # TensorRT for RTX measures nothing when it builds; with a cache it would ask for a GPU all the same.
+    # TensorRT for RTX measures nothing when it builds; with a cache it would still ask for a GPU.
     if asked.timing_cache:
         raise UnsupportedError(f"{package.name} has no timing cache: it measures nothing when it builds")
     return False

@@ -1,7 +1,7 @@
 """Platform of an engine: the package that built it, its version, the GPU. One definition for build and run.
 
-NVIDIA gives the same Python API twice: `tensorrt` (10.13 and 11.x: needs the GPU at hand to build, runs on all of them)
-and `tensorrt_rtx` (TensorRT for RTX: builds for GPUs that are not there, runs on GeForce and RTX ones only). Imports
+NVIDIA gives the same Python API twice: `tensorrt` (10.13 and 11.x: needs the target GPU to build, runs on all of them)
+and `tensorrt_rtx` (TensorRT for RTX: builds for absent GPUs, runs on GeForce and RTX ones only). Imports
 neither until asked.
 
 An engine's first bytes say what it is (NVIDIA's documentation, "Version compatibility"; measured on TensorRT-RTX 1.7.1):
@@ -148,8 +148,8 @@ def mismatch(target: Mapping[str, Any], version: str, gpu: EngineGpu) -> str | N
 
     Args:
         target: `Manifest.target` as the exporter wrote it.
-        version: of the TensorRT at hand.
-        gpu: the GPU at hand.
+        version: of the installed TensorRT.
+        gpu: this machine's GPU.
     """
     built = str(target.get("version", "unknown"))
     if built != version:

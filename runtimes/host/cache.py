@@ -57,7 +57,7 @@ def sealed_cache(folder: Path) -> Iterator[None]:
         discard_damaged(folder)
         yield
         if folder.is_dir():
-            with suppress(OSError, StorageError):  # a full disk: what is not sealed is compiled anew
+            with suppress(OSError, StorageError):  # a full disk: what is not sealed is compiled again
                 seal(folder)
 
 

@@ -190,7 +190,7 @@ def clean_model_name(name: str) -> str:
 
 
 def read_text(path: Path | str) -> str | None:
-    """A small system file's text, or None where it is not there or not readable."""
+    """A small system file's text, or None where it is missing or not readable."""
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

@@ -7,7 +7,7 @@ node calls by attributes from `torch` on, and writes names into Python source th
 (`torch/export/pt2_archive/_package.py`, `torch/_export/serde/serialize.py`, `torch/utils/_pytree.py`, torch 2.13).
 
 Our programs are static and need none of that. So every entry, every kind of argument and every name is held against a
-list of what they do need; all else is refused. What was checked is packed anew and read from memory: PyTorch's reader and
+list of what they do need; all else is refused. The checked parts are repacked and read from memory: PyTorch's reader and
 ours can't disagree about which bytes an entry has. Imports no framework.
 """
 
@@ -63,7 +63,7 @@ IsOperator = Callable[[str, str, str], bool]
 
 
 def checked_archive(path: Path, is_operator: IsOperator) -> io.BytesIO:
-    """The archive of a program, looked through and packed anew, for `torch.export.load`.
+    """The archive of a program, checked and repacked, for `torch.export.load`.
 
     Raises:
         ArtifactError: it can't be read, or holds what could run or what none of our programs holds.

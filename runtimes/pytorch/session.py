@@ -194,7 +194,7 @@ class CompiledSession(EagerSession):
 
         def forward(*inputs: Tensor) -> Any:
             if self._cuda_graph:
-                # The graph writes its outputs anew, whoever still holds those of the call before.
+                # The graph rewrites its outputs, even if someone still holds those of the call before.
                 torch.compiler.cudagraph_mark_step_begin()
             return kept(*inputs)
 
@@ -237,7 +237,7 @@ def compiler_caches(folder: Path, **variables: str) -> Iterator[None]:
     """Keep compiled code in `folder` while something is compiled.
 
     Args:
-        folder: made if it is not there.
+        folder: made if it does not exist.
         variables: the environment variables that compilers read, and the part of the folder that each names.
 
     Raises:

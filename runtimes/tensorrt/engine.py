@@ -53,7 +53,7 @@ def this_gpu(index: int) -> EngineGpu:
     """GPU `index`.
 
     Raises:
-        LoadError: there is none, or the driver does not say which it is.
+        LoadError: there is no GPU, or the driver does not identify it.
     """
     require_device(index)
     gpu = gpu_here(index)
@@ -117,7 +117,7 @@ class TensorRTEngine:
         config = self._engine.create_runtime_config()
         cache = self._runtime_cache = config.create_runtime_cache()
         if file_intact(self._cache_file):
-            # One of another version or driver is refused and begun anew.
+            # One of another version or driver is refused and started afresh.
             cache.deserialize(self._cache_file.read_bytes())
         config.set_runtime_cache(cache)
         return self._engine.create_execution_context(config)

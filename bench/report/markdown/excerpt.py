@@ -98,7 +98,7 @@ def _alternatives(machine: MachineReport, group: Group) -> Iterator[str]:
     head = ["cell", "what it is", "latency, ms", "vs upstream", "depth error (rel. L2)", "camera rotation",
             "first result, s", "peak memory"]  # fmt: skip
     yield table(head, [_alternative(row, boundary) for row in timed], "llrrrrrr")
-    # A cell that computes something else is timed all the same; what could not be is told with the reason.
+    # A cell that computes something else is timed anyway; one that could not be is listed with its reason.
     for row in own:
         if row.cell.status not in (Status.OK, Status.UNAVAILABLE, Status.UNSUPPORTED):
             yield f"{code(row.cell.id)}: {escape(rows.status(row))}."
@@ -119,7 +119,7 @@ def replaced(text: str, name: str, part: str) -> str:
     """`text` with what stands between the marks of a name replaced.
 
     Raises:
-        UsageError: the marks are not there, once each and in order.
+        UsageError: the marks are missing, repeated or out of order.
     """
     before, after = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     head, begin, rest = text.partition(before)

@@ -176,7 +176,7 @@ def _opened(source: Source) -> ResultsFile:
 
 
 def _distinct_names(keys: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """A machine's name, told apart by host CPU and memory where two machines have one accelerator, and as a fleet does."""
+    """A machine's name, distinguished by CPU and memory where two machines have one accelerator, and as a fleet does."""
     keys = list(keys)
     names: dict[tuple[str, ...], str] = {}
     for key in keys:

@@ -75,7 +75,7 @@ def _error(name: str, found: Tensor | None, expected: Tensor) -> OutputError:
     integer = not expected.is_floating_point()
     a, b = found.to(torch.float64), expected.to(torch.float64)
     difference = a - b
-    # One view's pose has few elements, but never all the same.
+    # One view's pose has few elements, but they are never all equal.
     spread = float(b.std(correction=0)) or 1.0
     norm = float(b.norm()) or 1.0
     return OutputError(

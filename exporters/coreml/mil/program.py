@@ -45,7 +45,7 @@ class TensorType:
 
 @dataclass(frozen=True)
 class Variable:
-    """A named value with its declared type; None for types that are no tensor."""
+    """A named value with its declared type; None for types that are not tensors."""
 
     name: str
     type: TensorType | None

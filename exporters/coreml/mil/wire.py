@@ -22,7 +22,7 @@ class Message:
     """One message: its fields in file order, decoded one level deep."""
 
     def __init__(self, buffer: memoryview) -> None:
-        """Raises ArtifactError where the bytes are no message."""
+        """Raise ArtifactError where the bytes are not a message."""
         self._fields: dict[int, list[int | memoryview]] = {}
         for number, value in _fields(buffer):
             self._fields.setdefault(number, []).append(value)

@@ -27,7 +27,7 @@ from depthport.exporters.da3.static.pixels import FromPixels, PixelCrop, PixelRe
 
 NETWORK_FILE = "network.safetensors"
 LAYOUT = 1
-"""Of what is stored; raised when a stored tensor or number gets another meaning, which no name or shape would tell."""
+"""Version of the stored form; raised when a stored tensor or number changes its meaning without its name or shape."""
 
 _MODULES: dict[str, type[nn.Module]] = {
     module.__name__: module

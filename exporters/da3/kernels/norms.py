@@ -13,7 +13,7 @@ from depthport.exporters.da3.kernels.op import operator
 
 @operator(lambda x, branch, *_: torch.empty_like(branch))
 def branch_norm(x: Tensor, branch: Tensor, scale: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """LayerNorm of x + scale · branch, without the sum: :func:`residual_norm` makes it when the next branch is there.
+    """LayerNorm of x + scale · branch, without the sum: :func:`residual_norm` makes it when the next branch is known.
 
     Args:
         x: (..., C) fp32, the residual stream.

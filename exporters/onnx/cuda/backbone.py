@@ -169,7 +169,7 @@ class BackboneEmitter:
         return g.op("Concat", g.reshape(tokens, self.views, 1, self.channels), rest, axis=1)
 
     def _fixed_reference(self, image: Value) -> Value:
-        """View 0 of each scene, as something computed: a constant output is copied anew in every run, from the host."""
+        """View 0 of each scene, as something computed: a constant output is copied from the host in every run."""
         g, batch = self.g, self.shape.batch
         sample = g.reshape(g.slice(g.reshape(image, batch, -1), 1, 0, 1), batch)
         return g.cast(g.op("Less", sample, sample, dtype=torch.bool), torch.int64)

@@ -96,7 +96,7 @@ def test_a_changed_bundle_is_refused(tmp_path: Path) -> None:
     made = frozen(describe(tmp_path, ["a"]), tmp_path)
     data = made.to_json()
     data["contents"]["jobs"]["da3-small-1x1x28x42"]["views"] = 2
-    with pytest.raises(UsageError, match="hash is not that of its contents"):
+    with pytest.raises(UsageError, match="hash does not match its contents"):
         parse_bundle(data)
     photo = next((tmp_path / "bundle" / "inputs").iterdir())
     verify_files(made, tmp_path / "bundle")

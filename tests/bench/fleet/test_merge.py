@@ -74,7 +74,7 @@ def test_a_bundle_whose_hash_was_written_by_hand_is_refused() -> None:
     from depthport.bench.results.model import BundleRef
 
     forged = msgspec.structs.replace(results, bundle=BundleRef(sha256="0" * 64, machine="a", job="b", contents={"x": 1}))
-    with pytest.raises(UsageError, match="hash is not that of its contents"):
+    with pytest.raises(UsageError, match="hash does not match its contents"):
         merge([forged])
 
 

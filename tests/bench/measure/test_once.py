@@ -1,4 +1,4 @@
-"""Cells that are run only for what they compute: alone, once for every input, untimed, and gone on with."""
+"""Cells that are run only for what they compute: alone, once for every input, untimed, and resumable."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_the_header_says_size_and_version(tmp_path: Path) -> None:
         ({}, None),
         ({"size": 2000}, "truncated or damaged: it holds 1000 bytes of the 2000"),
         ({"magic": b"ftrt"}, "is an engine of TensorRT, not of TensorRT for RTX"),
-        ({"magic": b"PK\x03\x04"}, "is no engine of TensorRT for RTX"),
+        ({"magic": b"PK\x03\x04"}, "is not an engine of TensorRT for RTX"),
     ],
 )
 def test_damage_is_one_line(changes: dict[str, Any], complaint: str | None, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class Call:
         """A required tensor argument.
 
         Raises:
-            ArtifactError: it is missing or no tensor.
+            ArtifactError: it is missing or not a tensor.
         """
         value = self.arguments.get(parameter)
         if not isinstance(value, Tensor):
