@@ -1,4 +1,4 @@
-"""Which runtime runs an artifact, and on which device."""
+"""Choice of the runtime and device for an artifact."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from depthport.runtimes.registry import get_runtime, runtimes
 
 @dataclass(frozen=True)
 class Place:
-    """What runs it, and where."""
+    """Runtime and device for an artifact."""
 
     runtime: Runtime
     device: Device
