@@ -19,7 +19,7 @@ class Mode:
     description: str
     """One sentence: what this mode does differently from the others."""
     aliases: tuple[str, ...] = ()
-    """Other names people know it by (the seed report's `minimal`, `balanced`, `max`)."""
+    """Other names people know it by (the first report's `minimal`, `balanced`, `max`)."""
     target: str | None = None
     """Export target of the artifacts it runs; None: portable ones."""
     precisions: tuple[str, ...] = ()

@@ -34,7 +34,7 @@ class Protocol:
     ground_truth_scenes: int = 2
     """Rendered scenes with exact depth and poses that every cell also computes once, after its timed calls."""
     order: str = "mirrored"
-    """`mirrored` (A B C C B A), `random` (seeded), or `sequential` (the seed report's: one cell after the other)."""
+    """`mirrored` (A B C C B A), `random` (seeded), or `sequential` (the first report's: one cell after the other)."""
     margin: float = 0.02
     """Equivalence: a ratio within ±2 % is no difference that matters."""
     controls: bool = True
@@ -74,7 +74,7 @@ PAPER = Protocol(
     warmup_calls=2,
     timed_calls=5,
 )
-"""The seed report's: 2 warm-ups, 5 timed iterations, mean ± std, one configuration after the other."""
+"""The first report's: 2 warm-ups, 5 timed iterations, mean ± std, one configuration after the other."""
 
 QUICK = replace(RIGOROUS, name="quick", launches=1, min_rounds=2, budget_s=45.0, warmup_budget_s=5.0, ground_truth_scenes=1)
 """For a look: one launch, under a minute of timed rounds. Its intervals say how little it knows."""

@@ -1,4 +1,4 @@
-"""The report as Markdown for GitHub: the seed report's sections, with intervals, verdicts and parity in each table."""
+"""The report as Markdown for GitHub: the first report's sections, with intervals, verdicts and parity in each table."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Ranking of cells within one group (one workload on one machine): order, ties, means by an axis.
 
 Nothing is computed here that `bench` has not put into the file, except plain means of throughputs, which the
-seed report has ("by precision", "by mode") and which are labelled as such.
+first report has ("by precision", "by mode") and which are labelled as such.
 """
 
 from __future__ import annotations
