@@ -67,6 +67,11 @@ class Device:
     def available(self) -> bool:
         return self.unavailable is None
 
+    @property
+    def preference(self) -> tuple[bool, bool]:
+        """Key to sort devices by where nobody names one: those that people deploy what runs here on come first."""
+        return self.numerics_only is not None, self.off_target is not None
+
 
 def check_memory_fraction(fraction: float | None) -> None:
     """Refuse a share of the device's memory that is not in (0, 1]; None, where no share is asked for, is right.

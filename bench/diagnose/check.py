@@ -91,23 +91,25 @@ def worst_relative_l2(parity: Mapping[str, object]) -> tuple[str, float]:
 def _cell(request: ExportRequest, artifact: Artifact) -> CellSpec | str:
     """The cell that runs the artifact here, on its first suitable device; else why there is none."""
     reasons = []
-    for surveyed in survey():
-        runtime = surveyed.runtime
-        if runtime is None or request.format not in runtime.formats:
+    takers = [
+        (one.runtime, device)
+        for one in survey()
+        if one.runtime is not None and request.format in one.runtime.formats
+        for device in one.devices
+    ]
+    for runtime, device in sorted(takers, key=lambda taker: taker[1].preference):
+        if not device.available:
+            reasons.append(f"{runtime.name} on {device.name}: {device.unavailable}")
             continue
-        for device in surveyed.devices:
-            if not device.available:
-                reasons.append(f"{runtime.name} on {device.name}: {device.unavailable}")
-                continue
-            taking = [
-                mode
-                for mode in device.modes
-                if mode.name != runtime.baseline_mode
-                and request.target in (mode.target, runtime.target(device.name, mode, request.precision))
-            ]
-            if taking:
-                mode = min(taking, key=lambda mode: _strangeness(mode, request))
-                return CellSpec(request, runtime.name, device.name, mode.name, artifact=str(artifact.path))
+        taking = [
+            mode
+            for mode in device.modes
+            if mode.name != runtime.baseline_mode
+            and request.target in (mode.target, runtime.target(device.name, mode, request.precision))
+        ]
+        if taking:
+            mode = min(taking, key=lambda mode: _strangeness(mode, request))
+            return CellSpec(request, runtime.name, device.name, mode.name, artifact=str(artifact.path))
     return "; ".join(reasons) or f"no runtime on this machine runs {request.format} for target {request.target or 'any'}"
 
 
