@@ -44,7 +44,7 @@ class Layout(NamedTuple):
     """By upstream's key."""
     prefix: str
     ignored: tuple[str, ...]
-    """Keys of what is no parameter of the network: an optimizer's step, an epoch."""
+    """Keys that are not parameters of the network: an optimizer's step, an epoch."""
 
     @property
     def models(self) -> tuple[str, ...]:

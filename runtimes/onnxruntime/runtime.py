@@ -1,6 +1,6 @@
 """Runtime `onnxruntime`: ONNX artifacts on any of ONNX Runtime's execution providers, each provider one mode.
 
-On the CPU the graph that ONNX Runtime has optimized for the processor is kept for later loads
+On the CPU the graph that ONNX Runtime has optimised for the processor is kept for later loads
 (:mod:`depthport.runtimes.onnxruntime.cache`).
 
 Silent fallback is off: for every provider but the CPU's own, session creation fails if one node would land on the CPU
