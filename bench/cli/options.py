@@ -80,7 +80,7 @@ def options_of(declared: type[T]) -> Callable[[Callable[[T], None]], Callable[..
 
 
 _DIGITS = 9
-"""More than any size has that can be counted; Python refuses to read numbers of thousands."""
+"""Most digits of a size; Python refuses to parse numbers of thousands of digits."""
 
 
 def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
@@ -199,5 +199,5 @@ def stdout(text: object) -> None:
 
 
 def stderr(text: object) -> None:
-    """The same, beside what a pipe takes."""
+    """The same on stderr, which a pipe does not take."""
     typer.echo(clean_text(str(text)), err=True)

@@ -10,7 +10,7 @@ from depthport.bench.measure.observer import Observer
 from depthport.exporters.core.text import clean_text
 
 LONGEST = 200
-"""Characters of a stage's name, which may have a name in it that somebody gave."""
+"""Most characters of a stage's name, which may hold a name that a user gave."""
 
 
 class RichObserver(Observer):

@@ -49,7 +49,7 @@ def _results(sha256: str) -> Path:
 
 
 def missing(files: dict[str, str]) -> list[str]:
-    """Of the files (name -> sha256) of a bundle, the hashes that this machine does not have yet."""
+    """Return the hashes among a bundle's files (name -> sha256) that this machine does not have yet."""
     blobs = root() / "blobs"
     return [digest for digest in dict.fromkeys(files.values()) if not (blobs / digest).is_file()]
 
@@ -132,7 +132,7 @@ def perform(order: str) -> str:
 
 
 def stop() -> None:
-    """End what runs here, as Ctrl-C does: what was measured is kept."""
+    """Stop the running job, as Ctrl-C does: its measurements are kept."""
     for process in list(_RUNNING.values()):
         if process.stdin is not None:
             with suppress(OSError):

@@ -34,7 +34,7 @@ _LIGHT = np.array([0.4, -0.8, -0.45])
 
 
 class Solid(Protocol):
-    """Something that stands in the room."""
+    """An object in the room."""
 
     @property
     def ball(self) -> tuple[Array, float]:

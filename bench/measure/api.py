@@ -68,7 +68,7 @@ def run(
 ) -> Results:
     """Export, measure and check `model` on every runtime of this machine; other keywords as in :func:`plan`.
 
-    Returns the results, which are also in `out/results.json`. A run that was interrupted goes on with the same call;
+    Returns the results, which are also in `out/results.json`. The same call resumes a run that was interrupted;
     another configuration's run in `out` is refused, or put aside if `overwrite` says so.
 
     Raises:

@@ -72,7 +72,7 @@ def build_cells(request: MeasureRequest) -> tuple[CellSpec, ...]:
 
 
 def _refuse_unmatched(request: MeasureRequest, cells: Sequence[CellSpec]) -> None:
-    """Every name of a filter has to be that of a cell: one that is dropped changes what is measured.
+    """Check that every name of a filter is that of a cell: a dropped name would change what is measured.
 
     Raises:
         UsageError: a name that no cell of the suite has.

@@ -58,7 +58,7 @@ class Status(str, Enum):
     """It ran and raised, crashed, ran out of memory, gave NaN or a wrong shape, or returned before it was done."""
     TIMED_OUT = "timed_out"
     NOT_MEASURED = "not_measured"
-    """The run was stopped before this cell's turn; the same command goes on with it."""
+    """The run was stopped before this cell's turn; the same command resumes with it."""
     PARITY_FAILED = "parity_failed"
     """Timed, but its outputs are further from upstream than its precision allows."""
 
@@ -199,7 +199,7 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     advice: list[dict[str, str]] = []
     """Warnings as data: {code, message, advice}; codes in bench/analysis/advice.py."""
     regime: RegimeSummary | None = None
-    """Of a run in another regime than `burst`."""
+    """Summary of a run in a regime other than `burst`."""
     stages_ms: dict[str, NotNegative] | None = None
     """Of a scene alone at the boundary `pipeline`: medians of its parts, in order (`decode`, `resize`, `copy`, `network`,
     `back`, or as upstream's own pipeline has them)."""
@@ -252,7 +252,7 @@ class BundleRef(Struct, frozen=True, forbid_unknown_fields=True):
     """The frozen suite that a run belongs to (bench/fleet/bundle.py): runs of one suite carry the same hash."""
 
     sha256: str
-    """Of the canonical JSON of `contents`."""
+    """Hash of the canonical JSON of `contents`."""
     machine: str
     """Name of the machine in the fleet's description."""
     job: str
@@ -277,11 +277,11 @@ class Results(Struct, frozen=True, forbid_unknown_fields=True):
     runtimes: dict[str, RuntimeFacts] = {}
     """By the name that cells have; files of before this field have none (bench/results/runtime_facts.py)."""
     warnings: list[dict[str, str]] = []
-    """About the whole run; a report opens with them."""
+    """Warnings about the whole run, with which a report opens."""
     created: str = ""
     """UTC, ISO 8601."""
     complete: bool = True
-    """False: the run was stopped; what is here was measured, the same command goes on."""
+    """False: the run was stopped; the same command resumes it."""
     bundle: BundleRef | None = None
     """The fleet's suite that the run is a part of; None: it is part of none."""
     schema: Schema = "depthport.results/1"

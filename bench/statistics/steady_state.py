@@ -62,7 +62,7 @@ class Stop(str, Enum):
     PRECISE = "precise"
     """Every interval is as narrow as asked."""
     BUDGET = "budget"
-    """The time is spent."""
+    """The time budget is spent."""
 
 
 def _may_look(n_launches: int, n_rounds: int, planned_launches: int) -> bool:

@@ -43,7 +43,7 @@ RESAMPLES = 1000
 BLOCK_US = 1000
 MIN_CALLS = 5
 MAX_CALLS = 50
-"""As many samples as a real block has at most."""
+"""Most samples of a real block."""
 LIMIT_US = 20.0
 LIMIT_SHARE = 1e-3
 

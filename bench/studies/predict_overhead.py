@@ -1,4 +1,4 @@
-"""`python -m depthport.bench.studies.predict_overhead ARTIFACT`: what a prediction takes beside what it can't do without.
+"""`python -m depthport.bench.studies.predict_overhead ARTIFACT`: the avoidable cost of a prediction.
 
 Two arms in turn, each first in every other round, on the same decoded photographs and the same session: `model.predict`,
 and preprocessing with one call of the session written out. The ratio of the two is paired within a round, so that what else

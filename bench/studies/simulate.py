@@ -1,4 +1,4 @@
-"""`python -m depthport.bench.studies.simulate`: does the protocol keep its promises, on a machine whose truth is known?
+"""`python -m depthport.bench.studies.simulate`: does the protocol keep its promises, on a machine with known ratios?
 
 Prints, over 1,000 simulated runs each: the bias of the ratio, the coverage of its 95 % interval, false faster
 or slower on A/A, and how often a cell that is 5 % slower is found, for the usual ways of ordering

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Samples:
-    """Of one block, by the session's clock."""
+    """Timings of one block, by the session's clock."""
 
     starts_ns: list[int]
     """By `time.perf_counter_ns`, whatever the session's clock: telemetry is laid beside them."""

@@ -55,7 +55,7 @@ def _synthetic(report: Report) -> str:
 
 
 def _summary(report: Report, answers: Answers) -> str:
-    """An answer a machine and workload, said as firmly as the run allows."""
+    """An answer per machine and workload, stated as firmly as the run allows."""
     lines = []
     for machine, group, choice in _groups(report, answers):
         pick, said = pick_of(group, choice), headline(group, choice)
@@ -104,7 +104,7 @@ def _plain(name: str) -> str:
 
 
 def _sentences(report: Report, answers: Answers) -> str:
-    """Return why that one, what would change it, and when its build pays."""
+    """Explain the pick, what would change it, and when its build pays."""
     lines = []
     for machine, group, choice in _groups(report, answers):
         if choice.pick is None:
@@ -122,7 +122,7 @@ def _sentences(report: Report, answers: Answers) -> str:
 
 
 def _findings(report: Report, answers: Answers) -> str:
-    """Machine by machine, so that no line repeats whose it is."""
+    """The key findings, machine by machine."""
     return blocks(
         f"**{escape(machine.name)}** · {escape(group.workload.label)}\n\n"
         + bullets(escape(line, longest=600) for line in group_findings(group, choice))

@@ -30,7 +30,7 @@ def accuracy_lines(cell: Cell) -> list[list[str]]:
 
 
 def meaningless(cell: Cell) -> bool:
-    """Return whether the cell's figures against the truth say nothing."""
+    """Return whether the cell's figures against ground truth are meaningless."""
     return bool((cell.accuracy or {}).get("meaningless"))
 
 

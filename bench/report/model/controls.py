@@ -16,7 +16,7 @@ LOUD = 0.05
 
 
 def noise_floor(control: Control) -> float | None:
-    """Return how far from 1 the A/A interval reaches: differences below it are not to be believed."""
+    """Return how far from 1 the A/A interval reaches: smaller differences are noise."""
     return None if control.ci95 is None else max(abs(bound - 1) for bound in control.ci95)
 
 

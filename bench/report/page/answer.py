@@ -189,7 +189,7 @@ def _chip(kind: str, text: str) -> Markup:
 
 
 def _rival_table(group: Group, pick: Row, boundary: Boundary) -> Markup:
-    """The fastest, the pick and the baseline: what the chart shows, for whom no script runs."""
+    """The fastest, the pick and the baseline: the chart's content for readers without scripts."""
     order = ranked(group.rows, boundary)
     shown = [row for place, row in enumerate(order) if place < MOST_RIVALS or row is pick or row.cell.baseline]
     body = [
