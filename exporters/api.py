@@ -128,7 +128,7 @@ def prepare(model: str, *, format: str, **asked: Unpack[ExportKeywords]) -> Expo
 
 
 def check_request(request: ExportRequest) -> None:
-    """Refuse what the format has no form of, before anything is built.
+    """Refuse what the format does not support, before anything is built.
 
     Raises:
         UsageError, UnsupportedError: as :func:`export` does.

@@ -66,7 +66,7 @@ class Exporter(ABC):
 
     format: ClassVar[str]
     packages: ClassVar[tuple[str, ...]] = ()
-    """Distributions whose versions decide what is written; part of the key."""
+    """Distributions whose versions decide the output; part of the key."""
     default: ClassVar[bool] = False
     """True for the format that is exported by default: one of them."""
     slow: ClassVar[bool] = False
@@ -78,7 +78,7 @@ class Exporter(ABC):
     takes: ClassVar[tuple[type[Options], ...]] = ()
     """The options of this format; several types where they depend on what is asked for."""
     package_suffix: ClassVar[str | None] = None
-    """Of packages that :meth:`inspect_package` reads without a manifest; None: none."""
+    """Suffix of packages that :meth:`inspect_package` reads without a manifest; None: none."""
 
     @abstractmethod
     def probe(self) -> str | None:
@@ -103,7 +103,7 @@ class Exporter(ABC):
         """
 
     def copy_to(self, artifact: Artifact, path: Path) -> None:
-        """Put an artifact's main file or package where the user wants it, under a name of their own, whole or not at all.
+        """Put an artifact's main file or package where the user wants it, under the user's name, whole or not at all.
 
         Raises:
             UnsupportedError: this format has none.

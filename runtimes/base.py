@@ -46,13 +46,13 @@ class Runtime(ABC):
     """
 
     name: ClassVar[str]
-    """As the entry point has it."""
+    """Name in the entry point."""
     formats: ClassVar[tuple[str, ...]]
     """Artifact formats it executes."""
     title: ClassVar[str] = ""
     """The product as its makers write it; empty: the name."""
     licence: ClassVar[str | None] = None
-    """Its own, not the weights': an SPDX identifier where there is one; None: not known."""
+    """Licence of the runtime, not of the weights: an SPDX identifier where there is one; None: unknown."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Distributions whose versions belong to a measurement."""
     builds: ClassVar[tuple[str, ...]] = ()
@@ -101,7 +101,7 @@ class Runtime(ABC):
         """Every device this runtime could use, available or not, with reasons; quick, and never raises."""
 
     def groups(self, names: Iterable[str]) -> list[Device]:
-        """Of `names`, those that are several of its devices at once (`cuda:0+1`), which :meth:`probe` does not list.
+        """Return those of `names` that are several of its devices at once (`cuda:0+1`), which :meth:`probe` does not list.
 
         Raises:
             UsageError, UnavailableError: as :meth:`device` does.

@@ -34,13 +34,13 @@ class Session(ABC):
 
     @property
     def input_specs(self) -> tuple[TensorSpec, ...]:
-        """The manifest's; open dimensions are those of what is bound."""
+        """Inputs of the manifest; open dimensions are those of the bound arrays."""
         specs = self.artifact.manifest.inputs
         return resolve(specs, self._sizes) if self._sizes else specs
 
     @property
     def output_specs(self) -> tuple[TensorSpec, ...]:
-        """The manifest's; open dimensions are those that what is bound leads to."""
+        """Outputs of the manifest; open dimensions follow from the bound arrays."""
         specs = self.artifact.manifest.outputs
         return resolve(specs, self._sizes) if self._sizes else specs
 
@@ -116,7 +116,7 @@ class Session(ABC):
         return Flow(self)
 
     def clock(self) -> int:
-        """Nanoseconds, monotonic: it may stand still while arrays go where no deployment sends them."""
+        """Clock in nanoseconds, monotonic: it may stop during transfers that no deployment has."""
         return time.perf_counter_ns()
 
     def placement(self) -> Placement:
@@ -149,7 +149,7 @@ class Session(ABC):
         return None
 
     def own_pipeline(self) -> FilesPipeline | None:
-        """From files to outputs as this session's own software does it; None: it has nothing of its own for that."""
+        """Pipeline of this session's own software from files to outputs; None: it has none."""
         return None
 
     @abstractmethod
@@ -177,7 +177,7 @@ to call from other threads than the flow's. Raises InputError where one of them 
 
 
 class FilesPipeline(ABC):
-    """From the encoded photographs of a scene to its outputs."""
+    """Pipeline from the encoded photographs of a scene to its outputs."""
 
     @abstractmethod
     def __call__(self, files: Sequence[bytes]) -> Arrays:

@@ -62,7 +62,7 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     weights: str
     """A key of :attr:`Contents.weights`."""
     asked: JsonObject = {}
-    """Of `bench`: as :class:`~depthport.bench.fleet.description.Bench` has it; of `export`: format, precision, target."""
+    """Options: of `bench` as :class:`~depthport.bench.fleet.description.Bench` has it; of `export`: format, precision, target."""
 
 
 class Contents(Struct, frozen=True, forbid_unknown_fields=True):

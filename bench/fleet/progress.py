@@ -59,7 +59,7 @@ class Told:
         self._tell(work)
 
     def observer(self, job: str) -> Observer:
-        """For a run of that job."""
+        """Return the observer of that job's run."""
         return _JobObserver(job, self)
 
 

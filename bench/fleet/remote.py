@@ -28,7 +28,7 @@ CHUNK_BYTES = 8 << 20
 LEFT_OUT = ("work", "journal", ".")
 """Prefixes of the files in a job's folder that stay on the machine: a run needs them to resume."""
 _RUNNING: dict[str, subprocess.Popen[str]] = {}
-"""By topic."""
+"""Running processes by topic."""
 
 
 def root() -> Path:

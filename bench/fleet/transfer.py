@@ -19,7 +19,7 @@ from depthport.exporters.core.provenance import file_sha256
 from depthport.exporters.core.text import quoted
 
 MOST_FILES, MOST_BYTES = 10_000, 1 << 38
-"""Of one job."""
+"""Limits of one job's result."""
 
 
 class TransferError(DepthportError):

@@ -84,7 +84,7 @@ class MeasureKeywords(NetworkKeywords, total=False):
     budget_s: float | None
     launches: int | None
     seed: int | None
-    """In place of the protocol's own."""
+    """Seed in place of the protocol's own."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class _File:
     key: str
     """Key of the artifact; figures of another are ignored."""
     cells: dict[str, JsonObject] = field(default_factory=dict)
-    """By the id of the cell that ran it."""
+    """Parity by the id of the cell that ran it."""
     schema: str = SCHEMA
 
 

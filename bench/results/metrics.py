@@ -58,7 +58,7 @@ class Metric:
         return Estimate(value, value * (1 - self.spread), value * (1 + self.spread))
 
     def cost(self, cell: Cell, boundary: Boundary) -> Estimate | None:
-        """As :meth:`of`, turned so that lower is better (reciprocal for what should be high)."""
+        """Return :meth:`of`, turned so that lower is better (reciprocal for what should be high)."""
         return self.as_cost(self.of(cell, boundary))
 
     def as_cost(self, found: Estimate | None) -> Estimate | None:

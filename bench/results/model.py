@@ -66,7 +66,7 @@ class Status(str, Enum):
 Parity = dict[str, dict[str, float | bool | None] | int]
 """Figures by output; `inputs`: how many inputs they are the worst of."""
 COLUMNS = ("start_s", "launch", "round", "block", "steady")
-"""Of :class:`Samples`, beside the latencies: each has one value a sample, or none at all."""
+"""Columns of :class:`Samples`, beside the latencies: each has one value a sample, or none at all."""
 
 
 def _check_order(name: str, interval: Interval | None) -> None:
@@ -141,7 +141,7 @@ class Phases(Struct, frozen=True, forbid_unknown_fields=True):
     """Costs that occur once, apart from steady state."""
 
     export_s: Positive | None = None
-    """As recorded when the artifact was built, even if it was a cache hit now."""
+    """Export time recorded when the artifact was built, even if it was a cache hit now."""
     load_s: Positive | None = None
     first_call_ms: Positive | None = None
     warmup_calls: Count | None = None
@@ -275,7 +275,7 @@ class Results(Struct, frozen=True, forbid_unknown_fields=True):
     cells: list[Cell]
     controls: dict[str, Control] = {}
     runtimes: dict[str, RuntimeFacts] = {}
-    """By the name that cells have; files of before this field have none (bench/results/runtime_facts.py)."""
+    """Facts by the runtime's name in cells; files from before this field have none (bench/results/runtime_facts.py)."""
     warnings: list[dict[str, str]] = []
     """Warnings about the whole run, with which a report opens."""
     created: str = ""
@@ -287,6 +287,6 @@ class Results(Struct, frozen=True, forbid_unknown_fields=True):
     schema: Schema = "depthport.results/1"
 
     def to_json(self) -> JsonObject:
-        """As JSON's own types; NumPy's numbers become Python's, what is not finite null."""
+        """Convert to JSON's types; NumPy's numbers become Python's, what is not finite null."""
         plain: JsonObject = msgspec.json.decode(msgspec.json.encode(self, enc_hook=lambda value: value.item()))
         return plain

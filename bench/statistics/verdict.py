@@ -102,7 +102,7 @@ def judge(estimate: Estimate | None, margin: float = MARGIN) -> Ratio:
 
 
 def _judge_interval(interval: tuple[float, float], inner: tuple[float, float], margin: float) -> tuple[Verdict, Reason]:
-    """From the 95 % (`interval`) and 90 % (`inner`) interval of the log ratio and the log margin."""
+    """Judge by the 95 % (`interval`) and 90 % (`inner`) interval of the log ratio and the log margin."""
     low, high = interval
     differs = low > 0.0 or high < 0.0
     if -margin < inner[0] and inner[1] < margin:

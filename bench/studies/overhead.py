@@ -104,7 +104,7 @@ class Overhead:
     bare_us: float
     figure_us: float
     figure_ci95_us: tuple[float, float]
-    """By bootstrap over blocks."""
+    """Interval by bootstrap over blocks."""
     checks_us: float
     around_us: float
 
@@ -114,7 +114,7 @@ class Overhead:
 
     @property
     def verdict(self) -> str:
-        """By the whole interval: a machine that is too noisy shows neither."""
+        """Verdict by the whole interval: a machine that is too noisy shows neither."""
         low, high = self.figure_ci95_us
         if high <= self.limit_us:
             return WITHIN

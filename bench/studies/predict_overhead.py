@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def measure(path: Path, runtime: str | None, rounds: int) -> list[tuple[float, float, float]]:
-    """Of wall and of CPU seconds, the median of the paired ratios in its bootstrapped 95 % interval: low, median, high."""
+    """Return the median paired ratio of wall and of CPU seconds with its bootstrapped 95 % interval: low, median, high."""
     shape = load_artifact(path).manifest.shape
     scene = load_scenes(shape, sets=1)[0].arrays(preprocess=True)["image"][0]
     # Larger than the network's pixels by a half, so that there is something to scale.

@@ -21,7 +21,7 @@ class Samples:
     """Timings of one block, by the session's clock."""
 
     starts_ns: list[int]
-    """By `time.perf_counter_ns`, whatever the session's clock: telemetry is laid beside them."""
+    """Starts by `time.perf_counter_ns`, whatever the session's clock, as telemetry has it."""
     device_ns: list[int] | None = None
     host_ns: list[int] | None = None
     pipeline_ns: list[int] | None = None

@@ -59,4 +59,4 @@ def _arguments(node: Any, **defaults: Any) -> tuple[Any, ...]:
 
 
 LOWERINGS: dict[str, Callable[[Mapping[str, Any], Any, Any], Any]] = {"argmin.default": argmin, "var.correction": var}
-"""By the operation's name and overload in torch."""
+"""Lowerings by the operation's name and overload in torch."""

@@ -71,7 +71,7 @@ def resolve_weights(spec: str | None, model: ModelSpec) -> WeightsRef:
 
 
 def weights_to_measure(spec: str | WeightsRef | None, model: ModelSpec) -> WeightsRef:
-    """The same for what only measures: speed and parity are those of any weights.
+    """The same for measurements alone: speed and parity hold for any weights.
 
     Where none are named and the model's own are missing, `synthetic:0`, whose note says so and belongs before everything
     else that is printed. Raises as :func:`resolve_weights` for weights that are named or damaged.
@@ -145,7 +145,7 @@ def tied_keys(net: nn.Module) -> list[list[str]]:
 
 
 class _NoCheckpoint(WeightsError):
-    """The model's own checkpoint is not here and can't be fetched; one that is here and damaged is another error."""
+    """The model's own checkpoint is missing and can't be fetched; a damaged one is another error."""
 
 
 def _own(spec: ModelSpec) -> WeightsRef:

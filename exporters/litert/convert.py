@@ -98,7 +98,7 @@ def quantize(model: str, quantized: str, recipe: Recipe, progress: Progress) -> 
 def try_recipes(
     model: str, recipes: Sequence[Recipe], scenes: str, outputs: Sequence[str], progress: Progress
 ) -> list[JsonObject]:
-    """For each recipe, in turn: quantize, run the scenes, and keep the outputs in `trial-INDEX.npz` beside the model.
+    """Quantize by each recipe in turn, run the scenes, and keep the outputs in `trial-INDEX.npz` beside the model.
 
     Args:
         model: the fp32 file.

@@ -22,7 +22,7 @@ Runner = Callable[[Sequence[Probe], Arrays], Arrays]
 """Values of some tensors for some inputs."""
 
 TOLERANCES: Mapping[str, float] = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
-"""By the backbone's dtype: some thirty roundings of a unit in the last place, over a network of this depth."""
+"""Tolerances by the backbone's dtype: some thirty roundings of a unit in the last place, over a network of this depth."""
 QUANTIZED_TOLERANCE = 0.3
 
 

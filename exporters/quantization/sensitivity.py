@@ -40,7 +40,7 @@ class QuantizedLayer:
     input: ActivationGrid | None
     """None: weights only."""
     output: ActivationGrid | None
-    """Of a convolution whose output is rounded too; else None."""
+    """Grid of a convolution's output if it is rounded too; else None."""
     gflop: float
 
     @property

@@ -49,7 +49,7 @@ def check_outputs(subject: Subject, folder: Path) -> None:
 
 
 def check_synchronize(subject: Subject, folder: Path) -> None:
-    """After `synchronize` the outputs are there: fetching them costs less than the inference did.
+    """Outputs are ready after `synchronize`: fetching them costs less than the inference did.
 
     On a device that computes in the background only the clock can tell. The comparison is between two durations of the
     same session, and an honest one passes by orders of magnitude: a copy against a network.

@@ -139,6 +139,6 @@ def _ggml(kind: str, context: ProviderContext) -> ProviderOptions:
 
 
 _SETTINGS: dict[str, Callable[[str, ProviderContext], ProviderOptions]] = {"openvino": _openvino, "ggml": _ggml}
-"""By mode: options without which a plug-in computes something else than it is asked to."""
+"""Options by mode without which a plug-in computes something else than it is asked to."""
 
 __all__ = ["PluginProviderRuntime"]

@@ -128,7 +128,7 @@ ALTERNATIVES = (
         precisions=("fp32",), export_options=(("network", "upstream"),), alternative=True,
     ),
 )  # fmt: skip
-"""Of the CPU provider."""
+"""Modes of the CPU provider."""
 
 PROVIDERS: tuple[Provider, ...] = (
     Provider(
@@ -203,7 +203,7 @@ PROVIDERS: tuple[Provider, ...] = (
         _coreml("CPUAndNeuralEngine"),
     ),
 )
-"""In each device's order of preference: its first available one is the default mode."""
+"""Providers in each device's order of preference: its first available one is the default mode."""
 
 
 def providers_for(device: str, available: list[str]) -> list[Provider]:

@@ -22,7 +22,7 @@ from depthport.bench.report.model.sentences import break_even_lines, figures_of
 
 TITLE = "Depth Anything 3: export and benchmark report"
 PictureOf = Callable[[Row, str], str | None]
-"""From a row and `depth` or `error` to the picture's address relative to the report, or None."""
+"""Function of a row and `depth` or `error` that gives the picture's address relative to the report, or None."""
 
 
 def render_markdown(report: Report, answers: Answers, picture_of: PictureOf = lambda row, kind: None) -> str:
@@ -178,7 +178,7 @@ def _across(report: Report) -> list[str]:
 
 
 def _recommendations(answers: Answers) -> Iterator[str]:
-    """By use case, from the same code as `depthport choose`."""
+    """Yield the recommendations by use case, from the same code as `depthport choose`."""
     head = ["Use case", "Machine and workload", "Answer", "Figures"]
     body, reasons = [], []
     for case in USE_CASES:

@@ -25,7 +25,7 @@ HEADS = (
 
 
 def accuracy_lines(cell: Cell) -> list[list[str]]:
-    """Per scene the columns of :data:`HEADS`. Empty without a truth."""
+    """Return the columns of :data:`HEADS` per scene; empty without ground truth."""
     return [[name, *_depth(scene), *_camera(scene)] for name, scene in truths(cell)]
 
 

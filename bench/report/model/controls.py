@@ -26,7 +26,7 @@ def mark(control: Control) -> str:
 
 
 def control_lines(run: Run) -> list[list[str]]:
-    """Per control: name, ratio, verdict, expected verdict, passed, what it tells. Empty if the run had none."""
+    """Return per control: name, ratio, verdict, expected verdict, passed, what it tells. Empty if the run had none."""
     lines = []
     for key, control in run.results.controls.items():
         tells = MEANING.get(key, "")

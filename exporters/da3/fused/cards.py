@@ -1,4 +1,4 @@
-"""One scene over several cards: who has which views, and what they exchange.
+"""One scene over several GPUs: their views, and their exchanges.
 
 Views are sharded. Attention within a view, the MLPs, the head and the camera decoder need no more than their own views.
 A block across views attends with all tokens of the scene, but its heads do not know of each other: so before it every
@@ -107,7 +107,7 @@ class ExchangeClock:
         self._pairs[-1][1].record()
 
     def milliseconds(self) -> float:
-        """Since :meth:`restart`; waits for the last exchange."""
+        """Time since :meth:`restart`; waits for the last exchange."""
         if self._pairs:
             self._pairs[-1][1].synchronize()
         return float(sum(begin.elapsed_time(end) for begin, end in self._pairs))

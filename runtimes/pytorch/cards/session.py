@@ -61,7 +61,7 @@ class CardsSession(Session):
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """Of the processes, in the order of the cards."""
+        """Ids of the processes, in the order of the GPUs."""
         return self._cards.pids
 
     def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
@@ -87,7 +87,7 @@ class CardsSession(Session):
         return Placement(self.device, details, fallback=tuple(name for r in reports for name in r["fallback"]))
 
     def memory(self) -> SessionMemory:
-        """Of the card that took most."""
+        """Peak memory of the GPU that took most."""
         peaks = [report["peak_mib"] for report in self._cards.ask("report")]
         return SessionMemory(None if None in peaks else max(peaks))
 
