@@ -176,10 +176,12 @@ def refuse_empty(arguments: list[str]) -> None:
 
 
 def names(text: str | None) -> list[str] | None:
+    """Split a comma-separated list; None stays None."""
     return [name.strip() for name in text.split(",") if name.strip()] if text is not None else None
 
 
 def print_json(data: object) -> None:
+    """Print JSON on stdout; NaN and infinity raise ValueError."""
     typer.echo(json.dumps(data, indent=1, allow_nan=False))
 
 

@@ -62,7 +62,7 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     weights: str
     """A key of :attr:`Contents.weights`."""
     asked: JsonObject = {}
-    """Options: of `bench` as :class:`~depthport.bench.fleet.description.Bench` has it; of `export`: format, precision, target."""
+    """Options: of `bench` those of :class:`~depthport.bench.fleet.description.Bench`; of `export` format, precision, target."""
 
 
 class Contents(Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,6 +120,7 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def sha256_of(contents: Contents | JsonObject) -> str:
+    """Hash of a bundle's contents, as canonical JSON."""
     return canonical_sha256(msgspec.to_builtins(contents))
 
 

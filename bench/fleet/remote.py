@@ -37,10 +37,12 @@ def root() -> Path:
 
 
 def bundle_folder(sha256: str) -> Path:
+    """Folder of a bundle on this machine."""
     return root() / "bundles" / sha256
 
 
 def job_folder(sha256: str, machine: str, job: str) -> Path:
+    """Folder of a job's results on this machine."""
     return _results(sha256) / machine / job
 
 

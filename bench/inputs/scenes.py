@@ -46,6 +46,8 @@ class Solid(Protocol):
 
 @dataclass(frozen=True)
 class Box:
+    """A box along the axes."""
+
     lower: Array
     upper: Array
 
@@ -65,6 +67,8 @@ class Box:
 
 @dataclass(frozen=True)
 class Sphere:
+    """A sphere."""
+
     centre: Array
     radius: float
 

@@ -26,6 +26,8 @@ from enum import Enum
 
 
 class Order(str, Enum):
+    """Order of the cells' turns within a round."""
+
     MIRRORED = "mirrored"
     RANDOM = "random"
 

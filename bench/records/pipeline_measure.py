@@ -37,6 +37,7 @@ def keep(given: argparse.Namespace, **row: object) -> None:
 
 
 def photographs(given: argparse.Namespace, size: Size) -> list[bytes]:
+    """Files of the photographs of a size, encoded."""
     return [path.read_bytes() for path in sorted((given.work / f"{size[0]}x{size[1]}").glob("*.jpg"))]
 
 
@@ -116,6 +117,7 @@ def measure_decoders(given: argparse.Namespace) -> None:
 
 
 def device_decoder(given: argparse.Namespace) -> Any:
+    """Decoder of the device; None on the CPU."""
     import torch
 
     from depthport.runtimes.pytorch.nvjpeg import nvjpeg
@@ -245,12 +247,14 @@ def rate(stream: Any, seconds: float, views: int) -> float:
 
 
 def image(data: bytes) -> Any:
+    """Open an encoded image."""
     from PIL import Image
 
     return Image.open(io.BytesIO(data))
 
 
 def ours(prediction: Any) -> np.ndarray:
+    """Network input of a prediction's processed images."""
     from depthport.exporters.inputs.preprocess import normalise
 
     return normalise(prediction.processed_images)

@@ -59,6 +59,8 @@ def steady_state(samples: Samples, window: int = WINDOW, tolerance: float = TOLE
 
 
 class Stop(str, Enum):
+    """Reason to stop measuring."""
+
     PRECISE = "precise"
     """Every interval is as narrow as asked."""
     BUDGET = "budget"

@@ -26,6 +26,8 @@ FAMILY_ERROR = 0.05
 
 
 class Verdict(str, Enum):
+    """Result of comparing a cell with another."""
+
     FASTER = "faster"
     SLOWER = "slower"
     EQUIVALENT = "equivalent"
@@ -33,6 +35,8 @@ class Verdict(str, Enum):
 
 
 class Reason(str, Enum):
+    """Reason of a verdict."""
+
     BEYOND_MARGIN = "beyond_margin"
     """The whole 95 % interval is beyond the margin."""
     BEYOND_ONE = "beyond_one"

@@ -206,6 +206,7 @@ def report(rounds: int = ROUNDS) -> Iterator[str]:
 
 
 def main() -> int:
+    """Print the overhead; exit code 1 where it is over its bound."""
     parser = argparse.ArgumentParser(prog="python -m depthport.bench.studies.overhead", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="pairs of blocks a row (at least 20)")
     arguments = parser.parse_args()

@@ -28,6 +28,7 @@ RESAMPLES = 10_000
 
 
 def main() -> None:
+    """Print the overhead of a prediction."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("artifact", type=Path)
     parser.add_argument("--runtime")

@@ -145,6 +145,7 @@ _LATENCY_DESIGNS = (
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Print the tables; exit code 1 where a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m depthport.bench.studies.simulate", description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=RUNS, help="simulated runs of each design (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0)

@@ -56,6 +56,8 @@ class Done(Struct, frozen=True):
 
 
 class Versions(Struct, frozen=True):
+    """Reply to :class:`Hello`."""
+
     versions: dict[str, str]
     """Versions by distribution, without those that are not installed."""
 
@@ -69,6 +71,8 @@ class Hello(Request[Versions], frozen=True, tag="hello"):
 
 
 class Rebuilt(Struct, frozen=True):
+    """Reply to :class:`Rebuild`."""
+
     artifact: str
     """The folder to load: the given one where nothing had to be done."""
     reason: str | None = None
@@ -87,6 +91,8 @@ class Rebuild(Request[Rebuilt], frozen=True, tag="rebuild"):
 
 
 class Loaded(Struct, frozen=True):
+    """Reply to :class:`Load`."""
+
     load_s: float
 
 
@@ -112,6 +118,8 @@ class Load(Request[Loaded], frozen=True, tag="load"):
 
 
 class FirstCalled(Struct, frozen=True):
+    """Reply to :class:`FirstCall`."""
+
     first_call_ms: float
 
 
@@ -217,6 +225,8 @@ class RunFixedRate(Request[FixedRateResult], frozen=True, tag="fixed_rate"):
 
 
 class Peaks(Struct, frozen=True):
+    """Reply to :class:`Report`."""
+
     placement: Placement
     host_peak_mib: float | None
     device_peak_mib: float | None

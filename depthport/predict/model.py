@@ -53,7 +53,7 @@ def load(
     Args:
         source: the folder of an artifact, or a model's name (or configuration): then artifacts are exported, or found in
             the store, for the photographs that come.
-        runtime, device, mode: what runs it; None: the first installed runtime of the format that is deployed where it would run here, an
+        runtime, device, mode: None: the first installed runtime of the format that is deployed where it would run here, an
             accelerator before the CPU.
         precision, format, target, weights: of what is exported, where `source` names a model.
         threads: on the CPU; None: what the control group allows.

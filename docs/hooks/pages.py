@@ -166,11 +166,13 @@ def prose(module: str) -> str:
 
 
 def facts(rows: dict[str, str]) -> Iterator[str]:
+    """Lines of a table of facts without a head."""
     yield "| | |\n|---|---|"
     yield from (f"| {label} | {text} |" for label, text in rows.items() if text)
 
 
 def codes(names: tuple[str, ...]) -> str:
+    """Names as code, with commas between."""
     return ", ".join(f"`{name}`" for name in names)
 
 
@@ -185,6 +187,7 @@ def guides(name: str) -> str:
 
 
 def title(source: str) -> str:
+    """The first heading of a page."""
     heading: Any = re.search(r"^# (.+)$", (ROOT / source).read_text(encoding="utf-8"), re.MULTILINE)
     return str(heading[1])
 

@@ -145,6 +145,7 @@ def rewritten(text: str, report: Report) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
+    """Rewrite the parts of a page from results files."""
     page, *sources = map(Path, arguments)
     write_text(page, rewritten(page.read_text(encoding="utf-8"), merge(sources)))
 

@@ -30,6 +30,7 @@ def timing(row: Row, boundary: Boundary) -> Timing | None:
 
 
 def speedup(row: Row, boundary: Boundary) -> Speedup | None:
+    """The row's ratio to the baseline at a boundary; None where it was not formed."""
     found = row.cell.speedup.get(boundary)
     return found if found is not None and found.ratio is not None else None
 
