@@ -53,8 +53,8 @@ def load(
     Args:
         source: the folder of an artifact, or a model's name (or configuration): then artifacts are exported, or found in
             the store, for the photographs that come.
-        runtime, device, mode: None: the first installed runtime of the format that is deployed where it would run here, an
-            accelerator before the CPU.
+        runtime, device, mode: what runs it; None: the first installed runtime of the format, an accelerator before the
+            CPU, and one that is not deployed on such devices (a browser's, a phone's) last.
         precision, format, target, weights: of what is exported, where `source` names a model.
         threads: on the CPU; None: what the control group allows.
         store: where artifacts live; None for the default store.
@@ -105,7 +105,7 @@ class Model:
         self._fixed = shape
         self._progress = progress
         self.session: Session | None = None
-        """The loaded session: none before the first prediction, and another when the shape changes."""
+        """The one that is loaded: none before the first prediction, and another when the shape changes."""
         self._flow: Flow | None = None
         self._decoder: DeviceDecoder | None = None
         self._shape: Shape | None = None
