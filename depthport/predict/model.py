@@ -105,7 +105,7 @@ class Model:
         self._fixed = shape
         self._progress = progress
         self.session: Session | None = None
-        """The one that is loaded: none before the first prediction, and another when the shape changes."""
+        """The loaded session: none before the first prediction, and another when the shape changes."""
         self._flow: Flow | None = None
         self._decoder: DeviceDecoder | None = None
         self._shape: Shape | None = None
