@@ -80,7 +80,7 @@ class PlainObserver(Observer):
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
 
-    def stage(self, name: str, steps: int | None = None) -> None:
+    def stage(self, name: str, steps: int | None = None) -> None:  # noqa: ARG002 - the interface's
         self._say(f"{clean_text(name, LONGEST)} ...")
 
     def note(self, text: str) -> None:

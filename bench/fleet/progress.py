@@ -70,7 +70,7 @@ class _JobObserver(Observer):
         self._stage = ""
         self._share = 0.0
 
-    def stage(self, name: str, steps: int | None = None) -> None:
+    def stage(self, name: str, steps: int | None = None) -> None:  # noqa: ARG002 - the interface's
         self._stage, self._share = name, 0.0
         self._told(Work(self._job, "measuring", name))
 

@@ -51,7 +51,7 @@ def overlapped(
     *,
     prepared_ahead: int,
     submitted_ahead: Callable[[], int],
-    fits: Callable[[P], bool] = lambda prepared: True,
+    fits: Callable[[P], bool] = lambda _: True,
 ) -> Generator[Item[R], None, None]:
     """Each scene's result, in order.
 

@@ -76,7 +76,7 @@ def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
     if page.file.generated_by is not None:
         return markdown
     source = f"docs/{page.file.src_uri}"
-    return relinked(markdown, source, {**beside_the_code(), source: page.file.src_uri}, lambda picture: None)
+    return relinked(markdown, source, {**beside_the_code(), source: page.file.src_uri}, lambda _: None)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -64,7 +64,7 @@ def tolerance_of(policy: PrecisionPolicy) -> float:
 
 def compare(
     reference: Path, run: Runner, typed: Sequence[Probe], inputs: Arrays, tolerance: float, executed: str,
-    progress: Progress = lambda step: None,
+    progress: Progress = lambda _: None,
 ) -> Comparison:  # fmt: skip
     """Compare tensors of a typed graph, as `run` computes them, with the fp32 graph's of the same names.
 

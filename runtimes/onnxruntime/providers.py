@@ -58,7 +58,7 @@ class Provider:
     """True if it captures the graph of kernels once and replays it."""
 
 
-def _none(context: ProviderContext) -> ProviderOptions:
+def _none(_context: ProviderContext) -> ProviderOptions:
     return {}
 
 

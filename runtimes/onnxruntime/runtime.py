@@ -51,7 +51,7 @@ class OnnxRuntimeRuntime(Runtime):
     )  # fmt: skip
     quantized: ClassVar[tuple[str, ...]] = ("int8",)
 
-    def default_target(self, device: str, precision: str) -> str | None:
+    def default_target(self, device: str, precision: str) -> str | None:  # noqa: ARG002 - the interface's
         return "ort-cpu" if device == "cpu" else None
 
     def probe(self) -> list[Device]:

@@ -25,7 +25,7 @@ PictureOf = Callable[[Row, str], str | None]
 """Function of a row and `depth` or `error` that gives the picture's address relative to the report, or None."""
 
 
-def render_markdown(report: Report, answers: Answers, picture_of: PictureOf = lambda row, kind: None) -> str:
+def render_markdown(report: Report, answers: Answers, picture_of: PictureOf = lambda *_: None) -> str:
     """The whole report as one Markdown document."""
     parts = [f"# {TITLE}", _synthetic(report)]
     parts += ["## Executive summary", _summary(report, answers), *_doubts(report), _sentences(report, answers)]
