@@ -5,7 +5,7 @@
 #   make coverage      the same tests, and which lines they reach; below the floor (pyproject.toml) it fails
 #   make test-fast     the tests of arithmetic, choice and report, without a browser: a minute
 #   make test-slow     also the tests that take minutes or gigabytes
-#   make lint          ruff, vulture, import-linter; eslint for the page's scripts where Node.js is  (SELECT=ARG,D for rules to come)
+#   make lint          ruff, vulture, import-linter; eslint for the page's scripts where Node.js is  (SELECT=ANN: what other rules find)
 #   make format        ruff format, and what ruff can mend
 #   make typecheck     mypy
 #   make docs          docs/ as a site, into build/docs

@@ -65,7 +65,7 @@ def format_and_file(format: str | None, out: Path | None) -> tuple[str, Path | N
 
 
 def _rows(made: Manifest, exporter: Exporter | None) -> Iterator[tuple[str, str]]:
-    synthetic = " (synthetic: depth means nothing)" if made.weights.synthetic else ""
+    synthetic = " (random weights: depth values are not valid)" if made.weights.synthetic else ""
     yield "model", made.model
     yield "weights", f"{made.weights.id}{synthetic}, {made.weights.licence}"
     target = made.options.get("target")

@@ -62,7 +62,7 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     weights: str
     """A key of :attr:`Contents.weights`."""
     asked: JsonObject = {}
-    """Options: of `bench` those of :class:`~depthport.bench.fleet.description.Bench`; of `export` format, precision, target."""
+    """Options: as :class:`~depthport.bench.fleet.description.Bench`, or format, precision and target of `export`."""
 
 
 class Contents(Struct, frozen=True, forbid_unknown_fields=True):

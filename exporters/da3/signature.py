@@ -26,7 +26,7 @@ OUTPUT_MEANING = {
 def summary(request: ExportRequest) -> str:
     """Describe an artifact in a sentence or two, for formats that can hold it."""
     shape = request.shape
-    synthetic = " SYNTHETIC WEIGHTS: output values are meaningless." if request.weights.synthetic else ""
+    synthetic = " SYNTHETIC WEIGHTS: output values are not valid." if request.weights.synthetic else ""
     return (
         f"Depth Anything 3 ({request.model.name}): depth and camera poses of {shape.views} view(s) of "
         f"{shape.height}x{shape.width} pixels.{synthetic}"

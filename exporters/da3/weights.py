@@ -51,7 +51,7 @@ def resolve_weights(spec: str | None, model: ModelSpec) -> WeightsRef:
         except (_NoCheckpoint, UnavailableError) as error:
             raise WeightsError(
                 f"no weights for {model.name}: {error}; or name a checkpoint with --weights, or pass --weights synthetic:0 "
-                "(random weights: depth values are meaningless)"
+                "(random weights: depth values are not valid)"
             ) from None
     if spec.startswith("synthetic"):
         match = _SYNTHETIC.fullmatch(spec)
@@ -81,7 +81,7 @@ def weights_to_measure(spec: str | WeightsRef | None, model: ModelSpec) -> Weigh
     try:
         return _own(model)
     except (_NoCheckpoint, UnavailableError) as error:
-        return replace(synthetic_ref(model, 0), note=f"synthetic weights (depth values are meaningless): {error}")
+        return replace(synthetic_ref(model, 0), note=f"random weights (depth values are not valid): {error}")
 
 
 def synthetic_ref(model: ModelSpec, seed: int, outliers: bool = False) -> WeightsRef:
