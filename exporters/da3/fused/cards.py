@@ -26,7 +26,7 @@ def views_by_card(views: int, cards: int) -> tuple[int, ...]:
         UnsupportedError: more cards than views.
     """
     if cards > views:
-        raise UnsupportedError(f"{views} views can't be spread over {cards} cards: use at most as many cards as views")
+        raise UnsupportedError(f"{views} views can't be spread over {cards} GPUs: use at most as many GPUs as views")
     return tuple(views // cards + (card < views % cards) for card in range(cards))
 
 
@@ -46,7 +46,7 @@ class Cards:
         """
         if heads % len(shares):
             fit = ", ".join(str(n) for n in range(2, heads + 1) if heads % n == 0)
-            raise UnsupportedError(f"{heads} heads of attention can't be shared by {len(shares)} cards: use {fit}")
+            raise UnsupportedError(f"{heads} attention heads can't be shared by {len(shares)} GPUs: use {fit}")
         self.shares, self.rank = tuple(shares), rank
         self.views = sum(shares)
         """N, of the scene."""

@@ -78,7 +78,7 @@ class CardsSession(Session):
     def _outputs(self) -> Arrays:
         references = [answer[REFERENCE] for answer in self._cards.ask("outputs")]
         if any(reference != references[0] for reference in references):
-            raise RunError(f"the cards chose different reference views: {references}")
+            raise RunError(f"the GPUs chose different reference views: {references}")
         return {name: np.array(array) for name, array in self._found.items()}
 
     def placement(self) -> Placement:
