@@ -49,7 +49,7 @@ class Session(ABC):
 
         Args:
             inputs: by name.
-            checked: these very numbers were bound before: only names, shapes and dtypes are looked at, so that no timed
+            checked: these numbers were bound before: only names, shapes and dtypes are checked, so that no timed
                 call pays for what no deployment does.
 
         Raises:
@@ -97,7 +97,7 @@ class Session(ABC):
         """The last run's outputs as host arrays, checked against the manifest, its host steps done.
 
         Raises:
-            RunError: nothing has run, an output is missing or has another shape or dtype, or a host step finds no
+            RunError: nothing has run, an output is missing or has a wrong shape or dtype, or a host step finds no
                 answer in them.
         """
         self._open()
@@ -172,7 +172,7 @@ Ready = Callable[[], Arrays]
 """Waits for the outputs of a scene and gives them, as :meth:`Session.outputs` does; to be called once."""
 
 DeviceDecoder = Callable[[Sequence[bytes]], Sequence[Any]]
-"""JPEG files to pixels (H, W, 3) uint8 RGB in the device's memory, which nobody but :meth:`Flow.submit` looks into. Safe
+"""JPEG files to pixels (H, W, 3) uint8 RGB in the device's memory, which only :meth:`Flow.submit` reads. Safe
 to call from other threads than the flow's. Raises InputError where one of them can't be decoded."""
 
 
@@ -181,7 +181,7 @@ class FilesPipeline(ABC):
 
     @abstractmethod
     def __call__(self, files: Sequence[bytes]) -> Arrays:
-        """One scene, alone: its outputs by the manifest's names, as far as there are such.
+        """Return the outputs of one scene alone, by the manifest's names as far as it has them.
 
         Raises:
             InputError: a file is not a photograph, or leads to a size other than the artifact's.

@@ -56,8 +56,8 @@ class Device:
     remedy: str | None = None
     """The line that installs or enables what is missing."""
     off_target: str | None = None
-    """Reason that times here are not those of the devices that the runtime is for: they are kept and marked, and nobody
-    is told to deploy by them unless this device is asked for by name. None: it is one of them."""
+    """Reason that times here are not those of the devices that the runtime is for: they are kept and marked, and never
+    used for a recommendation unless this device is asked for by name. None: it is one of them."""
     numerics_only: str | None = None
     """Reason that runs here show an artifact's outputs and never its speed: no timing of it is kept, and it is never
     chosen. None where it is what people deploy."""
@@ -69,7 +69,7 @@ class Device:
 
     @property
     def preference(self) -> tuple[bool, bool]:
-        """Key to sort devices by where nobody names one: those that people deploy what runs here on come first."""
+        """Key to sort devices by if none is named: deployment targets first."""
         return self.numerics_only is not None, self.off_target is not None
 
 
@@ -146,7 +146,7 @@ class OperatorTime:
     flop: int
     """Multiplications and additions of matrix products, convolutions and attention; 0 for everything else."""
     moved_bytes: int
-    """Size of its arguments and results: what it moves at least. 0 where it only looks at its argument differently."""
+    """Size of its arguments and results: the least that it moves. 0 where its result is a view."""
     seconds: float
 
 

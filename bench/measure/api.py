@@ -72,8 +72,8 @@ def run(
     another configuration's run in `out` is refused, or put aside if `overwrite` says so.
 
     Raises:
-        TypeError: a keyword that there is not.
-        UsageError and its kin: what is wrong with the request, in one line (exit code 2).
+        TypeError: an unknown keyword.
+        UsageError, InputError, WeightsError: what is wrong with the request, in one line (exit code 2).
         StorageError: `out` can't be written to, or the disk is full.
     """
     check_keywords(run, asked, MeasureKeywords)
