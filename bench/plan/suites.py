@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from depthport.bench.plan.cells import CellSpec
+from depthport.bench.plan.first_report import paper_cells
 from depthport.bench.plan.request import (
     MeasureRequest,
     broken_cell,
@@ -22,7 +23,6 @@ from depthport.bench.plan.request import (
     make_cell,
     unavailable_cell,
 )
-from depthport.bench.plan.first_report import paper_cells
 from depthport.bench.results.model import FROM_FILES
 from depthport.exporters.core.asked import known_name
 from depthport.exporters.core.errors import UsageError
