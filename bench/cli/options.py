@@ -80,7 +80,7 @@ def options_of(declared: type[T]) -> Callable[[Callable[[T], None]], Callable[..
 
 
 _DIGITS = 9
-"""More than any size has that can be counted; Python refuses to read numbers of thousands."""
+"""Most digits of a size; Python refuses to parse numbers of thousands of digits."""
 
 
 def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
@@ -176,10 +176,12 @@ def refuse_empty(arguments: list[str]) -> None:
 
 
 def names(text: str | None) -> list[str] | None:
+    """Split a comma-separated list; None stays None."""
     return [name.strip() for name in text.split(",") if name.strip()] if text is not None else None
 
 
 def print_json(data: object) -> None:
+    """Print JSON on stdout; NaN and infinity raise ValueError."""
     typer.echo(json.dumps(data, indent=1, allow_nan=False))
 
 
@@ -199,5 +201,5 @@ def stdout(text: object) -> None:
 
 
 def stderr(text: object) -> None:
-    """The same, beside what a pipe takes."""
+    """The same on stderr, which a pipe does not take."""
     typer.echo(clean_text(str(text)), err=True)
