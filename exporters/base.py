@@ -75,6 +75,8 @@ class Exporter(ABC):
     """Whether an artifact with open dimensions is worth measuring beside the static one."""
     main_file: ClassVar[str | None] = None
     """The file or package (a folder) of an artifact that its runtime is handed; None: the artifact's folder."""
+    targets: ClassVar[tuple[str, ...]] = ()
+    """What `--target` may name, for its help; :meth:`options` checks it."""
     takes: ClassVar[tuple[type[Options], ...]] = ()
     """The options of this format; several types where they depend on what is asked for."""
     package_suffix: ClassVar[str | None] = None

@@ -77,6 +77,11 @@ SEED_NAMES: dict[str, str] = {"None": "auto", "False": "fp32", "float32": "fp32"
 autocast, a dtype is that dtype throughout. (Upstream itself keeps its heads in fp32: bench/plan/seed.py maps its rows.)"""
 
 
+def precisions() -> tuple[str, ...]:
+    """What `--precision` may name, beside :data:`SEED_NAMES`."""
+    return ("auto", *POLICIES)
+
+
 def policy_name(name: str) -> str:
     """The policy's own name for one of :data:`SEED_NAMES`; any other name as it is."""
     return SEED_NAMES.get(name, name)
@@ -100,4 +105,4 @@ def resolve_policy(name: str, device: str = "cpu") -> PrecisionPolicy:
     name = policy_name(name)
     if name == "auto":
         name = auto_precision(device)
-    return POLICIES[known_name("precision", name, ["auto", *POLICIES])]
+    return POLICIES[known_name("precision", name, precisions())]

@@ -46,7 +46,7 @@ from depthport.exporters.onnx.plain import (
     upstream_graph,
 )
 from depthport.exporters.onnx.quantize import quantize_graph
-from depthport.exporters.onnx.targets import PORTABLE, OnnxTarget, as_exported, get_target
+from depthport.exporters.onnx.targets import NAMES, PORTABLE, OnnxTarget, as_exported, get_target
 from depthport.exporters.onnx.versions import VersionOptions, check_versions, least_ir, oldest_onnxruntime
 from depthport.exporters.pytorch.program import export_program, require_static
 from depthport.exporters.quantization.layers import candidates
@@ -67,6 +67,7 @@ class OnnxExporter(Exporter):
     """A standard ONNX file with named inputs and outputs, described and checked."""
 
     format: ClassVar[str] = "onnx"
+    targets: ClassVar[tuple[str, ...]] = NAMES
     main_file: ClassVar[str | None] = MODEL_FILE
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnx-ir")
     default: ClassVar[bool] = True

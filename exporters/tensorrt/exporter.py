@@ -231,6 +231,7 @@ class TensorRTRTXExporter(_EngineExporter):
     """TensorRT for RTX: builds anywhere, for GeForce and RTX GPUs."""
 
     format: ClassVar[str] = "tensorrt-rtx"
+    targets: ClassVar[tuple[str, ...]] = TENSORRT_RTX.capabilities
     packages: ClassVar[tuple[str, ...]] = (*TENSORRT_RTX.distributions, "onnx", "onnxscript", "onnx-ir")
     package: ClassVar[Package] = TENSORRT_RTX
 
