@@ -128,7 +128,7 @@ class SessionMemory:
 
 @dataclass(frozen=True)
 class OperatorTime:
-    """One operator of a program in one call, on average."""
+    """One operator of a program."""
 
     path: str
     """Of the module it belongs to, e.g. `backbone.blocks.3.attn`; empty for the network itself."""
@@ -140,7 +140,8 @@ class OperatorTime:
     """Multiplications and additions of matrix products, convolutions and attention; 0 for everything else."""
     moved_bytes: int
     """Size of its arguments and results: what it moves at least. 0 where it only looks at its argument differently."""
-    seconds: float
+    seconds: tuple[float, ...]
+    """Of each call."""
 
 
 @dataclass(frozen=True)
@@ -152,3 +153,9 @@ class DeviceRates:
     copy_bytes_s: float
     """Read and written, of an elementwise copy that no cache holds."""
     dtype: str
+    cached_bytes_s: tuple[tuple[int, float], ...] = ()
+    """The same of copies that move fewer bytes, which caches hold: bytes moved, and bytes a second."""
+
+    def bytes_s(self, moved: int) -> float:
+        """The most that is possible for an operator that moves so many bytes."""
+        return max([self.copy_bytes_s, *(rate for size, rate in self.cached_bytes_s if size >= moved)])
