@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 Progress = Callable[[str], None]
-"""Called with a short present-tense phrase when a step begins (`"tracing"`, `"writing 1.4 GB"`)."""
+"""Called with a short present-tense phrase when a step begins (`"tracing"`, `"writing 1,340 MiB"`)."""
 
 
 @dataclass(frozen=True)

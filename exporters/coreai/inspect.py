@@ -24,6 +24,7 @@ from depthport.exporters.coreai.divergence import first_diverging, graph_differe
 from depthport.exporters.coreai.network import examples, with_pixels
 from depthport.exporters.coreai.options import TARGETS, small_shape
 from depthport.exporters.coreai.verify import probe_inputs
+from depthport.exporters.core.text import mib
 from depthport.exporters.da3.build import request_network
 from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.request import ExportRequest
@@ -117,7 +118,7 @@ def _facts(path: Path, metadata: AIModelAssetMetadata, summary: AIModelAssetSumm
     # 1.0.0b3's stubs call it `custom_metadata`.
     own = getattr(metadata, "creator_defined_metadata", None) or getattr(metadata, "custom_metadata", {})
     rows = [
-        ("size", f"{size / 1e6:.1f} MB"),
+        ("size", mib(size)),
         ("oldest system", systems or version),
         ("functions", ", ".join(summary.function_names)),
         ("producer", str(metadata._producer)),

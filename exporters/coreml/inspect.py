@@ -21,6 +21,7 @@ from depthport.exporters.coreml.mil.flops import function_flops
 from depthport.exporters.coreml.mil.package import Feature, Package, read_package
 from depthport.exporters.coreml.mil.program import Function
 from depthport.exporters.coreml.options import TARGETS
+from depthport.exporters.core.text import mib
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from depthport.exporters.inputs.probe import probe_image, probe_pixels
 
@@ -60,7 +61,7 @@ def _facts(package: Package, path: Path) -> Table:
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     system = next((name for name, version in TARGETS.items() if version == package.specification), "older than iOS16")
     rows = [
-        ("size", f"{size / 1e6:.1f} MB"),
+        ("size", mib(size)),
         ("oldest system", f"{system} (specification {package.specification})"),
         ("functions", ", ".join(f"{n} (default)" if n == package.default_function else n for n in package.functions)),
         *((key, value) for key, value in package.metadata.items() if value),

@@ -30,6 +30,7 @@ from depthport.exporters.core.errors import ExportError, one_line
 from depthport.exporters.core.files.atomic import storage_errors
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options
+from depthport.exporters.core.text import mib
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
 from depthport.exporters.onnx import lowering
@@ -121,7 +122,7 @@ class OnnxExporter(Exporter):
         describe(model, request)
         check_signature(model, request)
         size = initializer_bytes(model)
-        context.progress(f"writing {size / 1e9:.1f} GB")
+        context.progress(f"writing {mib(size)}")
         path = directory / MODEL_FILE
         save(model, path, data=DATA_FILE if size > PROTOBUF_LIMIT_BYTES else None)
         if plain is DynamicOptions:

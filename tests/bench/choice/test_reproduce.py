@@ -154,7 +154,9 @@ def test_the_script_runs_without_the_benchmark_package(
     pytest.importorskip("onnxscript")
     results = fixtures.cpu_server(fixtures.FEW)
     cell = next(cell for cell in results.cells if cell.runtime == "onnxruntime" and cell.timing)
-    small = structs.replace(cell, views=2, height=28, width=42, weights="synthetic:0", artifact=asked)
+    small = structs.replace(
+        cell, model="da3-small", mode="cpu", views=2, height=28, width=42, weights="synthetic:0", artifact=asked
+    )
     script = tmp_path / "again.py"
     script.write_text(reproduce(structs.replace(results, cells=[small]), cell.id).script, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DEPTHPORT_ARTIFACTS": str(store.root)}
