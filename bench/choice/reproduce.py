@@ -18,6 +18,7 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from depthport.bench.choice.comparable import nearest
+from depthport.bench.results.cell_id import short_id
 from depthport.bench.results.metrics import number
 from depthport.bench.results.model import FROM_FILES, Cell, Results
 from depthport.bench.results.runtime_facts import packages_of
@@ -73,7 +74,7 @@ def reproduce(results: Results, cell_id: str) -> Recipe:
     Raises:
         UsageError: the file has no such cell (names the nearest ones), or one whose runtime or format is no name.
     """
-    cell = next((c for c in results.cells if c.id == cell_id), None)
+    cell = next((c for c in results.cells if c.id == short_id(cell_id)), None)
     if cell is None:
         close = [c.id for c in results.cells if cell_id.lower() in c.id.lower()][:3] or [c.id for c in results.cells[:3]]
         raise UsageError(f"no cell {quoted(cell_id)} in these results: try {', '.join(close) or 'another file'}")

@@ -26,6 +26,6 @@ wait
 
 for n in "${views[@]}"; do
     depthport bench da3-large --views "$n" "${model[@]}" --device cuda --runtime pytorch --runtime onnxruntime --also fp16 \
-        --cell pytorch/cuda/upstream/bf16-mixed --cell pytorch/cuda/fused/bf16-fp16/cuda --cell pytorch/cuda/fused/fp16/cuda --cell onnxruntime/cuda/cuda-graph/fp16/ort-cuda \
+        --cell pytorch/cuda/upstream/bf16-mixed --cell pytorch/cuda/fused/bf16-fp16 --cell pytorch/cuda/fused/fp16 --cell onnxruntime/cuda/cuda-graph/fp16 \
         --launches "${LAUNCHES:-2}" --budget "${BUDGET_S:-12}" --out "$folder/$n-view$([ "$n" = 1 ] || echo s)"
 done
