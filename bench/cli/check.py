@@ -103,6 +103,8 @@ def lines(found: Findings) -> list[str]:
             text.append(f"  keep {' and '.join(sorted(ranges.parts))} out of fp16: --precision {ranges.proposal}")
     if found.layers is not None:
         text += _layers(found.layers)
+    if not found.checked:
+        text.append("nothing was checked: install TensorRT, or compare layer by layer with --debug-layers")
     return text
 
 
