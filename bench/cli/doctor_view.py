@@ -45,7 +45,7 @@ def render(report: DoctorReport, console: Console) -> None:
     for table in (_runtimes(report), _formats(report), _checkpoints(report)):
         print_table(table, console)
     if not report.findings:
-        console.print("[green]Nothing odd was found.[/green]")
+        console.print("[green]No problems found.[/green]")
     for finding in report.findings:
         mark = "[red]problem[/red]" if finding.level == "problem" else "[yellow]note[/yellow]"
         console.print(f"{mark}: {escape(finding.message)}", highlight=False)
@@ -77,7 +77,7 @@ def offer(extras: Sequence[str], yes: bool, as_json: bool) -> None:
         for command in line.commands():
             # What an installer prints is for people, and goes where progress goes.
             if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
-                raise UnavailableError(f"this failed, and its reason stands above: {as_here(str(line))}")
+                raise UnavailableError(f"this failed, for the reason above: {as_here(str(line))}")
 
 
 def _runtimes(report: DoctorReport) -> Table:
@@ -124,11 +124,11 @@ def render_self_check(results: Results, console: Console, saved: Path | None) ->
         if why is not None and why != UNTIMED:
             console.print(f"[dim]{escape(name)}: {escape(why)}.[/dim]")
     if any(cell.status in NOT_REACHED for cell in results.cells):
-        console.print("Some were not reached: what was exported is not kept, so try again on an idle machine.")
+        console.print("Some were not reached: exports are not kept, so try again on an idle machine.")
     if saved is not None:
         console.print(
-            f"Send back {escape(str(saved))}: hardware, versions, each failed cell's error and the end of its log; names "
-            "of users and folders are taken out, have a look before you send it.",
+            f"Send back {escape(str(saved))}: hardware, versions, each failed cell's error and the end of its log. User "
+            "and folder names are removed; have a look before you send it.",
             highlight=False,
             soft_wrap=True,
         )

@@ -187,7 +187,7 @@ def export(
         _show(stored, parity, copied or stored.artifact.path)
     if found is not None and found.problem is not None:
         if found.failed:
-            stderr(f"it does not compute what upstream does: {found.problem}")
+            stderr(f"it does not compute what upstream computes: {found.problem}")
         else:
             stderr(f"not checked ({found.problem}): --no-check exports without")
         raise typer.Exit(1)
@@ -201,7 +201,7 @@ def _checked(found: Check | None, parity: Mapping[str, Parity]) -> str:
 
 
 def _show(stored: Stored, parity: Mapping[str, Parity], named: Path) -> None:
-    """What was made, how near to upstream it is, and the lines that run it; the last one is where it is."""
+    """Print what was made, its parity, and the lines that run it; the last line is its path."""
     from depthport.bench.cli.artifact_view import run_lines, show_artifact
     from depthport.bench.diagnose.check import worst_relative_l2
     from depthport.exporters.core.text import mib
@@ -211,7 +211,7 @@ def _show(stored: Stored, parity: Mapping[str, Parity], named: Path) -> None:
     if stored.damage:
         stderr(f"rebuilt: {stored.damage}")
     for cell, measured in parity.items():
-        stderr(f"on {cell} it is upstream's fp32 to {worst_relative_l2(measured)[1]:.1e} (relative L2, worst output)")
+        stderr(f"on {cell} it matches upstream's fp32 to {worst_relative_l2(measured)[1]:.1e} (relative L2, worst output)")
     if "verified" in manifest.extra:
         stderr(str(manifest.extra["verified"]))
     for warning in manifest.extra.get("warnings", ()):

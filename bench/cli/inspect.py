@@ -31,7 +31,7 @@ def inspect(
     ] = True,
     json_: Json = False,
 ) -> None:
-    """What an artifact holds: manifest, and what its format can tell.
+    """Show an artifact's manifest and what its format can tell.
 
     Core ML packages: operations, what the Neural Engine is predicted to refuse and why, at which operation fp16 leaves
     fp32, and how near activations come to fp16's limits. Needs no Mac.
@@ -92,7 +92,7 @@ def list_artifacts(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """What the store holds, by name.
+    """List the artifacts of a store, by name.
 
     Examples:
         depthport list

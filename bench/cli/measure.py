@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What `run` takes, and `bench` too."""
+    """Options of both `run` and `bench`."""
 
     model: ModelName = "da3-small"
     model_: OldModel = None
@@ -68,7 +68,7 @@ class RunOptions:
         bool,
         typer.Option(
             "--overwrite",
-            help="Put another configuration's run that is in --out aside, and begin anew.",
+            help="Put another configuration's run in --out aside, and start afresh.",
             rich_help_panel=OUTPUT,
         ),
     ] = False
@@ -98,7 +98,7 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions(RunOptions):
-    """What `bench` takes besides."""
+    """Further options of `bench`."""
 
     suite: Annotated[str, words.SUITE.option("--suite", help="Which cells", panel=MEASURED)] = "default"
     runtime: Annotated[

@@ -108,7 +108,7 @@ def profile(
     CALLS.check(calls)
     THREADS.check(threads)
     if first_device(device) != device:
-        raise UnsupportedError(f"a profile is of one card, not of {device}: choose {first_device(device)}")
+        raise UnsupportedError(f"a profile needs a single GPU, not {device}: choose {first_device(device)}")
     runtime, observer = profiling_runtime(), observer or Observer()
     place = runtime.device(device)
     if mode is not None and runtime.mode(place, mode).name not in runtime.profiled:
@@ -137,7 +137,7 @@ def profiling_runtime() -> Runtime:
     for runtime in installed_runtimes():
         if runtime.profiled:
             return runtime
-    raise UsageError(f"no installed runtime shows its operators: {install.ITSELF}")
+    raise UsageError(f"no installed runtime reports its operators: {install.ITSELF}")
 
 
 def _measure(runtime: Runtime, session: Session, hardware: str, calls: int) -> Profile:
