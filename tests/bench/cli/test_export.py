@@ -48,7 +48,7 @@ def test_what_computes_something_else_is_neither_copied_nor_forgotten(
     monkeypatch.setattr("depthport.bench.results.kept_parity.kept_parity", lambda artifact: {})
     for _ in range(2):
         code, found, said = export("--out", str(tmp_path / "mine.onnx"), store=store)
-        assert (code, found["check"]) == (1, "failed") and "does not compute what upstream does" in said
+        assert (code, found["check"]) == (1, "failed") and "does not compute what upstream computes" in said
     assert not list(tmp_path.iterdir())
 
 
