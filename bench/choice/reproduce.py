@@ -81,7 +81,9 @@ def reproduce(results: Results, cell_id: str) -> Recipe:
     for what, name in (("runtime", cell.runtime), ("format", cell.format)):
         if _NAME.fullmatch(name) is None:
             # `module:Class` would be imported by the script.
-            raise UsageError(f"the cell's {what} {quoted(name)} is not a valid name: the cell can't be reproduced from this file")
+            raise UsageError(
+                f"the cell's {what} {quoted(name)} is not a valid name: the cell can't be reproduced from this file"
+            )
     versions = _versions(results, cell)
     return Recipe(
         cell.id,
@@ -231,7 +233,7 @@ def _notes(results: Results, cell: Cell) -> list[str]:
     return notes
 
 
-_SCRIPT = '''"""Rerun one cell of a depthport results file: export it, run it, time it, without the benchmark that made the file.
+_SCRIPT = '''"""Rerun one cell of a depthport results file, without the benchmark that made the file.
 
 Its inputs are noise: the runtimes here compute the same operations whatever they see.
 """

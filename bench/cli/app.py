@@ -83,8 +83,7 @@ def doctor(
         list[str] | None, typer.Argument(metavar="[EXTRA]...", help="With --install: onnx, openvino, coreml, ...")
     ] = None,
     yes: Annotated[
-        bool,
-        typer.Option("--yes", "-y", help="With --install: run them without asking.", rich_help_panel=EXPERT),
+        bool, typer.Option("--yes", "-y", help="With --install: run them without asking.", rich_help_panel=EXPERT)
     ] = False,
     json_: Json = False,
 ) -> None:

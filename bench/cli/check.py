@@ -32,9 +32,7 @@ def check(
     images: Annotated[
         str | None,
         typer.Option(
-            "--calibration",
-            help="Photographs to run: a folder or a file. Default: shipped ones.",
-            rich_help_panel=INPUTS,
+            "--calibration", help="Photographs to run: a folder or a file. Default: shipped ones.", rich_help_panel=INPUTS
         ),
     ] = None,
     debug_layers: Annotated[

@@ -30,6 +30,7 @@ from depthport.bench.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from depthport.bench.diagnose.check import Check
     from depthport.bench.results.kept_parity import Parity
     from depthport.exporters.core.store import Stored
 
@@ -64,16 +65,14 @@ def export(
     batch: Batch = 1,
     weights: Weights = None,
     outputs: Annotated[
-        str | None,
-        typer.Option("--outputs", help="Comma-separated: depth,extrinsics,ray,...", rich_help_panel=MODEL),
+        str | None, typer.Option("--outputs", help="Comma-separated: depth,extrinsics,ray,...", rich_help_panel=MODEL)
     ] = None,
     target: Annotated[
         str | None,
         words.TARGET.option("--target", help="What it is for, as the format has them; GPUs are sm86,sm89", panel=MODEL),
     ] = None,
     dynamic: Annotated[
-        str | None,
-        typer.Option("--dynamic", help="Dimensions left open: views,size,batch.", rich_help_panel=INPUTS),
+        str | None, typer.Option("--dynamic", help="Dimensions left open: views,size,batch.", rich_help_panel=INPUTS)
     ] = None,
     pose_input: PoseInput = False,
     preprocess: Preprocess = False,
@@ -81,9 +80,7 @@ def export(
     ray_pose: Annotated[
         bool,
         typer.Option(
-            "--ray-pose",
-            help="Poses fitted to the rays on the host, not the camera decoder's.",
-            rich_help_panel=MODEL,
+            "--ray-pose", help="Poses fitted to the rays on the host, not the camera decoder's.", rich_help_panel=MODEL
         ),
     ] = False,
     option: Annotated[
@@ -125,7 +122,6 @@ def export(
         parse_shape(size, batch, views)
     from depthport.bench.cli.artifact_view import check_place, copy_to, format_of, main_path
     from depthport.bench.cli.progress import observer_for
-    from depthport.bench.diagnose.check import Check
     from depthport.bench.diagnose.check import check as check_artifact
     from depthport.bench.results.kept_parity import kept_parity
     from depthport.exporters.api import available_exporter, check_request, export_request, prepare

@@ -23,20 +23,15 @@ BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder tha
 Address = Annotated[
     str | None,
     typer.Option(
-        "--scheduler",
-        help="tls://HOST:PORT of a Dask scheduler that runs. Default: FLEET.toml's.",
-        rich_help_panel=EXPERT,
+        "--scheduler", help="tls://HOST:PORT of a Dask scheduler that runs. Default: FLEET.toml's.", rich_help_panel=EXPERT
     ),
 ]
 Patience = Annotated[
-    float,
-    typer.Option("--patience", help="Seconds to wait for a machine that is absent.", rich_help_panel=EXPERT),
+    float, typer.Option("--patience", help="Seconds to wait for a machine that is absent.", rich_help_panel=EXPERT)
 ]
 Out = Annotated[
     Path,
-    typer.Option(
-        "--out", "-o", help="Folder for the results, MACHINE/JOB each, and the report.", rich_help_panel=OUTPUT
-    ),
+    typer.Option("--out", "-o", help="Folder for the results, MACHINE/JOB each, and the report.", rich_help_panel=OUTPUT),
 ]
 
 
@@ -44,7 +39,9 @@ Out = Annotated[
 @command
 def freeze(
     description: Description,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the bundle.", rich_help_panel=OUTPUT)] = Path("bundle"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the bundle.", rich_help_panel=OUTPUT)] = Path(
+        "bundle"
+    ),
     json_: Json = False,
 ) -> None:
     """Resolve and hash suite, inputs, weights and versions once, for every machine.
@@ -66,11 +63,15 @@ def freeze(
 @command
 def work(
     bundle: BundleFolder,
-    machine: Annotated[str, typer.Option("--machine", help="Which of the bundle's machines this is.", rich_help_panel=INPUTS)],
+    machine: Annotated[
+        str, typer.Option("--machine", help="Which of the bundle's machines this is.", rich_help_panel=INPUTS)
+    ],
     out: Out = Path("results"),
     job: Annotated[list[str] | None, typer.Option("--job", help="Only these jobs.", rich_help_panel=MEASURED)] = None,
     artifacts: Store = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print a line of JSON for all that happens.", rich_help_panel=OUTPUT)] = False,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for all that happens.", rich_help_panel=OUTPUT)
+    ] = False,
     end_with_stdin: Annotated[bool, typer.Option("--end-with-stdin", hidden=True)] = False,
 ) -> None:
     """Do one machine's share of a bundle here: what `fleet run` and a CI start on each machine.
@@ -120,7 +121,9 @@ def merge(
 
     merged = merge_fleet(load_bundle(bundle), results)
     if json_:
-        print_json("fleet-merge", {"written": [str(p) for p in merged.written], "missing": [list(pair) for pair in merged.missing]})
+        print_json(
+            "fleet-merge", {"written": [str(p) for p in merged.written], "missing": [list(pair) for pair in merged.missing]}
+        )
     else:
         for path in merged.written:
             stdout(path)
@@ -134,7 +137,9 @@ def merge(
 @command
 def workflow(
     description: Description,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write. Default: standard output.", rich_help_panel=OUTPUT)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write. Default: standard output.", rich_help_panel=OUTPUT)
+    ] = None,
 ) -> None:
     """Write a GitHub Actions workflow that measures the same bundle on self-hosted runners.
 

@@ -25,9 +25,7 @@ def inspect(
     images: Images = None,
     run: Annotated[
         bool,
-        typer.Option(
-            "--run/--no-run", help="Also what needs the network to be run (on a CPU).", rich_help_panel=OUTPUT
-        ),
+        typer.Option("--run/--no-run", help="Also what needs the network to be run (on a CPU).", rich_help_panel=OUTPUT),
     ] = True,
     json_: Json = False,
 ) -> None:
@@ -42,7 +40,9 @@ def inspect(
     """
     found, tables = _inspect(path, images, run)
     if json_:
-        print_json("inspect", {"manifest": found.manifest.to_json() if found else None, "tables": [t.to_json() for t in tables]})
+        print_json(
+            "inspect", {"manifest": found.manifest.to_json() if found else None, "tables": [t.to_json() for t in tables]}
+        )
         return
     from rich.console import Console
 
@@ -129,8 +129,7 @@ def sample(
     artifact: Annotated[Path, typer.Argument(help="A folder of `depthport export`, of format onnx.")],
     kind: Annotated[str, words.SAMPLE.option("--for", help="What is to run it", panel=MODEL)],
     out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="A new folder. Default: sample-KIND.", rich_help_panel=OUTPUT),
+        Path | None, typer.Option("--out", "-o", help="A new folder. Default: sample-KIND.", rich_help_panel=OUTPUT)
     ] = None,
     json_: Json = False,
 ) -> None:

@@ -67,9 +67,7 @@ class RunOptions:
     overwrite: Annotated[
         bool,
         typer.Option(
-            "--overwrite",
-            help="Put another configuration's run in --out aside, and start afresh.",
-            rich_help_panel=OUTPUT,
+            "--overwrite", help="Put another configuration's run in --out aside, and start afresh.", rich_help_panel=OUTPUT
         ),
     ] = False
     artifacts: Store = None
@@ -106,9 +104,7 @@ class BenchOptions(RunOptions):
     ] = None
     device: Annotated[
         list[str] | None,
-        typer.Option(
-            "--device", "-d", help="Only these devices; cuda:0+1: two sharing a scene.", rich_help_panel=MEASURED
-        ),
+        typer.Option("--device", "-d", help="Only these devices; cuda:0+1: two sharing a scene.", rich_help_panel=MEASURED),
     ] = None
     mode: Annotated[list[str] | None, typer.Option("--mode", help="Only these modes.", rich_help_panel=MEASURED)] = None
     precision: Annotated[
@@ -117,9 +113,9 @@ class BenchOptions(RunOptions):
     also: Annotated[
         list[str] | None, words.PRECISION.option("--also", help="Add these precisions to every runtime", panel=MEASURED)
     ] = None
-    cell: Annotated[
-        list[str] | None, typer.Option("--cell", help="Only these cells, by id.", rich_help_panel=MEASURED)
-    ] = None
+    cell: Annotated[list[str] | None, typer.Option("--cell", help="Only these cells, by id.", rich_help_panel=MEASURED)] = (
+        None
+    )
     boundary: Annotated[
         str,
         words.TIMED.option(
@@ -140,19 +136,17 @@ class BenchOptions(RunOptions):
             "--protocol", help="How samples are taken; check compares outputs alone. Default: the suite's own", panel=EXPERT
         ),
     ] = None
-    launches: Annotated[
-        int | None, typer.Option("--launches", help="Process starts per cell.", rich_help_panel=EXPERT)
-    ] = None
+    launches: Annotated[int | None, typer.Option("--launches", help="Process starts per cell.", rich_help_panel=EXPERT)] = (
+        None
+    )
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the schedule.", rich_help_panel=EXPERT)] = None
-    regime: Annotated[
-        str, words.REGIME.option("--regime", help="Sustained is latency over minutes", panel=EXPERT)
-    ] = "burst"
+    regime: Annotated[str, words.REGIME.option("--regime", help="Sustained is latency over minutes", panel=EXPERT)] = (
+        "burst"
+    )
     rate_hz: Annotated[
         float | None,
         typer.Option(
-            "--rate-hz",
-            help="Frames at a fixed rate; deadline misses from when each was due.",
-            rich_help_panel=EXPERT,
+            "--rate-hz", help="Frames at a fixed rate; deadline misses from when each was due.", rich_help_panel=EXPERT
         ),
     ] = None
     minutes: Annotated[

@@ -42,8 +42,7 @@ Images = Annotated[
     list[Path] | None, typer.Option("--images", help="Your own photographs, one per view.", rich_help_panel=INPUTS)
 ]
 PoseInput = Annotated[
-    bool,
-    typer.Option("--pose-input", help="Take known extrinsics and intrinsics as inputs.", rich_help_panel=INPUTS),
+    bool, typer.Option("--pose-input", help="Take known extrinsics and intrinsics as inputs.", rich_help_panel=INPUTS)
 ]
 Preprocess = Annotated[
     bool,

@@ -43,9 +43,9 @@ def predict(
             metavar="PHOTO...", help="The views of one scene: pictures, a folder, or a video.", rich_help_panel=INPUTS
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for what is written.", rich_help_panel=OUTPUT)
-    ] = Path("prediction"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is written.", rich_help_panel=OUTPUT)] = Path(
+        "prediction"
+    ),
     write: Annotated[
         str | None,
         typer.Option(
@@ -62,9 +62,7 @@ def predict(
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(
-            "--device", "-d", help="cpu, cuda, mps, ... Default: an accelerator, if any.", rich_help_panel=MODEL
-        ),
+        typer.Option("--device", "-d", help="cpu, cuda, mps, ... Default: an accelerator, if any.", rich_help_panel=MODEL),
     ] = None,
     mode: Annotated[str | None, typer.Option("--mode", help="The runtime's own mode.", rich_help_panel=MODEL)] = None,
     precision: Annotated[
@@ -84,15 +82,10 @@ def predict(
     ] = None,
     exif: Annotated[
         bool,
-        typer.Option(
-            "--exif/--no-exif", help="Turn photographs as EXIF says. Upstream does not.", rich_help_panel=INPUTS
-        ),
+        typer.Option("--exif/--no-exif", help="Turn photographs as EXIF says. Upstream does not.", rich_help_panel=INPUTS),
     ] = True,
     frames: Annotated[
-        int,
-        typer.Option(
-            "--frames", min=1, max=1000, help="Taken of a video, at equal distances.", rich_help_panel=INPUTS
-        ),
+        int, typer.Option("--frames", min=1, max=1000, help="Taken of a video, at equal distances.", rich_help_panel=INPUTS)
     ] = 8,
     window: Annotated[
         int | None,
@@ -106,23 +99,15 @@ def predict(
     overlap: Annotated[
         int | None,
         typer.Option(
-            "--overlap",
-            min=1,
-            help="Frames that a window shares with the last. Default: a third.",
-            rich_help_panel=INPUTS,
+            "--overlap", min=1, help="Frames that a window shares with the last. Default: a third.", rich_help_panel=INPUTS
         ),
     ] = None,
     original_size: Annotated[
-        bool,
-        typer.Option(
-            "--original-size", help="Depth pictures in the photographs' own pixels.", rich_help_panel=OUTPUT
-        ),
+        bool, typer.Option("--original-size", help="Depth pictures in the photographs' own pixels.", rich_help_panel=OUTPUT)
     ] = False,
     poses: Annotated[
         Path | None,
-        typer.Option(
-            "--poses", help="Known cameras (.npz or .json), of artifacts that take them.", rich_help_panel=INPUTS
-        ),
+        typer.Option("--poses", help="Known cameras (.npz or .json), of artifacts that take them.", rich_help_panel=INPUTS),
     ] = None,
     threads: Threads = None,
     artifacts: Store = None,

@@ -104,9 +104,7 @@ def max_batch(
     weights: Weights = None,
     memory_fraction: Annotated[
         float,
-        typer.Option(
-            "--memory-fraction", help="Share of the device's memory a batch may take.", rich_help_panel=MEASURED
-        ),
+        typer.Option("--memory-fraction", help="Share of the device's memory a batch may take.", rich_help_panel=MEASURED),
     ] = 0.8,
     most: Annotated[int, typer.Option("--most", help="Largest batch of interest.", rich_help_panel=MEASURED)] = 64,
     threads: Threads = None,

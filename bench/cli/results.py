@@ -36,9 +36,7 @@ def report(
     sources: Annotated[list[Path], typer.Argument(help="Folders or results.json files; several are merged.")],
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", "-o", help="Folder for the report. Default: the first source's.", rich_help_panel=OUTPUT
-        ),
+        typer.Option("--out", "-o", help="Folder for the report. Default: the first source's.", rich_help_panel=OUTPUT),
     ] = None,
     picture: Annotated[
         bool,
@@ -49,9 +47,7 @@ def report(
     embed_images: Annotated[
         bool,
         typer.Option(
-            "--embed-images",
-            help="Put photographs that were given with --images into the page.",
-            rich_help_panel=OUTPUT,
+            "--embed-images", help="Put photographs that were given with --images into the page.", rich_help_panel=OUTPUT
         ),
     ] = False,
     json_: Json = False,
@@ -89,10 +85,7 @@ def compare(
     after: Annotated[Path, typer.Argument(metavar="B.json", help="The run after.")],
     boundary: Boundary = None,
     across_machines: Annotated[
-        bool,
-        typer.Option(
-            "--across-machines", help="Compare although the hardware differs.", rich_help_panel=CONSTRAINTS
-        ),
+        bool, typer.Option("--across-machines", help="Compare although the hardware differs.", rich_help_panel=CONSTRAINTS)
     ] = False,
     json_: Json = False,
 ) -> None:

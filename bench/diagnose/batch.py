@@ -113,9 +113,7 @@ def find_batch(
     if ref.note:
         observer.note(ref.note)
     chosen, request = configure(model, adapter, device, mode, precision, ref, (1, views, height, width))
-    spec = CellSpec(
-        request, runtime or adapter.name, device, chosen.name, threads=threads, memory_fraction=fraction
-    )
+    spec = CellSpec(request, runtime or adapter.name, device, chosen.name, threads=threads, memory_fraction=fraction)
     trials: dict[int, BatchTrial] = {}
     with TemporaryDirectory(prefix="depthport-batch-") as folder:
 

@@ -193,9 +193,9 @@ def table(profile: Profile) -> Table:
         ("a whole call", figures.number(profile.latency_ms, profile.latency_ci95_ms), "", "", "", "", ""),
     ]  # fmt: skip
     note = (
-        f"{_outside(profile)} Roofline measured here: {profile.matmul_tflop_s:.3g} TFLOP/s ({profile.dtype} matrix product), "
-        f"{profile.copy_gb_s:.3g} GB/s (copy, read and written; more where a cache holds it). A part at 100 % is at it or "
-        "beyond: caches serve it."
+        f"{_outside(profile)} Roofline measured here: {profile.matmul_tflop_s:.3g} TFLOP/s ({profile.dtype} matrix "
+        f"product), {profile.copy_gb_s:.3g} GB/s (copy, read and written; more where a cache holds it). "
+        "A part at 100 % is at it or beyond: caches serve it."
     )
     return Table(title, ("part", "ms", "share", "GFLOP", "MiB", "roof ms", "of roof"), tuple(rows), note, "lrrrrrr")
 

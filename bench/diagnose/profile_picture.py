@@ -26,7 +26,13 @@ def draw(profile: Profile, path: Path) -> None:
     axes.barh(rows, [part.roof_ms for part in parts], height=0.35, color=_ROOF, label="at the measured rates")
     for row, part in zip(rows, parts, strict=True):
         end = max(part.ms, part.roof_ms)
-        axes.annotate(f"{figures.number(part.ms, part.ms_ci95)} ms, {part.share:.0%}", (end, row), (4, 0), textcoords="offset points", va="center")
+        axes.annotate(
+            f"{figures.number(part.ms, part.ms_ci95)} ms, {part.share:.0%}",
+            (end, row),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+        )
     axes.set_yticks(rows, [part.name for part in parts])
     axes.invert_yaxis()
     axes.margins(x=0.18)

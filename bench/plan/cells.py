@@ -49,7 +49,7 @@ class CellSpec:
 
     @property
     def id(self) -> str:
-        """`runtime/device/mode/precision`, with the target, what is dynamic and the label where they tell it from others."""
+        """`runtime/device/mode/precision`, with target, open dimensions and label where they tell it from others."""
         opened = f"dynamic-{'-'.join(self.export.dynamic)}" if self.export.dynamic else None
         more = filter(None, (self.export.target, opened, self.label))
         return cell_id(self.runtime, self.device, self.mode, self.export.precision, more)

@@ -1,9 +1,9 @@
-"""What names a cell: `runtime/device/mode/precision/target`, without the parts that repeat what stands before them.
+"""Names of cells: `runtime/device/mode/precision/target`, without the parts that repeat what stands before them.
 
-A mode called as its device is, and a target that ends in the device's name (`ort-cpu`, `cuda`) or is the mode's, say nothing:
-`onnxruntime/cpu/fp32`, not `onnxruntime/cpu/cpu/fp32/ort-cpu`. Names stay unique, since the modes of a device differ and a
-runtime has one target for a device, mode and precision. Files and command lines of before have the long form, which is read
-as the short one.
+A mode called as its device is, and a target that ends in the device's name (`ort-cpu`, `cuda`) or is the mode's, say
+nothing: `onnxruntime/cpu/fp32`, not `onnxruntime/cpu/cpu/fp32/ort-cpu`. Names stay unique, since the modes of a device
+differ and a runtime has one target for a device, mode and precision. Older files and command lines have the long form,
+which is read as the short one.
 """
 
 from __future__ import annotations

@@ -134,8 +134,8 @@ def _unique_ids(cells: list[Cell], notes: Notes) -> list[Cell]:
     """The cells by their short names, with a number appended to those that occur twice: an id names one row everywhere."""
     seen: dict[str, int] = {}
     out = []
-    for read in cells:
-        cell = msgspec.structs.replace(read, id=short_id(read.id))
+    for found in cells:
+        cell = msgspec.structs.replace(found, id=short_id(found.id))
         seen[cell.id] = seen.get(cell.id, 0) + 1
         if seen[cell.id] > 1:
             notes.add(f"cell id {cell.id[:60]!r} occurs more than once: numbered")

@@ -19,12 +19,12 @@ from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import ArtifactError, UnavailableError, UsageError, one_line
 from depthport.exporters.core.inspection import Table
 from depthport.exporters.core.precision import resolve_policy
+from depthport.exporters.core.text import mib
 from depthport.exporters.coreai.convert import capture, convert
 from depthport.exporters.coreai.divergence import first_diverging, graph_difference, steps, summary
 from depthport.exporters.coreai.network import examples, with_pixels
 from depthport.exporters.coreai.options import TARGETS, small_shape
 from depthport.exporters.coreai.verify import probe_inputs
-from depthport.exporters.core.text import mib
 from depthport.exporters.da3.build import request_network
 from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.request import ExportRequest

@@ -16,12 +16,12 @@ import numpy as np
 
 from depthport.exporters.core.errors import InputError
 from depthport.exporters.core.inspection import Table
+from depthport.exporters.core.text import mib
 from depthport.exporters.coreml.mil.ane import predict
 from depthport.exporters.coreml.mil.flops import function_flops
 from depthport.exporters.coreml.mil.package import Feature, Package, read_package
 from depthport.exporters.coreml.mil.program import Function
 from depthport.exporters.coreml.options import TARGETS
-from depthport.exporters.core.text import mib
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from depthport.exporters.inputs.probe import probe_image, probe_pixels
 

@@ -141,11 +141,7 @@ exec(compile(open(sys.argv[1]).read(), sys.argv[1], "exec"))
 
 @pytest.mark.parametrize(
     "asked",
-    [
-        {},
-        {"preprocessing": {"where": "graph", "source_size": [50, 60]}},
-        {"inputs": ["image", "extrinsics", "intrinsics"]},
-    ],
+    [{}, {"preprocessing": {"where": "graph", "source_size": [50, 60]}}, {"inputs": ["image", "extrinsics", "intrinsics"]}],
 )
 def test_the_script_runs_without_the_benchmark_package(
     asked: dict[str, object], store: ArtifactStore, tmp_path: Path

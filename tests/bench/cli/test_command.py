@@ -1,4 +1,4 @@
-"""How commands present themselves: panels, listed words, examples, old names, `--quiet` and `--verbose`, narrow terminals."""
+"""How commands present themselves: panels, listed words, examples, old names, verbosity, narrow terminals."""
 
 from __future__ import annotations
 
@@ -88,7 +88,9 @@ def test_every_kind_of_word_has_some() -> None:
 def test_examples_are_a_block_of_lines_that_can_be_copied() -> None:
     lines = [line.strip() for line in helped("run").splitlines()]
     at = lines.index("Examples")
-    assert lines[at + 1] == "depthport run da3-small" and all(line.startswith("depthport ") for line in lines[at + 1 :] if line)
+    assert lines[at + 1] == "depthport run da3-small" and all(
+        line.startswith("depthport ") for line in lines[at + 1 :] if line
+    )
 
 
 def test_alone_it_shows_its_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -159,5 +159,6 @@ def test_a_check_that_looked_at_nothing_has_not_passed() -> None:
 
     found = Findings("da3-small", "bf16", "synthetic:0", None, "TensorRT is not installed", None, None)
     assert not found.checked and not found.passed and "nothing was checked" in lines(found)[-1]
-    seen = Findings("da3-small", "bf16", "synthetic:0", {"attention": {}, "tensors_checked": 1, "notes": []}, None, None, None)
+    network = {"attention": {}, "tensors_checked": 1, "notes": []}
+    seen = Findings("da3-small", "bf16", "synthetic:0", network, None, None, None)
     assert seen.passed and "nothing was checked" not in lines(seen)[-1]
