@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from depthport.bench.results.cell_id import short_id
 from depthport.exporters.core.artifact import MAX_BYTES, Artifact, load_artifact
 from depthport.exporters.core.errors import ArtifactError, StorageError
 from depthport.exporters.core.files.atomic import read_json, write_json
@@ -36,7 +37,9 @@ def kept_parity(artifact: Artifact) -> dict[str, Parity]:
         found = msgspec.convert(read_json(artifact.path / NAME, MAX_BYTES), _File)
     except (OSError, ValueError):
         return {}
-    return dict(found.cells) if (found.schema, found.key) == (SCHEMA, artifact.manifest.key) else {}
+    if (found.schema, found.key) != (SCHEMA, artifact.manifest.key):
+        return {}
+    return {short_id(cell): parity for cell, parity in found.cells.items()}
 
 
 def keep_parity(folder: Path | str, cell: str, parity: Parity) -> None:

@@ -125,7 +125,11 @@ def _surveyed(plugin: Plugin) -> JsonObject:
 
 
 def reference(
-    model: str, inputs: str, outputs: str, threads: int, progress: Callable[[str], None]  # noqa: ARG001 - as `survey`
+    model: str,
+    inputs: str,
+    outputs: str,
+    threads: int,
+    progress: Callable[[str], None],  # noqa: ARG001 - as `survey`
 ) -> None:
     """Compute with ONNX Runtime's CPU provider, from one `.npz` into another; runs in a separate process."""
     import onnxruntime
