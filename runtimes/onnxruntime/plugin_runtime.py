@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,13 +24,15 @@ from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ExportError, LoadError, one_line
 from depthport.exporters.core.isolation import call_isolated
 from depthport.exporters.core.options import read_options
+from depthport.exporters.core.usable import unusable
 from depthport.runtimes.base import Device, LoadOptions, Mode, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description
 from depthport.runtimes.onnxruntime import plugins
 from depthport.runtimes.onnxruntime.plugins import Offer
 from depthport.runtimes.onnxruntime.providers import Provider, ProviderContext, ProviderOptions
-from depthport.runtimes.onnxruntime.runtime import MODEL_FILE
+from depthport.runtimes.onnxruntime.runtime import MODEL_FILE, OnnxRuntimeRuntime
 
+NO_DEVICE = "lists no device of this machine"
 _UPGRADE = f"{install.ONNXRUNTIME_AGAIN}, and the plug-in's package"
 _INSTALL = f"{install.ONNXRUNTIME_OPENVINO} (Intel), or another package named onnxruntime-ep-…"
 
@@ -50,8 +51,8 @@ class PluginProviderRuntime(Runtime):
     quantized: ClassVar[tuple[str, ...]] = ("int8",)
 
     def probe(self) -> list[Device]:
-        if find_spec("onnxruntime") is None:
-            return [_absent("onnxruntime is not installed", str(install.ONNXRUNTIME))]
+        if (missing := unusable(install.ONNXRUNTIME, OnnxRuntimeRuntime.builds)) is not None:
+            return [_absent(*missing)]
         if not plugins.installed():
             return [_absent("no plug-in provider of ONNX Runtime is installed", _INSTALL)]
         try:
@@ -59,7 +60,7 @@ class PluginProviderRuntime(Runtime):
         except ExportError as error:
             return [_absent(f"plug-in providers can't be listed ({one_line(error)})", _UPGRADE)]
         if not found:
-            return [_absent("; ".join(silent), f"use hardware that it is made for, or {_UPGRADE}")]
+            return [_absent("; ".join(silent), f"use hardware that they are made for, or {_UPGRADE}")]
         names = dict.fromkeys(offer.device for offer in found)
         devices = [_device(name, [offer for offer in found if offer.device == name]) for name in names]
         return [replace(devices[0], notes=silent), *devices[1:]]
@@ -91,7 +92,7 @@ def _survey() -> tuple[tuple[Offer, ...], tuple[str, ...]]:
         offers += [Offer(**{**offer, "plugin": plugin}) for offer in answer.get("offers", ())]
         if not answer.get("offers"):
             problem = answer.get("problem")
-            why = f"does not register ({one_line(RuntimeError(problem), 120)})" if problem else "offers nothing here"
+            why = f"does not register ({one_line(RuntimeError(problem), 120)})" if problem else NO_DEVICE
             silent.append(f"{plugin.package} {plugin.version} {why}")
     return tuple(offers), tuple(silent)
 
