@@ -11,11 +11,10 @@ ProviderOptions are those of runtime `onnxruntime`; `provider_options` go to the
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -29,7 +28,7 @@ from depthport.runtimes.base import Device, LoadOptions, Mode, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description
 from depthport.runtimes.onnxruntime import plugins
 from depthport.runtimes.onnxruntime.plugins import Offer
-from depthport.runtimes.onnxruntime.providers import Provider, ProviderContext, ProviderOptions
+from depthport.runtimes.onnxruntime.providers import Provider, plugin_options
 from depthport.runtimes.onnxruntime.runtime import MODEL_FILE, OnnxRuntimeRuntime
 
 NO_DEVICE = "lists no device of this machine"
@@ -78,8 +77,7 @@ class PluginProviderRuntime(Runtime):
 
         extra = read_options(OrtOptions, options.extra, self.name)
         kind = device.partition(":")[0]
-        settings = _SETTINGS.get(offer.mode, _none)
-        provider = Provider(offer.provider, kind, _mode(offer), "cpu", partial(settings, kind))
+        provider = Provider(offer.provider, kind, _mode(offer), "cpu", plugin_options(offer.mode, kind))
         return PluginSession(artifact, device, options, artifact.file(MODEL_FILE), provider, extra, offer, native)
 
 
@@ -121,25 +119,5 @@ def _mode(offer: Offer) -> Mode:
 def _absent(reason: str, remedy: str) -> Device:
     return Device("cpu", cpu_description(), unavailable=reason, remedy=remedy)
 
-
-def _none(kind: str, context: ProviderContext) -> ProviderOptions:
-    return {}
-
-
-def _openvino(kind: str, context: ProviderContext) -> ProviderOptions:
-    """OpenVINO's plug-in computes in bf16 where a CPU has it, whatever its option `precision` says; a hint it follows."""
-    precise = "float32" in context.dtypes[:1]
-    hint = {"INFERENCE_PRECISION_HINT": "f32"} if precise else {"EXECUTION_MODE_HINT": "ACCURACY"}
-    threads = {"INFERENCE_NUM_THREADS": str(context.threads)} if kind == "cpu" else {}
-    return {"load_config": json.dumps({kind.upper(): {**hint, **threads, "NUM_STREAMS": "1"}})}
-
-
-def _ggml(kind: str, context: ProviderContext) -> ProviderOptions:
-    """ggml's plug-in stores weights in fp16 and takes one thread unless told."""
-    return {"weights": "f32" if "float32" in context.dtypes[:1] else "f16", "threads": str(context.threads)}
-
-
-_SETTINGS: dict[str, Callable[[str, ProviderContext], ProviderOptions]] = {"openvino": _openvino, "ggml": _ggml}
-"""By mode: options without which a plug-in computes something else than it is asked to."""
 
 __all__ = ["PluginProviderRuntime"]

@@ -19,7 +19,7 @@ from depthport.runtimes.contract.subject import infer
 from depthport.runtimes.onnxruntime import plugin_runtime, plugins
 from depthport.runtimes.onnxruntime.plugin_runtime import PluginProviderRuntime
 from depthport.runtimes.onnxruntime.plugins import Offer, Plugin
-from depthport.runtimes.onnxruntime.providers import ProviderContext
+from depthport.runtimes.onnxruntime.providers import ProviderContext, plugin_options
 from tests.runtimes.conftest import THREADS
 from tests.support.site import distribution
 from tests.support.tiny import tiny_matmul_onnx, tiny_onnx
@@ -185,9 +185,10 @@ def test_probe_without_packages(
 )
 def test_what_openvino_is_told(dtype: str, hint: str) -> None:
     context = ProviderContext(0, False, 2, "", dtypes=(dtype, "float32"))
-    options = plugin_runtime._openvino("cpu", context)
+    options = plugin_options("openvino", "cpu")(context)
     assert hint in options["load_config"] and '"INFERENCE_NUM_THREADS": "2"' in options["load_config"]
-    assert "THREADS" not in plugin_runtime._openvino("gpu", context)["load_config"]
+    assert "THREADS" not in plugin_options("openvino", "gpu")(context)["load_config"]
+    assert plugin_options("webgpu", "gpu")(context) == {}
 
 
 def test_offers_are_named_as_devices_are_here() -> None:
