@@ -1,4 +1,4 @@
-"""What the machine was doing around a timed block: one JSON-able record a block.
+"""State of the machine around a timed block: one JSON-able record a block.
 
 Taken in the manager's process before and after a block, never inside it, while every worker is parked:
 
@@ -49,12 +49,12 @@ FIELDS = (
     "cpu_speed_limit_percent",
     "gpus",
 )
-"""Keys of every record, present even where None; `unreadable` is there only if something failed."""
+"""Keys of every record, present even where None; `unreadable` is present only if something failed."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """What was read before a block."""
+    """Readings taken before a block."""
 
     started_s: float
     parked: tuple[int, ...]

@@ -24,7 +24,7 @@ from depthport.exporters.core.json_types import JsonObject
 
 
 def work_folder(out: Path) -> Path:
-    """Where a run into `out` keeps inputs and outputs until it is finished."""
+    """Folder in which a run into `out` keeps inputs and outputs until it is finished."""
     return out / "work"
 
 
