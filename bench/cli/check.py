@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,7 @@ from depthport.bench.cli.options import Batch, Json, ModelName, Size, Store, Vie
 
 if TYPE_CHECKING:
     from depthport.bench.diagnose.precision_check import Findings
+    from depthport.exporters.precision_check.layers import Comparison
 
 _SHOWN = 8
 
@@ -73,9 +74,9 @@ def lines(found: Findings) -> list[str]:
     if found.network is None:
         text.append(f"parsed network: not looked at: {found.network_reason}")
     else:
-        attention = ", ".join(f"{count} × {name}" for name, count in found.network["attention"].items())
-        text.append(f"parsed network: types as the policy says ({found.network['tensors_checked']} tensors); {attention}")
-        text += [f"  {note}" for note in found.network["notes"][:_SHOWN]]
+        attention = ", ".join(f"{count} × {name}" for name, count in found.network.attention.items())
+        text.append(f"parsed network: types as the policy says ({found.network.checked} tensors); {attention}")
+        text += [f"  {note}" for note in found.network.notes[:_SHOWN]]
     if found.ranges is not None:
         ranges = found.ranges
         top = ranges.largest
@@ -89,7 +90,7 @@ def lines(found: Findings) -> list[str]:
     return text
 
 
-def _layers(comparison: Any) -> list[str]:
+def _layers(comparison: Comparison) -> list[str]:
     first = comparison.first
     worst = max(comparison.layers, key=lambda layer: layer.relative, default=None)
     head = f"layers ({comparison.executed}): {len(comparison.layers)} compared, tolerance {comparison.tolerance:g}"

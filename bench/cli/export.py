@@ -29,7 +29,7 @@ from depthport.bench.cli.options import (
 from depthport.exporters.core.files.atomic import check_output_folder
 
 if TYPE_CHECKING:
-    from depthport.bench.results.kept_parity import Parity
+    from depthport.bench.results.sections import Parity
     from depthport.exporters.core.store import Stored
 
 
@@ -141,9 +141,9 @@ def export(
         height=height,
         width=width,
         weights=weights,
-        outputs=names(outputs),
+        outputs=names(outputs, "--outputs"),
         target=target,
-        dynamic=names(dynamic) or (),
+        dynamic=names(dynamic, "--dynamic") or (),
         pose_input=pose_input,
         preprocess=preprocess,
         source_size=source,

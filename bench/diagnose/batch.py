@@ -25,7 +25,6 @@ from depthport.exporters.core.asked import MOST, THREADS
 from depthport.exporters.core.errors import RunError, UsageError
 from depthport.exporters.core.files.npz import write_npz
 from depthport.exporters.core.inspection import Table
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.nvidia import cuda_devices
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.registry import get_model
@@ -63,7 +62,7 @@ class BatchAnswer:
     """Of the whole device (a CPU: what this process may use)."""
     trials: tuple[BatchTrial, ...]
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)
 
 

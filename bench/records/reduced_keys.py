@@ -20,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from depthport.exporters.core.json_types import JsonObject
 
 
 def main() -> None:
@@ -58,7 +57,7 @@ def reduced(grid: tuple[int, int], side: int) -> Callable[[Tensor, Tensor, Tenso
     return attention
 
 
-def error(model: str, views: int, height: int, width: int) -> list[JsonObject]:
+def error(model: str, views: int, height: int, width: int) -> list[dict[str, object]]:
     """How far depth and poses of the reduced network are from the exact one's, both fp32, for both kinds of weights."""
     from depthport.bench.inputs.inputs import load_scenes
     from depthport.exporters.core.artifact import Shape
@@ -67,7 +66,7 @@ def error(model: str, views: int, height: int, width: int) -> list[JsonObject]:
     from depthport.exporters.da3.static.blocks import attention as exact
     from depthport.exporters.da3.static.network import build_static
 
-    rows = []
+    rows: list[dict[str, object]] = []
     for kind in ("synthetic:0", "synthetic:0,outliers"):
         upstream = named_upstream(model, kind)
         net: Any = build_static(upstream, 1, views, height, width, None, POLICIES["fp32"])
@@ -96,7 +95,7 @@ def _errors(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, 
     return {**relative, "abs_rel": abs_rel, "rotation_deg": float(cosine.acos().max().rad2deg()), "same_reference": same}
 
 
-def speed(views: int, height: int, width: int) -> list[JsonObject]:
+def speed(views: int, height: int, width: int) -> list[dict[str, object]]:
     """Attention of one block across views, 16 heads of 64 in bf16, all keys against a quarter of them, cuDNN and ours."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 

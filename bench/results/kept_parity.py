@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from depthport.bench.results.sections import Parity
 from depthport.exporters.core.artifact import MAX_BYTES, Artifact, load_artifact
 from depthport.exporters.core.errors import ArtifactError, StorageError
 from depthport.exporters.core.files.atomic import read_json, write_json
-from depthport.exporters.core.json_types import JsonObject
 
 NAME = "parity.json"
 SCHEMA = "depthport.parity/1"
-
-Parity = Mapping[str, object]
-"""Figures by output, and over how many inputs, as a cell of `results.json` has them."""
-
 
 @dataclass(frozen=True)
 class _File:
     key: str
     """Of the artifact; another's figures say nothing."""
-    cells: dict[str, JsonObject] = field(default_factory=dict)
+    cells: dict[str, Parity] = field(default_factory=dict)
     """By the id of the cell that ran it."""
     schema: str = SCHEMA
 
@@ -36,7 +31,7 @@ def kept_parity(artifact: Artifact) -> dict[str, Parity]:
         found = msgspec.convert(read_json(artifact.path / NAME, MAX_BYTES), _File)
     except (OSError, ValueError):
         return {}
-    return dict(found.cells) if (found.schema, found.key) == (SCHEMA, artifact.manifest.key) else {}
+    return found.cells if (found.schema, found.key) == (SCHEMA, artifact.manifest.key) else {}
 
 
 def keep_parity(folder: Path | str, cell: str, parity: Parity) -> None:

@@ -37,7 +37,11 @@ def described_schema(kind: type, schema: str, *modules: str) -> JsonObject:
         schema: its identifier, which files of the type carry as `schema`: without it they are not read.
         modules: where the types that it is made of are defined.
     """
-    _, definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    _, definitions = msgspec.json.schema_components(
+        [kind],
+        ref_template="#/$defs/{name}",
+        schema_hook={object: {"description": "Any JSON."}}.__getitem__,
+    )
     for module in modules:
         for (name, field), text in _texts_of(module).items():
             if field in definitions.get(name, {}).get("properties", {}):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from depthport.exporters.core.json_types import JsonObject
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class WeightsRef:
     note: str | None = None
     """One line the user should see: why these weights and not the ones they may expect."""
 
-    def facts(self) -> JsonObject:
+    def facts(self) -> dict[str, object]:
         """What results say of them (JSON types only): nothing of the machine they lie on."""
         return {
             "id": self.id, "sha256": self.sha256, "synthetic": self.synthetic, "licence": self.licence, "note": self.note,

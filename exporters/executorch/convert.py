@@ -23,14 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from depthport.exporters.core.json_types import JsonObject
 
 Progress = Callable[[str], None]
 
 METHOD = "forward"
 
 
-def lower(program: str, model: str, backend: str, progress: Progress) -> JsonObject:
+def lower(program: str, model: str, backend: str, progress: Progress) -> dict[str, object]:
     """Lower a saved program to `backend` and write it as a `.pte`.
 
     Returns:

@@ -24,7 +24,6 @@ from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core import install
 from depthport.exporters.core.errors import ExportError, UnsupportedError, UsageError
 from depthport.exporters.core.isolation import Isolated, call_isolated
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.executorch import convert
 from depthport.exporters.pytorch.converted import (
@@ -63,7 +62,7 @@ class ExecuTorchExporter(Exporter):
         missing = [name for module, name in NEEDED.items() if find_spec(module) is None]
         return f"{', '.join(missing)} not installed: {_INSTALL}" if missing else None
 
-    def options(self, request: ExportRequest) -> JsonObject:
+    def options(self, request: ExportRequest) -> dict[str, object]:
         if request.policy.quantization is not None:
             raise UnsupportedError(f"format {self.format!r} has no {request.policy.name}: {NO_INT8}")
         require_static(request, allow=("pose_input",))

@@ -24,7 +24,6 @@ from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.isolation import Isolated, call_isolated
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
@@ -61,7 +60,7 @@ class LiteRTExporter(Exporter):
         missing = [name for module, name in NEEDED.items() if find_spec(module) is None]
         return f"{', '.join(missing)} not installed: {_INSTALL}" if missing else None
 
-    def options(self, request: ExportRequest) -> JsonObject:
+    def options(self, request: ExportRequest) -> dict[str, object]:
         require_static(request, allow=("pose_input", "quantization int8"))
         if request.policy.name not in PRECISIONS:
             raise UnsupportedError(
@@ -111,7 +110,8 @@ class _Build:
 
     def finish(self) -> dict[str, object]:
         """The file of the request's precision, and what to say of it."""
-        extra: JsonObject = {"converter": self.isolation, "checks": {"conversion": self.parity}}
+        checks = {"conversion": self.parity}
+        extra: dict[str, object] = {"converter": self.isolation, "checks": checks}
         policy = self.context.request.policy
         if policy.name == "fp32":
             (self.work / "fp32.tflite").rename(self.work / MODEL_FILE)
@@ -125,7 +125,7 @@ class _Build:
         self.context.progress(f"writing {policy.name}")
         self._call(convert.quantize, model="fp32.tflite", quantized=MODEL_FILE, recipe=recipe)
         # Not judged: what rounding costs is a property of the precision. Missing, misshapen or infinite outputs are.
-        extra["checks"]["rounded"] = errors(self._run(MODEL_FILE), self.expected)
+        checks["rounded"] = errors(self._run(MODEL_FILE), self.expected)
         return extra
 
     def _choose(self) -> Chosen:

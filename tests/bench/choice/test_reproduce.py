@@ -114,5 +114,7 @@ def test_what_was_asked_of_the_artifacts_is_repeated() -> None:
     assert {"--pose-input", "--source-size=480x640", "--dynamic=views"} <= set(command)
     assert "--preprocess" not in command
     for broken in (None, 5, {"source_size": "x", "dynamic": 3}, {"source_size": [1]}):
-        results.protocol["asked"] = broken
-        assert not {w for w in reproduce(results, CELL).command if w.startswith(("--source", "--dynamic", "--pose"))}
+        data = json.loads(json.dumps(results.to_json()))
+        data["protocol"]["asked"] = broken
+        read, _ = parse_results(data)
+        assert not {w for w in reproduce(read, CELL).command if w.startswith(("--source", "--dynamic", "--pose"))}
