@@ -1,4 +1,4 @@
-"""Where the packages lie: the folders stand beside `depthport/` and are found below it once installed.
+"""Location of the packages: the folders are beside `depthport/` and are found below it once installed.
 
 Everything else about the distribution is in pyproject.toml, which can't list packages that are found and renamed at once.
 """

@@ -67,9 +67,9 @@ def export(
         asked: shape, weights, precision, outputs, ...: see :class:`~depthport.exporters.da3.request.ExportKeywords`.
 
     Raises:
-        TypeError: a keyword that is none of these.
+        TypeError: an unknown keyword.
         UsageError: unknown name, impossible shape, weights that do not fit, or none named and the model's own checkpoint
-            neither cached nor to be had: random weights are never taken silently (exit code 2).
+            neither cached nor available: random weights are never taken silently (exit code 2).
         UnavailableError: the exporter's packages are not installed.
         UnsupportedError: the format can't express the request.
         ExportError: the exporter failed.
@@ -173,7 +173,7 @@ def export_request(request: ExportRequest, store: ArtifactStore, progress: Progr
 
 
 def rebuild(artifact: Artifact, reason: str, here: str, progress: Progress = lambda step: None) -> Stored:
-    """An artifact that was built for other hardware or by another version, built anew beside it, or found there.
+    """Rebuild an artifact of other hardware or versions beside it, or find it there.
 
     Args:
         reason: why, in one line.

@@ -1,4 +1,4 @@
-"""What an exporter is: one class a format, found through the entry-point group `depthport.exporters`.
+"""The interface of an exporter: one class per format, found through the entry-point group `depthport.exporters`.
 
 An exporter turns the static network into files. It does not choose weights, build the network, hash, lock or write
 manifests: :func:`depthport.exporters.api.export` does that the same way for all of them.
@@ -32,14 +32,14 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What an exporter adds to the manifest."""
+    """An exporter's additions to the manifest."""
 
     extra: JsonObject = field(default_factory=dict)
     target: dict[str, object] = field(default_factory=dict)
 
 
 class ExportContext:
-    """What an exporter may ask for while it writes; each is made once, when first asked for."""
+    """Services for an exporter while it writes; each is made once, when first asked for."""
 
     def __init__(
         self,
@@ -68,11 +68,11 @@ class Exporter(ABC):
     packages: ClassVar[tuple[str, ...]] = ()
     """Distributions whose versions decide what is written; part of the key."""
     default: ClassVar[bool] = False
-    """What is exported where nobody says a format: true of one."""
+    """True for the format that is exported by default: one of them."""
     slow: ClassVar[bool] = False
-    """Whether it takes minutes where others take seconds: it comes last where time is short."""
+    """True if it takes minutes where others take seconds: it comes last where time is short."""
     one_artifact_many_shapes: ClassVar[bool] = False
-    """Whether an artifact with open dimensions is worth measuring beside the static one."""
+    """True if an artifact with open dimensions is worth measuring beside the static one."""
     main_file: ClassVar[str | None] = None
     """The file or package (a folder) of an artifact that its runtime is handed; None: the artifact's folder."""
     takes: ClassVar[tuple[type[Options], ...]] = ()
@@ -110,15 +110,15 @@ class Exporter(ABC):
             StorageError: it can't be written there.
         """
         if self.main_file is None:
-            raise UnsupportedError(f"format {self.format!r} is a folder, not one file: name a folder for --out")
+            raise UnsupportedError(f"format {self.format!r} is written as a folder, not a file: name a folder with --out")
         copy_whole(artifact.path / self.main_file, path)
 
     def declares(self, manifest: Manifest) -> tuple[tuple[str, str], ...]:
-        """What an artifact's files ask of the runtime that loads them, as (name, value) to be shown."""
+        """Return the requirements of an artifact's files on their runtime, as (name, value) to show."""
         return ()
 
     def rebuild(self, artifact: Artifact, directory: Path, progress: Progress) -> ExportResult:
-        """Build an artifact anew for the hardware and the versions that are here, into `directory` as :meth:`write` does.
+        """Rebuild an artifact for the hardware and versions of this machine, into `directory` as :meth:`write` does.
 
         Raises:
             ArtifactError: what it was built from is gone.
@@ -130,7 +130,7 @@ class Exporter(ABC):
     def inspect(
         self, artifact: Artifact, arrays: Mapping[str, np.ndarray] | None = None, run: bool = True
     ) -> tuple[Table, ...]:
-        """What only this format can say about an artifact beyond its manifest; nothing by default.
+        """Return what only this format can say about an artifact beyond its manifest; nothing by default.
 
         Args:
             artifact: of this format, its file hashes checked.
@@ -154,4 +154,4 @@ class Exporter(ABC):
             ArtifactError: it is damaged.
             UnsupportedError: what is asked needs something that is not here, or there are no such packages.
         """
-        raise UnsupportedError(f"format {self.format!r} has no packages to inspect without their manifest")
+        raise UnsupportedError(f"format {self.format!r} can't be inspected without its manifest")

@@ -49,4 +49,4 @@ def default_format() -> str:
     for exporter in installed_exporters():
         if exporter.default:
             return exporter.format
-    raise UsageError(f"no format is the default here: choose one of {', '.join(formats()) or 'none'}")
+    raise UsageError(f"this machine has no default format: choose one of {', '.join(formats()) or 'none'}")

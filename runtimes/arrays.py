@@ -14,7 +14,7 @@ _dtype = lru_cache(maxsize=None)(np.dtype)
 
 
 def _exactly(arrays: Mapping[str, np.ndarray], specs: tuple[TensorSpec, ...]) -> bool:
-    """Whether names, shapes and dtypes are the specs' own: the quick way out of every timed call."""
+    """Return whether names, shapes and dtypes are the specs' own: the quick way out of every timed call."""
     if len(arrays) != len(specs):
         return False
     for spec in specs:
@@ -99,7 +99,7 @@ def check_finite(arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def fits_but_for_views(have: tuple[int, ...], want: tuple[int | str, ...]) -> bool:
-    """Whether an input (B, N, ...) is wrong in N alone."""
+    """Return whether an input (B, N, ...) is wrong in N alone."""
     pairs = list(zip(have, want, strict=False))
     wrong = [axis for axis, (size, dim) in enumerate(pairs) if isinstance(dim, int) and size != dim]
     return len(have) == len(want) and wrong == [1]

@@ -1,4 +1,4 @@
-"""What a runtime is: one class a runtime, found through the entry-point group `depthport.runtimes`.
+"""The interface of a runtime: one class per runtime, found through the entry-point group `depthport.runtimes`.
 
 A :class:`Runtime` is stateless: it says what it can run on and loads artifacts. A :class:`Session` is one loaded
 model. Public methods validate, the `_underscored` ones an adapter implements do the work, so every adapter is held to
@@ -40,8 +40,10 @@ __all__ = [
 
 
 class Runtime(ABC):
-    """Stateless; constructing one imports nothing heavy. What others must know of a runtime is an attribute of its
-    class: nothing outside of its own module names it."""
+    """The base of all runtimes: stateless, and constructing one imports nothing heavy.
+
+    What others must know of a runtime is an attribute of its class: nothing outside its own module names it.
+    """
 
     name: ClassVar[str]
     """As the entry point has it."""
@@ -62,16 +64,16 @@ class Runtime(ABC):
     baseline_mode: ClassVar[str | None] = None
     """The mode that is upstream's own forward, as its users run it; None: it has none."""
     compiles: ClassVar[Mapping[str, str] | None] = None
-    """Modes that compile the network when they load it, each with the mode that runs the same network as it stands;
+    """Modes that compile the network when they load it, each with the mode that runs the same network uncompiled;
     None: what it runs was compiled by the export."""
     profiled: ClassVar[tuple[str, ...]] = ()
     """Modes whose operators :meth:`profile` can time, slowest first."""
 
     bound: ClassVar[bool] = False
-    """Whether its artifacts run only on what they were built for: ask :meth:`mismatch` before loading one."""
+    """True if its artifacts run only on what they were built for: ask :meth:`mismatch` before loading one."""
 
     def mismatch(self, artifact: Artifact, device: str) -> Mismatch | None:
-        """Why an artifact has to be built anew for a device of this machine; None where it can be loaded as it is.
+        """Return why an artifact must be rebuilt for a device of this machine; None where it can be loaded as it is.
 
         Raises:
             ArtifactError, LoadError, UnavailableError: it can't be told.
@@ -92,7 +94,7 @@ class Runtime(ABC):
         Raises:
             UnsupportedError: this runtime shows no operators.
         """
-        raise UnsupportedError(f"runtime {self.name!r} shows no operators to time")
+        raise UnsupportedError(f"runtime {self.name!r} does not report its operators")
 
     @abstractmethod
     def probe(self) -> list[Device]:

@@ -29,7 +29,7 @@ MODEL_FILE = "model.pte"
 METHOD = "forward"
 XNNPACK = Mode("xnnpack", "XNNPACK's kernels, all threads on one inference")
 OFF_TARGET = (
-    "ExecuTorch is for phones: the same kernels on this CPU tell which of two artifacts is faster, not how fast a phone is"
+    "ExecuTorch is for phones: the same kernels on this CPU show which of two artifacts is faster, not how fast a phone is"
 )
 
 _BACKEND = "XnnpackBackend"

@@ -33,7 +33,7 @@ SIGNATURE = "serving_default"
 XNNPACK = Mode("xnnpack", "the interpreter with XNNPACK's kernels, all threads on one inference")
 DELEGATE = "DELEGATE"
 OFF_TARGET = (
-    "LiteRT is for phones: the same kernels on this CPU tell which of two artifacts is faster, not how fast a phone is"
+    "LiteRT is for phones: the same kernels on this CPU show which of two artifacts is faster, not how fast a phone is"
 )
 
 _ERRORS = (ValueError, RuntimeError, TypeError, OSError)
@@ -140,7 +140,7 @@ class LiteRTSession(Session):
 
 
 def executed(operators: Sequence[Mapping[str, Any]], outputs: Any) -> tuple[int, Counter[str]]:
-    """What an interpreter runs of the operators that it lists, delegated ones and their delegates alike.
+    """Return which of its listed operators an interpreter runs: it lists delegated ones and their delegates alike.
 
     Args:
         operators: as `Interpreter._get_ops_details` gives them: `op_name`, and `inputs` and `outputs`, indices of tensors.

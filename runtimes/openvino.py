@@ -147,7 +147,7 @@ class OpenVinoSession(Session):
         return {spec.name: np.array(self._request.get_tensor(spec.native_name).data) for spec in self.output_specs}
 
     def placement(self) -> Placement:
-        """Where and in what each kernel computes.
+        """Return where, and in which precision, each kernel computes.
 
         Raises:
             PlacementError: an fp32 policy has kernels of lower precision that nobody asked for.
@@ -241,7 +241,7 @@ def _text(info: Any, key: str, default: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong: OpenVINO puts where in its own source it noticed before it, line by line."""
+    """Return the cause of an error: OpenVINO puts places in its own source before it, line by line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
     return one_line(RuntimeError(said[0] if said else str(error) or type(error).__name__))

@@ -42,13 +42,13 @@ def installed_runtimes() -> Iterator[Runtime]:
 
 @dataclass(frozen=True)
 class Surveyed:
-    """What one installed adapter says of this machine; a broken one says nothing and is in nobody's way."""
+    """Survey of this machine by one installed adapter; a broken one reports nothing and blocks no other."""
 
     name: str
     runtime: Runtime | None = None
     devices: tuple[Device, ...] = ()
     problem: str | None = None
-    """Why it can't be asked, in one line."""
+    """Reason it can't be asked, in one line."""
 
 
 def survey() -> Iterator[Surveyed]:
@@ -60,7 +60,7 @@ def survey() -> Iterator[Surveyed]:
                 raise TypeError(f"{type(runtime).__name__} is not a depthport.runtimes.base.Runtime")
             devices = tuple(runtime.probe())
             if not all(isinstance(device, Device) for device in devices):
-                raise TypeError("probe() gives something else than devices")
+                raise TypeError("probe() returned something other than devices")
         except DepthportError as error:
             yield Surveyed(name, problem=str(error))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - see above

@@ -54,14 +54,14 @@ class Session(ABC):
 
         Raises:
             InputError: a name, shape or dtype other than the manifest's, a size outside of an open dimension's limits,
-                NaN or infinity, or poses that no camera has.
+                NaN or infinity, or invalid poses.
         """
         self.check(inputs, checked=checked)
         self._bind(inputs)
         self._bound = True
 
     def check(self, inputs: Mapping[str, np.ndarray], *, checked: bool = False) -> None:
-        """What :meth:`bind` looks at; arguments and errors are its own."""
+        """Check the inputs of :meth:`bind`; same arguments and errors."""
         self._open()
         manifest = self.artifact.manifest
         check_arrays(inputs, manifest.inputs, InputError, "input")
@@ -106,7 +106,7 @@ class Session(ABC):
         return self.finished(self._outputs())
 
     def finished(self, arrays: Arrays) -> Arrays:
-        """What the runtime gave, checked against the manifest, its host steps done."""
+        """Return the runtime's outputs, checked against the manifest, with the host steps done."""
         check_arrays(arrays, self.output_specs, RunError, "output")
         steps = self.artifact.manifest.host_steps
         return apply(steps, arrays) if steps else arrays
@@ -120,7 +120,7 @@ class Session(ABC):
         return time.perf_counter_ns()
 
     def placement(self) -> Placement:
-        """Where the model ran; call after the first `run`."""
+        """Return where the model ran; call after the first `run`."""
         return Placement(self.device)
 
     def memory(self) -> SessionMemory:
@@ -184,7 +184,7 @@ class FilesPipeline(ABC):
         """One scene, alone: its outputs by the manifest's names, as far as there are such.
 
         Raises:
-            InputError: a file is no photograph, or leads to another size than the artifact's.
+            InputError: a file is not a photograph, or leads to a size other than the artifact's.
             RunError: the runtime failed.
         """
 
@@ -194,7 +194,7 @@ class FilesPipeline(ABC):
 
     @abstractmethod
     def stages_ns(self, files: Sequence[bytes]) -> dict[str, int]:
-        """What the parts of a call take, in order, each waited for."""
+        """Return the durations of a call's parts, in order, each waited for."""
 
 
 class Flow:
@@ -205,7 +205,7 @@ class Flow:
     """
 
     ahead: ClassVar[int] = 0
-    """How many scenes it is worth submitting before the first of them is asked for."""
+    """Number of scenes worth submitting before the first result is asked for."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

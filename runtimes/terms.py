@@ -1,4 +1,4 @@
-"""What a runtime is told and what it tells, as data: modes, devices, options, placement, memory, operators."""
+"""Data that goes into and comes out of a runtime: modes, devices, options, placement, memory, operators."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Mode:
     export_options: tuple[tuple[str, object], ...] = ()
     """The format's own options of the artifacts it runs, name and value; empty: its defaults."""
     alternative: bool = False
-    """What people would run without this package: measured where it is asked for, by name or by a suite."""
+    """True for what people would run without this package: measured where it is asked for, by name or by a suite."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Mismatch:
     reason: str
     """One line."""
     here: str
-    """What it has to be built for to be loaded: the same text, the same artifact."""
+    """Platform that it has to be built for to be loaded: the same text, the same artifact."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class Device:
     precisions: tuple[str, ...] = ()
     """Policies worth running here, best-known first; others may load and are allowed."""
     unavailable: str | None = None
-    """Why it can't run here; None where it can."""
+    """Reason it can't run here; None where it can."""
     remedy: str | None = None
     """The line that installs or enables what is missing."""
     off_target: str | None = None
-    """Why times measured here are not those of the devices that the runtime is for: they are kept and marked, and nobody
+    """Reason times measured here are not those of the devices that the runtime is for: they are kept and marked, and nobody
     is told to deploy by them unless this device is asked for by name. None: it is one of them."""
     numerics_only: str | None = None
-    """Why what runs here shows what an artifact computes and never how fast: no timing of it is kept, and it is never
+    """Reason what runs here shows what an artifact computes and never how fast: no timing of it is kept, and it is never
     chosen. None where it is what people deploy."""
     notes: tuple[str, ...] = ()
 
@@ -67,9 +67,14 @@ class Device:
     def available(self) -> bool:
         return self.unavailable is None
 
+    @property
+    def preference(self) -> tuple[bool, bool]:
+        """Key to sort devices by where nobody names one: those that people deploy what runs here on come first."""
+        return self.numerics_only is not None, self.off_target is not None
+
 
 def check_memory_fraction(fraction: float | None) -> None:
-    """Refuse a share of the device's memory that is none; None, where no share is asked for, is right.
+    """Refuse a share of the device's memory that is not in (0, 1]; None, where no share is asked for, is right.
 
     Raises:
         UsageError: it is not above 0 and at most 1.
@@ -79,15 +84,17 @@ def check_memory_fraction(fraction: float | None) -> None:
 
 
 def first_device(name: str) -> str:
-    """The device that a cell's baseline runs on: the first of several (`cuda:0+1` is compared with `cuda`, `cuda:2+3` with
-    `cuda:2`), else the cell's own."""
+    """Return the device that a cell's baseline runs on.
+
+    It is the first of several (`cuda:0+1` is compared with `cuda`, `cuda:2+3` with `cuda:2`), else the cell's own.
+    """
     first = name.partition("+")[0]
     return first.removesuffix(":0") if first != name else name
 
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How to load; the same fields for all runtimes, each uses what it knows and refuses nothing silently."""
+    """Options for loading; the same fields for all runtimes, each uses those it knows and refuses nothing silently."""
 
     mode: str | None = None
     """One of the device's modes; None: its first."""
@@ -96,7 +103,7 @@ class LoadOptions:
     memory_fraction: float | None = None
     """Share of the device's memory this process may take (0, 1]."""
     cache_dir: Path | None = None
-    """Where compiled forms of the artifact are kept between processes; None: the user's own cache."""
+    """Folder for compiled forms of the artifact between processes; None: the user's own cache."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """The runtime's own options; an unknown one is a UsageError."""
 
@@ -145,7 +152,7 @@ class OperatorTime:
 
 @dataclass(frozen=True)
 class DeviceRates:
-    """What the device does at best, measured now."""
+    """Best rates of the device, measured now."""
 
     matmul_flop_s: float
     """Of a large square matrix product in the dtype given."""

@@ -148,7 +148,7 @@ def test_links_lead_somewhere(page: Path) -> None:
             continue
         path, _, anchor = target.partition("#")
         linked = (page.parent / path).resolve() if path else page
-        assert linked.exists(), f"{page.name} links to {target}, which is not there"
+        assert linked.exists(), f"{page.name} links to {target}, which does not exist"
         assert linked.is_relative_to(ROOT), f"{target} is outside the project"
         if anchor and linked.suffix == ".md":
             assert anchor in anchors(linked), f"{target}: no such heading"
@@ -169,7 +169,7 @@ def test_every_command_of_the_readme_runs_as_printed(tmp_path: Path) -> None:
     lines.sort(key=lambda line: not line.startswith("depthport run"))
     for name, picture in {"a.jpg": "coffee", "b.jpg": "chelsea", "left.jpg": "coffee", "right.jpg": "chelsea"}.items():
         Image.fromarray(getattr(data, picture)()).save(tmp_path / name)
-    # Where the checkpoints can't be had exports refuse, and random weights do for this.
+    # Where the checkpoints are not available exports refuse, and random weights do for this.
     cached = all(row.cached_mib for row in checkpoints())
     for line in lines:
         for name in re.findall(r"\S+\.json", line):

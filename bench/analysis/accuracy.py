@@ -1,4 +1,4 @@
-"""How right a depth map or a pose is, against ground truth, in the task's own terms. Pure numpy, fp64.
+"""Accuracy of depth maps and poses against ground truth, in the task's own terms. Pure numpy, fp64.
 
 Depth Anything 3 gives depth up to one factor per scene, so depth is aligned before it is judged: by the ratio of the
 medians (Zhou et al. 2017, arXiv:1704.07813) and by least squares in scale and shift (MiDaS, Ranftl et al. 2020,
@@ -130,7 +130,7 @@ def relative_to_first(extrinsics: Array) -> Array:
 
 
 def camera_centres(extrinsics: Array) -> Array:
-    """Where the cameras (N, 4, 4, world to camera) stand in the world: (N, 3)."""
+    """Positions (N, 3) in the world of cameras (N, 4, 4), world to camera."""
     return np.linalg.inv(extrinsics)[:, :3, 3]
 
 
@@ -152,7 +152,7 @@ def _scene_pose(extrinsics: Array, truth: Array) -> dict[str, float]:
 
 
 def _places(centres: Array) -> int:
-    """How many different places the cameras stand at."""
+    """Number of distinct camera positions."""
     distances = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
     same = distances <= _SAME_PLACE * max(float(distances.max()), 1e-12)
     return len({tuple(row) for row in same.tolist()})

@@ -32,7 +32,7 @@ SLOW_SYNC_SHARE = 0.01
 
 
 class Repeatability(str, Enum):
-    """Whether equal inputs gave equal bits."""
+    """Bit-for-bit repeatability of outputs for equal inputs."""
 
     SAME = "same"
     DIFFERS_BETWEEN_LAUNCHES = "differs between process starts"
@@ -41,7 +41,7 @@ class Repeatability(str, Enum):
 
 @dataclass(frozen=True)
 class CellFacts:
-    """What is known of a measured cell; None where it is not known."""
+    """Facts of a measured cell; None where unknown."""
 
     device: str
     device_ms: float | None = None
@@ -65,7 +65,7 @@ class CellFacts:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is known of a whole run."""
+    """Facts of a whole run."""
 
     controls: Mapping[str, Control] = field(default_factory=dict)
     """`aa` and `plus5`; empty where the protocol has none."""
@@ -77,7 +77,7 @@ class RunFacts:
 
 
 def cell_advice(facts: CellFacts) -> list[Advice]:
-    """What is to be said of one cell."""
+    """Return the advice on one cell."""
     found = _machine_advice(facts.machine)
     if not facts.steady_state:
         found.append(Advice.of(Code.NO_STEADY_STATE))
@@ -95,7 +95,7 @@ def cell_advice(facts: CellFacts) -> list[Advice]:
 
 
 def run_advice(facts: RunFacts) -> list[Advice]:
-    """What is to be said of the whole run; a report opens with it."""
+    """Return the advice on the whole run, with which a report opens."""
     found = _control_advice(facts.controls)
     if facts.synthetic_weights:
         found.append(Advice.of(Code.SYNTHETIC_WEIGHTS, weights=_listed(facts.synthetic_weights)))
@@ -112,7 +112,7 @@ def run_advice(facts: RunFacts) -> list[Advice]:
 
 
 def repeatability(outputs: Iterable[tuple[int, int, str]]) -> Repeatability | None:
-    """Whether (launch, input, digest of all outputs) repeat; None if no input was seen twice."""
+    """Return whether (launch, input, digest of all outputs) repeat; None if no input was seen twice."""
     by_launch: dict[tuple[int, int], set[str]] = {}
     by_input: dict[int, set[str]] = {}
     seen: dict[int, int] = {}

@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class Code(str, Enum):
-    """What can be noticed."""
+    """Codes of everything that can be noticed."""
 
     # about the run
     CONTROL_FAILED = "control-failed"
@@ -43,11 +43,11 @@ TEXTS: Mapping[Code, tuple[str, str]] = {
         "close other programs, fix the clocks, or give a larger time budget",
     ),
     Code.SYNTHETIC_WEIGHTS: (
-        "weights are synthetic ({weights}): speed and parity hold, accuracy means nothing",
+        "random weights ({weights}): timing and parity are valid, depth values are not",
         "give the real checkpoint with --weights",
     ),
     Code.MEMORY_RELAUNCH: (
-        "the workers did not fit in memory together: each was started anew for every visit",
+        "the workers did not fit in memory together: each was restarted for every visit",
         "pairing is looser and warm-up repeats: free memory, or measure fewer cells or a smaller shape",
     ),
     Code.PARKED_NOISE: (

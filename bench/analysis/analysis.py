@@ -32,7 +32,7 @@ FP64 = "fp64-0"
 
 
 def intervals_narrow(journal: Journal, cells: Sequence[CellSpec], protocol: Protocol) -> bool:
-    """Whether every ratio to its baseline is known to ±`target_half_width`: the stop rule's first half.
+    """Return whether every ratio to its baseline is known to ±`target_half_width`: the stop rule's first half.
 
     The second half, the time budget, is the measurement's own (bench/measure/measure.py).
     """
@@ -89,8 +89,7 @@ def analyse(
 
 
 def fp64_error(references: Mapping[str, Path], size: tuple[int, int]) -> Parity | None:
-    """Upstream's own fp32 rounding: its fp32 outputs against its fp64 ones on the first input, images of `size`
-    (H, W)."""
+    """Return the error of upstream's own fp32: against its fp64 on the first input, images of `size` (H, W)."""
     reference = _load_references(references)
     if FP64 not in reference or "fp32-0" not in reference:
         return None
@@ -102,7 +101,7 @@ def _load_references(paths: Mapping[str, Path]) -> dict[str, dict[str, np.ndarra
 
 
 def _ended(spec: CellSpec, evidence: Evidence, parity: Parity | None) -> tuple[Status, str | None]:
-    """How a cell ended, and why."""
+    """Return how a cell ended, and why."""
     failed = evidence.failed.get(spec.id)
     if failed is not None:
         return failed.status, failed.reason

@@ -36,7 +36,7 @@ def judge_controls(specs: Sequence[CellSpec], evidence: Evidence, protocol: Prot
 
 
 def nothing_found(found: Speedup) -> bool:
-    """Whether an A/A control shows that where nothing differs nothing is found, which a wide interval does not."""
+    """Return whether an A/A control shows that where nothing differs nothing is found, which a wide interval does not."""
     if found.verdict == Verdict.EQUIVALENT.value:
         return True
     known = found.ci95 is not None and found.ci95[0] >= 1 / (1 + MOST_NOISE) and found.ci95[1] <= 1 + MOST_NOISE

@@ -1,4 +1,4 @@
-"""What a run's journal says of its cells."""
+"""Evidence on a run's cells, read from its journal."""
 
 from __future__ import annotations
 
@@ -79,8 +79,10 @@ class Evidence:
 
 
 def baseline_of(cell: CellSpec, cells: Sequence[CellSpec]) -> CellSpec | None:
-    """The baseline that a cell's ratio is to: the one on its own device (of several cards the first), else the run's only
-    one."""
+    """Return the baseline of a cell's ratio.
+
+    It is the one on the cell's own device (of several GPUs the first), else the run's only one.
+    """
     baselines = [c for c in cells if c.baseline]
     same = [c for c in baselines if c.device == first_device(cell.device)]
     if same:

@@ -3,7 +3,7 @@
 The first timed input has true depth where it is the Motorcycle pair (Middlebury 2014): its outputs are those of the
 timed calls. Beside it every cell computes a few rendered scenes (bench/inputs/scenes.py: exact depth, intrinsics and
 poses, as many views as the cell takes, seeded) once, outside every timed block. What synthetic weights give is measured
-all the same, so that the way is tested where no checkpoint is, and marked meaningless.
+anyway, so that the pipeline is tested where there is no checkpoint, and marked meaningless.
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ def ground_truth_scenes(shape: Shape, count: int, source_size: tuple[int, int] |
 def judge_accuracy(
     cells: Iterable[str], scenes: Sequence[Scene], truth: Sequence[Scene], evidence: Evidence, work: Path, synthetic: bool
 ) -> dict[str, Accuracy]:
-    """`Cell.accuracy` by the cells' ids: {scene, abs_rel, rmse, delta1, ..., meaningless} of the first timed scene, where
-    it has a truth, and under the name of each scene of `truth` the same of that.
+    """Return `Cell.accuracy` by the cells' ids.
+
+    {scene, abs_rel, rmse, delta1, ..., meaningless} of the first timed scene, where it has ground truth, and under the
+    name of each scene of `truth` the same of that.
     """
     every: dict[str, Accuracy] = {}
     for cell in cells:

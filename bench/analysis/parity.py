@@ -1,4 +1,4 @@
-"""How far a cell's outputs are from upstream's fp32 outputs, per output and in the task's own terms. Pure numpy.
+"""Distance of a cell's outputs from upstream's fp32 outputs, per output and in the task's own terms. Pure numpy.
 
 Arrays are (B, N, ...) float32 by name as a session gives them; the reference is upstream fp32 on the same inputs and
 weights. Errors are computed in fp64. Sources: AbsRel and δ1 as in Eigen et al. 2014 (arXiv:1406.2283), here against
@@ -26,8 +26,11 @@ DELTA1 = 1.25
 
 @dataclass(frozen=True)
 class ParityLimit:
-    """What a precision may lose before its cell is `parity_failed`. A gate against nonsense, not a quality goal: how
-    much each cell really loses is in its row, and `choose --max-abs-rel` asks for less."""
+    """Loss that a precision may have before its cell is `parity_failed`.
+
+    A gate against nonsense, not a quality goal: how much each cell really loses is in its row, and `choose
+    --max-abs-rel` asks for less.
+    """
 
     rel_l2: float
     """Relative L2 of depth, confidence, extrinsics and intrinsics."""
@@ -92,15 +95,19 @@ def extrinsics_parity(value: Array, reference: Array) -> dict[str, float]:
 
 
 def intrinsics_parity(value: Array, reference: Array, size: tuple[int, int]) -> dict[str, float]:
-    """Intrinsics (…, 3, 3) of images of `size` (H, W): relative L2 and worst difference of the horizontal or vertical field
-    of view, degrees."""
+    """Parity of intrinsics (…, 3, 3) of images of `size` (H, W).
+
+    Relative L2, and the worst difference of the horizontal or vertical field of view in degrees.
+    """
     worst = np.abs(field_of_view_deg(value, size) - field_of_view_deg(reference, size)).max()
     return {"rel_l2": relative_l2(value, reference), "fov_deg": float(worst)}
 
 
 def rotation_angle_deg(a: Array, b: Array) -> Array:
-    """Angle of aᵀb for rotations (…, 3, 3), degrees. By the norm of the difference, which keeps its digits near 0
-    (arccos of the trace loses half of them)."""
+    """Angle of aᵀb for rotations (…, 3, 3), degrees.
+
+    Computed by the norm of the difference, which keeps its digits near 0 (arccos of the trace loses half of them).
+    """
     chord = np.linalg.norm((a - b).reshape(*a.shape[:-2], 9), axis=-1) / (2 * np.sqrt(2))
     found: Array = np.degrees(2 * np.arcsin(np.clip(chord, 0, 1)))
     return found
@@ -165,7 +172,7 @@ def worst(reports: Iterable[Mapping[str, Figures]]) -> dict[str, Figures]:
 
 
 def violation(report: Parity, precision: str, *, fitted_poses: bool = False) -> str | None:
-    """Why `report` breaks the limit of `precision`, in one line, or None. An unknown precision gets fp32's limit.
+    """Return why `report` breaks the limit of `precision`, in one line, or None. An unknown precision gets fp32's limit.
 
     Poses that RANSAC fitted to the rays (`fitted_poses`) are not judged: it chooses between samples, so rounding may
     change them at a stroke. The rays they are fitted to are.
@@ -174,7 +181,7 @@ def violation(report: Parity, precision: str, *, fitted_poses: bool = False) -> 
     if fitted_poses:
         report = {name: figures for name, figures in report.items() if name not in ("extrinsics", "intrinsics")}
     if limit.same_reference_view and not _figure(report, "reference_view", "equal", 1.0):
-        return "it chose another reference view than upstream, so its poses are in another frame"
+        return "it chose a different reference view from upstream, so its poses are in another frame"
     for output in ("depth", "depth_conf", "extrinsics", "intrinsics", "ray", "ray_conf", "sky", "metric_depth"):
         figure = _figure(report, output, "rel_l2")
         if not figure <= limit.rel_l2:

@@ -1,4 +1,4 @@
-"""What is made of a run once it has been measured: pictures, and the facts that advice is given on."""
+"""Postprocessing of a measured run: pictures, and the facts that advice is based on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def draw(
     """Save the first input's views, and every cell's depth and error to the reference, below `out/pictures`.
 
     Returns the relative paths of the views' picture and of each cell's; None and none where there is no reference to
-    compare with, no depth in it, or no room for pictures: what was measured is written all the same.
+    compare with, no depth in it, or no room for pictures: the measurements are written anyway.
     """
     try:
         with storage_errors(out):
@@ -59,7 +59,7 @@ def _draw(
 
 
 def warnings(controls: Mapping[str, Control], synthetic_weights: Sequence[str], evidence: Evidence) -> list[dict[str, str]]:
-    """What concerns the whole run."""
+    """Return the warnings that concern the whole run."""
     facts = RunFacts(
         controls=controls,
         synthetic_weights=synthetic_weights,
@@ -72,7 +72,7 @@ def warnings(controls: Mapping[str, Control], synthetic_weights: Sequence[str], 
 def cell_facts(
     spec: CellSpec, timing: Mapping[Boundary, Timing], placement: Placement | None, evidence: Evidence
 ) -> CellFacts:
-    """What advice on a measured cell is given on."""
+    """Return the facts that advice on a measured cell is based on."""
     device, host = timing.get("device"), timing.get("host")
     launches = [launch for launch in evidence.launches if launch.cell == spec.id]
     own = [block for block in evidence.blocks if block.cell == spec.id]

@@ -1,4 +1,4 @@
-"""What a container's CPU quota does to figures: they are those of the quota's periods, not of the work.
+"""Effect of a container's CPU quota on figures: they are those of the quota's periods, not of the work.
 
 A process that has used up its quota stands still until the next period (kernel documentation, scheduler/sched-bwc.rst).
 Calls then take as long as the schedule says, alike enough for a narrow interval, and another run under the same quota may
@@ -19,7 +19,7 @@ _MOST = 0.95
 
 
 def matters(share: float | None) -> bool:
-    """Whether this share of the wall time, stood still, is more than a figure can hide."""
+    """Return whether this share of the wall time, stood still, is more than a figure can hide."""
     return share is not None and share > THROTTLED_SHARE
 
 

@@ -1,4 +1,4 @@
-"""What a sustained run and a fixed-rate run say: latency over time, throttling, missed deadlines. Pure."""
+"""Analysis of sustained and fixed-rate runs: latency over time, throttling, missed deadlines. Pure."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def _edge_ratio(log: FloatArray, edge: int, onset: Onset | None) -> tuple[float,
 
 
 def _residual(log: FloatArray, at: int) -> FloatArray:
-    """What a level before and a level after `at` leave unexplained."""
+    """Return what a level before and a level after `at` leave unexplained."""
     return np.concatenate([log[:at] - np.median(log[:at]), log[at:] - np.median(log[at:])])
 
 

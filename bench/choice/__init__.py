@@ -1,1 +1,1 @@
-"""What to deploy: choose, compare, reproduce."""
+"""The choice of what to deploy: choose, compare, reproduce."""

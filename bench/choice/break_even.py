@@ -1,4 +1,4 @@
-"""When a costly start pays: after how many images is the total time of a faster cell below that of a slower one?
+"""Break-even of a costly start: after how many images is the total time of a faster cell below that of a slower one?
 
 Total time of n calls is `setup + n · latency`. Two set-ups matter: *build*, which counts the export (a machine that
 makes its own artifact, once), and *start*, which does not (every process start after that). Below the break-even the

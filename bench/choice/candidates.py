@@ -1,4 +1,4 @@
-"""Cells to choose from, and whether two of them were told apart."""
+"""Cells to choose from, and whether the run distinguishes two of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Candidate:
     """Paired answers already found, by the other candidate and the boundary: choosing asks for each many times."""
 
     _rounds: dict[Boundary, RoundTable] = field(default_factory=dict, repr=False)
-    """What pairing takes of its samples: one cell is paired with all others."""
+    """Its samples as pairing takes them: one cell is paired with all others."""
 
     _estimates: dict[tuple[str, Boundary], Estimate | None] = field(default_factory=dict, repr=False)
     """Figures already read: choosing and what would flip the choice ask for each a dozen times."""
@@ -40,7 +40,7 @@ class Candidate:
         return metric.as_cost(self.of(metric, boundary))
 
     def rounds(self, boundary: Boundary) -> RoundTable:
-        """What pairing takes of the cell's samples."""
+        """The cell's samples as pairing takes them."""
         if boundary not in self._rounds:
             self._rounds[boundary] = rounds_of(self.cell, boundary)
         return self._rounds[boundary]
@@ -70,7 +70,7 @@ def candidate(results: Results, cell: Cell, run: int = 0) -> Candidate:
 
 
 def told_apart(best: Candidate, other: Candidate, metric: Metric, boundary: Boundary) -> bool:
-    """Whether `other` is worse than `best` in `metric` beyond doubt.
+    """Return whether `other` is worse than `best` in `metric` beyond doubt.
 
     Intervals that do not touch settle it. Where they do, latencies of one run are compared pair by pair within its
     rounds, as the run's own verdicts are: what two cells share, the machine's mood, does not blur that.
@@ -87,7 +87,7 @@ def told_apart(best: Candidate, other: Candidate, metric: Metric, boundary: Boun
 
 
 def _paired(best: Candidate, other: Candidate, boundary: Boundary) -> bool | None:
-    """Whether the paired verdict of one run is that `best` is faster; None where the samples can't be paired."""
+    """Return whether the paired verdict of one run is that `best` is faster; None where the samples can't be paired."""
     if best.cell.batch != other.cell.batch:
         return None
     verdict = paired_verdict(best.rounds(boundary), other.rounds(boundary))

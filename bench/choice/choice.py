@@ -1,4 +1,4 @@
-"""What `choose` is asked and what it answers, as data."""
+"""Request and answer of `choose`, as data."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Request:
-    """What is wanted."""
+    """Constraints and goal."""
 
     goal: str = "latency_ms"
     constraints: tuple[Constraint, ...] = ()
@@ -91,7 +91,7 @@ class Choice:
     boundary: Boundary
     pick: str | None
     why: str
-    """One sentence: what the pick has that the others have not, or why there is none."""
+    """One sentence: the pick's advantage over the others, or why there is no pick."""
     ties: tuple[str, ...]
     pareto: tuple[str, ...]
     rejected: tuple[Rejected, ...]

@@ -27,7 +27,7 @@ from depthport.exporters.core.errors import UsageError
 
 TIE_BREAKERS = ("depth_error", "memory_mib", "cold_start_s", "artifact_mib")
 OBJECTIVES = ("latency_ms", "depth_error", "memory_mib")
-"""What a Pareto set is over, beside the goal (:func:`objectives`)."""
+"""Axes of a Pareto set, beside the goal (:func:`objectives`)."""
 
 
 def choose(source: Results | Sequence[Candidate], request: Request | None = None) -> Choice:
@@ -123,7 +123,7 @@ def _against(candidate: Candidate, request: Request, boundary: Boundary) -> Reje
     if request.runtimes and cell.runtime not in request.runtimes:
         return Rejected(candidate.id, "runtime", f"is run by {cell.runtime}, not by {' or '.join(request.runtimes)}")
     if request.licences and not (licence in request.licences or ("open" in request.licences and is_open_source(licence))):
-        return Rejected(candidate.id, "licence", f"{cell.runtime} is under {licence or 'a licence that is not known'}")
+        return Rejected(candidate.id, "licence", f"{cell.runtime} is under {licence or 'an unknown licence'}")
     for constraint in request.constraints:
         metric = METRICS[constraint.metric]
         found = candidate.of(metric, boundary)
@@ -145,7 +145,7 @@ def _by_goal(eligible: Sequence[Candidate], goal: Metric, boundary: Boundary) ->
 
 
 def _decide(order: Sequence[Candidate], goal: Metric, boundary: Boundary) -> tuple[Candidate, tuple[Candidate, ...], str]:
-    """The pick among the best and those not told apart from it, the others of them, and why."""
+    """The pick among the cells tied for the best, the others of them, and why."""
     best = order[0]
     group = [best, *(c for c in order[1:] if not told_apart(best, c, goal, boundary))]
     if len(group) == 1:
@@ -168,7 +168,7 @@ def _decide(order: Sequence[Candidate], goal: Metric, boundary: Boundary) -> tup
 
 
 def objectives(goal: str) -> tuple[str, ...]:
-    """What a goal's Pareto set is over: the goal, depth error, peak memory, and latency unless the goal stands for it."""
+    """Axes of a goal's Pareto set: the goal, depth error, peak memory, and latency unless the goal stands for it."""
     axes = dict.fromkeys([goal, *OBJECTIVES])
     if goal in ("latency_p95_ms", "throughput_img_s"):
         del axes["latency_ms"]
@@ -213,12 +213,12 @@ def _closest(rejected: Sequence[Rejected]) -> str:
 
 
 def source_cautions(results: Results) -> list[str]:
-    """What makes the whole answer doubtful."""
+    """Doubts that concern the whole answer."""
     doubt = control_doubt(results)
     lines = [f"{doubt}: its verdicts are not to be trusted"] if doubt and results.controls else []
     synthetic = [m for m, info in results.weights.items() if info.get("synthetic", True)]
     if synthetic:
-        lines.append(f"the weights of {', '.join(synthetic)} are synthetic: speed and parity hold, accuracy does not")
+        lines.append(f"the weights of {', '.join(synthetic)} are random: timing and parity are valid, depth values are not")
     if not results.complete:
         lines.append("the run was stopped before its end: cells may be missing")
     return lines

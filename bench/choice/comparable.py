@@ -1,4 +1,4 @@
-"""What must agree before two runs may be compared, and what must be said although they may.
+"""Conditions for comparing two runs, and the cautions that apply where they hold.
 
 Two lists, for runs and for cells. A *bar* makes a verdict impossible (other hardware, protocol, shape,
 precision, weights). A *flag* stands beside the verdict: it may be what changed the figure (driver, versions,
@@ -22,7 +22,7 @@ SHAPE = ("batch", "views", "height", "width")
 
 
 def run_bars(a: Results, b: Results, across_machines: bool = False) -> list[str]:
-    """Why no cell of these two runs can be compared; empty where they can."""
+    """Return why no cell of these two runs can be compared; empty where they can."""
     bars = []
     first, second = machine_of(a.environment), machine_of(b.environment)
     if first.key != second.key and not across_machines:
@@ -35,7 +35,7 @@ def run_bars(a: Results, b: Results, across_machines: bool = False) -> list[str]
 
 
 def run_flags(a: Results, b: Results) -> list[str]:
-    """What differs between the runs and may be the cause of a difference."""
+    """Differences between the runs that may explain a difference in their figures."""
     flags = []
     first, second = machine_of(a.environment), machine_of(b.environment)
     if first.key != second.key:
@@ -46,7 +46,7 @@ def run_flags(a: Results, b: Results) -> list[str]:
     for package in sorted({*first.versions, *second.versions}):
         one, two = first.versions.get(package), second.versions.get(package)
         if one != two:
-            flags.append(f"{package}: {one or 'not there'} and {two or 'not there'}")
+            flags.append(f"{package}: {one or 'not installed'} and {two or 'not installed'}")
     if a.inputs.get("sha256") != b.inputs.get("sha256"):
         flags.append("the inputs differ")
     for side, results in (("A", a), ("B", b)):
@@ -61,13 +61,13 @@ def run_flags(a: Results, b: Results) -> list[str]:
 
 
 def control_doubt(a: Results, b: Results) -> str | None:
-    """Why nothing can be concluded from these runs: a control that did not come out as it had to. None: all did."""
+    """Return why nothing can be concluded from these runs: a control that did not come out as it had to. None: all did."""
     unpassed = [f"{name} of {side}" for side, run in (("A", a), ("B", b)) for name, c in run.controls.items() if not c.ok]
     return f"not to be trusted: control {' and '.join(unpassed)} did not pass" if unpassed else None
 
 
 def quota_doubt(a: Cell, b: Cell) -> str | None:
-    """Why nothing can be concluded from these cells: the container's CPU quota decided how long calls took."""
+    """Return why nothing can be concluded from these cells: the container's CPU quota decided how long calls took."""
     for side, cell in (("A", a), ("B", b)):
         spread = (cell.telemetry or {}).get("quota_throttled_share")
         share = spread.get("median") if isinstance(spread, dict) else None
@@ -92,14 +92,14 @@ def cell_bar(
     weights_b: Mapping[str, WeightsSection],
     boundary: Boundary,
 ) -> str | None:
-    """Why two cells of one id can't be compared at a boundary, or None."""
+    """Return why two cells of one id can't be compared at a boundary, or None."""
     for axis in AXES:
         one, two = getattr(a, axis), getattr(b, axis)
         if one != two:
             what = "shape" if axis in SHAPE else axis
             return f"another {what}: {axis} is {_show(one)} and {_show(two)}"
     if a.weights != b.weights or _sha(a, weights_a) != _sha(b, weights_b):
-        return f"other weights: {_show(a.weights)} and {_show(b.weights)}, or other bytes of that name"
+        return f"other weights: {_show(a.weights)} and {_show(b.weights)}, or different files under that name"
     for side, cell in (("A", a), ("B", b)):
         timing = cell.timing.get(boundary)
         if cell.status not in (Status.OK, Status.PARITY_FAILED):
@@ -119,7 +119,7 @@ def nearest(cell: Cell, others: list[Cell]) -> str | None:
 
 
 def parity_flag(a: Cell, b: Cell) -> str | None:
-    """Whether correctness moved: a parity gate that is now broken, or kept again."""
+    """Return whether correctness moved: a parity gate that is now broken, or kept again."""
     if a.status is not b.status:
         return f"status was {a.status.value.replace('_', ' ')}, is {b.status.value.replace('_', ' ')}"
     return None

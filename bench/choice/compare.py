@@ -70,7 +70,7 @@ class Comparison:
     boundary: Boundary
     changes: tuple[Change, ...]
     bars: tuple[str, ...]
-    """Why nothing is comparable; then every change is `not comparable`."""
+    """Reason nothing is comparable; then every change is `not comparable`."""
     flags: tuple[str, ...]
     baseline_shift: float | None
     """A / B of the baseline: how much the machine (or the baseline's own stack) changed."""
@@ -92,7 +92,7 @@ def compare(
         b: the run after.
         boundary: `device` or `host`; None: `device` where both runs have it, else `host`.
         margin: what counts as equivalent, 0.02 is ±2 %.
-        across_machines: compare runs of different hardware all the same (flagged).
+        across_machines: compare runs of different hardware anyway (flagged).
     """
     boundary = boundary or default_boundary(c for c in (*a.cells, *b.cells) if not is_control(c.tags))
     bars = tuple(run_bars(a, b, across_machines))
@@ -198,7 +198,7 @@ class _Judge:
 
 
 class _Spread:
-    """How much a cell differs from process start to process start, for runs of a single launch."""
+    """Spread of a cell from process start to process start, for runs of a single launch."""
 
     def __init__(self, a: Results, b: Results, boundary: Boundary) -> None:
         deviations = []

@@ -42,7 +42,7 @@ def _input_words(asked: AskedSection) -> list[str]:
 
 
 def _mode_options(cell: Cell) -> Mapping[str, object]:
-    """What the runtime's mode asks of an export, where the runtime is installed here."""
+    """Export options that the runtime's mode asks for, where the runtime is installed here."""
     runtime = installed_runtime(cell.runtime)
     devices = runtime.probe() if runtime is not None else []
     found = (mode for device in devices if device.name == cell.device for mode in device.modes if mode.name == cell.mode)

@@ -1,4 +1,4 @@
-"""Which licences are open source, for `choose`: what may be shipped with a product is a constraint like any other.
+"""Open-source licences, for `choose`: what may be shipped with a product is a constraint like any other.
 
 A runtime's own is its adapter's to say (`Runtime.licence`); the weights' is the checkpoint's. Both stand in the results.
 """

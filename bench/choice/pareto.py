@@ -3,7 +3,7 @@
 With point values a cell leaves the front for a difference of noise. Here cell A dominates cell B when A is certainly
 better in at least one objective (the intervals do not touch), certainly worse in none, and better in the geometric mean
 of all. The last condition keeps the relation free of cycles, which overlaps of intervals alone allow. An objective that
-was not measured counts as the worst value: it can't dominate, and unknown is no virtue.
+was not measured counts as the worst value: it can't dominate, and an unknown value is not an advantage.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Table:
         return left
 
     def _dominated(self, indices: NDArray[np.intp], rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Which of `indices` any of `rows` dominates: bool (indices,)."""
+        """Return which of `indices` any of `rows` dominates: bool (indices,)."""
         better, worse = np.zeros((2, len(indices), len(rows)), bool)
         mean = np.zeros((len(indices), len(rows)))
         for low, high, log in zip(self._low.T, self._high.T, self._log.T, strict=True):

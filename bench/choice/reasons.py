@@ -42,16 +42,16 @@ def measured(metric: Metric, found: Estimate) -> str:
 
 
 def status(cell: Cell) -> str:
-    """Why a cell has no valid figure."""
+    """Return why a cell has no valid figure."""
     name = cell.status.value.replace("_", " ")
     return f"{name}: {cell.reason}" if cell.reason else name
 
 
 def breach(metric: Metric, found: Estimate, bound: float) -> str | None:
-    """How an estimate breaks a bound, or None where it keeps it over its whole interval."""
+    """Return how an estimate breaks a bound, or None where it keeps it over its whole interval."""
     high_is_good = metric.better == "higher"
     value_ok = found.value >= bound if high_is_good else found.value <= bound
-    # An assumed spread is no measurement: a single reading is taken at its word.
+    # An assumed spread is not a measurement: a single reading is taken at face value.
     low, high = (found.value, found.value) if metric.spread else (found.low, found.high)
     surely_ok = low >= bound if high_is_good else high <= bound
     if surely_ok:
@@ -63,20 +63,20 @@ def breach(metric: Metric, found: Estimate, bound: float) -> str | None:
 
 
 def best_alone(order: Sequence[Cell], goal: Metric, boundary: Boundary) -> str:
-    """Why the first of `order` (best first) is the pick, all others being worse beyond doubt."""
+    """Return why the first of `order` (best first) is the pick, all others being worse beyond doubt."""
     found = goal.of(order[0], boundary)
     shown = "" if found is None else f", {measured(goal, found)}"
     if len(order) == 1:
-        return f"it is the only cell that meets everything{shown}"
+        return f"it is the only cell that meets every constraint{shown}"
     return f"best {goal.label} of {len(order)} eligible cells{shown}; {_lead(order, goal, boundary)}"
 
 
 def _lead(order: Sequence[Cell], goal: Metric, boundary: Boundary) -> str:
-    """How the others stand to the first, every one of them looked at."""
+    """Return how all others stand to the first."""
     own, *costs = (goal.cost(cell, boundary) for cell in order)
     following = goal.of(order[1], boundary)
     if own is None or following is None:
-        return f"{goal.label} was measured of no other"
+        return f"{goal.label} was measured for no other cell"
     lead = f"the next is {order[1].id}, {measured(goal, following)}"
     overlapping = [n for n, cost in enumerate(costs) if cost is not None and not own.certainly_below(cost)]
     if overlapping == [0]:
@@ -88,23 +88,23 @@ def _lead(order: Sequence[Cell], goal: Metric, boundary: Boundary) -> str:
         return f"{lead}, beyond the ±{figures.percent(goal.spread)} by which a single reading may be off"
     if own.low < own.high:
         return f"{lead}; no other interval overlaps the best one"
-    return f"{lead}; without intervals nothing tells them apart for certain"
+    return f"{lead}; without intervals the order is not certain"
 
 
 def best_of_ties(goal: Metric, count: int, decided: Metric | None) -> str:
-    lead = f"{count} cells share the best {goal.label} (the run can't tell them apart)"
-    return f"{lead}; decided by {decided.label}" if decided else f"{lead}, and nothing else does: any will do"
+    lead = f"{count} cells are statistically tied for the best {goal.label}"
+    return f"{lead}; decided by {decided.label}" if decided else f"{lead}, and no tie-breaker decides: any will do"
 
 
 def not_picked(cell: Cell, pick: Cell, goal: Metric, boundary: Boundary, tied: bool, on_front: bool) -> str:
-    """Why an eligible cell was not picked."""
+    """Return why an eligible cell was not picked."""
     if tied:
-        return f"its {goal.label} was not told apart from the pick's; the tie was broken against it"
+        return f"its {goal.label} is statistically tied with the pick's; the tie-breakers favour the pick"
     ours, best = goal.cost(cell, boundary), goal.cost(pick, boundary)
     shown = goal.of(cell, boundary)
     if ours is None or best is None or shown is None or best.value <= 0:
         return f"its {goal.label} is not better"
     times = figures.reading(ours.value / best.value)
     worse = "lower" if goal.better == "higher" else "higher"
-    front = "; on the Pareto set all the same" if on_front else ""
+    front = "; still on the Pareto set" if on_front else ""
     return f"{goal.label} {times} times {worse} ({measured(goal, shown)}){front}"

@@ -25,7 +25,7 @@ from depthport.exporters.core.text import quoted
 from depthport.runtimes.registry import installed_runtime
 
 _NETWORK = (UPSTREAM, "torch", "numpy")
-"""What builds the network and computes the baseline, whatever runs the cell."""
+"""Packages that build the network and compute the baseline, whatever runs the cell."""
 _FACTS = (
     *("id", "model", "batch", "views", "height", "width", "weights"),
     *("format", "runtime", "device", "mode", "precision"),
@@ -37,7 +37,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to rerun one cell."""
+    """Instructions for rerunning one cell."""
 
     cell: str
     command: tuple[str, ...]
@@ -47,7 +47,7 @@ class Recipe:
     script: str
     """A Python program."""
     expected: str
-    """What the file says, in one line."""
+    """The cell's facts, in one line."""
     notes: tuple[str, ...]
 
     @property
@@ -57,7 +57,7 @@ class Recipe:
 
     @property
     def install_lines(self) -> list[str]:
-        """What installs it, as lines for a POSIX shell."""
+        """Lines for a POSIX shell that install it."""
         return [str(line) for line in pinned(*self.install)]
 
     def to_json(self) -> dict[str, object]:
@@ -68,7 +68,7 @@ def reproduce(results: Results, cell_id: str) -> Recipe:
     """The recipe of one cell.
 
     Raises:
-        UsageError: the file has no such cell (names the nearest ones), or one whose runtime or format is no name.
+        UsageError: the file has no such cell (names the nearest ones), or one whose runtime or format is not a valid name.
     """
     cell = next((c for c in results.cells if c.id == cell_id), None)
     if cell is None:
@@ -77,7 +77,7 @@ def reproduce(results: Results, cell_id: str) -> Recipe:
     for what, name in (("runtime", cell.runtime), ("format", cell.format)):
         if _NAME.fullmatch(name) is None:
             # `module:Class` would be imported by the script.
-            raise UsageError(f"the cell's {what} {quoted(name)} is not the name of one: it can't be repeated from a file")
+            raise UsageError(f"the cell's {what} {quoted(name)} is not a valid name: the cell can't be reproduced from this file")
     versions = _versions(results, cell)
     return Recipe(
         cell.id,
@@ -121,8 +121,7 @@ def _memory(cell: Cell) -> list[str]:
 
 
 def input_arguments(cell: Cell) -> AskedSection:
-    """What the cell's artifact takes, as arguments of `depthport.exporters.export`; defaults where the file does not
-    say."""
+    """Return the artifact's inputs as arguments of `depthport.exporters.export`; defaults where the file is silent."""
     artifact: ArtifactSection = cell.artifact or {}
     preprocessing = artifact.get("preprocessing", {})
     return {
@@ -191,9 +190,9 @@ def _notes(results: Results, cell: Cell) -> list[str]:
         notes.append(f"the weights' sha256 is {sha}")
     name = results.inputs.get("name")
     if name is not None:
-        notes.append(f"the inputs were {name}; give --images if they were yours")
+        notes.append(f"the inputs were {name}; add --images if they were your own")
     if any("+" in version for version in _versions(results, cell).values()):
-        notes.append("a version with + is a build of its maker's own index: see its install page")
+        notes.append("a version with + comes from its maker's package index: see its install page")
     runner_up = nearest(cell, [c for c in results.cells if c is not cell])
     if FROM_FILES in cell.tags:
         notes.append("the command times it from photographs to arrays, as here; the script times its network alone")

@@ -1,4 +1,4 @@
-"""What would change the choice: the nearest changes of the request that make another cell win.
+"""Sensitivity of the choice: the nearest changes of the request that make another cell win.
 
 Three kinds are tried, each by choosing again with the changed request: a constraint dropped (`relax`: how far it would
 have to give), a limit on a metric just below what the pick needs (`tighten`), and another goal (`goal`).

@@ -73,7 +73,7 @@ def doctor(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --install: run them without asking.")] = False,
     json_: Json = False,
 ) -> None:
-    """What can run here; what is missing, and the line that installs it.
+    """List what can run here, what is missing, and the line that installs it.
 
     Examples:
 
@@ -161,7 +161,7 @@ def main() -> None:
 
 
 def _refused(error: OSError | MemoryError) -> str:
-    """What whoever meets it first can't say; any other error of the system goes on up."""
+    """Turn errors that only the outermost caller can explain into a line; any other error of the system goes on up."""
     if isinstance(error, MemoryError):
         # What a file claims may be no shape that anyone asked for.
         return "this machine has not enough memory for that: ask for a smaller shape, or fewer views"

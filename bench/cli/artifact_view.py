@@ -14,7 +14,7 @@ from depthport.exporters.registry import default_format, installed_exporter, ins
 
 
 def artifact_table(artifact: Artifact) -> Table:
-    """What `export` says of what it made and `inspect` of what it finds, in one table."""
+    """Table of an artifact, as `export` and `inspect` print it."""
     manifest = artifact.manifest
     # The name comes from a file: an exporter that is installed, or none.
     exporter = installed_exporter(manifest.format)
@@ -33,7 +33,7 @@ def run_lines(artifact: Artifact) -> tuple[str, ...]:
 
 
 def main_path(artifact: Artifact) -> Path:
-    """What a runtime is handed: a file or a package, or the whole folder."""
+    """Path that a runtime is given: a file, a package, or the whole folder."""
     exporter = installed_exporter(artifact.manifest.format)
     name = exporter.main_file if exporter is not None else None
     return artifact.path / name if name is not None else artifact.path

@@ -25,7 +25,7 @@ def check(
     batch: Batch = 1,
     weights: Weights = None,
     images: Annotated[
-        str | None, typer.Option("--calibration", help="Photographs to run: a folder or a file. Default: a few of ours.")
+        str | None, typer.Option("--calibration", help="Photographs to run: a folder or a file. Default: shipped ones.")
     ] = None,
     debug_layers: Annotated[
         bool, typer.Option("--debug-layers", help="Compare every layer with fp32; print the first that leaves tolerance.")
@@ -72,10 +72,10 @@ def lines(found: Findings) -> list[str]:
     """The findings as people read them."""
     text: list[str] = []
     if found.network is None:
-        text.append(f"parsed network: not looked at: {found.network_reason}")
+        text.append(f"parsed network: not checked: {found.network_reason}")
     else:
         attention = ", ".join(f"{count} × {name}" for name, count in found.network.attention.items())
-        text.append(f"parsed network: types as the policy says ({found.network.checked} tensors); {attention}")
+        text.append(f"parsed network: types match the policy ({found.network.checked} tensors); {attention}")
         text += [f"  {note}" for note in found.network.notes[:_SHOWN]]
     if found.ranges is not None:
         ranges = found.ranges
@@ -100,4 +100,4 @@ def _layers(comparison: Comparison) -> list[str]:
     index = comparison.layers.index(first)
     shown = comparison.layers[max(0, index - 3) : index + 1]
     rows = [f"  {layer.relative:9.3g}  {layer.scope} ({layer.operator}, {layer.name})" for layer in shown]
-    return [f"{head}: {first.scope} ({first.operator}) is the first that leaves it", *rows]
+    return [f"{head}: {first.scope} ({first.operator}) is the first to exceed it", *rows]

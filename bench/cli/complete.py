@@ -1,4 +1,4 @@
-"""What a shell may complete an argument to: names that this installation has. Imports nothing heavy."""
+"""Completions of arguments in a shell: names that this installation has. Imports nothing heavy."""
 
 from __future__ import annotations
 

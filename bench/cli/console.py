@@ -1,5 +1,4 @@
-"""Choices, comparisons and recipes for a terminal; a file's text is escaped: rich markup is a language
-too."""
+"""Choices, comparisons and recipes for a terminal; texts of files are escaped, because rich has markup."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def render(report: DoctorReport, console: Console) -> None:
     for table in (_runtimes(report), _formats(report), _checkpoints(report)):
         print_table(table, console)
     if not report.findings:
-        console.print("[green]Nothing odd was found.[/green]")
+        console.print("[green]No problems found.[/green]")
     for finding in report.findings:
         mark = "[red]problem[/red]" if finding.level == "problem" else "[yellow]note[/yellow]"
         console.print(f"{mark}: {escape(finding.message)}", highlight=False)
@@ -72,7 +72,7 @@ def offer(extras: Sequence[str], yes: bool, as_json: bool) -> None:
         for command in line.commands():
             # What an installer prints is for people, and goes where progress goes.
             if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
-                raise UnavailableError(f"this failed, and its reason stands above: {as_here(str(line))}")
+                raise UnavailableError(f"this failed, for the reason above: {as_here(str(line))}")
 
 
 def _runtimes(report: DoctorReport) -> Table:

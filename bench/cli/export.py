@@ -51,7 +51,7 @@ def export(
     model: Annotated[
         str,
         typer.Argument(
-            help="da3-small, ..., da3nested-giant-large, or upstream's YAML of your own.", autocompletion=complete.models
+            help="da3-small, ..., da3nested-giant-large, or your YAML of upstream's form.", autocompletion=complete.models
         ),
     ],
     format: Annotated[
@@ -180,13 +180,13 @@ def export(
     else:
         _show(stored, parity, file or stored.artifact.path)
     if found is not None and found.problem is not None:
-        stderr(f"{'it does not compute what upstream does' if found.failed else 'not checked'}: {found.problem}")
+        stderr(f"{'it does not compute what upstream computes' if found.failed else 'not checked'}: {found.problem}")
         if found.failed:
             raise typer.Exit(1)
 
 
 def _show(stored: Stored, parity: Mapping[str, Parity], named: Path) -> None:
-    """What was made, how near to upstream it is, and the lines that run it; the last one is where it is."""
+    """Print what was made, its parity, and the lines that run it; the last line is its path."""
     from depthport.bench.cli.artifact_view import run_lines, show_artifact
     from depthport.bench.diagnose.check import worst_relative_l2
 
@@ -195,7 +195,7 @@ def _show(stored: Stored, parity: Mapping[str, Parity], named: Path) -> None:
     if stored.damage:
         stderr(f"rebuilt: {stored.damage}")
     for cell, measured in parity.items():
-        stderr(f"on {cell} it is upstream's fp32 to {worst_relative_l2(measured)[1]:.1e} (relative L2, worst output)")
+        stderr(f"on {cell} it matches upstream's fp32 to {worst_relative_l2(measured)[1]:.1e} (relative L2, worst output)")
     if "verified" in manifest.extra:
         stderr(str(manifest.extra["verified"]))
     for warning in manifest.extra.get("warnings", ()):

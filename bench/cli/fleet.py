@@ -174,7 +174,7 @@ def run(
 
 @fleet.command()
 def status(description: Description, out: Out = Path("results"), scheduler: Address = None, json_: Json = False) -> None:
-    """What the run into --out has come to, and what the machines that are connected are like now.
+    """Show the state of the run into --out and of the connected machines.
 
     Examples:
 
@@ -244,7 +244,7 @@ def join(
 
 
 def _finish(rows: Rows, out: Path, json_: bool) -> None:
-    """The report of what is there, and the exit code."""
+    """The report of the results that exist, and the exit code."""
     from depthport.bench.fleet.bundle import load_bundle
     from depthport.bench.fleet.merge import merge_fleet
 

@@ -21,7 +21,7 @@ _STYLES = {"done": "green", "failed": "red", "left out": "yellow", "absent": "ye
 
 @contextmanager
 def watching() -> Iterator[Callable[[Rows], None]]:
-    """What shows the rows as they change."""
+    """Show the rows as they change."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _Log(console)

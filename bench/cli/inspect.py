@@ -25,7 +25,7 @@ def inspect(
     run: Annotated[bool, typer.Option("--run/--no-run", help="Also what needs the network to be run (on a CPU).")] = True,
     json_: Json = False,
 ) -> None:
-    """What an artifact holds: manifest, and what its format can tell.
+    """Show an artifact's manifest and what its format can tell.
 
     Core ML packages: operations, what the Neural Engine is predicted to refuse and why, at which operation fp16 leaves
     fp32, and how near activations come to fp16's limits. Needs no Mac.
@@ -88,7 +88,7 @@ def list_artifacts(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """What the store holds, by name.
+    """List the artifacts of a store, by name.
 
     Examples:
 

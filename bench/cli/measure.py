@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What `run` takes, and `bench` too."""
+    """Options of both `run` and `bench`."""
 
     model: Model = "da3-small"
     views: Views = 1
@@ -57,7 +57,7 @@ class RunOptions:
     source_size: SourceSize = None
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results, report and pictures.")] = Path("results")
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Put another configuration's run that is in --out aside, and begin anew.")
+        bool, typer.Option("--overwrite", help="Put another configuration's run in --out aside, and start afresh.")
     ] = False
     artifacts: Store = None
     budget: Annotated[float | None, typer.Option("--budget", help="Seconds of timed measurement.")] = None
@@ -83,7 +83,7 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions(RunOptions):
-    """What `bench` takes besides."""
+    """Further options of `bench`."""
 
     suite: Annotated[
         str,

@@ -1,4 +1,4 @@
-"""What the commands share: option types, and the parsing of what people type. Imports nothing heavy."""
+"""Parts that commands share: option types, and the parsing of what people type. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     if len(parts) == 1:
         parts *= 2
     if len(parts) != 2 or not all(p.isascii() and p.isdigit() and len(p) <= _DIGITS for p in parts):
-        raise UsageError(f"{option} {text!r} is no size: give HxW in pixels, for example 504x504")
+        raise UsageError(f"{option} {text!r} is not a size: give HxW in pixels, for example 504x504")
     return int(parts[0]), int(parts[1])
 
 
@@ -100,7 +100,7 @@ def parse_shape(size: str, batch: int, views: int) -> tuple[int, int]:
     """The (height, width) of an input that can exist here: counted before anything heavy is imported.
 
     Raises:
-        UsageError: no size, not a shape that models take, or more than this machine's memory holds.
+        UsageError: not a size, not a shape that models take, or more than this machine's memory holds.
     """
     from depthport.exporters.da3.shapes import validate_shape
 
@@ -119,7 +119,7 @@ def parse_options(pairs: list[str]) -> dict[str, object]:
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator or not name:
-            raise UsageError(f"--option {pair!r} is no option: give name=value")
+            raise UsageError(f"--option {pair!r} is not an option: give name=value")
         try:
             options[name] = json.loads(value)
         except json.JSONDecodeError:

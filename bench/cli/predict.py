@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from depthport.predict.prediction import Prediction
 
 RESULTS = Path("results")
-"""Where `run` writes them by default."""
+"""Folder that `run` writes them to by default."""
 RANDOM = "random weights: depth values and cameras are not valid"
 
 
@@ -168,7 +168,7 @@ def predict(
 def _check_window(window: int | None, overlap: int | None, others: dict[str, object]) -> None:
     if window is None:
         if overlap is not None:
-            raise UsageError("--overlap is of windows: give --window too")
+            raise UsageError("--overlap needs --window")
         return
     if overlap is not None and overlap >= window:
         raise UsageError(f"windows of {window} frames overlap by 1 to {window - 1} frames, not by {overlap}")
@@ -178,7 +178,7 @@ def _check_window(window: int | None, overlap: int | None, others: dict[str, obj
 
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """Keep `out` from other predictions; what ends early leaves no folder that holds nothing.
+    """Keep `out` from other predictions; an early end leaves no empty folder.
 
     Raises:
         UsageError: another one is being written there.
@@ -221,7 +221,7 @@ def _sequence(model: Model, sources: list[Path], out: Path, window: int, overlap
 
 
 def _pick(named: Path | None, model: str) -> _Asked:
-    """What `choose` picks of results that were measured on this machine for this model; nothing where there are none.
+    """Return the pick of `choose` from this machine's results for this model; None without such results.
 
     Raises:
         UsageError: results that were named can't be read.

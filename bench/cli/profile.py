@@ -45,7 +45,7 @@ def profile(
     artifacts: Store = None,
     json_: Json = False,
 ) -> None:
-    """Where the time goes, by part of the network, against this device's own roofline.
+    """Show where the time goes, by part of the network, against this device's own roofline.
 
     Examples:
 

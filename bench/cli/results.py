@@ -127,7 +127,7 @@ def choose(
     artifacts: Store = None,
     json_: Json = False,
 ) -> None:
-    """Which cell to deploy under constraints: the pick, ties, why not each other, what would flip it, when it pays.
+    """Pick the cell to deploy under constraints: with ties, why not each other, what would flip it, when it pays.
 
     Exit code 1 if no cell meets the constraints.
 
@@ -216,7 +216,7 @@ def _bound(option: str, value: float | None, scale: float = 1.0) -> float | None
     """The bound in the metric's own unit.
 
     Raises:
-        UsageError: it is below 0, or no number.
+        UsageError: it is below 0, or not a number.
     """
     if value is not None and not 0 <= value < float("inf"):
         raise UsageError(f"{option} is {value:g}: give a number of at least 0")

@@ -30,11 +30,11 @@ def render(results: Results, console: Console, saved: Path | None) -> None:
         if why is not None and why != UNTIMED:
             console.print(f"[dim]{escape(name)}: {escape(why)}.[/dim]")
     if any(cell.status in NOT_REACHED for cell in results.cells):
-        console.print("Some were not reached: what was exported is not kept, so try again on an idle machine.")
+        console.print("Some were not reached: exports are not kept, so try again on an idle machine.")
     if saved is not None:
         console.print(
-            f"Send back {escape(str(saved))}: hardware, versions, each failed cell's error and the end of its log; names "
-            "of users and folders are taken out, have a look before you send it.",
+            f"Send back {escape(str(saved))}: hardware, versions, each failed cell's error and the end of its log. User "
+            "and folder names are removed; have a look before you send it.",
             highlight=False,
             soft_wrap=True,
         )

@@ -55,7 +55,7 @@ def render_summary(results: Results, written: Sequence[Path], store: ArtifactSto
 
 
 def _choice(results: Results) -> Choice | str:
-    """What `depthport choose` says without constraints, or why it can't choose."""
+    """Return the answer of `depthport choose` without constraints, or why there is none."""
     try:
         return choose(results)
     except UsageError as error:

@@ -1,1 +1,1 @@
-"""What this machine can do, and where a model's time, memory and precision go."""
+"""Diagnosis: what this machine can do, and where a model's time, memory and precision go."""

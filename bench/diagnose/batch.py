@@ -153,7 +153,7 @@ def device_memory_mib(device: str) -> float:
         gpus = cuda_devices()
         index = int(device.partition(":")[2] or 0)
         if index >= len(gpus):
-            raise UsageError(f"there is no device {device!r} here")
+            raise UsageError(f"this machine has no device {device!r}")
         return gpus[index].memory_bytes / (1 << 20)
 
     return usable_memory_mib()

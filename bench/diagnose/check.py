@@ -1,5 +1,7 @@
-"""Does what was exported compute what upstream computes? Runs of the ordinary engine that time nothing: every cell computes
-one input once, in a process of its own, and is compared with upstream fp32.
+"""Check that an export computes what upstream computes.
+
+The check is a run of the ordinary engine that times nothing: every cell computes one input once, in its own process,
+and is compared with upstream fp32.
 
 `depthport export` checks so what it made, wherever a runtime for it is here, and what was found is kept beside the
 artifact (bench/results/kept_parity.py), as that of every artifact that `depthport bench` measures. `depthport doctor
@@ -30,7 +32,7 @@ from depthport.runtimes.registry import survey
 
 @dataclass(frozen=True)
 class Check:
-    """What the check of an artifact found."""
+    """Findings of the check of an artifact."""
 
     cell: str | None
     """`runtime/device/mode/precision` that ran it; None where nothing here runs it."""
@@ -41,7 +43,7 @@ class Check:
 
     @property
     def failed(self) -> bool:
-        """Whether it ran and computes something else than upstream."""
+        """True if it ran and computes something else than upstream."""
         return self.parity is not None and self.problem is not None
 
 
@@ -89,28 +91,32 @@ def worst_relative_l2(parity: Parity) -> tuple[str, float]:
 def _cell(request: ExportRequest, artifact: Artifact) -> CellSpec | str:
     """The cell that runs the artifact here, on its first suitable device; else why there is none."""
     reasons = []
-    for surveyed in survey():
-        runtime = surveyed.runtime
-        if runtime is None or request.format not in runtime.formats:
+    takers = [
+        (one.runtime, device)
+        for one in survey()
+        if one.runtime is not None and request.format in one.runtime.formats
+        for device in one.devices
+    ]
+    for runtime, device in sorted(takers, key=lambda taker: taker[1].preference):
+        if not device.available:
+            reasons.append(f"{runtime.name} on {device.name}: {device.unavailable}")
             continue
-        for device in surveyed.devices:
-            if not device.available:
-                reasons.append(f"{runtime.name} on {device.name}: {device.unavailable}")
-                continue
-            taking = [
-                mode
-                for mode in device.modes
-                if mode.name != runtime.baseline_mode
-                and request.target in (mode.target, runtime.target(device.name, mode, request.precision))
-            ]
-            if taking:
-                mode = min(taking, key=lambda mode: _strangeness(mode, request))
-                return CellSpec(request, runtime.name, device.name, mode.name, artifact=str(artifact.path))
-    return "; ".join(reasons) or f"no runtime here runs {request.format} for target {request.target or 'any'}"
+        taking = [
+            mode
+            for mode in device.modes
+            if mode.name != runtime.baseline_mode
+            and request.target in (mode.target, runtime.target(device.name, mode, request.precision))
+        ]
+        if taking:
+            mode = min(taking, key=lambda mode: _strangeness(mode, request))
+            return CellSpec(request, runtime.name, device.name, mode.name, artifact=str(artifact.path))
+    return "; ".join(reasons) or f"no runtime on this machine runs {request.format} for target {request.target or 'any'}"
 
 
 def _strangeness(mode: Mode, request: ExportRequest) -> tuple[bool, int, bool]:
-    """How far a mode's own artifacts are from a request's: options of another kind, then those it says nothing of, then
-    what people would run without this package."""
+    """Distance of a mode's own artifacts from a request's.
+
+    Options of another kind come first, then those it says nothing of, then what people would run without this package.
+    """
     own = dict(mode.export_options).items()
     return not own <= request.options.items(), -len(own), mode.alternative

@@ -1,4 +1,4 @@
-"""Which of the models' checkpoints lie in the Hugging Face cache, found without huggingface_hub or the network.
+"""Models whose checkpoints lie in the Hugging Face cache, found without huggingface_hub or the network.
 
 The cache's layout is that of huggingface_hub: `models--OWNER--NAME/snapshots/REVISION/FILE` below `HF_HUB_CACHE`, else
 `HF_HOME/hub`, else `~/.cache/huggingface/hub`.

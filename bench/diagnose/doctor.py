@@ -29,7 +29,7 @@ class RuntimeRow:
     description: str
     available: bool
     reason: str | None = None
-    """Why not, where it is not available."""
+    """Reason not, where it is not available."""
     remedy: str | None = None
     modes: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class FormatRow:
     format: str
     available: bool
     reason: str | None = None
-    """Why not, with the line that installs what is missing."""
+    """Reason not, with the line that installs what is missing."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class DoctorReport:
     formats: tuple[FormatRow, ...]
     checkpoints: tuple[Checkpoint, ...]
     artifacts: Path
-    """Where artifacts are kept."""
+    """Folder of the artifact store."""
     free_gb: float
     """Free space there."""
     findings: tuple[Finding, ...]

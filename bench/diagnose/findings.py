@@ -1,4 +1,4 @@
-"""What is odd about a machine's set-up, as data: each finding says what it means and what to do.
+"""Problems of a machine's set-up, as data: each finding says what it means and what to do.
 
 `doctor` prints them. They are about the installation and the machine at rest; what shows only while measuring is in
 bench/analysis/advice.py.
@@ -18,7 +18,7 @@ from depthport.runtimes.registry import installed_runtimes
 NEEDED_FREE_GB = 10.0
 """Room that a full run with da3-large wants: checkpoint, artifacts, compiled forms."""
 NEEDED_MEMORY_MIB = 6 * 1024
-"""What exporting da3-large with five views may take."""
+"""Memory for exporting da3-large with five views."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +59,20 @@ def _packages(versions: Mapping[str, str], adapters: int) -> Iterator[Finding]:
         yield Finding("problem", "no runtime or exporter is registered: depthport is not installed", install.ITSELF)
     if install.UPSTREAM not in versions:
         yield Finding(
-            "problem", "upstream's package is not here: nothing can be exported or checked", str(install.DA3_PACKAGE)
+            "problem", "upstream's package is not installed: nothing can be exported or checked", str(install.DA3_PACKAGE)
         )
     for adapter in installed_runtimes():
         builds = [name for name in versions if name in adapter.builds]
         if len(builds) > 1:
             yield Finding(
                 "problem",
-                f"{' and '.join(builds)} are installed over each other: what remains is the last one's libraries",
+                f"{' and '.join(builds)} overwrite each other: only the last one's libraries remain",
                 str(install.Install((builds[-1],), replaces=tuple(builds))),
             )
     if "coremltools" in versions and release(versions.get("numpy", "0")) >= (2, 4):
         yield Finding(
             "note",
-            f"coremltools can't trace with numpy {versions['numpy']} (its route through torch.export can)",
+            f"coremltools can't trace with numpy {versions['numpy']} (conversion through torch.export works)",
             str(install.COREML_NUMPY),
         )
 
@@ -88,7 +88,7 @@ def _torch_build(versions: Mapping[str, str], gpus: list[GpuSection]) -> Iterato
         )
     elif not gpus and cuda_libraries:
         yield Finding(
-            "note", "torch brings CUDA libraries, and no NVIDIA GPU is here: they only take space", str(install.TORCH_CPU)
+            "note", "torch brings CUDA libraries, but there is no NVIDIA GPU: they only take space", str(install.TORCH_CPU)
         )
 
 
@@ -104,14 +104,14 @@ def _hardware(environment: Environment, free_gb: float) -> Iterator[Finding]:
     if power["source"] == "battery":
         yield Finding("problem", "on battery: clocks are lowered and change while measuring", "plug in the charger")
     if power["low_power_mode"]:
-        yield Finding("problem", "low power mode is on: every latency is that of a slowed chip", "turn it off")
+        yield Finding("problem", "low power mode is on: every latency is measured on a slowed-down chip", "turn it off")
     if environment["memory"]["usable_mib"] < NEEDED_MEMORY_MIB:
         gib = environment["memory"]["usable_mib"] / 1024
         yield Finding("note", f"{gib:.1f} GiB of memory: too little to export da3-large (6 GiB); small and base fit")
     if free_gb < NEEDED_FREE_GB:
         yield Finding(
             "problem",
-            f"{free_gb:.1f} GB free where artifacts go: a full run with da3-large wants {NEEDED_FREE_GB:g}",
+            f"{free_gb:.1f} GB free for artifacts: a full run with da3-large needs {NEEDED_FREE_GB:g}",
             "free some space, or name another folder with DEPTHPORT_ARTIFACTS",
         )
 

@@ -1,4 +1,4 @@
-"""What depthport's extras ask for and this environment lacks, and the commands that bring it."""
+"""Packages of depthport's extras that this environment lacks, and the commands that install them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from depthport.runtimes.registry import installed_runtimes
 
 DISTRIBUTION = "depthport"
 BASIS = ("da3", "onnx", "openvino", "predict", "report")
-"""What a run and a prediction on any machine take."""
+"""Extras that a run and a prediction need on any machine."""
 
 
 @dataclass(frozen=True)
 class Missing:
-    """What is wanted and not here."""
+    """Packages that are missing, and how to install them."""
 
     extras: tuple[str, ...]
     """Of depthport, each with something missing."""
     packages: tuple[str, ...]
     """Requirements that nothing here meets."""
     lines: tuple[install.Install, ...]
-    """What brings them, in order."""
+    """Commands that install them, in order."""
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
@@ -39,7 +39,7 @@ class Missing:
 
 
 def missing(wanted: Sequence[str] = ()) -> Missing:
-    """What to install for some extras; without any, for what this machine can make use of.
+    """Return what to install for some extras, by default for those that this machine can use.
 
     Raises:
         UsageError: depthport has no such extra.

@@ -85,7 +85,7 @@ def run(
     """Check a precision of a model; arguments as the command has them.
 
     Raises:
-        UsageError: an unknown format or precision, a tolerance that is none.
+        UsageError: an unknown format or precision, or an invalid tolerance.
         DepthportError: whatever exporting the graphs raises.
     """
     known_name("format of check", format, FORMATS)

@@ -98,7 +98,7 @@ def profile(
     CALLS.check(calls)
     THREADS.check(threads)
     if first_device(device) != device:
-        raise UnsupportedError(f"a profile is of one card, not of {device}: choose {first_device(device)}")
+        raise UnsupportedError(f"a profile needs a single GPU, not {device}: choose {first_device(device)}")
     runtime, observer = profiling_runtime(), observer or Observer()
     place = runtime.device(device)
     chosen = runtime.mode(place, _fastest(runtime, place) if mode is None else mode)
@@ -132,7 +132,7 @@ def profiling_runtime() -> Runtime:
     for runtime in installed_runtimes():
         if runtime.profiled:
             return runtime
-    raise UsageError(f"no installed runtime shows its operators: {install.ITSELF}")
+    raise UsageError(f"no installed runtime reports its operators: {install.ITSELF}")
 
 
 def _fastest(runtime: Runtime, place: Device) -> str:

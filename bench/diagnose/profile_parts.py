@@ -1,4 +1,4 @@
-"""Which part of Depth Anything 3 an operator belongs to, and what the parts would take at the device's own rates."""
+"""Parts of Depth Anything 3 that operators belong to, and their times at the device's own rates."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ NOT_REACHED = (Status.NOT_MEASURED, Status.TIMED_OUT)
 
 
 def request(budget_s: float = BUDGET_S) -> MeasureRequest:
-    """What a self-check asks for; no cell begins after `budget_s` seconds, and none runs longer."""
+    """Request of a self-check; no cell begins after `budget_s` seconds, and none runs longer."""
     asked = measure_request(MODEL, weights=WEIGHTS, suite="check", views=VIEWS, height=HEIGHT, width=WIDTH)
     return replace(asked, protocol=replace(asked.protocol, limit_s=budget_s))
 

@@ -1,4 +1,4 @@
-"""Where a measurement was taken: hardware, system and versions, and nothing that names a person or a place.
+"""Environment of a measurement: hardware, system and versions, and nothing that names a person or a place.
 
 No host name, user name or path is recorded. No framework is imported: versions come from installed metadata.
 """
@@ -174,7 +174,7 @@ def _distribution() -> str | None:
 
 
 def _virtual() -> bool | None:
-    """Whether a hypervisor is below (a reason for noise); None where the system does not say."""
+    """Return whether a hypervisor is below (a reason for noise); None where the system does not say."""
     text = read_text("/proc/cpuinfo")
     return None if text is None else bool(re.search(r"^flags\s*:.*\bhypervisor\b", text, re.MULTILINE))
 

@@ -56,7 +56,7 @@ class Machine:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What makes two runs runs of one machine: the hardware, not its system or versions."""
+        """Identity of a machine across runs: its hardware, not its system or versions."""
         memory = "" if self.memory_gib is None else f"{round(self.memory_gib)}"
         return (self.name, self.cpu or "", str(self.cores or ""), memory)
 

@@ -1,4 +1,4 @@
-"""What the machine was doing around a timed block: one record a block.
+"""State of the machine around a timed block: one JSON-able record a block.
 
 Taken in the manager's process before and after a block, never inside it, while every worker is parked:
 
@@ -31,12 +31,12 @@ from depthport.bench.results.sections import Reading
 T = TypeVar("T")
 
 FIELDS = tuple(name for name in Reading.__annotations__ if name != "unreadable")
-"""Keys of every record, present even where None; `unreadable` is there only if something failed."""
+"""Keys of every record, present even where None; `unreadable` is present only if something failed."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """What was read before a block."""
+    """Readings taken before a block."""
 
     started_s: float
     parked: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Who used the CPUs during a block: the active worker, parked workers, other processes, the hypervisor.
+"""Users of the CPUs during a block: the active worker, parked workers, other processes, the hypervisor.
 
 Two :class:`CpuSnapshot` are taken around a block and :func:`cpu_shares` subtracts them. On Linux a snapshot
 is cheap: the CPU time of a process is one `clock_gettime` of its CPU clock (nanoseconds, all threads, dead
@@ -65,7 +65,7 @@ class CpuReader(Protocol):
 def cpu_shares(
     before: CpuSnapshot, after: CpuSnapshot, parked: Collection[int], active: int | None
 ) -> Reading:
-    """What happened between two snapshots, as shares.
+    """Return the CPU use between two snapshots, as shares.
 
     Returns:
         `foreign_cpu_share` and `steal_cpu_share`: of the machine's CPU time (wall × CPUs), used by processes

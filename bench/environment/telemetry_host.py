@@ -56,8 +56,11 @@ class HostGauges:
         return HostCounters(sum(counts) if counts else None, self._quota_throttled_s())
 
     def read(self, active_pid: int | None) -> Reading:
-        """Gauges now: `cpu_mhz`, `cpu_temperature_c`, `load_average`, `memory_available_mib`,
-        `active_rss_mib`, `on_battery`, `low_power_mode`."""
+        """Read the gauges.
+
+        They are `cpu_mhz`, `cpu_temperature_c`, `load_average`, `memory_available_mib`, `active_rss_mib`, `on_battery`
+        and `low_power_mode`.
+        """
         millidegrees = _number(self._temperature) if self._temperature is not None else None
         return {
             "cpu_mhz": self._cpu_mhz(active_pid),

@@ -32,7 +32,7 @@ def run_command(command: Sequence[str]) -> str:
 
 
 class MacPower:
-    """What slows a Mac down, as far as it tells without administrator rights."""
+    """Causes of a Mac's slow-down that are readable without administrator rights."""
 
     def __init__(self, run: Run = run_command, clock: Callable[[], float] = time.monotonic) -> None:
         self._run = run
@@ -41,8 +41,11 @@ class MacPower:
         self._low_power: bool | None = None
 
     def read(self) -> Reading:
-        """`thermal_pressure` (nominal, moderate, heavy, trapping, sleeping), `low_power_mode`,
-        `cpu_speed_limit_percent` (Intel; None on Apple silicon)."""
+        """Read what slows this Mac down.
+
+        `thermal_pressure` (nominal, moderate, heavy, trapping, sleeping), `low_power_mode`, `cpu_speed_limit_percent`
+        (Intel; None on Apple silicon).
+        """
         now = self._clock()
         if self._settings_read is None or now - self._settings_read >= _SLOW_S:
             self._settings_read = now

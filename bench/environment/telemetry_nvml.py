@@ -71,7 +71,7 @@ class Nvml:
         self._nvml = nvml
         self._shares_host_pids = shares_host_pids
         self._devices = self._visible_devices(visible)
-        # Whoever is there before any worker started is not ours, whatever namespace its pid is from.
+        # A process that exists before any worker started is not ours, whatever namespace its pid is from.
         self._strangers = {i: set(self._processes(device) or {}) for i, device in self._devices.items()}
 
     def __len__(self) -> int:
@@ -209,7 +209,7 @@ def open_nvml() -> Nvml | None:
 
 
 def _shares_host_pids() -> bool:
-    """Whether pids mean the same to this process as to the driver; only a Linux container's do not."""
+    """Return whether pids mean the same to this process as to the driver; only a Linux container's do not."""
     try:
         return str(Path("/proc/self/ns/pid").readlink()) == _INIT_PID_NAMESPACE
     except OSError:

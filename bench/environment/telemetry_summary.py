@@ -23,7 +23,7 @@ _Share = Literal["foreign_cpu_share", "steal_cpu_share", "parked_cpu_share", "qu
 
 @dataclass(frozen=True)
 class MachineFacts:
-    """What the records of some blocks say together; None where no record says it."""
+    """Summary of the records of some blocks; None where no record has a value."""
 
     blocks: int = 0
     foreign_cpu_share: float | None = None

@@ -48,7 +48,7 @@ class Weights(Struct, frozen=True, forbid_unknown_fields=True):
     files: dict[str, str] = {}
     """Path below `weights/` -> sha256, of a local checkpoint that is carried; empty: the id says where they come from."""
     spec: str = ""
-    """What names them: the id, or the carried file's or folder's path below `weights/`."""
+    """Their name: the id, or the carried file's or folder's path below `weights/`."""
 
 
 class Job(Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,7 +67,7 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Contents(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the hash covers."""
+    """Contents that the hash covers."""
 
     name: str
     jobs: dict[str, Job]
@@ -80,7 +80,7 @@ class Contents(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Share(Struct, frozen=True, forbid_unknown_fields=True):
-    """What one machine does of the suite."""
+    """One machine's share of the suite."""
 
     jobs: tuple[str, ...]
     devices: tuple[str, ...] = ()
@@ -96,7 +96,7 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True):
     machines: dict[str, Share]
 
     def ref(self, machine: str, job: str) -> BundleRef:
-        """What a result says of it."""
+        """Reference that a result keeps to it."""
         return BundleRef(sha256=self.sha256, machine=machine, job=job, contents=msgspec.to_builtins(self.contents))
 
     def files(self) -> dict[str, str]:
@@ -106,7 +106,7 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True):
         return own | {f"{WEIGHTS}/{name}": digest for files in carried for name, digest in files.items()}
 
     def share(self, machine: str) -> Share:
-        """What a machine does.
+        """Return a machine's share.
 
         Raises:
             UsageError: the bundle does not name it.
@@ -137,14 +137,14 @@ def parse_bundle(data: Json) -> Bundle:
     if bundle.contents.schema != SCHEMA:
         raise UsageError(f"it has schema {quoted(bundle.contents.schema)}, this version reads {SCHEMA!r}: freeze it again")
     if bundle.sha256 != sha256_of(bundle.contents):
-        raise UsageError("its hash is not that of its contents: freeze it again, and change nothing in it by hand")
+        raise UsageError("its hash does not match its contents: freeze it again, and don't edit it by hand")
     digests = {**bundle.files(), **bundle.contents.inputs}
     wrong = next((n for n, d in digests.items() if not is_inside(n) or _SHA256.fullmatch(d) is None), None)
     if wrong is not None:
-        raise UsageError(f"it names a file that no bundle has ({quoted(wrong)}): don't use it")
+        raise UsageError(f"it names an unexpected file ({quoted(wrong)}): don't use it")
     wrong = next((n for n in (*bundle.machines, *bundle.contents.jobs) if NAME.fullmatch(n) is None), None)
     if wrong is not None:
-        raise UsageError(f"it has a machine or job that no bundle has ({quoted(wrong)}): don't use it")
+        raise UsageError(f"it has an invalid machine or job name ({quoted(wrong)}): don't use it")
     return bundle
 
 
@@ -152,7 +152,7 @@ def load_bundle(folder: Path) -> Bundle:
     """The bundle in a folder; its files are not looked at (:func:`verify_files`).
 
     Raises:
-        UsageError: there is none, or it can't be used.
+        UsageError: it is missing, or can't be used.
     """
     path = folder / FILE
     shown = clean_text(str(path))
@@ -169,7 +169,7 @@ def load_bundle(folder: Path) -> Bundle:
 
 
 def is_inside(name: str) -> bool:
-    """Whether a relative path, of another machine's, stays below the folder it is joined to, on any system."""
+    """Return whether a relative path, of another machine's, stays below the folder it is joined to, on any system."""
     parts = PurePosixPath(name).parts
     return bool(parts) and not any(c in name for c in "\\:\0") and parts[0] != "/" and ".." not in parts
 
@@ -183,7 +183,7 @@ def verify_files(bundle: Bundle, folder: Path) -> None:
     for name in SHIPPED:
         wanted = bundle.contents.inputs.get(name)
         if wanted is not None and file_sha256(shipped_photograph(name, OWN)) != wanted:
-            raise UsageError(f"scikit-image's {name} is another here than in the bundle: install the same scikit-image")
+            raise UsageError(f"scikit-image's {name} differs from the bundle's: install the same scikit-image")
 
 
 def versions_here() -> dict[str, str]:
@@ -192,12 +192,12 @@ def versions_here() -> dict[str, str]:
 
 
 def version_problem(bundle: Bundle) -> str | None:
-    """Why this environment can't measure the bundle; None: it can."""
+    """Return why this environment can't measure the bundle; None: it can."""
     here = versions_here()
     for name, wanted in bundle.contents.versions.items():
         if name in here:
             if here[name] != wanted:
-                return f"{name} is {here[name][:12]} here and {wanted[:12]} in the bundle: install the same version"
+                return f"{name} is {here[name][:12]}, but {wanted[:12]} in the bundle: install the same version"
             continue
         found = package_version(name)
         if found is None or not requirement(name, wanted).contains(found, prereleases=True):
@@ -206,7 +206,7 @@ def version_problem(bundle: Bundle) -> str | None:
 
 
 def requirement(name: str, wanted: str) -> SpecifierSet:
-    """What a version must be: `1.32.0` is `==1.32.0`.
+    """Parse a version requirement: `1.32.0` is `==1.32.0`.
 
     Raises:
         UsageError: it says nothing of the kind.
@@ -214,4 +214,4 @@ def requirement(name: str, wanted: str) -> SpecifierSet:
     try:
         return SpecifierSet(f"=={wanted}" if wanted[:1].isdigit() else wanted)
     except InvalidSpecifier:
-        raise UsageError(f"versions: {quoted(wanted)} of {quoted(name)} is not a version: write >=1.30, say") from None
+        raise UsageError(f"versions: {quoted(wanted)} of {quoted(name)} is not a version: write >=1.30, for example") from None

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future, Security
 
 CUT_S = 300
-"""How long a connection may be silent: a link that is cut for less costs nothing."""
+"""Time a connection may be silent: a shorter interruption of the link costs nothing."""
 QUIET: dict[str, Any] = {
     "distributed.worker.profile.enabled": False,
     "distributed.worker.memory.target": False,
@@ -88,11 +88,11 @@ class Cluster:
             Lost: the scheduler is gone.
         """
         if self.client.status not in ("running", "connecting"):
-            raise Lost("the scheduler is gone: the same command goes on once it is back")
+            raise Lost("lost the scheduler: once it is back, the same command resumes")
         try:
             found = self.client.scheduler_info(n_workers=-1).get("workers", {})
         except (OSError, asyncio.TimeoutError) as error:
-            raise Lost(f"the scheduler is gone ({one_line(error)}): the same command goes on once it is back") from error
+            raise Lost(f"lost the scheduler ({one_line(error)}): once it is back, the same command resumes") from error
         now, workers = time.monotonic(), {}
         for address, worker in found.items():
             told = float(worker.get("last_seen", 0.0))
@@ -117,9 +117,9 @@ class Cluster:
             raise
         except Exception as error:
             name = type(error).__name__
-            raise DepthportError(f"it could not {function.__name__} ({name}: {one_line(error)}): look at it") from error
+            raise DepthportError(f"it could not {function.__name__} ({name}: {one_line(error)}): check the machine") from error
         if address not in found:
-            raise ConnectionError("the machine left while it was asked")
+            raise ConnectionError("the machine disconnected during the request")
         return found[address]
 
     def submit(self, function: Callable[[str], str], order: str, machine: str, key: str) -> Future[str]:
@@ -222,7 +222,7 @@ def connected(fleet: Fleet, scheduler: str | None) -> Iterator[Cluster]:
 
 
 def is_from(machine: Machine, worker: str) -> bool:
-    """Whether a worker's address is that of the machine: a name alone is anybody's."""
+    """Return whether a worker's address is that of the machine: a name alone is anybody's."""
     host = worker.partition("://")[2].rpartition(":")[0].strip("[]")
     try:
         known = {str(found[4][0]) for found in socket.getaddrinfo(machine.address, None)}

@@ -1,4 +1,4 @@
-"""Whether a machine may be measured on now: cool, on mains, and busy with nothing else."""
+"""Conditions for measuring on a machine: cool, on mains, otherwise idle."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from depthport.exporters.core.files.locking import exclusive
 from depthport.exporters.core.files.private import cache_root
 
 LOOK_S = 1.0
-"""How long others' use of the CPUs is watched."""
+"""Time for which others' use of the CPUs is watched."""
 AGAIN_S = 5.0
 LOCK = "measuring.lock"
 
@@ -40,7 +40,7 @@ def look() -> Reading:
 
 
 def hindrance(seen: Reading, conditions: Conditions) -> str | None:
-    """Why a machine in that state is not measured, in a few words; None: nothing is in the way, as far as can be read."""
+    """Return why a machine in that state is not measured, in a few words; None: nothing is known to be in the way."""
     if seen.get("on_battery") and not conditions.on_battery:
         return "on battery: plug it in"
     gpus = seen.get("gpus") or ()

@@ -25,7 +25,7 @@ _SHAPE = re.compile(r"(\d{1,4})x(\d{1,5})x(\d{1,5})")
 
 
 class Conditions(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a machine must be like before anything is measured on it."""
+    """Conditions that a machine must meet before anything is measured on it."""
 
     max_load: float | None = 0.25
     """Share of the CPUs that others keep busy, 0 to 1; also of a GPU's time."""
@@ -34,7 +34,7 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True):
     on_battery: bool = False
     """Measure although a battery supplies the power."""
     wait_s: float = 900.0
-    """How long to wait for a machine to become so; then it is left out, with the reason."""
+    """Time to wait for a machine to meet them; then it is left out, with the reason."""
 
 
 class Tls(Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,7 +46,7 @@ class Tls(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Ssh(Struct, frozen=True, forbid_unknown_fields=True):
-    """How to reach a machine on which `fleet run` starts Dask's worker; what is left out comes from `~/.ssh/config`."""
+    """SSH access to a machine on which `fleet run` starts Dask's worker; defaults come from `~/.ssh/config`."""
 
     user: str | None = None
     port: int | None = None
@@ -75,7 +75,7 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     labels: tuple[str, ...] = ()
     """Of its self-hosted GitHub runner."""
     port: int | None = None
-    """Where its worker listens, for firewalls; None: any."""
+    """Port that its worker listens on, for firewalls; None: any."""
 
 
 class Bench(Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,7 +124,7 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
     bench: tuple[Bench, ...] = ()
     export: tuple[Export, ...] = ()
     scheduler: str | None = None
-    """Where the scheduler is, or is started by `fleet run`: `tls://HOST:PORT` or, in a network you trust, `tcp://`."""
+    """Address of the scheduler, or where `fleet run` starts it: `tls://HOST:PORT` or, in a network you trust, `tcp://`."""
     tls: Tls | None = None
     conditions: Conditions = field(default_factory=Conditions)
     versions: dict[str, str] = {}
@@ -187,20 +187,20 @@ def made_by(fleet: Fleet, format: str, target: str | None) -> tuple[str, ...]:
 def _problem(fleet: Fleet) -> str | None:
     for name in (fleet.name, *fleet.machine):
         if NAME.fullmatch(name) is None:
-            return f"the name {quoted(name)} is not one: give letters, digits, - and _, at most 40"
+            return f"the name {quoted(name)} is not valid: use letters, digits, - and _, at most 40"
     if not fleet.machine:
-        return "it names no machine: add a [machine.NAME] table with an address"
+        return "it has no machine: add a [machine.NAME] table with an address"
     if not fleet.bench and not fleet.export:
-        return "it asks for nothing: add a [[bench]] or an [[export]] table"
+        return "it has no job: add a [[bench]] or an [[export]] table"
     if fleet.scheduler is not None and _ADDRESS.fullmatch(fleet.scheduler) is None:
         return f"scheduler {quoted(fleet.scheduler)} is not an address: write tls://HOST:PORT"
     if (fleet.scheduler or "").startswith("tls:") and fleet.tls is None:
-        return "scheduler is tls:// and there is no [tls] table: name ca, cert and key"
+        return "scheduler is tls:// but there is no [tls] table: add one with ca, cert and key"
     if fleet.tls is not None and (fleet.scheduler or "tls:").startswith("tcp:"):
-        return "there is a [tls] table and scheduler is tcp://: write tls://, or take the table out"
+        return "scheduler is tcp:// but there is a [tls] table: write tls://, or remove the table"
     bounds = (fleet.conditions, *(m.conditions for m in fleet.machine.values() if m.conditions))
     if any(c.wait_s < 0 or (c.max_load is not None and not 0 < c.max_load <= 1) for c in bounds):
-        return "conditions: wait_s is at least 0, max_load above 0 and at most 1"
+        return "conditions: wait_s must be at least 0, max_load above 0 and at most 1"
     for table in fleet.export:
         for format in table.formats:
             if not made_by(fleet, format, table.target):

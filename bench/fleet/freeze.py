@@ -87,7 +87,7 @@ def freeze(fleet: Fleet, beside: Path, out: Path) -> Bundle:
 
 
 class _Draft:
-    """What the tables come to, one after the other."""
+    """Jobs and inputs collected from the tables, one after the other."""
 
     def __init__(self, beside: Path) -> None:
         self.beside = beside
@@ -150,7 +150,7 @@ class _Draft:
 
     def _input(self, name: str) -> str:
         source = self.beside / name
-        read_image(source)  # what is no image is refused here, not on every machine
+        read_image(source)  # a file that is not an image is refused here, not on every machine
         digest = file_sha256(source)
         stored = f"{digest[:16]}{source.suffix.lower()}"
         self.inputs[stored] = digest

@@ -14,7 +14,7 @@ from depthport.exporters.core.errors import UsageError
 
 @dataclass(frozen=True)
 class Merged:
-    """What a fleet's answer was made of."""
+    """Parts that a fleet's answer was merged from."""
 
     results: tuple[Path, ...]
     missing: tuple[tuple[str, str], ...]
@@ -28,7 +28,7 @@ def merge_fleet(bundle: Bundle, out: Path) -> Merged:
     A result that is not finished is in the report too, as what it is: stopped.
 
     Raises:
-        UsageError: there is none, or one is of another bundle (the message says what differs), machine or job.
+        UsageError: it is missing, or belongs to another bundle (the message says what differs), machine or job.
     """
     found, missing = [], []
     for machine, share in bundle.machines.items():
@@ -44,5 +44,5 @@ def merge_fleet(bundle: Bundle, out: Path) -> Merged:
     for path, file in zip(found, loaded, strict=True):
         named = file.results.bundle
         if named is None or (named.machine, named.job) != (path.parent.parent.name, path.parent.name):
-            raise UsageError(f"{path} does not say that it is that machine's and job's result: collect it again")
+            raise UsageError(f"{path} is not marked as the result of that machine and job: collect it again")
     return Merged(tuple(found), tuple(missing), tuple(write_report(loaded, out)))

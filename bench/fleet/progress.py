@@ -1,4 +1,4 @@
-"""What a machine tells of its work, one line of JSON at a time: a pipe, a log and Dask's events all carry it."""
+"""Progress of a machine's work, one line of JSON at a time: a pipe, a log and Dask's events all carry it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ STATES = ("starting", "waiting", "measuring", "exporting", "done", "failed")
 
 @dataclass(frozen=True)
 class Work:
-    """Where a job is."""
+    """State of a job."""
 
     job: str
     state: str
     """One of :data:`STATES`."""
     text: str = ""
-    """What it does, or why it does not."""
+    """Its present step, or why it has none."""
     share: float | None = None
     """Of the time budget that is used, 0 to 1."""
 
@@ -32,7 +32,7 @@ class Work:
 
 
 def read_line(line: str) -> Work | None:
-    """A line of :meth:`Work.line`, from a machine that may send anything; None: it is none."""
+    """A line of :meth:`Work.line`, from a machine that may send anything; None if it is not one."""
     try:
         data: Any = json.loads(line)
     except (ValueError, RecursionError):

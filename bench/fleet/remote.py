@@ -1,8 +1,8 @@
-"""What a machine does for the fleet, called by name through Dask: nothing is sent that it would have to import otherwise.
+"""Functions that a machine runs for the fleet, called by name through Dask.
 
-Dask pickles a function of a module by its name, so both sides need depthport and Dask, in whatever Python. All that goes
-to and fro is text, numbers and bytes. The work itself is a command in a process of its own: what it needs is imported
-there, and a crash takes neither the worker nor the connection with it.
+Dask pickles a function of a module by its name, so both sides need depthport and Dask, in whatever Python. Nothing else
+is sent but text, numbers and bytes. The work itself is a command in a separate process: what it needs is imported there,
+and a crash takes neither the worker nor the connection with it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 8 << 20
 LEFT_OUT = ("work", "journal", ".")
-"""What stays on the machine of a job's folder, by how it begins: what a run needs to go on."""
+"""Prefixes of the files in a job's folder that stay on the machine: a run needs them to resume."""
 _RUNNING: dict[str, subprocess.Popen[str]] = {}
 """By topic."""
 
 
 def root() -> Path:
-    """Where this machine keeps the fleet's bundles, results and artifacts."""
+    """Folder of the fleet's bundles, results and artifacts on this machine."""
     return private_folder(cache_root() / "fleet")
 
 
@@ -69,7 +69,7 @@ def put(digest: str, offset: int, data: bytes, last: bool) -> None:
     if last:
         if file_sha256(part) != digest:
             part.unlink()
-            raise OSError(f"file {digest[:12]} came damaged")
+            raise OSError(f"file {digest[:12]} arrived damaged")
         part.replace(blobs / digest)
 
 
@@ -91,7 +91,7 @@ async def offer(name: str, dask_worker: Worker) -> None:
 
 
 async def condition() -> Reading:
-    """What the machine is like now."""
+    """Return the machine's present condition."""
     from depthport.bench.fleet.conditions import look
 
     return await asyncio.to_thread(look)

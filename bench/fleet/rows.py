@@ -1,4 +1,4 @@
-"""What a person sees of a fleet: one row a machine, kept in a file for `fleet status`."""
+"""A fleet as its user sees it: one row a machine, kept in a file for `fleet status`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENDED = ("done", "failed", "left out")
 
 @dataclass
 class JobRow:
-    """Where one job of a machine is."""
+    """State of one job of a machine."""
 
     state: str = "queued"
     """`queued`, a state of bench/fleet/progress.py, `collecting`, or one of :data:`ENDED`."""
@@ -46,7 +46,7 @@ class MachineRow:
 
     jobs: dict[str, JobRow] = field(default_factory=dict)
     reason: str = ""
-    """Why nothing happens on it; empty: something does, or all is done."""
+    """Reason nothing happens on it; empty: something does, or all is done."""
 
     @property
     def ended(self) -> bool:
@@ -66,7 +66,7 @@ class MachineRow:
         return next((state for state in ("failed", "left out") if state in states), "done")
 
     def why(self) -> str:
-        """What to read beside the state."""
+        """Text to show beside the state."""
         if not self.ended:
             current = self.current()
             return self.reason or (current[1].text if current else "")
@@ -109,10 +109,10 @@ class Rows:
 
 
 def load_rows(out: Path) -> Rows:
-    """What the last run into a folder left.
+    """Load the rows that the last run into a folder left.
 
     Raises:
-        UsageError: there is none, or it can't be read.
+        UsageError: it is missing, or can't be read.
     """
     path = out / FILE
     try:

@@ -127,7 +127,7 @@ class FleetRun:
             self.cluster.ask(address, remote.stop)
 
     async def _heard(self, event: tuple[float, Any]) -> None:
-        """What a machine told, on its way through Dask."""
+        """Take a machine's message, which came through Dask."""
         message = event[1]
         if not isinstance(message, dict):
             return
@@ -156,7 +156,7 @@ class FleetRun:
             self._lost = error
         except (DepthportError, OSError) as error:
             self._fail(name, one_line(error))
-        except Exception as error:  # noqa: BLE001 - a fault of ours: others go on, then it is raised
+        except Exception as error:  # noqa: BLE001 - a bug: other machines go on, then it is raised
             self._fail(name, f"{type(error).__name__}: {one_line(error)}")
             self._fault = error
         row.reason = ""
@@ -182,10 +182,10 @@ class FleetRun:
             task.drop()
 
     def _further(self, name: str, job: str, state: JobRow, task: _Task, address: str) -> bool:
-        """Take a job one step further while its machine is there; whether it has ended."""
+        """Take a job one step further while its machine is connected; return whether it has ended."""
         if address != task.worker:
             if task.workers == MOST_WORKERS:
-                state.now("failed", f"its worker was lost {task.workers} times at this job: see the machine's own logs")
+                state.now("failed", f"its worker was lost {task.workers} times during this job: see the machine's logs")
                 return True
             task.drop()  # Dask does not look again at what waits for a resource that a worker gains
             self._prepare(name, address)
@@ -220,14 +220,14 @@ class FleetRun:
         if done is not None:
             state.now("done", done)
         elif self._stopping.is_set():
-            state.now("left out", "stopped: the same command goes on")
+            state.now("left out", "stopped: the same command resumes")
         elif answer.get("code") == NotNow.exit_code or not self._measure:
             state.now("left out", reason)
         else:
             state.now("failed", reason.removeprefix("depthport: ") or f"it ended with {answer.get('code')}")
 
     def _present(self, name: str) -> Iterator[str]:
-        """The address of a machine's worker, again and again, while it is there; waits while it is not.
+        """Yield the address of a machine's worker repeatedly while it is connected; wait while it is not.
 
         Raises:
             NotNow: it was absent for too long.
@@ -241,7 +241,7 @@ class FleetRun:
             if address is not None and not is_from(machine, address):
                 why, address = f"a worker of this name came from {address}, not from {machine.address}", None
             elif address is None and known:
-                why = "gone: its worker left; it goes on once it is back"
+                why = "gone: its worker left; the job resumes once it is back"
             if address is not None:
                 known, absent_since = True, time.monotonic()
                 row.reason = f"silent for {seen_s:.0f} s" if seen_s > SILENT_S else ""

@@ -1,4 +1,4 @@
-"""What the fleet's machines are like now, for `fleet status`."""
+"""Present condition of the fleet's machines, for `fleet status`."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def survey(fleet: Fleet, scheduler: str | None) -> dict[str, str]:
 
 def _condition(fleet: Fleet, name: str, seen: object) -> str:
     if not isinstance(seen, dict):
-        return "connected, and says nothing of itself"
-    return f"connected; {hindrance(seen, fleet.conditions_of(name)) or 'fit to be measured'}"
+        return "connected, but gives no details"
+    return f"connected; {hindrance(seen, fleet.conditions_of(name)) or 'ready to measure'}"

@@ -69,7 +69,7 @@ def fetch_job(ask: Ask, bundle: Bundle, machine: str, job: str, out: Path) -> bo
         return False
     wrong = next((str(name) for name, _, _ in listed if not is_inside(str(name))), None)
     if wrong is not None or len(listed) > MOST_FILES or sum(int(size) for _, size, _ in listed) > MOST_BYTES:
-        raise TransferError(f"{machine} offers files that no job leaves ({quoted(wrong or len(listed))}): look at it")
+        raise TransferError(f"{machine} offers unexpected files ({quoted(wrong or len(listed))}): check the machine")
     target = out / machine / job
     partial = target.with_name(f".{job}.partial")
     with storage_errors(out):
@@ -103,7 +103,7 @@ def _fetch(ask: Ask, what: tuple[str, str, str, str], path: Path, size: int, dig
             offset += len(data)
     if found.hexdigest() != digest:
         path.unlink()
-        raise TransferError(f"{what[1]}'s {what[3]} came damaged: collect again")
+        raise TransferError(f"{what[1]}'s {what[3]} arrived damaged: collect again")
 
 
 def _check(folder: Path, bundle: Bundle, machine: str, job: str) -> None:
@@ -116,4 +116,4 @@ def _check(folder: Path, bundle: Bundle, machine: str, job: str) -> None:
     except ArtifactError as error:
         raise TransferError(f"{machine}'s artifact of {job} is damaged ({error}): export it again") from None
     if (folder / MADE).is_file() and finished(folder, bundle.ref(machine, job)) is None:
-        raise TransferError(f"{machine}'s artifact of {job} is of another bundle: collect it again")
+        raise TransferError(f"{machine}'s artifact of {job} belongs to another bundle: collect it again")

@@ -34,12 +34,12 @@ from depthport.exporters.da3.weights import resolve_weights
 from depthport.exporters.da3.weights_ref import WeightsRef
 
 RESULTS, MADE = "results.json", "made.json"
-"""What a job leaves when it is finished: of `bench`, of `export`."""
+"""Files that a finished job leaves: of `bench`, of `export`."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended on a machine."""
+    """Outcome of a job on a machine."""
 
     job: str
     done: bool
@@ -83,7 +83,7 @@ def work(
 
 
 def finished(where: Path, ref: BundleRef) -> str | None:
-    """What a finished job's folder says for a reader, empty where all is well; None: it is not finished."""
+    """Return a finished job's remark, empty where all is well; None if it is not finished."""
     with suppress(ResultsError):
         results = load_results(where).results
         return _summary(results) if results.bundle == ref and results.complete else None
@@ -97,7 +97,7 @@ def finished(where: Path, ref: BundleRef) -> str | None:
 def _summary(results: Results) -> str:
     if any(cell.status is Status.OK for cell in results.cells):
         return ""
-    reason = next((cell.reason for cell in results.cells if cell.reason), "no cell is usable here")
+    reason = next((cell.reason for cell in results.cells if cell.reason), "no cell is usable on this machine")
     return f"nothing could be measured: {reason}"
 
 
@@ -121,7 +121,7 @@ def _do(bundle: Bundle, folder: Path, share: Share, ref: BundleRef, where: Path,
 
 
 def _weights(bundle: Bundle, folder: Path, job: Job) -> tuple[str, WeightsRef]:
-    """What names the job's weights on this machine, and what they are: those that were frozen.
+    """Return the name of the job's weights on this machine, and what they are: those that were frozen.
 
     Raises:
         WeightsError: they can't be found here.
@@ -131,12 +131,12 @@ def _weights(bundle: Bundle, folder: Path, job: Job) -> tuple[str, WeightsRef]:
     spec = str(folder.absolute() / WEIGHTS / frozen.spec) if frozen.files else frozen.spec
     found = resolve_weights(spec, get_model(job.model))
     if found.sha256 != frozen.sha256:
-        raise UsageError(f"the weights {frozen.id} are others here than in the bundle: get the same revision")
+        raise UsageError(f"the weights {frozen.id} differ from the bundle's: get the same revision")
     return spec, replace(found, id=frozen.id)
 
 
 def _keywords(job: Job, share: Share, folder: Path, weights: WeightsRef) -> MeasureKeywords:
-    """What `depthport.plan` is asked.
+    """Return the keywords for `depthport.plan`.
 
     Raises:
         UsageError: nothing of the job is this machine's.
@@ -172,7 +172,7 @@ def _both(what: str, suite: list[str], machine: tuple[str, ...]) -> list[str]:
     """The names that the suite and the machine both have; one that has none leaves it to the other."""
     shared = [name for name in suite if name in machine] if suite and machine else [*suite, *machine]
     if suite and not shared:
-        raise UsageError(f"none of the job's {what} ({', '.join(suite)}) is this machine's ({', '.join(machine)})")
+        raise UsageError(f"the job's {what} ({', '.join(suite)}) and this machine's ({', '.join(machine)}) have none in common")
     return shared
 
 

@@ -1,1 +1,1 @@
-"""What is fed: photographs, cameras, rendered scenes."""
+"""Inputs: photographs, cameras, rendered scenes."""

@@ -24,7 +24,7 @@ _ONE_FOCAL = ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 _TWO_FOCALS = ("PINHOLE", "OPENCV", "FULL_OPENCV")
 _LONGEST_EDGE = 1e6
 _STRAIGHT = 1e-9
-"""Largest distortion that is none."""
+"""Largest distortion that counts as none."""
 
 
 class _Lens(NamedTuple):
@@ -35,7 +35,7 @@ class _Lens(NamedTuple):
 
 
 class Model(NamedTuple):
-    """What a COLMAP model says of the photographs."""
+    """Cameras of the photographs, from a COLMAP model."""
 
     extrinsics: Array
     """(N, 4, 4)."""
@@ -57,7 +57,7 @@ def read_colmap(folder: Path, images: Sequence[Path]) -> Model:
         if not (folder / name).is_file():
             binary = (folder / name).with_suffix(".bin").is_file()
             how = "convert it with colmap model_converter --output_type TXT" if binary else "name the folder of both files"
-            raise InputError(f"{folder} has no {name}, which a COLMAP model as text has: {how}")
+            raise InputError(f"{folder} has no {name}, which a COLMAP text model needs: {how}")
     lenses, views = _lenses(folder / CAMERAS), _views(folder / IMAGES)
     names = [_find(image, views, folder) for image in images] if images else list(views)
     if not names:
@@ -88,13 +88,13 @@ def _lenses(path: Path) -> dict[str, _Lens]:
         focals = 1 if model in _ONE_FOCAL else 2
         if model not in (*_ONE_FOCAL, *_TWO_FOCALS):
             raise InputError(
-                f"{path}: camera model {model[:40]!r} is not a pinhole's: undistort it (colmap image_undistorter)"
+                f"{path}: camera model {model[:40]!r} is not a pinhole model: undistort it (colmap image_undistorter)"
             )
         if len(values) < 4 + focals:
             raise InputError(f"{path}: camera {words[0][:40]} has {len(values)} numbers, too few for {model}")
         width, height, fx, *rest = values
         if not (1 <= width <= _LONGEST_EDGE and 1 <= height <= _LONGEST_EDGE):
-            raise InputError(f"{path}: camera {words[0][:40]} is of images of {width:g}x{height:g}, which none has")
+            raise InputError(f"{path}: camera {words[0][:40]} has image size {width:g}x{height:g}: export the model again")
         fy, cx, cy, *distortion = rest if focals == 2 else (fx, *rest)
         matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
         lenses[words[0]] = _Lens(matrix, (int(height), int(width)), any(abs(k) > _STRAIGHT for k in distortion))

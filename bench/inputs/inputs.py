@@ -1,4 +1,4 @@
-"""What is fed: scenes of real photographs, of any number of views, at exactly the artifact's size.
+"""Inputs of a run: scenes of real photographs, of any number of views, at exactly the artifact's size.
 
 A timed run rotates several different scenes, so that no runtime profits from seeing one input again. They are, in this
 order, Motorcycle, astronaut, Motorcycle mirrored, coffee, chelsea, rocket, and from there on again with other windows.
@@ -40,7 +40,7 @@ from depthport.exporters.inputs.preprocess import (
 )
 
 DEFAULT_SETS = 4
-"""How many different scenes a timed run rotates at least."""
+"""Least number of different scenes that a timed run rotates."""
 
 # (photographs, variant): odd variants are mirrored, each pair of variants takes the next rounds of windows.
 _ROTATION = (("motorcycle", 0), ("astronaut", 0), ("motorcycle", 1), ("coffee", 0), ("chelsea", 0), ("rocket", 0))
@@ -69,7 +69,7 @@ class Scene:
     source: NDArray[np.uint8] | None = None
     """(B, N, H', W', 3), what an artifact that resizes by itself takes; `rgb` and cameras are after that resize."""
     notes: tuple[str, ...] = ()
-    """What the user should know of the photographs and cameras, one line each."""
+    """Notes to the user on the photographs and cameras, one line each."""
 
     @property
     def shape(self) -> Shape:
@@ -95,7 +95,7 @@ class Scene:
         return digest.hexdigest()
 
     def arrays(self, *, pose_input: bool = False, preprocess: bool = False) -> dict[str, np.ndarray]:
-        """What goes into an artifact, by the names of `depthport.exporters.da3.signature.input_specs`.
+        """Return the inputs of an artifact, by the names of `depthport.exporters.da3.signature.input_specs`.
 
         Args:
             pose_input: add `extrinsics` and `intrinsics`, normalised as upstream's API normalises them.
@@ -131,7 +131,7 @@ def load_scenes(
         source_size: (H', W') of what goes into an artifact that resizes by itself.
 
     Raises:
-        InputError: another number of files or poses than views, a file that is no image or too thin, or bad poses.
+        InputError: another number of files or poses than views, a file that is not an image or is too thin, or bad poses.
         UnavailableError: no files given and scikit-image, which ships the photographs, is not installed.
     """
     if source_size is not None:
@@ -139,7 +139,7 @@ def load_scenes(
         return tuple(resized(scene, shape) for scene in load_scenes(larger, sets=sets, images=images, poses=poses))
     if not images:
         if poses is not None:
-            raise InputError("poses without images: name the photographs they are of with --images")
+            raise InputError("poses without images: name their photographs with --images")
         each = [_rotation(index) for index in range(sets * shape.batch)]
         return tuple(_batch(each[i * shape.batch : (i + 1) * shape.batch], shape) for i in range(sets))
     groups = _user_groups(images, shape)

@@ -53,7 +53,7 @@ class Camera:
     """(H, W), metres along the optical axis; NaN where the truth is unknown. None: no truth at all."""
 
     def mirrored(self) -> Camera:
-        """What a camera would see in a mirror world (x negated): again a consistent photograph, depth and pose."""
+        """Return the view of a camera in a mirror world (x negated): again a consistent photograph, depth and pose."""
         flip = np.diag([-1.0, 1.0, 1.0, 1.0])
         intrinsics = self.intrinsics.copy()
         intrinsics[0, 2] = self.rgb.shape[1] - intrinsics[0, 2]
@@ -75,7 +75,7 @@ class Photographs:
     calibrated: bool
     """False: intrinsics are assumed and every extrinsics is the identity."""
     notes: tuple[str, ...] = ()
-    """What the user should know of them, one line each."""
+    """Notes to the user on them, one line each."""
 
     def mirrored(self) -> Photographs:
         return replace(self, name=f"{self.name} mirrored", cameras=tuple(camera.mirrored() for camera in self.cameras))
@@ -123,7 +123,7 @@ def from_files(paths: Sequence[Path | str]) -> Photographs:
     """A user's own views of one scene.
 
     Raises:
-        InputError: a file is no image.
+        InputError: a file is not an image.
     """
     cameras = tuple(_assumed_camera(read_image(path)) for path in paths)
     turned = [index for index, path in enumerate(paths) if is_turned(path)]

@@ -40,7 +40,7 @@ class Poses(NamedTuple):
     sizes: NDArray[np.int64] | None = None
     """(N, 2), height and width of the images they are of, where the file says so."""
     notes: tuple[str, ...] = ()
-    """What the user should know of them, one line each."""
+    """Notes to the user on them, one line each."""
 
     def part(self, start: int, stop: int) -> Poses:
         """Those of views `start` to `stop`."""
@@ -56,7 +56,7 @@ def read_poses(path: Path | str, images: Sequence[Path | str] = ()) -> Poses:
         images: the photographs they are of, by whose names text files that hold more are searched.
 
     Raises:
-        InputError: no such file, another kind of file, something missing, or poses that no camera has.
+        InputError: no such file, another kind of file, something missing, or invalid poses.
     """
     path = user_path(path)
     found = _read(path, [Path(image) for image in images])
@@ -90,7 +90,7 @@ def _read(path: Path, images: Sequence[Path]) -> Poses:
 
 
 def _is_text(path: Path) -> bool:
-    """Whether it is neither JSON nor one of numpy's files, by name or by its first bytes."""
+    """Return whether it is neither JSON nor one of numpy's files, by name or by its first bytes."""
     if path.suffix in (".json", ".npz", ".npy"):
         return False
     with path.open("rb") as stream:
@@ -124,8 +124,8 @@ def posed(photographs: Photographs, poses: Poses) -> Photographs:
         view = int(np.flatnonzero((poses.sizes != sizes).any(-1))[0])
         (height, width), (own_height, own_width) = poses.sizes[view], sizes[view]
         raise InputError(
-            f"the camera of view {view} is of images of {width}x{height}, the photograph has {own_width}x{own_height}: "
-            "give the photographs that the cameras were found with"
+            f"the camera of view {view} is for images of {width}x{height}, the photograph has {own_width}x{own_height}: "
+            "give the photographs that the cameras were estimated from"
         )
     check_size(poses.intrinsics, sizes)
     cameras: Sequence[Camera] = [
@@ -154,7 +154,7 @@ def _content(path: Path) -> Mapping[str, object]:
     try:
         content = read_json(path, LARGEST_BYTES)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a .json file that can be read ({one_line(error)}): {_ASK}") from None
+        raise InputError(f"{path} is not a readable .json file ({one_line(error)}): {_ASK}") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path} does not hold an object: {_ASK}")
+        raise InputError(f"{path} is not a JSON object: {_ASK}")
     return content

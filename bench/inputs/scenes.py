@@ -41,7 +41,7 @@ class Solid(Protocol):
         """Centre and radius of the smallest ball around it."""
 
     def meet(self, origin: Array, rays: Array) -> tuple[Array, Array]:
-        """Where rays (K, 3) enter it: their parameters (K,), infinite where they miss; the normals there (K, 3)."""
+        """Parameters (K,) at which rays (K, 3) enter it, infinite where they miss, and the normals there (K, 3)."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def numbers(line: str, path: Path) -> list[float]:
         found = [float(word) for word in line.replace(",", " ").split()]
     except ValueError:
         raise InputError(
-            f"{path} is not a file of poses at {line[:40]!r}: give .npz, .json, or TUM, KITTI or COLMAP text"
+            f"{path} is not a pose file, see {line[:40]!r}: give .npz, .json, or TUM, KITTI or COLMAP text"
         ) from None
     if not all(map(math.isfinite, found)):
         raise InputError(f"{path} holds numbers that are not finite: give finite ones")
@@ -93,7 +93,7 @@ def rotations(quaternions: Array, path: Path) -> Array:
     if (np.abs(lengths - 1) > 1e-2).any():
         view = int(np.flatnonzero(np.abs(lengths - 1) > 1e-2)[0])
         raise InputError(
-            f"{path}: the quaternion of pose {view} has length {lengths[view]:.3g}, not 1: another column order?"
+            f"{path}: the quaternion of pose {view} has length {lengths[view]:.3g}, not 1: check the column order"
         )
     x, y, z, w = (quaternions / lengths[:, None]).T
     rows = (
@@ -109,7 +109,7 @@ def _of_quaternions(translations: Array, quaternions: Array, path: Path) -> Arra
 
 
 def _rows_of(images: Sequence[Path], table: Array, path: Path) -> list[int]:
-    """Which row belongs to each photograph."""
+    """Return the row of each photograph."""
     if not images or len(images) == len(table):
         return list(range(len(table)))
     found = []
@@ -118,7 +118,7 @@ def _rows_of(images: Sequence[Path], table: Array, path: Path) -> list[int]:
             stamp = float(image.stem)
         except ValueError:
             raise InputError(
-                f"{path} has {len(table)} poses for {len(images)} photographs and {image.name} does not tell which: give "
+                f"{path} has {len(table)} poses for {len(images)} photographs and {image.name} does not say which: give "
                 "one for each, or name photographs by time stamp (TUM) or number (KITTI)"
             ) from None
         row = int(np.abs(table[:, 0] - stamp).argmin()) if table.shape[1] == _TUM else int(stamp)

@@ -35,7 +35,7 @@ def plan(model: str = DEFAULT_MODEL, **asked: Unpack[MeasureKeywords]) -> RunPla
         asked: shape, weights, suite, filters, ...: see :class:`~depthport.bench.plan.request.MeasureKeywords`.
 
     Raises:
-        TypeError: a keyword that is none of these.
+        TypeError: an unknown keyword.
         UsageError, InputError, WeightsError: what is wrong with the request, in one line (exit code 2).
     """
     check_keywords(plan, asked, MeasureKeywords)

@@ -26,7 +26,7 @@ from depthport.bench.results.sections import Environment, InputsSection, Protoco
 
 
 def work_folder(out: Path) -> Path:
-    """Where a run into `out` keeps inputs and outputs until it is finished."""
+    """Folder in which a run into `out` keeps inputs and outputs until it is finished."""
     return out / "work"
 
 

@@ -1,4 +1,4 @@
-"""What decides a measurement beside the request: versions and source of everything that takes part in it."""
+"""Versions and source of everything that takes part in a measurement, which decide it beside the request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from depthport.exporters.registry import get_exporter
 from depthport.runtimes.registry import get_runtime
 
 MEASURING = ("depthport.bench.measure.measure", "depthport.bench.measure.regime_run", "depthport.bench.workers.worker")
-"""Where measuring starts: who gives the orders, and the worker that carries them out."""
+"""Modules that measuring starts from: the manager that gives orders, and the worker that carries them out."""
 _HELLO_TIMEOUT_S = 60.0
 _Plugin = TypeVar("_Plugin")
 

@@ -134,7 +134,7 @@ class _Run:
             self.store.sweep()
             self._finish(self._known_references(), complete=False)
             raise Interrupted(
-                f"stopped; what was measured is in {self.out / RESULTS}, the same command goes on from there",
+                f"stopped; what was measured is in {self.out / RESULTS}, the same command resumes from there",
                 exit_code_of(stop),
             ) from None
 
@@ -145,7 +145,7 @@ class _Run:
         return write_scenes(scenes, self.work, kind, pose_input=self.plan.export.pose_input, preprocess=own)
 
     def _reference_inputs(self, inputs: list[Path]) -> list[Path]:
-        """What upstream's network takes, which is what the cells take unless they do the preprocessing."""
+        """Return the inputs of upstream's network: those of the cells, unless these do the preprocessing."""
         plan = self.plan
         own = plan.export.preprocess or plan.protocol.boundary == "pipeline"
         return self._write_inputs(plan.scenes, "reference-input", preprocess=False) if own else inputs
@@ -184,7 +184,7 @@ class _Run:
                 self._take(cell, made, reply.origin)
 
     def _note_ready_artifacts(self) -> None:
-        """What can't run here may have been exported here: the report says what is known of it (Core ML's checks)."""
+        """Note artifacts that were exported here but can't run here, for the report (Core ML's checks)."""
         for cell in self.plan.cells:
             if not cell.unavailable:
                 continue
@@ -287,7 +287,7 @@ class _Run:
         self.observer.stage("analysing")
         if short_of := self._short_of or next((e.passing for e in passing_failures(self.journal)), None):
             complete = False
-            self.observer.warning(f"{short_of}: make room; the same command tries again what failed for it")
+            self.observer.warning(f"{short_of}: free some; the same command retries the failed cells")
         results = conclude(
             self.plan, self.journal, references, self.out, fingerprint(), complete=complete, artifacts=self.artifacts
         )

@@ -42,7 +42,7 @@ def artifact_ready(cell: str, artifact: Artifact, origin: Origin | Literal["give
 
 
 def for_this_machine(cell: CellSpec, artifact: Artifact, timeout_s: float, observer: Observer) -> Artifact | Failure:
-    """The artifact, or what was built anew from it where it is bound to other hardware or versions than a cell's."""
+    """The artifact, or one rebuilt from it where it is bound to other hardware or versions than the cell's."""
     try:
         if not get_runtime(cell.runtime).bound:
             return artifact
@@ -77,7 +77,7 @@ def _ask(request: Request[R], timeout_s: float, observer: Observer, module: str,
     except WorkerGone as error:
         answer = Failure(Status.EXPORT_FAILED, error.reason, error.passing)
     except BaseException:
-        channel.kill()  # stopped: whoever waits for the end of a run does not wait for an export
+        channel.kill()  # stopped: the end of a run does not wait for an export
         raise
     channel.close(timeout_s=5)
     return structs.replace(answer, log=channel.stderr_tail()) if isinstance(answer, Failure) else answer

@@ -1,4 +1,4 @@
-"""How long a run may take in all, exports and reference included."""
+"""Time limit of a whole run, exports and reference included."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ class Limit:
         return timeout_s if self._end is None else min(timeout_s, share * (self._end - time.monotonic()))
 
     def over(self) -> bool:
-        """Whether what is left is too little to begin anything."""
+        """Return whether what is left is too little to begin anything."""
         return self.within(2.0) <= 1.0

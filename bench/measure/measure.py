@@ -80,8 +80,11 @@ class Measurement:
         return current_design(self._protocol, self._journal).launches
 
     def _late(self, done: set[int]) -> set[str]:
-        """Cells that failed for want of something in a run that is over but for them: they are measured in launches of
-        their own, together with all others, so that every ratio is of rounds run at one time."""
+        """Measure again the cells that failed for lack of a resource, in a run that is otherwise complete.
+
+        They are measured in their own launches, together with all others, so that every ratio is of rounds run at one
+        time.
+        """
         over = done and set(range(self._launches())) <= done
         return {cell for cell in self._pool.alive() if over and not self._blocks[cell]}
 
@@ -204,12 +207,12 @@ class Measurement:
         return self._visits[owner]
 
     def _save_path(self, cell: str, index: int) -> Path | None:
-        """Where a block's last outputs go, if this cell's outputs for that input are not kept yet."""
+        """Return the path for a block's last outputs, if this cell's outputs for that input are not kept yet."""
         if (cell, index) in self._saved or self._cells[cell].shares_worker_with:
             return None
         return self._work / outputs_file(cell, index)
 
 
 def _durations_ns(found: BlockSamples) -> list[int]:
-    """What a block's samples took, at whichever boundary they were timed."""
+    """Return the durations of a block's samples, at whichever boundary they were timed."""
     return found.device_ns or found.host_ns or found.pipeline_ns or found.stream_ns or []

@@ -1,4 +1,4 @@
-"""What a run tells the person who watches it; rich draws it (bench/cli/progress.py), `--json` and tests stay silent."""
+"""Messages of a run to whoever watches it; rich draws them (bench/cli/progress.py), `--json` and tests stay silent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Observer:
         """Something within the stage begins; `advance` steps are done."""
 
     def budget(self, used_s: float, total_s: float) -> None:
-        """How much of the stage's time budget is used."""
+        """Share of the stage's time budget that is used."""
 
     def note(self, text: str) -> None:
         """One line worth keeping on the screen."""

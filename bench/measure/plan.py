@@ -39,12 +39,14 @@ class RunPlan:
 
     @property
     def export(self) -> ExportRequest:
-        """What the artifacts of all cells have in common."""
+        """Request that the artifacts of all cells have in common."""
         return self.request.export
 
     def fingerprint(self) -> str:
-        """Changes when the plan does, or versions or source that decide what is measured: a journal of another is not
-        gone on with."""
+        """Return a hash of the plan and of the versions and source that decide what is measured.
+
+        A journal with another fingerprint is not resumed.
+        """
         return canonical_sha256(
             {
                 "cells": [
@@ -59,7 +61,7 @@ class RunPlan:
         )
 
     def reference_name(self) -> str:
-        """What its reference is kept under: it changes with everything that it depends on."""
+        """Name that its reference is kept under; it changes with everything that the reference depends on."""
         inputs = canonical_sha256([describe(self.scenes), self.export.pose_input, self.export.preprocess])
         return reference_key(self.export, inputs, reference_device(self.cells))[:16]
 

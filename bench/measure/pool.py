@@ -1,7 +1,7 @@
 """The workers of one launch: started and warmed up once, alive together, one active at a time.
 
 Where they do not fit in memory together (or one runs out of memory while others are alive) the pool changes for good to
-starting each worker anew for every visit, and the journal and the report say so.
+restarting each worker for every visit, and the journal and the report say so.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Timed:
 
     @property
     def control(self) -> bool:
-        """Whether it only repeats another cell."""
+        """True if it only repeats another cell."""
         return is_control(self.spec.tags)
 
     @property
@@ -60,7 +60,7 @@ class Member:
 
     @property
     def call_ns(self) -> int:
-        """What a call takes at present: the median of the last five."""
+        """Present duration of a call: the median of the last five."""
         return max(1, int(statistics.median(self.call_ms[-5:]) * 1e6))
 
 
@@ -82,7 +82,7 @@ class WorkerPool:
         truth: Sequence[Path] = (),
     ) -> None:
         self.relaunch = bool(journal.of(Residency))
-        """Each worker is started anew for every visit."""
+        """Each worker is restarted for every visit."""
         self._cells = cells
         self._inputs = inputs
         self._protocol = protocol
@@ -123,7 +123,7 @@ class WorkerPool:
             self.relaunch = True
             self.close()
             self._journal.append(Residency())
-            self._observer.note("the workers do not fit in memory together: each is started anew for every visit")
+            self._observer.note("the workers do not fit in memory together: each is restarted for every visit")
 
     def call_in(self, owner: str, launch: int) -> Member:
         """The worker of `owner`, started now if it is not alive.
@@ -224,14 +224,16 @@ def outputs_file(cell: str, what: object) -> str:
 
 
 def is_steady(call_ms: Sequence[float]) -> bool:
-    """Whether the calls so far end in a steady state, by the windows that suit how long a call takes."""
+    """Return whether the calls so far end in a steady state, by the windows that suit how long a call takes."""
     rule = warmup_rule(statistics.median(call_ms) / 1e3)
     return steady_state(call_ms, rule.window, rule.tolerance) is not None
 
 
 def _warm_up(member: Member, first_ms: float, protocol: Protocol) -> list[float]:
-    """Call until two windows agree, or the warm-up's budget or count is used; ms of each call after the calibration's
-    (which is the second call of the process)."""
+    """Call until two windows agree, or the warm-up's budget or count is used.
+
+    Returns ms of each call after the calibration's (which is the second call of the process).
+    """
     calls: list[float] = []
     spent_s = (first_ms + member.call_ms[0]) / 1e3
     fixed = protocol.timed_calls is not None
@@ -252,12 +254,12 @@ def _warm_up(member: Member, first_ms: float, protocol: Protocol) -> list[float]
 
 
 def is_memory_failure(failure: CellFailed) -> bool:
-    """Whether a cell ended because it did not fit: it said so, or the system killed something for want of memory."""
+    """Return whether a cell ended because it did not fit: it said so, or the system killed something for lack of memory."""
     return failure.passing == OUT_OF_MEMORY
 
 
 def _room_for_one_more(members: Mapping[str, Member]) -> bool:
-    """Whether another worker as large as the largest so far would still fit in this machine's memory."""
+    """Return whether another worker as large as the largest so far would still fit in this machine's memory."""
     sizes = []
     for member in members.values():
         if member.live.pid is not None:

@@ -1,4 +1,4 @@
-"""The journal of a run: gone on with, put aside, or refused."""
+"""The journal of a run: resumed, put aside, or refused."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ _WORTH_KEEPING = (ArtifactReady, Launch, TimedBlock, VisitDone, SessionReport, R
 
 
 def open_journal(plan: RunPlan, out: Path, observer: Observer, *, overwrite: bool = False) -> Journal:
-    """The journal of this plan in `out`: an unfinished one of this plan goes on, a finished one is put aside with its
-    results.
+    """Open the journal of this plan in `out`.
+
+    An unfinished one of this plan is resumed, a finished one is put aside with its results.
 
     Raises:
-        UsageError: `out` holds another configuration's run and `overwrite` is False, or a journal that is none.
+        UsageError: `out` holds another configuration's run and `overwrite` is False, or a file that is not a journal.
         StorageError: `out` can't be written to, or the disk is full.
     """
     path = out / JOURNAL_NAME
@@ -54,7 +55,7 @@ def open_journal(plan: RunPlan, out: Path, observer: Observer, *, overwrite: boo
     if begun and not own and not overwrite:
         journal.close()
         state = "a finished" if finished else "an unfinished"
-        raise UsageError(f"{out} holds {state} run of another configuration, or of other versions or source: {refused}")
+        raise UsageError(f"{out} holds {state} run with another configuration, versions or source: {refused}")
     if journal.damage:
         observer.warning(journal.damage)
     if finished or (overwrite and (begun or (out / RESULTS).exists()) and not own):
@@ -102,7 +103,7 @@ def _try_again(journal: Journal, observer: Observer) -> None:
 
 
 def measured(journal: Journal) -> bool:
-    """Whether a run has anything to keep."""
+    """Return whether a run has anything to keep."""
     return any(isinstance(record, _WORTH_KEEPING) for record in journal.records)
 
 

@@ -1,4 +1,4 @@
-"""How many launches and rounds a run makes: the protocol's own counts, or those its budget carries.
+"""Number of launches and rounds of a run: the protocol's own counts, or those its budget carries.
 
 Chosen after the first start, when every cell's costs are known (bench/plan/design.py), and journaled, so that a resumed run
 keeps to it.
@@ -19,7 +19,7 @@ from depthport.bench.results.journal import Journal
 from depthport.bench.results.records import DesignChosen, Launch
 
 _CACHED_FIRST_CALL_S = 10.0
-"""What compiled in the first process is cached for the next: a first call costs at most about this again."""
+"""Most that a first call costs in later processes, for which compiled code is cached."""
 
 
 def current_design(protocol: Protocol, journal: Journal) -> Design:
@@ -65,7 +65,7 @@ def first_launches(journal: Journal) -> dict[str, Launch]:
 
 
 def visits_of(protocol: Protocol, journal: Journal) -> dict[str, Visit]:
-    """What a visit of each worker's cells runs; the same throughout a run, and when it is resumed."""
+    """Return what a visit of each worker's cells runs; constant throughout a run, even when resumed."""
     times = {owner: CallTimes(_call_s(e), e.calibration.sync_ns / 1e9) for owner, e in first_launches(journal).items()}
     from_files = protocol.boundary == "pipeline"
     return plan_visits(times, protocol.overhead_target, protocol.timed_calls, from_files=from_files)

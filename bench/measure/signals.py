@@ -19,7 +19,7 @@ ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasatt
 
 
 def exit_code_of(stop: KeyboardInterrupt) -> int:
-    """What a shell reports of a program that the signal ended: 128 and its number; 130 for Ctrl-C."""
+    """Return a shell's exit code for a program that the signal ended: 128 plus its number; 130 for Ctrl-C."""
     return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
 
 

@@ -1,1 +1,1 @@
-"""What is to be measured, in which order: cells, suites, protocol, design."""
+"""Plan of a measurement: cells, suites, protocol, design."""

@@ -1,4 +1,4 @@
-"""What is to be measured: one :class:`CellSpec` a row of the matrix, before anything ran."""
+"""Cells to measure: one :class:`CellSpec` per row of the matrix, before anything ran."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypedDict
 from depthport.exporters.da3.request import ExportRequest
 
 UNTIMED = "it was checked, not timed"
-"""Why a cell of an untimed protocol has no time."""
+"""Reason a cell of an untimed protocol has no time."""
 
 
 class LoadArguments(TypedDict):
@@ -28,7 +28,7 @@ class CellSpec:
     """A cell: an artifact, the runtime that executes it, where and how."""
 
     export: ExportRequest
-    """Which artifact it runs; cells with equal requests share it."""
+    """Request of the artifact that it runs; cells with equal requests share it."""
     runtime: str
     device: str
     mode: str
@@ -51,9 +51,9 @@ class CellSpec:
     """Known before running: why this cell can't run here."""
     unsupported: str | None = None
     off_target: str | None = None
-    """Why its times are not those of the devices that the runtime is for (`Device.off_target`)."""
+    """Reason its times are not those of the devices that the runtime is for (`Device.off_target`)."""
     numerics_only: str | None = None
-    """Why its time means nothing (:attr:`depthport.runtimes.base.Device.numerics_only`): outputs are compared, no timing
+    """Reason its time means nothing (:attr:`depthport.runtimes.base.Device.numerics_only`): outputs are compared, no timing
     is kept."""
 
     @property
@@ -77,7 +77,7 @@ class CellSpec:
         return replace(self, baseline=False, label=label, tags=(*self.tags, tag))
 
     def load_arguments(self) -> LoadArguments:
-        """What the worker needs to load the cell."""
+        """Return the worker's arguments for loading the cell (JSON types only)."""
         return {
             "runtime": self.runtime,
             "device": self.device,
@@ -89,7 +89,7 @@ class CellSpec:
 
 
 def asked_of(cells: Sequence[CellSpec]) -> dict[str, object]:
-    """What a run asked of its artifacts beyond model, shape and weights: what repeating one of its cells needs."""
+    """Return a run's request for its artifacts beyond model, shape and weights, as needed to repeat a cell."""
     exports = [cell.export for cell in cells]
     return {
         "pose_input": any(export.pose_input for export in exports),

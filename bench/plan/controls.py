@@ -8,7 +8,9 @@ from depthport.bench.plan.cells import CellSpec
 
 
 def control_subject(cells: Sequence[CellSpec]) -> CellSpec:
-    """The cell both controls repeat: the first that is neither the baseline nor compiled (those start slowly, and may
-    fail), else the first."""
+    """Return the cell that both controls repeat.
+
+    It is the first that is neither the baseline nor compiled (those start slowly, and may fail), else the first.
+    """
     others = [c for c in cells if not (c.baseline or c.numerics_only) and c.mode != "compile"]
     return others[0] if others else cells[0]

@@ -1,4 +1,4 @@
-"""How many launches, rounds and samples to spend a time budget on.
+"""Design of a run: the launches, rounds and samples to spend a time budget on.
 
 The variance of a paired log ratio from L launches of R rounds is `(2 s_launch^2 + s_round^2 / R) / L`, and the interval
 is Student's t with L - 1 degrees of freedom wide. Kalibera & Jones ("Rigorous benchmarking in reasonable time", ISMM
@@ -33,7 +33,7 @@ MAX_BLOCK_SAMPLES = 50
 SLOW_CALL_S = 0.5
 """From here on a call is its own window, and waking a worker is nothing beside it."""
 VISIT_S = 0.01
-"""What a visit takes beside its calls: waking the worker, telemetry, the journal."""
+"""Overhead of a visit beside its calls: waking the worker, telemetry, the journal."""
 MIN_LAUNCHES, MAX_LAUNCHES, MAX_ROUNDS = 3, 20, 1000
 LAUNCH_NOISE, ROUND_NOISE, MAX_ROUND_NOISE = 0.005, 0.02, 0.2
 """Standard deviations, of a log latency between launches and of a mirrored round's log ratio: assumed where none can be

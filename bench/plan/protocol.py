@@ -18,7 +18,7 @@ class Protocol:
     name: str
     seed: int = 0
     boundary: Timed = "network"
-    """What is timed: the network, at the boundaries `device` and `host`; or from encoded photographs to arrays."""
+    """Subject of the timing: the network, at the boundaries `device` and `host`; or from encoded photographs to arrays."""
     launches: int | None = None
     """Process starts per cell: what differs from start to start (memory layout, kernels chosen) is sampled too. None:
     chosen after the first start from what it cost (bench/plan/design.py), three or more where the budget carries them."""
@@ -55,7 +55,7 @@ class Protocol:
     untimed: bool = False
     """Every cell computes each input once (:mod:`depthport.bench.measure.once`), and no time is kept."""
     logs: bool = False
-    """Keep the end of what a failed cell's process printed, for who is to find out why."""
+    """Keep the end of what a failed cell's process printed, for finding out why."""
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
@@ -89,6 +89,6 @@ def get_protocol(name: str) -> Protocol:
     """The protocol called `name`.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: the name is unknown.
     """
     return PROTOCOLS[known_name("protocol", name, PROTOCOLS)]

@@ -14,7 +14,7 @@ MIN_SUSTAINED_S = 600.0
 
 @dataclass(frozen=True)
 class Regime:
-    """What is asked of every cell: always at the host boundary, numpy in and numpy out."""
+    """Load on every cell: always at the host boundary, numpy in and numpy out."""
 
     kind: Literal["sustained", "fixed-rate"]
     seconds: float
@@ -36,7 +36,7 @@ def parse_regime(name: str, minutes: float | None, rate_hz: float | None) -> Reg
     if rate_hz is not None:
         known_name("regime", name, ("burst", "sustained", "fixed-rate"))
         if name == "sustained":
-            raise UsageError("--rate-hz is a regime of its own: leave --regime out")
+            raise UsageError("--rate-hz sets the regime itself: leave --regime out")
         return Regime("fixed-rate", 60 * (1.0 if minutes is None else minutes), rate_hz)
     if name == "burst":
         if minutes is not None:
@@ -56,7 +56,7 @@ def check_sustained(seconds: float) -> None:
 
 
 def frames_in(rate_hz: float, seconds: float) -> int:
-    """How many frames are due within `seconds`, all deadlines included.
+    """Return the number of frames due within `seconds`, all deadlines included.
 
     Raises:
         UsageError: the rate or the time is not a positive number, or less than one frame fits.
@@ -66,5 +66,5 @@ def frames_in(rate_hz: float, seconds: float) -> int:
     FRAMES.check(max(1.0, rate_hz * seconds))
     frames = math.floor(rate_hz * seconds + 1e-9)
     if frames < 1:
-        raise UsageError(f"not one frame fits: {rate_hz:g} Hz for {seconds:g} s; give a longer time")
+        raise UsageError(f"no frame fits into {seconds:g} s at {rate_hz:g} Hz: give a longer time")
     return frames

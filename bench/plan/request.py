@@ -1,4 +1,4 @@
-"""What the user asked to be measured, and the cells that follow from it."""
+"""The user's request for a measurement, and the cells that follow from it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Filters:
 
 
 class MeasureKeywords(NetworkKeywords, total=False):
-    """What `depthport.plan` and `depthport.run` take by keyword."""
+    """Keywords of `depthport.plan` and `depthport.run`."""
 
     images: Sequence[Path | str]
     """The user's own photographs, B·N of them in order; the shipped ones if not given."""
@@ -80,7 +80,7 @@ class MeasureKeywords(NetworkKeywords, total=False):
     regime: Regime | None
     """As :class:`MeasureRequest` has them."""
     boundary: Timed
-    """What is timed: the network (default), or from encoded photographs to arrays."""
+    """Subject of the timing: the network (default), or from encoded photographs to arrays."""
     budget_s: float | None
     launches: int | None
     seed: int | None
@@ -89,10 +89,10 @@ class MeasureKeywords(NetworkKeywords, total=False):
 
 @dataclass(frozen=True)
 class MeasureRequest:
-    """What the user asked to be measured, complete and validated (:func:`measure_request` makes it); JSON types only."""
+    """The user's request for a measurement, complete and validated (:func:`measure_request` makes it); JSON types only."""
 
     export: ExportRequest
-    """What the artifacts of all cells have in common. Its format, precision, target, options and open dimensions are the
+    """Request that all cells' artifacts have in common. Its format, precision, target, options and open dimensions are the
     baseline's: each cell has its own."""
     protocol: Protocol
     suite: str = "default"
@@ -123,7 +123,7 @@ def measure_request(model: str = DEFAULT_MODEL, **asked: Unpack[MeasureKeywords]
     """Check and resolve a request; nothing is built, written or loaded.
 
     Raises:
-        TypeError: a keyword that is none of :class:`MeasureKeywords`.
+        TypeError: a keyword that is not among :class:`MeasureKeywords`.
         UsageError, WeightsError: what is wrong with the request, in one line (exit code 2).
     """
     check_keywords(measure_request, asked, MeasureKeywords)

@@ -11,7 +11,7 @@ and rounds cannot average it away (`python -m depthport.bench.studies.simulate`)
 et al. 2007; "duet" benchmarking, Bulej et al. 2020, arXiv 2001.05811).
 
 A *launch set* starts the processes of all cells, runs its rounds and ends them; several show how much one process start
-differs from the next (Kalibera & Jones 2013). Where not all fit in memory, each is started anew for every visit
+differs from the next (Kalibera & Jones 2013). Where not all fit in memory, each is restarted for every visit
 (bench/measure/pool.py).
 
 Permutations are sorted hashes of (seed, launch set, round, cell), not a generator's stream: the same on every platform

@@ -123,7 +123,7 @@ def _future(others: Sequence[Surveyed], request: MeasureRequest) -> Iterator[Cel
 def _no_int8(runtime: Runtime, request: MeasureRequest) -> CellSpec:
     """A row for what the seed report promised and nothing here runs."""
     export = request.artifact(runtime.formats[0], INT8)
-    reason = "no installed runtime says that it computes in int8"
+    reason = "no installed runtime reports that it computes in int8"
     return CellSpec(export=export, runtime=runtime.name, device="cpu", mode="-", unavailable=reason)
 
 

@@ -1,4 +1,4 @@
-"""Which cells a run measures: the suites, made from what the installed runtimes say they can do here.
+"""Suites, the sets of cells a run measures, made from what the installed runtimes can do here.
 
 * `default`: every runtime and device of this machine at the precision people deploy there, upstream as baseline.
 * `quick`: the same without what compiles for minutes; two minutes on a laptop's CPU.
@@ -59,7 +59,7 @@ def build_cells(request: MeasureRequest) -> tuple[CellSpec, ...]:
     kept = [cell for cell in cells if request.filters.keep(cell)]
     if not any(not cell.unavailable and not cell.unsupported for cell in kept):
         ids = ", ".join(c.id for c in cells if not c.unavailable and not c.unsupported)
-        raise UsageError(f"nothing to measure is left by the filters; this machine has {ids or 'no usable runtime'}")
+        raise UsageError(f"the filters leave nothing to measure; this machine has {ids or 'no usable runtime'}")
     if request.protocol.boundary == "pipeline":
         # What has no time to show has nothing to do here.
         cells, kept = (
@@ -110,7 +110,7 @@ def _runtime_cells(surveyed: Surveyed, request: MeasureRequest) -> Iterable[Cell
 
 
 def _in_default(runtime: Runtime, device: Device, mode: Mode, request: MeasureRequest) -> bool:
-    # What has no time to show is run for who asks for it by name; `full` has it.
+    # A cell without timing is run only if it is asked for by name; `full` has it.
     asked = runtime.name in request.filters.runtimes or set(runtime.formats) & set(request.filters.formats)
     if device.numerics_only is not None and not asked and request.suite != "check":
         return False

@@ -1,4 +1,4 @@
-"""What one visit of a cell runs: which boundaries, how many samples, how many untimed calls before them.
+"""Contents of one visit of a cell: its boundaries, samples, and the untimed calls before them.
 
 Fixed for a run from what calls took in the first launch, and the same for cells about as fast as each other. Both matter
 because the calls after a parked worker wakes are slower (caches hold another process's data; measured, an ONNX Runtime
@@ -35,8 +35,10 @@ class CallTimes:
 
 @dataclass(frozen=True)
 class VisitBlock:
-    """`samples` samples of `calls` calls each at one boundary (`device`, `host` or `both`), after `warmups` untimed
-    calls."""
+    """A block of `samples` samples of `calls` calls each at one boundary, after `warmups` untimed calls.
+
+    The boundary is `device`, `host` or `both`.
+    """
 
     boundary: BlockBoundary
     calls: int
@@ -59,8 +61,11 @@ class Visit:
 def plan_visits(
     times: Mapping[str, CallTimes], overhead_target: float, timed_calls: int | None, *, from_files: bool = False
 ) -> dict[str, Visit]:
-    """Each cell's visit: one block that gives both boundaries where calls are long (an extra synchronize hides in them),
-    else one for each. `timed_calls` fixes the samples (the `paper` protocol). `from_files`: scenes alone, then a stream."""
+    """Plan each cell's visit.
+
+    One block gives both boundaries where calls are long (an extra synchronize hides in them), else each has its own.
+    `timed_calls` fixes the samples (the `paper` protocol). `from_files`: scenes alone, then a stream.
+    """
     paces = _paces({cell: t.call_s for cell, t in times.items()})
     if from_files:
         return {cell: _visit_from_files(pace, timed_calls) for cell, pace in paces.items()}

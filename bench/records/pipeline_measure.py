@@ -1,4 +1,4 @@
-"""What the record of the pipeline boundary measures (bench/records/pipeline.py): decoders, latency, streams, losses."""
+"""Measurements of the pipeline boundary's record (bench/records/pipeline.py): decoders, latency, streams, losses."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def ours(prediction: Any) -> np.ndarray:
 
 
 def loss(found: Any, expected: Any) -> dict[str, float]:
-    """How far a prediction is from another: relative L2, and degrees of rotation."""
+    """Return the distance of a prediction from another: relative L2, and degrees of rotation."""
 
     def relative(a: Any, b: Any) -> float:
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)

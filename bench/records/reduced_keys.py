@@ -58,7 +58,7 @@ def reduced(grid: tuple[int, int], side: int) -> Callable[[Tensor, Tensor, Tenso
 
 
 def error(model: str, views: int, height: int, width: int) -> list[dict[str, object]]:
-    """How far depth and poses of the reduced network are from the exact one's, both fp32, for both kinds of weights."""
+    """Distance of the reduced network's depth and poses from the exact one's, both fp32, for both kinds of weights."""
     from depthport.bench.inputs.inputs import load_scenes
     from depthport.exporters.core.artifact import Shape
     from depthport.exporters.core.precision import POLICIES

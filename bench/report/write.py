@@ -24,7 +24,7 @@ def write_report(
 
     Args:
         sources: results in memory, as loaded, or paths of results files or of folders that hold one.
-        out_dir: made if it is not there.
+        out_dir: made if it does not exist.
         formats: any of :data:`FORMATS`.
         own_images: whether the page may hold photographs that are not the shipped ones.
 

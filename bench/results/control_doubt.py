@@ -1,4 +1,4 @@
-"""What a run's controls say of its verdicts, in one clause for every place that prints one."""
+"""Doubt that a run's controls cast on its verdicts, in one clause for every place that prints one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from depthport.bench.results.model import Results
 
 
 def control_doubt(results: Results) -> str | None:
-    """Why the verdicts of a run are not to be relied on; None where both controls came out as they must.
+    """Return why the verdicts of a run are not to be relied on; None where both controls came out as they must.
 
     A control that is merely inconclusive did not fail: the run was too short, or its machine too noisy, to show
     either answer.

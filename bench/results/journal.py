@@ -35,7 +35,7 @@ class Journal:
         self.forgotten: list[Record] = []
         """Records that stay in the file and count no more in this session."""
         self.damage: str | None = None
-        """What of the file could not be read, in one line for people; None where all is well."""
+        """Damage of the file, in one line for people; None where all is well."""
         with storage_errors(path.parent):
             if path.exists():
                 content = read_journal(path)
@@ -44,8 +44,8 @@ class Journal:
                     aside = repair(path, content)
                     if aside is not None:
                         self.damage = (
-                            f"{content.damaged} of {content.damaged + len(content.records)} entries of {path} were damaged"
-                            f" on disk: the others count, those are measured again; the file is kept as {aside.name}"
+                            f"{content.damaged} of {content.damaged + len(content.records)} entries of {path} were damaged "
+                            f"on disk: the rest are used, these measured again; the damaged file is kept as {aside.name}"
                         )
             self._stream: IO[bytes] = path.open("ab", buffering=0)
             sync_directory(path.parent)

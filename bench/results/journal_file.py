@@ -27,7 +27,7 @@ _DECODER: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)
 
 @dataclass(frozen=True)
 class JournalContent:
-    """What a journal's file holds."""
+    """Contents of a journal's file."""
 
     records: tuple[AnyRecord, ...]
     lines: tuple[bytes, ...]
@@ -69,15 +69,15 @@ def record_in(line: bytes) -> AnyRecord | None:
 
 
 def read_journal(path: Path) -> JournalContent:
-    """What the journal at `path` holds.
+    """Read the journal at `path`.
 
     Raises:
-        UsageError: it is not a journal of ours.
+        UsageError: it is not one of our journals.
         StorageError: it can't be read.
     """
     with storage_errors(path):
         if not path.is_file():
-            raise UsageError(f"{path} is in the way: it is not a file; choose another --out")
+            raise UsageError(f"{path} is not a file: choose another --out")
         with path.open("rb") as stream:
             beginning = stream.read(len(_BEGINNING))
             content = beginning + stream.read() if _BEGINNING.startswith(beginning) else None
@@ -85,7 +85,7 @@ def read_journal(path: Path) -> JournalContent:
         # A flipped byte in the first line is damage; a file without any line of ours is someone else's.
         with storage_errors(path), path.open("rb") as stream:
             if not any(record_in(line) for line in stream):
-                raise UsageError(f"{path} is not a journal of depthport's: choose another --out, or move it away")
+                raise UsageError(f"{path} is not a depthport journal: choose another --out, or move it away")
         content = path.read_bytes()
     return parse(content)
 

@@ -26,7 +26,7 @@ class _File:
 
 
 def kept_parity(artifact: Artifact) -> dict[str, Parity]:
-    """What was found so far, by the id of the cell that ran the artifact; a file that can't be read holds nothing."""
+    """Return the parity found so far, by the id of the cell that ran the artifact; empty if the file can't be read."""
     try:
         found = msgspec.convert(read_json(artifact.path / NAME, MAX_BYTES), _File)
     except (OSError, ValueError):

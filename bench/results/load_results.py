@@ -4,7 +4,7 @@ A results file travels: it comes by mail, from another version, from a run that 
 is believed. What is missing becomes its default, what has the wrong type, an absurd value or an unknown name is left
 out (a cell that does not say what it is, whole), and each such repair is
 a line in :attr:`ResultsFile.notes`, which reports print. Three things are refused, because no honest table
-can be made of them: a file that is no JSON, one of another schema, and one without a list of cells.
+can be made of them: a file that is not valid JSON, one of another schema, and one without a list of cells.
 
 Every string is cleaned on the way in (control and bidirectional-override characters, lone surrogates, endless names),
 so that no renderer, terminal included, meets them. Every number is finite: `NaN` and `Infinity`, which Python's own
@@ -49,7 +49,7 @@ class ResultsFile:
 
     results: Results
     folder: Path | None = None
-    """What the cells' picture paths are relative to; None for results that never were a file."""
+    """Folder that the cells' picture paths are relative to; None for results that never were a file."""
     notes: tuple[str, ...] = ()
     """One line for each thing that was missing or wrong and how it was read."""
 
@@ -58,7 +58,7 @@ def load_results(path: Path | str) -> ResultsFile:
     """Read one results file, or the `results.json` in a folder.
 
     Raises:
-        ResultsError: it is missing, too large, no JSON, of another schema, or has no list of cells.
+        ResultsError: it is missing, too large, not valid JSON, of another schema, or has no list of cells.
     """
     source = Path(path)
     if source.is_dir():
@@ -102,7 +102,7 @@ def parse_results(data: object) -> tuple[Results, tuple[str, ...]]:
         ResultsError: another schema, or no list of cells.
     """
     if not isinstance(data, dict):
-        raise ResultsError("no depthport results (its top level is no object): give a file of depthport")
+        raise ResultsError("it is not a depthport results file (its top level is not an object)")
     data = _migrated(data)
     if not isinstance(data.get("cells"), list):
         raise ResultsError("it has no list of cells: run the benchmark again")
@@ -117,7 +117,7 @@ def _migrated(data: dict[str, object]) -> dict[str, object]:
     match = re.fullmatch(r"(.+)/(\d{1,6})", name) if isinstance(name, str) else None
     if match is None or match[1] != _FAMILY:
         shown = clean_text(repr(name))[:60]
-        raise ResultsError(f"no depthport results (schema {shown}, expected {SCHEMA!r})")
+        raise ResultsError(f"it is not a depthport results file (schema {shown}, expected {SCHEMA!r})")
     version, wanted = int(match[2]), int(_VERSION)
     if version > wanted:
         raise ResultsError(f"schema {match[0]!r} is newer than this version's {SCHEMA!r}: update depthport")

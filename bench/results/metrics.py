@@ -1,4 +1,4 @@
-"""What a cell can be judged by: each metric knows its unit, its direction and where its value and interval are.
+"""Metrics to judge a cell by: each knows its unit, its direction and where its value and interval are.
 
 After Triton Model Analyzer's record types: constraints, ranking, Pareto sets and tables stay generic, and a
 metric is added in one place.
@@ -13,7 +13,7 @@ from typing import Literal
 from depthport.bench.results.model import BOUNDARIES, Boundary, Cell
 
 PARITY_SPREAD = 0.25
-"""How much a worst-case error over a few inputs is assumed to differ from that over a few others."""
+"""Assumed difference between the worst-case errors over two small sets of inputs."""
 PARITY_RESOLUTION = 1e-5
 """Relative errors below this are the order of summation in fp32, not a quality: they count as equal."""
 
@@ -41,7 +41,7 @@ class Metric:
     read: Callable[[Cell, Boundary], tuple[float | None, tuple[float, float] | None]]
     """Value and 95 % interval, None where not measured."""
     missing: str
-    """Why a cell may lack it."""
+    """Reason a cell may lack it."""
     spread: float = 0.0
     """Assumed relative error of a single reading that has no interval (a peak of memory, a start-up time)."""
     resolution: float = 0.0
@@ -71,8 +71,10 @@ class Metric:
 
 
 def default_boundary(cells: Iterable[Cell]) -> Boundary:
-    """Where cells are compared unless told otherwise: the first boundary at which every timed one has a latency; else
-    `host`."""
+    """Return the boundary at which cells are compared by default.
+
+    It is the first at which every timed one has a latency; else `host`.
+    """
     timed = [cell.timing for cell in cells if cell.timing]
     return next((b for b in BOUNDARIES if all(b in t and t[b].median_ms is not None for t in timed)), "host")
 
@@ -131,7 +133,7 @@ def _parity(output: str, figure: str) -> Callable[[Cell, Boundary], tuple[float 
 
 
 def parity_figure(cell: Cell, output: str, figure: str) -> float | None:
-    """One figure of a cell's parity, if it is there and a number of at least 0."""
+    """One figure of a cell's parity, if it exists and is a number of at least 0."""
     block = (cell.parity or {}).get(output)
     return number(block.get(figure)) if isinstance(block, Mapping) else None
 

@@ -36,7 +36,7 @@ Dimension = Annotated[int, Meta(ge=1, lt=2**31)]
 
 Boundary = Literal["device", "host", "pipeline", "stream"]
 BlockBoundary = Literal["device", "host", "both", "pipeline", "stream"]
-"""What a block of calls is timed at: one of them, or the first two by the same calls."""
+"""Boundaries that a block of calls is timed at: one of them, or the first two by the same calls."""
 BOUNDARIES: tuple[Boundary, ...] = ("device", "host", "pipeline", "stream")
 """In the order in which one is preferred to compare at. A run has the first two or the last two, which are the boundary
 `pipeline` of a scene alone and of scene after scene."""
@@ -50,12 +50,12 @@ ALTERNATIVE = "alternative"
 
 
 def is_control(tags: Iterable[str]) -> bool:
-    """Whether a cell with these tags only repeats another, to test the measurement itself."""
+    """Return whether a cell with these tags only repeats another, to test the measurement itself."""
     return any(tag.startswith("control-") for tag in tags)
 
 
 class Status(str, Enum):
-    """How a cell ended. Everything but OK comes with a `reason` in one line."""
+    """Outcome of a cell. Everything but OK comes with a `reason` in one line."""
 
     OK = "ok"
     UNAVAILABLE = "unavailable"
@@ -88,7 +88,7 @@ class Samples(Struct, frozen=True, forbid_unknown_fields=True):
     ms: list[Positive] = []
     """Milliseconds per call (a group of k calls divided by k)."""
     start_s: list[float] = []
-    """When each began: seconds since the run's start."""
+    """Start of each, in seconds since the run's start."""
     launch: list[Index] = []
     round: list[Index] = []
     block: list[Index] = []
@@ -146,7 +146,7 @@ class Speedup(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Phases(Struct, frozen=True, forbid_unknown_fields=True):
-    """What happens once, apart from steady state."""
+    """Costs that occur once, apart from steady state."""
 
     export_s: Positive | None = None
     """As recorded when the artifact was built, even if it was a cache hit now."""
@@ -189,7 +189,7 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     timing: dict[Boundary, Timing] = {}
     speedup: dict[Boundary, Speedup] = {}
     rank: dict[Boundary, Dimension] = {}
-    """Rank group among the run's cells, 1 is fastest; cells that can't be told apart share one."""
+    """Rank group among the run's cells, 1 is fastest; statistically tied cells share one."""
     memory: Memory = Memory()
     parity: Parity | None = None
     """Against upstream fp32 on the same inputs: `depth` {rel_l2, max_abs, abs_rel, delta1}, `depth_conf` {rel_l2},
@@ -212,10 +212,10 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     `back`, or as upstream's own pipeline has them)."""
     mode_description: str = ""
     off_target: str | None = None
-    """Why its times are not those of the devices that the runtime is for; None: they are."""
+    """Reason its times are not those of the devices that the runtime is for; None: they are."""
     launches: Count = 0
     numerics_only: str | None = None
-    """Why it has parity and no timing although it ran: the runtime there shows what an artifact computes, not how fast."""
+    """Reason it ran and has parity but no timing: the runtime there shows what an artifact computes, not how fast."""
     tags: list[str] = []
     """`control-aa`, `control-plus5` (:func:`is_control`), :data:`ALTERNATIVE`, suite labels."""
 
@@ -235,23 +235,23 @@ class Control(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def undecided(self) -> bool:
-        """Whether it ran too short to tell: its interval holds the expected answer and others. It did not fail."""
+        """True if it ran too short to tell: its interval holds the expected answer and others. It did not fail."""
         return not self.ok and self.verdict == "inconclusive"
 
 
 class RuntimeFacts(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a report says of a runtime, kept with the figures: the machine that reads them may not have it."""
+    """Facts of a runtime for reports, kept with the figures: the machine that reads them may not have it."""
 
     title: str = ""
     """The product as its makers write it."""
     licence: str | None = None
     """An SPDX identifier where there is one; None: not known."""
     compiles: dict[str, str] | None = None
-    """Modes that compile the network when they load it, each with the mode that runs the same network as it stands;
+    """Modes that compile the network when they load it, each with the mode that runs the same network uncompiled;
     None: what it runs was compiled by the export."""
 
     def compiled(self, mode: str) -> bool | None:
-        """Whether a mode compiles the network when it loads it; None where the export did."""
+        """Return whether a mode compiles the network when it loads it; None where the export did."""
         return None if self.compiles is None else mode in self.compiles
 
 
@@ -261,11 +261,11 @@ class BundleRef(Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
     """Of the canonical JSON of `contents`."""
     machine: str
-    """What the fleet's description calls the machine."""
+    """Name of the machine in the fleet's description."""
     job: str
-    """Which of the suite's jobs the run is."""
+    """Name of the suite's job that the run is."""
     contents: dict[str, object] = {}
-    """Jobs, inputs, weights and versions, so that two suites can be told apart and by what."""
+    """Jobs, inputs, weights and versions, so that two suites can be distinguished, and by what."""
 
 
 class Results(Struct, frozen=True, forbid_unknown_fields=True):
@@ -276,9 +276,9 @@ class Results(Struct, frozen=True, forbid_unknown_fields=True):
     protocol: ProtocolSection
     """Name, seed and every parameter that decides how the samples were taken."""
     inputs: InputsSection
-    """What was fed: name, number of inputs rotated, sha256, whether ground truth exists."""
+    """Inputs: name, number of inputs rotated, sha256, whether ground truth exists."""
     weights: dict[str, WeightsSection]
-    """The run's model weights, by model name."""
+    """{id, sha256, synthetic, licence, note} of the run's model weights, by model name."""
     cells: list[Cell]
     controls: dict[str, Control] = {}
     runtimes: dict[str, RuntimeFacts] = {}
@@ -290,7 +290,7 @@ class Results(Struct, frozen=True, forbid_unknown_fields=True):
     complete: bool = True
     """False: the run was stopped; what is here was measured, the same command goes on."""
     bundle: BundleRef | None = None
-    """The fleet's suite that the run is a part of; None: it is none's."""
+    """The fleet's suite that the run is a part of; None: it is part of none."""
     schema: Schema = "depthport.results/1"
 
     def to_json(self) -> JsonObject:

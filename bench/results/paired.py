@@ -1,5 +1,4 @@
-"""From the samples kept in a results file back to blocks, so that verdicts can be formed between any two of
-its cells."""
+"""Blocks restored from the samples of a results file, to form verdicts between any two of its cells."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ def paired_verdict(cell: RoundTable, reference: RoundTable) -> str | None:
 
 
 def rounds_of(cell: Cell, boundary: Boundary) -> RoundTable:
-    """What pairing takes of a cell's samples at one boundary; empty where the file keeps no blocks."""
+    """Return a cell's samples at one boundary as pairing takes them; empty where the file keeps no blocks."""
     return block_medians(*_steady(cell, boundary))
 
 

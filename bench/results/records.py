@@ -25,7 +25,7 @@ class Record(Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown
 
 
 class Header(Record, frozen=True, tag="header"):
-    """What the run is; the first record."""
+    """Identity of the run; the first record."""
 
     plan: str
     """Fingerprint of the plan (bench/measure/plan.py)."""
@@ -52,7 +52,7 @@ class Failed(Record, frozen=True, tag="failed"):
     status: Status
     reason: str
     passing: str | None = None
-    """What the machine was short of (:mod:`depthport.exporters.core.passing`); None: the fault is the cell's own."""
+    """Resource the machine was short of (:mod:`depthport.bench.workers.passing`); None: the fault is the cell's own."""
     log: str | None = None
     """The end of what its process has printed, without paths; None where the protocol keeps none."""
 
@@ -64,7 +64,7 @@ class ReferenceFailed(Record, frozen=True, tag="reference_failed"):
 
 
 class DesignChosen(Record, frozen=True, tag="design"):
-    """How many launches and rounds the run makes (bench/plan/design.py)."""
+    """Number of launches and rounds of the run (bench/plan/design.py)."""
 
     launches: int
     rounds: int
@@ -106,7 +106,7 @@ class LaunchDone(Record, frozen=True, tag="launch_done"):
 
 
 class Residency(Record, frozen=True, tag="residency"):
-    """The workers do not fit in memory together: each is started anew for every visit."""
+    """The workers do not fit in memory together: each is restarted for every visit."""
 
 
 class TimedBlock(Record, frozen=True, tag="block"):
@@ -145,7 +145,7 @@ class VisitDone(Record, frozen=True, tag="visit"):
 
 
 class SessionReport(Record, frozen=True, tag="report"):
-    """What a worker said of itself before it ended."""
+    """Report of a worker on itself before it ended."""
 
     cell: str
     launch: int

@@ -1,4 +1,4 @@
-"""What a run in another regime than `burst` found of a cell: latency over minutes, or deadlines at a frame rate.
+"""Findings on a cell in a regime other than `burst`: latency over minutes, or deadlines at a frame rate.
 
 bench/analysis/regime_analysis.py computes them; journal and results keep them as they are.
 """
@@ -34,7 +34,7 @@ class Window(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Onset(Struct, frozen=True, forbid_unknown_fields=True):
-    """When latency stepped up, and by how much: the device began to throttle, or another program to run."""
+    """Time and size of a step up in latency: the device began to throttle, or another program to run."""
 
     window: Count
     """Index of the first window after it."""
@@ -60,7 +60,7 @@ class SustainedSummary(Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
 
 
 class FixedRateSummary(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="fixed-rate"):
-    """How a cell keeps up with frames; latencies count from when a frame was due."""
+    """Summary of a cell under a fixed frame rate; latencies count from when a frame was due."""
 
     rate_hz: Positive
     frames: Count

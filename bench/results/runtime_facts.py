@@ -1,4 +1,4 @@
-"""What is known of the runtimes in a results file: what the file says, else what the adapter says that is here.
+"""Facts of the runtimes in a results file: from the file, else from the adapter installed here.
 
 A file may come from a machine with other adapters, or from before it kept such facts: a runtime that nobody here knows
 is called by its name, and has no licence that is known.

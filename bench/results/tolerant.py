@@ -140,7 +140,7 @@ def _struct(kind: type[S], data: dict[str, object], where: str, notes: Notes) ->
 
 
 def _blank(kind: object) -> list[object]:
-    """What a field holds of which nothing is known, in a list; an empty one where it must be known."""
+    """Return, in a list, the value of a field about which nothing is known; an empty list if it must be known."""
     blanks: tuple[object, ...] = (None, {}, [])
     for value in blanks:
         with suppress(msgspec.ValidationError):

@@ -44,7 +44,7 @@ RATIO_BATCHES = 10
 LATENCY_BATCHES = 5
 
 Center = Callable[[FloatArray], FloatArray]
-"""What a launch's rounds are summed up by: float (..., n) -> (...)."""
+"""Statistic that sums up a launch's rounds: float (..., n) -> (...)."""
 
 RoundTable = dict[int, dict[int, list[float]]]
 """launch -> round -> log of the median of each block with a steady sample: one, or two in a mirrored round."""

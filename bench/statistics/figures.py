@@ -1,5 +1,7 @@
-"""Figures as the report prints them: `depthport.bench.statistics.digits` decides the digits, this adds units that suit a
-reader."""
+"""Figures as the report prints them.
+
+`depthport.bench.statistics.digits` decides the digits, this adds units that suit a reader.
+"""
 
 from __future__ import annotations
 

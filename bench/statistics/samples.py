@@ -1,4 +1,4 @@
-"""What was timed, and the arithmetic on one series of it: percentiles, mean, variation, grouping.
+"""Timed samples, and the arithmetic on one series of them: percentiles, mean, variation, grouping.
 
 The data model of every measured number, from the outside in:
 
@@ -214,7 +214,7 @@ def coefficient_of_variation(samples: Samples) -> float | None:
 
 
 def is_unstable(cv: float | None) -> bool:
-    """Whether a coefficient of variation exceeds `UNSTABLE_CV` (2.5 %); False where there is none."""
+    """Return whether a coefficient of variation exceeds `UNSTABLE_CV` (2.5 %); False where there is none."""
     return cv is not None and cv > UNSTABLE_CV
 
 

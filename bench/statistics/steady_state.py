@@ -1,4 +1,4 @@
-"""When warm-up ends, when to stop measuring, and whether the cell drifted while it was measured.
+"""Detection of the end of warm-up, of the time to stop measuring, and of drift.
 
 Some programs never settle (Barrett et al., "Virtual machine warmup blows hot and cold", OOPSLA 2017), so "no steady
 state" is a finding, reported with what was measured; it is not a failure and not hidden by a fixed count of warm-ups.
@@ -75,7 +75,7 @@ def _may_look(n_launches: int, n_rounds: int, planned_launches: int) -> bool:
 def should_stop(
     estimates: Sequence[Estimate | None], elapsed_s: float, *, planned_launches: int, target: float, budget_s: float
 ) -> Stop | None:
-    """Why to stop now, or None; ask after each launch set, or after each round of a one-launch plan.
+    """Return why to stop now, or None; ask after each launch set, or after each round of a one-launch plan.
 
     `estimates` are the log ratios of every cell so far (`estimate_log_ratio`), `target` the half-width of
     their 95 % interval on the log scale, 0.01 for about ±1 %.
@@ -107,12 +107,12 @@ class Drift:
 
     @property
     def detected(self) -> bool:
-        """Whether the interval leaves out 0."""
+        """True if the interval leaves out 0."""
         return self.ci95[0] > 0.0 or self.ci95[1] < 0.0
 
 
 def is_drifting(per_minute: float | None) -> bool:
-    """Whether latency changes by more than `DRIFT_PER_MINUTE`; False where no significant change was found (None)."""
+    """Return whether latency changes by more than `DRIFT_PER_MINUTE`; False where no change was significant (None)."""
     return per_minute is not None and abs(per_minute) > DRIFT_PER_MINUTE
 
 

@@ -114,14 +114,16 @@ def _judge_interval(interval: tuple[float, float], inner: tuple[float, float], m
 
 
 def ratio(baseline: CellSamples, cell: CellSamples, margin: float = MARGIN) -> Ratio:
-    """The cell against the baseline, paired by (launch, round). See `depthport.bench.statistics.estimate` for the
-    interval."""
+    """Ratio of the cell to the baseline, paired by (launch, round).
+
+    See `depthport.bench.statistics.estimate` for the interval.
+    """
     return judge(estimate_log_ratio(baseline, cell), margin)
 
 
 @dataclass(frozen=True)
 class Rank:
-    """`rank` is 1 + the cells shown to be faster; `tied_with` are those not told apart from this one."""
+    """`rank` is 1 + the cells shown to be faster; `tied_with` are those statistically tied with this one."""
 
     cell: str
     rank: int
@@ -141,7 +143,7 @@ def rank(cells: Sequence[CellSamples], baseline: CellSamples, margin: float = MA
     """Ranks of `cells`, fastest first, with ties; the baseline is ranked only if it is among them.
 
     All pairs are compared, so their p-values are adjusted by Holm's method (1979): the chance that any pair
-    at all is wrongly told apart is at most 5 %. Equivalent cells are tied. Ties are not transitive (a ~ b and
+    at all is wrongly called different is at most 5 %. Equivalent cells are tied. Ties are not transitive (a ~ b and
     b ~ c with a < c), which is why each cell names its own.
 
     Raises:

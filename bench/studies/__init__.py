@@ -1,1 +1,1 @@
-"""What proves the protocol and the network: simulations, real runs, controls."""
+"""Studies that prove the protocol and the network: simulations, real runs, controls."""

@@ -1,4 +1,4 @@
-"""How often the harness is wrong on this machine: real runs of a small model whose right answer is known.
+"""Error rates of the harness on this machine: real runs of a small model whose right answer is known.
 
     python -m depthport.bench.studies.false_alarms --runs 40
 

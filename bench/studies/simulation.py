@@ -44,7 +44,7 @@ Estimator = Callable[[FloatArray, FloatArray], list[Estimate]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out over `runs` runs. Per-cell figures are in the order twin, plus5, double."""
+    """Results over `runs` runs. Per-cell figures are in the order twin, plus5, double."""
 
     runs: int
     bias: tuple[float, ...]
@@ -100,7 +100,7 @@ def paired_by_round(baseline: FloatArray, cell: FloatArray) -> list[Estimate]:
 
 
 def unpaired_by_sample(baseline: FloatArray, cell: FloatArray) -> list[Estimate]:
-    """What everybody does: two series of samples, taken as independent (Welch, equal counts)."""
+    """The usual comparison: two series of samples, taken as independent (Welch, equal counts)."""
     runs, launches, rounds = baseline.shape[:3]
     (a, error_a), (b, error_b) = (mean_and_error(x.reshape(runs, -1)) for x in (baseline, cell))
     df = 2.0 * (baseline[0].size - 1)

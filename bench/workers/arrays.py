@@ -1,4 +1,4 @@
-"""What is checked of outputs, and how they are told apart."""
+"""Checks of outputs, and digests to compare them by."""
 
 from __future__ import annotations
 

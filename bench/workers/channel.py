@@ -1,5 +1,6 @@
-"""Requests and replies between the manager and a worker (bench/workers/messages.py): one JSON object a line, over the
-worker's stdin and stdout.
+"""Requests and replies between the manager and a worker (bench/workers/messages.py).
+
+Each is one JSON object per line, over the worker's stdin and stdout.
 
 The worker moves its real stdout aside at start and points file descriptor 1 at stderr, so nothing a framework prints
 can land in the protocol. The manager blocks on the pipe (never polls: a polling parent steals a core from what it
@@ -39,7 +40,7 @@ class WorkerGone(WorkerFault):
         super().__init__(reason)
         self.reason = reason
         self.passing = passing
-        """What the machine was short of (:mod:`depthport.bench.workers.passing`), if that was it."""
+        """Resource that the machine was short of (:mod:`depthport.bench.workers.passing`), if that was it."""
 
 
 class WorkerTimeout(WorkerFault):

@@ -1,4 +1,4 @@
-"""Why a process ended, as far as that is known."""
+"""Reason a process ended, as far as it is known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from depthport.bench.workers.passing import OUT_OF_MEMORY
 
 
 def oom_kills(root: Path = Path("/")) -> int | None:
-    """How many processes the kernel has killed for want of memory since boot; None where it does not say."""
+    """Return the number of processes that the kernel has killed for lack of memory since boot; None if unknown."""
     try:
         lines = (root / "proc/vmstat").read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):
@@ -33,7 +33,7 @@ def death(code: int, kills_before: int | None, kills_now: int | None) -> tuple[s
     if name != "SIGKILL":
         return f"the process was killed by {name}", None
     if kills_before is None or kills_now is None:
-        return "the process was killed by SIGKILL: by someone, or by the system for want of memory", None
+        return "the process was killed by SIGKILL: by a user, or by the system when out of memory", None
     if kills_now > kills_before:
-        return "the process was killed by SIGKILL: the kernel has killed for want of memory meanwhile", OUT_OF_MEMORY
-    return "the process was killed by SIGKILL, not by the kernel for want of memory", None
+        return "the process was killed by SIGKILL: the kernel was killing processes when out of memory", OUT_OF_MEMORY
+    return "the process was killed by SIGKILL, but not by the kernel for lack of memory", None

@@ -1,5 +1,8 @@
-"""Exports in a process of their own: an exporter that crashes or runs out of memory costs one row, and its peak memory
-is that process's own. Speaks the worker's protocol (bench/workers/channel.py)."""
+"""Exports in a separate process.
+
+An exporter that crashes or runs out of memory costs one row, and its peak memory is that process's own. Speaks the
+worker's protocol (bench/workers/channel.py).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the exporting worker (bench/workers/export_worker.py) is asked for.
+"""Requests to the exporting worker (bench/workers/export_worker.py).
 
 Apart from bench/workers/messages.py: a cell's worker may run in an interpreter that has none of what exporting needs.
 """
@@ -18,7 +18,7 @@ class Exported(Struct, frozen=True):
     """Its folder."""
     origin: Origin
     damage: str | None
-    """What was wrong with the one that had to be built anew."""
+    """Damage of the one that had to be rebuilt."""
 
 
 class Export(Request[Exported], frozen=True, tag="export"):

@@ -19,8 +19,10 @@ from depthport.exporters.core.text import without_paths
 
 
 def failure(error: Exception, request: Request[Any] | None) -> Failure:
-    """The status its cell gets, a reason in one line, and what the machine was short of; `request` is None where it could
-    not be read."""
+    """Return the status that a cell gets, a reason in one line, and the resource the machine was short of.
+
+    `request` is None where it could not be read.
+    """
     status = Status.RUN_FAILED if request is None else request.failed
     if isinstance(error, UnavailableError):
         status = Status.UNAVAILABLE

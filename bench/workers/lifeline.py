@@ -17,8 +17,9 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_manager() -> None:
-    """Have the kernel end this process when the manager is killed, also in the middle of a long call (Linux), and end it
-    here if the manager is gone already.
+    """End this process when the manager is killed, or at once if it is gone already.
+
+    On Linux the kernel does it, even in the middle of a long call.
 
     Elsewhere the worker notices at the end of its call, when its stdin is at an end.
     """
@@ -34,8 +35,10 @@ def die_with_manager() -> None:
 
 
 def stop_with_stdin() -> None:
-    """End this process as SIGTERM does, so that what was done is kept, once whoever started it is gone: its end of our
-    standard input is closed then, on every system."""
+    """End this process as SIGTERM does once its starter is gone, so that finished work is kept.
+
+    The starter's end of our standard input is closed then, on every system.
+    """
 
     def watch() -> None:
         # Not by `sys.stdin`, whose lock this thread would hold while Python ends.
@@ -47,7 +50,7 @@ def stop_with_stdin() -> None:
 
 
 def _lives(manager: int) -> bool:
-    """Whether the manager runs; it need not be the parent: an interpreter may be started by a script of its own."""
+    """Return whether the manager runs; it need not be the parent: an interpreter may be started by a script of its own."""
     if os.getppid() == manager:
         return True
     try:

@@ -41,7 +41,7 @@ class CellFailed(Exception):
         self.status = status
         self.reason = reason
         self.passing = passing
-        """What the machine was short of (:mod:`depthport.bench.workers.passing`); None: the fault is the cell's own."""
+        """Resource the machine was short of (:mod:`depthport.bench.workers.passing`); None: the fault is the cell's own."""
         self.log = log
         """The end of what the worker has printed."""
 
@@ -61,7 +61,7 @@ class LiveCell:
         self._protocol = protocol
         self._channel: Channel | None = None
         self._call_s = 0.0
-        """What a call took so far at most."""
+        """Longest call so far."""
 
     @property
     def pid(self) -> int | None:
@@ -83,7 +83,7 @@ class LiveCell:
         return self._ask(load, self._protocol.load_timeout_s).load_s
 
     def _runtime(self) -> str:
-        """How the worker finds the adapter: another interpreter may have no entry point of ours, but it has our package."""
+        """Return how the worker finds the adapter: another interpreter may lack our entry points, but has our package."""
         point = entry_points(GROUP).get(self.spec.runtime)
         return self.spec.runtime if self.spec.python is None or point is None else point.value
 
@@ -103,8 +103,10 @@ class LiveCell:
         return self._ask(request, self._limit_s(expected_s))
 
     def compute(self, index: int, outputs: Path) -> BlockSamples:
-        """One call on the input of that index, its outputs written to `outputs`. It may be the first, which compiles, so it
-        has the loading time-out."""
+        """Call once on the input of that index and write its outputs to `outputs`.
+
+        It may be the first call, which compiles, so it has the time-out of loading.
+        """
         request = RunBlock(boundary="host", calls=1, samples=1, first_input=index, save_outputs=str(outputs))
         found = self._ask(request, self._protocol.load_timeout_s)
         self._call_s = max(found.host_ns or (0,)) / 1e9

@@ -1,5 +1,6 @@
-"""What manager and workers say to each other: one class a request, each with the type of its reply; here those that a
-cell's worker takes (bench/workers/worker.py), in bench/workers/exporting.py those of the exporting one.
+"""Messages between manager and workers: one class per request, each with the type of its reply.
+
+Those of a cell's worker (bench/workers/worker.py) are here, those of the exporting one in bench/workers/exporting.py.
 
 On the wire (bench/workers/channel.py) a request is a JSON object whose `op` is the class's tag, an answer a
 :class:`Answer`. Both ends decode strictly: a key too many, one too few or a value of another type is an error.
@@ -25,9 +26,9 @@ class Request(Struct, Generic[R], frozen=True, kw_only=True, tag_field="op", for
     reply: ClassVar[type]
     """R at run time."""
     failed: ClassVar[Status] = Status.RUN_FAILED
-    """How a cell ends for which this failed."""
+    """Outcome of a cell for which this failed."""
     doing: ClassVar[str] = "a call"
-    """What a worker does meanwhile, in words."""
+    """Activity of the worker meanwhile, in words."""
 
 
 class Failure(Struct, frozen=True):
@@ -36,7 +37,7 @@ class Failure(Struct, frozen=True):
     status: Status
     reason: str
     passing: str | None = None
-    """What the machine was short of (:mod:`depthport.exporters.core.passing`), if that was it."""
+    """Resource that the machine was short of (:mod:`depthport.bench.workers.passing`), if that was it."""
     log: str = ""
     """The end of what the process has printed, which its manager adds."""
 
@@ -70,11 +71,11 @@ class Rebuilt(Struct, frozen=True):
     artifact: str
     """The folder to load: the same where nothing had to be done."""
     reason: str | None = None
-    """Why the one that was asked about can't be loaded."""
+    """Reason the one that was asked about can't be loaded."""
 
 
 class Rebuild(Request[Rebuilt], frozen=True, tag="rebuild"):
-    """Build an artifact anew if it was built for something else than what is here."""
+    """Rebuild an artifact if it was built for other hardware or versions than those here."""
 
     reply = Rebuilt
     failed = Status.EXPORT_FAILED
@@ -121,7 +122,7 @@ class FirstCall(Request[FirstCalled], frozen=True, tag="first_call"):
 
 
 class Calibrate(Request[Calibration], frozen=True, tag="calibrate"):
-    """What does a call cost, and what do its parts?"""
+    """Measure the cost of a call and of its parts."""
 
     reply = Calibration
 
@@ -154,7 +155,7 @@ class RunBlock(Request[BlockSamples], frozen=True, tag="block"):
     """Busy-wait added to every call: the control that must be found."""
     first_input: int = 0
     save_outputs: str | None = None
-    """Where the last outputs go (`.npz`)."""
+    """File for the last outputs (`.npz`)."""
 
     @property
     def input_indices(self) -> range:
@@ -192,7 +193,7 @@ class FixedRateResult:
     done_ns: list[int] = field(default_factory=list)
 
     def due_ns(self, frame: int) -> int:
-        """When a frame arrives; the deadline of the one before it."""
+        """Return the time at which a frame arrives, the deadline of the one before it."""
         return self.origin_ns + round(frame * 1e9 / self.rate_hz)
 
 

@@ -8,7 +8,7 @@ import os
 DISK_FULL = "the disk was full"
 OUT_OF_MEMORY = "out of memory"
 FILES = "too many files were open"
-PROCESSES = "the system had no process or thread left"
+PROCESSES = "the system had no processes or threads left"
 
 _BY_ERRNO = {
     errno.ENOSPC: DISK_FULL,
@@ -31,7 +31,7 @@ _BY_TEXT = {
 
 
 def passing_fault(error: BaseException | None) -> str | None:
-    """What the machine was short of when `error` was raised, or what caused it; None where it was something else."""
+    """Return what the machine was short of when `error`, or its cause, was raised; None if it was something else."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

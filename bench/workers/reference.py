@@ -34,7 +34,7 @@ REFERENCE_PACKAGES = ("torch", "depth-anything-3", "numpy")
 
 
 def reference_key(request: ExportRequest, inputs_sha256: str, device: str) -> str:
-    """What the reference of a request depends on, hashed."""
+    """Return the hash of everything that the reference of a request depends on."""
     versions = {k: v for k, v in package_versions(REFERENCE_PACKAGES).items() if k != "python"}
     return canonical_sha256(
         {
@@ -52,15 +52,17 @@ def reference_key(request: ExportRequest, inputs_sha256: str, device: str) -> st
 
 
 def reference_device(cells: Iterable[CellSpec]) -> str:
-    """Where upstream's fp32 runs: on the GPU that cells of its own runtime use, else on the CPU."""
+    """Return the device that upstream's fp32 runs on: the GPU that cells of its own runtime use, else on the CPU."""
     upstream = baseline_runtime().name
     devices = {cell.device for cell in cells if cell.runtime == upstream and not cell.unavailable}
     return next((device for device in sorted(devices) if device.startswith("cuda")), "cpu")
 
 
 def compute(request: ComputeReference, progress: Callable[[str], None]) -> None:
-    """Write `fp32-<i>.npz` for every input and `fp64-0.npz` into the request's folder; those that are there and whole
-    are kept."""
+    """Write `fp32-<i>.npz` for every input and `fp64-0.npz` into the request's folder.
+
+    Files that are there and whole are kept.
+    """
     folder = Path(request.folder)
     folder.mkdir(parents=True, exist_ok=True)
     missing = [i for i in range(len(request.inputs)) if not is_whole(folder / f"fp32-{i}.npz")]
@@ -88,7 +90,7 @@ def _compute(
         _forward(net, inputs[index], folder / f"fp32-{index}.npz", names, steps, torch.float32, upstream_forward)
     if exact_missing:
         progress("upstream in fp64")
-        # Built anew: upstream caches positions on the device it last ran on.
+        # Rebuilt: upstream caches positions on the device it last ran on.
         del net
         exact = build_upstream(asked.model, state).double().to(request.device)
         with double_arithmetic():

@@ -1,4 +1,4 @@
-"""How a worker is started: it finds our package and what its interpreter has installed, and nothing that lies about.
+"""Start of a worker: it finds our package and what its interpreter has installed, and no stray files.
 
 `python -m` and `python -c` put the working directory first on the path: a folder `bench`, `torch` or a `queue.py` beside
 the user would be imported in place of the real one. Python has a flag against that from 3.11 on (`-P`); isolated mode

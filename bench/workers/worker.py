@@ -189,7 +189,7 @@ class Worker:
                 break
         else:
             raise LazySession(
-                f"synchronize() returned before the outputs were there: fetching them took {first_fetch / 1e6:.1f} ms,"
+                f"synchronize() returned before the outputs were ready: fetching them took {first_fetch / 1e6:.1f} ms,"
                 f" again {second_fetch / 1e6:.1f} ms"
             )
         sync = min(_elapsed(session.synchronize, clock) for _ in range(5))

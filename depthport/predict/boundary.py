@@ -57,7 +57,7 @@ class SessionPipeline(FilesPipeline):
 
 
 def recipe_of(session: Session) -> Recipe:
-    """What a session's artifact takes; pictures of what the network sees are not kept."""
+    """Return the recipe of a session's artifact; pictures of what the network sees are not kept."""
     return Recipe(session.artifact.manifest, images=False)
 
 

@@ -69,8 +69,10 @@ def write_tum(prediction: Prediction, path: Path) -> None:
 
 
 def write_json_poses(prediction: Prediction, path: Path) -> None:
-    """Per view: photograph, size, `extrinsics` 4×4 (world to camera, OpenCV), `intrinsics` 3×3 in its pixels: what
-    `--poses` reads again."""
+    """Write the cameras as JSON that `--poses` reads.
+
+    Per view: photograph, size, `extrinsics` 4×4 (world to camera, OpenCV), `intrinsics` 3×3 in its pixels.
+    """
     assert prediction.extrinsics is not None
     homogeneous = np.concatenate(
         [prediction.extrinsics, np.broadcast_to([[[0, 0, 0, 1]]], (len(prediction.extrinsics), 1, 4))], axis=1

@@ -24,7 +24,7 @@ from depthport.predict.colormaps import VIRIDIS
 from depthport.predict.prediction import Prediction
 
 KINDS = ("png", "npz", "ply", "glb", "colmap", "tum", "json")
-"""What can be written; all of it where nobody says what."""
+"""Kinds of file that can be written; all of them by default."""
 _CAMERA_KINDS = frozenset({"ply", "glb", "colmap", "tum", "json"})
 _CLOUDS = frozenset({"ply", "glb"})
 _LARGEST_16 = 65535
@@ -64,7 +64,7 @@ def write_prediction(
 
 
 def check_kinds(kinds: Sequence[str] | None) -> Sequence[str]:
-    """What is to be written, looked at before anything is predicted; None: all that can be written here.
+    """Check the kinds of file to write before anything is predicted; None: all that can be written here.
 
     Raises:
         UsageError: an unknown kind, or none.
@@ -74,11 +74,11 @@ def check_kinds(kinds: Sequence[str] | None) -> Sequence[str]:
     if kinds is None:
         return [kind for kind in KINDS if clouds or kind not in _CLOUDS]
     if not kinds:
-        raise UsageError(f"nothing to write: choose of {', '.join(KINDS)}")
+        raise UsageError(f"nothing to write: choose from {', '.join(KINDS)}")
     if unknown := [kind for kind in kinds if kind not in KINDS]:
-        raise UsageError(f"unknown kind of file {unknown[0]!r}: choose of {', '.join(KINDS)}")
+        raise UsageError(f"unknown kind of file {unknown[0]!r}: choose from {', '.join(KINDS)}")
     if not clouds and _CLOUDS & set(kinds):
-        raise UnavailableError(f"a point cloud is written by trimesh: {install.PREDICT}, or leave out ply and glb")
+        raise UnavailableError(f"point clouds need trimesh: {install.PREDICT}, or leave out ply and glb")
     return kinds
 
 
@@ -103,7 +103,7 @@ def _write(prediction: Prediction, folder: Path, kinds: Sequence[str], original_
 
 
 def arrays_of(prediction: Prediction) -> dict[str, np.ndarray]:
-    """What `prediction.npz` holds."""
+    """Return the arrays of `prediction.npz`."""
     optional = {
         "conf": prediction.conf,
         "sky": prediction.sky,
@@ -124,7 +124,7 @@ def arrays_of(prediction: Prediction) -> dict[str, np.ndarray]:
 
 
 def depth_range(depth: NDArray[np.float32]) -> tuple[float, float]:
-    """What the colours span: the 2nd to the 98th percentile of the known depths, never empty."""
+    """Return the range of the colours: the 2nd to the 98th percentile of the known depths, never empty."""
     known = depth[np.isfinite(depth)]
     if not known.size:
         return 0.0, 1.0

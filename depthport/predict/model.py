@@ -53,16 +53,16 @@ def load(
     Args:
         source: the folder of an artifact, or a model's name (or configuration): then artifacts are exported, or found in
             the store, for the photographs that come.
-        runtime, device, mode: what runs it; None: the first installed runtime of the format that has a device here, an
-            accelerator before the CPU.
+        runtime, device, mode: what runs it; None: the first installed runtime of the format, an accelerator before the
+            CPU, and one that is not deployed on such devices (a browser's, a phone's) last.
         precision, format, target, weights: of what is exported, where `source` names a model.
         threads: on the CPU; None: what the control group allows.
         store: where artifacts live; None for the default store.
         progress: called with the name of each step as it begins.
 
     Raises:
-        UsageError: no artifact and no model of that name, or a runtime or device that is not one.
-        WeightsError: the model's checkpoint can't be had and no weights were named: random ones are never taken silently.
+        UsageError: no artifact or model of that name, or an unknown runtime or device.
+        WeightsError: the model's checkpoint is not available and no weights were named: none are taken silently.
         UnavailableError: nothing here runs that format.
         ArtifactError: the artifact is damaged.
     """

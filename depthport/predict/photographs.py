@@ -61,7 +61,7 @@ def load_photographs(sources: Sequence[Source], *, oriented: bool = True, frames
         frames: how many of each video.
 
     Raises:
-        InputError: no source, a file that is no image, a folder without pictures, a video without frames, an array of
+        InputError: no source, a file that is not an image, a folder without pictures, a video without frames, an array of
             another shape or dtype.
         UnavailableError: a video, and OpenCV is not installed.
     """
@@ -73,7 +73,7 @@ def load_photographs(sources: Sequence[Source], *, oriented: bool = True, frames
 
 
 def readers(sources: Sequence[Source], *, oriented: bool = True, frames: int = FRAMES) -> list[Reader]:
-    """What decodes `sources`, in order; nothing is decoded yet. Arguments as of :func:`load_photographs`.
+    """Return readers of `sources`, in order; nothing is decoded yet. Arguments as of :func:`load_photographs`.
 
     Raises:
         InputError: no source, or a folder without pictures.
@@ -107,7 +107,7 @@ def pictures(folder: Path) -> list[Path]:
     """The pictures in a folder, by name.
 
     Raises:
-        InputError: there is none.
+        InputError: it is empty.
     """
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES and file.is_file())
     if not files:
@@ -176,7 +176,7 @@ def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
     try:
         import cv2
     except ImportError:
-        raise UnavailableError(f"{path.name} is a video, which OpenCV reads: {install.OPENCV}") from None
+        raise UnavailableError(f"{path.name} is a video, which needs OpenCV: {install.OPENCV}") from None
     if not path.is_file():
         raise InputError(f"{path} is not a file: name a picture, a folder or a video")
     video = cv2.VideoCapture(str(path))
@@ -191,4 +191,4 @@ def _frame(path: Path, number: int, bgr: np.ndarray) -> Photograph:
 
 
 def _no_frames(path: Path) -> InputError:
-    return InputError(f"{path} has no frames that can be decoded: name another video, or a folder of its frames")
+    return InputError(f"{path} has no decodable frames: name another video, or a folder of its frames")

@@ -35,13 +35,13 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Item(Generic[R]):
-    """What became of one scene."""
+    """Result of one scene."""
 
     index: int
     """Its place in the sequence, from 0."""
     result: R | None
     error: DepthportError | None
-    """Why there is no result."""
+    """Reason there is no result."""
 
 
 def overlapped(
@@ -133,7 +133,8 @@ class Preparation:
         oriented: bool = True,
         frames: int = FRAMES,
     ) -> None:
-        """
+        """Start the threads.
+
         Args:
             recipe: of the artifact.
             decoder: the session's, for photographs that have the very size the artifact takes; others are decoded here.
@@ -224,7 +225,7 @@ class _Batches:
     def _serve_batch(self, batch: list[tuple[list[bytes], Future[Sequence[Any]]]]) -> None:
         try:
             found = list(self._decode([data for files, _ in batch for data in files]))
-        except Exception as error:  # noqa: BLE001 - the boundary of a thread: whoever waits for the scene raises it
+        except Exception as error:  # noqa: BLE001 - the boundary of a thread: the one waiting for the scene raises it
             if len(batch) == 1:
                 batch[0][1].set_exception(error)
                 return
@@ -241,7 +242,7 @@ def files_for_device(scene: Sequence[Source], recipe: Recipe, *, oriented: bool)
     """Names and bytes of a scene's files, if they are such as a device decodes into what the artifact takes; else None.
 
     Raises:
-        InputError: a file can't be read, or is no image.
+        InputError: a file can't be read, or is not an image.
     """
     files = [_file(source, index) for index, source in enumerate(scene)]
     for name, data in files:

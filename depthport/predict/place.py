@@ -1,4 +1,4 @@
-"""Which runtime runs an artifact, and on which device."""
+"""Choice of the runtime and device for an artifact."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from depthport.runtimes.registry import get_runtime, runtimes
 
 @dataclass(frozen=True)
 class Place:
-    """What runs it, and where."""
+    """Runtime and device for an artifact."""
 
     runtime: Runtime
     device: Device
@@ -20,7 +20,15 @@ class Place:
 
 
 def choose_place(format: str, runtime: str | None, device: str | None, mode: str | None, threads: int | None) -> Place:
-    """The runtime and device that are asked for, or the first that fit: accelerators before CPUs."""
+    """The runtime and device that are asked for, or the first that fit: accelerators before CPUs.
+
+    What is not deployed where it would run here (a browser's page, a phone's kernels, a runtime that only shows numbers)
+    comes last.
+
+    Raises:
+        UnsupportedError: the runtime doesn't run the format.
+        UnavailableError: nothing here does.
+    """
     if runtime is not None:
         chosen = get_runtime(runtime)
         if format not in chosen.formats:
@@ -45,4 +53,4 @@ def choose_place(format: str, runtime: str | None, device: str | None, mode: str
         raise UnavailableError(
             reasons[0] if reasons else f"no {wanted} here runs format {format!r}: see `depthport doctor`"
         )
-    return min(found, key=lambda place: place.device.name == "cpu")
+    return min(found, key=lambda place: (*place.device.preference, place.device.name == "cpu"))

@@ -1,4 +1,4 @@
-"""What a prediction holds, by upstream's names (`depth_anything_3/specs.py::Prediction`), and the way back to pixels."""
+"""A prediction, by upstream's names (`depth_anything_3/specs.py::Prediction`), and the way back to pixels."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Prediction:
     sizes: tuple[Size, ...] = ()
     """Width and height of each photograph."""
     steps: tuple[Steps, ...] = ()
-    """What was done to each photograph before it went in."""
+    """Preprocessing of each photograph."""
     seconds: float = 0.0
     """From decoded photographs to the arrays here."""
     synthetic: bool = False
     """Random weights: depth and cameras mean nothing."""
     placement: dict[str, object] = field(default_factory=dict)
-    """Where it ran, as the runtime proves it."""
+    """Placement, as the runtime proves it."""
 
     def depth_of_photograph(self, view: int) -> NDArray[np.float32]:
         """(H', W') of a photograph's own pixels; NaN where the network did not see it (cropped)."""

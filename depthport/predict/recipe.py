@@ -1,4 +1,4 @@
-"""How photographs become what an artifact takes, and which of that the artifact does itself."""
+"""Steps that turn photographs into an artifact's inputs, and which of them the artifact does itself."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from depthport.predict.photographs import Photograph
 
 @dataclass(frozen=True)
 class View:
-    """A photograph at the size it goes in with, but for what brings the views of a scene to one size."""
+    """A photograph at its input size, before the views of a scene are brought to one size."""
 
     name: str
     size: Size
@@ -36,7 +36,7 @@ class View:
     steps: Steps
     """On the host."""
     image: np.ndarray
-    """What the artifact takes of it: (H, W, 3) uint8, or (3, H, W) float32, normalised."""
+    """The artifact's input: (H, W, 3) uint8, or (3, H, W) float32, normalised."""
     rgb: NDArray[np.uint8] | None
     """(H, W, 3) as the network sees it; None where nobody asked for that."""
 
@@ -67,7 +67,8 @@ class Recipe:
     """Of one artifact; or, without a manifest, of those that are made for whatever comes."""
 
     def __init__(self, manifest: Manifest | None, process_res: int = PROCESS_RES, *, images: bool = True) -> None:
-        """
+        """Read the manifest.
+
         Args:
             manifest: the artifact's.
             process_res: longest side at which the network sees a photograph, where its size is open.
@@ -82,7 +83,7 @@ class Recipe:
         self.source_size: Size | None = None
         """Width and height of what it takes; None: any."""
         self.in_graph: Steps = ()
-        """What it does itself."""
+        """Steps that it does itself."""
         if manifest is None:
             return
         if manifest.shape.batch != 1:
@@ -109,7 +110,7 @@ class Recipe:
             )
 
     def view_steps(self, size: Size) -> Steps:
-        """What is done to a photograph of that size on the host, whatever the others of its scene are.
+        """Return the steps for a photograph of that size on the host, whatever the others of its scene are.
 
         Raises:
             InputError: it is too thin.
@@ -176,7 +177,7 @@ class Recipe:
         )
 
     def _end(self, size: Size) -> Size:
-        """What the artifact makes of a size that goes in."""
+        """Return the size that the artifact makes of an input size."""
         return final_size(size, self.in_graph)
 
 

@@ -1,6 +1,6 @@
 """`depthport sample`: an example of examples/, filled in from an artifact's manifest, beside a copy of its file.
 
-An example is whole as it stands. What depends on the artifact lies between two marks in one of its files, and is written
+An example is complete. What depends on the artifact lies between two marks in one of its files, and is written
 here, for `examples/` too (a test compares).
 """
 
@@ -32,10 +32,10 @@ class Sample:
     filled: str
     """The file with the marks."""
     model: str
-    """Where the example looks for the model."""
+    """Path at which the example looks for the model."""
     write: Callable[[Manifest], str]
     run: str
-    """How it is run, in one line."""
+    """Command that runs it, in one line."""
     uint8: bool = False
     """Only for graphs that take pixels."""
 
@@ -138,7 +138,7 @@ def _sizes(image: TensorSpec) -> tuple[int | str, int | str, int | str]:
 
 
 def _host(made: Manifest) -> Iterable[str]:
-    """What these lines must say of steps that no graph has."""
+    """Return the lines on steps that no graph has."""
     return (f"Left to the host, and not done here: {step.name} ({step.description})." for step in made.host_steps)
 
 

@@ -41,7 +41,7 @@ def predict_sequence(
         broken: told of each frame that is left out, since it can't be read: its place in `frames`, and why.
 
     Raises:
-        UsageError: an overlap that is none, or leaves no new frame.
+        UsageError: an overlap that is empty, or leaves no new frame.
         InputError: fewer frames than a window, frames that an artifact does not take, or windows that share nothing.
         RunError: the runtime failed.
     """
@@ -61,8 +61,10 @@ def predict_sequence(
 
 
 def write_sequence(frames: Iterable[Frame], out: Path) -> int:
-    """Each frame as it comes: `depth/NAME.npz` (depth, conf, extrinsics, intrinsics), `depth/NAME.png` (16 bits, depth over
-    its largest), and a line in `poses.tum` (camera to world); how many there were.
+    """Write each frame as it comes, and return the number of frames.
+
+    The files are `depth/NAME.npz` (depth, conf, extrinsics, intrinsics), `depth/NAME.png` (16 bits, depth over its
+    largest), and a line in `poses.tum` (camera to world).
 
     Raises:
         StorageError: `out` can't be written to.

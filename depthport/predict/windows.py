@@ -40,9 +40,9 @@ class Frame:
     intrinsics: np.ndarray
     """(3, 3) float32, pixels of H×W."""
     window: int
-    """Which predicted it."""
+    """Window that predicted it."""
     fit: Fit | None
-    """How that window was carried onto the one before; None: it is the first."""
+    """Similarity that carried that window onto the one before; None: it is the first."""
 
 
 def windows(frames: Iterable[F], views: int, overlap: int) -> Iterator[tuple[int, list[F]]]:

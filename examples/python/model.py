@@ -1,4 +1,4 @@
-"""What the model takes. `depthport sample` writes these lines for an artifact."""
+"""Inputs of the model. `depthport sample` writes these lines for an artifact."""
 
 # depthport:begin
 MODEL = "model.onnx"

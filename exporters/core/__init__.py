@@ -1,1 +1,1 @@
-"""What every exporter stands on: errors, atomic files, provenance, artifacts, the store, plug-ins, precision policies."""
+"""Foundations of every exporter: errors, atomic files, provenance, artifacts, the store, plug-ins, precision policies."""

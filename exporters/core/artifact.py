@@ -36,7 +36,7 @@ MAX_BYTES = 1 << 26
 MAX_TEXT = 1 << 16
 """Longest text in a manifest, in characters."""
 Origin = Literal["built", "cached", "rebuilt"]
-"""How an artifact came: made now, found, or made anew because it was damaged."""
+"""Origin of an artifact: made now, found, or rebuilt because it was damaged."""
 
 LARGEST = 2**63 - 1
 """No count or size of a file is larger, and arithmetic with larger ones overflows where it meets C."""
@@ -54,8 +54,10 @@ class _Named(TypedDict):
 
 
 class PolicyFacts(_Named, total=False):
-    """A policy as JSON: its name, and whatever else of :class:`~depthport.exporters.core.precision.PrecisionPolicy` its
-    writer knew."""
+    """A policy as JSON.
+
+    It has its name, and whatever else of :class:`~depthport.exporters.core.precision.PrecisionPolicy` its writer knew.
+    """
 
     backbone: DType
     head: DType
@@ -105,13 +107,13 @@ class TensorSpec:
 
     @property
     def native_name(self) -> str:
-        """What the artifact's files call it."""
+        """Name in the artifact's files."""
         return self.file_name or self.name
 
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """Where the parameters came from."""
+    """Origin of the parameters."""
 
     id: str
     """Hugging Face id, file name, or `synthetic:SEED[,outliers]`."""
@@ -171,13 +173,13 @@ class Manifest:
     target: dict[str, object] = field(default_factory=dict)
     """Hardware the artifact is bound to, where it is (TensorRT); empty where it runs anywhere."""
     host_steps: tuple[HostStep, ...] = ()
-    """What must be done to the outputs of the graph, in this order, before they are those of the model. Our sessions do
-    it (:meth:`depthport.runtimes.base.Session.outputs`); whoever runs the file otherwise calls
+    """Steps on the outputs of the graph, in this order, that make them those of the model. Our sessions do
+    it (:meth:`depthport.runtimes.base.Session.outputs`); other ways of running the file call
     :func:`depthport.exporters.da3.host.apply`."""
     model_config: dict[str, object] | None = None
     """Upstream's configuration of a model of the user's own; None for the models that `model` names."""
     extra: JsonObject = field(default_factory=dict)
-    """What only this format knows (opset, node counts, engine inspector file, eligibility tables, ...)."""
+    """Facts that only this format has (opset, node counts, engine inspector file, eligibility tables, ...)."""
     export_s: Finite | None = None
     export_peak_mib: Finite | None = None
     """Peak resident memory of the exporting process."""
@@ -232,7 +234,7 @@ def _contradiction(manifest: Manifest) -> str | None:
 
 
 def _leaves(path: str) -> bool:
-    """Whether a file's path, read on any system, leads out of the artifact's folder."""
+    """Return whether a file's path, read on any system, leads out of the artifact's folder."""
     posix, windows = PurePosixPath(path), PureWindowsPath(path)
     return not path or posix.is_absolute() or bool(windows.anchor) or ".." in {*posix.parts, *windows.parts}
 
@@ -279,7 +281,7 @@ def load_artifact(path: Path | str) -> Artifact:
     try:
         data = read_json(folder / MANIFEST, MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactError(f"{shown} is no artifact (it has no {MANIFEST}): make one with `depthport export`") from None
+        raise ArtifactError(f"{shown} is not an artifact (it has no {MANIFEST}): make one with `depthport export`") from None
     except (OSError, ValueError) as error:
         raise ArtifactError(
             f"{shown}/{MANIFEST} can't be read ({one_line(error)}): delete the folder and export it again"
@@ -288,7 +290,7 @@ def load_artifact(path: Path | str) -> Artifact:
 
 
 def _same(path: Path, info: FileInfo) -> bool:
-    """Whether a file is what the manifest says; one that the disk can't read is not."""
+    """Return whether a file is what the manifest says; one that the disk can't read is not."""
     try:
         return path.stat().st_size == info.size_bytes and file_sha256(path) == info.sha256
     except OSError:

@@ -1,4 +1,4 @@
-"""What people ask for by number and by name, checked in one place: no nonsense is taken, no mistyped name dropped."""
+"""Checks of numbers and names that people give: no nonsense is accepted, no mistyped name dropped."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import psutil
 from depthport.exporters.core.errors import UsageError
 
 _SHOWN = 12
-"""Names that fit into a line, and digits of what is no number that anything has."""
+"""Names that fit into a line, and digits of the largest plausible number."""
 _BEYOND = 2**63
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a number may be."""
+    """Bounds of a number."""
 
     option: str
     """As it is typed, for the message."""
@@ -28,7 +28,7 @@ class Bounds:
     unit: str = ""
 
     def check(self, value: float | None) -> None:
-        """Raise UsageError for a value out of bounds, or that is no number; None is none given."""
+        """Raise UsageError for a value that is out of bounds or not a number; None: not given."""
         if value is None:
             return
         if not (self.low < value <= self.high or (value == self.low and not self.above_low)):  # NaN is neither
@@ -65,7 +65,7 @@ def count_images(images: int, height: int, width: int, bytes_a_pixel: int) -> No
         at_most = memory // image_bytes
         advice = f"at most {at_most:,} images of that size" if at_most else "a smaller size"
         raise UsageError(
-            f"{images:,} images of {height}x{width} take {images * image_bytes / 1e9:.3g} GB as input and output alone,"
+            f"{images:,} images of {height}x{width} need {images * image_bytes / 1e9:.3g} GB for input and output alone;"
             f" this machine has {memory / 1e9:.3g} GB: ask for {advice}"
         )
 

@@ -1,4 +1,4 @@
-"""What types say of themselves: the texts below their fields, and the JSON Schema with these for its descriptions."""
+"""Documentation of types: the texts below their fields, and the JSON Schema with these for its descriptions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def fault(error: msgspec.ValidationError) -> str:
-    """What is wrong with decoded JSON, and where, in a few words: `inputs[0].dtype: invalid enum value 'complex'`."""
+    """Return the fault of decoded JSON, and its place, in a few words: `inputs[0].dtype: invalid enum value 'complex'`."""
     text, _, place = str(error).partition(" - at `$")
     where = place.rstrip("`").lstrip(".")
     said = text.replace("`", "")

@@ -1,4 +1,4 @@
-"""What can be said about an artifact beyond its manifest, as tables: data here, printed by the command line."""
+"""Findings on an artifact beyond its manifest, as tables: data here, printed by the command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
-    """How to read it, in a sentence."""
+    """Explanation, in a sentence."""
     align: str = ""
     """`l`, `r` or, where long text may be folded, `f` a column."""
 

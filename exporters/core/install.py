@@ -20,7 +20,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.=+:/-]+")
 
 @dataclass(frozen=True)
 class Install:
-    """What one line installs; its text is the line for pip."""
+    """Packages that one line installs; as text, the line for pip."""
 
     requirements: tuple[str, ...]
     alone: bool = False
@@ -46,7 +46,7 @@ class Install:
         """
         pip = find_spec("pip") is not None
         if not pip and which("uv") is None:
-            raise UnavailableError("neither pip nor uv is here to install with: python -m ensurepip")
+            raise UnavailableError("neither pip nor uv is installed: python -m ensurepip")
         tool, here = ([sys.executable, "-m", "pip"], []) if pip else (["uv", "pip"], ["--python", sys.executable])
         if self.replaces:
             yield [*tool, "uninstall", *(["-y"] if pip else here), *self.replaces]
@@ -82,7 +82,7 @@ def _quoted(requirement: str) -> str:
 
 
 def extras(*names: str) -> Install:
-    """What depthport itself asks for under these names; it is installed, so no registry need have it."""
+    """Return depthport's own requirements under these extras; it is installed, so no registry need have it."""
     return Install((f"depthport[{','.join(names)}]",))
 
 
@@ -142,4 +142,4 @@ SCIKIT_IMAGE = Install(("scikit-image",))
 OPENCV = Install(("opencv-python-headless",))
 
 ITSELF = "reinstall depthport (in a checkout: pip install -e .)"
-"""What to do where its entry points are not found."""
+"""Remedy where its entry points are not found."""

@@ -1,4 +1,4 @@
-"""What the NVIDIA driver says, without a framework: the one place where GPUs are probed.
+"""Facts from the NVIDIA driver, without a framework: the one place where GPUs are probed.
 
 Which GPUs this process may use is CUDA's to say: the driver library is asked directly (CUDA Driver API, `cuInit`,
 `cuDeviceGetCount`, `cuDeviceGetName`, `cuDeviceGetAttribute`), so `doctor` can tell "no GPU" from "the wrong package is
@@ -134,7 +134,7 @@ def nvml() -> Iterator[Any]:
 
 
 def nvml_text(value: str | bytes) -> str:
-    """What NVML calls a string, which older versions of its bindings give as bytes."""
+    """Return NVML's string as text, which older versions of its bindings give as bytes."""
     return value.decode() if isinstance(value, bytes) else value
 
 

@@ -14,7 +14,7 @@ from depthport.exporters.core.artifact import Shape, TensorSpec
 from depthport.exporters.core.errors import InputError, UsageError
 
 NAMES = ("views", "size", "batch")
-"""What `dynamic` may name, in the order in which manifests have it."""
+"""Names that `dynamic` may hold, in the order of manifests."""
 
 Limits = dict[str, tuple[int, int, int]]
 """Dimension to smallest size, largest size and step."""

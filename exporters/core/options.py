@@ -22,10 +22,10 @@ Above0 = Annotated[float, Meta(gt=0, le=1e300)]
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What one format or runtime takes beside what every one does."""
+    """Options of one format or runtime, beside those that all take."""
 
     where: ClassVar[str] = ""
-    """When these hold, where a format has several kinds (`precision int8`)."""
+    """Case in which these apply, where a format has several kinds (`precision int8`)."""
 
 
 Kind = TypeVar("Kind", bound=Options)

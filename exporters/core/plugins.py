@@ -73,7 +73,7 @@ def _load_path(path: str, what: str, base: type[T]) -> T:
     try:
         found = getattr(import_module(module), attribute, None)
     except ModuleNotFoundError as error:
-        raise UsageError(f"{shown}: no module {error.name!r} can be imported here") from error
+        raise UsageError(f"{shown}: module {error.name!r} can't be imported") from error
     except Exception as error:
         raise UsageError(f"{shown}: importing {module} failed: {type(error).__name__}: {one_line(error)}") from error
     if found is None:

@@ -73,7 +73,7 @@ POLICIES: dict[str, PrecisionPolicy] = {
 
 
 SEED_NAMES: dict[str, str] = {"None": "auto", "False": "fp32", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-"""What the seed report's precision values mean here: nothing given is what upstream does on that device, `False` is no
+"""Meaning here of the first report's precision values: nothing given is what upstream does on that device, `False` is no
 autocast, a dtype is that dtype throughout. (Upstream itself keeps its heads in fp32: bench/plan/seed.py maps its rows.)"""
 
 

@@ -1,4 +1,4 @@
-"""Where an artifact comes from: versions and hashes."""
+"""Provenance of an artifact: versions and hashes."""
 
 from __future__ import annotations
 

@@ -51,15 +51,16 @@ def source_digest(*modules: str) -> str:
 
 
 def reachable(*modules: str) -> tuple[str, ...]:
-    """Names of `modules` and of every module they import, directly or not, in name order; the packages they lie in are
-    among them. Nothing is imported.
+    """Return the names of `modules` and of every module they import, directly or not, in name order.
+
+    The packages they lie in are among them. Nothing is imported.
 
     Raises:
         UsageError: one of `modules` has no source that can be found.
     """
     for name in modules:
         if _locate(name) is None:
-            raise UsageError(f"no source of module {name!r} can be found here: put its code into a file of a package")
+            raise UsageError(f"the source of module {name!r} can't be found: put its code in a file of a package")
     within = {_FACADE, *(name.partition(".")[0] for name in modules)}
     found: set[str] = set()
     waiting = set(modules)
@@ -79,7 +80,7 @@ def reachable(*modules: str) -> tuple[str, ...]:
 class _Source:
     digest: str
     imports: frozenset[str] = frozenset()
-    """What it may import: modules, and names in them that need not be modules."""
+    """Possible imports: modules, and names in them that need not be modules."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,12 @@ class _Place:
     file: Path | None
     """None for a folder without `__init__.py`."""
     folders: tuple[str, ...]
-    """Where a package's modules lie; empty for a module."""
+    """Folders of a package's modules; empty for a module."""
 
 
 @cache
 def _locate(name: str) -> _Place | None:
-    """Where a module lies; its parents are not imported, which :func:`importlib.util.find_spec` would do."""
+    """Locate a module; its parents are not imported, which :func:`importlib.util.find_spec` would do."""
     parent, _, _ = name.rpartition(".")
     spec: ModuleSpec | None
     if not parent:
@@ -191,12 +192,12 @@ class _Reader:
 
 
 def _for_types_only(node: ast.AST) -> bool:
-    """Whether a statement is `if TYPE_CHECKING:`, which never runs."""
+    """Return whether a statement is `if TYPE_CHECKING:`, which never runs."""
     return type(node) is ast.If and "TYPE_CHECKING" in (getattr(node.test, "id", None), getattr(node.test, "attr", None))
 
 
 def _only_a_text(node: ast.AST) -> bool:
-    """Whether a statement is a docstring or another text that does nothing."""
+    """Return whether a statement is a docstring or another text that does nothing."""
     return type(node) is ast.Expr and type(node.value) is ast.Constant and isinstance(node.value.value, str)
 
 

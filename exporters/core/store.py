@@ -41,7 +41,7 @@ class Stored:
     artifact: Artifact
     origin: Origin
     damage: str | None = None
-    """What was wrong with the artifact that was rebuilt."""
+    """Damage of the artifact that was rebuilt."""
 
 
 def default_root() -> Path:
@@ -56,7 +56,7 @@ class ArtifactStore:
     drops it when its holder dies) and finds the result.
 
     Raises:
-        StorageError: `root` is no folder and can't become one. One that is read-only is read.
+        StorageError: `root` is not a folder and can't become one. One that is read-only is read.
     """
 
     def __init__(self, root: Path | str | None = None) -> None:
@@ -64,7 +64,7 @@ class ArtifactStore:
         check_folder(self.root)
 
     def folder(self, manifest: Manifest) -> Path:
-        """Where the artifact of that manifest lives: readable first, unique by the key's first 12 digits."""
+        """Return the folder of that manifest's artifact: readable first, unique by the key's first 12 digits."""
         target = _NOT_IN_NAMES.sub("+", str(manifest.options.get("target") or ""))[:40]
         kind = (manifest.model, manifest.format, target, manifest.precision["name"])
         return self.root / "-".join(filter(None, (*kind, str(manifest.shape), manifest.key[:12])))
@@ -150,13 +150,13 @@ class ArtifactStore:
 
 
 def _find(folder: Path, key: str) -> tuple[Artifact | None, str | None]:
-    """The whole and undamaged artifact in `folder`, or what is wrong with it (None where there is none)."""
+    """The whole and undamaged artifact in `folder`, or what is wrong with it (None where there is no artifact)."""
     if not folder.exists():
         return None, None
     try:
         found = load_artifact(folder)
         if found.manifest.key != key:
-            raise ArtifactError(f"artifact {folder.name} has another key than its name")
+            raise ArtifactError(f"artifact {folder.name} does not match its own key: export it again")
         found.verify()
     except ArtifactError as error:
         return None, str(error)

@@ -1,6 +1,6 @@
 """Make text and JSON from a stranger's file, and names of files, safe for a terminal, a page and a table.
 
-The one definition: whoever reads a file cleans what it holds with these functions, whoever prints a name or a library's
+The one definition: code that reads a file cleans its content with these functions, code that prints a name or a library's
 message cleans that.
 """
 
@@ -101,7 +101,7 @@ _clean_key = lru_cache(4096)(clean_text)
 
 
 def _are_finite(values: list[Any] | tuple[Any, ...]) -> bool:
-    """Whether all are finite numbers or booleans, told without a step of ours for each."""
+    """Return whether all are finite numbers or booleans, checked without a Python step for each."""
     if not set(map(type, values)) <= {int, float, bool}:
         return False
     try:

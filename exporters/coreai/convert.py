@@ -1,6 +1,6 @@
 """From the static network to a Core AI program and a saved asset, with coreai-torch.
 
-coreai-torch prints to standard output and warns of every local build of torch; both are kept from whoever reads
+coreai-torch prints to standard output and warns of every local build of torch; both are kept from readers of
 standard output as data.
 """
 
@@ -55,7 +55,7 @@ def capture(network: nn.Module, examples: Sequence[Tensor]) -> ExportedProgram:
 def convert(
     program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str], *, traces: bool = False
 ) -> tuple[AIProgram, list[str]]:
-    """A Core AI program of one function, and the names of the lowerings of ours that it needed to be offered.
+    """A Core AI program of one function, and the names of our lowerings that it needed.
 
     Args:
         program: what :func:`capture` returned.

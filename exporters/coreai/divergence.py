@@ -1,4 +1,4 @@
-"""Where an asset leaves the network: graph difference and first diverging operation, with coreai-torch's debugging tools.
+"""Divergence of an asset from the network, by coreai-torch's tools: graph difference and first diverging operation.
 
 Those tools load an `.aimodel`, which only macOS can; here they are given the compiled form, so they answer anywhere.
 Intermediates are compared at the smallest shape: the operations are the same, and so is where they go wrong.
@@ -100,7 +100,7 @@ def steps(source: ExportedProgram, program: AIProgram, inputs: Mapping[str, np.n
             return asyncio.run(_steps(source, program, inputs, Path(folder)))
         except (ImportError, AttributeError) as error:
             raise UnsupportedError(
-                f"this coreai-torch has other debugging tools ({one_line(error)}): install 0.4.3, or inspect with --no-run"
+                f"coreai-torch's debugging tools are missing ({one_line(error)}): install 0.4.3, or use --no-run"
             ) from error
 
 

@@ -30,7 +30,7 @@ _MADV_DONTNEED = 4
 
 
 def system_loads_assets() -> bool:
-    """Whether the system has Apple's own runtime; else the wheel's is used."""
+    """Return whether the system has Apple's own runtime; else the wheel's is used."""
     from coreai.runtime import SpecializationOptions
 
     return bool(SpecializationOptions.is_supported())
@@ -54,7 +54,7 @@ def compile_asset(asset: Path, destination: Path, *, debug: bool = False) -> Non
     # The compiler ends the process over a program that it can't read; the summary of one has no function.
     if not functions(asset):
         raise ArtifactError(
-            f"{asset.name} holds no function that can be read: it is damaged or of another version: export it again"
+            f"{asset.name} has no readable function: it is damaged or from another version; export it again"
         )
     destination.mkdir(parents=True)
     try:
@@ -62,7 +62,7 @@ def compile_asset(asset: Path, destination: Path, *, debug: bool = False) -> Non
         AIModelAsset.load(asset)._write_odix(destination, enable_debug_info=debug)
     except (RuntimeError, ValueError, OSError) as error:
         raise ArtifactError(
-            f"{asset.name} can't be compiled: it is damaged or of another version of coreai-core: "
+            f"{asset.name} can't be compiled: it is damaged or from another version of coreai-core; "
             f"export it again ({one_line(error, 120)})"
         ) from error
 
@@ -175,7 +175,7 @@ def _libc() -> ctypes.CDLL:
 
 
 def check_signature(program: Program, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> str | None:
-    """What differs between a program's names and those of its manifest; None where nothing does."""
+    """Return what differs between a program's names and its manifest's; None where nothing does."""
     if set(program.inputs) == set(inputs) and set(program.outputs) == set(outputs):
         return None
     return (

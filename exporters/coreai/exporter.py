@@ -159,4 +159,4 @@ def islands(policy: PrecisionPolicy) -> tuple[str, ...]:
 def verdict(checks: Mapping[str, Any]) -> str:
     """One line for people."""
     worst = max(error["relative"] for error in checks["outputs"].values())
-    return f"run by Core AI at {checks['shape']}, its outputs are upstream's to {worst:.1e} (relative L2, worst output)"
+    return f"run by Core AI at {checks['shape']}, its outputs match upstream's to {worst:.1e} (relative L2, worst output)"

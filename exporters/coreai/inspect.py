@@ -1,4 +1,4 @@
-"""What a Core AI asset holds and how it behaves, on any machine: for `depthport inspect`.
+"""Contents and behaviour of a Core AI asset, on any machine: for `depthport inspect`.
 
 Asset, inputs, outputs and operations come from the file alone. Whether it is still what the network converts to, and at
 which operation it leaves the network, takes the network again: it is built from the manifest.
@@ -94,7 +94,7 @@ def request_of(manifest: Manifest) -> ExportRequest:
     model = get_model(manifest.model)
     weights = resolve_weights(manifest.weights.id, model)
     if weights.sha256 != manifest.weights.sha256:
-        raise UsageError(f"weights {manifest.weights.id} are others than those the artifact was made from")
+        raise UsageError(f"weights {manifest.weights.id} are not the ones the artifact was made from: restore those")
     names = {spec.name for spec in manifest.inputs}
     return ExportRequest(
         model=model,

@@ -1,4 +1,4 @@
-"""What an asset says about itself to whoever opens it: model, weights, licence, input, meaning of each output."""
+"""Metadata of an asset for those who open it: model, weights, licence, input, meaning of each output."""
 
 from __future__ import annotations
 

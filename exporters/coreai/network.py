@@ -1,4 +1,4 @@
-"""What is converted: the network of a request with its pixels' preprocessing, and inputs to trace it with."""
+"""Network to convert: that of a request with its pixels' preprocessing, and inputs to trace it with."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class OutputError:
     relative: float
     """L2 error over the reference's L2 norm; of integers the share that differs."""
     limit: float
-    """What it may be at most."""
+    """Limit."""
 
     @property
     def right(self) -> bool:
@@ -100,7 +100,7 @@ def verify(
         errors = _as_far_as(found, wanted, _run(network, arrays, request), HALF_FACTOR)
         against += f", {HALF_FACTOR:g} times the error of the same network in PyTorch allowed"
     elif not all(error.right for error in errors.values()):
-        # Built anew: upstream keeps positions in the dtype it last ran in.
+        # Rebuilt: upstream keeps positions in the dtype it last ran in.
         exact = reference(request, build_upstream(), arrays, exact=True)
         errors = _as_far_as(found, exact, wanted, FACTOR)
         against = f"upstream fp64, {FACTOR:g} times the error of upstream fp32 allowed"

@@ -122,7 +122,7 @@ def _only_constants(function: Function) -> Function:
 
 
 def _constants_by_use(before: Function, after: Function) -> Mapping[str, str]:
-    """Which constant of `before` stands where an expansion stands in `after`: operations correspond in order."""
+    """Map each expansion in `after` to its constant in `before`: operations correspond in order."""
     expanded = {op.name for op in after.operations if _expands(op.type)}
     pairs = zip(
         (op for op in before.operations if op.type != "const"),

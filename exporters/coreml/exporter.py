@@ -165,7 +165,7 @@ class _Build:
             shutil.rmtree(path)
 
     def eligibility(self) -> Prediction:
-        """What the Neural Engine is predicted to refuse, per chip family, for the main function."""
+        """Predict what the Neural Engine refuses of the main function, per chip family."""
         return predict(read_package(self.directory / PACKAGE).function(self.main))
 
     def verdict(self) -> dict[str, str]:
@@ -178,7 +178,7 @@ class _Build:
         ]
         if not worst:
             return {}
-        text = f"run in the interpreter, the package is the network to {max(worst):.1e} (relative L2, worst output)"
+        text = f"run in the interpreter, the package matches the network to {max(worst):.1e} (relative L2, worst output)"
         if self.half:
             declared = [e["relative"] for c in self.checks.values() for e in c.get("declared", {}).values()]
             text += f", rounding of fp16 apart, which costs {max(declared):.1e}"

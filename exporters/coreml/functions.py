@@ -45,14 +45,14 @@ def merge(packages: Mapping[str, Path], destination: Path) -> None:
 
 
 def first_difference(a: Function, b: Function) -> str | None:
-    """Where two functions compute something else, in words; None where they are the same but for names.
+    """Return where two functions differ, in words; None where they are the same but for names.
 
     Operations correspond in order; an operand is the same if it comes from the same place: an input, a result of
     corresponding operations, or constants with equal bits.
     """
     ours, theirs = _computing(a), _computing(b)
     if [op.type for op in ours] != [op.type for op in theirs]:
-        return "it has other operations"
+        return "its operations differ"
     constants_a, constants_b = a.constants(), b.constants()
     places: dict[str, str] = dict(zip((v.name for v in a.inputs), (v.name for v in b.inputs), strict=False))
     for mine, other in zip(ours, theirs, strict=True):
@@ -69,7 +69,7 @@ def first_difference(a: Function, b: Function) -> str | None:
         if [v.type for v in mine.outputs] != [v.type for v in other.outputs]:
             return f"operation {mine.name!r} gives another type"
         places.update(zip((v.name for v in mine.outputs), (v.name for v in other.outputs), strict=True))
-    return None if [places.get(name, name) for name in a.outputs] == list(b.outputs) else "it gives other outputs"
+    return None if [places.get(name, name) for name in a.outputs] == list(b.outputs) else "its outputs differ"
 
 
 def _computing(function: Function) -> list[Operation]:

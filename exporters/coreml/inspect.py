@@ -1,4 +1,4 @@
-"""What a Core ML package holds and how it behaves, on any machine: for `depthport inspect`.
+"""Contents and behaviour of a Core ML package, on any machine: for `depthport inspect`.
 
 Package, operations and the Neural Engine's prediction come from the file alone. Errors by output, where fp16 leaves and
 the activation ranges come from running it in the interpreter (:mod:`depthport.exporters.coreml.mil`), so they hold for the
@@ -162,12 +162,12 @@ def _inputs(package: Package, function: Function, arrays: Mapping[str, object] |
         pixels = probe_pixels(1, len(images), *size) if given is None else given
         views = np.ascontiguousarray(pixels.reshape(-1, *pixels.shape[-3:]).transpose(0, 3, 1, 2)[:, None], np.float32)
         if views.shape[0] != len(images):
-            raise InputError(f"{views.shape[0]} images are given for {len(images)} inputs: give one a view")
+            raise InputError(f"{views.shape[0]} images for {len(images)} inputs: give one image per view")
         return {feature.name: view for feature, view in zip(images, views, strict=True)}
     shape = inputs[0].shape if len(inputs) == 1 else ()
     if len(shape) != 5 or shape[2] != 3:
         names = ", ".join(f.name for f in inputs)
-        raise InputError(f"the package takes {names}, which is no scene of depthport's: inspect it without running it")
+        raise InputError(f"the package takes {names}, not a depthport scene: inspect it with --no-run")
     batch, views_, _, height, width = shape
     image = probe_image(batch, views_, height, width, IMAGENET_MEAN, IMAGENET_STD) if given is None else given
     return {inputs[0].name: image}

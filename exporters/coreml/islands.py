@@ -1,4 +1,4 @@
-"""Which operations of an fp16 package stay in fp32, as named parts of the network.
+"""Operations of an fp16 package that stay in fp32, as named parts of the network.
 
 coremltools casts operation by operation and asks a predicate about each. The predicate here is built from the program
 itself: by the module an operation comes from, which coremltools keeps as its scope on both routes, and by where it lies

@@ -1,4 +1,4 @@
-"""What a package says about itself to whoever opens it: model, weights, input, meaning of each output."""
+"""Metadata of a package for those who open it: model, weights, input, meaning of each output."""
 
 from __future__ import annotations
 

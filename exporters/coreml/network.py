@@ -29,14 +29,14 @@ MAX_KERNEL_WIDTH = 13
 
 @dataclass(frozen=True)
 class Interface:
-    """How a package's inputs and outputs map to the artifact's."""
+    """Mapping of a package's inputs and outputs to the artifact's."""
 
     images: tuple[str, ...]
     """Names of image inputs, one a view, scene by scene; empty: one tensor `image` (B, N, 3, H, W)."""
     outputs: tuple[str, ...]
-    """What the package gives, in order."""
+    """Outputs of the package, in order."""
     host: tuple[str, ...]
-    """What the host adds: `reference_view` (zeros) and `extrinsics`, `intrinsics` (from `pose_enc`)."""
+    """Outputs that the host adds: `reference_view` (zeros) and `extrinsics`, `intrinsics` (from `pose_enc`)."""
 
     def to_json(self) -> dict[str, list[str]]:
         return {"images": list(self.images), "outputs": list(self.outputs), "host": list(self.host)}

@@ -93,7 +93,7 @@ def parse_shape(text: str) -> Shape:
 def _refuse(request: ExportRequest) -> None:
     policy = request.policy
     if request.dynamic:
-        raise UnsupportedError("format 'coreml' has static shapes: give further ones with option functions=NxHxW,...")
+        raise UnsupportedError("format 'coreml' has static shapes: add more with option functions=NxHxW,...")
     if request.pose_input:
         raise UnsupportedError("format 'coreml' takes no poses as input: leave pose input out or use format onnx")
     if request.source_size is not None:
@@ -103,7 +103,7 @@ def _refuse(request: ExportRequest) -> None:
         )
     if policy.quantization is not None:
         raise UnsupportedError(
-            f"Core ML compresses weights, not products: use precision fp16 with option compress=int8, not {policy.name}"
+            f"Core ML quantizes weights only, not products: use precision fp16 with option compress=int8, not {policy.name}"
         )
     if policy.tf32 or "bfloat16" in (policy.backbone, policy.head):
         raise UnsupportedError(f"Core ML has fp32 and fp16 only: use one of these, not {policy.name}")
@@ -159,5 +159,5 @@ def _shape(text: str, main: Shape) -> Shape:
     validate_shape(batch, views, height, width)
     shape = Shape(batch, views, height, width)
     if shape == main:
-        raise UsageError(f"function shape {text!r} is the main shape already: give other ones")
+        raise UsageError(f"function shape {text!r} is already the main shape: give others")
     return shape

@@ -160,8 +160,10 @@ def _stem_parts(network: PackageNetwork) -> tuple[str, ...]:
 
 
 def _kept(name: str, islands: Collection[str], stem: tuple[str, ...]) -> bool:
-    """Whether a constant belongs to an island (:mod:`depthport.exporters.coreml.islands` finds the operations
-    themselves)."""
+    """Return whether a constant belongs to an island.
+
+    :mod:`depthport.exporters.coreml.islands` finds the operations themselves.
+    """
     path = name.removeprefix("network.")
     parts = path.split(".")
     # Nested models hold their networks one level deeper.

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 
 def request_network(upstream: nn.Module, request: ExportRequest) -> nn.Module:
-    """The network of a request for normalised images: dynamic where dimensions are open, else static; float where the
-    policy quantizes."""
+    """The network of a request for normalised images.
+
+    It is dynamic where dimensions are open, else static; float where the policy quantizes.
+    """
     shape, policy = request.shape, request.policy.unquantized()
     net: nn.Module
     if request.dynamic:

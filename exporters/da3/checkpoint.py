@@ -36,7 +36,7 @@ Shape = tuple[int, ...]
 
 
 class Layout(NamedTuple):
-    """Where the network's parameters stand among a checkpoint's tensors."""
+    """Location of the network's parameters among a checkpoint's tensors."""
 
     names: dict[str, str]
     """Key in the checkpoint to upstream's key."""
@@ -48,7 +48,7 @@ class Layout(NamedTuple):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Names of upstream's models that have this structure; monocular ones can't be told apart by it."""
+        """Names of upstream's models that have this structure; it does not distinguish monocular ones."""
         if any(key.startswith("da3_metric.") for key in self.shapes):
             return ("da3nested-giant-large",)
         found = [self.shapes.get(f"backbone.pretrained.{name}") for name in ("cls_token", "pos_embed", "norm.weight")]
@@ -59,7 +59,7 @@ class Layout(NamedTuple):
 
     @property
     def note(self) -> str | None:
-        """What was stripped or ignored, in one line; None where nothing was."""
+        """Keys that were stripped or ignored, in one line; None where none were."""
         said = []
         if self.prefix not in ("", USUAL_PREFIX):
             said.append(f"{self.prefix!r} was stripped from the keys of the checkpoint")
@@ -98,7 +98,7 @@ def candidates(path: Path) -> list[Path]:
     found = sorted((*single, *indices), key=lambda file: file.name != WEIGHTS_FILE)
     if not found:
         pickles = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLE_SUFFIXES)
-        only = f" (only {pickles[0]}, a pickle, which is not read)" if pickles else ""
+        only = f" (only {pickles[0]}, a pickle, which is not accepted)" if pickles else ""
         raise WeightsError(f"{path} has no {WEIGHTS_FILE}{only}: a checkpoint is config.json and {WEIGHTS_FILE}")
     return found
 
@@ -201,8 +201,8 @@ def choose(found: Sequence[Path], model: str, path: Path) -> tuple[Path, Layout]
     fitting = [checkpoint for checkpoint in found if model in layouts[checkpoint].models]
     if not fitting:
         known = next((c for c in found if layouts[c].models), found[0])
-        of = " or ".join(repr(name) for name in layouts[known].models) or "no model of upstream's"
-        raise WeightsError(f"{known} is of {of}, not of {model!r}: choose that model or other weights")
+        of = " or ".join(repr(name) for name in layouts[known].models) or "no upstream model"
+        raise WeightsError(f"{known} is for {of}, not for {model!r}: choose that model or other weights")
     if len(fitting) > 1 and fitting[0].name != WEIGHTS_FILE:
         raise WeightsError(
             f"{path} holds several checkpoints of {model}: name one of {', '.join(f.name for f in fitting[:5])}"
@@ -219,7 +219,7 @@ def _shapes(file: Path) -> dict[str, Shape]:
         with safe_open(file, framework="numpy") as opened:
             return {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{file} is truncated or no safetensors file ({one_line(error)}): download it again") from None
+        raise WeightsError(f"{file} is truncated or not a safetensors file ({one_line(error)}): download it again") from None
 
 
 def _size(shape: Shape) -> int:

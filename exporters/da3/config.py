@@ -59,7 +59,7 @@ def load_model(source: str) -> ModelSpec:
 @lru_cache(maxsize=16)
 def _load(file: Path, _modified_ns: int, size: int) -> ModelSpec:
     if size > MAX_BYTES:
-        raise UsageError(f"{file} has {size} bytes: upstream's configurations have a thousand, this is none")
+        raise UsageError(f"{file} has {size} bytes, too large for a configuration (upstream's have about 1000)")
     parsed = _json(file) if file.suffix == ".json" else _yaml(file, _text(file))
     if (
         "config" not in parsed
@@ -91,9 +91,9 @@ def _json(file: Path) -> Mapping[str, Any]:
     except ValueError as error:
         raise UsageError(f"{file} is not valid JSON ({error})") from None
     if not isinstance(parsed, dict):
-        raise UsageError(f"{file} holds no mapping: give upstream's configuration")
+        raise UsageError(f"{file} is not a mapping: give upstream's configuration")
     if any(_INTERPOLATION in value for value in _strings(parsed)):
-        raise UsageError(f"{file} holds an interpolation: write the value")
+        raise UsageError(f"{file} holds an interpolation: write the value itself")
     return parsed
 
 
@@ -115,13 +115,13 @@ def _yaml(file: Path, text: str) -> JsonObject:
         config = OmegaConf.create(text)
         for value in _strings(OmegaConf.to_container(config, resolve=False)):
             if _INTERPOLATION in _REFERENCE.sub("", value):
-                raise UsageError(f"{file} holds {value!r}, which would run code: write the value")
+                raise UsageError(f"{file} holds {value!r}, which would run code: write the value itself")
         parsed = OmegaConf.to_container(config, resolve=True)
     except (yaml.YAMLError, OmegaConfBaseException, AssertionError, RecursionError, ValueError, TypeError) as error:
         line = " ".join(str(error).split())[:160] or "no mapping"  # omegaconf asserts that it is one
-        raise UsageError(f"{file} is no configuration ({line})") from None
+        raise UsageError(f"{file} is not a valid configuration ({line})") from None
     if not isinstance(parsed, dict) or not parsed:
-        raise UsageError(f"{file} holds no mapping: give upstream's configuration")
+        raise UsageError(f"{file} is not a mapping: give upstream's configuration")
     return {str(key): value for key, value in parsed.items()}
 
 
@@ -134,7 +134,7 @@ def _refuse_bombs(file: Path, events: Iterable[Any]) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if aliases > MAX_ALIASES or depth > MAX_DEPTH:
             raise UsageError(
-                f"{file} has more than {MAX_ALIASES} aliases or {MAX_DEPTH} levels: a configuration of upstream's has"
+                f"{file} has more than {MAX_ALIASES} aliases or {MAX_DEPTH} levels: upstream's configurations have"
                 " three and four"
             )
 

@@ -1,4 +1,4 @@
-"""Which configurations have a structure that the static network covers, as rules over plain data. Imports no torch.
+"""Rules over plain data for configurations whose structure the static network covers. Imports no torch.
 
 The rules are those of upstream's constructors (`model/da3.py`, `model/dinov2/dinov2.py`, `model/dualdpt.py`,
 `model/dpt.py`, `model/cam_enc.py`, `model/cam_dec.py`) and of :mod:`depthport.exporters.da3.static.network`.
@@ -64,11 +64,11 @@ class _Check:
         raise UsageError(f"{self.file}: {problem}")
 
     def kind(self, node: Any, where: str, *allowed: str) -> str:
-        """Which of the `allowed` classes a section names."""
+        """Return the one of the `allowed` classes that a section names."""
         place = where.rstrip(".") or "the configuration"
         described = node.get("__object__") if isinstance(node, Mapping) else None
         if not isinstance(described, Mapping):
-            self.fail(f"{place} names no class (__object__): give one of upstream's configurations")
+            self.fail(f"{place} names no class (__object__): give a configuration of upstream's")
         found = (described.get("path"), described.get("name"))
         for name in allowed:
             if found == CLASSES[name] and described.get("args") == "as_params" and len(described) == 3:
@@ -119,7 +119,7 @@ class _Check:
         return width, depth
 
     def alternating(self, net: Mapping[str, Any], where: str, depth: int) -> None:
-        """What an any-view backbone must be."""
+        """Check the rules for an any-view backbone."""
         if net["alt_start"] < 2:
             self.fail(f"{where}alt_start is {net['alt_start']}: an any-view backbone alternates from block 2 or later")
         if net["rope_start"] < 0:
@@ -128,7 +128,7 @@ class _Check:
             self.fail(f"{where}cat_token is false: the any-view head reads both states of a token")
 
     def plain(self, config: Mapping[str, Any], net: Mapping[str, Any], where: str) -> None:
-        """What a monocular network must be."""
+        """Check the rules for a monocular network."""
         if (net["alt_start"], net["rope_start"]) != (-1, -1) or net["cat_token"]:
             self.fail(f"{where}net alternates, rotates or concatenates: with a DPT head it must be a plain DINOv2")
         for key in ("cam_enc", "cam_dec"):

@@ -10,7 +10,7 @@ from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnavailableError, WeightsError, one_line
 
 PROBE_TIMEOUT_S = 3.0
-"""How long to wait for the hub to answer at all; a download itself takes what it takes."""
+"""Time to wait for the hub to answer; a download itself has no limit."""
 
 FILES = ("config.json", "model.safetensors")
 
@@ -55,7 +55,7 @@ def fetch(hub_id: str) -> Path:
 
 
 def _reachable(url: str) -> bool:
-    """Whether anything answers at `url`. huggingface_hub itself retries for half a minute, a warning each time."""
+    """Return whether anything answers at `url`. huggingface_hub itself retries for half a minute, a warning each time."""
     try:
         with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PROBE_TIMEOUT_S):
             return True

@@ -24,12 +24,12 @@ NON_COMMERCIAL = "CC BY-NC 4.0"
 
 @dataclass(frozen=True)
 class FamilySpec:
-    """What the models of one structure have in common."""
+    """Facts that the models of one structure have in common."""
 
     outputs: tuple[str, ...]
-    """What a network returns when nothing else is asked for."""
+    """Default outputs of a network."""
     optional_outputs: tuple[str, ...] = ()
-    """What it can return besides."""
+    """Further outputs that it can return."""
     steps: tuple[str, ...] = ()
     """Names of what the host does to the outputs (:mod:`depthport.exporters.da3.host`)."""
     ignored_prefixes: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ class ModelSpec:
 
     @property
     def takes_poses(self) -> bool:
-        """Whether it has a camera encoder, so that known poses may go in."""
+        """True if it has a camera encoder, so that known poses may go in."""
         return self.family == "anyview"
 
     @property
@@ -92,7 +92,7 @@ class ModelSpec:
 
     @property
     def reference(self) -> str:
-        """What :func:`get_model` finds it by, in another process too: its name, or the file it was read from."""
+        """Name by which :func:`get_model` finds it, in another process too: its name, or the file it was read from."""
         return self.source or self.name
 
 
@@ -153,7 +153,7 @@ def validate_outputs(
 
 
 def host_steps(spec: ModelSpec, outputs: Sequence[str], *, ray_pose: bool = False) -> tuple[HostStep, ...]:
-    """What the host has to do to these outputs of the graph; arguments as :func:`validate_outputs` takes them."""
+    """Return the host's steps on these outputs of the graph; arguments as :func:`validate_outputs` takes them."""
     return host.steps_for(_step_names(FAMILIES[spec.family], ray_pose), outputs)
 
 

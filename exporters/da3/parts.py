@@ -1,5 +1,7 @@
-"""What is read of upstream's modules, by name: its classes are imported only where a network is built, and PyTorch's own
-types know no submodule's."""
+"""Names used from upstream's modules.
+
+Its classes are imported only where a network is built, and PyTorch's own types know no submodule's.
+"""
 
 from __future__ import annotations
 

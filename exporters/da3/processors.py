@@ -105,7 +105,8 @@ class UpstreamInference:
     """`DepthAnything3.inference` of a scene's encoded photographs."""
 
     def __init__(self, network: nn.Module, device: torch.device, autocast: torch.dtype | None) -> None:
-        """
+        """Make upstream's processors.
+
         Args:
             network: upstream's own, on `device`.
             device: where it runs.
@@ -114,7 +115,7 @@ class UpstreamInference:
         self._network, self._device, self._autocast = network, device, autocast
         self._before, self._after = input_processor(), output_processor()
         self.stages_ns: dict[str, int] = {}
-        """What the parts of the last call took, by the names of :data:`STAGES`."""
+        """Durations of the last call's parts, by the names of :data:`STAGES`."""
 
     def __call__(self, photographs: Sequence[bytes], process_res: int, size: tuple[int, int] | None = None) -> Any:
         """Upstream's `Prediction` (depth, conf, extrinsics, intrinsics, processed_images).

@@ -23,7 +23,7 @@ def get_model(name: str) -> ModelSpec:
         return MODELS[name]
     if _holds_config(name) or "/" in name or "\\" in name or name.endswith((".yaml", ".yml", ".json")):
         return load_model(name)
-    return MODELS[known_name("model", name, MODELS, "give upstream's YAML of your own")]
+    return MODELS[known_name("model", name, MODELS, "give your own YAML of upstream's form")]
 
 
 def _holds_config(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What is to be exported: asked for by keyword, resolved once, and the same value from there to the manifest."""
+"""Request for an export: made by keyword, resolved once, and the same value from there to the manifest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from depthport.exporters.da3.weights_ref import WeightsRef
 
 
 class NetworkKeywords(TypedDict, total=False):
-    """What `depthport.export` and `depthport.run` both take by keyword."""
+    """Keywords of both `depthport.export` and `depthport.run`."""
 
     batch: int
     """B, scenes in one call; 1 if not given."""
@@ -24,7 +24,7 @@ class NetworkKeywords(TypedDict, total=False):
     """H and W in pixels, multiples of 14; 504 if not given."""
     weights: str | WeightsRef | None
     """Hugging Face id, local file or folder, `synthetic:SEED`; None: the model's own checkpoint. Where
-    that can't be had, an export refuses; a run takes synthetic weights, and every page of its report says so."""
+    that is not available, an export refuses; a run takes synthetic weights, and every page of its report says so."""
     dynamic: Sequence[str]
     """Dimensions to leave open: any of `views`, `size`, `batch`. A run measures such artifacts beside the static ones."""
     pose_input: bool
@@ -34,7 +34,7 @@ class NetworkKeywords(TypedDict, total=False):
 
 
 class ExportKeywords(NetworkKeywords, total=False):
-    """What `depthport.export` takes by keyword beside the format."""
+    """Keywords of `depthport.export` beside the format."""
 
     precision: str
     """A policy's name (exporters/core/precision.py), `auto` being upstream's choice for the CPU; fp32 if not given."""
@@ -64,7 +64,7 @@ class ExportRequest:
     """Let the host fit the poses to the rays (:mod:`depthport.exporters.da3.host.rays`) in place of the camera
     decoder's."""
     target: str | None = None
-    """What the artifact is for, in the format's own terms: `ort-cpu`, `ort-cuda`, `sm89`, `iOS17`; None: portable."""
+    """Target of the artifact, in the format's own terms: `ort-cpu`, `ort-cuda`, `sm89`, `iOS17`; None: portable."""
     dynamic: tuple[str, ...] = ()
     pose_input: bool = False
     """Take known extrinsics and intrinsics as inputs."""
@@ -82,5 +82,5 @@ class ExportRequest:
 
     @property
     def host_steps(self) -> tuple[HostStep, ...]:
-        """What the host has to do to the outputs of the graph."""
+        """Steps of the host on the outputs of the graph."""
         return host_steps(self.model, self.outputs, ray_pose=self.ray_pose)

@@ -20,13 +20,13 @@ OUTPUT_MEANING = {
     "sky": "Sky score (B, N, H, W), 0.3 and above is sky",
     "metric_depth": "Depth of the metric network (B, N, H, W) for a focal length of 300 pixels, in metres",
 }
-"""What each output is, for whoever opens a file that can say so."""
+"""Descriptions of the outputs, for formats that can hold them."""
 
 
 def summary(request: ExportRequest) -> str:
-    """What an artifact is, in a sentence or two, for a file that can say so."""
+    """Describe an artifact in a sentence or two, for formats that can hold it."""
     shape = request.shape
-    synthetic = " SYNTHETIC WEIGHTS: outputs mean nothing." if request.weights.synthetic else ""
+    synthetic = " SYNTHETIC WEIGHTS: output values are meaningless." if request.weights.synthetic else ""
     return (
         f"Depth Anything 3 ({request.model.name}): depth and camera poses of {shape.views} view(s) of "
         f"{shape.height}x{shape.width} pixels.{synthetic}"
@@ -53,7 +53,7 @@ def _sizes(request: ExportRequest) -> Sizes:
 
 
 def preprocessing(request: ExportRequest) -> Preprocessing:
-    """What has to be done to the inputs before they go in, and by whom; part of every manifest."""
+    """Return the preprocessing of the inputs, and who does it; part of every manifest."""
     found: Preprocessing = {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
     if request.preprocess:
         found |= {"where": "graph", "image": "uint8 RGB HWC"}

@@ -30,7 +30,7 @@ RECIPE = "depthport.synthetic/1"
 """Names the recipe in the weights' hash; raise it with any change that changes a bit."""
 
 OUTLIER_CHANNELS = ((0.21, 250.0), (0.48, -160.0), (0.83, 100.0))
-"""Where in the width the massive channels lie, and their value one standard deviation above the threshold."""
+"""Position in the width of the massive channels, and their value one standard deviation above the threshold."""
 OUTLIER_MARK = 14.0
 """Height of the position embedding's peaks, in standard deviations of a channel."""
 OUTLIER_THRESHOLD = 6.2

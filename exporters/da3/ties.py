@@ -22,7 +22,7 @@ _SEED = 0
 
 
 def tied_views(class_tokens: Tensor) -> Tensor:
-    """Which views rounding may make the reference view, (B, N) bool: those chosen for tokens with some noise.
+    """Return which views rounding may make the reference view, (B, N) bool: those chosen for tokens with some noise.
 
     Args:
         class_tokens: (B, N, C), N ≥ 3.

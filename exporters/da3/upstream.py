@@ -122,10 +122,12 @@ def upstream_forward(
 
 @contextmanager
 def double_arithmetic() -> Iterator[None]:
-    """Within it an upstream network built in it, or brought to fp64, computes in fp64 throughout: upstream casts to fp32
-    in places (`cam_dec.py`, the position embedding), which would end exact arithmetic there. Attention goes by blocks of
-    queries: on a GPU PyTorch has no fp64 kernel that would do without the whole matrix of scores (220 GB at 32 views of
-    504x504)."""
+    """Context in which an upstream network built in it, or brought to fp64, computes in fp64 throughout.
+
+    Upstream casts to fp32 in places (`cam_dec.py`, the position embedding), which would end exact arithmetic there.
+    Attention goes by blocks of queries: on a GPU PyTorch has no fp64 kernel that would do without the whole matrix of
+    scores (220 GB at 32 views of 504x504).
+    """
 
     class FloatIsDouble(TorchFunctionMode):
         def __torch_function__(
@@ -210,7 +212,7 @@ def _kept_outputs(net: nn.Module, family: Family, found: dict[str, Tensor]) -> I
 def recorded_reference_view() -> Iterator[list[Tensor]]:
     """Wrap upstream's selection while in the context; yields the list that each selection is appended to.
 
-    A compiler leaves the wrapper alone: a growing list would have it compile every call anew.
+    A compiler leaves the wrapper alone: a growing list would make it recompile every call.
     """
     from depth_anything_3.model.dinov2 import vision_transformer
 

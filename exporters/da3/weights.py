@@ -1,4 +1,4 @@
-"""Where parameters come from: a Hugging Face repository, a local checkpoint, or a seed.
+"""Sources of parameters: a Hugging Face repository, a local checkpoint, or a seed.
 
 Checkpoints are read as safetensors only: a pickle can run code when it is read. Where their files lie and what wraps
 their keys is found out (:mod:`depthport.exporters.da3.checkpoint`); keys and shapes decide what they are of.
@@ -50,8 +50,8 @@ def resolve_weights(spec: str | None, model: ModelSpec) -> WeightsRef:
             return _own(model)
         except (_NoCheckpoint, UnavailableError) as error:
             raise WeightsError(
-                f"no weights for {model.name}: {error}; or name a checkpoint with --weights, or say --weights synthetic:0 "
-                "(random: depth means nothing)"
+                f"no weights for {model.name}: {error}; or name a checkpoint with --weights, or pass --weights synthetic:0 "
+                "(random weights: depth values are meaningless)"
             ) from None
     if spec.startswith("synthetic"):
         match = _SYNTHETIC.fullmatch(spec)
@@ -73,7 +73,7 @@ def resolve_weights(spec: str | None, model: ModelSpec) -> WeightsRef:
 def weights_to_measure(spec: str | WeightsRef | None, model: ModelSpec) -> WeightsRef:
     """The same for what only measures: speed and parity are those of any weights.
 
-    Where none are named and the model's own can't be had, `synthetic:0`, whose note says so and belongs before everything
+    Where none are named and the model's own are missing, `synthetic:0`, whose note says so and belongs before everything
     else that is printed. Raises as :func:`resolve_weights` for weights that are named or damaged.
     """
     if spec is not None:
@@ -81,7 +81,7 @@ def weights_to_measure(spec: str | WeightsRef | None, model: ModelSpec) -> Weigh
     try:
         return _own(model)
     except (_NoCheckpoint, UnavailableError) as error:
-        return replace(synthetic_ref(model, 0), note=f"synthetic weights (depth means nothing): {error}")
+        return replace(synthetic_ref(model, 0), note=f"synthetic weights (depth values are meaningless): {error}")
 
 
 def synthetic_ref(model: ModelSpec, seed: int, outliers: bool = False) -> WeightsRef:
@@ -97,7 +97,7 @@ def synthetic_ref(model: ModelSpec, seed: int, outliers: bool = False) -> Weight
 
 
 def _structure(model: ModelSpec) -> dict[str, object]:
-    """What tells one network from another: the name, or the configuration of the user's own."""
+    """Return what distinguishes one network from another: the name, or the configuration of the user's own."""
     return {"model": model.name} if model.config is None else {"config": model.config}
 
 
@@ -192,7 +192,7 @@ def _local(path: Path, spec: ModelSpec, *, id: str, licence: str) -> WeightsRef:
 
 
 def _stamp(chosen: Path) -> tuple[int, int] | None:
-    """What changes when one of the files does; None where one is gone."""
+    """Return a stamp that changes when one of the files does; None where one is gone."""
     try:
         stats = [file.stat() for file in checkpoint.files_of(chosen)]
     except (OSError, WeightsError):
@@ -201,7 +201,7 @@ def _stamp(chosen: Path) -> tuple[int, int] | None:
 
 
 def _model_name(path: Path) -> str | None:
-    """What `config.json` says that a checkpoint is of; None where it says nothing."""
+    """Return the model that `config.json` names; None if it names none."""
     try:
         config = read_json(path, MAX_CONFIG_BYTES)
     except FileNotFoundError:
@@ -221,10 +221,10 @@ def _check_name(said: str | None, spec: ModelSpec, chosen: Path) -> None:
     config = chosen.with_name(CONFIG_FILE)
     if said is None:
         raise WeightsError(
-            f'{chosen} may be of other models too: put {{"model_name": "{spec.name}"}} into {config} if it is of that one'
+            f'{chosen} fits several models: put {{"model_name": "{spec.name}"}} into {config} if it is for that one'
         )
     if said != spec.name:
-        raise WeightsError(f"{config} is of {said[:80]!r}, not of {spec.name!r}: choose that model or other weights")
+        raise WeightsError(f"{config} is for {said[:80]!r}, not for {spec.name!r}: choose that model or other weights")
 
 
 def _read_safetensors(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
@@ -241,7 +241,7 @@ def _read_safetensors(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
                     if name is not None and not name.startswith(spec.ignored_prefixes):
                         tensors[name] = file.get_tensor(key).to(torch.float32)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is truncated or no safetensors file ({one_line(error)}): download it again") from None
+        raise WeightsError(f"{path} is truncated or not a safetensors file ({one_line(error)}): download it again") from None
     return tensors
 
 

@@ -1,4 +1,4 @@
-"""Which weights: a hub id, a local file or folder, or a seed."""
+"""A reference to weights: a hub id, a local file or folder, or a seed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class WeightsRef:
     """One line the user should see: why these weights and not the ones they may expect."""
 
     def facts(self) -> dict[str, object]:
-        """What results say of them (JSON types only): nothing of the machine they lie on."""
+        """Facts for results (JSON types only), with nothing of the machine they lie on."""
         return {
             "id": self.id, "sha256": self.sha256, "synthetic": self.synthetic, "licence": self.licence, "note": self.note,
         }  # fmt: skip

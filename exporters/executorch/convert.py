@@ -1,4 +1,4 @@
-"""What runs inside the converter's process: lowering to a backend, and a run of what was written.
+"""Work of the converter's process: lowering to a backend, and a run of what was written.
 
 Called through :func:`depthport.exporters.core.isolation.call_isolated`: arguments and results are JSON types, tensors go
 through files.
@@ -56,7 +56,7 @@ def lower(program: str, model: str, backend: str, progress: Progress) -> dict[st
     with Path(model).open("wb") as stream:
         lowered.write_to_file(stream)
     others = {name: part.non_delegated for name, part in found.delegation_by_operator.items() if part.non_delegated}
-    others.pop("getitem", None)  # Takes a result of several apart: no operator.
+    others.pop("getitem", None)  # Takes one of several results: not an operator.
     return {
         "backend": backend,
         "delegates": found.num_delegated_subgraphs,

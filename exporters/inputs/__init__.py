@@ -1,1 +1,1 @@
-"""What goes into the network, in numpy: photographs, resampling, cameras."""
+"""Inputs of the network, in numpy: photographs, resampling, cameras."""

@@ -1,8 +1,8 @@
-"""Whether arrays are cameras at all, and what they most likely are where they aren't. Pure numpy.
+"""Checks that arrays are cameras, with a guess at what they are where they aren't. Pure numpy.
 
 Conventions: `extrinsics` are world to camera with OpenCV axes (x right, y down, z forward), `intrinsics` pinhole matrices
 in pixels. Upstream takes any numbers and inverts a pose by transposing its rotation (`utils/geometry.py`), so that a
-rotation that is none silently gives another camera.
+invalid rotation silently gives another camera.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _SMALLEST_DETERMINANT = 1e-8
 
 
 def check_poses(extrinsics: np.ndarray, intrinsics: np.ndarray) -> None:
-    """Refuse poses and camera matrices that no camera has.
+    """Refuse invalid poses and camera matrices.
 
     Args:
         extrinsics: (..., 4, 4) or (..., 3, 4).
         intrinsics: (..., 3, 3).
 
     Raises:
-        InputError: another shape, a value that is not finite, no rigid pose, or no camera matrix in pixels; the message
+        InputError: another shape, a non-finite value, not a rigid pose, or not a camera matrix in pixels; the message
             names the first view and the likely cause (transposed, scaled, left-handed, normalised, ...).
     """
     poses, cameras = np.asarray(extrinsics), np.asarray(intrinsics)
@@ -64,7 +64,7 @@ def check_extrinsics(extrinsics: np.ndarray) -> None:
         bottom, right = poses[..., 3, :], poses[..., :3, 3]
         wrong = (np.abs(bottom - (0, 0, 0, 1)) > ROW_TOLERANCE).any(-1)
         transposed = wrong & (np.abs(right) <= ROW_TOLERANCE).all(-1) & (np.abs(bottom[..., 3] - 1) <= ROW_TOLERANCE)
-        _refuse("extrinsics", transposed, "transposed: the translation belongs into the last column, not the last row")
+        _refuse("extrinsics", transposed, "transposed: the translation belongs in the last column, not the last row")
         _refuse("extrinsics", wrong, "not a pose: its last row must be 0 0 0 1")
     _refuse(
         "extrinsics", determinants < 0, "left-handed (its rotation mirrors): negate the axis that was flipped, so that x "
@@ -76,7 +76,7 @@ def check_extrinsics(extrinsics: np.ndarray) -> None:
     uniform = np.abs(gram / (scales**2)[..., None, None] - np.eye(3)).max((-1, -2)) <= ROTATION_TOLERANCE
     scaled = strayed & uniform
     by = f"{scales[scaled][0]:.4g}" if scaled.any() else ""
-    _refuse("extrinsics", scaled, f"scaled by {by}: divide its rotation by that, lengths belong into the translation")
+    _refuse("extrinsics", scaled, f"scaled by {by}: divide its rotation by that, scale belongs in the translation")
     _refuse("extrinsics", strayed, "not a rigid pose: its rotation is sheared or its axes have different lengths")
 
 
@@ -84,11 +84,11 @@ def check_intrinsics(intrinsics: np.ndarray) -> None:
     """The half of :func:`check_poses` about camera matrices (..., 3, 3)."""
     cameras = np.asarray(intrinsics, np.float64)
     _refuse("intrinsics", ~np.isfinite(cameras).all((-1, -2)), "not finite: give finite camera matrices")
-    _refuse("intrinsics", (np.abs(cameras) > LARGEST_ENTRY).any((-1, -2)), "not in pixels: no image is as large")
+    _refuse("intrinsics", (np.abs(cameras) > LARGEST_ENTRY).any((-1, -2)), "not in pixels: no image is that large")
     bottom, right = cameras[..., 2, :2], cameras[..., :2, 2]
     wrong = (np.abs(bottom) > ROW_TOLERANCE).any(-1) | (np.abs(cameras[..., 2, 2] - 1) > ROW_TOLERANCE)
     transposed = wrong & (np.abs(right) <= ROW_TOLERANCE).all(-1) & (np.abs(cameras[..., 2, 2] - 1) <= ROW_TOLERANCE)
-    _refuse("intrinsics", transposed, "transposed: the principal point belongs into the last column, not the last row")
+    _refuse("intrinsics", transposed, "transposed: the principal point belongs in the last column, not the last row")
     _refuse("intrinsics", wrong, "not a camera matrix: its last row must be 0 0 1")
     focal = np.minimum(cameras[..., 0, 0], cameras[..., 1, 1])
     _refuse(
@@ -123,8 +123,8 @@ def check_size(intrinsics: np.ndarray, sizes: np.ndarray) -> None:
             view = int(np.flatnonzero(wrong)[0])
             width, height = (int(edge) for edge in sizes[view])
             raise InputError(
-                f"intrinsics of view {view} {what} the image of {width}x{height}: they are of another resolution or crop; "
-                "scale them to the photographs as they lie on disk"
+                f"intrinsics of view {view} {what} the image of {width}x{height}: they belong to another resolution or "
+                "crop; scale them to the photographs on disk"
             )
 
 

@@ -20,7 +20,7 @@ from depthport.exporters.inputs.similarity import Similarity
 CONFIDENCE_SHARE = 0.75
 """Of the median confidence: points below it are left out."""
 HUBER = 0.1
-"""Where Huber's function turns linear, in the median distance of points from their centre."""
+"""Point at which Huber's function turns linear, in the median distance of points from their centre."""
 ITERATIONS = 20
 _SETTLED = 1e-9
 _FEWEST = 3
@@ -85,7 +85,7 @@ def weighted_similarity(source: np.ndarray, target: np.ndarray, weights: np.ndar
     centred, aimed = source - source_mean, target - target_mean
     variance = float(share @ (centred**2).sum(-1))
     if not variance > 0:
-        raise InputError("the points that windows share are all the same: no similarity carries them onto others")
+        raise InputError("the points shared by the windows coincide, so the windows can't be aligned")
     u, _, vt = np.linalg.svd((aimed * share[:, None]).T @ centred)
     signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt)) or 1.0])
     rotation = (u * signs) @ vt

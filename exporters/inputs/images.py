@@ -32,7 +32,7 @@ _opening = threading.Lock()
 
 
 class Header(NamedTuple):
-    """What a file says before it is decoded."""
+    """Header of a file, read without decoding it."""
 
     size: tuple[int, int]
     """Width and height as stored."""
@@ -50,7 +50,7 @@ def read_image(path: Path | str, *, oriented: bool = False) -> NDArray[np.uint8]
     Sixteen-bit and floating-point samples are refused, because that conversion clips them to white.
 
     Raises:
-        InputError: no such file, no image, damaged, more than 8 bits a sample, or beyond Pillow's size limit.
+        InputError: no such file, not an image, damaged, more than 8 bits a sample, or beyond Pillow's size limit.
     """
     return decode_image(read_file(path), str(user_path(path)), oriented=oriented)
 
@@ -63,7 +63,7 @@ def read_file(path: Path | str) -> bytes:
     """
     path = user_path(path)
     if not path.is_file():
-        raise InputError(f"{path} is no file: name an image")
+        raise InputError(f"{path} is not a file: name an image")
     try:
         return path.read_bytes()
     except OSError as error:
@@ -89,17 +89,17 @@ def read_header(data: bytes, name: str) -> Header:
     """Size and kind of a file's image; nothing is decoded.
 
     Raises:
-        InputError: no image, or beyond Pillow's size limit.
+        InputError: not an image, or beyond Pillow's size limit.
     """
     with _opened(data, name) as image:
         return Header(image.size, _is_plain(image, data), _orientation(image) not in _UPRIGHT)
 
 
 def is_turned(path: Path | str) -> bool:
-    """Whether an image has an EXIF orientation other than upright: viewers turn it, :func:`read_image` does not.
+    """Return whether an image has an EXIF orientation other than upright: viewers turn it, :func:`read_image` does not.
 
     Raises:
-        InputError: no image, or damaged.
+        InputError: not an image, or damaged.
     """
     try:
         with warnings.catch_warnings():
@@ -107,7 +107,7 @@ def is_turned(path: Path | str) -> bool:
             with Image.open(user_path(path)) as image:
                 return _orientation(image) not in _UPRIGHT
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} is not an image that can be read ({_first_line(error)}): save it again") from None
+        raise InputError(f"{path} is not a readable image ({_first_line(error)}): save it again") from None
 
 
 def turned_upright(rgb: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
@@ -136,7 +136,7 @@ def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
             raise InputError(
                 f"{name} is a TIFF whose samples are not 8-bit (floating point?): convert it to 8-bit RGB"
             ) from None
-        raise InputError(f"{name} is no image: name a PNG, JPEG, WebP or TIFF file") from None
+        raise InputError(f"{name} is not an image: name a PNG, JPEG, WebP or TIFF file") from None
     except Image.DecompressionBombError:
         raise InputError(f"{name} has too many pixels: scale it down below 178 megapixels") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:

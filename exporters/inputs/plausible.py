@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 _SPREAD = 0.02
 """Smallest eigenvalue of the mean projection across the axes from which on they meet somewhere: 15 degrees or so."""
 _NEAR = 0.4
-"""How far the axes may pass the point, as a share of its distance, for the cameras to look at it."""
+"""Distance at which the axes may pass the point, as a share of its distance, for the cameras to look at it."""
 _ONE_PLACE = 0.05
 """Distance of the cameras from the point, as a share of that from the origin, up to which they stand in it."""
 _BETTER = 3.0
@@ -28,7 +28,7 @@ _SAME_SHARE = 0.05
 
 
 class _Meeting(NamedTuple):
-    """Where optical axes meet."""
+    """Meeting point of optical axes."""
 
     in_front: NDArray[np.bool_]
     """(N,)"""
@@ -37,7 +37,7 @@ class _Meeting(NamedTuple):
 
 
 def doubts(extrinsics: np.ndarray, intrinsics: np.ndarray, sizes: np.ndarray) -> list[str]:
-    """What a person should check, one line each; empty where nothing speaks against the cameras.
+    """Return points that a person should check, one line each; empty where nothing speaks against the cameras.
 
     Args:
         extrinsics: (N, 4, 4), said to be world to camera with OpenCV axes.

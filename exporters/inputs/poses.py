@@ -31,7 +31,7 @@ _SEED = 42
 
 
 class Aligned(NamedTuple):
-    """What :func:`align_to_input` gives."""
+    """Result of :func:`align_to_input`."""
 
     depth: NDArray[np.float32]
     extrinsics: NDArray[np.float32]
@@ -51,11 +51,11 @@ def normalise_extrinsics(extrinsics: np.ndarray) -> NDArray[np.float32]:
         extrinsics: (..., N, 4, 4), world to camera, OpenCV; rotations are taken to be orthonormal, as upstream does.
 
     Raises:
-        InputError: a pose that no camera has (:mod:`depthport.exporters.inputs.cameras`).
+        InputError: an invalid pose (:mod:`depthport.exporters.inputs.cameras`).
     """
     poses = np.asarray(extrinsics, np.float64)
     if poses.ndim < 3:
-        raise InputError(f"extrinsics {dims(poses)} are not poses of views: give (N, 4, 4)")
+        raise InputError(f"extrinsics {dims(poses)} are not a list of poses: give (N, 4, 4)")
     check_extrinsics(poses)
     poses = as_homogeneous(poses)
     relative = poses @ invert(poses[..., :1, :, :])
@@ -113,7 +113,7 @@ def _fit(target: Array, source: Array) -> Similarity:
     # A rank of two is enough for a rotation; below, upstream's own library (evo) refuses too.
     if fit is None or fit.rank < 2:
         raise InputError(
-            "no scale follows from these poses: it takes three views or more whose cameras do not lie on one line"
+            "these poses do not fix a scale: give three views or more whose cameras are not on one line"
         )
     return fit
 

@@ -63,7 +63,7 @@ Steps = tuple[Resize | Crop, ...]
 
 
 def upstream_steps(size: Size, process_res: int = PROCESS_RES) -> Steps:
-    """What upstream's `upper_bound_resize` does to one image; no steps where its size is right already.
+    """Return the steps of upstream's `upper_bound_resize` for one image; none where its size is right already.
 
     Raises:
         InputError: the image is so thin that its short side would vanish (upstream then fails inside the
@@ -88,7 +88,7 @@ def upstream_steps(size: Size, process_res: int = PROCESS_RES) -> Steps:
 
 
 def exact_steps(size: Size, height: int, width: int) -> Steps:
-    """How an image of that size becomes `height`×`width`.
+    """Return the steps that make an image of that size `height`×`width`.
 
     Upstream's own steps where they end there; else cover and crop: one factor for both sides, the smallest
     that leaves no empty pixel, then the centre. The aspect ratio stays.
@@ -134,14 +134,14 @@ def validate_source(source_size: Size, shape: Shape, dynamic: Sequence[str]) -> 
     """Check the size (H', W') of photographs that a graph is to resize to an artifact's own.
 
     Raises:
-        UsageError: no size, or the artifact's own is open.
+        UsageError: not a size, or the artifact's own is open.
         InputError: the photograph is too thin.
     """
     height, width = source_size
     if height < 1 or width < 1:
-        raise UsageError(f"a source size of {height}x{width} is none: give HxW in pixels of the photographs")
+        raise UsageError(f"source size {height}x{width} must be at least 1x1: give HxW in pixels of the photographs")
     if "size" in dynamic:
-        raise UsageError("a graph of open size can't resize: leave out the source size, or size from --dynamic")
+        raise UsageError("a graph with open size can't resize: leave out the source size, or take size out of --dynamic")
     count_images(shape.images, height, width, _RGB_BYTES)
     exact_steps((width, height), shape.height, shape.width)
 
@@ -193,8 +193,10 @@ def apply_to_rgb(rgb: NDArray[np.uint8], steps: Steps) -> NDArray[np.uint8]:
 
 
 def apply_to_map(values: np.ndarray, steps: Steps) -> np.ndarray:
-    """Run the steps on a map (H, W) of values that must not be mixed (depth): the nearest source pixel of each
-    target."""
+    """Run the steps on a map (H, W) of values that must not be mixed (depth).
+
+    Each target takes its nearest source pixel.
+    """
     height, width = values.shape
     columns, rows = np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64)
     # Where each target pixel's centre lies in the source: composed over all steps, so that it is rounded once.

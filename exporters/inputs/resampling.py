@@ -23,7 +23,7 @@ _CUBIC_TAPS = 4
 
 
 class Taps(NamedTuple):
-    """What each of n samples adds up along one axis; a sample with fewer taps has weights of 0 at its end."""
+    """Taps that each of n samples adds up along one axis; a sample with fewer taps has weights of 0 at its end."""
 
     source: NDArray[np.int64]
     """(n, K): indices."""

@@ -51,7 +51,7 @@ def umeyama(*, source: np.ndarray, target: np.ndarray) -> Similarity:
     centred = source - source_mean
     variance = float((centred**2).sum()) / len(source)
     if variance == 0:
-        raise InputError("the source points are all the same: no similarity carries them onto others")
+        raise InputError("the source points coincide, so no similarity can be fitted")
     u, singular, vt = np.linalg.svd((target - target_mean).T @ centred / len(source))
     signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt)) or 1.0])
     rotation = (u * signs) @ vt

@@ -1,4 +1,4 @@
-"""What runs inside the converter's process: conversion, quantization, a run of what was written.
+"""Work of the converter's process: conversion, quantization, a run of what was written.
 
 Called through :func:`depthport.exporters.core.isolation.call_isolated`: arguments and results are JSON types, tensors go
 through files.

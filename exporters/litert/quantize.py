@@ -1,4 +1,4 @@
-"""Which parts of the network LiteRT's own quantizer rounds to int8, judged by depth and poses of the files it writes.
+"""Choice of the parts that LiteRT's quantizer rounds to int8, by depth and poses of the files it writes.
 
 Nothing is simulated: every part alone, and then what was chosen together, is quantized for real, run by LiteRT on held-out
 photographs, and compared with the fp32 file. (The other formats' way, :mod:`depthport.exporters.quantization.plan`,
@@ -32,7 +32,7 @@ Try = Callable[[Sequence[Recipe], Sequence[str]], list[dict[str, np.ndarray]]]
 
 @dataclass(frozen=True)
 class Chosen:
-    """What is quantized, and what that costs on the held-out scenes."""
+    """Chosen parts, and their cost on the held-out scenes."""
 
     recipe: Recipe
     report: dict[str, object]
@@ -113,7 +113,7 @@ def _report(
 
 
 def read_trials(folder: Path, trials: Sequence[Mapping[str, Json]]) -> list[dict[str, np.ndarray]]:
-    """What the converter's process left of each trial; the files are removed."""
+    """Return the results of each trial that the converter's process left; the files are removed."""
     found = []
     for trial in trials:
         path = folder / str(trial["file"])

@@ -28,7 +28,7 @@ def check_signature(model: onnx_ir.Model, request: ExportRequest) -> None:
         if found != wanted:
             differing = (f"{f} instead of {w}" for f, w in zip(found, wanted, strict=False) if f != w)
             first = next(differing, f"{len(found)} of {len(wanted)}")
-            raise ExportError(f"the ONNX graph has another {what} than asked for: {first}")
+            raise ExportError(f"the ONNX graph's {what}s are not those asked for: {first}")
 
 
 def check_file(path: Path) -> None:

@@ -172,7 +172,7 @@ def _errors(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> It
 
 
 def _rounded_to_another_view(request: ExportRequest, found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> bool:
-    """Whether the two chose different reference views, as low precision may on noise: then nothing can be compared."""
+    """Return whether the two chose different reference views, as low precision may on noise: they are not comparable."""
     name = "reference_view"
     low = _tolerance(request) > _TOLERANCE["float32"]
     return low and name in expected and not np.array_equal(found[name], expected[name])

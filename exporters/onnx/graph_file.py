@@ -29,7 +29,7 @@ def read_graph(path: Path) -> onnx_ir.Model:
     except (OSError, DecodeError, ValueError, TypeError, KeyError) as error:
         raise ExportError(f"{path.name} can't be read as an ONNX model ({one_line(error)}): export it again") from error
     if not len(model.graph):
-        raise ExportError(f"{path.name} holds no ONNX graph: export it again")
+        raise ExportError(f"{path.name} has no ONNX graph: export it again")
     return model
 
 

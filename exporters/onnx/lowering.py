@@ -31,14 +31,14 @@ def lower(model: onnx_ir.Model) -> onnx_ir.Model:
 
     for node in list(model.graph.all_nodes()):
         if defs.get_schema(node.op_type, NATIVE).since_version == NATIVE and not _lowered(model.graph, node):
-            raise ExportError(f"opset {OLD} has no {node.op_type} as this network needs it: ask for opset={NATIVE}")
+            raise ExportError(f"opset {OLD} has no {node.op_type} as this network needs it: use opset={NATIVE}")
     drop_unused_initializers(model.graph)
     model.opset_imports[""] = OLD
     return model
 
 
 def _lowered(graph: onnx_ir.Graph, node: onnx_ir.Node) -> bool:
-    """Whether the node, one of those that 18 changed, could be put in 17's terms; it then is."""
+    """Return whether the node, one of those that 18 changed, could be put in 17's terms; it then is."""
     match node.op_type:
         case "Split":
             return _split(graph, node)

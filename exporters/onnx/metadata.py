@@ -1,4 +1,4 @@
-"""What an ONNX file says about itself, so that it can be used and traced back without its manifest."""
+"""Metadata of an ONNX file, so that it can be used and traced back without its manifest."""
 
 from __future__ import annotations
 

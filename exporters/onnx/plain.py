@@ -1,4 +1,4 @@
-"""What people do without this package, as options of the format, so that both are measured alike (target `portable`):
+"""Exports that people make without this package, as options of the format, to be measured alike (target `portable`):
 
 * `--option network=upstream`: `torch.onnx.export` of upstream's own network as it is, by either of torch's exporters;
 * `--precision int8 --option mix=dynamic`: the portable file after ONNX Runtime's `quantize_dynamic`, which has no budget.
@@ -46,7 +46,7 @@ class DynamicOptions(Options, frozen=True):
 
 
 def plain_kind(request: ExportRequest) -> type[Options] | None:
-    """Which of the two is asked for; None: neither."""
+    """Return which of the two is asked for; None: neither."""
     if request.policy.quantization is None:
         return UpstreamOptions if "network" in request.options else None
     return DynamicOptions if request.options.get("mix") == "dynamic" else None
@@ -64,7 +64,7 @@ def check_plain(request: ExportRequest, kind: type[Options], target: str) -> dic
     if target != PORTABLE:
         raise UsageError(f"target {target!r} has none of the options {', '.join(options)}: they are for {PORTABLE}")
     if request.dynamic or request.pose_input or request.preprocess:
-        raise UnsupportedError("an export to compare with has one shape and normalised images: leave out the rest")
+        raise UnsupportedError("a comparison export has a fixed shape and takes normalised images: leave out the other options")
     if kind is UpstreamOptions:
         return options
     if find_spec("onnxruntime") is None:

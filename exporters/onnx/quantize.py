@@ -80,7 +80,7 @@ def _linears(graph: onnx_ir.Graph) -> Iterable[tuple[str, onnx_ir.Node]]:
 def _linear(graph: onnx_ir.Graph, matmul: onnx_ir.Node, layer: QuantizedLayer, original: Array) -> None:
     x, held = matmul.inputs[0], array(matmul.inputs[1])
     if x is None or held is None or held.shape != layer.codes.shape:
-        raise ExportError(f"layer {layer.name} is no product with its weight in the graph")
+        raise ExportError(f"layer {layer.name} is not a product with its weight in the graph")
     folded = _folded_scale(held, original, layer.name)
     sign = np.where(folded < 0, -1, 1).astype(np.int8)
     weight = _dequantized(graph, layer.name, layer.codes * sign, layer.scales * np.abs(folded), axis=1)
@@ -130,7 +130,7 @@ def _folded_scale(held: Array, original: Array, name: str) -> Array:
     base = original[rows]
     scale = np.divide(held[rows], base, out=np.ones_like(base), where=base != 0)
     if not np.allclose(held, original * scale, rtol=1e-4, atol=1e-6 * float(np.abs(held).max())):
-        raise ExportError(f"layer {name} has another weight in the graph than in the network")
+        raise ExportError(f"layer {name} has a weight in the graph that differs from the network's")
     found: Array = scale
     return found
 
@@ -152,7 +152,7 @@ def _conv(graph: onnx_ir.Graph, conv: onnx_ir.Node, layer: QuantizedLayer, origi
     x, held = conv.inputs[0], array(conv.inputs[1])
     assert x is not None
     if held is None or not np.array_equal(held, original):
-        raise ExportError(f"layer {layer.name} has another weight in the graph than in the network")
+        raise ExportError(f"layer {layer.name} has a weight in the graph that differs from the network's")
     weight = _dequantized(graph, name, layer.codes, layer.scales, axis=0)
     graph.insert_before(conv, [weight])
     conv.replace_input_with(1, weight.outputs[0])

@@ -1,4 +1,4 @@
-"""Which operator set and file version an ONNX file declares, and the oldest ONNX Runtime that takes both.
+"""Operator set and file version of an ONNX file, and the oldest ONNX Runtime that takes both.
 
 A file declares the least: a runtime refuses a newer version than it knows, whatever the file makes of it. Sources: ONNX's
 `docs/Versioning.md` and ONNX Runtime's `docs/Versioning.md`.
@@ -68,12 +68,12 @@ def check_versions(given: Mapping[str, object], opset: int, *, free: bool) -> di
         free: the target's graph may be of another operator set.
 
     Raises:
-        UsageError: another option, no number, one that there is not, or one that this target's graph can't have.
+        UsageError: an unknown option, not a number, an unknown opset, or one that this target's graph can't have.
     """
     asked = read_options(VersionOptions, given, "format 'onnx'")
     chosen = asked.opset or opset
     if chosen != opset and not free:
-        raise UsageError(f"this target's graph is of opset {opset}: leave out option opset, or leave out --target")
+        raise UsageError(f"this target uses opset {opset}: leave out option opset, or leave out --target")
     if asked.ir_version is None:
         return {"opset": chosen}
     if asked.ir_version < least_ir(chosen):

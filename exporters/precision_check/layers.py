@@ -49,7 +49,7 @@ class Comparison:
     layers: tuple[LayerError, ...]
     tolerance: float
     executed: str
-    """What computed the layers that were compared."""
+    """Runtime that computed the compared layers."""
 
     @property
     def first(self) -> LayerError | None:

@@ -1,4 +1,4 @@
-"""Which activations come near fp16's largest number, and which parts should therefore stay fp32."""
+"""Activations near fp16's largest number, and the parts that should therefore stay fp32."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Hot:
 
 @dataclass(frozen=True)
 class RangeReport:
-    """What was found."""
+    """Findings."""
 
     checked: int
     largest: Hot | None

@@ -1,4 +1,4 @@
-"""What converters of the traced program share: the copy they work on, and the gate that what they write must pass.
+"""Parts that converters of the traced program share: their copy, and the gate that their files must pass.
 
 A converted file counts as exported only if it computes the network: run on the probe images
 (:mod:`depthport.exporters.inputs.probe`), every output of an fp32 file is within :data:`LIMIT` of the network's and the
@@ -33,7 +33,7 @@ Arrays = dict[str, np.ndarray]
 LIMIT = 1e-5
 """Relative L2 of every float output of an fp32 file; 1e-6 is usual."""
 ROUNDED_SHARE = 4.0
-"""What a file in lower precision may be off the fp32 network, in shares of what PyTorch's own run in that precision is."""
+"""Error allowed in lower precision, relative to that of PyTorch's own run in that precision."""
 
 
 def fp32_network(context: ExportContext) -> nn.Module:
@@ -81,7 +81,7 @@ def _cameras(name: str, batch: int, views: int, height: int, width: int) -> NDAr
 
 
 def network_outputs(network: nn.Module, names: tuple[str, ...], inputs: Mapping[str, np.ndarray]) -> Arrays:
-    """What the network computes for `inputs` (in its own order), by name."""
+    """Return the network's outputs for `inputs` (in its own order), by name."""
     import torch
 
     with torch.inference_mode():
@@ -129,8 +129,9 @@ def require_network(found: Mapping[str, np.ndarray], expected: Mapping[str, np.n
 def require_rounded(
     found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], rounded: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
-    """:func:`errors` of a file in lower precision, at most :data:`ROUNDED_SHARE` times PyTorch's; the reference view is
-    PyTorch's in that precision.
+    """Require :func:`errors` of a file in lower precision to be at most :data:`ROUNDED_SHARE` times PyTorch's.
+
+    The reference view must be PyTorch's in that precision.
 
     Args:
         found: the file's.

@@ -21,7 +21,7 @@ def require_static(request: ExportRequest, *, allow: Collection[str] = ()) -> No
 
     Args:
         request: what is asked for.
-        allow: what this format has all the same: any of `dynamic`, `pose_input`, `preprocess`, and `quantization int8`
+        allow: what this format nevertheless supports: any of `dynamic`, `pose_input`, `preprocess`, and `quantization int8`
             or `quantization fp8` for one that it makes itself of the traced program.
 
     Raises:
@@ -63,7 +63,7 @@ def example_inputs(request: ExportRequest) -> tuple[Tensor, ...]:
 
 
 def dynamic_shapes(request: ExportRequest) -> tuple[dict[int, object], ...] | None:
-    """Which dimensions of which input are open, as `torch.export` takes it; None where none is."""
+    """Return the open dimensions of each input, as `torch.export` takes them; None where none is."""
     if not request.dynamic:
         return None
     from torch.export import Dim
@@ -99,8 +99,11 @@ def export_program(context: ExportContext, network: nn.Module | None = None) -> 
 
 
 def strip(program: ExportedProgram) -> None:
-    """Take out of a program what is no part of it and would be stored: the example inputs, which are unpickled when it is
-    read, and for every operator the lines of Python it comes from, with the paths of this machine."""
+    """Remove from a program what does not belong to it and would be stored.
+
+    These are the example inputs, which are unpickled when it is read, and for every operator the lines of Python it
+    comes from, with the paths of this machine.
+    """
     program.example_inputs = None
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)

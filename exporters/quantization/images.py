@@ -27,7 +27,7 @@ SHIPPED = (
 SHIPPED_HELD_OUT = ("clock_motion.png", "moon.png", "cell.png", "page.png")
 """From the same wheel: what was calibrated on :data:`SHIPPED` is tried on these."""
 OWN = "--option calibration=FOLDER"
-"""How to name photographs of one's own."""
+"""Options that name the user's own photographs."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 # Where the windows of further views lie, as shares of the photograph: overlapping, of different scale and place.
@@ -38,7 +38,7 @@ def find_images(calibration: str | Sequence[str] | None) -> list[Path]:
     """The files that the option `calibration` names: a folder, one file, several, or None for the shipped ones.
 
     Raises:
-        UsageError: there is nothing of that name, or no image in the folder.
+        UsageError: the name does not exist, or the folder has no image.
         UnavailableError: none named and scikit-image is not installed.
     """
     if calibration is None:
@@ -96,7 +96,7 @@ def scene(path: Path, shape: Shape, first: int = 0) -> NDArray[np.float32]:
         first: window that view 0 takes instead; from the sixth on they are mirrored, then not, and so on.
 
     Raises:
-        InputError: the file is no image.
+        InputError: the file is not an image.
     """
     try:
         with Image.open(path) as opened:
@@ -134,6 +134,6 @@ def shipped_photograph(file: str, own: str) -> Path:
         if (path := Path(folder) / "data" / file).is_file():
             return path
     raise UnavailableError(
-        f"the photograph {file} comes with scikit-image, which is not here: {install.SCIKIT_IMAGE}, or name your own "
+        f"the photograph {file} comes with scikit-image, which is not installed: {install.SCIKIT_IMAGE}, or name your own "
         f"with {own}"
     )

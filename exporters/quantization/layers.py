@@ -35,13 +35,16 @@ def norm_before(name: str) -> str | None:
 
 
 def relu_after(name: str) -> bool:
-    """Whether a ReLU alone reads what this convolution makes."""
+    """Return whether a ReLU alone reads what this convolution makes."""
     return _BEFORE_RELU.search(name) is not None
 
 
 def candidates(network: nn.Module) -> dict[str, nn.Module]:
-    """Layers that may be quantized, in the network's order. Patch embedding, camera decoder, projections of the
-    tokens (1×1, after a LayerNorm), rays and the last layer before the exponential are none."""
+    """Return the layers that may be quantized, in the network's order.
+
+    Patch embedding, camera decoder, projections of the tokens (1×1, after a LayerNorm), rays and the last layer before
+    the exponential are not among them.
+    """
     return {
         name: module
         for name, module in network.named_modules()
@@ -51,7 +54,7 @@ def candidates(network: nn.Module) -> dict[str, nn.Module]:
 
 @dataclass
 class Observation:
-    """What a layer has seen over the calibration scenes."""
+    """Observations of a layer over the calibration scenes."""
 
     gflop: float = 0.0
     """Of one inference."""

@@ -1,4 +1,4 @@
-"""Which layers are quantized: the most arithmetic that a budget of errors buys. Pure arithmetic.
+"""Choice of layers to quantize: the most arithmetic within an error budget. Pure arithmetic.
 
 Roundings of different layers are independent, so their errors add up in quadrature; the largest saving for an error is
 taken first (greedy knapsack). The sum is an expectation; :mod:`depthport.exporters.quantization.verify` holds the mix to
@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Loss:
-    """What quantizing one layer alone does to the outputs of the calibration scenes; the worst over them."""
+    """Effect of quantizing one layer alone on the outputs, the worst over the calibration scenes."""
 
     layer: str
     gflop: float
@@ -28,7 +28,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Budget:
-    """How much all quantized layers together may lose, by quadrature."""
+    """Loss allowed to all quantized layers together, by quadrature."""
 
     depth: float
     rotation_deg: float
@@ -57,7 +57,7 @@ def quadrature(losses: Sequence[Loss]) -> tuple[float, float]:
 
 
 def give_back(chosen: Sequence[Loss], budget: Budget, depth: float, rotation_deg: float) -> list[Loss]:
-    """Which of the `chosen` to leave float, worst bargain first, so that what stays keeps the budget.
+    """Return which of the `chosen` to leave float, worst bargain first, so that the rest keeps the budget.
 
     Whatever exceeds it is taken to shrink as the sum of squares does, of the figure in question.
 

@@ -70,7 +70,7 @@ NEGLIGIBLE = 2e-3
 
 @dataclass(frozen=True)
 class QuantizationPlan:
-    """What was decided, and from what."""
+    """The layers decided on, and the basis of the decision."""
 
     layers: dict[str, QuantizedLayer]
     table: tuple[Loss, ...]
@@ -78,7 +78,7 @@ class QuantizationPlan:
     gflop: float
     """Of all layers that could be quantized."""
     found: Found
-    """What :attr:`layers` lose together on pictures that were held out."""
+    """Loss of :attr:`layers` together on held-out pictures."""
 
     def report(self) -> dict[str, object]:
         """For the manifest."""
@@ -156,13 +156,15 @@ def _round(
 
 
 def _scenes(limits: tuple[int, int], pixels: int, each: int) -> int:
-    """How many scenes of `each` pixels to take, about `pixels` together."""
+    """Return the number of scenes of `each` pixels to take, about `pixels` together."""
     return min(limits[1], max(limits[0], pixels // each))
 
 
 def _measure(context: ExportContext, paths: Sequence[Path], layers: Mapping[str, QuantizedLayer]) -> list[Loss]:
-    """The table, on scenes of one or two views of a reduced size: what layers lose relative to each other depends little
-    on the size, and a forward pass per layer does."""
+    """Measure the table on scenes of one or two views of a reduced size.
+
+    What layers lose relative to each other depends little on the size, and a forward pass per layer does.
+    """
     whole = context.request.shape
     factor = min(1.0, MEASURED_SIDE / max(whole.height, whole.width))
     height, width = (max(PATCH, round(side * factor / PATCH) * PATCH) for side in (whole.height, whole.width))

@@ -25,7 +25,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Found:
-    """What all quantized layers together lose, the worst of `scenes` scenes."""
+    """Loss of all quantized layers together, the worst of `scenes` scenes."""
 
     scenes: int
     depth: float

@@ -128,7 +128,7 @@ def build(
     if timing_cache is not None:
         cache = config.create_timing_cache(timing_cache)
         if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
-            # Damaged, or of another GPU after all: begun anew.
+            # Damaged, or of another GPU after all: started afresh.
             cache = config.create_timing_cache(b"")
             config.set_timing_cache(cache, ignore_mismatch=False)
     engine = _run(trt, parsed, config, progress)
@@ -171,7 +171,7 @@ def decompose_attention(trt: ModuleType, network: tensorrt.INetworkDefinition, d
 
 
 def decomposable(trt: ModuleType, network: tensorrt.INetworkDefinition) -> int:
-    """How many attentions the builder may compute in parts."""
+    """Return the number of attentions that the builder may compute in parts."""
     return sum(layer.attention.decomposable for layer in _attentions(trt, network))
 
 

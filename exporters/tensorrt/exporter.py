@@ -68,7 +68,7 @@ _log = logging.getLogger("depthport")
 
 
 class EngineExporter(Exporter):
-    """What both formats share; they differ in the package alone."""
+    """Base of both formats, which differ in the package alone."""
 
     main_file: ClassVar[str | None] = ENGINE_FILE
     package: ClassVar[Package]
@@ -83,7 +83,7 @@ class EngineExporter(Exporter):
         except UnavailableError as error:
             return str(error)
         if not self.package.builds_without_gpu and gpu_here() is None:
-            return f"{self.package.name} builds on the GPU it builds for, and none is here: use the format tensorrt-rtx"
+            return f"{self.package.name} builds only for the machine's GPU, and this one has none: use format tensorrt-rtx"
         return None
 
     def options(self, request: ExportRequest) -> dict[str, object]:
@@ -92,7 +92,7 @@ class EngineExporter(Exporter):
         OnnxExporter().options(graph_request(request, self._onnx_target()))
         found = options.to_json()
         if not self.package.builds_without_gpu or options.inspector:
-            # The result depends on the GPU at hand: its kernels were timed on it, or its inspector's file is there.
+            # The result depends on this machine's GPU: its kernels were timed on it, or its inspector's file exists.
             gpu = gpu_here()
             found["built_on"] = gpu.name if gpu else None
         if options.calibration is not None:
@@ -190,7 +190,7 @@ class EngineExporter(Exporter):
         found = audit(walk(network), facts, policy)
         if found.errors:
             more = f" (and {len(found.errors) - 1} more)" if len(found.errors) > 1 else ""
-            raise ExportError(f"the parsed network is not what precision {policy.name} says: {found.errors[0]}{more}")
+            raise ExportError(f"the parsed network does not match precision {policy.name}: {found.errors[0]}{more}")
         return found
 
     def rebuild(self, artifact: Artifact, directory: Path, progress: Progress) -> ExportResult:
@@ -254,7 +254,7 @@ def _memory_warnings(estimate_bytes: int) -> list[str]:
 
 
 def _timing_cache_file(options: TensorRTOptions, version: str) -> Path | None:
-    """Where tactics measured on this GPU with this version are kept; None where none are."""
+    """Return the file of tactics measured on this GPU with this version; None where none are kept."""
     if options.timing_cache is False:
         return None
 
@@ -265,7 +265,7 @@ def _timing_cache_file(options: TensorRTOptions, version: str) -> Path | None:
 
 
 def _keep(file: Path, content: bytes) -> None:
-    """Write `content`, renamed when complete; a cache that can't be kept is no failure, and is said."""
+    """Write `content`, renamed when complete; a cache that can't be kept is a warning, not a failure."""
     temporary = file.with_suffix(".partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

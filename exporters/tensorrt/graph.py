@@ -1,4 +1,4 @@
-"""Which ONNX graph an engine is built from."""
+"""The ONNX graph that an engine is built from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def graph_request(request: ExportRequest, target: str) -> ExportRequest:
 
 
 def measured_mix(request: ExportRequest) -> bool:
-    """Whether int8 is planned layer by layer: ranges and budget belong to one shape and to photographs as they come in."""
+    """Return whether int8 is planned layer by layer: ranges and budget belong to one shape of normalised images."""
     opened = request.dynamic or request.pose_input or request.preprocess
     return request.policy.quantization == "int8" and not opened and "calibration_method" not in request.options
 
@@ -37,7 +37,7 @@ def find_onnx(artifact: Artifact) -> Path:
     """The graph an engine was built from: beside the engine, or the ONNX artifact in the same store.
 
     Raises:
-        ArtifactError: it is not there any more.
+        ArtifactError: it no longer exists.
     """
     if any(info.path == QUANTIZED_FILE for info in artifact.manifest.files):
         return artifact.file(QUANTIZED_FILE)

@@ -51,18 +51,18 @@ class Layer:
 
 @dataclass(frozen=True)
 class Audit:
-    """What the walk found."""
+    """Findings of the walk."""
 
     layers: dict[str, int]
     """Number of layers by type."""
     products: dict[str, dict[str, int]]
     """Matrix products, convolutions and attention: number by part of the network and dtype."""
     attention: dict[str, int]
-    """How attention arrived: `IAttention` or `MatMul-Softmax-MatMul`, with its number."""
+    """Form in which attention arrived: `IAttention` or `MatMul-Softmax-MatMul`, with its number."""
     errors: tuple[str, ...]
-    """What is not as the policy says, one line each."""
+    """Deviations from the policy, one line each."""
     notes: tuple[str, ...] = ()
-    """What costs time but changes no result."""
+    """Findings that cost time but change no result."""
     checked: int = 0
     """Tensors whose type was compared with the ONNX file's."""
 
@@ -75,7 +75,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class OnnxFacts:
-    """What the ONNX file says of itself, as far as the audit needs it."""
+    """Facts of the ONNX file that the audit needs."""
 
     types: Mapping[str, str] = field(default_factory=dict)
     """ONNX's type name of each tensor a node gives."""
@@ -179,7 +179,7 @@ def _attention(layers: Sequence[Layer], produced: Mapping[str, Layer]) -> dict[s
 
 
 def _goes_into_product(softmax: Layer, readers: Mapping[str, Sequence[Layer]]) -> bool:
-    """Whether what a softmax gives is multiplied, reshaped on the way or not."""
+    """Return whether what a softmax gives is multiplied, reshaped on the way or not."""
     waiting = list(readers.get(softmax.outputs[0], ()))
     while waiting:
         layer = waiting.pop()
@@ -191,7 +191,7 @@ def _goes_into_product(softmax: Layer, readers: Mapping[str, Sequence[Layer]]) -
 
 
 def _comes_from_product(softmax: Layer, produced: Mapping[str, Layer]) -> bool:
-    """Whether a softmax normalises a matrix product, scaled or not."""
+    """Return whether a softmax normalises a matrix product, scaled or not."""
     before = produced.get(softmax.inputs[0])
     while before is not None and before.kind in ("ELEMENTWISE", "CAST", *_MOVES) and before.inputs:
         before = produced.get(before.inputs[0])

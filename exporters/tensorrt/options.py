@@ -1,6 +1,6 @@
 """Options of the formats `tensorrt` and `tensorrt-rtx`, checked, with their defaults: :class:`AskedOptions`.
 
-`--target` names GPUs: `sm86,sm89` (TensorRT for RTX builds for GPUs that are not there); with full TensorRT the GPU at
+`--target` names GPUs: `sm86,sm89` (TensorRT for RTX builds for absent GPUs); with full TensorRT the GPU at
 hand, or `ampere+` (any GPU since Ampere) or `same-cc` (any GPU of the same compute capability).
 """
 
@@ -32,7 +32,7 @@ class AskedOptions(Options, frozen=True):
     workspace_mb: Annotated[int, Meta(ge=1, le=1 << 20)] | None = None
     """Most scratch memory a layer may take, MiB; by default TensorRT's own limit, all of the GPU."""
     optimization_level: Annotated[int, Meta(ge=0, le=5)] = 3
-    """How long the builder searches."""
+    """Effort of the builder's search."""
     refit: bool = False
     """Weights can be exchanged later."""
     strip_weights: bool = False
@@ -41,7 +41,7 @@ class AskedOptions(Options, frozen=True):
     """`tensorrt` only, where it is the default: measured tactics are kept by GPU and version, in a folder that may be
     named."""
     inspector: bool = True
-    """Save the engine inspector's layers beside the engine, where a GPU is there."""
+    """Save the engine inspector's layers beside the engine, where there is a GPU."""
     views: str | None = None
     """MIN:MAX or MIN:OPT:MAX: range of a dimension that `--dynamic` leaves open."""
     batch: str | None = None
@@ -59,7 +59,7 @@ class AskedOptions(Options, frozen=True):
 
     @property
     def budget(self) -> dict[str, float]:
-        """What of it was asked for, by name."""
+        """The parts of it that were asked for, by name."""
         asked = {"max_depth_error": self.max_depth_error, "max_rotation_deg": self.max_rotation_deg}
         return {name: value for name, value in asked.items() if value is not None}
 
@@ -75,7 +75,7 @@ class Range:
 
 @dataclass(frozen=True)
 class TensorRTOptions:
-    """What a build needs to know besides the graph."""
+    """Options of a build, besides the graph."""
 
     target: str
     capabilities: tuple[str, ...]
@@ -107,11 +107,11 @@ class TensorRTOptions:
         try:
             return msgspec.convert(data, cls)
         except msgspec.ValidationError as error:
-            raise ArtifactError(f"the engine's options are another version's ({fault(error)}): export it again") from error
+            raise ArtifactError(f"the engine's options are from another version ({fault(error)}): export it again") from error
 
 
 def asked_options(request: ExportRequest) -> AskedOptions:
-    """What was asked for.
+    """Return the options that were asked for.
 
     Raises:
         UsageError: an unknown option, or a value that it does not take.
@@ -129,16 +129,16 @@ def parse_options(request: ExportRequest, package: Package) -> TensorRTOptions:
     asked = asked_options(request)
     target, capabilities, compatibility = _target(request.target, package)
     if asked.strip_weights and request.policy.quantization:
-        raise UnsupportedError("strip_weights can't be had with a quantized precision: its weights lie in the engine only")
+        raise UnsupportedError("strip_weights does not work with a quantized precision: its weights exist in the engine only")
     if asked.strip_weights and gpu_here() is None:
         raise UnsupportedError(
-            f"strip_weights needs an NVIDIA GPU and its driver while the engine is built ({package.name} stops without): "
+            f"strip_weights needs an NVIDIA GPU and its driver to build ({package.name} aborts without): "
             "build on a machine with one, or leave the weights in"
         )
     if (asked.calibration or asked.calibration_method) and not request.policy.quantization:
         raise UsageError(f"precision {request.policy.name!r} needs no calibration: use it with int8 or fp8")
     if asked.budget and (request.policy.quantization != "int8" or asked.calibration_method or request.dynamic):
-        raise UsageError("a budget of errors is kept by int8 of one shape, without a calibration_method")
+        raise UsageError("an error budget needs int8 with one shape and no calibration_method")
     return TensorRTOptions(
         target, capabilities, compatibility, workspace_mb=asked.workspace_mb, optimization_level=asked.optimization_level,
         refit=asked.refit, strip_weights=asked.strip_weights, timing_cache=_timing_cache(asked, package),
@@ -179,18 +179,18 @@ def _target(text: str | None, package: Package) -> tuple[str, tuple[str, ...], s
             raise UsageError(f"target {text!r} names no GPU: give compute capabilities, for example sm86,sm89")
         if word == TURING and package.builds_without_gpu:
             raise UnsupportedError(
-                f"{package.name} computes no fp32 matrix products on Turing (sm75), and every precision has some: "
-                "there, take ONNX Runtime's CUDA provider or PyTorch"
+                f"{package.name} has no fp32 matrix products on Turing (sm75), and every precision needs some: "
+                "use ONNX Runtime's CUDA provider or PyTorch there"
             )
         if package.capabilities and word not in package.capabilities:
             raise UnsupportedError(
                 f"{package.name} does not build for {word}: it has {', '.join(package.capabilities)}; "
-                "Jetson and data-centre GPUs take the format tensorrt"
+                "for Jetson and data-centre GPUs use format tensorrt"
             )
         if not package.builds_without_gpu and word != _need_gpu(gpu, package).capability:
             raise UnsupportedError(
-                f"{package.name} builds on the GPU it builds for: this one is {_need_gpu(gpu, package).capability}, "
-                f"not {word}; build there, or use the format tensorrt-rtx"
+                f"{package.name} builds only for this machine's GPU, which is {_need_gpu(gpu, package).capability}, "
+                f"not {word}: build on the target machine, or use format tensorrt-rtx"
             )
     names = tuple(sorted(set(words), key=lambda name: int(name[2:])))
     return ",".join(names), names, "none"
@@ -199,8 +199,8 @@ def _target(text: str | None, package: Package) -> tuple[str, tuple[str, ...], s
 def _need_gpu(gpu: EngineGpu | None, package: Package) -> EngineGpu:
     if gpu is None:
         raise UnsupportedError(
-            f"{package.name} builds on the GPU it builds for, and no NVIDIA GPU or driver is here: "
-            "build on the machine it shall run on, or use the format tensorrt-rtx"
+            f"{package.name} builds only for the GPU of the machine, and this one has no NVIDIA GPU or driver: "
+            "build on the target machine, or use format tensorrt-rtx"
         )
     return gpu
 
@@ -208,7 +208,7 @@ def _need_gpu(gpu: EngineGpu | None, package: Package) -> EngineGpu:
 def _timing_cache(asked: AskedOptions, package: Package) -> bool | str:
     if not package.builds_without_gpu:
         return True if asked.timing_cache is None else asked.timing_cache
-    # TensorRT for RTX measures nothing when it builds; with a cache it would ask for a GPU all the same.
+    # TensorRT for RTX measures nothing when it builds; with a cache it would still ask for a GPU.
     if asked.timing_cache:
         raise UnsupportedError(f"{package.name} has no timing cache: it measures nothing when it builds")
     return False
@@ -250,15 +250,15 @@ def _range(name: str, sizes: list[int], opt: int) -> Range:
 
 def _count(name: str, text: str) -> int:
     if not text.isascii() or not text.isdigit():
-        raise UsageError(f"option {name} has {text!r} where a number belongs")
+        raise UsageError(f"option {name} has {text!r} instead of a whole number")
     return int(text)
 
 
 def _size(text: str) -> tuple[int, int]:
     parts = text.lower().split("x")
     if len(parts) != 2:
-        raise UsageError(f"option size has {text!r} where HxW belongs, for example 252x336:504x672")
+        raise UsageError(f"option size has {text!r} instead of HxW, for example 252x336:504x672")
     height, width = (_count("size", part) for part in parts)
     if height % _PATCH or width % _PATCH:
-        raise UsageError(f"option size: {text} is no multiple of {_PATCH}")
+        raise UsageError(f"option size: {text} is not a multiple of {_PATCH}")
     return height, width

@@ -1,7 +1,7 @@
-"""What an engine is bound to: the package that built it, its version, the GPU. One definition for who builds and who runs.
+"""Platform of an engine: the package that built it, its version, the GPU. One definition for build and run.
 
-NVIDIA gives the same Python API twice: `tensorrt` (10.13 and 11.x: needs the GPU at hand to build, runs on all of them)
-and `tensorrt_rtx` (TensorRT for RTX: builds for GPUs that are not there, runs on GeForce and RTX ones only). Imports
+NVIDIA gives the same Python API twice: `tensorrt` (10.13 and 11.x: needs the target GPU to build, runs on all of them)
+and `tensorrt_rtx` (TensorRT for RTX: builds for absent GPUs, runs on GeForce and RTX ones only). Imports
 neither until asked.
 
 An engine's first bytes say what it is (NVIDIA's documentation, "Version compatibility"; measured on TensorRT-RTX 1.7.1):
@@ -108,7 +108,7 @@ def gpu_here(index: int = 0) -> EngineGpu | None:
 
 @dataclass(frozen=True)
 class EngineHeader:
-    """What the first bytes of an engine say."""
+    """Header of an engine, from its first bytes."""
 
     magic: bytes
     size_bytes: int
@@ -127,16 +127,16 @@ def read_header(path: Path) -> EngineHeader | None:
 
 
 def damage(path: Path, package: Package) -> str | None:
-    """Why a file is no complete engine of `package`, in one line; None where nothing speaks against it."""
+    """Return why a file is no complete engine of `package`, in one line; None where nothing speaks against it."""
     header = read_header(path)
     size = path.stat().st_size
     if header is None:
-        return f"{path.name} holds {size} bytes, which is no engine"
+        return f"{path.name} holds {size} bytes, too few for an engine"
     for other in PACKAGES.values():
         if header.magic == other.magic and other is not package:
             return f"{path.name} is an engine of {other.name}, not of {package.name}"
     if header.magic != package.magic:
-        return f"{path.name} is no engine of {package.name}: it begins with {header.magic!r}"
+        return f"{path.name} is not an engine of {package.name}: it begins with {header.magic!r}"
     # Files of full TensorRT are trusted on the magic alone: their size field is not documented.
     if package is TENSORRT_RTX and header.size_bytes != size:
         return f"{path.name} is truncated or damaged: it holds {size} bytes of the {header.size_bytes} its header gives"
@@ -144,12 +144,12 @@ def damage(path: Path, package: Package) -> str | None:
 
 
 def mismatch(target: Mapping[str, Any], version: str, gpu: EngineGpu) -> str | None:
-    """Why an engine can't be trusted on this GPU with this TensorRT; None where it was built for both.
+    """Return why an engine can't be trusted on this GPU with this TensorRT; None where it was built for both.
 
     Args:
         target: `Manifest.target` as the exporter wrote it.
-        version: of the TensorRT at hand.
-        gpu: the GPU at hand.
+        version: of the installed TensorRT.
+        gpu: this machine's GPU.
     """
     built = str(target.get("version", "unknown"))
     if built != version:

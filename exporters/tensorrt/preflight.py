@@ -44,7 +44,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What the check found."""
+    """Findings of the check."""
 
     problems: tuple[Problem, ...]
     nodes: int
@@ -97,9 +97,9 @@ def preflight(
 def _refusal(
     node: onnx_ir.Node, supports: Callable[[str], bool], capabilities: Sequence[str], sizes: Mapping[str, int]
 ) -> str | None:
-    """Why a node will not be built; None where nothing speaks against it."""
+    """Return why a node will not be built; None where nothing speaks against it."""
     if node.domain not in ("", "ai.onnx"):
-        return f"it is of domain {node.domain!r}, which only its own runtime knows: export with --target tensorrt"
+        return f"it is of domain {node.domain!r}, which only its own runtime supports: export with --target tensorrt"
     if not supports(node.op_type):
         return "TensorRT's parser has no such operator"
     for value in (*node.inputs, *node.outputs):
@@ -107,7 +107,7 @@ def _refusal(
             continue
         kind = value.dtype.name if value.dtype is not None else ""
         if kind and kind not in _TYPES:
-            return f"tensor {value.name!r} is {kind.lower()}, which TensorRT has not"
+            return f"tensor {value.name!r} is {kind.lower()}, which TensorRT lacks"
         if kind in _SINCE:
             since, generation = _SINCE[kind]
             old = [name for name in capabilities if int(name[2:]) < since]

@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 LIMITS: Mapping[str, float] = {"int8": 127.0, "fp8": 448.0}
 """Largest magnitude of each kind; fp8 is e4m3fn."""
 METHOD: Mapping[str, str] = {"int8": "percentile", "fp8": "max"}
-"""How the range of an activation is found, unless asked for otherwise: what left the smaller error in depth and poses
+"""Default method for the range of an activation: the one that left the smaller error in depth and poses
 (da3-small, 3 views of 70×98, with and without outliers, on photographs that were not calibrated on)."""
 HELD_OUT_SCENES = 4
 MAX_DEPTH, MAX_ROTATION_DEG = 1e-2, 0.5
-"""What 8 bits are allowed on photographs: relative L2 of depth, degrees of a camera's rotation."""
+"""Error allowed to 8 bits on photographs: relative L2 of depth, degrees of a camera's rotation."""
 _SMALLEST = 1e-12
 
 
@@ -99,7 +99,7 @@ def quantize_file(
 def held_out(
     reference: Path, ranges: Mapping[str, float], kind: str, scenes: Sequence[NDArray[np.float32]], progress: Progress
 ) -> dict[str, float]:
-    """What the quantized products cost, everything else in fp32: the worst of `scenes`, by ONNX Runtime.
+    """Measure the cost of the quantized products, everything else in fp32: the worst of `scenes`, by ONNX Runtime.
 
     Args:
         reference: the fp32 graph.
@@ -149,7 +149,7 @@ def quantize(model: onnx_ir.Model, ranges: Mapping[str, float], kind: str) -> in
     products = {scope: node for scope, node in backbone_products(model).items() if node not in kept}
     for scope, node in products.items():
         if scope not in ranges:
-            raise ExportError(f"no range was found for the input of {scope}: the graphs differ")
+            raise ExportError(f"no range found for the input of {scope}: the graphs differ")
         _quantize_input(model.graph, node, ranges[scope], kind)
         _quantize_weight(model.graph, node, kind)
     drop_unused_initializers(model.graph)

@@ -43,13 +43,13 @@ _FLAGS = (
     # Nothing but the page's own server has an address.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
-_CRASHED = {"error": "the tab has crashed, or the system has ended it for want of memory"}
+_CRASHED = {"error": "the tab has crashed, or the system has killed it when out of memory"}
 _LOG = "log.txt"
 _FOLDER = Path(__file__).parent
 
 
 class PageError(Exception):
-    """What the page could not do, and why."""
+    """Failure of the page, with its reason."""
 
 
 class Page:
@@ -68,9 +68,9 @@ class Page:
         """
         self.files = {name: _FOLDER / name for name in ("page.html", "worker.js")} | dict(files)
         self.given: dict[str, bytes] = {}
-        """What the page may fetch as `array/NAME`."""
+        """Arrays that the page may fetch as `array/NAME`."""
         self.found: dict[str, bytes] = {}
-        """What it posted there."""
+        """Arrays that it posted there."""
         self.commands: queue.Queue[bytes | None] = queue.Queue()
         self.answers: queue.Queue[JsonObject] = queue.Queue()
         self.secret = secrets.token_urlsafe(16)

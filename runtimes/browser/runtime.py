@@ -43,7 +43,7 @@ ENV_FOLDER = "DEPTHPORT_ONNXRUNTIME_WEB"
 OLDEST = Version("1.23")
 WASM = Mode("wasm", "WebAssembly with SIMD, all threads on one inference", precisions=("fp32", "int8"))
 WEBGPU = Mode("webgpu", "WGSL kernels on the browser's GPU adapter", precisions=("fp16", "fp32"))
-OFF_TARGET = "a page runs on its visitors' devices: times here tell which of two files is faster, not how fast theirs are"
+OFF_TARGET = "a page runs on its visitors' devices: times here show which of two files is faster, not how fast theirs are"
 ADDRESS_SPACE = 4 << 30
 """Of WebAssembly with 32-bit addresses, which ONNX Runtime Web is built for."""
 WEIGHT_COPIES = 2.6
@@ -219,7 +219,7 @@ def _library() -> dict[str, Path]:
 
 
 def _missing() -> tuple[str, str] | None:
-    """Why ONNX Runtime Web is not here, and the line that installs it; None where it is."""
+    """Return why ONNX Runtime Web is not here, and the line that installs it; None where it is."""
     remedy = f"npm install --prefix {sys.prefix} --no-save --ignore-scripts onnxruntime-web@1"
     try:
         version = json.loads((_folder() / "package.json").read_text(encoding="utf-8"))["version"]

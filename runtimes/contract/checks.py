@@ -67,7 +67,7 @@ def check_synchronize(subject: Subject, folder: Path) -> None:
             done = time.perf_counter()
             session.outputs()
             shares.append((time.perf_counter() - done) / (done - begin))
-        require(min(shares) < 1.0, "synchronize() returns before the work is done: outputs() is where it happens")
+        require(min(shares) < 1.0, "synchronize() returns before the work is done: outputs() does it instead")
 
 
 def check_outputs_are_final(subject: Subject, folder: Path) -> None:
@@ -78,7 +78,7 @@ def check_outputs_are_final(subject: Subject, folder: Path) -> None:
         session.run()
         session.synchronize()
         session.bind(subject.inputs(1))
-        require(nearly_equal(session.outputs(), expected), "outputs() are of inputs that were bound after the run")
+        require(nearly_equal(session.outputs(), expected), "outputs() reflect inputs that were bound after the run")
 
 
 def check_rebinding(subject: Subject, folder: Path) -> None:
@@ -88,8 +88,8 @@ def check_rebinding(subject: Subject, folder: Path) -> None:
         again = infer(session, subject.inputs(0))
         floats = [spec.name for spec in subject.artifact.manifest.outputs if spec.dtype == "float32"]
         for name in floats:
-            require(not np.array_equal(first[name], second[name]), f"{name} does not depend on what is bound")
-        require(nearly_equal(first, again), "the same inputs give other outputs the second time")
+            require(not np.array_equal(first[name], second[name]), f"{name} does not depend on the bound inputs")
+        require(nearly_equal(first, again), "the same inputs give different outputs the second time")
 
 
 def check_inputs_are_copied(subject: Subject, folder: Path) -> None:
@@ -169,7 +169,7 @@ def check_close_frees(subject: Subject, folder: Path) -> None:
 
 
 def _give_back_freed_memory() -> None:
-    """What is free inside the process goes back to the system now: later, it would hide a leak (glibc)."""
+    """Return freed memory to the system now: later, it would hide a leak (glibc)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

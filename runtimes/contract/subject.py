@@ -1,4 +1,4 @@
-"""What is checked, and how a check fails."""
+"""The subject of the checks, and how a check fails."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def infer(session: Session, inputs: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def nearly_equal(found: Arrays, expected: Arrays) -> bool:
-    """Equal up to the order of summation, which a parallel kernel may choose anew at every call."""
+    """Equal up to the order of summation, which a parallel kernel may change at every call."""
     return all(np.allclose(found[name], expected[name], rtol=1e-4, atol=1e-5) for name in expected)
 
 

@@ -28,15 +28,15 @@ class Platform(Protocol):
     """Core AI on this machine."""
 
     def unavailable(self) -> tuple[str, str] | None:
-        """Why it can't be used at all and the line that remedies it; None where it can."""
+        """Return why it can't be used at all and the line that remedies it; None where it can."""
         ...
 
     def native(self) -> bool:
-        """Whether the system's own runtime executes; else the wheel's, on the CPU alone."""
+        """Return whether the system's own runtime executes; else the wheel's, on the CPU alone."""
         ...
 
     def no_units(self) -> tuple[str, str]:
-        """Why there is no GPU and no Neural Engine for it, and what to do, where it is not native."""
+        """Return why there is no GPU and no Neural Engine for it, and what to do, where it is not native."""
         ...
 
     def units(self) -> tuple[str, ...]:
@@ -44,7 +44,7 @@ class Platform(Protocol):
         ...
 
     def system(self) -> str:
-        """What a compiled form is bound to: version of coreai-core, system and processor."""
+        """Return what a compiled form is bound to: version of coreai-core, system and processor."""
         ...
 
     def compile(self, asset: Path, destination: Path) -> None:

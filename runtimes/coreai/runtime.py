@@ -28,7 +28,7 @@ from depthport.runtimes.coreai.platform import WHEEL_ONLY, CoreAI, Platform
 from depthport.runtimes.host.cache import cache_folder, kept
 from depthport.runtimes.host.cpu import cpu_description
 
-WHEEL = Mode("wheel", "the runtime inside the wheel, one operation after the other on the CPU: for outputs, not for time")
+WHEEL = Mode("wheel", "the runtime inside the wheel, one operation after the other on the CPU: for outputs, not for timing")
 CPU = Mode("cpu", "the CPU alone")
 GPU = Mode("gpu", "the GPU where it can, other units for what it does not take")
 NEURAL_ENGINE = Mode("neural-engine", "the Neural Engine where it can, other units for what it does not take")
@@ -107,7 +107,7 @@ class CoreAISession(Session):
         try:
             return kept(folder, f"{asset.stem}{COMPILED_SUFFIX}", lambda destination: platform.compile(asset, destination))
         except OSError as error:
-            raise LoadError(f"the compiled form of {asset.name} can't be kept: {one_line(error)}") from error
+            raise LoadError(f"the compiled form of {asset.name} can't be cached: {one_line(error)}") from error
 
     def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
         self._wait()

@@ -1,4 +1,4 @@
-"""What the host adds to a Core ML package's outputs: dtypes, constants, and pose matrices in fp32. numpy only.
+"""Host's additions to a Core ML package's outputs: dtypes, constants, and pose matrices in fp32. numpy only.
 
 The manifest's `extra["interface"]` says what is left to do (:class:`depthport.exporters.coreml.network.Interface` writes
 it).

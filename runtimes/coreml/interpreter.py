@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PLAIN = Mode("plain", "the package as it is made for every unit", precisions=("fp32", "fp16"))
 ANE = Mode("ane", "the package rewritten for the Neural Engine", precisions=("fp16",), export_options=(("ane", True),))
-NUMERICS_ONLY = "our own reading of the saved package, without Core ML: for outputs, not for time"
+NUMERICS_ONLY = "depthport's interpreter of the saved package, without Core ML: for outputs, not for timing"
 
 
 class CoreMLInterpreterRuntime(Runtime):
@@ -68,7 +68,7 @@ class InterpreterSession(Session):
         artifact.verify()
         function = read_package(package_of(artifact)).function()
         self._interpreter: Interpreter | None = Interpreter(function, "declared")
-        self._details = {"executed_by": "our interpreter, in torch", "operations": len(function.operations)}
+        self._details = {"executed_by": "depthport's interpreter, in torch", "operations": len(function.operations)}
         self._inputs: Arrays = {}
         self._raw: Arrays = {}
 

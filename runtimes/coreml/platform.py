@@ -21,7 +21,7 @@ from depthport.exporters.core import install
 
 @dataclass(frozen=True)
 class PlannedOperation:
-    """Where Core ML means to run one operation."""
+    """Core ML's planned placement of one operation."""
 
     name: str
     operator: str
@@ -45,7 +45,7 @@ class Platform(Protocol):
     """Core ML on this machine."""
 
     def unavailable(self) -> tuple[str, str] | None:
-        """Why it can't be used and the line that remedies it; None where it can."""
+        """Return why it can't be used and the line that remedies it; None where it can."""
         ...
 
     def system(self) -> str:

@@ -86,7 +86,7 @@ class CoreMLRuntime(Runtime):
         unit = self.mode(self.device(device), options.mode).name
         unknown = sorted(set(options.extra) - {"function"})
         if unknown:
-            raise UsageError(f"coreml has no option {unknown[0]!r}: its only one is function")
+            raise UsageError(f"coreml has no option {unknown[0]!r}: its only option is function")
         if artifact.manifest.dynamic:
             raise UnsupportedError("a Core ML session has one shape: export a static artifact")
         return CoreMLSession(artifact, device, options, self.platform, unit)
@@ -164,7 +164,7 @@ class CoreMLSession(Session):
         return {name: array.copy() for name, array in self._raw.items()}
 
     def placement(self) -> Placement:
-        """What `MLComputePlan` says; operations it puts on another unit than the device are the fallback."""
+        """Return the placement by `MLComputePlan`; operations on another unit than the device are the fallback."""
         kind = UNITS[self.device][0]
         details: dict[str, object] = {
             "compute_unit": self._unit,

@@ -1,1 +1,1 @@
-"""What the machine gives every runtime: CPUs, NVIDIA GPUs, threads, cache folders."""
+"""Resources of the machine for every runtime: CPUs, NVIDIA GPUs, threads, cache folders."""

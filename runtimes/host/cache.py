@@ -1,4 +1,4 @@
-"""Where runtimes keep compiled forms of an artifact between processes, and how far those are trusted."""
+"""Cache of compiled forms of an artifact between processes, and how far it is trusted."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def cache_folder(artifact: Artifact, options: LoadOptions) -> Path:
 
 
 def writable(folder: Path) -> bool:
-    """Whether `folder` can be written to, or made."""
+    """Return whether `folder` can be written to, or made."""
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     return existing.is_dir() and os.access(existing, os.W_OK)
 
@@ -57,7 +57,7 @@ def sealed_cache(folder: Path) -> Iterator[None]:
         discard_damaged(folder)
         yield
         if folder.is_dir():
-            with suppress(OSError, StorageError):  # a full disk: what is not sealed is compiled anew
+            with suppress(OSError, StorageError):  # a full disk: what is not sealed is compiled again
                 seal(folder)
 
 

@@ -18,7 +18,7 @@ ARGUMENTS = (
 )
 
 _SOCKET = "org.chromium.Chromium.XXXXXX/SingletonSocket"
-"""What Chromium makes in the temporary folder."""
+"""Pattern of Chromium's entries in the temporary folder."""
 _LONGEST_SOCKET = 103
 """Bytes of a Unix socket's path: 103 on macOS, 107 on Linux. Chromium ends where its own is longer."""
 

@@ -89,7 +89,7 @@ _ARM = {
 
 @dataclass(frozen=True)
 class Cpu:
-    """What a report says about the processor."""
+    """Facts of the processor for reports."""
 
     model: str
     microarchitecture: str | None
@@ -114,12 +114,12 @@ _INT8 = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "dotprod", "i8mm"})
 
 
 def has_bf16() -> bool:
-    """Whether the CPU multiplies bf16 in hardware (AVX512-BF16, AMX-BF16, Arm BF16)."""
+    """Return whether the CPU multiplies bf16 in hardware (AVX512-BF16, AMX-BF16, Arm BF16)."""
     return not _BF16.isdisjoint(_hardware()[2])
 
 
 def has_int8() -> bool:
-    """Whether the CPU sums int8 products in hardware (AVX512-VNNI, AVX-VNNI, AMX-INT8, Arm dot product)."""
+    """Return whether the CPU sums int8 products in hardware (AVX512-VNNI, AVX-VNNI, AMX-INT8, Arm dot product)."""
     return not _INT8.isdisjoint(_hardware()[2])
 
 
@@ -190,7 +190,7 @@ def clean_model_name(name: str) -> str:
 
 
 def read_text(path: Path | str) -> str | None:
-    """A small system file's text, or None where it is not there or not readable."""
+    """A small system file's text, or None where it is missing or not readable."""
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

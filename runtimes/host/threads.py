@@ -1,4 +1,4 @@
-"""How many CPU threads this process may really use.
+"""Number of CPU threads that this process may really use.
 
 A container on a 64-core host may be given two cores by a cgroup quota; a library that asks the host starts 64 threads,
 which the kernel then throttles. The number here is the smallest of

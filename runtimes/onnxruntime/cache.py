@@ -4,7 +4,7 @@ Optimizing at every load takes more time than reading the result, and as much me
 weights lie in a file of their own, which is mapped and not read. An entry is bound to the artifact's files, ONNX
 Runtime's version, the processor and the level of optimization (layouts and fusions depend on all four), so a change of
 any makes a new one. It is written aside, sealed with its hashes and renamed
-(:mod:`depthport.exporters.core.files.sealed`); what is incomplete, was changed since or can't be loaded is made anew.
+(:mod:`depthport.exporters.core.files.sealed`); what is incomplete, was changed since or can't be loaded is rebuilt.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class OptimizedGraph:
         return self.folder / MODEL_FILE
 
     def complete(self) -> bool:
-        """Whether every file is there as it was written, bit by bit."""
+        """Return whether every file is as it was written, bit by bit."""
         return intact(self.folder)
 
     def can_be_written(self) -> bool:
@@ -75,8 +75,10 @@ class OptimizedGraph:
         return Path(tempfile.mkdtemp(prefix=_WRITING, dir=self.folder.parent))
 
     def finish(self, written: Path) -> bool:
-        """Make the folder `written` the entry; False where another process was first, the graph is not there or the disk
-        is full."""
+        """Make the folder `written` the entry.
+
+        False where another process was first, the graph is missing or the disk is full.
+        """
         try:
             if not (written / MODEL_FILE).is_file():
                 return False

@@ -84,7 +84,7 @@ class PluginProviderRuntime(Runtime):
 
 @cache
 def _survey() -> tuple[tuple[Offer, ...], tuple[str, ...]]:
-    """What the installed plug-ins offer on this machine, and a line on each that offers nothing."""
+    """Return the installed plug-ins' offers on this machine, and a line on each that offers nothing."""
     listed = call_isolated(plugins.survey, {}, Path.cwd()).value
     offers, silent = [], []
     for plugin, answer in zip(plugins.installed(), listed, strict=True):

@@ -40,7 +40,7 @@ class PluginSession(OrtSession):
         return ort.InferenceSession(str(model), native, enable_fallback=0)
 
     def placement(self) -> Placement:
-        """Where each node ran, and how far the outputs are from the CPU provider's.
+        """Return where each node ran, and how far the outputs are from the CPU provider's.
 
         Raises:
             PlacementError: the provider ran nothing, or an fp32 policy was computed in less.

@@ -27,7 +27,7 @@ CPU_PROVIDER = "CPUExecutionProvider"
 
 @dataclass(frozen=True)
 class ProviderContext:
-    """What a provider's options may depend on."""
+    """Context that a provider's options may depend on."""
 
     index: int
     """Ordinal of the device."""
@@ -36,7 +36,7 @@ class ProviderContext:
     cache_dir: str
     memory_limit_bytes: int | None = None
     fp16_convolutions: bool = False
-    """Whether the artifact's convolutions are fp16."""
+    """True if the artifact's convolutions are fp16."""
     capability: tuple[int, int] = (0, 0)
     """Compute capability of the GPU."""
     dtypes: tuple[str, ...] = ()
@@ -52,10 +52,10 @@ class Provider:
     device: str
     mode: Mode
     memory: str
-    """Where inputs and outputs live at the device boundary, in OrtValue's terms (`cpu`, `cuda`)."""
+    """Memory of inputs and outputs at the device boundary, in OrtValue's terms (`cpu`, `cuda`)."""
     options: Callable[[ProviderContext], ProviderOptions]
     cuda_graph: bool = False
-    """Whether it captures the graph of kernels once and replays it."""
+    """True if it captures the graph of kernels once and replays it."""
 
 
 def _none(context: ProviderContext) -> ProviderOptions:

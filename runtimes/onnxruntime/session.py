@@ -200,7 +200,7 @@ class OrtSession(Session):
     def _strays(self, model: Path, extra: OrtOptions) -> str:
         """One line that names the nodes the provider did not take, from a second session that admits them."""
         message = f"{self._provider.name} does not take every node of {model.name}"
-        advice = "export for its target, or load with cpu_fallback=True to measure it all the same"
+        advice = "export for its target, or load with cpu_fallback=True to measure it anyway"
         with contextlib.suppress(*_ORT_ERRORS):
             strays = list(_nodes_elsewhere(self._native_session(model, extra, strict=False), self._provider.name))
             if strays:
@@ -270,7 +270,7 @@ def _assignments(session: ort.InferenceSession) -> Iterator[tuple[str, Any]]:
 
 
 def nodes_by_provider(session: ort.InferenceSession) -> Counter[str]:
-    """How many nodes each provider was given; empty where the version does not tell."""
+    """Return the number of nodes that each provider was given; empty where the version does not tell."""
     return Counter(provider for provider, _ in _assignments(session))
 
 

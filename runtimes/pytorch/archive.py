@@ -1,4 +1,4 @@
-"""What PyTorch may read of a stored program: an archive that holds numbers and a graph, and nothing that runs.
+"""Check of what PyTorch may read of a stored program: an archive that holds numbers and a graph, and nothing that runs.
 
 `torch.export.load` is no safe reader: it unpickles every payload that the archive marks for it (`use_pickle`, example
 inputs, custom and opaque objects, whole legacy files), gives symbolic expressions to `sympify` and guards to `exec`,
@@ -7,7 +7,7 @@ node calls by attributes from `torch` on, and writes names into Python source th
 (`torch/export/pt2_archive/_package.py`, `torch/_export/serde/serialize.py`, `torch/utils/_pytree.py`, torch 2.13).
 
 Our programs are static and need none of that. So every entry, every kind of argument and every name is held against a
-list of what they do need; all else is refused. What was checked is packed anew and read from memory: PyTorch's reader and
+list of what they do need; all else is refused. The checked parts are repacked and read from memory: PyTorch's reader and
 ours can't disagree about which bytes an entry has. Imports no framework.
 """
 
@@ -59,11 +59,11 @@ _MAX_DEPTH = 40
 
 
 IsOperator = Callable[[str, str, str], bool]
-"""Whether namespace, name and overload are those of an operator that is registered."""
+"""True if namespace, name and overload are those of an operator that is registered."""
 
 
 def checked_archive(path: Path, is_operator: IsOperator) -> io.BytesIO:
-    """The archive of a program, looked through and packed anew, for `torch.export.load`.
+    """The archive of a program, checked and repacked, for `torch.export.load`.
 
     Raises:
         ArtifactError: it can't be read, or holds what could run or what none of our programs holds.
@@ -84,7 +84,7 @@ def checked_archive(path: Path, is_operator: IsOperator) -> io.BytesIO:
 
 
 def _words(key: str) -> re.Pattern[str]:
-    """What a text below `key` may be; targets and trees have rules of their own (:meth:`_Check._field`)."""
+    """Return the pattern of texts below `key`; targets and trees have their own rules (:meth:`_Check._field`)."""
     return _NAME if key in _NAMES else _ANY if key in ("target", "in_spec", "out_spec") else _TEXT
 
 
@@ -106,7 +106,7 @@ class _Check:
                 for info in archive.infolist():
                     _, _, name = info.filename.partition("/")
                     if _ENTRY.fullmatch(name) is None or info.compress_type != zipfile.ZIP_STORED or name in found:
-                        self.refuse(f"an entry {quoted(info.filename)} that no program of ours has")
+                        self.refuse(f"an entry {quoted(info.filename)} that depthport never writes")
                     found[name] = archive.read(info)
                 return found
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
@@ -122,30 +122,30 @@ class _Check:
         """Tensors as plain numbers, each in an entry of its own kind."""
         listed = config.get("config") if isinstance(config, Mapping) else None
         if not isinstance(listed, Mapping):
-            self.refuse("a list of tensors that can't be read")
+            self.refuse("an unreadable list of tensors")
         for tensor, payload in listed.items():
             if not isinstance(payload, Mapping) or payload.get("use_pickle") is not False:
                 self.refuse(f"a tensor {quoted(tensor)} that is marked for unpickling")
             place = payload.get("path_name")
             if not isinstance(place, str) or not place.startswith(prefix) or f"{folder}{place}" not in entries:
-                self.refuse(f"a tensor {quoted(tensor)} in an entry that is not one of tensors")
+                self.refuse(f"a tensor {quoted(tensor)} in an entry that does not hold tensors")
             self.walk(payload, 0)
 
     def program(self, program: Any) -> None:
         graph_module = program.get("graph_module") if isinstance(program, Mapping) else None
         signature = graph_module.get("signature") if isinstance(graph_module, Mapping) else None
         if not isinstance(signature, Mapping):
-            self.refuse("no program that can be read")
+            self.refuse("no readable program")
         for side in ("input_specs", "output_specs"):
             specs = signature.get(side)
             if not isinstance(specs, list) or any(not isinstance(s, Mapping) or not s.keys() <= _SIGNATURE for s in specs):
-                self.refuse("inputs or outputs of another kind than tensors")
+                self.refuse("inputs or outputs other than tensors")
         self.walk(program, 0)
 
     def walk(self, node: Any, depth: int, key: str = "") -> None:
         """Hold everything below a node of the JSON against the lists above; `key` is what leads to it."""
         if depth > _MAX_DEPTH:
-            self.refuse("a graph nested more deeply than any of ours")
+            self.refuse("a graph nested more deeply than depthport writes")
         if isinstance(node, Mapping):
             for name, value in node.items():
                 self._field(name, value)
@@ -164,11 +164,11 @@ class _Check:
         if name in _EMPTY and value:
             self.refuse(f"{name}, which PyTorch would evaluate")
         if name == "metadata" and value and not (isinstance(value, Mapping) and value.keys() <= _METADATA):
-            self.refuse("metadata that no program of ours has")
+            self.refuse("metadata that depthport never writes")
         if name == "target":
             found = _OPERATOR.fullmatch(value) if isinstance(value, str) else None
             if found is None or found[2] in _WITH_FILES or not self._is_operator(*found.groups()):
-                self.refuse(f"a call of {quoted(value)}, which is no operator on tensors")
+                self.refuse(f"a call of {quoted(value)}, which is not an operator on tensors")
         if name in ("in_spec", "out_spec"):
             self._tree(value)
 
@@ -182,7 +182,7 @@ class _Check:
                 context = json.loads(node["context"]) if node["context"] is not None else None
                 keys = context if isinstance(context, list) else [] if context is None else [context]
                 if node["type"] not in _TREES or not all(isinstance(k, str) and k.isidentifier() for k in keys):
-                    self.refuse("a tree of other types than tuples, lists and dictionaries")
+                    self.refuse("a tree of types other than tuples, lists and dictionaries")
                 pending += node["children_spec"]
         except (KeyError, TypeError, ValueError, RecursionError):
-            self.refuse("a tree that can't be read")
+            self.refuse("an unreadable tree")

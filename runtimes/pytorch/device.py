@@ -1,4 +1,4 @@
-"""What differs between PyTorch's devices, in one place: names, flags, waiting, memory.
+"""Differences between PyTorch's devices, in one place: names, flags, waiting, memory.
 
 Everything goes through `torch.accelerator`, so cpu, cuda, mps and xpu share the adapter's code.
 """
@@ -77,7 +77,7 @@ def peak_mib(device: torch.device) -> float | None:
 
 
 def mps_fallback(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether PyTorch may silently run operators that MPS lacks on the CPU."""
+    """Return whether PyTorch may silently run operators that MPS lacks on the CPU."""
     return environment.get(MPS_FALLBACK_VARIABLE, "0") not in ("", "0")
 
 
@@ -91,7 +91,7 @@ def fallback_operators(warnings: Iterable[str]) -> tuple[str, ...]:
 
 
 def parameter_report(tensors: Mapping[str, torch.Tensor]) -> dict[str, object]:
-    """How many tensors, and MiB, lie on which device in which dtype."""
+    """Return the number of tensors, and MiB, by device and dtype."""
     devices: dict[str, int] = {}
     dtypes: dict[str, int] = {}
     for tensor in tensors.values():

@@ -82,8 +82,10 @@ class CudaFlow(Flow):
 
 
 def _pinned(array: np.ndarray) -> Tensor:
-    """A copy that a device can fetch by itself. By NumPy: PyTorch's own copy wakes its pool of threads, which then spin for
-    a while on the cores that decode."""
+    """Return a copy that a device can fetch by itself.
+
+    Copied by NumPy: PyTorch's own copy wakes its pool of threads, which then spin for a while on the cores that decode.
+    """
     pinned = torch.empty(array.shape, dtype=getattr(torch, array.dtype.name), pin_memory=True)
     np.copyto(pinned.numpy(), array)
     return pinned

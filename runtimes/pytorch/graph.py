@@ -39,7 +39,7 @@ class GraphSession(EagerSession):
         return super()._build()
 
     def _capture(self, eager: Forward, *inputs: Tensor) -> tuple[torch.cuda.CUDAGraph, object]:
-        """The graph, which reads `inputs` where they lie now, and its outputs, which every replay writes anew.
+        """The graph, which reads `inputs` where they lie now, and its outputs, which every replay rewrites.
 
         Libraries choose their algorithms and make their workspaces in a run before the capture. Over hundreds of views
         a run takes seconds, so there is one, and its results are the first call's: they wait on the host, because what

@@ -1,4 +1,4 @@
-"""Where the time of a program goes, operator by operator: what `depthport profile` adds up by part of the network.
+"""Times of a program, operator by operator, which `depthport profile` adds up by part of the network.
 
 The program is run by an interpreter that gives every operator a label. On the CPU the clock is read around each. On CUDA
 PyTorch's profiler (CUPTI) tells how long the kernels took that each label launched, so gaps between launches, which a

@@ -1,5 +1,7 @@
-"""Reading a `pytorch` artifact (:mod:`depthport.exporters.pytorch.exporter`): the program and its borrowed parameters, the
-fused network, upstream."""
+"""Readers of a `pytorch` artifact (:mod:`depthport.exporters.pytorch.exporter`).
+
+It holds the program and its borrowed parameters, the fused network, or upstream.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,7 @@ def load_program(artifact: Artifact, device: torch.device) -> nn.Module:
 
 
 def is_operator(namespace: str, name: str, overload: str) -> bool:
-    """Whether an operator is registered with PyTorch."""
+    """Return whether an operator is registered with PyTorch."""
     packet = getattr(getattr(torch.ops, namespace), name, None)
     return isinstance(getattr(packet, overload, None), torch._ops.OpOverload)
 

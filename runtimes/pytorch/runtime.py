@@ -122,7 +122,7 @@ class PyTorchRuntime(Runtime):
             here = sum(device.name.startswith("cuda") for device in known.values())
             raise UnavailableError(
                 f"pytorch on {name}: there is no {' or '.join(missing)}, this machine has {here} NVIDIA "
-                f"GPU{'s' if here > 1 else ''}: name only those that it has"
+                f"GPU{'s' if here > 1 else ''}: name only those"
             )
         cards = [super(PyTorchRuntime, self).device(_card(index)) for index in indices]
         if FUSED not in cards[0].modes:
@@ -210,7 +210,7 @@ def _mps_notes() -> tuple[str, ...]:
         "mode compile: inductor's Metal backend is a prototype; what it can't compile is a failed cell",
     )
     if mps_fallback():
-        said = f"{MPS_FALLBACK_VARIABLE} is set: operators that Metal lacks would run on the CPU; unset it to be told"
+        said = f"{MPS_FALLBACK_VARIABLE} is set: operators that Metal lacks would run on the CPU; unset it to get an error"
         notes += (said,)
     return notes
 

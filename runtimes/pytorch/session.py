@@ -26,7 +26,7 @@ from depthport.runtimes.session import DeviceDecoder, Flow
 
 
 class TorchSession(Session):
-    """What the three modes share: flags, one buffer an input on the device, waiting, outputs, memory, placement."""
+    """Base of the three modes: flags, one buffer an input on the device, waiting, outputs, memory, placement."""
 
     def __init__(self, artifact: Artifact, device: str, options: LoadOptions) -> None:
         super().__init__(artifact, device, options)
@@ -194,7 +194,7 @@ class CompiledSession(EagerSession):
 
         def forward(*inputs: Tensor) -> Any:
             if self._cuda_graph:
-                # The graph writes its outputs anew, whoever still holds those of the call before.
+                # The graph rewrites its outputs, even if someone still holds those of the call before.
                 torch.compiler.cudagraph_mark_step_begin()
             return kept(*inputs)
 
@@ -210,7 +210,7 @@ class CompiledSession(EagerSession):
 
 
 def _cuda_graph_skips() -> int:
-    """How often inductor has declined to capture a CUDA graph in this process."""
+    """Return how often inductor has declined to capture a CUDA graph in this process."""
     from torch._dynamo.utils import counters
 
     return counters["inductor"]["cudagraph_skips"]
@@ -237,7 +237,7 @@ def compiler_caches(folder: Path, **variables: str) -> Iterator[None]:
     """Keep compiled code in `folder` while something is compiled.
 
     Args:
-        folder: made if it is not there.
+        folder: made if it does not exist.
         variables: the environment variables that compilers read, and the part of the folder that each names.
 
     Raises:

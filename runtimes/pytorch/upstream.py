@@ -1,4 +1,4 @@
-"""Sessions of runtime `pytorch` that run upstream's own forward: as it stands, and under `torch.compile`."""
+"""Sessions of runtime `pytorch` that run upstream's own forward: eager, and under `torch.compile`."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ class UpstreamSession(TorchSession):
 
 
 class CompiledUpstreamSession(UpstreamSession):
-    """What a user gets who puts `torch.compile` around upstream's network: many graphs, with Python between them."""
+    """Upstream's network under `torch.compile`, as a user would run it: many graphs, with Python between them."""
 
     def own_pipeline(self) -> None:
-        return None  # upstream's `inference` calls the network as it stands
+        return None  # upstream's `inference` calls the network uncompiled
 
     def _upstream(self) -> tuple[nn.Module, Forward]:
         made = self.artifact.manifest

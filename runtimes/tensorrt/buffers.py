@@ -144,7 +144,7 @@ class CudaBuffers:
 
     @property
     def captured(self) -> bool:
-        """Whether :meth:`run` replays a graph."""
+        """True if :meth:`run` replays a graph."""
         return self._graph is not None
 
     @property

@@ -52,7 +52,7 @@ def this_gpu(index: int) -> EngineGpu:
     """GPU `index`.
 
     Raises:
-        LoadError: there is none, or the driver does not say which it is.
+        LoadError: there is no GPU, or the driver does not identify it.
     """
     require_device(index)
     gpu = gpu_here(index)
@@ -62,7 +62,7 @@ def this_gpu(index: int) -> EngineGpu:
 
 
 def mismatch_of(artifact: Artifact, version: str, gpu: EngineGpu) -> Mismatch | None:
-    """Why an artifact's engine can't be trusted on a GPU with a version of TensorRT; None where it can."""
+    """Return why an artifact's engine can't be trusted on a GPU with a version of TensorRT; None where it can."""
     reason = mismatch(artifact.manifest.target, version, gpu)
     return None if reason is None else Mismatch(reason, f"{gpu.name}, {gpu.capability}, {version}")
 
@@ -116,7 +116,7 @@ class TensorRTEngine:
         config = self._engine.create_runtime_config()
         cache = self._runtime_cache = config.create_runtime_cache()
         if file_intact(self._cache_file):
-            # One of another version or driver is refused and begun anew.
+            # One of another version or driver is refused and started afresh.
             cache.deserialize(self._cache_file.read_bytes())
         config.set_runtime_cache(cache)
         return self._engine.create_execution_context(config)

@@ -28,7 +28,7 @@ _PRECISIONS = ("fp16", "bf16", "tf32", "fp32")
 
 
 class _EngineRuntime(Runtime):
-    """What both runtimes share; they differ in the package alone."""
+    """Base of both runtimes, which differ in the package alone."""
 
     package: ClassVar[Package]
     licence: ClassVar[str | None] = "NVIDIA SLA"

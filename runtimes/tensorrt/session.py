@@ -18,7 +18,7 @@ from depthport.runtimes.tensorrt.buffers import CudaBuffers, CudaError
 
 
 class Engine(Protocol):
-    """What a session needs of an engine."""
+    """The part of an engine that a session needs."""
 
     def set_address(self, name: str, address: int) -> None:
         """Read or write the tensor `name` there from now on."""
@@ -86,7 +86,7 @@ class CudaSession(Session):
             try:
                 self._buffers.capture(self._engine.enqueue)
             except CudaError as error:
-                raise RunError(f"this engine can't be captured as a CUDA graph, take another mode: {error}") from error
+                raise RunError(f"this engine can't be captured as a CUDA graph, choose another mode: {error}") from error
         self._buffers.run(self._engine.enqueue)
 
     def _synchronize(self) -> None:

@@ -115,7 +115,7 @@ def test_the_versions_that_matter_are_recorded() -> None:
         ({"format": "pytorch", "dynamic": ("views",)}, UnsupportedError, "has no dynamic views"),
         ({"format": "coreml", "pose_input": True}, UnsupportedError, "pose input"),
         ({"model": "da3mono-large", "pose_input": True}, UsageError, "takes no poses"),
-        ({"dynamic": ("size",), "source_size": (100, 100)}, UsageError, "a graph of open size can't resize"),
+        ({"dynamic": ("size",), "source_size": (100, 100)}, UsageError, "a graph with open size can't resize"),
         (
             {"format": "pytorch", "target": "cuda", "precision": "bf16", "pose_input": True},
             UnsupportedError,

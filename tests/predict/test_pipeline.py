@@ -250,7 +250,7 @@ def test_what_does_not_suit_the_device_is_decoded_on_the_cpu(manifest: Manifest,
             prepared = preparation.start([other])()
             assert isinstance(prepared.image, np.ndarray) and prepared.image.shape == (1, 1, 96, 128, 3)
             assert prepared.rgb is not None and prepared.rgb.shape == (1, 70, 98, 3)
-        with pytest.raises(InputError, match="no image"):
+        with pytest.raises(InputError, match="not an image"):
             preparation.start([b"nothing"])()
     assert not decoder.batches
 

@@ -1,4 +1,4 @@
-"""Arrays that are none, and numbers that are none."""
+"""Invalid arrays and numbers."""
 
 from __future__ import annotations
 

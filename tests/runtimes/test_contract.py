@@ -30,7 +30,7 @@ def test_a_good_citizen_passes(check: Callable[[Subject, Path], None], tmp_path:
         ("Lazy", checks.check_synchronize, "before the work is done"),
         ("Lazy", checks.check_outputs_are_final, "bound after the run"),
         ("NotANumber", checks.check_outputs, "not finite"),
-        ("Forgetful", checks.check_rebinding, "does not depend on what is bound"),
+        ("Forgetful", checks.check_rebinding, "does not depend on the bound inputs"),
         ("Aliasing", checks.check_outputs_are_copies, "overwrote"),
         ("Leaky", checks.check_close_frees, r"\d+ MiB behind"),
         ("Absent", checks.check_probe, None),

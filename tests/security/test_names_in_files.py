@@ -70,7 +70,7 @@ def test_results(name: str, tmp_path: Path, marked: Callable[[], bool]) -> None:
     compare(results, results)
     choose(results)
     if ":" in name:
-        with pytest.raises(UsageError, match="is not the name of one"):
+        with pytest.raises(UsageError, match="is not a valid name"):
             reproduce(results, results.cells[0].id)
     else:
         reproduce(results, results.cells[0].id)

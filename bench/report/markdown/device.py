@@ -121,7 +121,7 @@ def _axis(members: Sequence[Row], axis: str, boundary: Boundary) -> str:
 
 
 def _all(members: Sequence[Row], boundary: Boundary) -> str:
-    """What one chooses by, of every cell that was timed; the rest of its figures is in :func:`_more`."""
+    """Return the table of every timed cell's main figures; the rest is in :func:`_more`."""
     head = ["Configuration", "Latency [95 %], ms", "img/s", "vs upstream [95 %]", "Depth error"]
     timed = [row for row in _by_speed(members, boundary) if row.cell.timing]
     body = [
@@ -161,7 +161,7 @@ def _more(members: Sequence[Row], boundary: Boundary, other: Boundary) -> str:
 
 
 def _stages(group: Group) -> str:
-    """Where the time of a scene alone goes, from files to arrays, and how near a stream comes to the network's own rate."""
+    """Return the stages of a scene alone, from files to arrays, and a stream's share of the network's own rate."""
     body = []
     for row in group.rows:
         stages = row.cell.stages_ms
@@ -216,7 +216,7 @@ def _phases(group: Group) -> str:
 
 
 def _neural_engine(machine: MachineReport, group: Group) -> str:
-    """What Apple's Neural Engine is predicted to refuse of each Core ML package, and what Core ML placed on it."""
+    """Return the operations that Apple's Neural Engine is predicted to refuse, and those that Core ML placed on it."""
     body = [[code(line.cell), *(escape(text, 300) for text in line[1:])] for line in neural_engine.lines(machine, group)]
     if not body:
         return ""
@@ -230,7 +230,7 @@ def _accuracy(group: Group) -> str:
     if not body:
         return ""
     void = any(meaningless(row.cell) for row in group.rows if row.cell.accuracy)
-    doubt = f"**Every figure here {MEANINGLESS}**: it shows that the way works. " if void else ""
+    doubt = f"**{MEANINGLESS}**: they only show that the pipeline works. " if void else ""
     # One factor and the cameras, then scale and shift: ten columns are more than a page has.
     tables = [
         table([("Configuration", *HEADS)[i] for i in kept], [[line[i] for i in kept] for line in body], "llrrrrr")

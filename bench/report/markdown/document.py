@@ -47,7 +47,7 @@ def _groups(report: Report, answers: Answers) -> Iterator[tuple[MachineReport, G
 
 
 def _synthetic(report: Report) -> str:
-    """What a reader must know before the first number."""
+    """Return the caution on synthetic weights, which precedes the first number."""
     if not report.synthetic:
         return ""
     models = ", ".join(code(name) for name in report.synthetic)
@@ -104,7 +104,7 @@ def _plain(name: str) -> str:
 
 
 def _sentences(report: Report, answers: Answers) -> str:
-    """Why that one, what would change it, and when its build pays."""
+    """Return why that one, what would change it, and when its build pays."""
     lines = []
     for machine, group, choice in _groups(report, answers):
         if choice.pick is None:
@@ -114,7 +114,7 @@ def _sentences(report: Report, answers: Answers) -> str:
         where = f"**{escape(machine.name)}**, {escape(group.workload.label)}"
         lines.append(f"{where}: {code(choice.pick)}, {escape(choice.why, 400)}.{doubt_}")
         if choice.ties:
-            lines.append(f"  - As good, not told apart from it: {', '.join(map(code, choice.ties))}")
+            lines.append(f"  - Statistically tied with it: {', '.join(map(code, choice.ties))}")
         lines += [f"  - {escape(change.text, 300)}" for change in choice.sensitivity[:3]]
         lines += [f"  - {escape(line, 300)}" for line in break_even_lines(choice.break_even)]
     text = "\n".join(line if line.startswith("  -") else f"- {line}" for line in lines)
@@ -161,10 +161,10 @@ def _across(report: Report) -> list[str]:
         parts += ["One suite, frozen and carried to each machine:"]
         parts += [table(FLEET_HEAD, [[*map(escape, line[:5]), code(line[5])] for line in runs])]
     if not found:
-        return [*parts, "One device gave figures. To set machines side by side, merge their results: "
+        return [*parts, "One device gave figures. To compare machines, merge their results: "
                 "`depthport report A B --out merged`."]  # fmt: skip
     parts += [
-        "The only part that sets one machine against another: different days, baselines and drivers. “Times” is "
+        "The only part that compares machines: their days, baselines and drivers differ. “Times” is "
         "throughput over that of the slowest device listed; its interval is that of two independent medians."
     ]
     head = ["Machine and device", "Fastest cell", "Latency [95 %], ms", "img/s", "Times [95 %]"]

@@ -1,5 +1,7 @@
-"""The parts of pages that show recorded runs: the report's picture with the pick of every run (README.md), and the cells of
-every run of suite `alternatives`, ours beside what people would run instead (docs/cpu.md).
+"""The parts of pages that show recorded runs.
+
+They are the report's picture with the pick of every run (README.md), and the cells of every run of suite
+`alternatives`, ours beside what people would run instead (docs/cpu.md).
 
 `make records` merges `bench/records/*` into `report.md` and `report.png` there (and the page, `report.html`, which git
 leaves out) and rewrites these parts, so that no figure is copied by hand; a test compares the two.
@@ -96,7 +98,7 @@ def _alternatives(machine: MachineReport, group: Group) -> Iterator[str]:
     head = ["cell", "what it is", "latency, ms", "vs upstream", "depth error (rel. L2)", "camera rotation",
             "first result, s", "peak memory"]  # fmt: skip
     yield table(head, [_alternative(row, boundary) for row in timed], "llrrrrrr")
-    # A cell that computes something else is timed all the same; what could not be is told with the reason.
+    # A cell that computes something else is timed anyway; one that could not be is listed with its reason.
     for row in own:
         if row.cell.status not in (Status.OK, Status.UNAVAILABLE, Status.UNSUPPORTED):
             yield f"{code(row.cell.id)}: {escape(rows.status(row))}."
@@ -117,7 +119,7 @@ def replaced(text: str, name: str, part: str) -> str:
     """`text` with what stands between the marks of a name replaced.
 
     Raises:
-        UsageError: the marks are not there, once each and in order.
+        UsageError: the marks are missing, repeated or out of order.
     """
     before, after = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     head, begin, rest = text.partition(before)

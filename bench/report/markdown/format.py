@@ -77,7 +77,7 @@ def alert(kind: str, lines: Iterable[str]) -> str:
 
 
 def details(summary: str, body: str) -> str:
-    """A folded part; `summary` is plain text of ours."""
+    """A folded part; `summary` is trusted plain text."""
     return f"<details>\n<summary>{summary}</summary>\n\n{body}\n\n</details>"
 
 

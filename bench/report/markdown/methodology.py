@@ -64,7 +64,7 @@ def technical_notes(report: Report) -> str:
 
 
 def methodology(report: Report) -> str:
-    """How to read the figures, and the protocol's parameters run by run."""
+    """Explain how to read the figures, and give the protocol's parameters run by run."""
     parts = [bullets(escape(line, 600) for line in READING)]
     for machine in report.machines:
         for run in machine.runs:

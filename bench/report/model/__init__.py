@@ -1,1 +1,1 @@
-"""What a report says, as data: findings, ranking, recommendations."""
+"""Content of a report, as data: findings, ranking, recommendations."""

@@ -8,7 +8,7 @@ from depthport.bench.results.metrics import number
 from depthport.bench.results.model import Cell
 from depthport.bench.statistics import figures
 
-MEANINGLESS = "means nothing, the weights are synthetic"
+MEANINGLESS = "random weights: accuracy figures have no meaning"
 ALIGNMENT = (
     "Predicted depth is aligned to the truth before it is compared, by one factor for all views of a scene (the ratio of "
     "the medians); “+ shift”: by the scale and shift of least squares. Rotation: the worst angle between two views; field "
@@ -30,7 +30,7 @@ def accuracy_lines(cell: Cell) -> list[list[str]]:
 
 
 def meaningless(cell: Cell) -> bool:
-    """Whether the cell's figures against the truth say nothing."""
+    """Return whether the cell's figures against the truth say nothing."""
     return bool((cell.accuracy or {}).get("meaningless"))
 
 

@@ -23,7 +23,7 @@ def check_bundles(files: Sequence[ResultsFile]) -> list[str]:
     carried = [(number, bundle) for number, bundle in bundles if bundle is not None]
     for number, bundle in carried:
         if canonical_sha256(bundle.contents) != bundle.sha256:
-            raise UsageError(f"file {number} carries a bundle whose hash is not that of its contents: measure it again")
+            raise UsageError(f"file {number} carries a bundle whose hash does not match its contents: measure it again")
     for number, bundle in carried[1:]:
         first = carried[0][1]
         if bundle.sha256 != first.sha256:
@@ -35,7 +35,7 @@ def check_bundles(files: Sequence[ResultsFile]) -> list[str]:
             )
     if not carried:
         return []
-    return [f"file {n} is of no bundle: nothing says that it measured the same suite" for n, b in bundles if b is None]
+    return [f"file {n} belongs to no bundle: it may have measured another suite" for n, b in bundles if b is None]
 
 
 def differences(first: Mapping[str, object], second: Mapping[str, object], where: str = "") -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What a report opens with: the controls of every run, and everything that casts doubt on it."""
+"""Opening of a report: the controls of every run, and everything that casts doubt on it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from depthport.bench.statistics import figures
 NAMES = {"aa": "A/A: a cell against itself", "plus5": "+5 %: a cell against itself, delayed by 5 %"}
 MEANING = {
     "aa": "the noise floor of this machine on this day",
-    "plus5": "whether a difference of 5 % would have been found",
+    "plus5": "shows whether a difference of 5 % would have been found",
 }
 LOUD = 0.05
 """A noise floor worth a word on the first screen."""
 
 
 def noise_floor(control: Control) -> float | None:
-    """How far from 1 the A/A interval reaches: differences below it are not to be believed."""
+    """Return how far from 1 the A/A interval reaches: differences below it are not to be believed."""
     return None if control.ci95 is None else max(abs(bound - 1) for bound in control.ci95)
 
 
@@ -66,10 +66,10 @@ def warning_lines(machine: MachineReport) -> list[str]:
                     f"do not trust the verdicts of this run{when}"
                 ] = None
         if not run.results.complete:
-            lines[f"The run was stopped before its end; the same command goes on from here{when}"] = None
+            lines[f"The run was stopped before its end; the same command resumes it{when}"] = None
         if not run.results.controls and any(c.timing for c in run.results.cells):
             name = run.results.protocol.get("name", "unknown")
-            lines[f"The protocol “{name}” has no controls: nothing shows that this machine was quiet{when}"] = None
+            lines[f"The protocol “{name}” has no controls: nothing shows how quiet this machine was{when}"] = None
         for warning in run.results.warnings:
             # Said once: the weights above all else, a failed control just above.
             if warning.get("code", "").startswith("synthetic") or warning.get("code") == "control-failed":

@@ -62,7 +62,7 @@ def cross_device(report: Report) -> list[RankedWorkload]:
 
 
 def _same_work(workload: Workload) -> tuple[object, ...]:
-    """What must agree across machines; weights need not, as they do not change the time."""
+    """Return the key that must agree across machines; weights need not, as they do not change the time."""
     return workload[:5]
 
 

@@ -39,14 +39,14 @@ def _best(group: Group, choice: Choice, boundary: Boundary) -> Iterator[str]:
     figure = f"{rows.latency(best, boundary)} ms"
     if best.cell.baseline:
         alone = not any(row.ok and row.cell.timing and row is not best for row in group.rows)
-        said_of_it = "only upstream gave figures" if alone else "nothing was shown to beat upstream as its users run it"
+        said_of_it = "only upstream gave figures" if alone else "no cell was shown to beat upstream as its users run it"
         yield f"{said_of_it}: {best.cell.id}, {figure}."
     elif speedup(best, boundary) is not None:
         doubt = f" ({said.doubt})" if said.level == "perhaps" else ""
         figure = f"{figure}, {rows.ratio(best, boundary)}, depth error {rows.depth(best)}"
         yield f"{best.cell.id}: {said.against}{doubt}, {figure}."
     if choice.ties:
-        yield f"not told apart from it: {', '.join(choice.ties)}."
+        yield f"statistically tied with it: {', '.join(choice.ties)}."
 
 
 def _no_gain(order: list[Row], boundary: Boundary) -> Iterator[str]:
@@ -57,7 +57,7 @@ def _no_gain(order: list[Row], boundary: Boundary) -> Iterator[str]:
 
 
 def _compile(order: list[Row], boundary: Boundary) -> Iterator[str]:
-    """What compiling the network gains over running it as it stands, in the same precision and run."""
+    """Yield the gain of compiling the network over running it uncompiled, in the same precision and run."""
     for row in order:
         plain = (row.runtime.compiles or {}).get(row.cell.mode)
         if plain is None:
@@ -82,7 +82,7 @@ def _compile(order: list[Row], boundary: Boundary) -> Iterator[str]:
 
 
 def _transfers(order: list[Row]) -> Iterator[str]:
-    """Where host buffers cost more than 5 % of the call."""
+    """Yield the cells whose host buffers cost more than 5 % of the call."""
     for row in order[:3]:
         device, host = timing(row, "device"), timing(row, "host")
         if device and host and device.median_ms and host.median_ms and host.median_ms > 1.05 * device.median_ms:

@@ -1,4 +1,4 @@
-"""How firmly a pick may be said: one answer for the page's cards, the Markdown report and the key findings.
+"""Confidence with which a pick is stated: one answer for the page's cards, the Markdown report and the key findings.
 
 A pick is *taken* where the run shows it to be faster than upstream and both controls came out as they must. Whatever
 weakens that takes the imperative away everywhere at once: the title says "Perhaps", and "faster" becomes "measured
@@ -21,13 +21,13 @@ AGAINST = {
     "faster": "faster than upstream",
     "slower": "slower than upstream",
     "equivalent": "equivalent to upstream",
-    "inconclusive": "not told apart from upstream",
+    "inconclusive": "statistically tied with upstream",
 }
 
 
 @dataclass(frozen=True)
 class Headline:
-    """What is said of one workload's pick."""
+    """Statement of one workload's pick."""
 
     level: Level
     name: str
@@ -35,7 +35,7 @@ class Headline:
     against: str
     """The pick against upstream, in doubt where the run is; empty for upstream itself and where there was no baseline."""
     doubt: str
-    """Why it is no more than "perhaps"; empty where it is."""
+    """Reason it is no more than "perhaps"; empty where it is."""
 
     @property
     def lead(self) -> str:
@@ -53,7 +53,7 @@ def pick_of(group: Group, choice: Choice) -> Row | None:
 
 
 def headline(group: Group, choice: Choice) -> Headline:
-    """How to say the pick of `group`."""
+    """Return the statement of the pick of `group`."""
     pick = pick_of(group, choice)
     if pick is None:
         return Headline("none", "", "", choice.why)
@@ -65,7 +65,7 @@ def headline(group: Group, choice: Choice) -> Headline:
     against = "" if verdict is None else AGAINST.get(verdict, f"{verdict} against upstream")
     doubts = [in_doubt] if in_doubt else []
     if group.baseline is not None and group.baseline.cell.id in choice.ties:
-        doubts.append("upstream is not told apart from it")
+        doubts.append("upstream is statistically tied with it")
     elif verdict not in (None, "faster"):
         doubts.append("it is not shown to be faster than upstream")
     if in_doubt and verdict in ("faster", "slower"):

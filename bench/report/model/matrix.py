@@ -1,4 +1,4 @@
-"""Where a cell stands in the matrix of its group: what executes it against the precision it computes in.
+"""Position of a cell in the matrix of its group: what executes it against the precision it computes in.
 
 The rows of the `paper` suite keep the seed report's own axes (bench/plan/seed.py): mode, compiled or not, against what the
 seed calls a precision.
@@ -22,7 +22,7 @@ def slot(row: Row) -> dict[str, str | int]:
     if found:
         name = found[1] + (", compiled" if found[3] else "")
         order = SEED_PRECISIONS.index(found[2]) if found[2] in SEED_PRECISIONS else len(SEED_PRECISIONS)
-        block = f"{cell.device}, the seed report's rows"
+        block = f"{cell.device}, the rows of the first report"
         return {"block": block, "row": name, "column": found[2], "order": order}
     mode = [] if cell.mode in ("default", "-", "", cell.device) else [cell.mode]
     known = list(POLICIES)

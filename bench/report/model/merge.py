@@ -23,7 +23,7 @@ Source = Results | ResultsFile | Path | str
 
 
 class Workload(NamedTuple):
-    """What a cell computed. Latencies are comparable within one workload only."""
+    """Task that a cell computed. Latencies are comparable within one workload only."""
 
     model: str
     batch: int
@@ -83,7 +83,7 @@ class Row:
 
     @property
     def runtime(self) -> RuntimeFacts:
-        """What is known of the cell's runtime."""
+        """Facts of the cell's runtime."""
         return facts_of(self.run.results, self.cell.runtime)
 
 
@@ -112,7 +112,7 @@ class MachineReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What both renderers read."""
+    """Data that both renderers read."""
 
     machines: tuple[MachineReport, ...]
     notes: tuple[str, ...] = field(default=())
@@ -137,7 +137,7 @@ def workload_of(cell: Cell) -> Workload:
 
 
 def is_synthetic(results: Results, cell: Cell) -> bool:
-    """Whether a cell ran on synthetic weights; anything but a clear no in the file counts as yes."""
+    """Return whether a cell ran on synthetic weights; anything but a clear no in the file counts as yes."""
     info = results.weights.get(cell.model)
     return (info is not None and info.get("synthetic", True)) or cell.weights.startswith("synthetic:")
 
@@ -175,7 +175,7 @@ def _opened(source: Source) -> ResultsFile:
 
 
 def _distinct_names(keys: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """A machine's name, told apart by host CPU and memory where two machines have one accelerator, and as a fleet does."""
+    """A machine's name, distinguished by CPU and memory where two machines have one accelerator, and as a fleet does."""
     keys = list(keys)
     names: dict[tuple[str, ...], str] = {}
     for key in keys:

@@ -33,13 +33,13 @@ COPIES = "report-pictures"
 
 
 def shipped_inputs(run: Run) -> bool:
-    """Whether a run was fed with the shipped photographs alone; whatever is not clearly so counts as its user's own."""
+    """Return whether a run was fed with shipped photographs alone; all that is not clearly so counts as its user's own."""
     name, known = run.results.inputs.get("name", ""), {"motorcycle", *SINGLE}
     return all(part.split(" mirrored")[0].split(",")[0] in known for part in name.split(" + "))
 
 
 def picture_path(run: Run, name: object) -> Path | None:
-    """The file of a picture that a run's results name, or None where there is none that may be read."""
+    """The file of a picture that a run's results name, or None where none may be read."""
     folder = run.folder
     if not isinstance(name, str) or not name or folder is None:
         return None
@@ -60,13 +60,13 @@ def _resolved(folder: Path) -> Path:
     """The folder of a run's results, asked for with each of its pictures.
 
     Raises:
-        OSError: it is not there.
+        OSError: it does not exist.
     """
     return folder.resolve(strict=True)
 
 
 def encode(path: Path) -> bytes | None:
-    """The picture as WebP of at most :data:`LARGEST` pixels; None for what is no image."""
+    """The picture as WebP of at most :data:`LARGEST` pixels; None for what is not an image."""
     try:
         with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -76,7 +76,7 @@ def encode(path: Path) -> bytes | None:
             buffer = io.BytesIO()
             small.save(buffer, "WEBP", quality=80, method=4)
             return buffer.getvalue()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # Pillow's ways to say "no image"
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # Pillow's ways to say "not an image"
         return None
 
 
@@ -116,7 +116,7 @@ class Album:
     spent: int = 0
 
     def add(self, run: Run, name: object) -> int | None:
-        """Index of a run's picture, or None where there is none or it does not fit any more."""
+        """Index of a run's picture, or None where it is missing or no longer fits."""
         path = picture_path(run, name)
         if path is None:
             return None

@@ -1,6 +1,6 @@
-"""How cells stand to each other within one group (one workload on one machine): order, ties, means by an axis.
+"""Ranking of cells within one group (one workload on one machine): order, ties, means by an axis.
 
-Nothing is computed here that `bench` has not put into the file, but for plain means of throughputs, which the
+Nothing is computed here that `bench` has not put into the file, except plain means of throughputs, which the
 seed report has ("by precision", "by mode") and which are labelled as such.
 """
 
@@ -20,7 +20,7 @@ BOUNDARY_TEXT: dict[Boundary, str] = {
     "stream": "the same for scene after scene, stages overlapped",
 }
 OTHER: dict[Boundary, Boundary] = {"device": "host", "host": "device", "pipeline": "stream", "stream": "pipeline"}
-"""What is shown beside a boundary."""
+"""Texts shown beside a boundary."""
 
 
 def timing(row: Row, boundary: Boundary) -> Timing | None:
@@ -87,7 +87,7 @@ def by_axis(rows: Sequence[Row], axis: str, boundary: Boundary) -> list[AxisMean
 
 
 def by_device(group: Group) -> dict[str, list[Row]]:
-    """The group's rows by device, in the order met: cells on different devices are ranked together but told apart."""
+    """The group's rows by device, in the order met: cells on different devices are ranked together but listed apart."""
     devices: dict[str, list[Row]] = {}
     for row in group.rows:
         devices.setdefault(row.cell.device, []).append(row)
@@ -95,7 +95,7 @@ def by_device(group: Group) -> dict[str, list[Row]]:
 
 
 def compiled(row: Row) -> bool | None:
-    """Whether a compiler rewrote the network at load time; None where the format itself is the compiled form."""
+    """Return whether a compiler rewrote the network at load time; None where the format itself is the compiled form."""
     return row.runtime.compiled(row.cell.mode)
 
 

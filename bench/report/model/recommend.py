@@ -26,10 +26,10 @@ class UseCase:
     key: str
     title: str
     asks: str
-    """What is asked for, in words."""
+    """The question, in words."""
     request: Request
     elsewhere: str | None = None
-    """What to do where no machine in the report has such a device."""
+    """Advice where no machine in the report has such a device."""
 
 
 USE_CASES: tuple[UseCase, ...] = (
@@ -112,7 +112,7 @@ def _choose(pool: list[Candidate], group: Group, request: Request) -> Choice:
 
 
 def _applies(case: UseCase, group: Group) -> bool:
-    """Whether the group has a cell that ran on a device the use case is about."""
+    """Return whether the group has a cell that ran on a device the use case is about."""
     wanted: Sequence[str] = case.request.devices
     timed = [row.cell.device.partition(":")[0] for row in group.rows if row.ok and row.cell.timing]
     return any(not wanted or device in wanted for device in timed)

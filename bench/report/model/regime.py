@@ -36,20 +36,22 @@ def kind_of(regime: RegimeSummary) -> Kind:
 
 
 def regimes_of(rows: Sequence[Row], kind: Kind | None = None) -> list[tuple[str, RegimeSummary]]:
-    """The rows' figures of one regime (of the first row's by default), by cell id; none for `burst`, which is every other
-    table's."""
+    """Return the rows' figures of one regime, by cell id.
+
+    By default it is the first row's; none for `burst`, to which every other table belongs.
+    """
     found = [(row.cell.id, row.cell.regime) for row in rows if row.cell.regime is not None]
     wanted = kind or (kind_of(found[0][1]) if found else None)
     return [(cell, regime) for cell, regime in found if kind_of(regime) == wanted]
 
 
 def without_burst(rows: Sequence[Row]) -> bool:
-    """Whether a group holds a regime's figures and no cell of it was timed in bursts."""
+    """Return whether a group holds a regime's figures and no cell of it was timed in bursts."""
     return not any(row.cell.timing for row in rows) and any(row.cell.regime for row in rows)
 
 
 def headline(rows: Sequence[Row]) -> tuple[str, list[str]]:
-    """What a group's regime comes to, and a line a cell, best first; empty for a group without one."""
+    """Return the title of a group's regime and a line per cell, best first; empty for a group without one."""
     members = regimes_of(rows)
     if not members:
         return "", []
@@ -59,13 +61,13 @@ def headline(rows: Sequence[Row]) -> tuple[str, list[str]]:
         title = f"{good} of {count} keep up with {figures.reading(first.rate_hz)} frames a second"
     else:
         slower = sum(isinstance(regime, SustainedSummary) and regime.onset is not None for _, regime in members)
-        title = f"{slower} of {count} slow down" if slower else "None is seen to slow down"
+        title = f"{slower} of {count} slow down" if slower else "None slows down"
         title += f" within {figures.reading(first.seconds / 60)} min of load"
     return title, [f"{cell}: {in_words(regime)}" for cell, regime in sorted(members, key=lambda m: _goodness(m[1]))]
 
 
 def marks(regime: RegimeSummary) -> dict[str, float | None]:
-    """What a fixed-rate chart places: percentiles and the call alone, ms, and the time a frame has."""
+    """Return the marks of a fixed-rate chart: percentiles and the call alone, ms, and the time a frame has."""
     if isinstance(regime, SustainedSummary):
         return {}
     return {

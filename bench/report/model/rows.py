@@ -14,7 +14,7 @@ STABLE = (
     f"the coefficient of variation is at most {100 * UNSTABLE_CV:g} %, the drift at most {100 * DRIFT_PER_MINUTE:g} % a "
     "minute and a steady state was found"
 )
-"""What a mark of stability says."""
+"""Meaning of the stability mark."""
 YES, NO = "✓", "✗"
 
 

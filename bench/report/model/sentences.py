@@ -44,9 +44,9 @@ def break_even_lines(found: Sequence[BreakEven]) -> list[str]:
 def _pays(found: BreakEven) -> str:
     what = "export and start are" if found.with_export else "with the artifact on disk, the start is"
     if found.images is None:
-        return f"{what} never paid back, it is no faster per image"
+        return f"{what} never paid back: it is no faster per image"
     if found.images == 0:
-        return "ahead from the first image" + ("" if found.with_export else " once the artifact is there")
+        return "ahead from the first image" + ("" if found.with_export else " once the artifact exists")
     interval = ""
     if found.images_ci95 is not None:
         low, high = found.images_ci95

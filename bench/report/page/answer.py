@@ -142,7 +142,7 @@ def _stats(pick: Row, choice: Choice, group: Group) -> Iterator[Markup]:
         "Throughput", f"{rows.throughput(pick, boundary)} img/s", f"{images} {'image' if images == 1 else 'images'} a call"
     )
     if pick.cell.baseline:
-        yield _stat("Against upstream", "baseline", "it is upstream itself")
+        yield _stat("Against upstream", "baseline", "this is upstream")
     else:
         yield _stat("Against upstream", ratio.split(" ")[0], _interval(ratio))
     yield _stat("Depth error", rows.depth(pick), "rel. L2, upstream fp32")
@@ -213,7 +213,7 @@ def _rival_table(group: Group, pick: Row, boundary: Boundary) -> Markup:
 def _changes(choice: Choice, unfolded: bool) -> Markup | None:
     """Ties, the nearest changes of the question that give another answer, and when the pick's start is paid back."""
     ties = ", ".join(clip(tie, 60) for tie in choice.ties)
-    lines = [f"As good, not told apart: {ties}"] if ties else []
+    lines = [f"Statistically tied: {ties}"] if ties else []
     lines += [_upper(change.text) for change in choice.sensitivity[:MOST_SENSITIVITIES]]
     pays = break_even_lines(choice.break_even)[:3]
     parts = [

@@ -29,7 +29,7 @@ from depthport.bench.statistics import figures
 from depthport.exporters.core.json_types import JsonObject
 
 PAGE_BYTES = 4_600_000
-"""What the whole page may weigh; the issue's bound is 5 MB."""
+"""Largest size of the whole page."""
 PICTURES_SHARE = 0.6
 """Of what the tables leave, at most this share is for pictures; samples take the rest."""
 
@@ -152,7 +152,7 @@ def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> 
 
 
 def _tab(group: Group, machine: MachineReport) -> str:
-    """What tells a workload from the machine's others in a word or two; empty where it has one."""
+    """Return what distinguishes a workload from the machine's others, in a word or two; empty if it is the only one."""
     others = [other.workload for other in machine.groups if other is not group]
     own = group.workload
     if not others:

@@ -101,7 +101,7 @@ def _at(row: Row, boundary: Boundary) -> dict[str, object]:
 
 
 def _details(row: Row, machine: MachineReport) -> list[tuple[str, str]]:
-    """What a row unfolds to."""
+    """Return the content that a row unfolds to."""
     cell = row.cell
     lines = [("Runtime", f"{row.runtime.title}, licence {row.runtime.licence or 'unknown'}")]
     lines += [("Mode", cell.mode_description), ("Format", cell.format), ("Device", cell.device)]

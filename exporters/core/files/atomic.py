@@ -62,7 +62,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def _advice(error: BaseException | None) -> str | None:
-    """What to do about `error` if it is a refusal to write; None if it is something else."""
+    """Return advice on `error` if it is a refusal to write, else None."""
     if error is None:
         return None
     if isinstance(error, OSError) and error.errno is not None:
@@ -148,7 +148,7 @@ def read_bytes(path: Path, largest: int) -> bytes:
     with path.open("rb") as stream:
         content = stream.read(largest + 1)
     if len(content) > largest:
-        raise ValueError(f"it has over {largest >> 10} KiB")
+        raise ValueError(f"it is larger than {largest >> 10} KiB")
     return content
 
 
@@ -200,7 +200,7 @@ def sync_directory(path: Path) -> None:
 
 
 def check_folder(folder: Path) -> Path:
-    """What there is of a folder that need not exist yet: itself or the nearest one above it.
+    """Return the existing part of a folder that need not exist yet: itself or the nearest one above it.
 
     Raises:
         StorageError: it is something else, or can't be there: below a file, a link to nowhere, too long a name.
@@ -216,7 +216,7 @@ def check_folder(folder: Path) -> Path:
             continue
         except OSError as error:
             raise StorageError(f"can't write to {folder}: {error.strerror}: choose another folder") from error
-    raise StorageError(f"can't write to {folder}: its drive is not there: choose another folder")
+    raise StorageError(f"can't write to {folder}: its drive does not exist: choose another folder")
 
 
 def check_output_folder(folder: Path, files: Iterable[str] = ()) -> None:
@@ -235,4 +235,4 @@ def check_output_folder(folder: Path, files: Iterable[str] = ()) -> None:
         raise StorageError(f"can't write to {folder}: {error.strerror or error}: choose another folder") from error
     for name in files:
         if (folder / name).is_dir():
-            raise UsageError(f"{folder / name} is a folder, and a file of that name is to be written: move it away")
+            raise UsageError(f"{folder / name} is a folder where a file must be written: move it away")

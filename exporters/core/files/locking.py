@@ -17,7 +17,7 @@ _TRIES = 100
 def exclusive(path: Path, timeout_s: float = -1) -> Iterator[None]:
     """Hold the lock file `path` alone; the operating system drops it when its holder dies.
 
-    The file is removed while it is still held: whoever waited for it finds that what it locked has no name any more,
+    The file is removed while it is still held: a process that waited for it finds that its lock has no name any more,
     and locks its successor (`filelock` from 3.24 on looks). Folders above it are made where they are missing.
 
     Args:
@@ -26,7 +26,7 @@ def exclusive(path: Path, timeout_s: float = -1) -> Iterator[None]:
 
     Raises:
         filelock.Timeout: another process holds it.
-        StorageError: no folder can be made for it.
+        StorageError: its folder can't be made.
         OSError: it can't be written.
     """
     lock = FileLock(path)
@@ -38,7 +38,7 @@ def exclusive(path: Path, timeout_s: float = -1) -> Iterator[None]:
         except FileNotFoundError:
             continue  # the folder went away with the last holder
     else:  # as in /proc, which says so of every name
-        raise StorageError(f"can't write to {path.parent}: no folder can be made there: choose another folder")
+        raise StorageError(f"can't write to {path.parent}: a folder can't be created there: choose another one")
     try:
         yield
     finally:

@@ -37,11 +37,11 @@ def read_npz(path: Path | str, *, largest_bytes: int | None = None) -> dict[str,
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
         if largest_bytes is not None and size > largest_bytes:
-            raise InputError(f"{path} holds {size:,} bytes of arrays, more than the {largest_bytes:,} that are read here")
+            raise InputError(f"{path} holds {size:,} bytes of arrays, more than the limit of {largest_bytes:,}")
         with np.load(path, allow_pickle=False) as arrays:
             return {name: np.asarray(arrays[name]) for name in arrays.files}
     except Exception as error:  # noqa: BLE001 - numpy's reader of headers lets pass whatever Python's tokenizer meets
-        raise InputError(f"{path} is not an .npz file that can be read ({one_line(error)})") from None
+        raise InputError(f"{path} is not a readable .npz file ({one_line(error)})") from None
 
 
 def read_whole_npz(path: Path) -> dict[str, np.ndarray] | None:
@@ -53,7 +53,7 @@ def read_whole_npz(path: Path) -> dict[str, np.ndarray] | None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether the file is there and every byte of it as it was written."""
+    """Return whether the file is there and every byte of it as it was written."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
@@ -62,8 +62,9 @@ def is_whole(path: Path) -> bool:
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write `path`, whole or not at all: temporary file beside it, fsync, rename. `.tmp.npz` is what a killed process
-    leaves.
+    """Write `path`, whole or not at all.
+
+    A temporary file beside it is synced and renamed; a killed process leaves a `.tmp.npz`.
 
     Raises:
         OSError: the disk is full or the folder can't be written to.

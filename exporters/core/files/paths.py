@@ -17,11 +17,11 @@ def user_path(path: Path | str) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise UsageError(f"{str(path)!r} names the home of a user who is not here: write the path out") from None
+        raise UsageError(f"{str(path)!r} names the home folder of an unknown user: write the path in full") from None
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file. `Path.is_file` raises for a name that no file can have, as a damaged file may give."""
+    """Return whether the file exists; `Path.is_file` raises for names, as from damaged files, that no file can have."""
     return os.path.isfile(path)  # noqa: PTH113
 
 

@@ -36,7 +36,7 @@ def seal(folder: Path) -> None:
 
 
 def intact(folder: Path) -> bool:
-    """Whether a seal is there and every file it names is as it was sealed."""
+    """Return whether a seal is there and every file it names is as it was sealed."""
     hashes = _read(folder)
     return bool(hashes) and all(_is(folder / name, digest) for name, digest in hashes.items())
 
@@ -62,7 +62,7 @@ def seal_file(path: Path) -> None:
 
 
 def file_intact(path: Path) -> bool:
-    """Whether one file is there and as it was sealed."""
+    """Return whether one file is there and as it was sealed."""
     try:
         return _is(path, _beside(path).read_text(encoding="ascii"))
     except (OSError, ValueError):

@@ -40,12 +40,12 @@ OFFLINE = {
 
 @dataclass(frozen=True)
 class Isolated:
-    """What a call in a process of its own came to."""
+    """Result of a call in a separate process."""
 
     value: Json
-    """What the function returned (JSON types)."""
+    """Return value of the function (JSON types)."""
     isolation: dict[str, object]
-    """How far it was kept apart, for the manifest."""
+    """Degree of isolation, for the manifest."""
     peak_mib: float | None
     """Peak resident memory of the process; None where the system does not say."""
 
@@ -85,7 +85,7 @@ def call_isolated(
             finally:
                 process.kill()
         if answer is None:
-            raise ExportError(f"{function.__name__} {_end(process.returncode)}; its last words: {_last_words(said)}")
+            raise ExportError(f"{function.__name__} {_end(process.returncode)}; its last output: {_last_words(said)}")
     if "error" in answer:
         raise ExportError(answer["error"])
     return Isolated(answer["value"], answer["isolation"], answer["peak_mib"])

@@ -96,17 +96,17 @@ def refuse(programs: Collection[str]) -> None:
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         if event in _NETWORK_EVENTS:
-            raise PermissionError(f"a converter has no network ({event})")
+            raise PermissionError(f"a converter may not use the network ({event})")
         if event in _PROGRAM_EVENTS:
             program = Path(str(_program(arguments))).name
             if program.removesuffix(".exe") not in programs:
-                raise PermissionError(f"a converter starts no programs ({program})")
+                raise PermissionError(f"a converter may not start programs ({program})")
 
     sys.addaudithook(hook)
 
 
 def _program(arguments: tuple[object, ...]) -> object:
-    """What is started: `subprocess.Popen` tells the executable and, where that is None, the arguments."""
+    """Return the started program: `subprocess.Popen` gives the executable and, where that is None, the arguments."""
     named = arguments[0] if arguments and arguments[0] is not None else arguments[1]
     return named[0] if isinstance(named, list | tuple) else named
 

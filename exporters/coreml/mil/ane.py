@@ -1,4 +1,4 @@
-"""Which operations the Neural Engine is predicted to refuse, per chip family, and what share of the work that is.
+"""Prediction of the operations that the Neural Engine refuses, per chip family, and their share of the work.
 
 A prediction from third-party tables (:mod:`depthport.exporters.coreml.mil.ane_chips`), never a measurement: Core ML decides
 when it loads a model, by rules that it does not publish, and may keep even accepted operations elsewhere. On a Mac
@@ -50,7 +50,7 @@ class FamilyPrediction:
     blocked: int
     blocked_flop_share: float
     switches: int
-    """How often execution leaves the engine and comes back, if each blocked run of operations goes elsewhere."""
+    """Number of times execution leaves the engine and comes back, if each blocked run of operations goes elsewhere."""
     streaming: int
     """Operations with an operand too large for on-chip memory: slower, not refused."""
     blockers: tuple[Blocker, ...]
@@ -80,7 +80,7 @@ def predict(function: Function) -> Prediction:
 
 
 def reasons(operation: Operation, types: Types, family: Family) -> list[str]:
-    """Why a family refuses an operation; empty where it takes it."""
+    """Return why a family refuses an operation; empty where it takes it."""
     found = [*_type_reasons(operation, types), *_shape_reasons(operation, types, family)]
     first = NATIVE_FROM.get(operation.type)
     if first is None:
@@ -91,7 +91,7 @@ def reasons(operation: Operation, types: Types, family: Family) -> list[str]:
 
 
 def against_plan(refused: Collection[str], plan: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Where the prediction for a chip family and what Core ML decided on a Mac differ.
+    """Return where the prediction for a chip family differs from Core ML's decisions on a Mac.
 
     Args:
         refused: names of the operations that are predicted to be refused.

@@ -1,4 +1,4 @@
-"""What third parties found each generation of the Neural Engine to accept. Data only.
+"""Limits of each generation of the Neural Engine, as third parties found them. Data only.
 
 There is no primary source: Apple publishes no such table. These come from measurements and decompiled compiler tables
 in github.com/sbryngelson/ane-guide (appendix A, chapters 4 and 17) and, where sources disagree, from the stricter one.

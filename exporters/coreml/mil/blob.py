@@ -36,7 +36,7 @@ class WeightFile:
             raise ArtifactError(f"{path.name} is truncated to {len(self._bytes)} bytes: export the model again")
         self.count, version = _HEADER.unpack(self._bytes[: _HEADER.size].tobytes())
         if version != VERSION:
-            raise ArtifactError(f"{path.name} has storage version {version}, this reads {VERSION}: export it again")
+            raise ArtifactError(f"{path.name} has storage version {version}, not {VERSION}: export it again")
 
     def read(self, offset: int, dtype: str, count: int) -> NDArray[np.generic]:
         """The constant whose record is at `offset`.

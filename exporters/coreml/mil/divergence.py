@@ -1,4 +1,4 @@
-"""Where fp16 leaves fp32: the error that each operation of a package adds, and what has built up by then.
+"""Divergence of fp16 from fp32: the error that each operation of a package adds, and what has built up by then.
 
 The package runs twice in step, once in fp32 without rounding, once rounding every result as declared.
 """

@@ -48,7 +48,7 @@ def decode(raw: memoryview | NDArray[np.uint8], dtype: str, count: int) -> NDArr
     """
     data = np.frombuffer(raw, np.uint8)
     if dtype not in BITS or dtype.startswith("fp8"):
-        raise ArtifactError(f"tensors of type {dtype} are not read here: export it again without that type")
+        raise ArtifactError(f"tensors of type {dtype} are not supported: export the model without them")
     bits = BITS[dtype]
     needed = (count * bits + 7) // 8
     if len(data) < needed:

@@ -44,7 +44,7 @@ _FREE = frozenset({
 
 
 def _shape(operation: Operation, parameter: str, types: dict[str, TensorType]) -> tuple[int, ...]:
-    """Shape of an operand; empty where there is none, as in a damaged file, of which nothing is computed here."""
+    """Shape of an operand; empty where it is missing, as in a damaged file."""
     bindings = operation.inputs.get(parameter, ())
     name = bindings[0].name if bindings else None
     return tuple(d or 1 for d in types[name].shape) if name is not None and name in types else ()

@@ -65,7 +65,7 @@ class Interpreter:
         check_structure(function)
         unknown = sorted({op.type for op in function.operations if op.type != "const"} - set(self._operators))
         if unknown:
-            raise UnsupportedError(f"operation {unknown[0]!r} is not interpreted here ({len(unknown)} such types)")
+            raise UnsupportedError(f"operation {unknown[0]!r} is not supported by the interpreter ({len(unknown)} such types)")
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
         """The function's outputs: floats in the working dtype, integers as int64.
@@ -89,7 +89,7 @@ class Interpreter:
             if operation.type == "const" and operation.name in wanted:
                 constant = self._constant(operation)
                 if not isinstance(constant, Tensor):
-                    raise ArtifactError(f"output {operation.name!r} is no tensor: the file is damaged")
+                    raise ArtifactError(f"output {operation.name!r} is not a tensor: the file is damaged")
                 found[operation.name] = constant
         return {name: found[name] for name in self.function.outputs}
 
@@ -118,7 +118,7 @@ class Interpreter:
         found: dict[str, Tensor] = {}
         for variable in self.function.inputs:
             if variable.name not in inputs or variable.type is None:
-                raise InputError(f"input {variable.name!r} is missing: give {', '.join(inputs) or 'nothing'} and it")
+                raise InputError(f"input {variable.name!r} is missing: got {', '.join(inputs) or 'none'}")
             given = inputs[variable.name]
             value = given if isinstance(given, Tensor) else torch.from_numpy(np.array(given))
             if tuple(value.shape) != variable.type.shape:
@@ -153,7 +153,7 @@ class Interpreter:
         results = result if isinstance(result, tuple) else (result,)
         if len(results) != len(operation.outputs):
             raise ArtifactError(
-                f"operation {operation.name!r} ({operation.type}) declares {len(operation.outputs)} results and gives "
+                f"operation {operation.name!r} ({operation.type}) declares {len(operation.outputs)} results but computes "
                 f"{len(results)}: the file is damaged"
             )
         return results
@@ -172,7 +172,7 @@ class Interpreter:
     def _round(self, x: Tensor, type_: TensorType | None, operation: Operation, taken: set[int] | None) -> Tensor:
         """`x` as declared; in place where its storage is not among those `taken` (None: never)."""
         if type_ is None:
-            raise ArtifactError(f"operation {operation.name!r} ({operation.type}) gives no tensor: not interpreted")
+            raise ArtifactError(f"operation {operation.name!r} ({operation.type}) does not compute a tensor: not interpreted")
         _check_shape(tuple(x.shape), operation, type_)
         if x.is_floating_point() != (type_.dtype in FLOATS) and operation.type != "cast":
             raise ArtifactError(
@@ -232,7 +232,7 @@ def check_structure(function: Function) -> None:
             if variable.type is not None and variable.type.size * WORKING_BYTES > memory:
                 raise ArtifactError(
                     f"operation {operation.name!r} ({operation.type}) is declared {variable.type}, more than this "
-                    "machine's memory: the file is damaged, or wants a larger machine"
+                    "machine's memory: the file is damaged, or needs a larger machine"
                 )
         for name in operation.reads():
             if name not in types:
@@ -241,7 +241,7 @@ def check_structure(function: Function) -> None:
                     ": the file is damaged"
                 )
         if operation.blocks:
-            raise UnsupportedError(f"operation {operation.name!r} ({operation.type}) has control flow: not interpreted")
+            raise UnsupportedError(f"operation {operation.name!r} ({operation.type}) has control flow, which is not interpreted")
         if operation.type not in ("const", "cast") and not operation.type.startswith("constexpr_"):
             _check_float_types(operation, types)
         for variable in operation.outputs:

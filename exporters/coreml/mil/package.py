@@ -23,7 +23,7 @@ OLDEST_SPECIFICATION = 6
 """iOS15, the first with ML Programs."""
 
 MAX_MODEL_BYTES = (1 << 31) - 1
-"""What one protobuf message may have; weights lie in a file of their own."""
+"""Largest size of a protobuf message; weights lie in a separate file."""
 MAX_MANIFEST_BYTES = 1 << 20
 
 _ARRAY_DTYPES = {65552: "fp16", 65568: "fp32", 65600: "fp64", 131104: "int32", 131080: "int8"}
@@ -81,11 +81,11 @@ def read_package(path: Path) -> Package:
     version = model.integer(1)
     if not OLDEST_SPECIFICATION <= version <= NEWEST_SPECIFICATION:
         raise ArtifactError(
-            f"{path.name} has specification version {version}, this reads {OLDEST_SPECIFICATION} to "
+            f"{path.name} has specification version {version}, not {OLDEST_SPECIFICATION} to "
             f"{NEWEST_SPECIFICATION}: export it again"
         )
     if _ML_PROGRAM not in model:
-        raise ArtifactError(f"{path.name} is no ML Program: export it again")
+        raise ArtifactError(f"{path.name} is not an ML Program: export it again")
     weights = {w.name: WeightFile(w) for w in sorted((file.parent / "weights").glob("*.bin")) if w.is_file()}
     functions = read_program(model.message(_ML_PROGRAM), weights)
     description = model.message(2)
@@ -99,7 +99,7 @@ def read_package(path: Path) -> Package:
 
 
 def _model_file(path: Path) -> Path:
-    damaged = ArtifactError(f"{path.name} is no Core ML package ({MANIFEST} is missing or damaged): export it again")
+    damaged = ArtifactError(f"{path.name} is not a Core ML package ({MANIFEST} is missing or damaged): export it again")
     if not (path / MANIFEST).is_file():
         raise damaged
     try:
@@ -118,7 +118,7 @@ def _model_file(path: Path) -> Path:
 def _bytes(file: Path) -> bytes:
     try:
         if file.stat().st_size > MAX_MODEL_BYTES:
-            raise ArtifactError(f"{file.name} has {file.stat().st_size} bytes, more than a protobuf can: damaged file")
+            raise ArtifactError(f"{file.name} has {file.stat().st_size} bytes, more than protobuf allows: damaged file")
         return file.read_bytes()
     except OSError as error:
         raise ArtifactError(f"{file.name} can't be read ({error.strerror}): export the model again") from None
@@ -144,15 +144,15 @@ def _feature(message: Message) -> Feature:
 def _check_interface(
     name: str, function: Function, declared: tuple[tuple[Feature, ...], tuple[Feature, ...]] | None
 ) -> None:
-    """What the model's description promises must be what the function takes and gives."""
+    """Check that the function's inputs and outputs are those of the model's description."""
     if declared is None:
         raise ArtifactError(f"function {name!r} has no description: the file is damaged")
     inputs, outputs = declared
     types = function.types()
     if [f.name for f in inputs] != [v.name for v in function.inputs]:
-        raise ArtifactError(f"function {name!r} takes other inputs than the model's description says: damaged file")
+        raise ArtifactError(f"function {name!r} has inputs that differ from the model's description: damaged file")
     if sorted(f.name for f in outputs) != sorted(function.outputs):
-        raise ArtifactError(f"function {name!r} gives other outputs than the model's description says: damaged file")
+        raise ArtifactError(f"function {name!r} has outputs that differ from the model's description: damaged file")
     for feature in (*inputs, *outputs):
         type_ = types.get(feature.name)
         if type_ is None:

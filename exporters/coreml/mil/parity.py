@@ -1,4 +1,4 @@
-"""How far a package's outputs are from the network's, and the limits that decide whether a package is right.
+"""Distance of a package's outputs from the network's, and the limits within which a package is right.
 
 Errors are against the spread of the output, not against zero: depth that is off by 1e-4 of its standard deviation is
 off by 1e-4 of what distinguishes one pixel from another.
@@ -63,7 +63,7 @@ def compare(found: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> dic
 
 
 def violations(errors: Mapping[str, OutputError]) -> list[str]:
-    """What exceeds the limits of a conversion without rounding, in words; empty for a right package."""
+    """Return what exceeds the limits of a conversion without rounding, in words; empty for a right package."""
     found = []
     for e in errors.values():
         if e.integer:
@@ -87,7 +87,7 @@ def _error(name: str, found: Tensor | None, expected: Tensor) -> OutputError:
     integer = not expected.is_floating_point()
     a, b = found.to(torch.float64), expected.to(torch.float64)
     difference = a - b
-    # One view's pose has few elements, but never all the same.
+    # One view's pose has few elements, but they are never all equal.
     spread = float(b.std(correction=0)) or 1.0
     norm = float(b.norm()) or 1.0
     return OutputError(

@@ -45,7 +45,7 @@ class TensorType:
 
 @dataclass(frozen=True)
 class Variable:
-    """A named value with its declared type; None for types that are no tensor."""
+    """A named value with its declared type; None for types that are not tensors."""
 
     name: str
     type: TensorType | None
@@ -68,7 +68,7 @@ class Operation:
     outputs: tuple[Variable, ...]
     attributes: dict[str, Literal] = field(default_factory=dict)
     blocks: int = 0
-    """How many nested blocks (control flow) it has; none of ours has any."""
+    """Number of nested blocks (control flow); our operations have none."""
 
     @property
     def name(self) -> str:
@@ -107,7 +107,7 @@ def read_program(message: Message, weights: Weights) -> dict[str, Function]:
     """
     version = message.integer(1)
     if version != 1:
-        raise ArtifactError(f"the ML Program has version {version}, this reads 1: export it with this version")
+        raise ArtifactError(f"the ML Program has version {version}, not 1: export it with this version")
     functions = {name: _function(name, body, weights) for name, body in message.map(2).items()}
     if not functions:
         raise ArtifactError("the ML Program has no function: the file is damaged")
@@ -138,7 +138,7 @@ def _operation(message: Message, weights: Weights) -> Operation:
         blocks=len(message.messages(4)),
     )
     if not operation.outputs:
-        raise ArtifactError(f"an operation {operation.type!r} gives nothing: the file is damaged")
+        raise ArtifactError(f"operation {operation.type!r} has no output: the file is damaged")
     if operation.type == "const" and "val" not in operation.attributes:
         raise ArtifactError(f"constant {operation.name!r} has no value: the file is damaged")
     return operation
@@ -195,7 +195,7 @@ def _value(message: Message, weights: Weights, depth: int = 0) -> Literal:
         return tuple(_value(m, weights, depth + 1) for m in immediate.message(2).messages(1))
     if 3 in immediate:
         return [_value(m, weights, depth + 1) for m in immediate.message(3).messages(1)]
-    raise ArtifactError("a constant has no value that is read here: the file is damaged")
+    raise ArtifactError("a constant has no supported value: the file is damaged")
 
 
 def _tensor_literal(message: Message, type_: TensorType) -> Literal:

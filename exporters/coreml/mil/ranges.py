@@ -1,4 +1,4 @@
-"""How near activations come to what fp16 can hold: overflow at 65504, less than full precision below 6.1e-5."""
+"""Distance of activations from the limits of fp16: overflow at 65504, less than full precision below 6.1e-5."""
 
 from __future__ import annotations
 

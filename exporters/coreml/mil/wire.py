@@ -22,7 +22,7 @@ class Message:
     """One message: its fields in file order, decoded one level deep."""
 
     def __init__(self, buffer: memoryview) -> None:
-        """Raises ArtifactError where the bytes are no message."""
+        """Raise ArtifactError where the bytes are not a message."""
         self._fields: dict[int, list[int | memoryview]] = {}
         for number, value in _fields(buffer):
             self._fields.setdefault(number, []).append(value)
@@ -92,7 +92,7 @@ class Message:
         for value in self._fields.get(number, []):
             raw = value.to_bytes(size, "little") if isinstance(value, int) else bytes(value)
             if len(raw) % size:
-                raise ArtifactError(f"field {number} holds {len(raw)} bytes, no whole numbers: the file is damaged")
+                raise ArtifactError(f"field {number} holds {len(raw)} bytes, not whole numbers: the file is damaged")
             parts.append(np.frombuffer(raw, dtype))
         return np.concatenate(parts) if parts else np.empty(0, dtype)
 

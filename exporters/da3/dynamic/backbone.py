@@ -1,5 +1,6 @@
-"""The backbone for any number of views and any size; see :mod:`depthport.exporters.da3.static.backbone` for what it
-computes.
+"""The backbone for any number of views and any size.
+
+:mod:`depthport.exporters.da3.static.backbone` says what it computes.
 
 The reference-view rule is arithmetic here: with fewer than three views the choice is masked to view 0. Views are not
 reordered: attention does not see their order, so giving the reference view its own camera token is the same function up

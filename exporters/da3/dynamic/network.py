@@ -86,8 +86,9 @@ class DynamicDA3(nn.Module):
 def build_dynamic(
     upstream: nn.Module, outputs: Sequence[str] | None, policy: PrecisionPolicy, *, pose_input: bool = False
 ) -> DynamicDA3:
-    """The dynamic network of an upstream network; arguments as :func:`depthport.exporters.da3.static.network.build_static`
-    has them.
+    """Build the dynamic network of an upstream network.
+
+    Arguments are those of :func:`depthport.exporters.da3.static.network.build_static`.
 
     Raises:
         UsageError: an output the model does not have.

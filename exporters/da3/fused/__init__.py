@@ -1,2 +1,1 @@
-"""The static network for NVIDIA GPUs: the same function, written with the operators of
-`depthport.exporters.da3.kernels`."""
+"""The static network for NVIDIA GPUs: the same function by operators of `depthport.exporters.da3.kernels`."""

@@ -46,7 +46,7 @@ ALIGNMENT = 8
 
 
 class FusedFeatures(NamedTuple):
-    """What the heads read."""
+    """Input of the heads."""
 
     patches: list[Tensor]
     """Four (V, P, 2C) in the dtype of the head, after its LayerNorm."""
@@ -78,8 +78,10 @@ class FusedAttention(nn.Module):
             self.bounded = bound <= exponent_limit(dtype)
 
     def forward(self, qkv: Tensor, groups: int, rope: RopeTable | None) -> Tensor:
-        """The joint product (V, T, 3C) to what `proj` takes (V, T, C); `groups` and `rope` as
-        :meth:`depthport.exporters.da3.static.blocks.Attention.forward`."""
+        """Attend from the joint product (V, T, 3C) to the input of `proj` (V, T, C).
+
+        `groups` and `rope` are those of :meth:`depthport.exporters.da3.static.blocks.Attention.forward`.
+        """
         views, tokens, _ = qkv.shape
         q, k, v = qkv.view(views, tokens, 3, self.heads, self.head_dim).unbind(2)
         scale = self.scale
@@ -219,7 +221,7 @@ class FusedBackbone(nn.Module):
         return chosen
 
     def _across(self, index: int) -> bool:
-        """Whether a block attends across views."""
+        """Return whether a block attends across views."""
         return index >= self.alternate_from and index % 2 == 1
 
     def _rope(self, index: int, across: bool) -> RopeTable | None:

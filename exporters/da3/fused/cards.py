@@ -20,7 +20,7 @@ from depthport.exporters.core.errors import UnsupportedError
 
 
 def views_by_card(views: int, cards: int) -> tuple[int, ...]:
-    """How many of a scene's views each card has, in order: as even as can be, the larger shares first.
+    """Return the number of a scene's views per GPU, in order: as even as possible, larger shares first.
 
     Raises:
         UnsupportedError: more cards than views.
@@ -34,7 +34,8 @@ class Cards:
     """One card's place among those that compute a scene together; the default process group is theirs."""
 
     def __init__(self, shares: Sequence[int], rank: int, heads: int) -> None:
-        """
+        """Share out the views and heads.
+
         Args:
             shares: views of each card (:func:`views_by_card`).
             rank: of this one, in the process group too.
@@ -62,8 +63,10 @@ class Cards:
         return self._exchange(x.repeat(self.count, 1), [len(x)] * self.count, self.shares)
 
     def spread_heads(self, packed: Tensor) -> Tensor:
-        """What each card is to get of this card's views (cards, n, T, 3, heads / cards, D) to this card's heads of all
-        views (N, T, 3, heads / cards, D)."""
+        """Rearrange this GPU's views, all heads, into all views, this GPU's heads.
+
+        From (cards, n, T, 3, heads / cards, D), one part per GPU, to (N, T, 3, heads / cards, D).
+        """
         return self._exchange(packed.flatten(0, 1), [packed.shape[1]] * self.count, self.shares)
 
     def collect_heads(self, x: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ class FusedUnit(nn.Module):
 class FusedFusion(nn.Module):
     """Add a finer map to what came from the coarser ones, refine, and apply a matrix to each sample.
 
-    The matrix is the fusion's 1×1 convolution, with what follows it folded in; upsampling is left to whoever reads it.
+    The matrix is the fusion's 1×1 convolution, with what follows it folded in; upsampling is left to its reader.
     """
 
     def __init__(self, source: portable.Fusion, matrix: Tensor, bias: Tensor, dtype: torch.dtype) -> None:

@@ -42,7 +42,7 @@ class FusedDA3(nn.Module):
         """
         if cards is not None and self.shape.batch > 1:
             raise UnsupportedError(
-                f"several cards share one scene, not a batch of {self.shape.batch}: run scenes on cards of their own"
+                f"several GPUs share one scene, not a batch of {self.shape.batch}: run each scene on its own GPU"
             )
         self.backbone.cards = cards
 
@@ -52,8 +52,10 @@ class FusedDA3(nn.Module):
         return int(cast("FusedBlock", self.backbone.blocks[0]).attn.heads)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """(B, N, 3, H, W) fp32, ImageNet-normalised, to the outputs in the order of `output_names`; the views of one card
-        where :meth:`share` said so."""
+        """Map (B, N, 3, H, W) fp32, ImageNet-normalised, to the outputs in the order of `output_names`.
+
+        The views are those of one GPU after :meth:`share`.
+        """
         scene = tuple(image.shape[:2])
         features = self.backbone(image)
         depth, confidence = self.head(features.patches)

@@ -27,7 +27,7 @@ from depthport.exporters.da3.static.pixels import FromPixels, PixelCrop, PixelRe
 
 NETWORK_FILE = "network.safetensors"
 LAYOUT = 1
-"""Of what is stored; raised when a stored tensor or number gets another meaning, which no name or shape would tell."""
+"""Version of the stored form; raised when a stored tensor or number changes its meaning without its name or shape."""
 
 _MODULES: dict[str, type[nn.Module]] = {
     module.__name__: module
@@ -96,7 +96,7 @@ def _describe(module: nn.Module) -> dict[str, object]:
 
 
 def _restore(tree: Mapping[str, Any], prefix: str, tensor: Callable[[str], Tensor]) -> nn.Module:
-    """What :func:`_describe` described, with the tensors that `tensor` finds by name."""
+    """Restore what :func:`_describe` described, with the tensors that `tensor` finds by name."""
     kind = _MODULES[tree["class"]]
     module = kind.__new__(kind)
     nn.Module.__init__(module)

@@ -1,5 +1,7 @@
-"""Host-side arithmetic: what upstream does to its network's outputs with data-dependent shapes, sampling or matrix
-factorisations, as pure, deterministic numpy functions outside the graph. Imports no torch.
+"""Host-side arithmetic as pure, deterministic numpy functions outside the graph.
+
+It is what upstream does to its network's outputs with data-dependent shapes, sampling or matrix factorisations. Imports
+no torch.
 
 | step | models | what it does | upstream |
 |---|---|---|---|
@@ -83,12 +85,12 @@ def apply(steps: Sequence[HostStep], outputs: Mapping[str, np.ndarray]) -> Array
     found = dict(outputs)
     for step in steps:
         if step.name not in _FUNCTIONS:
-            raise ArtifactError(f"the artifact needs the host step {step.name!r}, which this version lacks: update it")
+            raise ArtifactError(f"the artifact needs the host step {step.name!r}, which this version lacks: update depthport")
         known = STEPS[step.name].parameters
         if not step.parameters.keys() <= known.keys() or any(type(v) not in (int, float) for v in step.parameters.values()):
-            raise ArtifactError(f"host step {step.name!r} has parameters that it does not take: don't use it")
+            raise ArtifactError(f"host step {step.name!r} has unknown parameters: don't use this artifact")
         if missing := [output for output in STEPS[step.name].reads if output not in found and output in step.reads]:
-            raise ArtifactError(f"host step {step.name!r} reads {missing[0]!r}, which the artifact does not give")
+            raise ArtifactError(f"host step {step.name!r} reads {missing[0]!r}, which the artifact does not output")
         module, name = _FUNCTIONS[step.name]
         function: Step = getattr(import_module(module), name)
         found = function(found, **step.parameters)

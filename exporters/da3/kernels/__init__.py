@@ -1,4 +1,4 @@
-"""Operators of our own for NVIDIA GPUs: where a fused kernel of ours beats a chain of a library's.
+"""Our operators for NVIDIA GPUs, where a fused kernel beats a chain of a library's.
 
 Each is a `torch.library` operator in the namespace `depthport`, so a program that calls it can be exported, saved,
 loaded and captured in a CUDA graph like any other. Each has one definition, a few lines of plain PyTorch that run

@@ -13,7 +13,7 @@ from depthport.exporters.da3.kernels.op import operator
 
 @operator(lambda x, branch, *_: torch.empty_like(branch))
 def branch_norm(x: Tensor, branch: Tensor, scale: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """LayerNorm of x + scale · branch, without the sum: :func:`residual_norm` makes it when the next branch is there.
+    """LayerNorm of x + scale · branch, without the sum: :func:`residual_norm` makes it when the next branch is known.
 
     Args:
         x: (..., C) fp32, the residual stream.
@@ -67,7 +67,7 @@ def feature_norm(
     head_eps: float,
     dtype: torch.dtype,
 ) -> Tensor:
-    """What the head reads of one layer: LayerNorm of (local, LayerNorm(x + both branches)), of the patch tokens.
+    """Features of one layer for the head: LayerNorm of (local, LayerNorm(x + both branches)), of the patch tokens.
 
     Args:
         local: (V, T, C) fp32, the last state of attention within the view.

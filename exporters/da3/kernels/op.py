@@ -1,4 +1,4 @@
-"""How an operator of ours is defined: once in plain PyTorch, which runs everywhere, and as a kernel for CUDA."""
+"""Definition of our operators: once in plain PyTorch, which runs everywhere, and as a kernel for CUDA."""
 
 from __future__ import annotations
 

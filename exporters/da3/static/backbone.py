@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Features(NamedTuple):
-    """What the heads read."""
+    """Input of the heads."""
 
     patches: list[Tensor]
     """Four (V, P, 2C) fp32: the last view-local state beside the normalised current state of each patch."""

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 
 class CameraDecoder(nn.Module):
-    """(B, N, C) camera tokens to the pose encoding (B, N, 9): translation, quaternion xyzw, vertical and horizontal
-    field of view in radians, all of the camera-to-world pose."""
+    """Decoder from camera tokens (B, N, C) to the pose encoding (B, N, 9).
+
+    Translation, quaternion xyzw, vertical and horizontal field of view in radians, all of the camera-to-world pose.
+    """
 
     def __init__(self, source: CameraDecoderParts) -> None:
         super().__init__()

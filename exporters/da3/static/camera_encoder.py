@@ -56,8 +56,10 @@ class CameraEncoder(nn.Module):
 
 
 class PoseEncoding(nn.Module):
-    """Poses to (B, N, 9): camera centre, quaternion xyzw of the camera-to-world rotation with its real part at or above
-    zero, vertical and horizontal field of view in radians.
+    """Encoding of poses as (B, N, 9).
+
+    Camera centre, quaternion xyzw of the camera-to-world rotation with its real part at or above zero, vertical and
+    horizontal field of view in radians.
 
     The inverse of the camera decoder's :class:`~depthport.exporters.da3.static.camera.PoseMatrices`; divisions have
     tensors on both sides for the reason given there.

@@ -23,7 +23,7 @@ def fold_pointwise(matrix: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor
 
 
 def constant_response(convolution: Tensor, by_row: Tensor, by_column: Tensor) -> tuple[Tensor, Tensor]:
-    """What a zero-padded 3×3 convolution makes of a constant map that is the sum of a row and a column part.
+    """Return the response of a zero-padded 3×3 convolution to a constant map that is the sum of a row and a column part.
 
     The part by column gives the same response in every row, except that a tap row outside of the map gives none: so
     the response is kept by tap row, (3, W, O), and a row adds up those of its tap rows that lie inside; likewise the

@@ -110,8 +110,10 @@ class SkyHead(nn.Module):
 
 
 class StaticMono(nn.Module):
-    """A monocular network for one (B, N, H, W); make it with
-    :func:`depthport.exporters.da3.static.network.build_static`."""
+    """A monocular network for one (B, N, H, W).
+
+    Make it with :func:`depthport.exporters.da3.static.network.build_static`.
+    """
 
     def __init__(
         self, upstream: NetworkParts, shape: NetworkShape, outputs: tuple[str, ...], policy: PrecisionPolicy

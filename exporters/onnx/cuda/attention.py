@@ -115,6 +115,6 @@ def _rotary(g: Emitter, x: Value, cos: Tensor, sin: Tensor, dtype: torch.dtype) 
 
 
 def _patches_alike(cos: Tensor, sin: Tensor) -> bool:
-    """Whether the first token is not rotated and all others are by the same angles."""
+    """Return whether the first token is not rotated and all others are by the same angles."""
     first = bool((cos[0] == 1).all() and (sin[0] == 0).all())
     return first and bool((cos[1:] == cos[1]).all() and (sin[1:] == sin[1]).all())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Features:
-    """What the heads read."""
+    """Input of the heads."""
 
     tokens: list[Value]
     """Four (V, T, 2C) in the backbone's dtype, special tokens included."""
@@ -130,7 +130,7 @@ class BackboneEmitter:
     def _mlp(self, y: Value, block: Block) -> _Branch:
         g, mlp = self.g, block.mlp
         if not isinstance(mlp, Mlp):
-            raise UnsupportedError("target 'ort-cuda' has no form of this model's MLP: leave out the target")
+            raise UnsupportedError("target 'ort-cuda' does not support this model's MLP: leave out the target")
         hidden = g.op("MatMul", y, g.constant("fc1.weight", mlp.fc1.weight.T, self.dtype))
         hidden = g.op("BiasGelu", hidden, g.constant("fc1.bias", mlp.fc1.bias, self.dtype), contrib=True)
         return self._project(hidden, mlp.fc2, block.scale2)
@@ -169,7 +169,7 @@ class BackboneEmitter:
         return g.op("Concat", g.reshape(tokens, self.views, 1, self.channels), rest, axis=1)
 
     def _fixed_reference(self, image: Value) -> Value:
-        """View 0 of each scene, as something computed: a constant output is copied anew in every run, from the host."""
+        """View 0 of each scene, as something computed: a constant output is copied from the host in every run."""
         g, batch = self.g, self.shape.batch
         sample = g.reshape(g.slice(g.reshape(image, batch, -1), 1, 0, 1), batch)
         return g.cast(g.op("Less", sample, sample, dtype=torch.bool), torch.int64)

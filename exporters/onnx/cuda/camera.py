@@ -2,7 +2,7 @@
 
 `Tan` has no kernel on CUDA: a sine over a cosine. Matrices are built by a few broadcast products instead of the forty
 elementwise operations that writing out each entry takes; sums of products stay out of matrix products, which TF32 rounds.
-The decoder's own products come out in fp32 all the same: see :func:`split_product`.
+The decoder's own products still come out in fp32: see :func:`split_product`.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class _HeadEmitter:
         return g.op("LayerNormalization", x, scale, bias, axis=-1, epsilon=norm.eps)
 
     def _unit(self, name: str, x: Map, unit: ResidualUnit, bias: Tensor | None = None) -> Map:
-        """What a residual unit adds to its input `x`; `bias` goes on top."""
+        """Return what a residual unit adds to its input `x`; `bias` goes on top."""
         m = self.maps
         x = m.relu(m.convolve(f"{name}.conv1", m.relu(x), unit.conv1))
         assert unit.conv2.bias is not None

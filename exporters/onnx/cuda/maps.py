@@ -141,7 +141,7 @@ def interpolation_matrix(old: int, new: int, dtype: torch.dtype) -> Tensor:
 
 
 def embedding_response(convolution: nn.Conv2d, uv: UvEmbedding) -> Tensor:
-    """What a 3×3 convolution makes of the UV embedding and of its own bias: (H, W, O) fp32."""
+    """Return the response of a 3×3 convolution to the UV embedding and its own bias: (H, W, O) fp32."""
     assert convolution.bias is not None
     by_row, by_column = uv.by_row.float()[0, :, :, 0], uv.by_column.float()[0, :, 0]
     rows, columns = constant_response(convolution.weight.float(), by_row, by_column)

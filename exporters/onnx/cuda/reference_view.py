@@ -1,5 +1,4 @@
-"""Reference-view selection's graph: :func:`depthport.exporters.da3.static.reference_view.select_reference_view`, in
-fp32."""
+"""Graph of :func:`depthport.exporters.da3.static.reference_view.select_reference_view`, in fp32."""
 
 from __future__ import annotations
 

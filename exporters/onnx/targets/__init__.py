@@ -1,4 +1,4 @@
-"""What an ONNX file is made for: one module a target, each a function from graph to graph.
+"""Targets of an ONNX file: one module per target, each a function from graph to graph.
 
 A target chooses the opset and may rewrite the exported graph for one runtime (fused attention, layouts, constants), or
 write a graph of its own from the static network.

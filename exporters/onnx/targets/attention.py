@@ -77,6 +77,6 @@ def _is_transpose(node: onnx_ir.Node | None) -> bool:
 
 
 def _before_transpose(value: onnx_ir.Value | None) -> onnx_ir.Value | None:
-    """What (B, heads, L, D) `value` is the transpose of, (B, L, heads, D); None if it is none."""
+    """Return the (B, L, heads, D) value whose transpose `value` (B, heads, L, D) is; None if there is none."""
     node = value.producer() if value is not None else None
     return node.inputs[0] if node is not None and _is_transpose(node) else None

@@ -1,4 +1,4 @@
-"""What the rewrites share: reading constants, adding them, redirecting uses."""
+"""Helpers of the rewrites: reading constants, adding them, redirecting uses."""
 
 from __future__ import annotations
 

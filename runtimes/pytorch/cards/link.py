@@ -56,7 +56,7 @@ class CardProcesses:
             except OSError:
                 self._fail(index)
         if not self._connections:
-            raise RunError("the processes of the cards have ended: load the artifact again")
+            raise RunError("the processes of the GPUs have ended: load the artifact again")
 
     def ask(self, operation: str, each: Sequence[Mapping[str, Any]] | None = None) -> list[Any]:
         """:meth:`tell`, and the answers in the order of the cards.

@@ -21,7 +21,7 @@ _ANSWERED = ("load", "bind", "synchronize", "outputs", "report")
 
 
 class Card:
-    """What the process holds."""
+    """State of the process."""
 
     def __init__(self) -> None:
         self.session: ShardSession | None = None

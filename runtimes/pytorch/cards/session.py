@@ -22,7 +22,8 @@ class CardsSession(Session):
     """Tells the processes of its cards what to do; see :mod:`depthport.runtimes.pytorch.cards`."""
 
     def __init__(self, artifact: Artifact, device: str, options: LoadOptions, cards: Sequence[str]) -> None:
-        """
+        """Start one process per GPU and load the artifact in each.
+
         Args:
             artifact, device, options: as for every session.
             cards: torch's names of the devices, in the order in which they take the views.
@@ -36,7 +37,7 @@ class CardsSession(Session):
         shape = artifact.manifest.shape
         if shape.batch > 1:
             raise UnsupportedError(
-                f"{device}: several cards share one scene, not a batch of {shape.batch}: run scenes on cards of their own"
+                f"{device}: several GPUs share one scene, not a batch of {shape.batch}: run each scene on its own GPU"
             )
         self._shares = views_by_card(shape.views, len(cards))
         self._folder = shared_folder()

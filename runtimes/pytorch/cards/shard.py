@@ -38,7 +38,7 @@ class ShardSession(FusedSession):
         return slice(first, first + self._shares[self._rank])
 
     def _own(self, spec: TensorSpec) -> TensorSpec:
-        """What is left of a tensor of all views; one a scene is the same on every card."""
+        """Return this GPU's part of a tensor of all views; a tensor per scene is the same on every GPU."""
         if len(spec.shape) < 2:
             return spec
         return replace(spec, shape=(spec.shape[0], self._shares[self._rank], *spec.shape[2:]))

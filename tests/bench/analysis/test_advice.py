@@ -89,7 +89,7 @@ def test_host_bound_is_not_said_without_cause(changes: dict[str, Any], why: str)
     ("code", "changes", "words"),
     [
         (Code.SYNTHETIC_WEIGHTS, {"synthetic_weights": ("synthetic:0",)}, "synthetic:0"),
-        (Code.MEMORY_RELAUNCH, {"relaunched": True}, "started anew"),
+        (Code.MEMORY_RELAUNCH, {"relaunched": True}, "restarted"),
         (Code.PARKED_NOISE, {"machine": machine(parked_cpu_share=0.4)}, "40.0% of a CPU"),
         (Code.ON_BATTERY, {"machine": machine(on_battery=10)}, "every block"),
         (Code.LOW_POWER, {"machine": machine(low_power=2)}, "2 of 10 blocks"),

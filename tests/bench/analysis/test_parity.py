@@ -114,7 +114,7 @@ def test_every_policy_has_a_limit_and_an_unknown_one_the_strictest() -> None:
 
 
 def test_what_breaks_the_gate_is_named() -> None:
-    assert "another reference view" in (violation({"reference_view": {"equal": False}}, "bf16") or "")
+    assert "a different reference view" in (violation({"reference_view": {"equal": False}}, "bf16") or "")
     assert "rotated by 3°" in (
         violation({"extrinsics": {"rel_l2": 0.0, "rotation_deg": 3.0}, "depth": {"rel_l2": 0.0}}, "bf16") or ""
     )

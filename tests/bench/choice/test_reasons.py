@@ -29,7 +29,7 @@ BEST = cell("a", 10.0, (9.0, 11.0))
 @pytest.mark.parametrize(
     ("others", "said"),
     [
-        ([], "it is the only cell that meets everything"),
+        ([], "it is the only cell that meets every constraint"),
         ([cell("b", 12.0, (11.5, 12.5))], "the next is b, 12.0 [11.5, 12.5] ms; no other interval overlaps the best one"),
         (
             [cell("b", 11.5, (10.5, 12.5))],
@@ -48,7 +48,7 @@ def test_every_other_interval_is_looked_at(others: list[Cell], said: str) -> Non
 
 def test_without_intervals_nothing_is_certain() -> None:
     said = best_alone([cell("a", 10.0, None), cell("b", 12.0, None)], METRICS["latency_ms"], "device")
-    assert said.endswith("without intervals nothing tells them apart for certain")
+    assert said.endswith("without intervals the order is not certain")
 
 
 def test_a_pareto_set_is_the_same_on_the_page_and_in_choose() -> None:

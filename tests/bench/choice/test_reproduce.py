@@ -89,7 +89,7 @@ def test_versions_are_printed_as_the_standard_spells_them() -> None:
 def test_a_runtime_that_is_no_name_is_refused(name: str) -> None:
     results = fixtures.h100()
     force_setattr(next(cell for cell in results.cells if cell.id == CELL), "runtime", name)
-    with pytest.raises(UsageError, match="is not the name of one"):
+    with pytest.raises(UsageError, match="is not a valid name"):
         reproduce(results, CELL)
 
 

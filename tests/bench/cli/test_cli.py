@@ -36,7 +36,7 @@ def test_sizes(text: str, size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "504x", "504x504x3", "-14x14", "5e2", "٥٠٤"])
 def test_no_sizes(text: str) -> None:
-    with pytest.raises(UsageError, match="is no size"):
+    with pytest.raises(UsageError, match="is not a size"):
         parse_size(text)
 
 
@@ -74,7 +74,7 @@ def test_several_files_after_one_option() -> None:
         (["frobnicate"], "No such command"),
         (["run", "--model", "da4"], "unknown model 'da4'"),
         (["run", "--size", "500x504"], "the nearest is 504"),
-        (["run", "--size", "big"], "is no size"),
+        (["run", "--size", "big"], "is not a size"),
         (["run", "--views", "0"], "views must be at least 1"),
         (["run", "--weights", "no/such/file.safetensors"], ""),
         (["run", "--images", "no-such.jpg"], "no-such.jpg"),
@@ -111,11 +111,11 @@ def test_several_files_after_one_option() -> None:
         (["batch", "da3-small", "--memory-fraction", "2"], "--memory-fraction is 2"),
         (["run", "--views", "1000000000"], "ask for at most"),
         (["export", "da3-small", "--views", "1000000000"], "ask for at most"),
-        (["run", "--size", "1000000006x1000000006"], "is no size"),
+        (["run", "--size", "1000000006x1000000006"], "is not a size"),
         (["run", "--size", "700000000x700000000"], "ask for a smaller size"),
         (["export", "da3-small", "--batch", "999999999"], "ask for at most"),
         (["run", "--views", "9" * 5000], "--views"),
-        (["run", "--size", "9" * 5000], "is no size"),
+        (["run", "--size", "9" * 5000], "is not a size"),
         (["run", "--model", "x" * 100_000], "unknown model"),
         (["run", "--model", "a\x1b[31mb\u202ec"], "unknown model"),
         (["bench", "--out", "LICENSE"], "is not a folder"),
@@ -135,9 +135,9 @@ def test_several_files_after_one_option() -> None:
             ["export", "da3-small", "--format", "pytorch", "--dynamic", "views", "--weights", "synthetic:0"],
             "has no dynamic views",
         ),
-        (["export", "da3-small", "--source-size", "wide"], "--source-size 'wide' is no size"),
+        (["export", "da3-small", "--source-size", "wide"], "--source-size 'wide' is not a size"),
         (["export", "da3-small", "--source-size", "5x5000"], "too thin"),
-        (["export", "da3-small", "--dynamic", "size", "--source-size", "100x100"], "a graph of open size can't resize"),
+        (["export", "da3-small", "--dynamic", "size", "--source-size", "100x100"], "a graph with open size can't resize"),
         (["bench", "--dynamic", "size", "--size", "1022x504"], "height must be 14 to 1008"),
         (["run", "--poses", "no-such.npz"], "poses without images"),
         (["report", "no-such-folder"], "no-such-folder"),

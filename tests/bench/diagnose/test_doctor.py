@@ -128,10 +128,10 @@ def test_nothing_odd_about_a_good_machine() -> None:
     [
         ("can't use the NVIDIA H100.*--force-reinstall .torch>=", {"gpus": [GPU]}),
         ("only take space.*whl/cpu", {"packages": {"torch": "2.13.0", "nvidia-cudnn-cu13": "9"}}),
-        ("over each other.*pip uninstall", {"packages": {"onnxruntime": "1", "onnxruntime-gpu": "1"}}),
+        ("overwrite each other.*pip uninstall", {"packages": {"onnxruntime": "1", "onnxruntime-gpu": "1"}}),
         ("coremltools can't trace.*numpy<2.4", {"packages": {"coremltools": "9.0", "numpy": "2.4.6"}}),
         ("not installed.*pip install -e", {"adapters": 0}),
-        ("free where artifacts go.*DEPTHPORT_ARTIFACTS", {"free_gb": 3.0}),
+        ("free for artifacts.*DEPTHPORT_ARTIFACTS", {"free_gb": 3.0}),
         ("too little to export da3-large", {"memory": {"usable_mib": 4096}}),
         ("limits this process to 1.5 of 8", {"cpu": {"quota_cores": 1.5}}),
         ("no AVX2", {"cpu": {"features": ["f16c"]}}),

@@ -23,7 +23,7 @@ from tests.support.paths import ROOT
     [
         ("name = 3", "name: expected str, got int"),
         ('name = "x"', "missing required field machine"),
-        ('name = "x"\n[machine.a]\naddress = "h"', "asks for nothing"),
+        ('name = "x"\n[machine.a]\naddress = "h"', "has no job"),
         ('name = "x"\n[[bench]]\n[machine.a]\naddress = "h"\nspeed = 3', "unknown field speed"),
         ('name = "../x"\n[[bench]]\n[machine.a]\naddress = "h"', "the name '../x'"),
         ('name = "x"\nscheduler = "http://h"\n[[bench]]\n[machine.a]\naddress = "h"', "is not an address"),
@@ -96,7 +96,7 @@ def test_a_changed_bundle_is_refused(tmp_path: Path) -> None:
     made = frozen(describe(tmp_path, ["a"]), tmp_path)
     data = made.to_json()
     data["contents"]["jobs"]["da3-small-1x1x28x42"]["views"] = 2
-    with pytest.raises(UsageError, match="hash is not that of its contents"):
+    with pytest.raises(UsageError, match="hash does not match its contents"):
         parse_bundle(data)
     photo = next((tmp_path / "bundle" / "inputs").iterdir())
     verify_files(made, tmp_path / "bundle")
@@ -111,7 +111,7 @@ def test_names_that_leave_the_folder(name: str, tmp_path: Path) -> None:
     data = frozen(describe(tmp_path, ["a"]), tmp_path).to_json()
     data["contents"]["inputs"][name] = "0" * 64
     data["sha256"] = bundles.sha256_of(data["contents"])
-    with pytest.raises(UsageError, match=r"names a file that no bundle has|its hash is not that"):
+    with pytest.raises(UsageError, match=r"names an unexpected file|its hash does not match"):
         parse_bundle(data)
 
 

@@ -74,7 +74,7 @@ def test_a_bundle_whose_hash_was_written_by_hand_is_refused() -> None:
     from depthport.bench.results.model import BundleRef
 
     forged = msgspec.structs.replace(results, bundle=BundleRef(sha256="0" * 64, machine="a", job="b", contents={"x": 1}))
-    with pytest.raises(UsageError, match="hash is not that of its contents"):
+    with pytest.raises(UsageError, match="hash does not match its contents"):
         merge([forged])
 
 
@@ -110,7 +110,7 @@ def test_a_result_in_another_machine_s_place_is_refused(tmp_path: Path) -> None:
     bundle = frozen(describe(tmp_path, ["a", "b"]), tmp_path)
     keep(tmp_path, bundle, "a", made.cpu_server())
     (tmp_path / "a").rename(tmp_path / "b")
-    with pytest.raises(UsageError, match="does not say that it is that machine's"):
+    with pytest.raises(UsageError, match="is not marked as the result"):
         merge_fleet(bundle, tmp_path)
 
 

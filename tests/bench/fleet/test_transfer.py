@@ -63,7 +63,7 @@ def test_a_bundle_is_sent_once(bundle: Bundle, tmp_path: Path, monkeypatch: pyte
 
 
 def test_what_comes_damaged_is_not_kept(bundle: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="came damaged"):
+    with pytest.raises(OSError, match="arrived damaged"):
         remote.put("0" * 64, 0, b"x", True)
     assert not list((remote.root() / "blobs").iterdir())
 
@@ -88,19 +88,19 @@ def test_a_job_comes_whole_and_without_what_its_run_needs_to_go_on(
 @pytest.mark.parametrize("name", ["../../../escaped", "/escaped", "a/../../escaped", "C:escaped"])
 def test_no_name_leads_out(bundle: Bundle, tmp_path: Path, name: str) -> None:
     there = There({remote.results_of: [(name, 1, "0" * 64)], remote.get: b"x"})
-    with pytest.raises(TransferError, match="files that no job leaves"):
+    with pytest.raises(TransferError, match="offers unexpected files"):
         fetch_job(there, bundle, "a", JOB, tmp_path / "here")
     assert not list(tmp_path.rglob("escaped"))
 
 
 @pytest.mark.parametrize("data", [b"", b"other"])
 def test_what_is_not_what_was_announced_is_not_kept(bundle: Bundle, left: Path, tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(TransferError, match="came damaged"):
+    with pytest.raises(TransferError, match="arrived damaged"):
         fetch_job(There({remote.get: data}), bundle, "a", JOB, tmp_path / "here")
     assert not (tmp_path / "here" / "a" / JOB).exists()
 
 
 def test_too_much_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     there = There({remote.results_of: [("big", 1 << 40, "0" * 64)]})
-    with pytest.raises(TransferError, match="files that no job leaves"):
+    with pytest.raises(TransferError, match="offers unexpected files"):
         fetch_job(there, bundle, "a", JOB, tmp_path / "here")

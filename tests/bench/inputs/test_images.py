@@ -34,4 +34,4 @@ def test_a_floating_point_tiff_is_called_one(tmp_path: Path) -> None:
     (tmp_path / "depth.tif").write_bytes(header.ljust(200, b"\0") + np.ones((2, 4, 3), "<f4").tobytes())
     with pytest.raises(InputError, match="is a TIFF whose samples are not 8-bit") as raised:
         read_image(tmp_path / "depth.tif")
-    assert "no image" not in str(raised.value)
+    assert "not an image" not in str(raised.value)

@@ -204,9 +204,9 @@ def _bad_files(folder: Path) -> dict[str, tuple[bytes | None, str]]:
     floats = folder / "floats.tif"
     Image.fromarray(np.ones((9, 9), np.float32)).save(floats)
     return {
-        "missing.png": (None, "no file"),
-        "text.png": (b"not an image", "no image"),
-        "empty.png": (b"", "no image"),
+        "missing.png": (None, "not a file"),
+        "text.png": (b"not an image", "not an image"),
+        "empty.png": (b"", "not an image"),
         "cut.png": (good.read_bytes()[:2000], "damaged"),
         "header.png": (good.read_bytes()[:20], "image"),
         "wide.png": (wide.read_bytes(), "8 bits"),
@@ -228,7 +228,7 @@ def test_what_is_no_image_gets_one_line(tmp_path: Path, name: str) -> None:
 
 
 def test_a_folder_and_a_decompression_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="no file"):
+    with pytest.raises(InputError, match="not a file"):
         read_image(tmp_path)
     Image.new("L", (100, 100)).save(tmp_path / "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)

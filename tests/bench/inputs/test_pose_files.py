@@ -97,7 +97,7 @@ def test_files_that_are_none_are_one_line(tmp_path: Path, content: bytes, suffix
 
 
 def test_poses_ask_for_images(files: Any) -> None:
-    with pytest.raises(InputError, match="name the photographs they are of with --images"):
+    with pytest.raises(InputError, match="name their photographs with --images"):
         load_scenes(Shape(1, 4, 70, 98), sets=1, poses=files[0] / "poses.npz")
 
 

@@ -1,4 +1,4 @@
-"""A journal is gone on with only where nothing that decides the measurement has changed."""
+"""A journal is resumed only where nothing that decides the measurement has changed."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_reference_counts_with_the_source_that_computed_it(monkeypatch: pytest
 
 
 def test_cameras_belong_to_the_plan_and_to_the_reference() -> None:
-    """Photographs as they were with another focal length are other inputs: nothing of the first run is gone on with."""
+    """Photographs as they were with another focal length are other inputs: nothing of the first run is resumed."""
     scenes = load_scenes(SHAPE, sets=1)
     other = tuple(replace(scene, intrinsics=scene.intrinsics * np.array([[1.5], [1.5], [1.0]])) for scene in scenes)
     given = (scenes, load_scenes(SHAPE, sets=1), other)

@@ -83,7 +83,7 @@ def test_every_way_to_fail_is_a_row_and_the_others_are_all_there(artifact: Path,
         ("OutOfMemory", Status.RUN_FAILED, "out of memory"),
         ("NotANumber", Status.RUN_FAILED, "NaN"),
         ("WrongShape", Status.RUN_FAILED, "the artifact has"),
-        ("Lazy", Status.RUN_FAILED, "before the outputs were there"),
+        ("Lazy", Status.RUN_FAILED, "before the outputs were ready"),
         ("SlowLoader", Status.OK, ""),
     ]:
         cell = by_runtime[name]
@@ -166,7 +166,7 @@ def test_ctrl_c_keeps_what_was_measured_and_the_same_call_goes_on(artifact: Path
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(Interrupted, match="goes on"):
+    with pytest.raises(Interrupted, match="resumes"):
         run(the_plan, out)
     thread.join()
     first = json.loads((out / "results.json").read_text())
@@ -197,7 +197,7 @@ def test_a_fixed_rate_run_counts_deadlines(artifact: Path, tmp_path: Path) -> No
         ("often", None, None, "unknown regime"),
         ("burst", 5.0, None, "--minutes goes with"),
         ("sustained", 1.0, None, "at least"),
-        ("sustained", None, 30.0, "regime of its own"),
+        ("sustained", None, 30.0, "sets the regime itself"),
         ("burst", None, -1.0, "above 0"),
         ("burst", None, float("nan"), "above 0"),
     ],

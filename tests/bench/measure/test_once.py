@@ -1,4 +1,4 @@
-"""Cells that are run only for what they compute: alone, once for every input, untimed, and gone on with."""
+"""Cells that are run only for what they compute: alone, once for every input, untimed, and resumable."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.bench.measure.test_engine import FAST, SHAPE, fake_cell
 from tests.support.fake_runtime import fake_artifact
 from tests.support.requests import plan_of
 
-WHY = "for outputs, not for time"
+WHY = "for outputs, not for timing"
 
 
 @pytest.fixture

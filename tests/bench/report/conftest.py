@@ -1,4 +1,4 @@
-"""A headless Chromium for the page's tests; they skip, with the reason, where there is none."""
+"""A headless Chromium for the page's tests; they skip, with the reason, where it is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""README's table of ours beside what people would run instead, out of a run of suite `alternatives`."""
+"""The table of our cells beside what people would run instead, from a run of suite `alternatives`."""
 
 from __future__ import annotations
 

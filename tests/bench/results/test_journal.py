@@ -104,7 +104,7 @@ def test_a_changed_digit_is_damage_too(tmp_path: Path) -> None:
 def test_a_foreign_file_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_bytes(content)
-    with pytest.raises(UsageError, match="not a journal of depthport's"):
+    with pytest.raises(UsageError, match="not a depthport journal"):
         Journal(path)
     assert path.read_bytes() == content
 
@@ -113,7 +113,7 @@ def test_a_foreign_file_is_refused_and_left_as_it_is(tmp_path: Path, content: by
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
 def test_what_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "journal.jsonl")
-    with pytest.raises(UsageError, match="it is not a file"):
+    with pytest.raises(UsageError, match="is not a file"):
         Journal(tmp_path / "journal.jsonl")
 
 

@@ -44,5 +44,5 @@ def test_a_fetch_that_is_slow_once_is_not_laziness() -> None:
 
 
 def test_a_fetch_that_is_slow_after_every_call_is() -> None:
-    with pytest.raises(LazySession, match="before the outputs were there"):
+    with pytest.raises(LazySession, match="before the outputs were ready"):
         _worker(100).calibrate()

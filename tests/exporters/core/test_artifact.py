@@ -57,7 +57,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (None, "is no artifact"),
+        (None, "is not an artifact"),
         (b"", "can't be read"),
         (b"{", "can't be read"),
         (b"\xff\xfe", "can't be read"),
@@ -167,5 +167,5 @@ def test_a_manifest_of_before_parity_had_its_own_file_loads() -> None:
 def test_a_file_is_not_an_artifact(tmp_path: Path) -> None:
     file = tmp_path / "model.onnx"
     file.write_bytes(b"")
-    with pytest.raises(ArtifactError, match=r"model\.onnx is no artifact \(it has no artifact\.json\)"):
+    with pytest.raises(ArtifactError, match=r"model\.onnx is not an artifact \(it has no artifact\.json\)"):
         load_artifact(file)

@@ -24,7 +24,7 @@ def test_an_fp32_asset_is_upstream(views: int, exported: Exported) -> None:
     assert set(checks["outputs"]) == {spec.name for spec in manifest.outputs}
     for name, error in checks["outputs"].items():
         assert error["relative"] <= (0 if name == "reference_view" else LIMIT)
-    assert "its outputs are upstream's to" in manifest.extra["verified"]
+    assert "its outputs match upstream's to" in manifest.extra["verified"]
 
 
 @pytest.mark.slow

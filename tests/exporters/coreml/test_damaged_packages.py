@@ -81,7 +81,7 @@ def test_wrong_version(edit: Edit, version: int) -> None:
 
 def test_not_an_ml_program(edit: Edit) -> None:
     edit.model.neuralNetwork.SetInParent()
-    refused(edit.save(), "no ML Program")
+    refused(edit.save(), "not an ML Program")
 
 
 def test_described_output_of_another_shape(edit: Edit) -> None:
@@ -104,11 +104,11 @@ def test_declared_type_that_is_mixed(edit: Edit) -> None:
 
 def test_no_manifest(edit: Edit) -> None:
     (edit.path / "Manifest.json").write_text(json.dumps({"rootModelIdentifier": "x"}), encoding="utf-8")
-    refused(edit.path, "no Core ML package")
+    refused(edit.path, "not a Core ML package")
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    refused(tmp_path / "absent.mlpackage", "no Core ML package")
+    refused(tmp_path / "absent.mlpackage", "not a Core ML package")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.37, 0.5, 0.73, 0.9, 0.999])

@@ -89,7 +89,7 @@ def test_model_file_outside_the_package(package: Path, where: str) -> None:
 
 def test_manifest_of_brackets(package: Path) -> None:
     (package / "Manifest.json").write_text("[" * 1_000_000, encoding="utf-8")
-    refused(package, "no Core ML package")
+    refused(package, "not a Core ML package")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
@@ -120,7 +120,7 @@ def test_constant_nested_without_end(package: Path, source: Path) -> None:
 @pytest.mark.parametrize("depth", [100, 100_000])
 def test_message_nested_without_end(package: Path, depth: int) -> None:
     (package / MODEL).write_bytes(b"\x08\x08" + nested(502, b"", depth))
-    refused(package, "damaged|no function|no ML Program|version")
+    refused(package, "damaged|no function|not an ML Program|version")
 
 
 def test_a_billion_dimensions(edit: Edit) -> None:
@@ -194,7 +194,7 @@ def test_a_cycle_of_operations(edit: Edit) -> None:
 
 def test_an_operation_without_results(edit: Edit) -> None:
     del edit.operations("gelu")[0].outputs[:]
-    refused(edit.save(), "gives nothing")
+    refused(edit.save(), "has no output")
 
 
 def test_a_constant_without_a_value(edit: Edit) -> None:

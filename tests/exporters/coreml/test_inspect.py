@@ -109,7 +109,7 @@ def test_a_merge_that_changes_a_function_is_found(minis: Any, tmp_path: Path, mo
         values[0] = 1e-3
     changed = read_package(edit.save()).function()
     assert "layer_norm" in str(first_difference(read_package(package(minis["fp16"])).function(), changed))
-    monkeypatch.setattr(coreml_functions, "first_difference", lambda a, b: "it has other operations")
+    monkeypatch.setattr(coreml_functions, "first_difference", lambda a, b: "its operations differ")
     use_mini_network(monkeypatch)
     with pytest.raises(ExportError, match="changed when packages were merged"):
         export_mini(tmp_path / "store", options={"functions": "2x28x42"})

@@ -66,7 +66,7 @@ def test_options_as_text_and_as_values() -> None:
     ({"options": {"ane": "maybe"}}, UsageError, "ane .* is true or false"),
     ({"options": {"functions": "2x70"}}, UsageError, "write NxHxW"),
     ({"options": {"functions": "2x70x99"}}, UsageError, "multiple of 14"),
-    ({"options": {"functions": "2x70x98"}}, UsageError, "main shape already"),
+    ({"options": {"functions": "2x70x98"}}, UsageError, "already the main shape"),
     ({"target": "iOS12"}, UsageError, "unknown Core ML target 'iOS12'"),
     ({"target": "iOS17", "options": {"compress": "int4"}}, UnsupportedError, "compress int4 needs iOS18"),
     ({"target": "macOS14", "options": {"functions": "2x28x28"}}, UnsupportedError, "needs iOS18"),

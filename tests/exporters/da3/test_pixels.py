@@ -98,8 +98,8 @@ def test_steps_survive_a_manifest() -> None:
 @pytest.mark.parametrize(
     ("source", "dynamic", "complaint"),
     [
-        ((0, 5), (), "a source size of 0x5 is none"),
-        ((100, 100), ("size",), "a graph of open size can't resize"),
+        ((0, 5), (), "source size 0x5 must be"),
+        ((100, 100), ("size",), "a graph with open size can't resize"),
         ((5, 3000), (), "too thin"),
     ],
 )

@@ -108,7 +108,7 @@ def test_without_checkpoint_and_network_nothing_random_is_exported_and_what_is_m
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("depthport.exporters.da3.hub._reachable", lambda url: False)
     missing = "depth-anything/DA3-SMALL is not cached"
-    with pytest.raises(WeightsError, match=f"{missing}.*say --weights synthetic:0") as refusal:
+    with pytest.raises(WeightsError, match=f"{missing}.*pass --weights synthetic:0") as refusal:
         resolve_weights(None, SMALL)
     assert "\n" not in str(refusal.value) and refusal.value.exit_code == 2
     ref = weights_to_measure(None, SMALL)
@@ -182,7 +182,7 @@ def test_truncated_files_are_refused(checkpoint: Path, tmp_path: Path, size: int
     (tmp_path / CONFIG_FILE).write_text((checkpoint / CONFIG_FILE).read_text())
     with (checkpoint / WEIGHTS_FILE).open("rb") as whole:
         (tmp_path / WEIGHTS_FILE).write_bytes(whole.read(size))
-    assert "is truncated or no safetensors file" in refused(str(tmp_path))
+    assert "is truncated or not a safetensors file" in refused(str(tmp_path))
 
 
 def test_the_first_three_keys_that_do_not_fit_are_named(tensors: dict[str, Any], tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_monocular_models_are_told_apart_by_their_name(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="is of 'da3metric-large', not of 'da3mono-large'"):
         resolve_weights(str(tmp_path), get_model("da3mono-large"))
     (tmp_path / CONFIG_FILE).unlink()
-    with pytest.raises(WeightsError, match="may be of other models too"):
+    with pytest.raises(WeightsError, match="fits several models"):
         resolve_weights(str(tmp_path), get_model("da3mono-large"))
 
 

@@ -82,7 +82,7 @@ def test_umeyama_agrees_with_another_implementation() -> None:
 def test_cameras_on_one_line_tell_no_scale(views: int) -> None:
     given = np.tile(np.eye(4), (views, 1, 1))
     given[:, 0, 3] = np.arange(views)
-    with pytest.raises(InputError, match="three views or more whose cameras do not lie on one line"):
+    with pytest.raises(InputError, match="three views or more whose cameras are not on one line"):
         align_to_input(np.ones((views, 1, 1)), given[:, :3], given, cameras(1, views, 70, 98)[0])
 
 

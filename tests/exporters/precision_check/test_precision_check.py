@@ -150,4 +150,4 @@ def test_the_command_finds_the_layer_and_says_so(capsys: pytest.CaptureFixture[s
     with pytest.raises(typer.Exit) as ended:
         check("da3-small", tolerance=1e-5, **arguments)
     assert ended.value.exit_code == 1
-    assert "is the first that leaves it" in capsys.readouterr().out
+    assert "is the first to exceed it" in capsys.readouterr().out

@@ -134,7 +134,7 @@ def one_node(operator: str, dtype: str = "FLOAT", shape: tuple[Any, ...] = (2, 3
         ({"operator": "Hardmax"}, "sm89", None),
         ({"operator": "StringNormalizer"}, "sm89", "no such operator"),
         ({"operator": "FusedMatMul", "domain": "com.microsoft"}, "sm89", "of domain 'com.microsoft'"),
-        ({"operator": "Relu", "dtype": "DOUBLE"}, "sm89", "'x' is double, which TensorRT has not"),
+        ({"operator": "Relu", "dtype": "DOUBLE"}, "sm89", "'x' is double, which TensorRT lacks"),
         ({"operator": "Relu", "dtype": "BFLOAT16"}, "sm75", "bfloat16, which sm75 has not: Ampere"),
         ({"operator": "Relu", "dtype": "BFLOAT16"}, "sm80", None),
         ({"operator": "Relu", "shape": (1,) * 9}, "sm89", "9 dimensions"),

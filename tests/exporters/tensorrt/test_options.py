@@ -53,8 +53,8 @@ def test_weights_are_not_stripped_without_a_gpu() -> None:
         ("ada", TENSORRT_RTX, UsageError, "names no GPU"),
         (" , ", TENSORRT_RTX, UsageError, "names no GPU"),
         ("ampere+", TENSORRT_RTX, UsageError, "takes compute capabilities"),
-        ("sm89", TENSORRT, UnsupportedError, "no NVIDIA GPU or driver is here"),
-        (None, TENSORRT, UnsupportedError, "use the format tensorrt-rtx"),
+        ("sm89", TENSORRT, UnsupportedError, "has no NVIDIA GPU or driver"),
+        (None, TENSORRT, UnsupportedError, "use format tensorrt-rtx"),
     ],
 )
 def test_targets_that_can_not_be_had(target: str | None, package: Any, kind: type[Exception], complaint: str) -> None:
@@ -66,7 +66,7 @@ def test_targets_that_can_not_be_had(target: str | None, package: Any, kind: typ
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"max_depth_error": 0.01}, "a budget of errors is kept by int8 of one shape"),
+        ({"max_depth_error": 0.01}, "an error budget needs int8 with one shape"),
         ({"speed": 3}, "no option 'speed'"),
         ({"workspace_mb": 0}, "workspace_mb of .* is a whole number from 1"),
         ({"workspace_mb": True}, "workspace_mb of .* is a whole number"),
@@ -95,7 +95,7 @@ def test_ranges_of_open_dimensions() -> None:
     for options, complaint in (
         ({"views": "1:8"}, r"add --option size=MIN:MAX"),
         ({"views": "4:8", "size": "70x98:70x98"}, "must rise: 4:3:8"),
-        ({"views": "1:8", "size": "70:98"}, "where HxW belongs"),
+        ({"views": "1:8", "size": "70:98"}, "instead of HxW"),
         ({"views": "1:8", "size": "56x71:70x98"}, "no multiple of 14"),
         ({"views": "x:8", "size": "70x98:70x98"}, "'x' where a number belongs"),
     ):

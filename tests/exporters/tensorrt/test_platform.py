@@ -31,7 +31,7 @@ def test_the_header_says_size_and_version(tmp_path: Path) -> None:
         ({}, None),
         ({"size": 2000}, "truncated or damaged: it holds 1000 bytes of the 2000"),
         ({"magic": b"ftrt"}, "is an engine of TensorRT, not of TensorRT for RTX"),
-        ({"magic": b"PK\x03\x04"}, "is no engine of TensorRT for RTX"),
+        ({"magic": b"PK\x03\x04"}, "is not an engine of TensorRT for RTX"),
     ],
 )
 def test_damage_is_one_line(changes: dict[str, Any], complaint: str | None, tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_damage_is_one_line(changes: dict[str, Any], complaint: str | None, tmp_
 def test_a_file_too_short_for_a_header(tmp_path: Path) -> None:
     path = tmp_path / "model.engine"
     path.write_bytes(b"vtrt")
-    assert "holds 4 bytes, which is no engine" in (damage(path, TENSORRT_RTX) or "")
+    assert "holds 4 bytes, too few for an engine" in (damage(path, TENSORRT_RTX) or "")
 
 
 def test_full_tensorrt_is_told_by_its_magic(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ class Ledger:
 
 
 class Trials:
-    """Runs in one folder, one after the other, each gone on with until it is finished."""
+    """Runs in one folder, one after the other, each resumed until it is finished."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.out, self.store = folder / "out", folder / "store"
@@ -118,7 +118,7 @@ class Trials:
         self.ledger = Ledger()
 
     def blow(self, blow: Blow, longest_s: float = 6.0) -> None:
-        """Start or go on with the run, hit it at a random moment, look at what is left."""
+        """Start or resume the run, kill it at a random moment, look at what is left."""
         mark = uuid.uuid4().hex
         manager = self._start(mark)
         struck = self._strike(blow, manager, mark, self._random.uniform(0.0, longest_s))
@@ -219,7 +219,7 @@ class Trials:
                 artifact.verify()
             visible = [p for p in self.store.glob("*") if not p.name.startswith(".")]
             if len(visible) != len(list(ArtifactStore(self.store).artifacts())):
-                self.ledger.lost.append(f"{what}: the store shows what is no artifact")
+                self.ledger.lost.append(f"{what}: the store lists something that is not an artifact")
         except (ValueError, DepthportError) as error:
             self.ledger.lost.append(f"{what}: {error}")
 

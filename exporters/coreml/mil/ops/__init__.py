@@ -1,4 +1,4 @@
-"""What each MIL operation computes, by the MIL specification, in torch.
+"""MIL operations in torch, by the MIL specification.
 
 Source: the operations' docstrings in coremltools (`converters/mil/mil/ops/defs/iOS15` to `iOS18`), which are Apple's
 public specification of them. One function an operation; :func:`operators` finds it by its MIL name.

@@ -30,7 +30,7 @@ class Call:
         """A required tensor argument.
 
         Raises:
-            ArtifactError: it is missing or no tensor.
+            ArtifactError: it is missing or not a tensor.
         """
         value = self.arguments.get(parameter)
         if not isinstance(value, Tensor):
@@ -72,7 +72,7 @@ class Call:
     def text(self, parameter: str, default: str) -> str:
         value = self.arguments.get(parameter, default)
         if not isinstance(value, str):
-            raise ArtifactError(f"input {parameter!r} of operation {self.name!r} ({self.type}) is no text: damaged")
+            raise ArtifactError(f"input {parameter!r} of operation {self.name!r} ({self.type}) is not text: damaged")
         return value
 
 
@@ -91,7 +91,7 @@ def operator(*names: str) -> Callable[[Operator], Operator]:
 
 
 def torch_dtype(mil: str, working: torch.dtype) -> torch.dtype:
-    """How a value of MIL type `mil` is held: floats in the working dtype, integers in int64."""
+    """Return the torch dtype of MIL type `mil`: floats in the working dtype, integers in int64."""
     if mil in ("fp16", "fp32", "fp64", "bf16"):
         return working
     return torch.bool if mil == "bool" else torch.int64

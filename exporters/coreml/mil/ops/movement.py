@@ -96,7 +96,7 @@ def gather(call: Call) -> Tensor:
     """Whole slices of `x` along `axis`; the shape of `indices` takes the axis' place."""
     x, indices, axis = call.tensor("x"), call.tensor("indices"), call.integer("axis", 0)
     if call.integer("batch_dims", 0):
-        raise UnsupportedError(f"operation {call.name!r}: gather with batch_dims is not interpreted here")
+        raise UnsupportedError(f"operation {call.name!r}: gather with batch_dims is not supported by the interpreter")
     axis %= x.dim()
     index = indices.reshape(-1)
     picked = x.index_select(axis, torch.where(index < 0, index + x.shape[axis], index))
@@ -113,7 +113,7 @@ def pad(call: Call) -> Tensor:
     """`pad` holds (before, after) of the last axes, the first of them first."""
     x, amounts, mode = call.tensor("x"), call.required_ints("pad"), call.text("mode", "constant")
     if mode == "reflect" or mode == "replicate":
-        raise UnsupportedError(f"operation {call.name!r}: {mode} padding is not interpreted here")
+        raise UnsupportedError(f"operation {call.name!r}: {mode} padding is not supported by the interpreter")
     reversed_pairs = [a for i in range(len(amounts) - 2, -1, -2) for a in amounts[i : i + 2]]
     return F.pad(x, reversed_pairs, value=call.number("constant_val", 0.0))
 

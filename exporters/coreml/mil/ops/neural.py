@@ -76,7 +76,7 @@ def conv_transpose(call: Call) -> Tensor:
     dilation = call.ints("dilations") or [1] * spatial
     kind = call.text("pad_type", "valid")
     if kind not in ("valid", "custom") or spatial != 2:
-        raise UnsupportedError(f"operation {call.name!r}: conv_transpose with padding {kind!r} is not interpreted here")
+        raise UnsupportedError(f"operation {call.name!r}: conv_transpose with padding {kind!r} is not supported")
     pad = call.required_ints("pad") if kind == "custom" else [0] * (2 * spatial)
     full = F.conv_transpose2d(x, weight, call.optional("bias"), stride, groups=call.integer("groups", 1), dilation=dilation)
     size = call.ints("output_shape")
@@ -94,7 +94,7 @@ def upsample_bilinear(call: Call) -> Tensor:
     size = upsampled_size(call)
     aligned = call.flag("align_corners", True)
     if not aligned and not call.flag("half_pixel_centers", True):
-        raise UnsupportedError(f"operation {call.name!r}: upsampling without half-pixel centres is not interpreted")
+        raise UnsupportedError(f"operation {call.name!r}: upsampling without half-pixel centres is not supported")
     return F.interpolate(x, size=size, mode="bilinear", align_corners=aligned)
 
 
@@ -103,6 +103,6 @@ def resize_bilinear(call: Call) -> Tensor:
     modes = {"STRICT_ALIGN_CORNERS": True, "ALIGN_CORNERS": True, "UNALIGN_CORNERS": False}
     mode = call.text("sampling_mode", "DEFAULT")
     if mode not in modes:
-        raise UnsupportedError(f"operation {call.name!r}: resizing by {mode!r} is not interpreted here")
+        raise UnsupportedError(f"operation {call.name!r}: resizing by {mode!r} is not supported by the interpreter")
     size = [call.integer("target_size_height", 1), call.integer("target_size_width", 1)]
     return F.interpolate(call.tensor("x"), size=size, mode="bilinear", align_corners=modes[mode])

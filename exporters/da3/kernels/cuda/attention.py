@@ -1,6 +1,7 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
-"""Triton kernel of :mod:`depthport.exporters.da3.kernels.attention`: a tile of queries against all keys, as in
-FlashAttention.
+"""Triton kernel of :mod:`depthport.exporters.da3.kernels.attention`.
+
+A tile of queries against all keys, as in FlashAttention.
 
 Dao 2023 (arXiv:2307.08691) is the algorithm. Two things make it fast on Hopper at 64 channels a head, where the
 exponential unit is as busy as the tensor cores:

@@ -20,12 +20,12 @@ _LONG = 4096
 """Keys of a group from which on large blocks pay."""
 _NAMES = {torch.bfloat16: "bf16", torch.float16: "f16"}
 _HEADROOM = {"bf16": 60, "f16": 15}
-"""How far an exponent may exceed its row's reference: weights up to 2^60 and 2^15, with room to add them up."""
+"""Amount by which an exponent may exceed its row's reference: weights up to 2^60 and 2^15, with room to add them up."""
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How the work is cut."""
+    """Tiling of the work."""
 
     consumers: int
     """Warp groups that compute; each has 64 queries."""
@@ -54,7 +54,7 @@ def tiling(groups: int, length: int, heads: int, bounded: bool, processors: int)
 
 
 def supports(q: Tensor, k: Tensor, v: Tensor) -> bool:
-    """Whether the kernel can take these operands on their device."""
+    """Return whether the kernel can take these operands on their device."""
     aligned = all(part.data_ptr() % 16 == 0 and part.stride(1) % 8 == 0 for part in (q, k, v))
     return (
         q.is_cuda

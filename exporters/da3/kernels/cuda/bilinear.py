@@ -9,8 +9,11 @@ import triton.language as tl
 
 @triton.jit
 def source(position, inputs, outputs):
-    """Where output sample `position` of `outputs` lies among `inputs` samples: lower index, upper index, and the
-    weight of the upper one. Computed as PyTorch does (`area_pixel_compute_source_index`)."""
+    """Return the place of output sample `position` of `outputs` among `inputs` samples.
+
+    It is the lower index, the upper index, and the weight of the upper one, computed as PyTorch does
+    (`area_pixel_compute_source_index`).
+    """
     scale = (inputs - 1).to(tl.float32) / tl.maximum(outputs - 1, 1).to(tl.float32)
     real = tl.minimum(tl.maximum(position, 0), outputs - 1).to(tl.float32) * scale
     lower = real.to(tl.int32)

@@ -1,5 +1,7 @@
-"""CUDA side of :mod:`depthport.exporters.da3.kernels.linear_gelu`: a library's kernel, cuBLASLt's epilogue, not one of
-ours."""
+"""CUDA side of :mod:`depthport.exporters.da3.kernels.linear_gelu`.
+
+The kernel is a library's, with cuBLASLt's epilogue.
+"""
 
 from __future__ import annotations
 

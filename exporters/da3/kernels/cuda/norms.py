@@ -1,6 +1,8 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
-"""Triton kernels of :mod:`depthport.exporters.da3.kernels.norms`: one program a row, which stays in registers
-throughout."""
+"""Triton kernels of :mod:`depthport.exporters.da3.kernels.norms`.
+
+One program a row, which stays in registers throughout.
+"""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def compile_cubin(source: str, name: str, macros: Mapping[str, str], architectur
 
 
 def hopper_source() -> str:
-    """What the sources for Hopper share, to be put before each."""
+    """Return the source shared by the kernels for Hopper, which precedes each."""
     return Path(__file__).with_name("hopper.cu").read_text(encoding="utf-8")
 
 
@@ -119,7 +119,7 @@ def tensor_map(address: int, dtype: str, rows: int, columns: int, row_stride_byt
 
 
 def cache_folder() -> Path:
-    """Where compiled kernels are kept."""
+    """Return the folder of compiled kernels."""
     if folder := os.environ.get(ENV_CACHE):
         return Path(folder)
     return private_folder(cache_root() / "kernels")

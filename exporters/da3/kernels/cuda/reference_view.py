@@ -1,6 +1,8 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
-"""Triton kernel of :mod:`depthport.exporters.da3.kernels.reference_view`: one program a scene, three passes over its
-tokens."""
+"""Triton kernel of :mod:`depthport.exporters.da3.kernels.reference_view`.
+
+One program a scene, three passes over its tokens.
+"""
 
 from __future__ import annotations
 

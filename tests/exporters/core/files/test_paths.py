@@ -32,7 +32,7 @@ def test_arguments_of_the_command_line(home: Path) -> None:
 
 
 def test_the_home_of_nobody_is_one_line() -> None:
-    with pytest.raises(UsageError, match="a user who is not here"):
+    with pytest.raises(UsageError, match="an unknown user"):
         user_path("~nobody-of-that-name/x")
 
 

@@ -1,4 +1,4 @@
-"""Kept files are trusted by their hash: what a disk may do to them is noticed and made anew."""
+"""Kept files are trusted by their hash: what a disk may do to them is noticed, and they are rebuilt."""
 
 from __future__ import annotations
 

@@ -80,8 +80,8 @@ function parityPanel(group) {
   return panel("Latency against parity", {
     fold: group.cells.filter((c) => timed(c) && c.depth_error !== null).length < 2 ? ONE : null,
     legend: legendOf(group.cells.filter((c) => timed(c) && c.depth_error !== null)),
-    note: `Towards the lower left is better. Ringed: the Pareto set over ${group.objectives.join(", ")}, as depthport choose has it: no other cell is better for certain in one and not worse in the others; `
-      + "a ring inside the line is there for what the chart does not show. "
+    note: `Towards the lower left is better. Ringed: the Pareto set over ${group.objectives.join(", ")}, as in depthport choose: no other cell is certainly better in one and no worse in the others; `
+      + "a ring inside the line is due to an axis the chart does not show. "
       + "A cross failed its parity gate. The dashed line is upstream fp32 against fp64. The error is the worst over the inputs, from the timed calls' own outputs.",
   }, box);
 }

@@ -3,11 +3,11 @@
 function picturesPanel(group) {
   const viewers = [["depth", "Depth"], ["error", "Error to upstream fp32"]].map(([kind, title]) => viewer(group, kind, title)).filter(Boolean);
   if (!viewers.length) return null;
-  const left = DATA.pictures_left_out ? ` ${DATA.pictures_left_out} pictures are beside the results only: this page has a size limit.` : "";
-  const own = group.own_images && group.inputs === null ? " The photographs are not in this page: they are not the shipped ones, and nobody asked for it (depthport report --embed-images)." : "";
+  const left = DATA.pictures_left_out ? ` ${DATA.pictures_left_out} pictures are left out, because this page has a size limit; they are beside the results.` : "";
+  const own = group.own_images && group.inputs === null ? " Your photographs are not embedded in this page (depthport report --embed-images does it)." : "";
   return panel("What the cells see", {
     fold: group.synthetic ? "synthetic weights: the pictures show that cells agree, not what is in the scene" : null,
-    note: `Drag the edge, or move it with the arrow keys. Pictures are made smaller for this page; the originals are beside the results.${left}${own}`,
+    note: `Drag the edge, or move it with the arrow keys. Pictures are scaled down for this page; the originals are beside the results.${left}${own}`,
   }, group.inputs === null ? null : h("details", {}, h("summary", {}, "What they were shown"), h("img", { class: "inputs", src: DATA.pictures[group.inputs], alt: "The views that went in, first input", loading: "lazy" })),
   h("div", { class: viewers.length > 1 ? "pair" : null }, viewers));
 }

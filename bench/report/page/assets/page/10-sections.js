@@ -4,9 +4,9 @@ function trust() {
   const rows = DATA.machines.flatMap((machine) => machine.runs.flatMap((run) => run.controls.map(([name, ratio, verdict, expected, passed, tells]) => [[machine.name, h("span", { class: "under" }, run.created)],
     name, ratio, { "✓": `✓ ${verdict}`, "?": `? too short to tell, ${expected} was expected` }[passed] ?? `✗ ${verdict}, not ${expected}`, tells])));
   return section("trust", "Can these numbers be trusted?",
-    "Two comparisons with known answers ran among the others: a cell against itself, and against itself slowed down by 5 %.",
+    "Two comparisons with known answers were measured among the others: a cell against itself, and against itself slowed down by 5 %.",
     rows.length ? plainTable(["Machine, run", "Control", "Ratio [95 %]", "Came out", "What it tells"], rows, "llrll", "Controls")
-      : h("p", { class: "banner plain" }, "No run here had controls: nothing shows how quiet its machine was."));
+      : h("p", { class: "banner plain" }, "No run here had controls: nothing shows how quiet the machine was."));
 }
 
 function groupSection(group) {
@@ -106,7 +106,7 @@ function axisPanel(group, axis) {
   const body = rows.map((r) => [
     [clip(r.value, 40), r.description ? h("span", { class: "under" }, clip(r.description, 90)) : null], String(r.cells), r.mean,
     [mono(clip(r.best, 38)), h("span", { class: "under" }, `${r.latency} ms, ${r.img_s} img/s`)]]);
-  return panel(`By ${axis}`, { fold: rows.length < 2 ? `one ${axis}, nothing to compare` : null, note: "The mean is over cells, an overview and no estimate: it changes with what is in the matrix." }, plainTable(head, body, "lrrl", `By ${axis}`));
+  return panel(`By ${axis}`, { fold: rows.length < 2 ? `one ${axis}, nothing to compare` : null, note: "The mean is over cells, an overview, not an estimate: it changes with what is in the matrix." }, plainTable(head, body, "lrrl", `By ${axis}`));
 }
 
 /** An axis for dots: as wide as the values and a little air, so that small differences show; never below 0. */
@@ -141,10 +141,10 @@ function accuracyPanel(group) {
   const head = ["Cell", ...DATA.accuracy.head];
   const void_ = judged.some((c) => c.meaningless);
   return panel("Accuracy against ground truth", {
-    fold: void_ ? "means nothing, the weights are synthetic" : null, controls: [limit.button],
+    fold: void_ ? "random weights: accuracy figures have no meaning" : null, controls: [limit.button],
     legend: h("ul", { class: "legend" }, scenes.slice(0, 8).map((name) => h("li", {}, glyph(symbol(name)), clip(name, 40)))),
     note: `${DATA.accuracy.note} The figure on the right is the first scene's.`,
-  }, void_ ? h("p", { class: "void" }, "Means nothing here: the weights are synthetic. It shows that the way from a checkpoint to these figures works.") : null,
+  }, void_ ? h("p", { class: "void" }, "Random weights: these figures have no meaning. They only show that the pipeline from a checkpoint to them works.") : null,
   box, h("details", {}, h("summary", {}, "All figures, per scene and alignment"), plainTable(head, rows.slice(0, 240), "ll".padEnd(head.length, "r"), "Accuracy")));
 }
 
@@ -164,7 +164,7 @@ function acrossMachines() {
       ],
     });
   }, 120);
-  return section("across", "Across devices", "The only part that sets one machine against another: different days, baselines and drivers. It says what to expect, not which software is better.",
+  return section("across", "Across devices", "The only part that compares machines: their days, baselines and drivers differ. It says what to expect, not which software is better.",
     h("div", { class: "stack" }, fleet, DATA.cross.map((block) => panel(block.workload, { note: `Fastest cell of each device at the ${block.boundary} boundary; “times” is throughput over that of the slowest device listed.` },
       chart(block), plainTable(["Machine and device", "Fastest cell", "Latency [95 %], ms", "img/s", "Times [95 %]", "vs its own upstream [95 %]", "Depth error"],
         block.rows.map((r) => [[r.machine, h("span", { class: "under" }, r.device)], mono(clip(r.cell, 70)), r.latency, r.img_s_text, r.times_text, [r.upstream, h("span", { class: "under" }, verdictMark(r.verdict))], r.depth_error]), "llrrrrr", "Across devices")))));
@@ -179,7 +179,7 @@ function recommendations() {
       h("p", {}, a.pick ? mono(clip(a.pick, 90)) : "No cell meets this."), h("p", { class: "small" }, a.figures),
       h("details", {}, h("summary", {}, "Why, and what would change it"), notes([`${upperFirst(a.why)}.`, ...a.sensitivity.map(upperFirst), ...a.break_even]))))));
   return section("recommendations", "Recommendations by use case",
-    "Answers of depthport choose. Ask it your own question: it takes bounds on latency, throughput, memory, size, cold start, parity, accuracy, device and licence.",
+    "Answers of depthport choose. Ask your own question: it accepts bounds on latency, throughput, memory, size, cold start, parity, accuracy, device and licence.",
     h("div", { class: "cards" }, cards));
 }
 
