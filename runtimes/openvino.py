@@ -115,7 +115,8 @@ class OpenVinoSession(Session):
             self._request = self._compiled.create_infer_request()
         except _ERRORS as error:
             raise LoadError(f"openvino can't load {model.name} on {device}: {_reason(error)}") from error
-        takes, gives = ({port.any_name: _sizes(port) for port in p} for p in (self._compiled.inputs, self._compiled.outputs))
+        sides = (self._compiled.inputs, self._compiled.outputs)
+        takes, gives = ({port.any_name: _sizes(port) for port in ports} for ports in sides)
         check_signature(takes, gives, artifact.manifest)
 
     def _cache(self) -> AbstractContextManager[None]:

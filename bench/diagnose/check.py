@@ -23,6 +23,7 @@ from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import CHECK
 from depthport.bench.plan.request import MeasureRequest
 from depthport.bench.results.model import Results, Status
+from depthport.bench.results.sections import Parity
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.request import ExportRequest

@@ -12,8 +12,8 @@ from pathlib import Path
 from depthport.bench.diagnose.checkpoints import Checkpoint, checkpoints
 from depthport.bench.diagnose.findings import Finding, findings
 from depthport.bench.environment.environment import fingerprint
-from depthport.exporters.core.errors import DepthportError
 from depthport.bench.results.sections import Environment
+from depthport.exporters.core.errors import DepthportError
 from depthport.exporters.core.store import default_root
 from depthport.exporters.registry import formats, get_exporter
 from depthport.runtimes.base import Device

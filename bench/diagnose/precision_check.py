@@ -133,7 +133,9 @@ def run(
     return Findings(model, precision, typed.manifest.weights.id, network, estimate, reason, ranges, layers)
 
 
-def _quantized(path: Path, reference: Path, folder: Path, kind: str, inputs: Sequence[np.ndarray], progress: Progress) -> Path:
+def _quantized(
+    path: Path, reference: Path, folder: Path, kind: str, inputs: Sequence[np.ndarray], progress: Progress
+) -> Path:
     import onnx_ir
 
     ranges = calibrate(reference, inputs, progress)

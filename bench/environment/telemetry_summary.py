@@ -107,7 +107,7 @@ def _merged(records: Sequence[Mapping[str, object]]) -> dict[str, int | Spread]:
         elif words:
             merged[name] = dict(Counter(words))
         elif name == "throttle_reasons" and values:
-            merged[name] = dict(Counter(str(reason) for reasons in values if isinstance(reasons, list) for reason in reasons))
+            merged[name] = dict(Counter(str(one) for reasons in values if isinstance(reasons, list) for one in reasons))
         elif name == "unreadable" and values:
             merged[name] = {s: str(e) for errors in values if isinstance(errors, dict) for s, e in errors.items()}
     return merged

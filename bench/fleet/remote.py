@@ -21,8 +21,9 @@ from depthport.exporters.core.files.private import cache_root, private_folder
 from depthport.exporters.core.provenance import file_sha256
 
 if TYPE_CHECKING:
-    from depthport.bench.results.sections import Reading
     from distributed import Worker
+
+    from depthport.bench.results.sections import Reading
 
 CHUNK_BYTES = 8 << 20
 LEFT_OUT = ("work", "journal", ".")

@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("error", "speed"))

@@ -1,4 +1,4 @@
-"""The parts of `results.json` beside figures: what they were measured on, how, with what, and what the machine did meanwhile.
+"""Sections of `results.json` beside its figures: the machine and what it did meanwhile, protocol, inputs and weights.
 
 Every field is optional: files come from other versions, and a damaged field costs no other (bench/results/tolerant.py).
 """

@@ -54,10 +54,7 @@ class _Named(TypedDict):
 
 
 class PolicyFacts(_Named, total=False):
-    """A policy as JSON.
-
-    It has its name, and whatever else of :class:`~depthport.exporters.core.precision.PrecisionPolicy` its writer knew.
-    """
+    """A :class:`~depthport.exporters.core.precision.PrecisionPolicy` as JSON: its name, and the fields its writer knew."""
 
     backbone: DType
     head: DType
@@ -281,11 +278,11 @@ def load_artifact(path: Path | str) -> Artifact:
     try:
         data = read_json(folder / MANIFEST, MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactError(f"{shown} is not an artifact (it has no {MANIFEST}): make one with `depthport export`") from None
+        problem = f"{shown} is not an artifact (it has no {MANIFEST}): make one with `depthport export`"
+        raise ArtifactError(problem) from None
     except (OSError, ValueError) as error:
-        raise ArtifactError(
-            f"{shown}/{MANIFEST} can't be read ({one_line(error)}): delete the folder and export it again"
-        ) from None
+        problem = f"{shown}/{MANIFEST} can't be read ({one_line(error)}): delete the folder and export it again"
+        raise ArtifactError(problem) from None
     return Artifact(folder, Manifest.from_json(data))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import package_version
 from depthport.exporters.coreai.options import CoreAIOptions
 from depthport.exporters.da3.signature import AUTHOR, OUTPUT_MEANING, preprocessing, summary

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-
 @dataclass(frozen=True)
 class WeightsRef:
     """A complete description of parameters that need not be loaded yet; JSON types only, so that any process reads it."""

@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 
-
 Progress = Callable[[str], None]
 
 METHOD = "forward"

@@ -60,7 +60,7 @@ def check_plain(request: ExportRequest, kind: type[Options], target: str) -> dic
         UnsupportedError: open dimensions, poses or pixels, which neither takes.
         UnavailableError: ONNX Runtime, which quantizes, is not installed.
     """
-    options: dict[str, object] = msgspec.structs.asdict(read_options(kind, request.options, f"such an export ({kind.where})"))
+    options = msgspec.structs.asdict(read_options(kind, request.options, f"such an export ({kind.where})"))
     if target != PORTABLE:
         raise UsageError(f"target {target!r} has none of the options {', '.join(options)}: they are for {PORTABLE}")
     if request.dynamic or request.pose_input or request.preprocess:

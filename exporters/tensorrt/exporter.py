@@ -161,8 +161,8 @@ class EngineExporter(Exporter):
         inspected = options.inspector and _inspect(trt, self.package, directory, progress)
         return ExportResult(
             extra={
-                "network": {**audit.to_json(), "attention_decomposable": apart}, "estimate": estimate, "warnings": warnings, "stripped": options.strip_weights,
-                "inspector": LAYERS_FILE if inspected else None,
+                "network": {**audit.to_json(), "attention_decomposable": apart}, "estimate": estimate,
+                "warnings": warnings, "stripped": options.strip_weights, "inspector": LAYERS_FILE if inspected else None,
             },
             target=describe_target(self.package, str(trt.__version__), options, gpu_here()),
         )  # fmt: skip

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 
-
 _NAMED = re.compile(r"onnxruntime-|.*-ep-")
 _PROVIDES = re.compile(r"get_ep_name|EP_NAME|register_execution_provider_library")
 _LOCATORS = ("get_library_path", "library_path")

@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def _work(job: Job, channel: BinaryIO, alone: bool) -> Answer:
-    isolation: dict[str, object] = {"network": "none (namespace)" if alone else "refused in Python", "programs": job["programs"]}
+    network = "none (namespace)" if alone else "refused in Python"
     refuse(job["programs"])
     try:
         module, _, name = job["function"].partition(":")
@@ -74,7 +74,7 @@ def _work(job: Job, channel: BinaryIO, alone: bool) -> Answer:
     except Exception as error:  # noqa: BLE001 - anyone's converter may fail in any way; the parent makes it an ExportError
         traceback.print_exc()
         return {"error": f"{job['function'].rpartition('.')[2]} failed ({type(error).__name__}): {one_line(error)}"}
-    return {"value": value, "isolation": isolation, "peak_mib": peak_rss_mib()}
+    return {"value": value, "isolation": {"network": network, "programs": job["programs"]}, "peak_mib": peak_rss_mib()}
 
 
 def leave_network() -> bool:

@@ -87,8 +87,8 @@ PIXELS = {"name": "image", "dtype": "uint8"}
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"shape": {"batch": 1, "views": 3, "height": 70, "width": 98}}, "image is 1x2x3x70x98, a scene of 1x3x70x98 makes"),
-        ({"shape": {"batch": 2, "views": 2, "height": 70, "width": 98}}, "image is 1x2x3x70x98, a scene of 2x2x70x98 makes"),
+        ({"shape": {"batch": 1, "views": 3, "height": 70, "width": 98}}, "image is 1x2x3x70x98, a scene of 1x3x70x98 "),
+        ({"shape": {"batch": 2, "views": 2, "height": 70, "width": 98}}, "image is 1x2x3x70x98, a scene of 2x2x70x98 "),
         ({"outputs": [{**DEPTH, "shape": [1, 2, 56, 98]}]}, "depth is 1x2x56x98, a scene of 1x2x70x98 makes it 1x2x70x98"),
         ({"outputs": [{**DEPTH, "shape": [1, 2, 70]}]}, "depth is 1x2x70, "),
         ({"outputs": [{**DEPTH, "shape": [1, "views", 70, 98]}]}, "depth is 1xviewsx70x98, "),
