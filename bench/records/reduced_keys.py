@@ -112,7 +112,7 @@ def speed(views: int, height: int, width: int) -> list[dict[str, object]]:
     return [{"views": views, "cudnn_ms": all_ms, "cudnn_quarter_ms": few_ms, "ours_ms": ours_ms}]
 
 
-def _milliseconds(call: Callable[[], Any], calls: int = 5) -> float:
+def _milliseconds(call: Callable[[], object], calls: int = 5) -> float:
     """Median of calls timed by events."""
     times: list[float] = []
     for index in range(calls + 2):

@@ -32,6 +32,8 @@ class CpuSection(TypedDict, total=False):
 
 
 class MemorySection(TypedDict, total=False):
+    """Host memory, in MiB."""
+
     total_mib: float
     usable_mib: float
     """What control groups leave of it."""
@@ -51,6 +53,8 @@ class GpuSection(TypedDict, total=False):
 
 
 class SystemSection(TypedDict, total=False):
+    """Operating system."""
+
     os: str
     release: str | None
     distribution: str | None
@@ -60,12 +64,16 @@ class SystemSection(TypedDict, total=False):
 
 
 class PowerSection(TypedDict, total=False):
+    """Power supply and power mode."""
+
     source: str | None
     """`battery`, `mains`, or None where there is no battery to ask."""
     low_power_mode: bool | None
 
 
 class PythonSection(TypedDict, total=False):
+    """Python that ran it."""
+
     version: str
     implementation: str
 
@@ -88,6 +96,8 @@ class Environment(TypedDict, total=False):
 
 
 class RegimeSection(TypedDict, total=False):
+    """Regime of a run: what a cell is asked to do over time."""
+
     kind: str
     """`burst`, `sustained` or `fixed-rate`."""
     seconds: float
@@ -104,8 +114,7 @@ class AskedSection(TypedDict, total=False):
 
 
 class ProtocolSection(TypedDict, total=False):
-    """Every parameter that decides how the samples were taken, as :class:`depthport.bench.plan.protocol.Protocol` has it,
-    and what was asked for beside it."""
+    """Parameters of :class:`depthport.bench.plan.protocol.Protocol`, and what was asked for beside them."""
 
     name: str
     seed: int

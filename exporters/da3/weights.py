@@ -245,7 +245,7 @@ def _read_safetensors(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
     return tensors
 
 
-def _check_fit(found: Mapping[str, Any], expected: Mapping[str, tuple[int, ...]], ref: WeightsRef, spec: ModelSpec) -> None:
+def _check_fit(found: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], ref: WeightsRef, spec: ModelSpec) -> None:
     problems = [f"{key} is missing" for key in expected if key not in found]
     problems += [f"{key} is unknown" for key in found if key not in expected]
     problems += [
