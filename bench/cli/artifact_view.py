@@ -18,7 +18,7 @@ def artifact_table(artifact: Artifact) -> Table:
     manifest = artifact.manifest
     # The name comes from a file: an exporter that is installed, or none.
     exporter = installed_exporter(manifest.format)
-    return Table("Artifact", ("", ""), tuple(_rows(artifact, manifest, exporter)), align="lf")
+    return Table("Artifact", ("", ""), tuple(_rows(manifest, exporter)), align="lf")
 
 
 def run_lines(artifact: Artifact) -> tuple[str, ...]:
@@ -64,8 +64,8 @@ def format_and_file(format: str | None, out: Path | None) -> tuple[str, Path | N
     return format or named.pop(), out
 
 
-def _rows(artifact: Artifact, made: Manifest, exporter: Exporter | None) -> Iterator[tuple[str, str]]:
-    synthetic = " (synthetic: depth means nothing)" if made.weights.synthetic else ""
+def _rows(made: Manifest, exporter: Exporter | None) -> Iterator[tuple[str, str]]:
+    synthetic = " (random weights: depth values are not valid)" if made.weights.synthetic else ""
     yield "model", made.model
     yield "weights", f"{made.weights.id}{synthetic}, {made.weights.licence}"
     target = made.options.get("target")

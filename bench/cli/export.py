@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class FormatOptionsHelp(TyperCommand):
-    """Its help ends with every format's own options, which are read when it is asked for."""
+    """A command whose help ends with every format's options, read only when help is asked for."""
 
     @property
     def epilog(self) -> str | None:
@@ -44,7 +44,7 @@ class FormatOptionsHelp(TyperCommand):
 
     @epilog.setter
     def epilog(self, given: str | None) -> None:
-        """Typer gives none."""
+        """Ignore the epilogue that typer sets, which is none."""
 
 
 def export(

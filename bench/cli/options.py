@@ -79,7 +79,7 @@ def options_of(declared: type[T]) -> Callable[[Callable[[T], None]], Callable[..
 
 
 _DIGITS = 9
-"""More than any size has that can be counted; Python refuses to read numbers of thousands."""
+"""Most digits of a size; Python refuses to parse numbers of thousands of digits."""
 
 
 def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
@@ -175,11 +175,7 @@ def refuse_empty(arguments: list[str]) -> None:
 
 
 def names(text: str | None, option: str) -> list[str] | None:
-    """What an option names, with commas between; None where it is not given.
-
-    Raises:
-        UsageError: no name is among the commas.
-    """
+    """Split a comma-separated list; None stays None."""
     if text is None:
         return None
     found = [name.strip() for name in text.split(",") if name.strip()]
@@ -189,6 +185,7 @@ def names(text: str | None, option: str) -> list[str] | None:
 
 
 def print_json(data: object) -> None:
+    """Print JSON on stdout; NaN and infinity raise ValueError."""
     typer.echo(json.dumps(data, indent=1, allow_nan=False))
 
 
@@ -208,5 +205,5 @@ def stdout(text: object) -> None:
 
 
 def stderr(text: object) -> None:
-    """The same, beside what a pipe takes."""
+    """The same on stderr, which a pipe does not take."""
     typer.echo(clean_text(str(text)), err=True)

@@ -10,7 +10,7 @@ from rich.text import Text
 from depthport.exporters.core.inspection import Table
 
 STYLES = {"yes": "green", "passed": "green", "failed": "red", "no": "dim", "unavailable": "dim", "not reached": "dim"}
-"""Of a cell that says nothing else."""
+"""Shown for an empty cell."""
 
 
 def print_table(table: Table, console: Console) -> None:

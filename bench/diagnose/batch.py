@@ -43,7 +43,7 @@ class BatchTrial:
 
     batch: int
     peak_mib: float | None
-    """Device memory on a GPU, the process's resident memory on a CPU; None: it ran out of memory."""
+    """Peak device memory on a GPU, resident memory of the process on a CPU; None: it ran out of memory."""
     call_ms: float | None
     """One call after the first, inputs on the device."""
     img_s: float | None
@@ -56,10 +56,10 @@ class BatchAnswer:
 
     cell: str
     batch: int
-    """0 where not even one scene fits."""
+    """0 if not even one scene fits."""
     limit_mib: float
     memory_mib: float
-    """Of the whole device (a CPU: what this process may use)."""
+    """Memory of the whole device (on a CPU, what this process may use)."""
     trials: tuple[BatchTrial, ...]
 
     def to_json(self) -> dict[str, object]:

@@ -46,12 +46,12 @@ class Profile:
     matmul_tflop_s: float
     copy_gb_s: float
     dtype: str
-    """Of the matrix product that was timed: the backbone's."""
+    """Dtype of the timed matrix product, the backbone's."""
     parts: tuple[PartTime, ...]
 
     @property
     def parts_ms(self) -> float:
-        """All operators; the rest of the latency is launches and gaps, or less than nothing where a graph closes them."""
+        """Time of all operators; the rest of the latency is launches and gaps, or negative where a graph closes them."""
         return sum(part.ms for part in self.parts)
 
     @property

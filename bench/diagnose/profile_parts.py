@@ -31,7 +31,7 @@ class PartTime:
     name: str
     ms: float
     share: float
-    """Of all parts' time, 0..1."""
+    """Share of all parts' time, 0..1."""
     gflop: float
     mib: float
     """Least traffic: arguments and results of its operators."""

@@ -90,7 +90,7 @@ def mean_and_error(replicates: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def mean(values: FloatArray) -> FloatArray:
-    """Over the last axis: float (..., n) -> (...)."""
+    """Mean over the last axis: float (..., n) -> (...)."""
     averages: FloatArray = values.mean(axis=-1)
     return averages
 

@@ -1,4 +1,4 @@
-"""A machine whose true ratios are known: drift, correlated noise, luck of each launch, spikes; no sleeping.
+"""A simulated machine with known ratios: drift, correlated noise, luck of each launch, spikes; no sleeping.
 
 log of a sample = log(true latency) + drift(time) + machine noise AR(1) + launch effect + white noise (+ spikes)
 

@@ -91,7 +91,7 @@ class _Check:
         width, depth = self.backbone(config["net"], f"{where}net.")
         net = {**_NET_DEFAULTS, **config["net"]}
         if head == "dual":
-            self.alternating(net, f"{where}net.", depth)
+            self.alternating(net, f"{where}net.")
             self.camera(config, where, width)
         else:
             self.plain(config, net, where)
@@ -118,7 +118,7 @@ class _Check:
                 self.fail(f"{where}{key} is {value!r}: give a block number from 0 to {depth - 1}, or -1")
         return width, depth
 
-    def alternating(self, net: Mapping[str, Any], where: str, depth: int) -> None:
+    def alternating(self, net: Mapping[str, Any], where: str) -> None:
         """Check the rules for an any-view backbone."""
         if net["alt_start"] < 2:
             self.fail(f"{where}alt_start is {net['alt_start']}: an any-view backbone alternates from block 2 or later")

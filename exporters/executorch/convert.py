@@ -95,7 +95,7 @@ def _partitioner(backend: str) -> object:
     return CoreMLPartitioner()
 
 
-def run(model: str, inputs: str, outputs: str, names: list[str], progress: Progress) -> None:
+def run(model: str, inputs: str, outputs: str, names: list[str], progress: Progress) -> None:  # noqa: ARG001 - isolated functions take it
     """Run a written program on the arrays of an `.npz` (in the method's order); the outputs go to another, by name."""
     import torch
     from executorch.runtime import Runtime

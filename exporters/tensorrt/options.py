@@ -89,7 +89,7 @@ class TensorRTOptions:
     timing_cache: bool | str
     inspector: bool
     profile: Mapping[str, Range]
-    """By the name of the dimension in the ONNX file: `batch`, `views`, `height`, `width`."""
+    """Ranges by the name of the dimension in the ONNX file: `batch`, `views`, `height`, `width`."""
     calibration: str | None
     calibration_method: Method | None
     """None: what suits the kind."""

@@ -45,9 +45,9 @@ WASM = Mode("wasm", "WebAssembly with SIMD, all threads on one inference", preci
 WEBGPU = Mode("webgpu", "WGSL kernels on the browser's GPU adapter", precisions=("fp16", "fp32"))
 OFF_TARGET = "a page runs on its visitors' devices: times here show which of two files is faster, not how fast theirs are"
 ADDRESS_SPACE = 4 << 30
-"""Of WebAssembly with 32-bit addresses, which ONNX Runtime Web is built for."""
+"""Address space of 32-bit WebAssembly, which ONNX Runtime Web is built for."""
 WEIGHT_COPIES = 2.6
-"""Of the file, in memory, once it is loaded: measured with da3-small (3.1) to da3-large (2.7)."""
+"""Memory of a loaded file over its size: measured with da3-small (3.1) to da3-large (2.7)."""
 _MODULES = {
     "cpu": ("ort.wasm.min.mjs", "wasm", "CPUExecutionProvider"),
     "gpu": ("ort.webgpu.min.mjs", "webgpu", "WebGpuExecutionProvider"),

@@ -121,7 +121,7 @@ def _absent(reason: str, remedy: str) -> Device:
     return Device("cpu", cpu_description(), unavailable=reason, remedy=remedy)
 
 
-def _none(kind: str, context: ProviderContext) -> ProviderOptions:
+def _none(_kind: str, _context: ProviderContext) -> ProviderOptions:
     return {}
 
 
@@ -133,12 +133,12 @@ def _openvino(kind: str, context: ProviderContext) -> ProviderOptions:
     return {"load_config": json.dumps({kind.upper(): {**hint, **threads, "NUM_STREAMS": "1"}})}
 
 
-def _ggml(kind: str, context: ProviderContext) -> ProviderOptions:
+def _ggml(_kind: str, context: ProviderContext) -> ProviderOptions:
     """ggml's plug-in stores weights in fp16 and takes one thread unless told."""
     return {"weights": "f32" if "float32" in context.dtypes[:1] else "f16", "threads": str(context.threads)}
 
 
 _SETTINGS: dict[str, Callable[[str, ProviderContext], ProviderOptions]] = {"openvino": _openvino, "ggml": _ggml}
-"""By mode: options without which a plug-in computes something else than it is asked to."""
+"""Options by mode without which a plug-in computes something else than it is asked to."""
 
 __all__ = ["PluginProviderRuntime"]

@@ -58,7 +58,7 @@ class Provider:
     """True if it captures the graph of kernels once and replays it."""
 
 
-def _none(context: ProviderContext) -> ProviderOptions:
+def _none(_context: ProviderContext) -> ProviderOptions:
     return {}
 
 
@@ -128,7 +128,7 @@ ALTERNATIVES = (
         precisions=("fp32",), export_options=(("network", "upstream"),), alternative=True,
     ),
 )  # fmt: skip
-"""Of the CPU provider."""
+"""Modes of the CPU provider."""
 
 PROVIDERS: tuple[Provider, ...] = (
     Provider(
@@ -203,7 +203,7 @@ PROVIDERS: tuple[Provider, ...] = (
         _coreml("CPUAndNeuralEngine"),
     ),
 )
-"""In each device's order of preference: its first available one is the default mode."""
+"""Providers in each device's order of preference: its first available one is the default mode."""
 
 
 def providers_for(device: str, available: list[str]) -> list[Provider]:

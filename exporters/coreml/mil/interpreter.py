@@ -34,7 +34,7 @@ Value = Tensor | str | list[Any]
 
 _ROUND_BYTES = 1 << 26
 WORKING_BYTES = 4
-"""Of an element in fp32, the narrowest that anything is held in but booleans."""
+"""Size of an element in fp32, the narrowest dtype in use except booleans."""
 _SCALAR_PARAMETERS = frozenset({"epsilon", "alpha", "beta", "constant_val", "scale_factor_height", "scale_factor_width"})
 
 
@@ -44,9 +44,9 @@ class Step:
 
     operation: Operation
     outputs: tuple[Tensor, ...]
-    """As the next operations see them: rounded in mode `declared`."""
+    """Outputs as the next operations see them: rounded in mode `declared`."""
     exact: tuple[Tensor, ...]
-    """Before that rounding where the interpreter keeps it; else the same tensors."""
+    """Outputs before that rounding where the interpreter keeps it; else the same tensors."""
 
 
 class Interpreter:

@@ -11,7 +11,7 @@ from torch import Tensor
 from depthport.exporters.da3.kernels.op import operator
 
 
-@operator(lambda x, branch, *_: torch.empty_like(branch))
+@operator(lambda _x, branch, *_: torch.empty_like(branch))
 def branch_norm(x: Tensor, branch: Tensor, scale: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """LayerNorm of x + scale · branch, without the sum: :func:`residual_norm` makes it when the next branch is known.
 

@@ -128,7 +128,7 @@ def test_without_the_graph_it_was_built_from_it_can_not_be_rebuilt(artifact: Art
 
 @pytest.mark.parametrize(
     ("header", "complaint"),
-    [({"size": 2048}, "truncated or damaged"), ({"size": 8}, "too few for an engine"), ({"magic": b"ftrt"}, "an engine of TensorRT,")],
+    [({"size": 2048}, "truncated or damaged"), ({"size": 8}, "too few for"), ({"magic": b"ftrt"}, "an engine of TensorRT,")],
 )
 def test_a_damaged_engine_is_one_line(header: dict[str, Any], complaint: str, tmp_path: Path) -> None:
     artifact = engine_artifact(tmp_path / "artifact", **header)
