@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 Progress = Callable[[str], None]
-"""Called with a short present-tense phrase when a step begins (`"tracing"`, `"writing 1.4 GB"`)."""
+"""Called with a short present-tense phrase when a step begins (`"tracing"`, `"writing 1,340 MiB"`)."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ class Exporter(ABC):
     """True if an artifact with open dimensions is worth measuring beside the static one."""
     main_file: ClassVar[str | None] = None
     """The file or package (a folder) of an artifact that its runtime is given; None: the artifact's folder."""
+    targets: ClassVar[tuple[str, ...]] = ()
+    """Names that `--target` takes, for its help; :meth:`options` checks them."""
     takes: ClassVar[tuple[type[Options], ...]] = ()
     """The options of this format; several types where they depend on what is asked for."""
     package_suffix: ClassVar[str | None] = None
@@ -128,7 +130,10 @@ class Exporter(ABC):
         raise UnsupportedError(f"format {self.format!r} can't be rebuilt from an artifact: export it again")
 
     def inspect(
-        self, artifact: Artifact, arrays: Mapping[str, np.ndarray] | None = None, run: bool = True  # noqa: ARG002 - for subclasses
+        self,
+        artifact: Artifact,
+        arrays: Mapping[str, np.ndarray] | None = None,
+        run: bool = True,  # noqa: ARG002 - for subclasses
     ) -> tuple[Table, ...]:
         """Return what only this format can say about an artifact beyond its manifest; nothing by default.
 

@@ -66,6 +66,8 @@ class Runtime(ABC):
     compiles: ClassVar[Mapping[str, str] | None] = None
     """Modes that compile the network when they load it, each with the mode that runs the same network uncompiled;
     None: what it runs was compiled by the export."""
+    preferred: ClassVar[tuple[str, ...]] = ()
+    """Modes to run in where nobody chooses, the fastest first; empty: in the order in which devices list them."""
     profiled: ClassVar[tuple[str, ...]] = ()
     """Modes whose operators :meth:`profile` can time, slowest first."""
 
@@ -140,6 +142,11 @@ class Runtime(ABC):
                 return device
         known = ", ".join(d.name for d in devices)
         raise UsageError(f"runtime {self.name!r} has no device {name!r}: choose one of {known}")
+
+    def by_preference(self, device: Device) -> list[Mode]:
+        """A device's modes, the one to run in where nobody chooses first."""
+        ranks = {name: rank for rank, name in enumerate(self.preferred)}
+        return sorted(device.modes, key=lambda mode: (mode.alternative, ranks.get(mode.name, len(ranks))))
 
     def mode(self, device: Device, name: str | None) -> Mode:
         """The device's mode called `name` (or an alias of it); its first for None.

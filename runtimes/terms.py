@@ -135,7 +135,7 @@ class SessionMemory:
 
 @dataclass(frozen=True)
 class OperatorTime:
-    """One operator of a program in one call, on average."""
+    """One operator of a program."""
 
     path: str
     """Path of its module, e.g. `backbone.blocks.3.attn`; empty for the network itself."""
@@ -147,7 +147,8 @@ class OperatorTime:
     """Multiplications and additions of matrix products, convolutions and attention; 0 for everything else."""
     moved_bytes: int
     """Size of its arguments and results: the least that it moves. 0 where its result is a view."""
-    seconds: float
+    seconds: tuple[float, ...]
+    """Time of each call."""
 
 
 @dataclass(frozen=True)
@@ -159,3 +160,9 @@ class DeviceRates:
     copy_bytes_s: float
     """Rate, read and written, of an elementwise copy beyond any cache."""
     dtype: str
+    cached_bytes_s: tuple[tuple[int, float], ...] = ()
+    """Rates of copies small enough for a cache: bytes moved, and bytes a second."""
+
+    def bytes_s(self, moved: int) -> float:
+        """Return the best rate possible for an operator that moves that many bytes."""
+        return max([self.copy_bytes_s, *(rate for size, rate in self.cached_bytes_s if size >= moved)])

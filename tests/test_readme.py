@@ -99,7 +99,7 @@ def _check_depthport(words: list[str]) -> None:
 
 def test_the_page_of_commands_names_every_command() -> None:
     shown = {line.split()[1] for page, line in ALL if page == COMMANDS and line.startswith("depthport ")}
-    assert set(click_command([])[0].commands) <= shown
+    assert {name for name, command in click_command([])[0].commands.items() if not command.hidden} <= shown
 
 
 @pytest.mark.parametrize("code", blocks(README, "python"))

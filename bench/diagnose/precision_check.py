@@ -39,7 +39,6 @@ from depthport.runtimes.registry import get_runtime
 from depthport.runtimes.tensorrt.engine import TensorRTEngine, engine_here
 from depthport.runtimes.tensorrt.session import CudaSession
 
-FORMATS = ("tensorrt", "tensorrt-rtx")
 _SCENES = 4
 """Photographs looked at: ranges settle with few."""
 
@@ -59,9 +58,14 @@ class Findings:
     layers: Comparison | None
 
     @property
+    def checked(self) -> bool:
+        """Whether anything was looked at."""
+        return not (self.network is None and self.ranges is None and self.layers is None)
+
+    @property
     def passed(self) -> bool:
-        """No activation near fp16's limit where fp16 was asked for, no layer out of tolerance."""
-        return not (self.ranges and self.ranges.hot) and (self.layers is None or self.layers.first is None)
+        """Something was checked: no activation near fp16's limit where fp16 was asked for, no layer out of tolerance."""
+        return self.checked and not (self.ranges and self.ranges.hot) and (self.layers is None or self.layers.first is None)
 
     def to_json(self) -> dict[str, object]:
         layers = self.layers
@@ -88,7 +92,7 @@ def run(
         UsageError: an unknown format or precision, or an invalid tolerance.
         DepthportError: whatever exporting the graphs raises.
     """
-    known_name("format of check", format, FORMATS)
+    known_name("format of check", format, PACKAGES)
     TOLERANCE.check(tolerance)
     validate_shape(shape.batch, shape.views, shape.height, shape.width)
     policy = resolve_policy(precision)

@@ -188,7 +188,7 @@ def verify_files(bundle: Bundle, folder: Path) -> None:
 
 
 def versions_here() -> dict[str, str]:
-    """depthport's own, as every bundle has them."""
+    """Depthport's own, as every bundle has them."""
     return {"depthport": package_version("depthport") or "unknown", SOURCE: source_digest(*MEASURING)}
 
 
@@ -215,4 +215,6 @@ def requirement(name: str, wanted: str) -> SpecifierSet:
     try:
         return SpecifierSet(f"=={wanted}" if wanted[:1].isdigit() else wanted)
     except InvalidSpecifier:
-        raise UsageError(f"versions: {quoted(wanted)} of {quoted(name)} is not a version: write >=1.30, for example") from None
+        raise UsageError(
+            f"versions: {quoted(wanted)} of {quoted(name)} is not a version: write >=1.30, for example"
+        ) from None

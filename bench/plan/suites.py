@@ -23,6 +23,7 @@ from depthport.bench.plan.request import (
     make_cell,
     unavailable_cell,
 )
+from depthport.bench.results.cell_id import short_id
 from depthport.bench.results.model import FROM_FILES
 from depthport.exporters.core.asked import known_name
 from depthport.exporters.core.errors import UsageError
@@ -84,7 +85,7 @@ def _refuse_unmatched(request: MeasureRequest, cells: Sequence[CellSpec]) -> Non
         ("mode", filters.modes, [name for c in cells for name in (c.mode, *c.mode_aliases)]),
         ("precision", filters.precisions, [c.export.precision for c in cells]),
         ("format", filters.formats, [c.export.format for c in cells]),
-        ("cell", filters.cells, [c.id for c in cells]),
+        ("cell", map(short_id, filters.cells), [c.id for c in cells]),
     ):
         for name in wanted:
             known_name(f"{what} {has}", name, known, "another --suite" if what != "cell" else "")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from depthport.bench.results.cell_id import short_id
 from depthport.bench.results.sections import Parity
 from depthport.exporters.core.artifact import MAX_BYTES, Artifact, load_artifact
 from depthport.exporters.core.errors import ArtifactError, StorageError
@@ -31,7 +32,9 @@ def kept_parity(artifact: Artifact) -> dict[str, Parity]:
         found = msgspec.convert(read_json(artifact.path / NAME, MAX_BYTES), _File)
     except (OSError, ValueError):
         return {}
-    return found.cells if (found.schema, found.key) == (SCHEMA, artifact.manifest.key) else {}
+    if (found.schema, found.key) != (SCHEMA, artifact.manifest.key):
+        return {}
+    return {short_id(cell): parity for cell, parity in found.cells.items()}
 
 
 def keep_parity(folder: Path | str, cell: str, parity: Parity) -> None:

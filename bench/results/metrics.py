@@ -158,8 +158,7 @@ def accuracy_figure(cell: Cell, figure: str) -> float | None:
 
 def number(value: object) -> float | None:
     """`value` if it is a number of at least 0."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-    return float(value) if good else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
 
 
 _TRUTH = "accuracy needs real weights and inputs with ground truth"

@@ -168,7 +168,7 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     """One row of the matrix: model × shape × format × runtime × device × mode × precision."""
 
     id: str
-    """Unique in the file and stable between runs: `pytorch/cpu/upstream/fp32`, prefixed by model and shape if mixed."""
+    """Unique in the file and stable between runs: `pytorch/cpu/upstream/fp32` (bench/results/cell_id.py)."""
     model: str
     batch: Dimension
     views: Dimension

@@ -230,7 +230,7 @@ def _parked_process() -> Iterator[int]:
 
 
 def _device_loop(steps: Steps, _inputs: object, calls: int) -> np.ndarray:
-    """ns of each call of the least code that does the same; it holds one clock read a call, about 0.1 µs."""
+    """Ns of each call of the least code that does the same; it holds one clock read a call, about 0.1 µs."""
     _, run, synchronize, _ = steps
     clock = time.perf_counter_ns
     stamps = [clock()]

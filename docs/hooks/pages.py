@@ -58,7 +58,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     records = sorted(page for page in beside_the_code().values() if page.startswith("records/"))
     config.nav = [
         {"Home": "index.md"},
-        {"First steps": ["install.md", "commands.md", "views.md", "network.md", "cpu.md"]},
+        {"First steps": ["install.md", "commands.md", "json.md", "views.md", "network.md", "cpu.md"]},
         {"Guides": guides},
         {"Formats": [f"formats/{exporter.format}.md" for exporter in installed_exporters()]},
         {"Runtimes": [f"runtimes/{runtime.name}.md" for runtime in installed_runtimes()]},

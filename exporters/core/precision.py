@@ -79,6 +79,11 @@ FIRST_REPORT_NAMES: dict[str, str] = {
 autocast, a dtype is that dtype throughout. (Upstream keeps its heads in fp32: bench/plan/first_report.py maps its rows.)"""
 
 
+def precisions() -> tuple[str, ...]:
+    """What `--precision` may name, beside :data:`SEED_NAMES`."""
+    return ("auto", *POLICIES)
+
+
 def policy_name(name: str) -> str:
     """The policy's own name for one of :data:`FIRST_REPORT_NAMES`; any other name as it is."""
     return FIRST_REPORT_NAMES.get(name, name)
@@ -102,4 +107,4 @@ def resolve_policy(name: str, device: str = "cpu") -> PrecisionPolicy:
     name = policy_name(name)
     if name == "auto":
         name = auto_precision(device)
-    return POLICIES[known_name("precision", name, ["auto", *POLICIES])]
+    return POLICIES[known_name("precision", name, precisions())]

@@ -22,7 +22,7 @@ Step = TypedDict(
     },
     total=False,
 )
-"""A resize `from` a size, or a crop; heights before widths (:mod:`depthport.exporters.inputs.preprocess`)."""
+Step.__doc__ = "A resize `from` a size, or a crop; heights before widths (depthport.exporters.inputs.preprocess)."
 
 
 class Preprocessing(TypedDict, total=False):

@@ -129,7 +129,7 @@ def _scalars_of_one_element(stack: ExitStack) -> None:
 
 
 def _validate_once(stack: ExitStack) -> None:
-    """coremltools validates the whole program after each of its hundred passes, half of a conversion's time.
+    """Coremltools validates the whole program after each of its hundred passes, half of a conversion's time.
 
     Nothing is lost: the saved file is checked by :mod:`depthport.exporters.coreml.mil`.
     """

@@ -219,7 +219,9 @@ def _shapes(file: Path) -> dict[str, Shape]:
         with safe_open(file, framework="numpy") as opened:
             return {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{file} is truncated or not a safetensors file ({one_line(error)}): download it again") from None
+        raise WeightsError(
+            f"{file} is truncated or not a safetensors file ({one_line(error)}): download it again"
+        ) from None
 
 
 def _size(shape: Shape) -> int:

@@ -241,7 +241,9 @@ def _read_safetensors(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
                     if name is not None and not name.startswith(spec.ignored_prefixes):
                         tensors[name] = file.get_tensor(key).to(torch.float32)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is truncated or not a safetensors file ({one_line(error)}): download it again") from None
+        raise WeightsError(
+            f"{path} is truncated or not a safetensors file ({one_line(error)}): download it again"
+        ) from None
     return tensors
 
 

@@ -54,6 +54,7 @@ class ExecuTorchExporter(Exporter):
     """A `.pte` with the method `forward`, static shape; outputs in the manifest's order, for the format has no names."""
 
     format: ClassVar[str] = "executorch"
+    targets: ClassVar[tuple[str, ...]] = BACKENDS
     main_file: ClassVar[str | None] = MODEL_FILE
     slow: ClassVar[bool] = True
     packages: ClassVar[tuple[str, ...]] = ("executorch", "torchao")

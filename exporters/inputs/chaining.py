@@ -94,5 +94,5 @@ def weighted_similarity(source: np.ndarray, target: np.ndarray, weights: np.ndar
 
 
 def after(outer: Similarity, inner: Similarity) -> Similarity:
-    """x -> outer(inner(x))."""
+    """X -> outer(inner(x))."""
     return Similarity(outer.rotation @ inner.rotation, outer.apply(inner.translation[None])[0], outer.scale * inner.scale)

@@ -112,9 +112,7 @@ def _fit(target: Array, source: Array) -> Similarity:
     fit = umeyama(source=source[:, :3, 3], target=target[:, :3, 3]) if np.ptp(source[:, :3, 3], 0).any() else None
     # A rank of two is enough for a rotation; below, upstream's own library (evo) refuses too.
     if fit is None or fit.rank < 2:
-        raise InputError(
-            "these poses do not fix a scale: give three views or more whose cameras are not on one line"
-        )
+        raise InputError("these poses do not fix a scale: give three views or more whose cameras are not on one line")
     return fit
 
 

@@ -64,7 +64,9 @@ def check_plain(request: ExportRequest, kind: type[Options], target: str) -> dic
     if target != PORTABLE:
         raise UsageError(f"target {target!r} has none of the options {', '.join(options)}: they are for {PORTABLE}")
     if request.dynamic or request.pose_input or request.preprocess:
-        raise UnsupportedError("a comparison export has a fixed shape and takes normalised images: leave out the other options")
+        raise UnsupportedError(
+            "a comparison export has a fixed shape and takes normalised images: leave out the other options"
+        )
     if kind is UpstreamOptions:
         return options
     if find_spec("onnxruntime") is None:

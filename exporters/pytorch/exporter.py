@@ -53,6 +53,7 @@ class PyTorchExporter(Exporter):
     """Files for upstream itself and for the static network in eager or compiled PyTorch."""
 
     format: ClassVar[str] = "pytorch"
+    targets: ClassVar[tuple[str, ...]] = (FUSED_TARGET,)
     packages: ClassVar[tuple[str, ...]] = ("safetensors",)
 
     def probe(self) -> str | None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from depthport.exporters.base import Progress
 from depthport.exporters.core.errors import ExportError, UnsupportedError, one_line
+from depthport.exporters.core.text import mib
 from depthport.exporters.tensorrt.options import TensorRTOptions
 from depthport.exporters.tensorrt.platform import Package
 
@@ -137,7 +138,7 @@ def build(
         engine = _run(trt, parsed, config, progress)
     if engine is None:
         raise ExportError(f"{package.name} can't build the engine: {parsed.logger.error()}")
-    progress(f"writing {engine.nbytes / 1e9:.1f} GB")
+    progress(f"writing {mib(engine.nbytes)}")
     with path.open("wb") as stream:
         stream.write(engine)
     return None if cache is None else bytes(cache.serialize())

@@ -32,6 +32,7 @@ from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, PlacementError, RunError, UnsupportedError, UsageError, one_line
 from depthport.exporters.core.files.paths import user_path
 from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.text import mib
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session, SessionMemory
 from depthport.runtimes.browser.page import START_S, Page, PageError
 from depthport.runtimes.host.chromium import INSTALL, find_browser
@@ -239,7 +240,7 @@ def _require_room(artifact: Artifact) -> None:
     size = sum(info.size_bytes for info in artifact.manifest.files)
     if WEIGHT_COPIES * size > ADDRESS_SPACE:
         raise UnsupportedError(
-            f"{artifact.path.name} has {size / 1e9:.1f} GB of files, and WebAssembly addresses 4 GiB in all, of which "
+            f"{artifact.path.name} has {mib(size)} of files, and WebAssembly addresses 4 GiB in all, of which "
             f"loading takes {WEIGHT_COPIES} times the files: export a smaller model, or fp16 or int8"
         )
 

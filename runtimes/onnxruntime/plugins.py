@@ -110,7 +110,7 @@ def _mode(provider: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def survey(progress: Callable[[str], None]) -> list[dict[str, object]]:
+def survey(progress: Callable[[str], None]) -> list[dict[str, object]]:  # noqa: ARG001 - isolated functions take it
     """Return each installed plug-in's offers as JSON types, or its error; runs in a separate process."""
     return [_surveyed(plugin) for plugin in installed()]
 
@@ -123,7 +123,11 @@ def _surveyed(plugin: Plugin) -> dict[str, object]:
 
 
 def reference(
-    model: str, inputs: str, outputs: str, threads: int, progress: Callable[[str], None]  # noqa: ARG001 - as `survey`
+    model: str,
+    inputs: str,
+    outputs: str,
+    threads: int,
+    progress: Callable[[str], None],  # noqa: ARG001 - as `survey`
 ) -> None:
     """Compute with ONNX Runtime's CPU provider, from one `.npz` into another; runs in a separate process."""
     import onnxruntime

@@ -87,6 +87,8 @@ class PyTorchRuntime(Runtime):
     compiles: ClassVar[Mapping[str, str] | None] = {
         COMPILE.name: EAGER.name, UPSTREAM_COMPILE.name: UPSTREAM.name,
     }  # fmt: skip
+    # `compile` comes behind what needs no minutes before its first call.
+    preferred: ClassVar[tuple[str, ...]] = (FUSED.name, GRAPH.name, EAGER.name, COMPILE.name, UPSTREAM.name)
     profiled: ClassVar[tuple[str, ...]] = (EAGER.name, GRAPH.name, FUSED.name)
 
     def probe(self) -> list[Device]:

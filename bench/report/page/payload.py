@@ -112,7 +112,7 @@ def _fp64_error(group: Group) -> float | None:
 
 def _regimes(group: Group) -> list[dict[str, object]]:
     """Tables and lines of cells that ran in another regime than `burst`."""
-    blocks = []
+    blocks: list[dict[str, object]] = []
     for kind in regime.KINDS:
         members = regime.regimes_of(group.rows, kind)
         if members:

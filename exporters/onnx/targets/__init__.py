@@ -32,6 +32,8 @@ _MODULES = {
     "tensorrt-matmul": "depthport.exporters.onnx.targets.tensorrt_matmul",
 }
 
+NAMES = tuple(_MODULES)
+
 
 @dataclass(frozen=True)
 class OnnxTarget:

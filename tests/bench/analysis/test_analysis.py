@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -73,6 +74,7 @@ def test_advice_is_given_where_there_is_cause(run: Results) -> None:
 def test_accuracy_suffers_from_a_cells_error() -> None:
     exact, wrong = (replace(row, baseline=False) for row in (fixtures.CPU_ROWS[3], fixtures.CPU_ROWS[4]))
     cells = fixtures.results(fixtures.CPU_SERVER, (exact, wrong), sampling=fixtures.FEW).cells
+    right: Any
     right, off = (cell.accuracy or {} for cell in cells)
     assert set(right) >= {"abs_rel", "scene", "meaningless", "rendered 0", "rendered 1"}
     assert 0.05 < right["abs_rel"] < 0.1 < off["abs_rel"]

@@ -39,7 +39,7 @@ def engine_artifact(folder: Path, **header: Any) -> Artifact:
     folder.mkdir()
     write_engine(folder / "model.engine", **header)
     artifact = seal(folder, "tensorrt-rtx", "fp16")
-    target = {"package": "TensorRT for RTX", "version": VERSION, "capabilities": ["sm89"], "gpu": None}
+    target: dict[str, object] = {"package": "TensorRT for RTX", "version": VERSION, "capabilities": ["sm89"], "gpu": None}
     options = options_for("sm89", TENSORRT_RTX).to_json()
     return replace(artifact, manifest=replace(artifact.manifest, target=target, options=options))
 
@@ -128,7 +128,11 @@ def test_without_the_graph_it_was_built_from_it_can_not_be_rebuilt(artifact: Art
 
 @pytest.mark.parametrize(
     ("header", "complaint"),
-    [({"size": 2048}, "truncated or damaged"), ({"size": 8}, "too few for"), ({"magic": b"ftrt"}, "an engine of TensorRT,")],
+    [
+        ({"size": 2048}, "truncated or damaged"),
+        ({"size": 8}, "too few for"),
+        ({"magic": b"ftrt"}, "an engine of TensorRT,"),
+    ],
 )
 def test_a_damaged_engine_is_one_line(header: dict[str, Any], complaint: str, tmp_path: Path) -> None:
     artifact = engine_artifact(tmp_path / "artifact", **header)

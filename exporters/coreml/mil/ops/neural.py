@@ -14,7 +14,7 @@ from depthport.exporters.coreml.mil.ops.sizes import upsampled_size
 
 @operator("linear")
 def linear(call: Call) -> Tensor:
-    """x Wᵀ + b."""
+    """X Wᵀ + b."""
     return F.linear(call.tensor("x"), call.tensor("weight"), call.optional("bias"))
 
 
