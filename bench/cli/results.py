@@ -224,7 +224,7 @@ def reproduce(
     from depthport.bench.choice.reproduce import reproduce as recipe_of
     from depthport.bench.cli.console import render_recipe
 
-    show(recipe_of(_load(source).results, cell), json_, render_recipe)
+    show("reproduce", recipe_of(_load(source).results, cell), json_, render_recipe)
 
 
 def _load(source: Path) -> ResultsFile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +51,11 @@ class Findings:
     precision: str
     weights: str
     network: Audit | None
-    estimate: dict[str, int]
-    """What building it would take."""
     network_reason: str | None
     ranges: RangeReport | None
     layers: Comparison | None
+    estimate: dict[str, int] = field(default_factory=dict)
+    """Cost of building the network."""
 
     @property
     def checked(self) -> bool:
@@ -134,7 +134,7 @@ def run(
                 reference.file(ONNX_FILE), runner, probes(read_graph(path)), {"image": inputs[0]},
                 tolerance or tolerance_of(policy), executed, progress,
             )  # fmt: skip
-    return Findings(model, precision, typed.manifest.weights.id, network, estimate, reason, ranges, layers)
+    return Findings(model, precision, typed.manifest.weights.id, network, reason, ranges, layers, estimate)
 
 
 def _quantized(

@@ -142,7 +142,8 @@ def measure(given: argparse.Namespace, views: int, photograph: Size, size: Size)
     mode = "fused" if device.type == "cuda" else None
     pixels = load(artifact(given, views, None, size), runtime="pytorch", device=given.device, mode=mode)
     sources = load(artifact(given, views, photograph, size), runtime="pytorch", device=given.device, mode=mode)
-    label: dict[str, str | int] = {"views": views, "photograph": "x".join(map(str, photograph)), "size": "x".join(map(str, size))}
+    sides = {"photograph": "x".join(map(str, photograph)), "size": "x".join(map(str, size))}
+    label: dict[str, str | int] = {"views": views, **sides}
     with pixels, sources:
         cpu, resized = pixels(scenes[0], oriented=False), sources(scenes[0], oriented=False)
         check = upstream(scenes[0], max(size), size)

@@ -186,8 +186,8 @@ def test_shares_are_weighted_by_wall_time() -> None:
 
 
 def test_throttle_causes_are_counted_in_blocks() -> None:
-    hot = {**GPU, "throttle_reasons": ["sw_power_cap", "gpu_idle"], "thermal_throttled_share": 0.2}
-    records = [
+    hot: GpuReading = {**GPU, "throttle_reasons": ["sw_power_cap", "gpu_idle"], "thermal_throttled_share": 0.2}
+    records: list[Reading] = [
         {**RECORD, "gpus": [hot, hot]},
         {**RECORD, "gpus": [hot], "cpu_throttle_events": 4},
         {**RECORD, "thermal_pressure": "heavy", "quota_throttled_share": 0.5, "cpu_speed_limit_percent": 60},

@@ -189,7 +189,7 @@ def test_a_record_takes_its_devices_and_close_shuts_down(monkeypatch: pytest.Mon
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     telemetry = Telemetry()
     assert driver.open
-    (gpu,) = telemetry.after(telemetry.before([]), None)["gpus"] or ()
+    (gpu,) = telemetry.after(telemetry.before([]), None)["gpus"] or []
     assert gpu["name"] == "Fake 9000"
     telemetry.close()
     assert not driver.open
