@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import PROTOCOLS, TIMED, Protocol, Timed, get_protocol
@@ -113,7 +113,7 @@ class MeasureRequest:
     """Another regime than `burst` (bench/measure/regime_run.py)."""
 
     def artifact(
-        self, format: str, precision: str, target: str | None = None, options: Mapping[str, Any] | None = None
+        self, format: str, precision: str, target: str | None = None, options: Mapping[str, object] | None = None
     ) -> ExportRequest:
         """The artifact of this request in a format; `options` are the format's own."""
         policy = resolve_policy(precision)

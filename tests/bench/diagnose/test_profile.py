@@ -104,7 +104,8 @@ def test_parts_sum_to_the_call_or_it_says_what_is_missing(latency: float, said: 
     from depthport.bench.diagnose.profile import Profile, table
 
     parts = add_up([operator("backbone.blocks.0.mlp.fc1", "linear", flop=10**10, seconds=0.01)], RATES, views=1)
-    cell = dict.fromkeys(("model", "batch", "views", "height", "width", "device", "mode", "precision"), 1)
+    names = ("model", "batch", "views", "height", "width", "device", "mode", "precision")
+    cell: dict[str, str | int] = dict.fromkeys(names, 1)
     found = Profile(cell, "a CPU", {}, 1, latency, None, 1.0, 10.0, "float32", parts)
     shown = table(found)
     assert found.outside_ms == pytest.approx(latency - 10.0) == found.to_json()["outside_ms"]

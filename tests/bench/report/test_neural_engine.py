@@ -13,6 +13,7 @@ from depthport.bench.report.model.merge import merge
 from depthport.bench.report.model.recommend import answer
 from depthport.bench.report.page.payload import payload
 from depthport.bench.results.model import Cell, Results, Status
+from depthport.bench.results.sections import Environment
 from depthport.runtimes.terms import Placement
 
 
@@ -35,7 +36,7 @@ def results(chip: str, plan: dict[str, str] | None, **changes: Any) -> Results:
         artifact={"key": "abc", "size_bytes": 1, "neural_engine": prediction()},
         placement=None if plan is None else Placement("ane", {"plan": plan}),
     )  # fmt: skip
-    environment = {"machine": chip, "cpu": {"model": chip, "usable_cores": 8}, "memory": {}, "gpus": [], "system": {}}
+    environment: Environment = {"machine": chip, "cpu": {"model": chip, "usable_cores": 8}}
     return Results(
         environment, {"name": "rigorous"}, {}, {}, [structs.replace(cell, **changes)], created="2026-03-01T10:00:00Z"
     )
