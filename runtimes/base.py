@@ -2,7 +2,7 @@
 
 A :class:`Runtime` is stateless: it says what it can run on and loads artifacts. A :class:`Session` is one loaded
 model. Public methods validate, the `_underscored` ones an adapter implements do the work, so every adapter is held to
-the same contract (`runtimes/contract.py` runs it over all of them):
+the same contract (`runtimes/contract/` runs it over all of them):
 
 * `run()` only has to *enqueue*; `synchronize()` returns when the outputs are truly there.
 * Outputs are numpy arrays, float32 (int64 for `reference_view`), by name, of the manifest's shapes.
@@ -46,13 +46,13 @@ class Runtime(ABC):
     """
 
     name: ClassVar[str]
-    """As the entry point has it."""
+    """Name in the entry point."""
     formats: ClassVar[tuple[str, ...]]
     """Artifact formats it executes."""
     title: ClassVar[str] = ""
     """The product as its makers write it; empty: the name."""
     licence: ClassVar[str | None] = None
-    """Its own, not the weights': an SPDX identifier where there is one; None: not known."""
+    """Licence of the runtime, not of the weights: an SPDX identifier where there is one; None: unknown."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Distributions whose versions belong to a measurement."""
     builds: ClassVar[tuple[str, ...]] = ()
@@ -78,7 +78,7 @@ class Runtime(ABC):
         """Return why an artifact must be rebuilt for a device of this machine; None where it can be loaded as it is.
 
         Raises:
-            ArtifactError, LoadError, UnavailableError: it can't be told.
+            ArtifactError, LoadError, UnavailableError: it can't be determined.
         """
         return None
 
@@ -103,7 +103,7 @@ class Runtime(ABC):
         """Every device this runtime could use, available or not, with reasons; quick, and never raises."""
 
     def groups(self, names: Iterable[str]) -> list[Device]:
-        """Of `names`, those that are several of its devices at once (`cuda:0+1`), which :meth:`probe` does not list.
+        """Return those of `names` that are several of its devices at once (`cuda:0+1`), which :meth:`probe` does not list.
 
         Raises:
             UsageError, UnavailableError: as :meth:`device` does.
@@ -116,7 +116,7 @@ class Runtime(ABC):
         Raises:
             UnsupportedError: another format than this runtime's.
             UsageError: a device or mode it does not have.
-            UnavailableError: the runtime or device is not here.
+            UnavailableError: the runtime or device is not available on this machine.
             LoadError: the runtime refused the artifact.
             PlacementError: part of the model can't run on `device`.
         """
@@ -131,8 +131,8 @@ class Runtime(ABC):
         """The probed device called `name`, available.
 
         Raises:
-            UsageError: this runtime knows no such device.
-            UnavailableError: it does, but not here; the message holds the remedy.
+            UsageError: this runtime has no such device.
+            UnavailableError: the device is not available on this machine; the message holds the remedy.
         """
         for device in (devices := self.probe()):
             if device.name == name:

@@ -89,7 +89,7 @@ def reproduce(results: Results, cell_id: str) -> Recipe:
         cell.id,
         tuple(_command(results, cell)),
         tuple(f"{name}=={version}" for name, version in versions.items()),
-        _script(results, cell),
+        _script(cell),
         _expected(cell),
         tuple(_notes(results, cell)),
     )
@@ -288,7 +288,7 @@ print(f"device {statistics.median(device_ms):.4g} ms, host {statistics.median(ho
 '''
 
 
-def _script(results: Results, cell: Cell) -> str:
+def _script(cell: Cell) -> str:
     facts = {name: getattr(cell, name) for name in _FACTS}
     target = (cell.artifact or {}).get("options") or {}
     facts["target"] = target.get("target") if isinstance(target, Mapping) else None

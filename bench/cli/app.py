@@ -201,7 +201,7 @@ def _fail(text: str, code: int) -> NoReturn:
 
 
 def _reader_gone() -> NoReturn:
-    """Whoever read our output (`| head`) has enough: end quietly, as other programs do."""
+    """End quietly when the reader of our output (`| head`) closes it, as other programs do."""
     # Python flushes once more at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(128 + 13)

@@ -20,7 +20,7 @@ def artifact_table(artifact: Artifact) -> Table:
     manifest = artifact.manifest
     # The name comes from a file: an exporter that is installed, or none.
     exporter = installed_exporter(manifest.format)
-    return Table("Artifact", ("", ""), tuple(_rows(artifact, manifest, exporter)), align="lf")
+    return Table("Artifact", ("", ""), tuple(_rows(manifest, exporter)), align="lf")
 
 
 def run_lines(artifact: Artifact) -> tuple[str, ...]:
@@ -95,8 +95,8 @@ def _is_file_of(exporter: Exporter, out: Path) -> bool:
     return exporter.main_file is not None and bool(out.suffix) and Path(exporter.main_file).suffix == out.suffix
 
 
-def _rows(artifact: Artifact, made: Manifest, exporter: Exporter | None) -> Iterator[tuple[str, str]]:
-    synthetic = " (synthetic: depth means nothing)" if made.weights.synthetic else ""
+def _rows(made: Manifest, exporter: Exporter | None) -> Iterator[tuple[str, str]]:
+    synthetic = " (random weights: depth values are not valid)" if made.weights.synthetic else ""
     yield "model", made.model
     yield "weights", f"{made.weights.id}{synthetic}, {made.weights.licence}"
     target = made.options.get("target")

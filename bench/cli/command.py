@@ -1,5 +1,6 @@
-"""A command as this program shows it: options in panels, the words that options take listed, examples as a block, and
-the two switches that every command has.
+"""A command as this program shows it.
+
+Options in panels, the words that options take listed, examples as a block, and the two switches that every command has.
 """
 
 from __future__ import annotations

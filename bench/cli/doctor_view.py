@@ -1,4 +1,4 @@
-"""`doctor` for people: four short tables and what to do; what installs what is missing; what the self-check found."""
+"""`doctor` for people: four short tables, what to do, how to install what is missing, and the self-check."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def render(report: DoctorReport, console: Console) -> None:
 
 
 def offer(extras: Sequence[str], yes: bool, as_json: bool) -> None:
-    """Print what installs what is missing; run it where the user says so.
+    """Print the commands that install what is missing; run them if the user agrees.
 
     Raises:
         UsageError: an extra that there is not.

@@ -100,7 +100,7 @@ def options_of(declared: type[T]) -> Callable[[Callable[[T], None]], Callable[..
 
 
 _DIGITS = 9
-"""More than any size has that can be counted; Python refuses to read numbers of thousands."""
+"""Most digits of a size; Python refuses to parse numbers of thousands of digits."""
 
 
 def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
@@ -209,15 +209,19 @@ def refuse_empty(arguments: list[str]) -> None:
 
 
 def names(text: str | None) -> list[str] | None:
+    """Split a comma-separated list; None stays None."""
     return [name.strip() for name in text.split(",") if name.strip()] if text is not None else None
 
 
 def print_json(kind: str, data: Mapping[str, object]) -> None:
-    """An answer on stdout for machines: an object whose `schema` names its kind and version (docs/json.md).
+    """Print an answer for machines on stdout: an object whose `schema` names its kind and version (docs/json.md).
 
     Args:
         kind: mostly the command's name.
-        data: JSON types; a `schema` of its own stays.
+        data: JSON types; its own `schema` is kept.
+
+    Raises:
+        ValueError: it holds NaN or infinity.
     """
     typer.echo(json.dumps({"schema": f"depthport.{kind}/1", **data}, indent=1, allow_nan=False))
 
@@ -238,5 +242,5 @@ def stdout(text: object) -> None:
 
 
 def stderr(text: object) -> None:
-    """The same, beside what a pipe takes."""
+    """The same on stderr, which a pipe does not take."""
     typer.echo(clean_text(str(text)), err=True)

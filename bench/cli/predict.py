@@ -37,8 +37,7 @@ def predict(
         ),
     ],
     photographs: Annotated[
-        list[Path],
-        typer.Argument(metavar="PHOTO...", help="The views of one scene: pictures, a folder, or a video."),
+        list[Path], typer.Argument(metavar="PHOTO...", help="The views of one scene: pictures, a folder, or a video.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is written.", rich_help_panel=OUTPUT)] = Path(
         "prediction"

@@ -1,4 +1,4 @@
-"""`depthport profile` and `depthport max-batch`: one configuration looked at closely."""
+"""`depthport profile` and `depthport max-batch`: a close look at one configuration."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from depthport.bench.measure.observer import Observer
 from depthport.exporters.core.text import clean_text
 
 LONGEST = 200
-"""Characters of a stage's name, which may have a name in it that somebody gave."""
+"""Most characters of a stage's name, which may hold a name that a user gave."""
 
 
 class RichObserver(Observer):
@@ -81,7 +81,7 @@ class PlainObserver(Observer):
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
 
-    def stage(self, name: str, steps: int | None = None) -> None:
+    def stage(self, name: str, steps: int | None = None) -> None:  # noqa: ARG002 - the interface's
         self._say(f"{clean_text(name, LONGEST)} ...")
 
     def note(self, text: str) -> None:
@@ -107,7 +107,7 @@ class QuietObserver(PlainObserver):
 class VerboseObserver(PlainObserver):
     """Every step too."""
 
-    def step(self, text: str, advance: float = 0) -> None:
+    def step(self, text: str, advance: float = 0) -> None:  # noqa: ARG002 - the observer's signature
         self._say(f"  {clean_text(text)}")
 
 

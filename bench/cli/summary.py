@@ -73,7 +73,7 @@ def _table(results: Results, width: int) -> Table:
 
 
 def _not_here(results: Results) -> list[str]:
-    """Runtimes of which nothing is available; the devices that are not of those of which something is."""
+    """Runtimes without any available device, and unavailable devices of the others."""
     away = [cell for cell in results.cells if cell.status is Status.UNAVAILABLE]
     here = {cell.runtime for cell in results.cells if cell.status is not Status.UNAVAILABLE}
     return list(dict.fromkeys(f"{c.runtime} on {c.device}" if c.runtime in here else c.runtime for c in away))

@@ -1,5 +1,7 @@
-"""Tables on a terminal: the one writer of :class:`~depthport.exporters.core.inspection.Table` for a console, and of cells
-with their figures, whose names are never cut: where a terminal is narrow, columns are left out.
+"""Tables on a terminal.
+
+The one writer of :class:`~depthport.exporters.core.inspection.Table` for a console, and of cells with their figures, whose
+names are never cut: where a terminal is narrow, columns are left out.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from rich.text import Text
 from depthport.exporters.core.inspection import Table
 
 STYLES = {"yes": "green", "passed": "green", "failed": "red", "no": "dim", "unavailable": "dim", "not reached": "dim"}
-"""Of a cell that says nothing else."""
+"""Styles of cells."""
 _GAP = 2
 """Characters between columns of figures."""
 

@@ -1,5 +1,7 @@
-"""The words that an argument or option takes: listed in its help, completed by the shell, checked before anything is
-imported for the work itself. Names that plug-ins add are read when somebody asks for them.
+"""The words that an argument or option takes.
+
+They are listed in its help, completed by the shell, and checked before anything is imported for the work itself. Names that
+plug-ins add are read when somebody asks for them.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ class Words:
     known: Callable[[], Iterable[str]]
     shown: str | None = None
     """What help has in the place of a word; None: `what` in capitals."""
-    takes_more: Callable[[str], bool] = lambda word: False
+    takes_more: Callable[[str], bool] = lambda _: False
     """Words beside the known ones, which whoever uses them checks: `package.module:Class`, a path."""
 
     by_metavar: ClassVar[dict[str, Words]] = {}
@@ -81,7 +83,7 @@ def _is_class(word: str) -> bool:
     return ":" in word
 
 
-def _anything(word: str) -> bool:
+def _anything(_: str) -> bool:
     return True
 
 

@@ -46,7 +46,7 @@ class BatchTrial:
 
     batch: int
     peak_mib: float | None
-    """Device memory on a GPU, the process's resident memory on a CPU; None: it ran out of memory."""
+    """Peak device memory on a GPU, resident memory of the process on a CPU; None: it ran out of memory."""
     call_ms: float | None
     """One call after the first, inputs on the device."""
     img_s: float | None
@@ -62,10 +62,10 @@ class BatchAnswer:
 
     cell: str
     batch: int
-    """0 where not even one scene fits."""
+    """0 if not even one scene fits."""
     limit_mib: float
     memory_mib: float
-    """Of the whole device (a CPU: what this process may use)."""
+    """Memory of the whole device (on a CPU, what this process may use)."""
     stopped_by: Bound
     """Why it is not larger: none was asked for, the next one takes more than its share, or more than there is."""
     trials: tuple[BatchTrial, ...]

@@ -29,7 +29,7 @@ class RuntimeRow:
     description: str
     available: bool
     reason: str | None = None
-    """Reason not, where it is not available."""
+    """Reason it is not available; None if it is."""
     remedy: str | None = None
     modes: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class FormatRow:
     format: str
     available: bool
     reason: str | None = None
-    """Reason not, with the line that installs what is missing."""
+    """Reason it can't, with the line that installs what is missing; None if it can."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from depthport.exporters.core import install
 from depthport.runtimes.registry import installed_runtimes
 
 NEEDED_FREE_GIB = 10.0
-"""Room that a full run with da3-large wants: checkpoint, artifacts, compiled forms."""
+"""Free space that a full run with da3-large needs: checkpoint, artifacts, compiled forms."""
 NEEDED_MEMORY_MIB = 6 * 1024
 """Memory for exporting da3-large with five views."""
 

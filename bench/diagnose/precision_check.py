@@ -80,7 +80,7 @@ class Findings:
 
 def run(
     model: str, precision: str, shape: Shape, weights: str | None, format: str, target: str | None, images: str | None,
-    debug_layers: bool, tolerance: float | None, store: ArtifactStore, progress: Progress = lambda step: None,
+    debug_layers: bool, tolerance: float | None, store: ArtifactStore, progress: Progress = lambda _: None,
 ) -> Findings:  # fmt: skip
     """Check a precision of a model; arguments as the command has them.
 
@@ -181,7 +181,7 @@ def _engine_runner(format: str, path: Path, typed: Artifact, policy: Any) -> Run
             directory = Path(folder)
             onnx_ir.save(model, directory / "probed.onnx", external_data="probed.data")
             options = options_for(None, PACKAGES[format])
-            result = exporter.build_engine(directory / "probed.onnx", policy, options, directory, lambda step: None)
+            result = exporter.build_engine(directory / "probed.onnx", policy, options, directory, lambda _: None)
             manifest = replace(typed.manifest, outputs=specs, extra={}, target=result.target, format=format)
             artifact = Artifact(directory, manifest)
             engine: TensorRTEngine = engine_here(PACKAGES[format], artifact, directory)

@@ -49,18 +49,20 @@ class Profile:
     matmul_tflop_s: float
     copy_gb_s: float
     dtype: str
-    """Of the matrix product that was timed: the backbone's."""
+    """Dtype of the timed matrix product, the backbone's."""
     parts: tuple[PartTime, ...]
 
     @property
     def parts_ms(self) -> float:
-        """All operators together."""
+        """Time of all operators."""
         return sum(part.ms for part in self.parts)
 
     @property
     def outside_ms(self) -> float:
-        """What a whole call takes beyond its operators: launches and gaps. Below 0 where timing operators one by one costs
-        more than running them at once."""
+        """Time of a whole call beyond its operators: launches and gaps.
+
+        Below 0 where timing operators one by one costs more than running them at once.
+        """
         return self.latency_ms - self.parts_ms
 
     @property

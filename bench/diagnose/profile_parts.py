@@ -36,7 +36,7 @@ class PartTime:
     ms_ci95: tuple[float, float] | None
     """Its 95 % interval (Student's t over the calls); None where there was one call."""
     share: float
-    """Of all parts' time, 0..1."""
+    """Share of all parts' time, 0..1."""
     gflop: float
     mib: float
     """Least traffic: arguments and results of its operators."""

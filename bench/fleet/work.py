@@ -1,6 +1,6 @@
 """A machine's share of a bundle, done there: the one command that every carrier of a bundle runs.
 
-Each job is `depthport bench` or `depthport export` into a folder of its own, so the same call goes on with what was begun
+Each job is `depthport bench` or `depthport export` into a folder of its own, so the same call resumes what was begun
 and leaves alone what is finished.
 """
 
@@ -46,7 +46,7 @@ class Outcome:
     done: bool
     reason: str = ""
     exit_code: int = 0
-    """Of the error, where there was one."""
+    """Exit code of the error, if there was one."""
 
 
 def work(
@@ -170,10 +170,12 @@ def _keywords(job: Job, share: Share, folder: Path, weights: WeightsRef) -> Meas
 
 
 def _both(what: str, suite: list[str], machine: tuple[str, ...]) -> list[str]:
-    """The names that the suite and the machine both have; one that has none leaves it to the other."""
+    """Names that the suite and the machine share; where one has no restriction the other decides."""
     shared = [name for name in suite if name in machine] if suite and machine else [*suite, *machine]
     if suite and not shared:
-        raise UsageError(f"the job's {what} ({', '.join(suite)}) and this machine's ({', '.join(machine)}) have none in common")
+        raise UsageError(
+            f"the job's {what} ({', '.join(suite)}) and this machine's ({', '.join(machine)}) have none in common"
+        )
     return shared
 
 
@@ -187,7 +189,7 @@ def _answer(printed: str) -> JsonObject:
 
 
 def _export(job: Job, weights: str, ref: BundleRef, where: Path, store: ArtifactStore) -> None:
-    """`depthport export`, in a process of its own: a converter that crashes ends no more than its job.
+    """`depthport export`, in a separate process: a converter that crashes ends its job only.
 
     Raises:
         ExportError: it failed; its last line is the reason.

@@ -44,7 +44,7 @@ class CellSpec:
     off_target: str | None = None
     """Reason its times are not those of the devices that the runtime is for (`Device.off_target`)."""
     numerics_only: str | None = None
-    """Reason its time means nothing (:attr:`depthport.runtimes.base.Device.numerics_only`): outputs are compared, no timing
+    """Reason its time is not valid (:attr:`depthport.runtimes.base.Device.numerics_only`): outputs are compared, no timing
     is kept."""
 
     @property

@@ -85,7 +85,7 @@ class MeasureKeywords(NetworkKeywords, total=False):
     budget_s: float | None
     launches: int | None
     seed: int | None
-    """In place of the protocol's own."""
+    """Seed in place of the protocol's own."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def unavailable_cell(runtime: Runtime, device: Device, request: MeasureRequest) 
 
 
 def broken_cell(runtime: str, problem: str, request: MeasureRequest) -> CellSpec:
-    """The row of an adapter that can't even be asked what it can run on."""
+    """The row of an adapter that can't be probed."""
     return CellSpec(request.artifact("-", "fp32"), runtime, "-", "-", unavailable=problem)
 
 

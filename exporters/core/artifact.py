@@ -137,6 +137,8 @@ class HostStep:
 
 @dataclass(frozen=True)
 class FileInfo:
+    """One file of an artifact."""
+
     path: str
     """Relative to the artifact's folder, with forward slashes."""
     size_bytes: Annotated[int, Meta(ge=0, le=LARGEST)]

@@ -21,11 +21,11 @@ class Bounds:
     """Bounds of a number."""
 
     option: str
-    """As it is typed, for the message."""
+    """The option as it is typed, for messages."""
     low: float
     high: float
     above_low: bool = False
-    """`low` itself is no such number."""
+    """True if `low` itself is out of bounds."""
     unit: str = ""
 
     def check(self, value: float | None) -> None:

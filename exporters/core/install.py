@@ -24,9 +24,9 @@ class Install:
 
     requirements: tuple[str, ...]
     alone: bool = False
-    """Without what its metadata asks for, and whatever Python that names."""
+    """True: without its dependencies, and whatever Python versions its metadata names."""
     again: bool = False
-    """Although it is installed."""
+    """True: reinstall it."""
     replaces: tuple[str, ...] = ()
     """Distributions that go first: their files lie in the same folders."""
     index: str | None = None
@@ -131,6 +131,7 @@ COREAI = Install(extras("coreai").requirements, where=_COREAI)
 DA3_COREAI = Install(extras("da3", "coreai").requirements, where=_COREAI)
 COREAI_COMPRESS = Install(("coreai-opt", "torchao", "ninja"), alone=True, where=_COREAI)
 LITERT = extras("litert")
+LITERT_AGAIN = Install(("ai-edge-litert>=2.3,<2.4",), again=True)
 DA3_LITERT = Install(extras("da3", "litert").requirements, where=_NOT_WINDOWS)
 DA3_EXECUTORCH = extras("da3", "executorch")
 EXECUTORCH_AGAIN = Install(("executorch>=1.5,<1.6",), again=True)

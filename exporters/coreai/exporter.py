@@ -75,7 +75,7 @@ class CoreAIExporter(Exporter):
     ) -> tuple[Table, ...]:
         return inspect_asset(artifact, arrays=arrays, run=run)
 
-    def inspect_package(self, path: Path, run: bool = True) -> tuple[Table, ...]:
+    def inspect_package(self, path: Path, run: bool = True) -> tuple[Table, ...]:  # noqa: ARG002 - the interface's
         return inspect_path(path)
 
     def write(self, context: ExportContext, directory: Path) -> ExportResult:

@@ -152,7 +152,6 @@ def _outputs(function: Function, rows: list[Divergence]) -> Table:
 
 def _inputs(package: Package, function: Function, arrays: Mapping[str, object] | None) -> dict[str, object]:
     """Arrays by the function's own input names."""
-
     inputs, _ = package.features[function.name]
     images = [feature for feature in inputs if feature.kind == "image"]
     if arrays is not None and set(arrays) == {v.name for v in function.inputs} and not images:

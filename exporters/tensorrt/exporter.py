@@ -196,7 +196,7 @@ class _EngineExporter(Exporter):
         return found.to_json()
 
     def rebuild(self, artifact: Artifact, directory: Path, progress: Progress) -> ExportResult:
-        """For the GPU and the TensorRT that are here; also raises what :meth:`build_engine` raises."""
+        """Rebuild for this machine's GPU and TensorRT; also raises what :meth:`build_engine` raises."""
         manifest = artifact.manifest
         options = TensorRTOptions.from_json(manifest.options)
         gpu = gpu_here()
