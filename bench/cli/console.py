@@ -93,29 +93,12 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
     for flag in comparison.flags:
         console.print(f"[yellow]differs[/yellow]: {escape(flag)}")
     title = f"B against A, {comparison.boundary} boundary; ratio A / B, above 1 B is faster"
-<<<<<<< HEAD
     rows = [
         [change.cell, Text(change.verdict, STYLES[change.verdict]), figures.ratio(change.ratio, change.ci95)]
         for change in comparison.changes
     ]
     console.print(figures_table(title, ("cell", "verdict", "ratio"), rows, console.width))
     _list(console, "Why", [f"{change.cell}: {_why(change)}" for change in comparison.changes])
-=======
-    wide = console.width >= WIDE
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("cell", no_wrap=True, overflow="fold")
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("ratio", justify="right", no_wrap=True)
-    if wide:
-        table.add_column("why")
-    for change in comparison.changes:
-        verdict = Text(change.verdict, STYLES[change.verdict])
-        why = [escape(_why(change))] if wide else []
-        table.add_row(escape(change.cell), verdict, figures.ratio(change.ratio, change.ci95), *why)
-    console.print(table)
-    if not wide:
-        _list(console, "Why", [f"{change.cell}: {_why(change)}" for change in comparison.changes])
->>>>>>> main
     counts = ", ".join(f"{count} {answer}" for answer, count in comparison.counts.items())
     console.print(counts or "no cell in either run", highlight=False)
 
