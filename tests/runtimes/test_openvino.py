@@ -155,10 +155,11 @@ def test_a_resize_in_the_graph_is_off_by_single_steps_of_single_pixels(exported:
     pytest.importorskip("cv2")
     from openvino import Core
 
-    from depthport.bench.inputs.inputs import load_scene
+    from depthport.bench.inputs.inputs import load_scenes
 
     artifact = exported("onnx", source_size=(280, 393))
-    image = load_scene(artifact.manifest.shape, source_size=(280, 393)).arrays(preprocess=True)["image"]
+    (scene,) = load_scenes(artifact.manifest.shape, sets=1, source_size=(280, 393))
+    image = scene.arrays(preprocess=True)["image"]
     with load(artifact) as session:
         session.bind({"image": image})
         assert "fused multiply-adds" in str(session.placement().details["resize"])
