@@ -104,8 +104,9 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
     if wide:
         table.add_column("why")
     for change in comparison.changes:
-        row = [escape(change.cell), Text(change.verdict, STYLES[change.verdict]), figures.ratio(change.ratio, change.ci95)]
-        table.add_row(*row, *([escape(_why(change))] if wide else []))
+        verdict = Text(change.verdict, STYLES[change.verdict])
+        why = [escape(_why(change))] if wide else []
+        table.add_row(escape(change.cell), verdict, figures.ratio(change.ratio, change.ci95), *why)
     console.print(table)
     if not wide:
         _list(console, "Why", [f"{change.cell}: {_why(change)}" for change in comparison.changes])

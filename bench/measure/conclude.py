@@ -59,8 +59,8 @@ def conclude(
     cells = analyse(plan.cells, evidence, plan.protocol, references, work, accuracy, pictures)
     controls = judge_controls(plan.cells, evidence, plan.protocol)
     for cell in cells:
-        right = cell.parity is not None and cell.status is not Status.PARITY_FAILED
-        if right and cell.id in artifacts and not cell.baseline:
+        passed = cell.status is not Status.PARITY_FAILED and not cell.baseline
+        if passed and cell.parity is not None and cell.id in artifacts:
             keep_parity(artifacts[cell.id], cell.id, cell.parity)
     weights = plan.export.weights
     synthetic = [weights.id] if weights.synthetic and plan.cells else []

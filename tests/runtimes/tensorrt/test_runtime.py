@@ -12,7 +12,7 @@ import pytest
 from depthport.exporters.api import rebuild
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ArtifactError, LoadError, UnavailableError, UnsupportedError
-from depthport.exporters.core.nvidia import EngineGpu as CudaGpu
+from depthport.exporters.core.nvidia import Gpu as CudaGpu
 from depthport.exporters.core.nvidia import cuda_devices
 from depthport.exporters.tensorrt.options import options_for
 from depthport.exporters.tensorrt.platform import TENSORRT, TENSORRT_RTX, EngineGpu
