@@ -123,7 +123,7 @@ def test_colmap_lenses(tmp_path: Path) -> None:
     ("content", "complaint"),
     [
         (table(POSES[:, :3].reshape(VIEWS, 12)[:, :11]), "rows of 11 numbers"),
-        ("a b c\n", "is not a pose file (at 'a b c')"),
+        ("a b c\n", r"is not a pose file \(at 'a b c'\)"),
         (tum(np.arange(VIEWS)), "holds poses and no intrinsics: write fx fy cx cy"),
         (table(np.ones((VIEWS, 8))), "has length 2, not 1"),
         ("", "rows of no numbers"),
