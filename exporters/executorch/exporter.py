@@ -130,7 +130,7 @@ class ExecuTorchExporter(Exporter):
     def inspect(
         self,
         artifact: Artifact,
-        arrays: Mapping[str, np.ndarray] | None = None,
+        arrays: Mapping[str, np.ndarray] | None = None,  # noqa: ARG002 - the interface's
         run: bool = True,  # noqa: ARG002 - the interface's
     ) -> tuple[Table, ...]:
         extra = artifact.manifest.extra
