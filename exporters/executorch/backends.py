@@ -101,8 +101,11 @@ def transposed_by_image(
 
 
 def _by_image(images: Tensor, *more: Any) -> Tensor:
-    done = [torch.ops.aten.convolution.default(image, *more) for image in images.split(1)]
-    return done[0] if len(done) == 1 else torch.cat(done)
+    convolution = torch.ops.aten.convolution.default
+    # Its partitioner fails at a split into one part.
+    parts = images.split(1) if len(images) > 1 else (images,)
+    done = [convolution(part, *more) for part in parts]
+    return torch.cat(done) if len(done) > 1 else done[0]
 
 
 def compute(graph: torch.nn.Module, backend: str, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -128,10 +131,10 @@ def _interpreted(taken: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
     from depthport.exporters.coreml.mil.package import read_package
 
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        executorchcoreml.unflatten_directory_contents(taken.processed_bytes, str(folder))
-        names = json.loads((folder / _METADATA).read_text(encoding="utf-8"))
-        function = read_package(folder / _PACKAGE).function()
+        executorchcoreml.unflatten_directory_contents(taken.processed_bytes, name)
+        (metadata,) = Path(name).rglob(_METADATA)
+        names = json.loads(metadata.read_text(encoding="utf-8"))
+        function = read_package(metadata.with_name(_PACKAGE)).function()
         found = Interpreter(function, "declared").run(dict(zip(names["inputNames"], tensors, strict=True)))
     return [found[name].to(dtype) for name, dtype in zip(names["outputNames"], _dtypes(taken), strict=True)]
 

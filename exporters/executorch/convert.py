@@ -31,7 +31,13 @@ METHOD = "forward"
 
 
 def lower(
-    program: str, model: str, backend: str, progress: Progress, inputs: str = "", outputs: str = "", names: Sequence[str] = ()
+    program: str,
+    model: str,
+    backend: str,
+    progress: Progress,
+    inputs: str = "",
+    outputs: str = "",
+    names: Sequence[str] = (),
 ) -> JsonObject:
     """Lower a saved program to `backend` and write it as a `.pte`.
 

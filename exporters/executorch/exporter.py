@@ -53,7 +53,7 @@ NOT_RUN = {
     "coreml": "Core ML runs on Apple's systems alone; its ML Programs were computed by depthport's interpreter of them",
     "vulkan": "ExecuTorch's package has no Vulkan runtime; the lowered graph was computed in PyTorch, without its shaders",
 }
-_COREML_EXTENSION = "executorch.backends.apple.coreml.executorchcoreml"
+COREML_EXTENSION = "executorch.backends.apple.coreml.executorchcoreml"
 _PROGRAMS = ("flatc",)
 
 
@@ -86,7 +86,7 @@ class ExecuTorchExporter(Exporter):
         work = directory / "work"
         work.mkdir()
         backend = context.request.target or XNNPACK
-        if backend == "coreml" and find_spec(_COREML_EXTENSION) is None:
+        if backend == "coreml" and find_spec(COREML_EXTENSION) is None:
             raise UnavailableError(
                 "ExecuTorch's package lowers to Core ML on macOS and on Linux x86-64, with Python 3.10 to 3.13: "
                 "use one of them, or another target"
@@ -98,9 +98,7 @@ class ExecuTorchExporter(Exporter):
         np.savez(work / "inputs.npz", **inputs)  # type: ignore[arg-type]
         arrays = {"inputs": "inputs.npz", "outputs": "outputs.npz", "names": names}
         there = {} if backend == XNNPACK else arrays
-        called = self._call(
-            context, work, convert.lower, program="program.pt2", model=MODEL_FILE, backend=backend, **there
-        )
+        called = self._call(context, work, convert.lower, program="program.pt2", model=MODEL_FILE, backend=backend, **there)
         lowering = called.value
         if not lowering["delegated_nodes"]:
             raise ExportError(

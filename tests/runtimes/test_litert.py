@@ -107,9 +107,12 @@ def test_probe_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     ("version", "tag", "reason", "remedy"),
     [
         ("1.4.0", "", "is too old", 'pip install "ai-edge-litert<2.4,>=2.3"'),
-        ("2.3.0", "cp39-cp39-any", "is built for another Python", 'pip install --force-reinstall "ai-edge-litert<2.4,>=2.3"'),
+        (
+            "2.3.0", "cp39-cp39-any", "is built for another Python",
+            'pip install --force-reinstall "ai-edge-litert<2.4,>=2.3"',
+        ),
     ],
-)
+)  # fmt: skip
 def test_probe_with_a_package_that_can_not_serve(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str, tag: str, reason: str, remedy: str
 ) -> None:
