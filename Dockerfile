@@ -1,4 +1,4 @@
-# depthport on a CPU. Photographs and results are in the folder mounted at /work; checkpoints and what is compiled stay in
+# depthport on a CPU. Photographs and results are in the folder mounted at /work; checkpoints and compiled code stay in
 # the volume:
 #
 #   docker build -t depthport .

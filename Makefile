@@ -1,15 +1,15 @@
-# Set-up and the two commands of the README. Everything lives in .venv; what is installed is not fetched again.
+# Set-up and the two commands of the README. Everything lives in .venv; installed packages are not fetched again.
 #
 #   make demo          the main job: export, measure, check, report      (ARGS="--views 5" adds options)
 #   make test          the whole check: lint, types, every test but the slow ones
 #   make coverage      the same tests, and which lines they reach; below the floor (pyproject.toml) it fails
 #   make test-fast     the tests of arithmetic, choice and report, without a browser: a minute
 #   make test-slow     also the tests that take minutes or gigabytes
-#   make lint          ruff, vulture, import-linter; eslint for the page's scripts where Node.js is  (SELECT=ARG,D for rules to come)
-#   make format        ruff format, and what ruff can mend
+#   make lint          ruff, vulture, import-linter; eslint for the page's scripts if Node.js is installed  (SELECT=ANN: further rules)
+#   make format        ruff format, and the fixes that ruff can make
 #   make typecheck     mypy
 #   make docs          docs/ as a site, into build/docs
-#   make lock          constraints.txt anew; what it pins is kept  (UPGRADE=1 takes the newest, UPGRADE="a b" two)
+#   make lock          rewrite constraints.txt; its pins are kept  (UPGRADE=1 takes the newest, UPGRADE="a b" two)
 #   make hooks         pre-commit hooks
 #   make records       bench/records/*/results.json to bench/records/report.{md,html,png} and README's figures
 #   make clean         remove .venv and caches; artifacts and results stay
@@ -26,7 +26,7 @@ SHELL := /bin/bash
 COMMA := ,
 VENV := .venv
 BIN := $(VENV)/bin
-# One stamp an installed set. It is written last, so what was interrupted is taken up again.
+# One stamp per installed set. It is written last, so an interrupted installation is resumed.
 PYTHON_STAMP := $(VENV)/.python
 DEMO_STAMP := $(VENV)/.demo
 TEST_STAMP := $(VENV)/.test
@@ -47,9 +47,9 @@ PHONES := litert-torch litert-converter ai-edge-litert ai-edge-quantizer executo
 PLUGIN := onnxruntime-ggml
 # What the runtime in a browser serves to its page; not a Python package.
 WEB := onnxruntime-web@1.30.0
-# Core ML packages are made anywhere; only a Mac has use for them in the demo.
+# Core ML packages can be made anywhere; only a Mac uses them in the demo.
 DEMO_EXTRAS := da3,onnx,openvino,report,predict$(if $(filter Darwin,$(shell uname -s)),$(COMMA)coreml)
-# Core AI's wheels want glibc 2.34 or macOS 26; elsewhere its tests skip.
+# Core AI's wheels need glibc 2.34 or macOS 26; elsewhere its tests skip.
 HAS_COREAI := import os, platform, sys; mac = sys.platform == "darwin"; \
 	found = platform.mac_ver()[0] if mac else (os.confstr("CS_GNU_LIBC_VERSION") or "0").split()[-1]; \
 	print("yes" * (tuple(map(int, found.split(".")))[:2] >= ((26, 0) if mac else (2, 34))))

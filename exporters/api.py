@@ -55,7 +55,7 @@ def export(
     *,
     format: str,
     store: ArtifactStore | None = None,
-    progress: Progress = lambda step: None,
+    progress: Progress = lambda _: None,
     **asked: Unpack[ExportKeywords],
 ) -> Stored:
     """Export `model` to `format`, or find the artifact that an earlier export made from the same inputs.
@@ -128,7 +128,7 @@ def prepare(model: str, *, format: str, **asked: Unpack[ExportKeywords]) -> Expo
 
 
 def check_request(request: ExportRequest) -> None:
-    """Refuse what the format has no form of, before anything is built.
+    """Refuse what the format does not support, before anything is built.
 
     Raises:
         UsageError, UnsupportedError: as :func:`export` does.
@@ -163,7 +163,7 @@ def open_dims_of(spec: ModelSpec, dynamic: Sequence[str], shape: Shape) -> tuple
     return opened
 
 
-def export_request(request: ExportRequest, store: ArtifactStore, progress: Progress = lambda step: None) -> Stored:
+def export_request(request: ExportRequest, store: ArtifactStore, progress: Progress = lambda _: None) -> Stored:
     """:func:`export` for a prepared request."""
     exporter = available_exporter(request.format)
     draft = describe(request, exporter)
@@ -174,7 +174,7 @@ def export_request(request: ExportRequest, store: ArtifactStore, progress: Progr
     return _store(draft, build, store)
 
 
-def rebuild(artifact: Artifact, reason: str, here: str, progress: Progress = lambda step: None) -> Stored:
+def rebuild(artifact: Artifact, reason: str, here: str, progress: Progress = lambda _: None) -> Stored:
     """Rebuild an artifact of other hardware or versions beside it, or find it there.
 
     Args:

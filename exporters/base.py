@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 Progress = Callable[[str], None]
-"""Called with a short present-tense phrase when a step begins (`"tracing"`, `"writing 1.4 GB"`)."""
+"""Called with a short present-tense phrase when a step begins (`"tracing"`, `"writing 1,340 MiB"`)."""
 
 
 @dataclass(frozen=True)
@@ -56,29 +56,31 @@ class ExportContext:
         self.state_dict = state_dict
         """Upstream's parameters in fp32, upstream's keys without the `model.` prefix."""
         self.dependency = dependency
-        """`dependency(format, **changes)`: the artifact of the same request in another format (cached). Whoever asks for
-        one names that exporter's :attr:`Exporter.packages` in its own and imports its module: both decide the key."""
+        """`dependency(format, **changes)`: the artifact of the same request in another format (cached). An exporter that
+        asks for one repeats that exporter's :attr:`Exporter.packages` and imports its module: both decide the key."""
         self.progress = progress
 
 
 class Exporter(ABC):
-    """Stateless; one instance serves all requests."""
+    """The base of all exporters: stateless; one instance serves all requests."""
 
     format: ClassVar[str]
     packages: ClassVar[tuple[str, ...]] = ()
-    """Distributions whose versions decide what is written; part of the key."""
+    """Distributions whose versions decide the output; part of the key."""
     default: ClassVar[bool] = False
     """True for the format that is exported by default: one of them."""
     slow: ClassVar[bool] = False
-    """True if it takes minutes where others take seconds: it comes last where time is short."""
+    """True if it takes minutes where others take seconds; such exporters come last where time is short."""
     one_artifact_many_shapes: ClassVar[bool] = False
     """True if an artifact with open dimensions is worth measuring beside the static one."""
     main_file: ClassVar[str | None] = None
-    """The file or package (a folder) of an artifact that its runtime is handed; None: the artifact's folder."""
+    """The file or package (a folder) of an artifact that its runtime is given; None: the artifact's folder."""
+    targets: ClassVar[tuple[str, ...]] = ()
+    """Names that `--target` takes, for its help; :meth:`options` checks them."""
     takes: ClassVar[tuple[type[Options], ...]] = ()
     """The options of this format; several types where they depend on what is asked for."""
     package_suffix: ClassVar[str | None] = None
-    """Of packages that :meth:`inspect_package` reads without a manifest; None: none."""
+    """Suffix of packages that :meth:`inspect_package` reads without a manifest; None: none."""
 
     @abstractmethod
     def probe(self) -> str | None:
@@ -103,7 +105,7 @@ class Exporter(ABC):
         """
 
     def copy_to(self, artifact: Artifact, path: Path) -> None:
-        """Put an artifact's main file or package where the user wants it, under a name of their own, whole or not at all.
+        """Put an artifact's main file or package where the user wants it, under the user's name, whole or not at all.
 
         Raises:
             UnsupportedError: this format has none.

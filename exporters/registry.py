@@ -40,6 +40,11 @@ def installed_exporters() -> Iterator[Exporter]:
     return (exporter for name in formats() if (exporter := installed_exporter(name)) is not None)
 
 
+def targets() -> list[str]:
+    """What `--target` may name, of every installed exporter."""
+    return list(dict.fromkeys(target for exporter in installed_exporters() for target in exporter.targets))
+
+
 def default_format() -> str:
     """The format that is exported where nobody says which.
 

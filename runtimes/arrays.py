@@ -57,7 +57,7 @@ def check_arrays(
 
 
 def check_finite(arrays: Mapping[str, np.ndarray]) -> None:
-    """Refuse NaN and infinity, of which some runtimes make finite depth.
+    """Refuse NaN and infinity, which some runtimes turn into finite depth.
 
     Raises:
         InputError: some array holds them; the message has the first one's name and how many.

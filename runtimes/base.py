@@ -2,7 +2,7 @@
 
 A :class:`Runtime` is stateless: it says what it can run on and loads artifacts. A :class:`Session` is one loaded
 model. Public methods validate, the `_underscored` ones an adapter implements do the work, so every adapter is held to
-the same contract (`runtimes/contract.py` runs it over all of them):
+the same contract (`runtimes/contract/` runs it over all of them):
 
 * `run()` only has to *enqueue*; `synchronize()` returns when the outputs are truly there.
 * Outputs are numpy arrays, float32 (int64 for `reference_view`), by name, of the manifest's shapes.
@@ -46,13 +46,13 @@ class Runtime(ABC):
     """
 
     name: ClassVar[str]
-    """As the entry point has it."""
+    """Name in the entry point."""
     formats: ClassVar[tuple[str, ...]]
     """Artifact formats it executes."""
     title: ClassVar[str] = ""
     """The product as its makers write it; empty: the name."""
     licence: ClassVar[str | None] = None
-    """Its own, not the weights': an SPDX identifier where there is one; None: not known."""
+    """Licence of the runtime, not of the weights: an SPDX identifier where there is one; None: unknown."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Distributions whose versions belong to a measurement."""
     builds: ClassVar[tuple[str, ...]] = ()
@@ -66,6 +66,8 @@ class Runtime(ABC):
     compiles: ClassVar[Mapping[str, str] | None] = None
     """Modes that compile the network when they load it, each with the mode that runs the same network uncompiled;
     None: what it runs was compiled by the export."""
+    preferred: ClassVar[tuple[str, ...]] = ()
+    """Modes to run in where nobody chooses, the fastest first; empty: in the order in which devices list them."""
     profiled: ClassVar[tuple[str, ...]] = ()
     """Modes whose operators :meth:`profile` can time, slowest first."""
 
@@ -76,7 +78,7 @@ class Runtime(ABC):
         """Return why an artifact must be rebuilt for a device of this machine; None where it can be loaded as it is.
 
         Raises:
-            ArtifactError, LoadError, UnavailableError: it can't be told.
+            ArtifactError, LoadError, UnavailableError: it can't be determined.
         """
         return None
 
@@ -101,7 +103,7 @@ class Runtime(ABC):
         """Every device this runtime could use, available or not, with reasons; quick, and never raises."""
 
     def groups(self, names: Iterable[str]) -> list[Device]:
-        """Of `names`, those that are several of its devices at once (`cuda:0+1`), which :meth:`probe` does not list.
+        """Return those of `names` that are several of its devices at once (`cuda:0+1`), which :meth:`probe` does not list.
 
         Raises:
             UsageError, UnavailableError: as :meth:`device` does.
@@ -114,7 +116,7 @@ class Runtime(ABC):
         Raises:
             UnsupportedError: another format than this runtime's.
             UsageError: a device or mode it does not have.
-            UnavailableError: the runtime or device is not here.
+            UnavailableError: the runtime or device is not available on this machine.
             LoadError: the runtime refused the artifact.
             PlacementError: part of the model can't run on `device`.
         """
@@ -129,8 +131,8 @@ class Runtime(ABC):
         """The probed device called `name`, available.
 
         Raises:
-            UsageError: this runtime knows no such device.
-            UnavailableError: it does, but not here; the message holds the remedy.
+            UsageError: this runtime has no such device.
+            UnavailableError: the device is not available on this machine; the message holds the remedy.
         """
         for device in (devices := self.probe()):
             if device.name == name:
@@ -140,6 +142,11 @@ class Runtime(ABC):
                 return device
         known = ", ".join(d.name for d in devices)
         raise UsageError(f"runtime {self.name!r} has no device {name!r}: choose one of {known}")
+
+    def by_preference(self, device: Device) -> list[Mode]:
+        """A device's modes, the one to run in where nobody chooses first."""
+        ranks = {name: rank for rank, name in enumerate(self.preferred)}
+        return sorted(device.modes, key=lambda mode: (mode.alternative, ranks.get(mode.name, len(ranks))))
 
     def mode(self, device: Device, name: str | None) -> Mode:
         """The device's mode called `name` (or an alias of it); its first for None.

@@ -34,13 +34,13 @@ class Session(ABC):
 
     @property
     def input_specs(self) -> tuple[TensorSpec, ...]:
-        """The manifest's; open dimensions are those of what is bound."""
+        """Inputs of the manifest; open dimensions are those of the bound arrays."""
         specs = self.artifact.manifest.inputs
         return resolve(specs, self._sizes) if self._sizes else specs
 
     @property
     def output_specs(self) -> tuple[TensorSpec, ...]:
-        """The manifest's; open dimensions are those that what is bound leads to."""
+        """Outputs of the manifest; open dimensions follow from the bound arrays."""
         specs = self.artifact.manifest.outputs
         return resolve(specs, self._sizes) if self._sizes else specs
 
@@ -49,7 +49,7 @@ class Session(ABC):
 
         Args:
             inputs: by name.
-            checked: these very numbers were bound before: only names, shapes and dtypes are looked at, so that no timed
+            checked: these numbers were bound before: only names, shapes and dtypes are checked, so that no timed
                 call pays for what no deployment does.
 
         Raises:
@@ -97,7 +97,7 @@ class Session(ABC):
         """The last run's outputs as host arrays, checked against the manifest, its host steps done.
 
         Raises:
-            RunError: nothing has run, an output is missing or has another shape or dtype, or a host step finds no
+            RunError: nothing has run, an output is missing or has a wrong shape or dtype, or a host step finds no
                 answer in them.
         """
         self._open()
@@ -116,7 +116,7 @@ class Session(ABC):
         return Flow(self)
 
     def clock(self) -> int:
-        """Nanoseconds, monotonic: it may stand still while arrays go where no deployment sends them."""
+        """Clock in nanoseconds, monotonic: it may stop during transfers that no deployment has."""
         return time.perf_counter_ns()
 
     def placement(self) -> Placement:
@@ -149,7 +149,7 @@ class Session(ABC):
         return None
 
     def own_pipeline(self) -> FilesPipeline | None:
-        """From files to outputs as this session's own software does it; None: it has nothing of its own for that."""
+        """Pipeline of this session's own software from files to outputs; None: it has none."""
         return None
 
     @abstractmethod
@@ -172,16 +172,16 @@ Ready = Callable[[], Arrays]
 """Waits for the outputs of a scene and gives them, as :meth:`Session.outputs` does; to be called once."""
 
 DeviceDecoder = Callable[[Sequence[bytes]], Sequence[Any]]
-"""JPEG files to pixels (H, W, 3) uint8 RGB in the device's memory, which nobody but :meth:`Flow.submit` looks into. Safe
+"""JPEG files to pixels (H, W, 3) uint8 RGB in the device's memory, which only :meth:`Flow.submit` reads. Safe
 to call from other threads than the flow's. Raises InputError where one of them can't be decoded."""
 
 
 class FilesPipeline(ABC):
-    """From the encoded photographs of a scene to its outputs."""
+    """Pipeline from the encoded photographs of a scene to its outputs."""
 
     @abstractmethod
     def __call__(self, files: Sequence[bytes]) -> Arrays:
-        """One scene, alone: its outputs by the manifest's names, as far as there are such.
+        """Return the outputs of one scene alone, by the manifest's names as far as it has them.
 
         Raises:
             InputError: a file is not a photograph, or leads to a size other than the artifact's.

@@ -19,7 +19,7 @@ class Mode:
     description: str
     """One sentence: what this mode does differently from the others."""
     aliases: tuple[str, ...] = ()
-    """Other names people know it by (the seed report's `minimal`, `balanced`, `max`)."""
+    """Other names people know it by (the first report's `minimal`, `balanced`, `max`)."""
     target: str | None = None
     """Export target of the artifacts it runs; None: portable ones."""
     precisions: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class Mode:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """An artifact was built for something else than what is here."""
+    """Mismatch of an artifact's platform and this machine."""
 
     reason: str
     """One line."""
@@ -56,10 +56,10 @@ class Device:
     remedy: str | None = None
     """The line that installs or enables what is missing."""
     off_target: str | None = None
-    """Reason times measured here are not those of the devices that the runtime is for: they are kept and marked, and nobody
-    is told to deploy by them unless this device is asked for by name. None: it is one of them."""
+    """Reason that times here are not those of the devices that the runtime is for: they are kept and marked, and never
+    used for a recommendation unless this device is asked for by name. None: it is one of them."""
     numerics_only: str | None = None
-    """Reason what runs here shows what an artifact computes and never how fast: no timing of it is kept, and it is never
+    """Reason that runs here show an artifact's outputs and never its speed: no timing of it is kept, and it is never
     chosen. None where it is what people deploy."""
     notes: tuple[str, ...] = ()
 
@@ -69,7 +69,7 @@ class Device:
 
     @property
     def preference(self) -> tuple[bool, bool]:
-        """Key to sort devices by where nobody names one: those that people deploy what runs here on come first."""
+        """Key to sort devices by if none is named: deployment targets first."""
         return self.numerics_only is not None, self.off_target is not None
 
 
@@ -135,19 +135,20 @@ class SessionMemory:
 
 @dataclass(frozen=True)
 class OperatorTime:
-    """One operator of a program in one call, on average."""
+    """One operator of a program."""
 
     path: str
-    """Of the module it belongs to, e.g. `backbone.blocks.3.attn`; empty for the network itself."""
+    """Path of its module, e.g. `backbone.blocks.3.attn`; empty for the network itself."""
     operator: str
     """Its name without namespace or overload: `linear`, `attention`."""
     shapes: tuple[tuple[int, ...], ...]
-    """Of its tensor arguments, in order."""
+    """Shapes of its tensor arguments, in order."""
     flop: int
     """Multiplications and additions of matrix products, convolutions and attention; 0 for everything else."""
     moved_bytes: int
-    """Size of its arguments and results: what it moves at least. 0 where it only looks at its argument differently."""
-    seconds: float
+    """Size of its arguments and results: the least that it moves. 0 where its result is a view."""
+    seconds: tuple[float, ...]
+    """Time of each call."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,13 @@ class DeviceRates:
     """Best rates of the device, measured now."""
 
     matmul_flop_s: float
-    """Of a large square matrix product in the dtype given."""
+    """Rate of a large square matrix product in the given dtype."""
     copy_bytes_s: float
-    """Read and written, of an elementwise copy that no cache holds."""
+    """Rate, read and written, of an elementwise copy beyond any cache."""
     dtype: str
+    cached_bytes_s: tuple[tuple[int, float], ...] = ()
+    """Rates of copies small enough for a cache: bytes moved, and bytes a second."""
+
+    def bytes_s(self, moved: int) -> float:
+        """Return the best rate possible for an operator that moves that many bytes."""
+        return max([self.copy_bytes_s, *(rate for size, rate in self.cached_bytes_s if size >= moved)])

@@ -74,7 +74,7 @@ def test_every_command_exists_and_takes_its_options(page: Path, line: str) -> No
         assert done.returncode == 0, done.stderr
     else:
         known = {"pip", "uv", "git", "cd", "python", "python3", "apt-get", "npm"}
-        assert program in known, f"teach this test to check {program!r}"
+        assert Path(program).name in known, f"teach this test to check {program!r}"
 
 
 def _check_depthport(words: list[str]) -> None:
@@ -99,7 +99,7 @@ def _check_depthport(words: list[str]) -> None:
 
 def test_the_page_of_commands_names_every_command() -> None:
     shown = {line.split()[1] for page, line in ALL if page == COMMANDS and line.startswith("depthport ")}
-    assert set(click_command([])[0].commands) <= shown
+    assert {name for name, command in click_command([])[0].commands.items() if not command.hidden} <= shown
 
 
 @pytest.mark.parametrize("code", blocks(README, "python"))

@@ -100,7 +100,7 @@ def median_scaled(depth: Array, truth: Array) -> Array:
 
 
 def scale_shifted(depth: Array, truth: Array) -> Array:
-    """s · depth + t with the s and t of least squares; truth's mean where depth is constant."""
+    """S · depth + t with the s and t of least squares; truth's mean where depth is constant."""
     centred = depth - depth.mean()
     variance = float(centred @ centred)
     scale = float(centred @ (truth - truth.mean())) / variance if variance > 0 else 0.0

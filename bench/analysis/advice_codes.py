@@ -116,5 +116,5 @@ class Advice:
         return cls(code, message.format(**figures), advice)
 
     def to_json(self) -> dict[str, str]:
-        """As `Cell.advice` and `Results.warnings` hold it."""
+        """Return the form of `Cell.advice` and `Results.warnings`."""
         return {"code": self.code.value, "message": self.message, "advice": self.advice}

@@ -24,7 +24,7 @@ class BreakEven:
     with_export: bool
     images: int | None
     images_ci95: tuple[int, int | None] | None
-    """From the latencies' intervals; the upper bound is None where the cell may not be faster at all."""
+    """Interval by the latencies' intervals; the upper bound is None where the cell may not be faster at all."""
     extra_setup_s: float
     saved_ms_per_image: float
 
@@ -43,7 +43,7 @@ def setup_s(cell: Cell, with_export: bool) -> float | None:
 
 
 def break_even(cell: Cell, reference: Cell, boundary: Boundary, *, with_export: bool) -> BreakEven | None:
-    """After how many images `cell` has been quicker in all than `reference`; None where a figure is missing.
+    """Return after how many images `cell` is quicker in all than `reference`; None where a figure is missing.
 
     Both must compute the same workload; images, not calls, so that batches compare.
     """

@@ -183,7 +183,7 @@ class _Judge:
         return difference(own, new)
 
     def _relative(self, x: Cell, y: Cell) -> Estimate | None:
-        """log of (baseline / cell) in B over that in A."""
+        """Log of (baseline / cell) in B over that in A."""
         if self._base is None:
             return None
         bases = [cell_samples(c, self._boundary) for c in self._base]

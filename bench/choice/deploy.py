@@ -7,23 +7,22 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from depthport.bench.choice.reproduce import input_arguments
+from depthport.bench.choice.reproduce import input_arguments, mode_options, model_word
 from depthport.bench.results.model import Cell
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.store import ArtifactStore
-from depthport.runtimes.registry import installed_runtime
 
 
 def export_command(cell: Cell) -> str:
     """`depthport export ...` that makes the cell's artifact again, as one line for a POSIX shell."""
     options = (cell.artifact or {}).get("options")
     target = options.get("target") if isinstance(options, Mapping) else None
-    words = ["depthport", "export", cell.model, f"--format={cell.format}", f"--precision={cell.precision}"]
+    words = ["depthport", "export", model_word(cell), f"--format={cell.format}", f"--precision={cell.precision}"]
     words += [f"--views={cell.views}", f"--size={cell.height}x{cell.width}"]
     words += [f"--batch={cell.batch}"] if cell.batch != 1 else []
     words += [f"--target={target}"] if isinstance(target, str) else []
     words += _input_words(input_arguments(cell))
-    words += [f"--option={name}={_as_typed(value)}" for name, value in _mode_options(cell).items()]
+    words += [f"--option={name}={_as_typed(value)}" for name, value in mode_options(cell).items()]
     return shlex.join([*words, f"--weights={cell.weights}"])
 
 
@@ -40,15 +39,6 @@ def _input_words(asked: Mapping[str, Any]) -> list[str]:
     if size is not None:
         return [*words, f"--source-size={size[0]}x{size[1]}"]
     return [*words, "--preprocess"] if asked["preprocess"] else words
-
-
-def _mode_options(cell: Cell) -> Mapping[str, Any]:
-    """Export options that the runtime's mode asks for, where the runtime is installed here."""
-    runtime = installed_runtime(cell.runtime)
-    devices = runtime.probe() if runtime is not None else []
-    found = (mode for device in devices if device.name == cell.device for mode in device.modes if mode.name == cell.mode)
-    mode = next(found, None)
-    return dict(mode.export_options) if mode is not None else {}
 
 
 def _as_typed(value: Any) -> str:

@@ -9,4 +9,5 @@ OPEN_SOURCE = frozenset({"BSD-3-Clause", "MIT", "Apache-2.0"})
 
 
 def is_open_source(licence: str | None) -> bool:
+    """Return whether a licence (an SPDX name) is open source; an unknown one is not."""
     return licence in OPEN_SOURCE

@@ -92,6 +92,7 @@ def _lead(order: Sequence[Cell], goal: Metric, boundary: Boundary) -> str:
 
 
 def best_of_ties(goal: Metric, count: int, decided: Metric | None) -> str:
+    """Sentence on `count` cells tied for the best goal, and the metric that decides between them."""
     lead = f"{count} cells are statistically tied for the best {goal.label}"
     return f"{lead}; decided by {decided.label}" if decided else f"{lead}, and no tie-breaker decides: any will do"
 

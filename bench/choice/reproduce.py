@@ -1,7 +1,8 @@
 """`reproduce`: the command and a short script that rerun one cell of a results file alone.
 
 The command repeats the cell under its own protocol, with the baseline its ratio needs. The script uses only
-the export and runtime interfaces, so that a figure can be checked without trusting the harness that made it.
+the export and runtime interfaces, nothing of `bench`, so that a figure can be checked without trusting the harness that
+made it.
 Everything that comes from the file is quoted for the shell, or is JSON inside the script.
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from depthport.bench.choice.comparable import nearest
+from depthport.bench.results.cell_id import short_id
 from depthport.bench.results.metrics import number
 from depthport.bench.results.model import FROM_FILES, Cell, Results
 from depthport.bench.results.runtime_facts import packages_of
@@ -72,20 +74,22 @@ def reproduce(results: Results, cell_id: str) -> Recipe:
     Raises:
         UsageError: the file has no such cell (names the nearest ones), or one whose runtime or format is not a valid name.
     """
-    cell = next((c for c in results.cells if c.id == cell_id), None)
+    cell = next((c for c in results.cells if c.id == short_id(cell_id)), None)
     if cell is None:
         close = [c.id for c in results.cells if cell_id.lower() in c.id.lower()][:3] or [c.id for c in results.cells[:3]]
         raise UsageError(f"no cell {quoted(cell_id)} in these results: try {', '.join(close) or 'another file'}")
     for what, name in (("runtime", cell.runtime), ("format", cell.format)):
         if _NAME.fullmatch(name) is None:
             # `module:Class` would be imported by the script.
-            raise UsageError(f"the cell's {what} {quoted(name)} is not a valid name: the cell can't be reproduced from this file")
+            raise UsageError(
+                f"the cell's {what} {quoted(name)} is not a valid name: the cell can't be reproduced from this file"
+            )
     versions = _versions(results, cell)
     return Recipe(
         cell.id,
         tuple(_command(results, cell)),
         tuple(f"{name}=={version}" for name, version in versions.items()),
-        _script(results, cell),
+        _script(cell),
         _expected(cell),
         tuple(_notes(results, cell)),
     )
@@ -99,7 +103,7 @@ def command_line(results: Results, cell: Cell) -> str:
 def _command(results: Results, cell: Cell) -> list[str]:
     protocol = results.protocol
     suite = protocol.get("suite")
-    words = ["depthport", "bench", f"--model={cell.model}", f"--views={cell.views}"]
+    words = ["depthport", "bench", model_word(cell), f"--views={cell.views}"]
     words += [f"--size={cell.height}x{cell.width}", f"--batch={cell.batch}", f"--weights={cell.weights}"]
     words.append(f"--suite={suite if suite in SUITES else 'full'}")
     if suite != "paper":
@@ -113,6 +117,11 @@ def _command(results: Results, cell: Cell) -> list[str]:
     words += _memory(cell) + _asked(protocol.get("asked")) + _regime(protocol.get("regime"))
     # The form --option=value keeps a value that begins with a dash from being read as an option.
     return [*words, "--out=reproduced"]
+
+
+def model_word(cell: Cell) -> str:
+    """The model as a first argument: a name out of a file is never read as an option."""
+    return f"./{cell.model}" if cell.model.startswith("-") else cell.model
 
 
 def _memory(cell: Cell) -> list[str]:
@@ -134,6 +143,15 @@ def input_arguments(cell: Cell) -> JsonObject:
         "preprocess": preprocessing.get("where") == "graph",
         "source_size": _size(preprocessing.get("source_size")),
     }
+
+
+def mode_options(cell: Cell) -> dict[str, object]:
+    """What the runtime's mode asks of an export, where the runtime is installed here."""
+    runtime = installed_runtime(cell.runtime)
+    devices = runtime.probe() if runtime is not None else []
+    found = (mode for device in devices if device.name == cell.device for mode in device.modes if mode.name == cell.mode)
+    mode = next(found, None)
+    return dict(mode.export_options) if mode is not None else {}
 
 
 def _size(value: Any) -> tuple[int, int] | None:
@@ -215,34 +233,45 @@ def _notes(results: Results, cell: Cell) -> list[str]:
     return notes
 
 
-_SCRIPT = '''"""Rerun one cell of a depthport results file, without the benchmark harness."""
+_SCRIPT = '''"""Rerun one cell of a depthport results file, without the benchmark that made the file.
+
+Its inputs are noise: the runtimes here compute the same operations whatever they see.
+"""
 
 import statistics
 import time
 
-from depthport.bench.inputs.inputs import load_scenes
-from depthport import export
-from depthport.exporters.core.artifact import Shape
+import numpy as np
+
+import depthport
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.registry import get_runtime
 
 CELL = @CELL@
 WARMUPS, CALLS = 5, 30
 
-shape = Shape(CELL["batch"], CELL["views"], CELL["height"], CELL["width"])
-artifact = export(
-    CELL["model"], format=CELL["format"], precision=CELL["precision"], batch=shape.batch, views=shape.views,
-    height=shape.height, width=shape.width, weights=CELL["weights"], target=CELL["target"],
-    **CELL["inputs"],
+asked = CELL["inputs"]
+batch, views, height, width = CELL["batch"], CELL["views"], CELL["height"], CELL["width"]
+artifact = depthport.export(
+    CELL["model"], format=CELL["format"], precision=CELL["precision"], batch=batch, views=views, height=height,
+    width=width, weights=CELL["weights"], target=CELL["target"], options=CELL["options"], **asked,
 ).artifact
-scenes = load_scenes(shape, sets=4, source_size=CELL["inputs"]["source_size"])
-takes = {name: CELL["inputs"][name] for name in ("pose_input", "preprocess")}
-inputs = [scene.arrays(**takes) for scene in scenes]
+random = np.random.default_rng(0)
+if asked["preprocess"]:
+    photograph = asked["source_size"] or (height, width)
+    inputs = {"image": random.integers(0, 256, (batch, views, *photograph, 3), dtype=np.uint8)}
+else:
+    inputs = {"image": random.standard_normal((batch, views, 3, height, width), dtype=np.float32)}
+if asked["pose_input"]:
+    camera = np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1]], np.float32)
+    inputs["extrinsics"] = np.tile(np.eye(4, dtype=np.float32), (batch, views, 1, 1))
+    inputs["extrinsics"][..., 0, 3] = 0.1 * np.arange(views)
+    inputs["intrinsics"] = np.tile(camera, (batch, views, 1, 1))
 device_ms, host_ms = [], []
 with get_runtime(CELL["runtime"]).load(artifact, CELL["device"], LoadOptions(mode=CELL["mode"])) as session:
     for call in range(WARMUPS + CALLS):
         began = time.perf_counter_ns()
-        session.bind(inputs[call % len(inputs)], checked=True)
+        session.bind(inputs, checked=call > 0)
         session.synchronize()
         bound = time.perf_counter_ns()
         session.run()
@@ -259,10 +288,11 @@ print(f"device {statistics.median(device_ms):.4g} ms, host {statistics.median(ho
 '''
 
 
-def _script(results: Results, cell: Cell) -> str:
+def _script(cell: Cell) -> str:
     facts = {name: getattr(cell, name) for name in _FACTS}
     target = (cell.artifact or {}).get("options") or {}
     facts["target"] = target.get("target") if isinstance(target, Mapping) else None
+    facts["options"] = mode_options(cell)
     facts["inputs"] = input_arguments(cell)
     facts["expected"] = _expected(cell)
     # repr gives a Python literal that no content can leave.

@@ -11,21 +11,24 @@ import errno
 import io
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated, NoReturn
+from functools import wraps
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from depthport.bench.cli.check import check
-from depthport.bench.cli.export import FormatOptionsHelp, export
+from depthport.bench.cli.command import EXPERT, MEASURED, VERBOSITY, Command, command
+from depthport.bench.cli.export import ExportCommand, export
 from depthport.bench.cli.fleet import fleet
 from depthport.bench.cli.inspect import inspect, list_artifacts, sample
 from depthport.bench.cli.measure import bench, run
-from depthport.bench.cli.options import Json, refuse_empty, show, spread, stderr, stdout
+from depthport.bench.cli.options import Json, old_name, print_json, refuse_empty, show, spread, stderr, stdout
 from depthport.bench.cli.predict import predict
-from depthport.bench.cli.profile import batch, profile
+from depthport.bench.cli.profile import max_batch, profile
 from depthport.bench.cli.results import choose, compare, report, reproduce
 from depthport.bench.measure.signals import exit_code_of, stop_on_signals
 from depthport.exporters.core.errors import DepthportError, UsageError, tidy
@@ -59,28 +62,36 @@ def _options(
     """Depth Anything 3 to every runtime: export, measure, prove, choose."""
 
 
-@app.command()
 def doctor(
     self_check: Annotated[
-        bool, typer.Option("--self-check", help="Export, predict and compare with upstream in every runtime: two minutes.")
+        bool,
+        typer.Option(
+            "--self-check",
+            help="Export, predict and compare with upstream in every runtime: two minutes.",
+            rich_help_panel=MEASURED,
+        ),
     ] = False,
     install: Annotated[
-        bool, typer.Option("--install", help="The commands that install what is missing; they run when you agree.")
+        bool,
+        typer.Option(
+            "--install",
+            help="The commands that install what is missing; they run when you agree.",
+            rich_help_panel=MEASURED,
+        ),
     ] = False,
     extras: Annotated[
         list[str] | None, typer.Argument(metavar="[EXTRA]...", help="With --install: onnx, openvino, coreml, ...")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --install: run them without asking.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="With --install: run them without asking.", rich_help_panel=EXPERT)
+    ] = False,
     json_: Json = False,
 ) -> None:
     """List what can run here, what is missing, and the line that installs it.
 
     Examples:
-
         depthport doctor
-
         depthport doctor --install
-
         depthport doctor --install onnx litert --yes
     """
     from depthport.bench.cli.doctor_view import offer, render
@@ -95,15 +106,15 @@ def doctor(
         return
     from depthport.bench.diagnose import doctor as checks
 
-    show(checks.collect(), json_, render)
+    show("doctor", checks.collect(), json_, render)
 
 
 def _self_check(json_: bool) -> None:
-    from depthport.bench.cli import self_check_view
+    from depthport.bench.cli.doctor_view import SELF_CHECK, render_self_check
     from depthport.bench.cli.progress import observer_for
     from depthport.bench.diagnose import self_check
 
-    check_output_folder(self_check_view.FILE.parent, (self_check_view.FILE.name,))
+    check_output_folder(SELF_CHECK.parent, (SELF_CHECK.name,))
     observer = observer_for()
     asked = self_check.request()
     try:
@@ -111,18 +122,26 @@ def _self_check(json_: bool) -> None:
     finally:
         observer.close()
     ok = self_check.passed(results)
-    saved = None if ok else self_check_view.FILE
+    saved = None if ok else SELF_CHECK
     if saved is not None:
         write_json(saved, results.to_json())
-    show(results, json_, lambda found, console: self_check_view.render(found, console, saved))
+    show("results", results, json_, lambda found, console: render_self_check(found, console, saved))
     if not ok:
         raise typer.Exit(1)
 
 
-app.command(cls=FormatOptionsHelp)(export)
-for _command in (run, predict, check, inspect, bench, profile, batch, report, compare, choose, reproduce, sample):
-    app.command()(_command)
-app.command("list")(list_artifacts)
+def _batch(**values: Any) -> None:
+    """Old name of `max-batch`."""
+    old_name("batch", "max-batch")
+    max_batch(**values)
+
+
+for _function in (doctor, run, predict, check, inspect, bench, profile, report, compare, choose, reproduce, sample):
+    app.command(cls=Command)(command(_function))
+app.command(cls=ExportCommand)(command(export))
+app.command("max-batch", cls=Command)(command(max_batch))
+app.command("batch", cls=Command, hidden=True)(command(wraps(max_batch)(_batch)))
+app.command("list", cls=Command)(command(list_artifacts))
 app.add_typer(fleet)
 
 
@@ -143,6 +162,8 @@ def main() -> None:
         if isinstance(code, int):
             sys.exit(code)
     except DepthportError as error:
+        if VERBOSITY.get() == "verbose":
+            traceback.print_exception(error)
         _fail(str(error), error.exit_code)
     except BrokenPipeError:
         _reader_gone()
@@ -156,7 +177,7 @@ def main() -> None:
         _fail("stopped", 130)
     except _ClickException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
-            sys.exit(2)  # the help, which was printed, is the answer
+            sys.exit(0)  # the help, which was printed, is the answer
         _fail(_usage_text(error), 2)
 
 
@@ -173,12 +194,14 @@ def _refused(error: OSError | MemoryError) -> str:
 
 def _fail(text: str, code: int) -> NoReturn:
     with suppress(OSError):  # the terminal was closed: nobody reads it, the exit code counts
+        if "--json" in sys.argv:
+            print_json("error", {"error": tidy(text), "exit_code": code})
         stderr(tidy(f"depthport: {text}"))
     sys.exit(code)
 
 
 def _reader_gone() -> NoReturn:
-    """Whoever read our output (`| head`) has enough: end quietly, as other programs do."""
+    """End quietly when the reader of our output (`| head`) closes it, as other programs do."""
     # Python flushes once more at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(128 + 13)

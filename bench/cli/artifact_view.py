@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from depthport.exporters.base import Exporter
-from depthport.exporters.core.artifact import Artifact, Manifest, TensorSpec
+from depthport.exporters.core.artifact import MANIFEST, Artifact, Manifest, TensorSpec
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.files.atomic import check_output_folder, copy_whole
 from depthport.exporters.core.inspection import Table
+from depthport.exporters.core.text import mib
 from depthport.exporters.registry import default_format, installed_exporter, installed_exporters
 
 
@@ -18,7 +20,7 @@ def artifact_table(artifact: Artifact) -> Table:
     manifest = artifact.manifest
     # The name comes from a file: an exporter that is installed, or none.
     exporter = installed_exporter(manifest.format)
-    return Table("Artifact", ("", ""), tuple(_rows(artifact, manifest, exporter)), align="lf")
+    return Table("Artifact", ("", ""), tuple(_rows(manifest, exporter)), align="lf")
 
 
 def run_lines(artifact: Artifact) -> tuple[str, ...]:
@@ -48,24 +50,53 @@ def show_artifact(artifact: Artifact) -> None:
     print_table(artifact_table(artifact), Console())
 
 
-def format_and_file(format: str | None, out: Path | None) -> tuple[str, Path | None]:
-    """The format asked for and, where `--out` names a file of one (`model.onnx`), that file.
+def format_of(format: str | None, out: Path | None) -> str:
+    """The format asked for, or the one that a file named by `--out` (`model.onnx`) is of; else the default one.
 
     Raises:
         UsageError: a file of another format than the one asked for, or of several formats and none is asked for.
     """
-    named = {e.format for e in installed_exporters() if out and e.main_file and Path(e.main_file).suffix == out.suffix}
+    named = {exporter.format for exporter in installed_exporters() if out is not None and _is_file_of(exporter, out)}
     if out is None or not named:
-        return format or default_format(), None
+        return format or default_format()
     if format is None and len(named) > 1:
         raise UsageError(f"--out {out.name} may be of format {' or '.join(sorted(named))}: say which with --format")
     if format is not None and format not in named:
         raise UsageError(f"--out {out.name} is a file of format {' or '.join(sorted(named))}, not {format}")
-    return format or named.pop(), out
+    return format or named.pop()
 
 
-def _rows(artifact: Artifact, made: Manifest, exporter: Exporter | None) -> Iterator[tuple[str, str]]:
-    synthetic = " (synthetic: depth means nothing)" if made.weights.synthetic else ""
+def check_place(exporter: Exporter, out: Path) -> None:
+    """Refuse a place for a copy that can't be written, or a folder that holds other things.
+
+    Raises:
+        UsageError, StorageError: as :func:`~depthport.exporters.core.files.atomic.check_output_folder` does.
+    """
+    check_output_folder(out.parent)
+    if not _is_file_of(exporter, out) and out.exists() and not _is_ours(out):
+        raise UsageError(f"{out} is there already, and is not a copy of an artifact: name another --out")
+
+
+def copy_to(artifact: Artifact, exporter: Exporter, out: Path) -> Path:
+    """A copy of the artifact's file where `out` names one of its format, else of its whole folder."""
+    if _is_file_of(exporter, out):
+        exporter.copy_to(artifact, out)
+    else:
+        copy_whole(artifact.path, out.resolve())
+    return out
+
+
+def _is_ours(out: Path) -> bool:
+    """Whether a folder may be replaced: it is empty, or a copy that was made before."""
+    return out.is_dir() and ((out / MANIFEST).is_file() or not any(out.iterdir()))
+
+
+def _is_file_of(exporter: Exporter, out: Path) -> bool:
+    return exporter.main_file is not None and bool(out.suffix) and Path(exporter.main_file).suffix == out.suffix
+
+
+def _rows(made: Manifest, exporter: Exporter | None) -> Iterator[tuple[str, str]]:
+    synthetic = " (random weights: depth values are not valid)" if made.weights.synthetic else ""
     yield "model", made.model
     yield "weights", f"{made.weights.id}{synthetic}, {made.weights.licence}"
     target = made.options.get("target")
@@ -80,7 +111,7 @@ def _rows(artifact: Artifact, made: Manifest, exporter: Exporter | None) -> Iter
         yield "made for", ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in made.target.items() if value)
     options = ", ".join(f"{k}={v}" for k, v in made.options.items() if v not in (None, [], False) and k != "target")
     yield "options", options or "none"
-    yield "size", f"{made.size_bytes / 1e6:.1f} MB in {len(made.files)} file{'s' if len(made.files) != 1 else ''}"
+    yield "size", f"{mib(made.size_bytes)} in {len(made.files)} file{'s' if len(made.files) != 1 else ''}"
     yield "made", " ".join(filter(None, (made.created, _cost(made))))
     yield "by", ", ".join(f"{name} {version}" for name, version in made.versions.items())
 
@@ -97,7 +128,7 @@ def _preprocessing(made: Manifest) -> str:
     if found.get("where") != "graph":
         return f"yours: {normalised}, RGB, channels first"
     source = found.get("source_size")
-    resize = f"resize of {source[0]}x{source[1]} and " if source else ""
+    resize = f"resize of {source[0]}×{source[1]} and " if source else ""
     return f"in the graph: {resize}normalisation; give uint8 RGB, channels last"
 
 

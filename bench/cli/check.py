@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from depthport.bench.cli import words
+from depthport.bench.cli.command import EXPERT, INPUTS, MEASURED, MODEL
 from depthport.bench.cli.options import Batch, Json, ModelName, Size, Store, Views, Weights, parse_shape, print_json
 
 if TYPE_CHECKING:
@@ -16,21 +18,36 @@ _SHOWN = 8
 
 def check(
     model: ModelName,
-    precision: Annotated[str, typer.Option("--precision", "-p", help="The precision to check.")] = "fp16",
-    format: Annotated[str, typer.Option("--format", "-f", help="tensorrt or tensorrt-rtx.")] = "tensorrt-rtx",
-    target: Annotated[str | None, typer.Option("--target", help="GPUs: sm86,sm89,...")] = None,
+    precision: Annotated[
+        str, words.PRECISION.option("--precision", "-p", help="The precision to check", panel=MODEL)
+    ] = "fp16",
+    format: Annotated[
+        str, words.ENGINE.option("--format", "-f", help="Whose parser reads the network", panel=MODEL)
+    ] = "tensorrt-rtx",
+    target: Annotated[str | None, typer.Option("--target", help="GPUs: sm86,sm89,...", rich_help_panel=MODEL)] = None,
     views: Views = 1,
     size: Size = "504x504",
     batch: Batch = 1,
     weights: Weights = None,
     images: Annotated[
-        str | None, typer.Option("--calibration", help="Photographs to run: a folder or a file. Default: shipped ones.")
+        str | None,
+        typer.Option(
+            "--calibration", help="Photographs to run: a folder or a file. Default: shipped ones.", rich_help_panel=INPUTS
+        ),
     ] = None,
     debug_layers: Annotated[
-        bool, typer.Option("--debug-layers", help="Compare every layer with fp32; print the first that leaves tolerance.")
+        bool,
+        typer.Option(
+            "--debug-layers",
+            help="Compare every layer with fp32; print the first that leaves tolerance.",
+            rich_help_panel=MEASURED,
+        ),
     ] = False,
     tolerance: Annotated[
-        float | None, typer.Option("--tolerance", help="Largest relative error of a layer. Default: the precision's.")
+        float | None,
+        typer.Option(
+            "--tolerance", help="Largest relative error of a layer. Default: the precision's.", rich_help_panel=EXPERT
+        ),
     ] = None,
     artifacts: Store = None,
     json_: Json = False,
@@ -38,9 +55,7 @@ def check(
     """Check a precision: the network TensorRT parses, fp16 ranges, and errors layer by layer.
 
     Examples:
-
         depthport check da3-small --precision fp16 --weights synthetic:0,outliers
-
         depthport check da3-large --precision bf16 --views 5 --debug-layers
     """
     height, width = parse_shape(size, batch, views)
@@ -59,7 +74,7 @@ def check(
     finally:
         observer.close()
     if json_:
-        print_json(found.to_json())
+        print_json("check", found.to_json())
     else:
         for line in lines(found):
             typer.echo(line)
@@ -86,6 +101,8 @@ def lines(found: Findings) -> list[str]:
             text.append(f"  keep {' and '.join(sorted(ranges.parts))} out of fp16: --precision {ranges.proposal}")
     if found.layers is not None:
         text += _layers(found.layers)
+    if not found.checked:
+        text.append("nothing was checked: install TensorRT, or compare layer by layer with --debug-layers")
     return text
 
 

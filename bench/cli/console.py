@@ -10,22 +10,26 @@ from rich.table import Table
 from rich.text import Text
 
 from depthport.bench.choice.choice import Choice
-from depthport.bench.choice.compare import Comparison
+from depthport.bench.choice.compare import Change, Comparison
 from depthport.bench.choice.deploy import export_command, stored_artifact
 from depthport.bench.choice.reasons import estimated
 from depthport.bench.choice.reproduce import Recipe
 from depthport.bench.cli.artifact_view import main_path
+from depthport.bench.cli.tables import figures_table
+from depthport.bench.report.model.headline import headline_of
 from depthport.bench.report.model.sentences import break_even_lines
 from depthport.bench.results.metrics import METRICS
 from depthport.bench.results.model import Results
 from depthport.bench.statistics import figures
 from depthport.exporters.core.store import ArtifactStore
 
+PICKS = {"take": "pick", "perhaps": "perhaps", "keep": "keep upstream"}
+"""How the last line begins, by the level of the page's headline."""
 STYLES = {"faster": "green", "slower": "red", "equivalent": "cyan", "inconclusive": "yellow", "not comparable": "dim"}
-SHOWN = ("latency_ms", "throughput_img_s", "depth_error", "rotation_deg", "memory_mib", "artifact_mib", "cold_start_s")
-NARROW = ("latency_ms", "depth_error", "memory_mib", "cold_start_s")
-WIDE = 140
-"""Columns of a terminal that takes every metric beside whole names of cells."""
+SHOWN = ("latency_ms", "depth_error", "memory_mib", "cold_start_s", "throughput_img_s", "rotation_deg", "artifact_mib")
+"""Metrics of a choice: those that a narrow terminal has room for come first."""
+WIDE = 130
+"""Characters from which sentences stand beside cells and verdicts, not below them."""
 
 
 def render_choice(choice: Choice, console: Console) -> None:
@@ -45,45 +49,44 @@ def render_choice(choice: Choice, console: Console) -> None:
     _list(console, "When it pays", break_even_lines(choice.break_even))
     if choice.rejected:
         table = Table(title="Not picked", title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True, overflow="fold")
         for rejected in choice.rejected:
             table.add_row(escape(rejected.cell), Text(rejected.reason, style="dim"))
         console.print(table)
 
 
 def render_pick(choice: Choice | str, results: Results, store: ArtifactStore, console: Console) -> None:
-    """One line: the pick's id, its file in a store, and the command that exports it again; or why there is none.
+    """Print the pick in one line: its id, its file in a store, and the command that exports it again; or why there is none.
 
     Args:
         choice: of these results; a string says why nothing could be chosen.
     """
     cell = None if isinstance(choice, str) else next((c for c in results.cells if c.id == choice.pick), None)
-    if cell is None:
-        why = choice if isinstance(choice, str) else choice.why
-        console.print(Text(f"no pick: {why}", "bold red"), soft_wrap=True)
+    if isinstance(choice, str) or cell is None:
+        console.print(Text(f"no pick: {choice if isinstance(choice, str) else choice.why}", "bold red"), soft_wrap=True)
         return
     artifact = stored_artifact(cell, store)
     file = f"not in {store.root}" if artifact is None else str(main_path(artifact))
-    console.print(Text(f"pick: {cell.id}", "bold green") + Text(f"  {file}  {export_command(cell)}"), soft_wrap=True)
+    said = headline_of(results, choice)
+    lead = Text(f"{PICKS[said.level]}: {cell.id}", "bold yellow" if said.level == "perhaps" else "bold green")
+    doubt = f"  ({said.doubt})" if said.doubt else ""
+    console.print(lead + Text(f"{doubt}  {file}  {export_command(cell)}"), soft_wrap=True)
 
 
 def _figures(choice: Choice, width: int) -> Table:
     over = f" over {', '.join(METRICS[name].label for name in choice.objectives)}" if choice.objectives else ""
-    table = Table(title=f"Pareto set{over}, and ties", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    wanted = SHOWN if width >= WIDE else [n for n in SHOWN if n in NARROW or n == choice.request.goal]
-    names = [n for n in wanted if any(row.get(n) is not None for row in choice.figures.values())]
-    table.add_column("cell", no_wrap=True)
-    for name in names:
-        table.add_column(METRICS[name].label, justify="right")
+    names = [n for n in SHOWN if any(row.get(n) is not None for row in choice.figures.values())]
+    rows: list[list[Text | str]] = []
     for cell, row in choice.figures.items():
-        mark = "[bold green]▸[/bold green] " if cell == choice.pick else "  "
-        values = [
-            figures.NONE
-            if (value := row.get(name)) is None
-            else estimated(METRICS[name], value, choice.intervals.get(cell, {}).get(name))
-            for name in names
-        ]
-        table.add_row(mark + escape(cell), *values)
-    return table
+        name = Text.assemble(("▸ ", "bold green") if cell == choice.pick else "  ", cell)
+        rows.append([name, *(_figure(n, row.get(n), choice.intervals.get(cell, {}).get(n)) for n in names)])
+    wanted = [METRICS[n].label for n in dict.fromkeys((choice.request.goal, *SHOWN)) if n in names]
+    head = ["cell", *(METRICS[name].label for name in names)]
+    return figures_table(f"Pareto set{over}, and ties", head, rows, width, wanted)
+
+
+def _figure(name: str, value: float | None, interval: tuple[float, float] | None) -> str:
+    return figures.NONE if value is None else estimated(METRICS[name], value, interval)
 
 
 def render_comparison(comparison: Comparison, console: Console) -> None:
@@ -92,21 +95,27 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
         console.print(f"[red]not comparable[/red]: {escape(bar)}")
     for flag in comparison.flags:
         console.print(f"[yellow]differs[/yellow]: {escape(flag)}")
-    table = Table(title=f"B against A, {comparison.boundary} boundary; ratio A / B, above 1 B is faster",
-                  title_justify="left")  # fmt: skip
-    for column in ("cell", "verdict"):
-        table.add_column(column)
-    table.add_column("ratio", justify="right")
-    table.add_column("why")
+    title = f"B against A, {comparison.boundary} boundary; ratio A / B, above 1 B is faster"
+    wide = console.width >= WIDE
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("cell", no_wrap=True, overflow="fold")
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("ratio", justify="right", no_wrap=True)
+    if wide:
+        table.add_column("why")
     for change in comparison.changes:
-        why = "; ".join([change.reason, *change.flags])
-        table.add_row(
-            escape(change.cell), Text(change.verdict, style=STYLES[change.verdict]),
-            figures.ratio(change.ratio, change.ci95), escape(why),
-        )  # fmt: skip
+        verdict = Text(change.verdict, STYLES[change.verdict])
+        why = [escape(_why(change))] if wide else []
+        table.add_row(escape(change.cell), verdict, figures.ratio(change.ratio, change.ci95), *why)
     console.print(table)
+    if not wide:
+        _list(console, "Why", [f"{change.cell}: {_why(change)}" for change in comparison.changes])
     counts = ", ".join(f"{count} {answer}" for answer, count in comparison.counts.items())
     console.print(counts or "no cell in either run", highlight=False)
+
+
+def _why(change: Change) -> str:
+    return "; ".join([change.reason, *change.flags])
 
 
 def render_recipe(recipe: Recipe, console: Console) -> None:

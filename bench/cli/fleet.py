@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from depthport.bench.cli.command import EXPERT, INPUTS, MEASURED, OUTPUT, Command, command
 from depthport.bench.cli.options import Json, Store, print_json, stderr, stdout
 from depthport.exporters.core.files.atomic import check_output_folder, storage_errors, write_text
 
@@ -20,22 +21,32 @@ fleet = typer.Typer(
 Description = Annotated[Path, typer.Argument(metavar="FLEET.toml", help="Suite and machines, one table each.")]
 BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that `fleet freeze` wrote.")]
 Address = Annotated[
-    str | None, typer.Option("--scheduler", help="tls://HOST:PORT of a Dask scheduler that runs. Default: FLEET.toml's.")
+    str | None,
+    typer.Option(
+        "--scheduler", help="tls://HOST:PORT of a Dask scheduler that runs. Default: FLEET.toml's.", rich_help_panel=EXPERT
+    ),
 ]
-Patience = Annotated[float, typer.Option("--patience", help="Seconds to wait for a machine that is absent.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, MACHINE/JOB each, and the report.")]
+Patience = Annotated[
+    float, typer.Option("--patience", help="Seconds to wait for a machine that is absent.", rich_help_panel=EXPERT)
+]
+Out = Annotated[
+    Path,
+    typer.Option("--out", "-o", help="Folder for the results, MACHINE/JOB each, and the report.", rich_help_panel=OUTPUT),
+]
 
 
-@fleet.command()
+@fleet.command(cls=Command)
+@command
 def freeze(
     description: Description,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the bundle.")] = Path("bundle"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the bundle.", rich_help_panel=OUTPUT)] = Path(
+        "bundle"
+    ),
     json_: Json = False,
 ) -> None:
     """Resolve and hash suite, inputs, weights and versions once, for every machine.
 
     Examples:
-
         depthport fleet freeze FLEET.toml --out bundle
     """
     from depthport.bench.fleet.description import read_fleet
@@ -43,19 +54,24 @@ def freeze(
 
     bundle = frozen(read_fleet(description), description.parent, out)
     if json_:
-        print_json(bundle.to_json())
+        print_json("fleet-freeze", bundle.to_json())
     else:
         stdout(f"{out}  {len(bundle.contents.jobs)} jobs, {bundle.sha256}")
 
 
-@fleet.command()
+@fleet.command(cls=Command)
+@command
 def work(
     bundle: BundleFolder,
-    machine: Annotated[str, typer.Option("--machine", help="Which of the bundle's machines this is.")],
+    machine: Annotated[
+        str, typer.Option("--machine", help="Which of the bundle's machines this is.", rich_help_panel=INPUTS)
+    ],
     out: Out = Path("results"),
-    job: Annotated[list[str] | None, typer.Option("--job", help="Only these jobs.")] = None,
+    job: Annotated[list[str] | None, typer.Option("--job", help="Only these jobs.", rich_help_panel=MEASURED)] = None,
     artifacts: Store = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print a line of JSON for all that happens.")] = False,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for all that happens.", rich_help_panel=OUTPUT)
+    ] = False,
     end_with_stdin: Annotated[bool, typer.Option("--end-with-stdin", hidden=True)] = False,
 ) -> None:
     """Do one machine's share of a bundle here: what `fleet run` and a CI start on each machine.
@@ -64,7 +80,6 @@ def work(
     on battery for too long.
 
     Examples:
-
         depthport fleet work bundle --machine cpu-box --out results
     """
     from depthport.bench.fleet.bundle import load_bundle
@@ -89,7 +104,8 @@ def work(
         raise typer.Exit(only)
 
 
-@fleet.command()
+@fleet.command(cls=Command)
+@command
 def merge(
     bundle: BundleFolder,
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder with MACHINE/JOB/results.json.")],
@@ -98,7 +114,6 @@ def merge(
     """Check every result against the bundle and write one report of all. Exit code 1 if any is missing.
 
     Examples:
-
         depthport fleet merge bundle results
     """
     from depthport.bench.fleet.bundle import load_bundle
@@ -106,7 +121,9 @@ def merge(
 
     merged = merge_fleet(load_bundle(bundle), results)
     if json_:
-        print_json({"written": [str(p) for p in merged.written], "missing": [list(pair) for pair in merged.missing]})
+        print_json(
+            "fleet-merge", {"written": [str(p) for p in merged.written], "missing": [list(pair) for pair in merged.missing]}
+        )
     else:
         for path in merged.written:
             stdout(path)
@@ -116,15 +133,17 @@ def merge(
         raise typer.Exit(1)
 
 
-@fleet.command()
+@fleet.command(cls=Command)
+@command
 def workflow(
     description: Description,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write. Default: standard output.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write. Default: standard output.", rich_help_panel=OUTPUT)
+    ] = None,
 ) -> None:
     """Write a GitHub Actions workflow that measures the same bundle on self-hosted runners.
 
     Examples:
-
         depthport fleet workflow FLEET.toml --out .github/workflows/fleet.yml
     """
     from depthport.bench.fleet.description import read_fleet
@@ -141,7 +160,8 @@ def workflow(
     stdout(out)
 
 
-@fleet.command()
+@fleet.command(cls=Command)
+@command
 def run(
     description: Description,
     out: Out = Path("results"),
@@ -155,7 +175,6 @@ def run(
     with what is missing. Exit code 1 if anything is missing in the end.
 
     Examples:
-
         depthport fleet run FLEET.toml --out results
     """
     from depthport.bench.cli.fleet_view import watching
@@ -172,12 +191,12 @@ def run(
     _finish(rows, out, json_)
 
 
-@fleet.command()
+@fleet.command(cls=Command)
+@command
 def status(description: Description, out: Out = Path("results"), scheduler: Address = None, json_: Json = False) -> None:
     """Show the state of the run into --out and of the connected machines.
 
     Examples:
-
         depthport fleet status FLEET.toml --out results
     """
     from depthport.bench.cli.fleet_view import print_rows
@@ -189,7 +208,7 @@ def status(description: Description, out: Out = Path("results"), scheduler: Addr
     now = survey(asked, scheduler)
     rows = load_rows(out) if (out / "fleet.json").exists() else None
     if json_:
-        print_json({"run": rows.to_json() if rows else None, "machines": now})
+        print_json("fleet-status", {"run": rows.to_json() if rows else None, "machines": now})
         return
     if rows is not None:
         print_rows(rows)
@@ -197,7 +216,8 @@ def status(description: Description, out: Out = Path("results"), scheduler: Addr
         stdout(f"{name}: {said}")
 
 
-@fleet.command()
+@fleet.command(cls=Command)
+@command
 def collect(
     description: Description,
     out: Out = Path("results"),
@@ -208,7 +228,6 @@ def collect(
     """Bring what machines have finished of --out's bundle here, without measuring, and write the report.
 
     Examples:
-
         depthport fleet collect FLEET.toml --out results
     """
     from depthport.bench.cli.fleet_view import watching
@@ -223,7 +242,8 @@ def collect(
     _finish(rows, out, json_)
 
 
-@fleet.command()
+@fleet.command(cls=Command)
+@command
 def join(
     description: Description,
     machine: Annotated[str, typer.Argument(metavar="MACHINE", help="What FLEET.toml calls this machine.")],
@@ -232,7 +252,6 @@ def join(
     """Be a machine of the fleet until stopped: Dask's own worker, started again whenever it ends.
 
     Examples:
-
         depthport fleet join FLEET.toml cpu-box
     """
     from depthport.bench.fleet.cluster import join as stay
@@ -250,7 +269,7 @@ def _finish(rows: Rows, out: Path, json_: bool) -> None:
 
     merged = merge_fleet(load_bundle(out / "bundle"), out)
     if json_:
-        print_json({**rows.to_json(), "written": [str(path) for path in merged.written]})
+        print_json("fleet-run", {**rows.to_json(), "written": [str(path) for path in merged.written]})
     else:
         for path in merged.written:
             stdout(path)

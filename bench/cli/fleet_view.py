@@ -31,7 +31,7 @@ def watching() -> Iterator[Callable[[Rows], None]]:
 
 
 def print_rows(rows: Rows) -> None:
-    """As they were when the run last wrote them down."""
+    """Print the rows as the run last saved them."""
     when = datetime.fromtimestamp(rows.updated).astimezone()
     Console().print(_table(rows, rows.updated, f"As of {when:%Y-%m-%d %H:%M:%S %Z}"))
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from depthport.bench.cli import complete
+from depthport.bench.cli import words
+from depthport.bench.cli.command import MODEL, OUTPUT
 from depthport.bench.cli.options import Images, Json, print_json, stderr, stdout
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.inspection import Table
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 def inspect(
     path: Annotated[Path, typer.Argument(help="An artifact's folder, or a package (.mlpackage) of any origin.")],
     images: Images = None,
-    run: Annotated[bool, typer.Option("--run/--no-run", help="Also what needs the network to be run (on a CPU).")] = True,
+    run: Annotated[
+        bool,
+        typer.Option("--run/--no-run", help="Also what needs the network to be run (on a CPU).", rich_help_panel=OUTPUT),
+    ] = True,
     json_: Json = False,
 ) -> None:
     """Show an artifact's manifest and what its format can tell.
@@ -31,14 +35,14 @@ def inspect(
     fp32, and how near activations come to fp16's limits. Needs no Mac.
 
     Examples:
-
         depthport inspect artifacts/da3-small-coreml-fp16-1x1x504x504-0123456789ab
-
         depthport inspect Model.mlpackage --no-run
     """
     found, tables = _inspect(path, images, run)
     if json_:
-        print_json({"manifest": found.manifest.to_json() if found else None, "tables": [t.to_json() for t in tables]})
+        print_json(
+            "inspect", {"manifest": found.manifest.to_json() if found else None, "tables": [t.to_json() for t in tables]}
+        )
         return
     from rich.console import Console
 
@@ -91,9 +95,7 @@ def list_artifacts(
     """List the artifacts of a store, by name.
 
     Examples:
-
         depthport list
-
         depthport list /data/artifacts --json
     """
     from depthport.bench.results.kept_parity import kept_parity
@@ -101,10 +103,11 @@ def list_artifacts(
 
     kept = ArtifactStore(store)
     if store is not None and not kept.root.is_dir():
-        raise UsageError(f"{store} is not a folder: name a store, as `depthport export --out` made it")
+        raise UsageError(f"{store} is not a folder: name a store, as `depthport export --artifacts` made it")
     found = list(kept.artifacts())
     if json_:
-        print_json([{"path": str(a.path), "manifest": a.manifest.to_json()} for a in found])
+        kept_here = [{"path": str(a.path), "manifest": a.manifest.to_json()} for a in found]
+        print_json("list", {"store": str(kept.root), "artifacts": kept_here})
         return
     if not found:
         stderr(f"no artifact in {kept.root}: make one with `depthport export`")
@@ -113,47 +116,38 @@ def list_artifacts(
     for artifact in found:
         made = artifact.manifest
         checked = "yes" if kept_parity(artifact) else "no"
-        rows.append((artifact.path.name, f"{made.size_bytes / 1e6:.1f}", checked, made.weights.id))
+        rows.append((artifact.path.name, f"{made.size_bytes / (1 << 20):.1f}", checked, made.weights.id))
     from rich.console import Console
 
     from depthport.bench.cli.tables import print_table
 
-    head = ("artifact", "MB", "checked", "weights")
+    head = ("artifact", "MiB", "checked", "weights")
     print_table(Table(str(kept.root), head, tuple(rows), align="lrlf"), Console())
 
 
 def sample(
     artifact: Annotated[Path, typer.Argument(help="A folder of `depthport export`, of format onnx.")],
-    kind: Annotated[
-        str,
-        typer.Option(
-            "--for",
-            help="python, cpp, browser, triton or ros2.",
-            autocompletion=complete.words("python", "cpp", "browser", "triton", "ros2"),
-        ),
-    ],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="A new folder. Default: sample-KIND.")] = None,
+    kind: Annotated[str, words.SAMPLE.option("--for", help="What is to run it", panel=MODEL)],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="A new folder. Default: sample-KIND.", rich_help_panel=OUTPUT)
+    ] = None,
     json_: Json = False,
 ) -> None:
     """A program that runs an artifact without depthport, filled in with what the artifact takes and gives.
 
     Examples:
-
         depthport sample artifacts/da3-small-onnx-... --for python
-
         depthport sample artifacts/da3-small-onnx-... --for triton --out model-repository
     """
     from depthport.exporters.core.artifact import load_artifact
-    from depthport.exporters.core.asked import known_name
     from depthport.predict.sample import SAMPLES, write_sample
 
-    known_name("sample", kind, SAMPLES)
     found = load_artifact(artifact)
     found.verify()
     folder = out or Path(f"sample-{kind}")
     written = write_sample(found, kind, folder)
     if json_:
-        print_json({"files": [str(path) for path in written]})
+        print_json("sample", {"files": [str(path) for path in written]})
         return
     for path in written:
         stdout(path)

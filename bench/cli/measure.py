@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from depthport.bench.cli import complete
+from depthport.bench.cli import words
+from depthport.bench.cli.command import EXPERT, INPUTS, MEASURED, OUTPUT
 from depthport.bench.cli.options import (
     Batch,
     Images,
     Json,
-    Model,
+    ModelName,
+    OldModel,
     PoseInput,
     Preprocess,
     Size,
@@ -22,6 +24,7 @@ from depthport.bench.cli.options import (
     Threads,
     Views,
     Weights,
+    model_of,
     names,
     options_of,
     parse_interpreters,
@@ -40,7 +43,8 @@ if TYPE_CHECKING:
 class RunOptions:
     """Options of both `run` and `bench`."""
 
-    model: Model = "da3-small"
+    model: ModelName = "da3-small"
+    model_: OldModel = None
     views: Views = 1
     size: Size = "504x504"
     batch: Batch = 1
@@ -50,17 +54,26 @@ class RunOptions:
     poses: Annotated[
         Path | None,
         typer.Option(
-            "--poses", help="Cameras of --images: .npz, .json, or TUM, KITTI or COLMAP text. Implies --pose-input."
+            "--poses",
+            help="Cameras of --images: .npz, .json, or TUM, KITTI or COLMAP text. Implies --pose-input.",
+            rich_help_panel=INPUTS,
         ),
     ] = None
     preprocess: Preprocess = False
     source_size: SourceSize = None
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results, report and pictures.")] = Path("results")
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for results, report and pictures.", rich_help_panel=OUTPUT)
+    ] = Path("results")
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Put another configuration's run in --out aside, and start afresh.")
+        bool,
+        typer.Option(
+            "--overwrite", help="Put another configuration's run in --out aside, and start afresh.", rich_help_panel=OUTPUT
+        ),
     ] = False
     artifacts: Store = None
-    budget: Annotated[float | None, typer.Option("--budget", help="Seconds of timed measurement.")] = None
+    budget: Annotated[
+        float | None, typer.Option("--budget", help="Seconds of timed measurement.", rich_help_panel=MEASURED)
+    ] = None
     json_: Json = False
 
     def keywords(self) -> MeasureKeywords:
@@ -85,55 +98,74 @@ class RunOptions:
 class BenchOptions(RunOptions):
     """Further options of `bench`."""
 
-    suite: Annotated[
-        str,
-        typer.Option(
-            "--suite",
-            help="default, quick, alternatives, paper, check or full.",
-            autocompletion=complete.words("default", "quick", "alternatives", "paper", "check", "full"),
-        ),
-    ] = "default"
-    protocol: Annotated[
-        str | None,
-        typer.Option(
-            "--protocol",
-            help="rigorous, quick, paper or check (outputs alone).",
-            autocompletion=complete.words("rigorous", "quick", "paper", "check"),
-        ),
-    ] = None
+    suite: Annotated[str, words.SUITE.option("--suite", help="Which cells", panel=MEASURED)] = "default"
     runtime: Annotated[
-        list[str] | None, typer.Option("--runtime", help="Only these runtimes.", autocompletion=complete.runtimes)
+        list[str] | None, words.RUNTIME.option("--runtime", "-r", help="Only these runtimes", panel=MEASURED)
     ] = None
     device: Annotated[
-        list[str] | None, typer.Option("--device", help="Only these devices; cuda:0+1: two sharing a scene.")
-    ] = None
-    mode: Annotated[list[str] | None, typer.Option("--mode", help="Only these modes.")] = None
-    precision: Annotated[
         list[str] | None,
-        typer.Option("--precision", "-p", help="Only these precisions.", autocompletion=complete.precisions),
+        typer.Option("--device", "-d", help="Only these devices; cuda:0+1: two sharing a scene.", rich_help_panel=MEASURED),
     ] = None
-    also: Annotated[list[str] | None, typer.Option("--also", help="Add these precisions to every runtime.")] = None
-    cell: Annotated[list[str] | None, typer.Option("--cell", help="Only these cells, by id.")] = None
+    mode: Annotated[list[str] | None, typer.Option("--mode", help="Only these modes.", rich_help_panel=MEASURED)] = None
+    precision: Annotated[
+        list[str] | None, words.PRECISION.option("--precision", "-p", help="Only these precisions", panel=MEASURED)
+    ] = None
+    also: Annotated[
+        list[str] | None, words.PRECISION.option("--also", help="Add these precisions to every runtime", panel=MEASURED)
+    ] = None
+    cell: Annotated[list[str] | None, typer.Option("--cell", help="Only these cells, by id.", rich_help_panel=MEASURED)] = (
+        None
+    )
+    boundary: Annotated[
+        str,
+        words.TIMED.option(
+            "--boundary", help="What is timed; a pipeline is from encoded photographs to arrays", panel=MEASURED
+        ),
+    ] = "network"
     dynamic: Annotated[
-        str | None, typer.Option("--dynamic", help="Measure artifacts with these dimensions open too: views,size,batch.")
+        str | None,
+        typer.Option(
+            "--dynamic",
+            help="Measure artifacts with these dimensions open too: views,size,batch.",
+            rich_help_panel=MEASURED,
+        ),
+    ] = None
+    protocol: Annotated[
+        str | None,
+        words.PROTOCOL.option(
+            "--protocol", help="How samples are taken; check compares outputs alone. Default: the suite's own", panel=EXPERT
+        ),
+    ] = None
+    launches: Annotated[int | None, typer.Option("--launches", help="Process starts per cell.", rich_help_panel=EXPERT)] = (
+        None
+    )
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the schedule.", rich_help_panel=EXPERT)] = None
+    regime: Annotated[str, words.REGIME.option("--regime", help="Sustained is latency over minutes", panel=EXPERT)] = (
+        "burst"
+    )
+    rate_hz: Annotated[
+        float | None,
+        typer.Option(
+            "--rate-hz", help="Frames at a fixed rate; deadline misses from when each was due.", rich_help_panel=EXPERT
+        ),
+    ] = None
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", help="Of a sustained or fixed-rate run.", rich_help_panel=EXPERT)
     ] = None
     threads: Threads = None
     memory_fraction: Annotated[
-        float | None, typer.Option("--memory-fraction", help="Share of the device's memory a cell may take (0, 1].")
+        float | None,
+        typer.Option(
+            "--memory-fraction", help="Share of the device's memory a cell may take (0, 1].", rich_help_panel=EXPERT
+        ),
     ] = None
-    boundary: Annotated[
-        str, typer.Option("--boundary", help="network, or pipeline: from encoded photographs to arrays.")
-    ] = "network"
-    launches: Annotated[int | None, typer.Option("--launches", help="Process starts per cell.")] = None
-    regime: Annotated[str, typer.Option("--regime", help="burst or sustained (latency over minutes).")] = "burst"
-    rate_hz: Annotated[
-        float | None, typer.Option("--rate-hz", help="Frames at a fixed rate; deadline misses from when each was due.")
-    ] = None
-    minutes: Annotated[float | None, typer.Option("--minutes", help="Of a sustained or fixed-rate run.")] = None
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the schedule.")] = None
     interpreter: Annotated[
         list[str] | None,
-        typer.Option("--interpreter", help="RUNTIME=PYTHON: a runtime's own interpreter, with depthport's dependencies."),
+        typer.Option(
+            "--interpreter",
+            help="RUNTIME=PYTHON: a runtime's own interpreter, with depthport's dependencies.",
+            rich_help_panel=EXPERT,
+        ),
     ] = None
 
     def keywords(self) -> MeasureKeywords:
@@ -169,12 +201,9 @@ def run(options: RunOptions) -> None:
     """The main job: export, measure, check, report; defaults that suit this machine.
 
     Examples:
-
-        depthport run
-
-        depthport run --model da3-base --views 5 --images a.jpg b.jpg c.jpg d.jpg e.jpg
-
-        depthport run --views 2 --images left.jpg right.jpg --poses cameras.npz
+        depthport run da3-small
+        depthport run da3-base --views 5 --images a.jpg b.jpg c.jpg d.jpg e.jpg
+        depthport run da3-small --views 2 --images left.jpg right.jpg --poses cameras.npz
     """
     _measure(options)
 
@@ -184,12 +213,9 @@ def bench(options: BenchOptions) -> None:
     """Measure a suite of cells, or some of them, and write results and report.
 
     Examples:
-
-        depthport bench --suite quick
-
-        depthport bench --model da3-base --views 5 --runtime onnxruntime --runtime pytorch --launches 5
-
-        depthport bench --views 2 --runtime onnxruntime --dynamic views,size,batch
+        depthport bench da3-small --suite quick
+        depthport bench da3-base --views 5 --runtime onnxruntime --runtime pytorch --launches 5
+        depthport bench da3-small --views 2 --runtime onnxruntime --dynamic views,size,batch
     """
     _measure(options)
 
@@ -204,7 +230,7 @@ def _measure(options: RunOptions) -> None:
     # The report comes last: where it goes is looked at first.
     check_output_folder(out, ("results.json", "report.md", "report.html"))
     store = ArtifactStore(options.artifacts)
-    plan = api.plan(options.model, **asked)
+    plan = api.plan(model_of(options.model, options.model_), **asked)
     observer = observer_for()
     if plan.export.weights.note:
         observer.warning(plan.export.weights.note)
@@ -221,7 +247,7 @@ def _measure(options: RunOptions) -> None:
     finally:
         observer.close()
     if options.json_:
-        print_json(results.to_json())
+        print_json("results", results.to_json())
     else:
         from rich.console import Console
 

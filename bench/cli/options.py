@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import wraps
 from inspect import Parameter, Signature
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from depthport.bench.cli import complete
+from depthport.bench.cli import words
+from depthport.bench.cli.command import EXPERT, INPUTS, MODEL, OUTPUT
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.text import clean_text
@@ -21,13 +22,12 @@ from depthport.exporters.core.text import clean_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-Model = Annotated[
-    str, typer.Option("--model", "-m", help="da3-small, da3-base, da3-large, ...", autocompletion=complete.models)
+ModelName = Annotated[str, words.MODEL.argument("A model, or the path of a configuration of your own")]
+Views = Annotated[
+    int, typer.Option("--views", "-n", help="Views N of one scene: they go in together.", rich_help_panel=INPUTS)
 ]
-ModelName = Annotated[str, typer.Argument(help="da3-small, da3-base, da3-large, ...", autocompletion=complete.models)]
-Views = Annotated[int, typer.Option("--views", "-n", help="Views N of one scene: they go in together.")]
-Batch = Annotated[int, typer.Option("--batch", "-b", help="Scenes B in one call (not views).")]
-Size = Annotated[str, typer.Option("--size", "-s", help="HxW in pixels, multiples of 14.")]
+Batch = Annotated[int, typer.Option("--batch", "-b", help="Scenes B in one call (not views).", rich_help_panel=INPUTS)]
+Size = Annotated[str, typer.Option("--size", "-s", help="HxW in pixels, multiples of 14.", rich_help_panel=INPUTS)]
 Weights = Annotated[
     str | None,
     typer.Option(
@@ -35,22 +35,42 @@ Weights = Annotated[
         "-w",
         help="Hugging Face id, local file or folder, or synthetic:SEED[,outliers]. Default: the model's checkpoint,"
         " cached or downloaded; without it only what measures goes on, with synthetic ones, and says so.",
+        rich_help_panel=MODEL,
     ),
 ]
-Images = Annotated[list[Path] | None, typer.Option("--images", help="Your own photographs, one per view.")]
-PoseInput = Annotated[bool, typer.Option("--pose-input", help="Take known extrinsics and intrinsics as inputs.")]
+Images = Annotated[
+    list[Path] | None, typer.Option("--images", help="Your own photographs, one per view.", rich_help_panel=INPUTS)
+]
+PoseInput = Annotated[
+    bool, typer.Option("--pose-input", help="Take known extrinsics and intrinsics as inputs.", rich_help_panel=INPUTS)
+]
 Preprocess = Annotated[
-    bool, typer.Option("--preprocess", help="Take uint8 images (B, N, H, W, 3) and normalise them in the graph.")
+    bool,
+    typer.Option(
+        "--preprocess", help="Take uint8 images (B, N, H, W, 3) and normalise them in the graph.", rich_help_panel=INPUTS
+    ),
 ]
 SourceSize = Annotated[
     str | None,
-    typer.Option("--source-size", help="HxW of the photographs: the graph resizes them too. Implies --preprocess."),
+    typer.Option(
+        "--source-size",
+        help="HxW of the photographs: the graph resizes them too. Implies --preprocess.",
+        rich_help_panel=INPUTS,
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for machines.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON on stdout, for machines (docs/json.md).", rich_help_panel=OUTPUT)
+]
 Store = Annotated[
-    Path | None, typer.Option("--artifacts", help="Artifact store. Default: $DEPTHPORT_ARTIFACTS or ./artifacts.")
+    Path | None,
+    typer.Option(
+        "--artifacts", help="Artifact store. Default: $DEPTHPORT_ARTIFACTS or ./artifacts.", rich_help_panel=OUTPUT
+    ),
 ]
-Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads. Default: what the cgroup allows.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", help="CPU threads. Default: what the cgroup allows.", rich_help_panel=EXPERT)
+]
+OldModel = Annotated[str | None, typer.Option("--model", "-m", hidden=True, help="Old name of the first argument.")]
 
 T = TypeVar("T")
 
@@ -80,7 +100,7 @@ def options_of(declared: type[T]) -> Callable[[Callable[[T], None]], Callable[..
 
 
 _DIGITS = 9
-"""More than any size has that can be counted; Python refuses to read numbers of thousands."""
+"""Most digits of a size; Python refuses to parse numbers of thousands of digits."""
 
 
 def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
@@ -108,6 +128,19 @@ def parse_shape(size: str, batch: int, views: int) -> tuple[int, int]:
     height, width = parse_size(size)
     validate_shape(batch, views, height, width)
     return height, width
+
+
+def model_of(first: str, old: str | None) -> str:
+    """The model that a command line names, as its first argument or by the option that was used for it before."""
+    if old is None:
+        return first
+    old_name("--model", f"the first argument ({old})")
+    return old
+
+
+def old_name(old: str, new: str) -> None:
+    """Say on stderr that a name which still works has another one now."""
+    stderr(f"warning: {old} is an old name of {new}, and goes with version 1")
 
 
 def parse_options(pairs: list[str]) -> dict[str, object]:
@@ -176,17 +209,27 @@ def refuse_empty(arguments: list[str]) -> None:
 
 
 def names(text: str | None) -> list[str] | None:
+    """Split a comma-separated list; None stays None."""
     return [name.strip() for name in text.split(",") if name.strip()] if text is not None else None
 
 
-def print_json(data: object) -> None:
-    typer.echo(json.dumps(data, indent=1, allow_nan=False))
+def print_json(kind: str, data: Mapping[str, object]) -> None:
+    """Print an answer for machines on stdout: an object whose `schema` names its kind and version (docs/json.md).
+
+    Args:
+        kind: mostly the command's name.
+        data: JSON types; its own `schema` is kept.
+
+    Raises:
+        ValueError: it holds NaN or infinity.
+    """
+    typer.echo(json.dumps({"schema": f"depthport.{kind}/1", **data}, indent=1, allow_nan=False))
 
 
-def show(found: Any, as_json: bool, render: Callable[[Any, Console], None]) -> None:
-    """A finding on stdout: as JSON for machines, else as `render` draws it."""
+def show(kind: str, found: Any, as_json: bool, render: Callable[[Any, Console], None]) -> None:
+    """A finding on stdout: as JSON of that kind for machines, else as `render` draws it."""
     if as_json:
-        print_json(found.to_json())
+        print_json(kind, found.to_json())
     else:
         from rich.console import Console
 
@@ -199,5 +242,5 @@ def stdout(text: object) -> None:
 
 
 def stderr(text: object) -> None:
-    """The same, beside what a pipe takes."""
+    """The same on stderr, which a pipe does not take."""
     typer.echo(clean_text(str(text)), err=True)

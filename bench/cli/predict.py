@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from depthport.bench.cli import complete
+from depthport.bench.cli import words
+from depthport.bench.cli.command import INPUTS, MODEL, OUTPUT
 from depthport.bench.cli.options import Json, Store, Threads, Weights, names, print_json, stderr
 from depthport.exporters.core import install
 from depthport.exporters.core.errors import DepthportError, UsageError
@@ -32,54 +33,77 @@ def predict(
         typer.Argument(
             metavar="ARTIFACT|MODEL",
             help="A folder of `depthport export`, or a model's name.",
-            autocompletion=complete.models,
+            autocompletion=words.MODEL.complete,
         ),
     ],
     photographs: Annotated[
         list[Path], typer.Argument(metavar="PHOTO...", help="The views of one scene: pictures, a folder, or a video.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is written.")] = Path("prediction"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is written.", rich_help_panel=OUTPUT)] = Path(
+        "prediction"
+    ),
     write: Annotated[
         str | None,
-        typer.Option("--write", help="Any of png,npz,ply,glb,colmap,tum,json. Default: all that can be written here."),
+        typer.Option(
+            "--write",
+            help="Any of png,npz,ply,glb,colmap,tum,json. Default: all that can be written here.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     runtime: Annotated[
         str | None,
-        typer.Option(
-            "--runtime",
-            "-r",
-            help="Default: this machine's pick in --results, else the first that fits.",
-            autocompletion=complete.runtimes,
+        words.RUNTIME.option(
+            "--runtime", "-r", help="Default: this machine's pick in --results, else the first that fits", panel=MODEL
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option("--device", "-d", help="cpu, cuda, mps, ... Default: an accelerator, if any.")
+        str | None,
+        typer.Option("--device", "-d", help="cpu, cuda, mps, ... Default: an accelerator, if any.", rich_help_panel=MODEL),
     ] = None,
-    mode: Annotated[str | None, typer.Option("--mode", help="The runtime's own mode.")] = None,
+    mode: Annotated[str | None, typer.Option("--mode", help="The runtime's own mode.", rich_help_panel=MODEL)] = None,
     precision: Annotated[
-        str | None, typer.Option("--precision", "-p", help="Of what is exported. Default: the pick's, else fp32.")
+        str | None,
+        words.PRECISION.option(
+            "--precision", "-p", help="Of what is exported. Default: the pick's, else fp32", panel=MODEL
+        ),
     ] = None,
     weights: Weights = None,
     results: Annotated[
         Path | None,
-        typer.Option("--results", help="Results of this machine whose pick is taken. Default: results, if any."),
+        typer.Option(
+            "--results",
+            help="Results of this machine whose pick is taken. Default: results, if any.",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     exif: Annotated[
-        bool, typer.Option("--exif/--no-exif", help="Turn photographs as EXIF says. Upstream does not.")
+        bool,
+        typer.Option("--exif/--no-exif", help="Turn photographs as EXIF says. Upstream does not.", rich_help_panel=INPUTS),
     ] = True,
-    frames: Annotated[int, typer.Option("--frames", min=1, max=1000, help="Taken of a video, at equal distances.")] = 8,
+    frames: Annotated[
+        int, typer.Option("--frames", min=1, max=1000, help="Taken of a video, at equal distances.", rich_help_panel=INPUTS)
+    ] = 8,
     window: Annotated[
         int | None,
-        typer.Option("--window", min=2, help="A long sequence instead: so many frames at a time, chained into one frame."),
+        typer.Option(
+            "--window",
+            min=2,
+            help="A long sequence instead: so many frames at a time, chained into one frame.",
+            rich_help_panel=INPUTS,
+        ),
     ] = None,
     overlap: Annotated[
-        int | None, typer.Option("--overlap", min=1, help="Frames that a window shares with the last. Default: a third.")
+        int | None,
+        typer.Option(
+            "--overlap", min=1, help="Frames that a window shares with the last. Default: a third.", rich_help_panel=INPUTS
+        ),
     ] = None,
     original_size: Annotated[
-        bool, typer.Option("--original-size", help="Depth pictures in the photographs' own pixels.")
+        bool, typer.Option("--original-size", help="Depth pictures in the photographs' own pixels.", rich_help_panel=OUTPUT)
     ] = False,
     poses: Annotated[
-        Path | None, typer.Option("--poses", help="Known cameras (.npz or .json), of artifacts that take them.")
+        Path | None,
+        typer.Option("--poses", help="Known cameras (.npz or .json), of artifacts that take them.", rich_help_panel=INPUTS),
     ] = None,
     threads: Threads = None,
     artifacts: Store = None,
@@ -88,13 +112,9 @@ def predict(
     """Depth and cameras of your own photographs, which are the views of one scene.
 
     Examples:
-
         depthport predict da3-small a.jpg b.jpg --out prediction
-
         depthport predict artifacts/da3-small-onnx-... photos/ --write png,ply --original-size
-
         depthport predict da3-base walk.mp4 --frames 12
-
         depthport predict da3-base walk.mp4 --window 12 --overlap 4
     """
     from depthport.bench.cli.progress import observer_for
@@ -146,7 +166,7 @@ def predict(
     finally:
         observer.close()
     if json_:
-        print_json(_facts(found, written))
+        print_json("predict", _facts(found, written))
         return
     for path in written:
         typer.echo(str(path))

@@ -6,11 +6,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from depthport.bench.cli.command import VERBOSITY
 from depthport.bench.measure.observer import Observer
 from depthport.exporters.core.text import clean_text
 
 LONGEST = 200
-"""Characters of a stage's name, which may have a name in it that somebody gave."""
+"""Most characters of a stage's name, which may hold a name that a user gave."""
 
 
 class RichObserver(Observer):
@@ -80,7 +81,7 @@ class PlainObserver(Observer):
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
 
-    def stage(self, name: str, steps: int | None = None) -> None:
+    def stage(self, name: str, steps: int | None = None) -> None:  # noqa: ARG002 - the interface's
         self._say(f"{clean_text(name, LONGEST)} ...")
 
     def note(self, text: str) -> None:
@@ -93,7 +94,29 @@ class PlainObserver(Observer):
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+class QuietObserver(PlainObserver):
+    """Warnings alone."""
+
+    def stage(self, name: str, steps: int | None = None) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+
+class VerboseObserver(PlainObserver):
+    """Every step too."""
+
+    def step(self, text: str, advance: float = 0) -> None:  # noqa: ARG002 - the observer's signature
+        self._say(f"  {clean_text(text)}")
+
+
 def observer_for(console: Console | None = None) -> Observer:
-    """Bars on a terminal, plain lines elsewhere."""
+    """As much as `--quiet` and `--verbose` ask for: bars on a terminal, plain lines elsewhere."""
     console = console or Console(stderr=True)
+    verbosity = VERBOSITY.get()
+    if verbosity == "quiet":
+        return QuietObserver(console)
+    if verbosity == "verbose":
+        return VerboseObserver(console)
     return RichObserver(console) if console.is_terminal else PlainObserver(console)

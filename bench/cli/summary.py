@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
@@ -15,6 +14,7 @@ from rich.text import Text
 from depthport.bench.choice.choice import Choice
 from depthport.bench.choice.choose import choose
 from depthport.bench.cli.console import render_pick
+from depthport.bench.cli.tables import figures_table
 from depthport.bench.report.model.regime import KINDS, TITLES, in_words, kind_of
 from depthport.bench.results.metrics import default_boundary, parity_figure
 from depthport.bench.results.model import Boundary, Cell, Results, Status
@@ -22,8 +22,9 @@ from depthport.bench.statistics.digits import format_error, format_interval
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.store import ArtifactStore
 
-LEAST = {"latency, ms": 14, "img/s": 5, "vs upstream": 15, "depth error": 7}
-"""Characters a column of figures takes at least; where a terminal is narrow, names are folded, figures are not cut."""
+HEAD = ("cell", "latency, ms", "img/s", "vs upstream", "depth error")
+HEAD_WANTED = ("latency, ms", "vs upstream", "depth error")
+"""What stays where a terminal is narrow: img/s says what the latency does."""
 
 
 def render_summary(results: Results, written: Sequence[Path], store: ArtifactStore, console: Console) -> None:
@@ -31,7 +32,7 @@ def render_summary(results: Results, written: Sequence[Path], store: ArtifactSto
     for warning in results.warnings:
         console.print(f"[yellow]![/yellow] {escape(warning['message'])}: [dim]{escape(warning['advice'])}[/dim]")
     if any(cell.timing for cell in results.cells):
-        console.print(_table(results))
+        console.print(_table(results, console.width))
     for kind in KINDS:
         members = [(c.id, c.regime) for c in results.cells if c.regime is not None and kind_of(c.regime) == kind]
         if members:
@@ -62,33 +63,17 @@ def _choice(results: Results) -> Choice | str:
         return str(error)
 
 
-def _table(results: Results) -> Table:
-    machine = results.environment.get("machine", "this machine")
+def _table(results: Results, width: int) -> Table:
     measured = [c for c in results.cells if c.timing]
     boundary = default_boundary(measured)
-    title = f"{escape(str(machine))}: {boundary} boundary, median [95 % interval]"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column, justify in (
-        ("cell", "left"),
-        ("latency, ms", "right"),
-        ("img/s", "right"),
-        ("vs upstream", "right"),
-        ("depth error", "right"),
-    ):
-        table.add_column(
-            column,
-            justify=justify,  # type: ignore[arg-type]
-            overflow="fold" if column == "cell" else "ellipsis",
-            min_width=LEAST.get(column),
-        )
+    title = f"{results.environment.get('machine', 'this machine')}: {boundary} boundary, median [95 % interval]"
     timed = [c for c in measured if boundary in c.timing]
-    for cell in sorted(timed, key=lambda c: c.timing[boundary].median_ms or 0.0):
-        table.add_row(*_row(cell, boundary))
-    return table
+    rows = [_row(cell, boundary) for cell in sorted(timed, key=lambda c: c.timing[boundary].median_ms or 0.0)]
+    return figures_table(title, HEAD, rows, width, HEAD_WANTED)
 
 
 def _not_here(results: Results) -> list[str]:
-    """Runtimes of which nothing is available; the devices that are not of those of which something is."""
+    """Runtimes without any available device, and unavailable devices of the others."""
     away = [cell for cell in results.cells if cell.status is Status.UNAVAILABLE]
     here = {cell.runtime for cell in results.cells if cell.status is not Status.UNAVAILABLE}
     return list(dict.fromkeys(f"{c.runtime} on {c.device}" if c.runtime in here else c.runtime for c in away))
@@ -107,14 +92,15 @@ def _without_figures(results: Results) -> dict[str, list[str]]:
     return found
 
 
-def _row(cell: Cell, boundary: Boundary) -> list[str]:
+def _row(cell: Cell, boundary: Boundary) -> list[Text | str]:
     timing = cell.timing[boundary]
     speedup = cell.speedup.get(boundary)
     ratio = "baseline" if cell.baseline else "–"
     if speedup is not None and speedup.ratio is not None:
         ratio = format_interval(speedup.ratio, speedup.ci95, "×")
     error = parity_figure(cell, "depth", "rel_l2")
-    name = escape(cell.id) if cell.status is Status.OK else f"[red]{escape(cell.id)} ({cell.status.value})[/red]"
+    right = cell.status is Status.OK
+    name = Text(cell.id) if right else Text(f"{cell.id} ({cell.status.value})", "red")
     return [
         name,
         format_interval(timing.median_ms, timing.ci95_ms),

@@ -1,4 +1,4 @@
-"""`depthport batch`: the largest batch that fits a share of the device's memory, and what each batch size gives.
+"""`depthport max-batch`: the largest batch that fits a share of the device's memory, and what each batch size gives.
 
 A batch is B scenes of N views in one call. Every size that is tried is exported (programs are static), loaded in a
 process of its own, so that one that does not fit costs nothing but its trial, and called a few times.
@@ -6,13 +6,15 @@ process of its own, so that one that does not fit costs nothing but its trial, a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 from depthport.bench.diagnose.batching import largest_batch
+from depthport.bench.diagnose.configuration import configure
 from depthport.bench.environment.environment import usable_memory_mib
 from depthport.bench.inputs.inputs import load_scenes
 from depthport.bench.measure.observer import Observer
@@ -20,7 +22,7 @@ from depthport.bench.measure.pool import is_memory_failure
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import get_protocol
 from depthport.bench.workers.live_cell import CellFailed, LiveCell
-from depthport.exporters.api import export_request, prepare
+from depthport.exporters.api import export_request
 from depthport.exporters.core.asked import MOST, THREADS
 from depthport.exporters.core.errors import RunError, UsageError
 from depthport.exporters.core.files.npz import write_npz
@@ -44,11 +46,14 @@ class BatchTrial:
 
     batch: int
     peak_mib: float | None
-    """Device memory on a GPU, the process's resident memory on a CPU; None: it ran out of memory."""
+    """Peak device memory on a GPU, resident memory of the process on a CPU; None: it ran out of memory."""
     call_ms: float | None
     """One call after the first, inputs on the device."""
     img_s: float | None
     fits: bool
+
+
+Bound = Literal["most", "memory_fraction", "out_of_memory"]
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,12 @@ class BatchAnswer:
 
     cell: str
     batch: int
-    """0 where not even one scene fits."""
+    """0 if not even one scene fits."""
     limit_mib: float
     memory_mib: float
-    """Of the whole device (a CPU: what this process may use)."""
+    """Memory of the whole device (on a CPU, what this process may use)."""
+    stopped_by: Bound
+    """Why it is not larger: none was asked for, the next one takes more than its share, or more than there is."""
     trials: tuple[BatchTrial, ...]
 
     def to_json(self) -> JsonObject:
@@ -100,20 +107,13 @@ def find_batch(
     MOST.check(most)
     THREADS.check(threads)
     adapter, observer = baseline_runtime() if runtime is None else get_runtime(runtime), observer or Observer()
-    place = adapter.device(device)
-    chosen = adapter.mode(place, mode)
-    policy = precision or next(iter(chosen.precisions or place.precisions), "fp32")
+    adapter.device(device)
     memory = device_memory_mib(device)
     ref = weights_to_measure(weights, get_model(model))
     if ref.note:
         observer.note(ref.note)
-    spec = CellSpec(
-        prepare(
-            model, format=adapter.formats[0], precision=policy, views=views, height=height, width=width, weights=ref,
-            target=adapter.target(device, chosen, policy),
-        ),
-        runtime or adapter.name, device, chosen.name, threads=threads, memory_fraction=fraction,
-    )  # fmt: skip
+    chosen, request = configure(model, adapter, device, mode, precision, ref, (1, views, height, width))
+    spec = CellSpec(request, runtime or adapter.name, device, chosen.name, threads=threads, memory_fraction=fraction)
     trials: dict[int, BatchTrial] = {}
     with TemporaryDirectory(prefix="depthport-batch-") as folder:
 
@@ -125,7 +125,16 @@ def find_batch(
             return found.peak_mib
 
         batch = largest_batch(trial, fraction * memory, most)
-    return BatchAnswer(spec.id, batch, fraction * memory, memory, tuple(trials[size] for size in sorted(trials)))
+    tried = tuple(trials[size] for size in sorted(trials))
+    return BatchAnswer(spec.id, batch, fraction * memory, memory, bound(batch, tried), tried)
+
+
+def bound(batch: int, trials: Sequence[BatchTrial]) -> Bound:
+    """What keeps the largest batch that fits from being larger."""
+    beyond = next((trial for trial in trials if trial.batch > batch), None)
+    if beyond is None:
+        return "most"
+    return "out_of_memory" if beyond.peak_mib is None else "memory_fraction"
 
 
 def _try(spec: CellSpec, folder: Path, store: ArtifactStore | None, progress: Callable[[str], None]) -> BatchTrial:
@@ -168,5 +177,15 @@ def table(answer: BatchAnswer) -> Table:
         call = "-" if trial.call_ms is None else f"{trial.call_ms:.3g}"
         rate = "-" if trial.img_s is None else f"{trial.img_s:.3g}"
         rows.append((str(trial.batch), peak, call, rate, "yes" if trial.fits else "no"))
-    note = f"Largest batch within {answer.limit_mib:.0f} of {answer.memory_mib:.0f} MiB: {answer.batch}"
+    note = f"Largest batch within {answer.limit_mib:.0f} of {answer.memory_mib:.0f} MiB: {answer.batch}, {_why(answer)}"
     return Table(answer.cell, ("batch", "peak MiB", "ms a call", "img/s", "fits"), tuple(rows), note, "rrrrr")
+
+
+def _why(answer: BatchAnswer) -> str:
+    """What stopped the search, and which option moves it."""
+    if answer.stopped_by == "most":
+        return "the largest that was asked for (--most); larger ones were not tried"
+    beyond = next(trial for trial in answer.trials if trial.batch > answer.batch)
+    if answer.stopped_by == "out_of_memory":
+        return f"because {beyond.batch} ran out of memory"
+    return f"because {beyond.batch} took {beyond.peak_mib:.0f} MiB, more than its share (--memory-fraction)"

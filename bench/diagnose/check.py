@@ -37,7 +37,7 @@ class Check:
     cell: str | None
     """`runtime/device/mode/precision` that ran it; None where nothing here runs it."""
     parity: Mapping[str, object] | None
-    """Per output, as in `results.json`; None where it could not be run."""
+    """Parity per output, as in `results.json`; None where it could not be run."""
     problem: str | None
     """One line: why it is wrong, or why it could not be checked."""
 

@@ -23,9 +23,9 @@ class Checkpoint:
     model: str
     hub_id: str
     licence: str
-    """Of the weights; the code is Apache-2.0."""
+    """Licence of the weights; the code is Apache-2.0."""
     cached_mib: int | None
-    """Size of the cached weights; None where they are not here."""
+    """Size of the cached weights; None if they are not cached."""
 
 
 def checkpoints(environment: Mapping[str, str] = os.environ) -> tuple[Checkpoint, ...]:

@@ -29,7 +29,7 @@ class RuntimeRow:
     description: str
     available: bool
     reason: str | None = None
-    """Reason not, where it is not available."""
+    """Reason it is not available; None if it is."""
     remedy: str | None = None
     modes: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class FormatRow:
     format: str
     available: bool
     reason: str | None = None
-    """Reason not, with the line that installs what is missing."""
+    """Reason it can't, with the line that installs what is missing; None if it can."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class DoctorReport:
     checkpoints: tuple[Checkpoint, ...]
     artifacts: Path
     """Folder of the artifact store."""
-    free_gb: float
+    free_gib: float
     """Free space there."""
     findings: tuple[Finding, ...]
 
@@ -68,15 +68,15 @@ def collect() -> DoctorReport:
     """Ask every adapter, the cache, the disk and the hardware; a few seconds, nothing is changed."""
     environment = fingerprint()
     runtimes, formats = runtime_rows(), format_rows()
-    free_gb = free_space_gb(default_root())
+    free_gib = free_space_gib(default_root())
     return DoctorReport(
         environment=environment,
         runtimes=runtimes,
         formats=formats,
         checkpoints=checkpoints(),
         artifacts=default_root(),
-        free_gb=free_gb,
-        findings=findings(environment, free_gb, adapters=len(runtimes) + len(formats)),
+        free_gib=free_gib,
+        findings=findings(environment, free_gib, adapters=len(runtimes) + len(formats)),
     )
 
 
@@ -103,10 +103,10 @@ def format_rows() -> tuple[FormatRow, ...]:
     return tuple(rows)
 
 
-def free_space_gb(folder: Path) -> float:
-    """Free space (10⁹ bytes) on the disk that holds `folder`, which need not exist yet."""
+def free_space_gib(folder: Path) -> float:
+    """Free space (GiB) on the disk that holds `folder`, which need not exist yet."""
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(existing).free / 1e9
+    return shutil.disk_usage(existing).free / (1 << 30)
 
 
 def _row(runtime: str, device: Device) -> RuntimeRow:

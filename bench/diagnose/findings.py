@@ -14,8 +14,8 @@ from typing import Any, Literal
 from depthport.exporters.core import install
 from depthport.runtimes.registry import installed_runtimes
 
-NEEDED_FREE_GB = 10.0
-"""Room that a full run with da3-large wants: checkpoint, artifacts, compiled forms."""
+NEEDED_FREE_GIB = 10.0
+"""Free space that a full run with da3-large needs: checkpoint, artifacts, compiled forms."""
 NEEDED_MEMORY_MIB = 6 * 1024
 """Memory for exporting da3-large with five views."""
 
@@ -30,12 +30,12 @@ class Finding:
     remedy: str | None = None
 
 
-def findings(environment: Mapping[str, Any], free_gb: float, adapters: int) -> tuple[Finding, ...]:
+def findings(environment: Mapping[str, Any], free_gib: float, adapters: int) -> tuple[Finding, ...]:
     """All that can be said from the fingerprint (bench/environment/environment.py), disk space and the adapters.
 
     Args:
         environment: as `depthport.bench.environment.environment.fingerprint` gives it.
-        free_gb: free space where artifacts go.
+        free_gib: free space where artifacts go.
         adapters: how many runtimes and exporters are registered.
     """
     versions = environment["packages"]
@@ -43,7 +43,7 @@ def findings(environment: Mapping[str, Any], free_gb: float, adapters: int) -> t
         *_python(sys.version_info[:2]),
         *_packages(versions, adapters),
         *_torch_build(versions, environment["gpus"]),
-        *_hardware(environment, free_gb),
+        *_hardware(environment, free_gib),
     )
 
 
@@ -91,7 +91,7 @@ def _torch_build(versions: Mapping[str, str], gpus: list[Mapping[str, Any]]) -> 
         )
 
 
-def _hardware(environment: Mapping[str, Any], free_gb: float) -> Iterator[Finding]:
+def _hardware(environment: Mapping[str, Any], free_gib: float) -> Iterator[Finding]:
     cpu, power = environment["cpu"], environment["power"]
     x86 = environment["system"]["architecture"].lower() in ("x86_64", "amd64")
     if x86 and cpu["features"] and "avx2" not in cpu["features"]:
@@ -107,10 +107,10 @@ def _hardware(environment: Mapping[str, Any], free_gb: float) -> Iterator[Findin
     if environment["memory"]["usable_mib"] < NEEDED_MEMORY_MIB:
         gib = environment["memory"]["usable_mib"] / 1024
         yield Finding("note", f"{gib:.1f} GiB of memory: too little to export da3-large (6 GiB); small and base fit")
-    if free_gb < NEEDED_FREE_GB:
+    if free_gib < NEEDED_FREE_GIB:
         yield Finding(
             "problem",
-            f"{free_gb:.1f} GB free for artifacts: a full run with da3-large needs {NEEDED_FREE_GB:g}",
+            f"{free_gib:.1f} GiB free for artifacts: a full run with da3-large needs {NEEDED_FREE_GIB:g} GiB",
             "free some space, or name another folder with DEPTHPORT_ARTIFACTS",
         )
 

@@ -25,7 +25,7 @@ class Missing:
     """Packages that are missing, and how to install them."""
 
     extras: tuple[str, ...]
-    """Of depthport, each with something missing."""
+    """Extras of depthport that lack something."""
     packages: tuple[str, ...]
     """Requirements that nothing here meets."""
     lines: tuple[install.Install, ...]
@@ -83,7 +83,7 @@ def _lacking(extra: str) -> Iterator[str]:
 
 
 def _requirements(extra: str) -> Iterable[Requirement]:
-    """Of an extra, those whose markers hold here."""
+    """Yield the requirements of an extra whose markers hold here."""
     every = (Requirement(text) for text in metadata.requires(DISTRIBUTION) or ())
     return (r for r in every if r.marker and r.marker.evaluate({"extra": extra}) and not r.marker.evaluate({"extra": ""}))
 

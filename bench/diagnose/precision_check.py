@@ -38,7 +38,6 @@ from depthport.runtimes.registry import get_runtime
 from depthport.runtimes.tensorrt.engine import TensorRTEngine, engine_here
 from depthport.runtimes.tensorrt.session import CudaSession
 
-FORMATS = ("tensorrt", "tensorrt-rtx")
 _SCENES = 4
 """Photographs looked at: ranges settle with few."""
 
@@ -56,9 +55,14 @@ class Findings:
     layers: Comparison | None
 
     @property
+    def checked(self) -> bool:
+        """Whether anything was looked at."""
+        return not (self.network is None and self.ranges is None and self.layers is None)
+
+    @property
     def passed(self) -> bool:
-        """No activation near fp16's limit where fp16 was asked for, no layer out of tolerance."""
-        return not (self.ranges and self.ranges.hot) and (self.layers is None or self.layers.first is None)
+        """Something was checked: no activation near fp16's limit where fp16 was asked for, no layer out of tolerance."""
+        return self.checked and not (self.ranges and self.ranges.hot) and (self.layers is None or self.layers.first is None)
 
     def to_json(self) -> JsonObject:
         layers = self.layers
@@ -76,7 +80,7 @@ class Findings:
 
 def run(
     model: str, precision: str, shape: Shape, weights: str | None, format: str, target: str | None, images: str | None,
-    debug_layers: bool, tolerance: float | None, store: ArtifactStore, progress: Progress = lambda step: None,
+    debug_layers: bool, tolerance: float | None, store: ArtifactStore, progress: Progress = lambda _: None,
 ) -> Findings:  # fmt: skip
     """Check a precision of a model; arguments as the command has them.
 
@@ -84,7 +88,7 @@ def run(
         UsageError: an unknown format or precision, or an invalid tolerance.
         DepthportError: whatever exporting the graphs raises.
     """
-    known_name("format of check", format, FORMATS)
+    known_name("format of check", format, PACKAGES)
     TOLERANCE.check(tolerance)
     validate_shape(shape.batch, shape.views, shape.height, shape.width)
     policy = resolve_policy(precision)
@@ -177,7 +181,7 @@ def _engine_runner(format: str, path: Path, typed: Artifact, policy: Any) -> Run
             directory = Path(folder)
             onnx_ir.save(model, directory / "probed.onnx", external_data="probed.data")
             options = options_for(None, PACKAGES[format])
-            result = exporter.build_engine(directory / "probed.onnx", policy, options, directory, lambda step: None)
+            result = exporter.build_engine(directory / "probed.onnx", policy, options, directory, lambda _: None)
             manifest = replace(typed.manifest, outputs=specs, extra={}, target=result.target, format=format)
             artifact = Artifact(directory, manifest)
             engine: TensorRTEngine = engine_here(PACKAGES[format], artifact, directory)

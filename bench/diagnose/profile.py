@@ -7,14 +7,15 @@ kernel keeps on the chip is not counted, so fusing lowers the roof as well as th
 
 from __future__ import annotations
 
-import statistics
 import time
 from dataclasses import asdict, dataclass
 
-from depthport.bench.diagnose.profile_parts import PartTime, add_up
+from depthport.bench.diagnose.configuration import configure
+from depthport.bench.diagnose.profile_parts import PartTime, add_up, mean_ci95
 from depthport.bench.inputs.inputs import load_scene
 from depthport.bench.measure.observer import Observer
-from depthport.exporters.api import check_request, export_request, prepare
+from depthport.bench.statistics import figures
+from depthport.exporters.api import export_request
 from depthport.exporters.core import install
 from depthport.exporters.core.asked import CALLS, THREADS
 from depthport.exporters.core.errors import UnsupportedError, UsageError
@@ -25,7 +26,7 @@ from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.shapes import validate_shape
 from depthport.exporters.da3.weights import weights_to_measure
-from depthport.runtimes.base import Device, LoadOptions, Runtime, Session
+from depthport.runtimes.base import LoadOptions, Runtime, Session
 from depthport.runtimes.registry import installed_runtimes
 from depthport.runtimes.terms import first_device
 
@@ -43,17 +44,26 @@ class Profile:
     versions: dict[str, str]
     calls: int
     latency_ms: float
-    """Median of whole calls in the mode itself, inputs on the device."""
+    """Mean of whole calls in the mode itself, inputs on the device."""
+    latency_ci95_ms: tuple[float, float] | None
     matmul_tflop_s: float
     copy_gb_s: float
     dtype: str
-    """Of the matrix product that was timed: the backbone's."""
+    """Dtype of the timed matrix product, the backbone's."""
     parts: tuple[PartTime, ...]
 
     @property
     def parts_ms(self) -> float:
-        """All operators; the rest of the latency is launches and gaps, or less than nothing where a graph closes them."""
+        """Time of all operators."""
         return sum(part.ms for part in self.parts)
+
+    @property
+    def outside_ms(self) -> float:
+        """Time of a whole call beyond its operators: launches and gaps.
+
+        Below 0 where timing operators one by one costs more than running them at once.
+        """
+        return self.latency_ms - self.parts_ms
 
     @property
     def roof_ms(self) -> float:
@@ -62,7 +72,8 @@ class Profile:
     def to_json(self) -> JsonObject:
         parts = [{**asdict(part), "of_roof": part.of_roof} for part in self.parts]
         return {
-            "schema": SCHEMA, **asdict(self), "parts": parts, "parts_ms": self.parts_ms, "roof_ms": self.roof_ms,
+            "schema": SCHEMA, **asdict(self), "parts": parts, "parts_ms": self.parts_ms, "outside_ms": self.outside_ms,
+            "roof_ms": self.roof_ms,
         }  # fmt: skip
 
 
@@ -102,20 +113,15 @@ def profile(
         raise UnsupportedError(f"a profile needs a single GPU, not {device}: choose {first_device(device)}")
     runtime, observer = profiling_runtime(), observer or Observer()
     place = runtime.device(device)
-    chosen = runtime.mode(place, _fastest(runtime, place) if mode is None else mode)
-    if chosen.name not in runtime.profiled:
+    if mode is not None and runtime.mode(place, mode).name not in runtime.profiled:
         known = ", ".join(runtime.profiled)
-        raise UnsupportedError(f"mode {chosen.name!r} does not run operator by operator: choose {known}")
-    policy = precision or next(iter(chosen.precisions or place.precisions), "fp32")
+        raise UnsupportedError(f"mode {mode!r} does not run operator by operator: choose {known}")
     ref = weights_to_measure(weights, get_model(model))
     if ref.note:
         observer.note(ref.note)
-    request = prepare(
-        model, format=runtime.formats[0], precision=policy, batch=batch, views=views, height=height, width=width,
-        weights=ref, target=chosen.target,
-    )  # fmt: skip
-    check_request(request)
-    observer.stage(f"exporting {model} in {policy}")
+    shape = (batch, views, height, width)
+    chosen, request = configure(model, runtime, device, mode, precision, ref, shape, among=runtime.profiled)
+    observer.stage(f"exporting {model} in {request.precision}")
     stored = export_request(request, store or ArtifactStore(), observer.step)
     observer.stage(f"timing {calls} calls")
     options = LoadOptions(mode=chosen.name, threads=threads)
@@ -136,13 +142,8 @@ def profiling_runtime() -> Runtime:
     raise UsageError(f"no installed runtime reports its operators: {install.ITSELF}")
 
 
-def _fastest(runtime: Runtime, place: Device) -> str:
-    """The fastest of a device's modes that can be profiled."""
-    return next(mode.name for mode in reversed(place.modes) if mode.name in runtime.profiled)
-
-
 def _measure(runtime: Runtime, session: Session, hardware: str, calls: int) -> Profile:
-    latency = _latency_ms(session, max(5, calls // 2))
+    latency, interval = mean_ci95(_latencies_ms(session, max(5, calls // 2)))
     operators, rates = runtime.profile(session, calls)
     manifest = session.artifact.manifest
     shape = manifest.shape
@@ -152,13 +153,13 @@ def _measure(runtime: Runtime, session: Session, hardware: str, calls: int) -> P
         "precision": manifest.precision["name"], "weights": manifest.weights.id,
     }  # fmt: skip
     return Profile(
-        cell, hardware, package_versions(("depthport", *runtime.packages)), calls, latency,
+        cell, hardware, package_versions(("depthport", *runtime.packages)), calls, latency, interval,
         rates.matmul_flop_s / 1e12, rates.copy_bytes_s / 1e9, rates.dtype,
         add_up(operators, rates, shape.batch * shape.views),
     )  # fmt: skip
 
 
-def _latency_ms(session: Session, calls: int) -> float:
+def _latencies_ms(session: Session, calls: int) -> list[float]:
     samples = []
     for index in range(_WARM_UPS + calls):
         begin = time.perf_counter()
@@ -166,7 +167,7 @@ def _latency_ms(session: Session, calls: int) -> float:
         session.synchronize()
         if index >= _WARM_UPS:
             samples.append(1e3 * (time.perf_counter() - begin))
-    return statistics.median(samples)
+    return samples
 
 
 def table(profile: Profile) -> Table:
@@ -178,19 +179,41 @@ def table(profile: Profile) -> Table:
     )
     rows = [
         (
-            part.name, f"{part.ms:.3f}", f"{part.share:.1%}", f"{part.gflop:.1f}", f"{part.mib:.0f}",
-            f"{part.roof_ms:.3f}", "-" if part.of_roof is None else f"{part.of_roof:.0%}",
+            part.name, figures.number(part.ms, part.ms_ci95), figures.percent(part.share), figures.reading(part.gflop),
+            figures.reading(part.mib), figures.reading(part.roof_ms, 2), figures.percent(part.of_roof),
         )
         for part in profile.parts
     ]  # fmt: skip
     total = sum(part.gflop for part in profile.parts)
     traffic = sum(part.mib for part in profile.parts)
-    reached = f"{profile.roof_ms / profile.parts_ms:.0%}" if profile.parts_ms else "-"
-    rows.append(
-        ("all", f"{profile.parts_ms:.3f}", "100 %", f"{total:.1f}", f"{traffic:.0f}", f"{profile.roof_ms:.3f}", reached)
-    )
+    reached = min(1.0, profile.roof_ms / profile.parts_ms) if profile.parts_ms else None
+    rows += [
+        (
+            "all parts", figures.number(profile.parts_ms, _sum_ci95(profile)), "100 %", figures.reading(total),
+            figures.reading(traffic), figures.reading(profile.roof_ms, 2), figures.percent(reached),
+        ),
+        ("a whole call", figures.number(profile.latency_ms, profile.latency_ci95_ms), "", "", "", "", ""),
+    ]  # fmt: skip
     note = (
-        f"A whole call takes {profile.latency_ms:.3f} ms. Roofline measured here: {profile.matmul_tflop_s:.3g} TFLOP/s "
-        f"({profile.dtype} matrix product), {profile.copy_gb_s:.0f} GB/s (copy, read and written)."
+        f"{_outside(profile)} Roofline measured here: {profile.matmul_tflop_s:.3g} TFLOP/s ({profile.dtype} matrix "
+        f"product), {profile.copy_gb_s:.3g} GB/s (copy, read and written; more where a cache holds it). "
+        "A part at 100 % is at it or beyond: caches serve it."
     )
     return Table(title, ("part", "ms", "share", "GFLOP", "MiB", "roof ms", "of roof"), tuple(rows), note, "lrrrrrr")
+
+
+def _outside(profile: Profile) -> str:
+    """How the parts and a whole call differ."""
+    outside = figures.reading(abs(profile.outside_ms), 2)
+    if profile.outside_ms >= 0:
+        return f"{outside} ms of a call are outside the parts: launches and gaps between operators."
+    return f"The parts take {outside} ms more than a call, which runs its operators at once; each was timed by itself."
+
+
+def _sum_ci95(profile: Profile) -> tuple[float, float] | None:
+    """Of all parts, whose errors are taken for independent."""
+    halves = [(high - low) / 2 for part in profile.parts if part.ms_ci95 is not None for low, high in [part.ms_ci95]]
+    if len(halves) < len(profile.parts):
+        return None
+    half = sum(each * each for each in halves) ** 0.5
+    return profile.parts_ms - half, profile.parts_ms + half

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 
+from depthport.bench.statistics.student_t import student_t_quantile
 from depthport.runtimes.base import DeviceRates, OperatorTime
 
 PATCHES = "patch embedding"
@@ -30,8 +32,11 @@ class PartTime:
 
     name: str
     ms: float
+    """Mean over the calls."""
+    ms_ci95: tuple[float, float] | None
+    """Its 95 % interval (Student's t over the calls); None where there was one call."""
     share: float
-    """Of all parts' time, 0..1."""
+    """Share of all parts' time, 0..1."""
     gflop: float
     mib: float
     """Least traffic: arguments and results of its operators."""
@@ -40,8 +45,8 @@ class PartTime:
 
     @property
     def of_roof(self) -> float | None:
-        """Roof over measured time; above 1 where caches serve what the roof counts as memory traffic."""
-        return self.roof_ms / self.ms if self.ms > 0 else None
+        """Roof over measured time, at most 1: what ran faster than its roof had its data in a cache, so it is at it."""
+        return min(1.0, self.roof_ms / self.ms) if self.ms > 0 else None
 
 
 def part_of(operator: OperatorTime, views: int, started: bool) -> str:
@@ -84,21 +89,32 @@ def add_up(operators: Iterable[OperatorTime], rates: DeviceRates, views: int) ->
     for operator in operators:
         started = started or ".blocks." in operator.path
         found.setdefault(part_of(operator, views, started), []).append(operator)
-    total = sum(operator.seconds for group in found.values() for operator in group) or 1.0
+    total = sum(fmean(operator.seconds) for group in found.values() for operator in group) or 1.0
     return tuple(_part(name, found[name], rates, total) for name in sorted(found, key=_rank))
 
 
 def roof_s(operator: OperatorTime, rates: DeviceRates) -> float:
     """The least time of one operator: its arithmetic or its traffic, whichever takes longer."""
-    return max(operator.flop / rates.matmul_flop_s, operator.moved_bytes / rates.copy_bytes_s)
+    return max(operator.flop / rates.matmul_flop_s, operator.moved_bytes / rates.bytes_s(operator.moved_bytes))
+
+
+def mean_ci95(samples: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
+    """The mean of independent samples and its 95 % interval by Student's t, not below 0; None for a single one."""
+    mean = fmean(samples)
+    if len(samples) < 2:
+        return mean, None
+    half = student_t_quantile(0.975, len(samples) - 1) * stdev(samples) / len(samples) ** 0.5
+    return mean, (max(0.0, mean - half), mean + half)
 
 
 def _part(name: str, group: list[OperatorTime], rates: DeviceRates, total: float) -> PartTime:
-    seconds = sum(operator.seconds for operator in group)
+    calls = [1e3 * sum(seconds) for seconds in zip(*(operator.seconds for operator in group), strict=True)]
+    ms, interval = mean_ci95(calls)
     return PartTime(
         name,
-        1e3 * seconds,
-        seconds / total,
+        ms,
+        interval,
+        ms / (1e3 * total),
         sum(operator.flop for operator in group) / 1e9,
         sum(operator.moved_bytes for operator in group) / (1 << 20),
         1e3 * sum(roof_s(operator, rates) for operator in group),

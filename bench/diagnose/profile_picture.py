@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from depthport.bench.diagnose.profile import Profile
+from depthport.bench.statistics import figures
 from depthport.exporters.core.files.atomic import storage_errors, write_bytes, write_json
 
 PROFILE_FILES = ("profile.json", "profile.png")
@@ -25,7 +26,13 @@ def draw(profile: Profile, path: Path) -> None:
     axes.barh(rows, [part.roof_ms for part in parts], height=0.35, color=_ROOF, label="at the measured rates")
     for row, part in zip(rows, parts, strict=True):
         end = max(part.ms, part.roof_ms)
-        axes.annotate(f"{part.ms:.2f} ms, {part.share:.0%}", (end, row), (4, 0), textcoords="offset points", va="center")
+        axes.annotate(
+            f"{figures.number(part.ms, part.ms_ci95)} ms, {part.share:.0%}",
+            (end, row),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+        )
     axes.set_yticks(rows, [part.name for part in parts])
     axes.invert_yaxis()
     axes.margins(x=0.18)
@@ -36,7 +43,7 @@ def draw(profile: Profile, path: Path) -> None:
     axes.set_title(
         f"{cell['model']}, {cell['views']} views {cell['height']}×{cell['width']}, {cell['mode']}/{cell['precision']}\n"
         f"{profile.hardware}: {profile.matmul_tflop_s:.3g} TFLOP/s, {profile.copy_gb_s:.0f} GB/s; "
-        f"a call {profile.latency_ms:.2f} ms",
+        f"a call {figures.number(profile.latency_ms, profile.latency_ci95_ms)} ms",
         loc="left", fontsize=10,
     )  # fmt: skip
     buffer = io.BytesIO()

@@ -42,12 +42,12 @@ def run(
     store: ArtifactStore | None = None,
     observer: Observer | None = None,
 ) -> Results:
-    """The results of the cells, as far as the time sufficed; `store` as :func:`check_cells` takes it."""
+    """Run the cells as far as the time allows and return their results; `store` as :func:`check_cells` takes it."""
     return check_cells(asked, cells, store, observer or Observer())
 
 
 def default_cells(asked: MeasureRequest) -> list[CellSpec]:
-    """Every runtime that is here, the quickest to check first, the slowest and what is not here last."""
+    """Every runtime, the quickest to check first, the slowest and the missing ones last."""
 
     def order(cell: CellSpec) -> tuple[bool, bool, bool]:
         if cell.unavailable:

@@ -127,7 +127,7 @@ class HostGauges:
 
 
 def _load_average() -> float | None:
-    """Over the last minute, in runnable tasks."""
+    """Load average of the last minute, in runnable tasks."""
     try:
         return round(os.getloadavg()[0], 2)
     except (OSError, AttributeError):

@@ -58,7 +58,7 @@ class MacPower:
 
 
 def parse_thermal_pressure(text: str) -> str | None:
-    """From `com.apple.system.thermalpressurelevel 0`."""
+    """Parse `com.apple.system.thermalpressurelevel 0`."""
     match = re.search(r"thermalpressurelevel\s+(\d+)", text)
     if match is None:
         return None
@@ -67,12 +67,12 @@ def parse_thermal_pressure(text: str) -> str | None:
 
 
 def parse_speed_limit(text: str) -> int | None:
-    """From the line `CPU_Speed_Limit = 100` of `pmset -g therm`; absent while nothing was ever recorded."""
+    """Parse the line `CPU_Speed_Limit = 100` of `pmset -g therm`; absent while nothing was ever recorded."""
     match = re.search(r"CPU_Speed_Limit\s*=\s*(\d+)", text)
     return int(match.group(1)) if match else None
 
 
 def parse_low_power_mode(text: str) -> bool | None:
-    """From the line `lowpowermode 1` (or, on some models, `powermode 1`) of `pmset -g`."""
+    """Parse the line `lowpowermode 1` (or, on some models, `powermode 1`) of `pmset -g`."""
     match = re.search(r"^\s*(?:lowpowermode|powermode)\s+(\d)", text, re.MULTILINE)
     return match.group(1) == "1" if match else None

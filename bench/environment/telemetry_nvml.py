@@ -137,7 +137,7 @@ class Nvml:
     def _others(
         self, index: int, found: dict[int, GpuProcess] | None, ours: Collection[int]
     ) -> dict[int, GpuProcess] | None:
-        """Of the processes found on a device those that are not ours; None if that can't be told.
+        """Return those processes of a device that are not ours; None if unknown.
 
         In a container NVML may report pids of the host's namespace, where ours are called something else.
         """

@@ -28,14 +28,14 @@ class MachineFacts:
 
     blocks: int = 0
     foreign_cpu_share: float | None = None
-    """Of the machine's CPU time, over all the blocks' wall time."""
+    """Share of the machine's CPU time that others used, over all the blocks' wall time."""
     steal_cpu_share: float | None = None
     parked_cpu_share: float | None = None
     """CPU seconds of all parked workers per second of the blocks' wall time."""
     throttled: Mapping[str, int] = field(default_factory=dict)
-    """In how many blocks each cause held clocks down, most frequent first."""
+    """Number of blocks in which each cause held clocks down, most frequent first."""
     quota_throttled_share: float | None = None
-    """Of the blocks' wall time, held back by the container's CPU quota."""
+    """Share of the blocks' wall time that the container's CPU quota held back."""
     on_battery: int = 0
     """Blocks on battery."""
     low_power: int = 0

@@ -32,14 +32,14 @@ FILE = "bundle.json"
 INPUTS, WEIGHTS = "inputs", "weights"
 MAX_BYTES = 1 << 24
 SHIPPED = ("motorcycle_left.png", "motorcycle_right.png", "motorcycle_disp.npz", *SINGLE.values())
-"""Files of scikit-image's wheel that runs without photographs of one's own are fed with."""
+"""Files of scikit-image's wheel that are the input of runs without the user's photographs."""
 SOURCE = "depthport source"
-"""Among the versions: the digest of all that takes part in measuring."""
+"""Key among the versions: the digest of all source that takes part in measuring."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Weights(Struct, frozen=True, forbid_unknown_fields=True):
-    """Of one model; on every machine they must be the same bytes."""
+    """Weights of one model; they must be the same bytes on every machine."""
 
     id: str
     sha256: str
@@ -62,7 +62,7 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     weights: str
     """A key of :attr:`Contents.weights`."""
     asked: JsonObject = {}
-    """Of `bench`: as :class:`~depthport.bench.fleet.description.Bench` has it; of `export`: format, precision, target."""
+    """Options: as :class:`~depthport.bench.fleet.description.Bench`, or format, precision and target of `export`."""
 
 
 class Contents(Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,6 +120,7 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def sha256_of(contents: Contents | JsonObject) -> str:
+    """Hash of a bundle's contents, as canonical JSON."""
     return canonical_sha256(msgspec.to_builtins(contents))
 
 
@@ -168,13 +169,13 @@ def load_bundle(folder: Path) -> Bundle:
 
 
 def is_inside(name: str) -> bool:
-    """Return whether a relative path, of another machine's, stays below the folder it is joined to, on any system."""
+    """Return whether a relative path from another machine stays below the folder it is joined to, on any system."""
     parts = PurePosixPath(name).parts
     return bool(parts) and not any(c in name for c in "\\:\0") and parts[0] != "/" and ".." not in parts
 
 
 def verify_files(bundle: Bundle, folder: Path) -> None:
-    """Raise UsageError where a carried or a shipped file is not here or not what was frozen."""
+    """Raise UsageError where a carried or shipped file is missing or not the frozen one."""
     for name, digest in bundle.files().items():
         path = folder / name
         if not path.is_file() or file_sha256(path) != digest:
@@ -186,7 +187,7 @@ def verify_files(bundle: Bundle, folder: Path) -> None:
 
 
 def versions_here() -> dict[str, str]:
-    """depthport's own, as every bundle has them."""
+    """Depthport's own, as every bundle has them."""
     return {"depthport": package_version("depthport") or "unknown", SOURCE: source_digest(*MEASURING)}
 
 
@@ -213,4 +214,6 @@ def requirement(name: str, wanted: str) -> SpecifierSet:
     try:
         return SpecifierSet(f"=={wanted}" if wanted[:1].isdigit() else wanted)
     except InvalidSpecifier:
-        raise UsageError(f"versions: {quoted(wanted)} of {quoted(name)} is not a version: write >=1.30, for example") from None
+        raise UsageError(
+            f"versions: {quoted(wanted)} of {quoted(name)} is not a version: write >=1.30, for example"
+        ) from None

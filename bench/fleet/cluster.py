@@ -54,9 +54,9 @@ QUIET: dict[str, Any] = {
     "distributed.worker.http.routes": [],
 }
 _NO_PAGES: dict[str, Any] = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
-"""Dask's pages have neither TLS nor a password; the server that is left serves nothing, and this machine alone."""
+"""Dask's dashboard has neither TLS nor a password: the server that remains serves nothing, to this machine alone."""
 _AGAIN_S = 2.0
-"""Before a worker that has ended is started again."""
+"""Pause before a worker that has ended is restarted."""
 _REACH_S = 3.0
 _MISSING = f"fleets need their packages: {install.FLEET}"
 
@@ -71,7 +71,7 @@ def resource_of(machine: str) -> str:
 
 
 class Cluster:
-    """A client of the scheduler, and what is asked of single machines."""
+    """A client of the scheduler, and requests to single machines."""
 
     def __init__(self, client: Client, address: str, own_tls: Tls | None) -> None:
         self.client = client
@@ -117,7 +117,9 @@ class Cluster:
             raise
         except Exception as error:
             name = type(error).__name__
-            raise DepthportError(f"it could not {function.__name__} ({name}: {one_line(error)}): check the machine") from error
+            raise DepthportError(
+                f"it could not {function.__name__} ({name}: {one_line(error)}): check the machine"
+            ) from error
         if address not in found:
             raise ConnectionError("the machine disconnected during the request")
         return found[address]
@@ -222,7 +224,7 @@ def connected(fleet: Fleet, scheduler: str | None) -> Iterator[Cluster]:
 
 
 def is_from(machine: Machine, worker: str) -> bool:
-    """Return whether a worker's address is that of the machine: a name alone is anybody's."""
+    """Return whether a worker's address is the machine's: anyone can use its name."""
     host = worker.partition("://")[2].rpartition(":")[0].strip("[]")
     try:
         known = {str(found[4][0]) for found in socket.getaddrinfo(machine.address, None)}

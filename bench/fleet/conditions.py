@@ -24,7 +24,7 @@ LOCK = "measuring.lock"
 
 
 class NotNow(DepthportError):
-    """The machine did not become fit to be measured in time."""
+    """The machine did not meet the conditions in time."""
 
     exit_code = os.EX_TEMPFAIL if hasattr(os, "EX_TEMPFAIL") else 75
 
@@ -67,7 +67,7 @@ def fit(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[None]:
-    """Hold the machine for one measurement, once it is fit for that: no other fleet's runs at the same time.
+    """Hold the machine for one measurement once it meets the conditions: no other fleet's runs at the same time.
 
     Dask's resources know one scheduler's tasks alone; two fleets may have a machine each their own way, so that one
     measures at a time is a lock of the machine's user.

@@ -19,7 +19,7 @@ from depthport.exporters.core.text import clean_text, quoted
 
 MAX_BYTES = 1 << 20
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
-"""Of a machine or a fleet: it becomes a folder's."""
+"""Name of a machine or a fleet, which becomes a folder's name."""
 _ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):\d{1,5}")
 _SHAPE = re.compile(r"(\d{1,4})x(\d{1,5})x(\d{1,5})")
 
@@ -28,9 +28,9 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True):
     """Conditions that a machine must meet before anything is measured on it."""
 
     max_load: float | None = 0.25
-    """Share of the CPUs that others keep busy, 0 to 1; also of a GPU's time."""
+    """Most share of the CPUs, or of a GPU's time, that others keep busy, 0 to 1."""
     max_temperature_c: float | None = 85.0
-    """Of the CPU or a GPU."""
+    """Highest temperature of the CPU or a GPU."""
     on_battery: bool = False
     """Measure although a battery supplies the power."""
     wait_s: float = 900.0
@@ -60,20 +60,20 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     address: str
     """Host name or IP address: only a worker that connects from there is this machine."""
     python: str = "python"
-    """The interpreter that depthport is installed in there."""
+    """The interpreter on that machine in which depthport is installed."""
     devices: tuple[str, ...] = ()
     runtimes: tuple[str, ...] = ()
-    """Measure only these there; empty: all that the machine has."""
+    """Devices to measure there; empty: all that the machine has."""
     makes: tuple[str, ...] = ()
-    """The exports that are its own, as `format` or `format@target`: `coreml@iOS17`."""
+    """Exports that it makes, as `format` or `format@target`: `coreml@iOS17`."""
     conditions: Conditions | None = None
-    """In place of the fleet's."""
+    """Conditions in place of the fleet's."""
     ssh: Ssh | None = None
-    """Start the worker there; None: it is started there by hand (`depthport fleet join`)."""
+    """SSH settings to start the worker there; None: it is started by hand (`depthport fleet join`)."""
     tls: Tls | None = None
-    """Of the worker that ssh starts, where its files lie elsewhere than here."""
+    """TLS files of the worker that ssh starts, where their paths differ from those here."""
     labels: tuple[str, ...] = ()
-    """Of its self-hosted GitHub runner."""
+    """Labels of its self-hosted GitHub runner."""
     port: int | None = None
     """Port that its worker listens on, for firewalls; None: any."""
 
@@ -210,7 +210,7 @@ def _problem(fleet: Fleet) -> str | None:
 
 
 class Address(TypedDict):
-    """Of a scheduler, as Dask takes it."""
+    """Address of a scheduler, as Dask takes it."""
 
     protocol: str
     host: str

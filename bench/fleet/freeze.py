@@ -39,7 +39,7 @@ from depthport.exporters.quantization.images import shipped_photograph
 from depthport.exporters.registry import default_format
 
 _LOOPED = ("models", "shapes", "batch", "weights", "images")
-"""Of a table, what its jobs have apart."""
+"""Return what distinguishes a table's jobs."""
 
 
 def freeze(fleet: Fleet, beside: Path, out: Path) -> Bundle:
@@ -93,7 +93,7 @@ class _Draft:
         self.beside = beside
         self.jobs: dict[str, Job] = {}
         self.makers: dict[str, tuple[str, ...]] = {}
-        """Of each job, the machines it is for; empty: all."""
+        """Machines of each job; empty: all."""
         self.inputs: dict[str, str] = {}
         self.weights: dict[str, Weights] = {}
         self.files: dict[str, Path] = {}

@@ -1,4 +1,4 @@
-"""From what came back to one report: every result is checked against the bundle it says it is of."""
+"""Merge of results into one report: every result is checked against the bundle it claims."""
 
 from __future__ import annotations
 

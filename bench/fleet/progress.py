@@ -11,7 +11,7 @@ from depthport.bench.measure.observer import Observer
 from depthport.exporters.core.text import clean_text
 
 STEP = 0.05
-"""Share of a stage that is worth a line: what measures is not to spend its time on talking."""
+"""Share of a stage that is worth a line: a measuring process must not spend its time on output."""
 STATES = ("starting", "waiting", "measuring", "exporting", "done", "failed")
 
 
@@ -25,7 +25,7 @@ class Work:
     text: str = ""
     """Its present step, or why it has none."""
     share: float | None = None
-    """Of the time budget that is used, 0 to 1."""
+    """Share of the time budget that is used, 0 to 1."""
 
     def line(self) -> str:
         return json.dumps(asdict(self))
@@ -59,7 +59,7 @@ class Told:
         self._tell(work)
 
     def observer(self, job: str) -> Observer:
-        """For a run of that job."""
+        """Return the observer of that job's run."""
         return _JobObserver(job, self)
 
 
@@ -70,7 +70,7 @@ class _JobObserver(Observer):
         self._stage = ""
         self._share = 0.0
 
-    def stage(self, name: str, steps: int | None = None) -> None:
+    def stage(self, name: str, steps: int | None = None) -> None:  # noqa: ARG002 - the interface's
         self._stage, self._share = name, 0.0
         self._told(Work(self._job, "measuring", name))
 

@@ -28,7 +28,7 @@ CHUNK_BYTES = 8 << 20
 LEFT_OUT = ("work", "journal", ".")
 """Prefixes of the files in a job's folder that stay on the machine: a run needs them to resume."""
 _RUNNING: dict[str, subprocess.Popen[str]] = {}
-"""By topic."""
+"""Running processes by topic."""
 
 
 def root() -> Path:
@@ -37,10 +37,12 @@ def root() -> Path:
 
 
 def bundle_folder(sha256: str) -> Path:
+    """Folder of a bundle on this machine."""
     return root() / "bundles" / sha256
 
 
 def job_folder(sha256: str, machine: str, job: str) -> Path:
+    """Folder of a job's results on this machine."""
     return _results(sha256) / machine / job
 
 
@@ -49,7 +51,7 @@ def _results(sha256: str) -> Path:
 
 
 def missing(files: dict[str, str]) -> list[str]:
-    """Of the files (name -> sha256) of a bundle, the hashes that this machine does not have yet."""
+    """Return the hashes among a bundle's files (name -> sha256) that this machine does not have yet."""
     blobs = root() / "blobs"
     return [digest for digest in dict.fromkeys(files.values()) if not (blobs / digest).is_file()]
 
@@ -132,7 +134,7 @@ def perform(order: str) -> str:
 
 
 def stop() -> None:
-    """End what runs here, as Ctrl-C does: what was measured is kept."""
+    """Stop the running job, as Ctrl-C does: its measurements are kept."""
     for process in list(_RUNNING.values()):
         if process.stdin is not None:
             with suppress(OSError):

@@ -47,19 +47,19 @@ class MachineRow:
 
     jobs: dict[str, JobRow] = field(default_factory=dict)
     reason: str = ""
-    """Reason nothing happens on it; empty: something does, or all is done."""
+    """Reason that nothing happens on it; empty: something does, or all is done."""
 
     @property
     def ended(self) -> bool:
         return all(job.ended for job in self.jobs.values())
 
     def current(self) -> tuple[str, JobRow] | None:
-        """The job that something happens to, else the next."""
+        """The job in progress, else the next."""
         going = [(name, job) for name, job in self.jobs.items() if not job.ended]
         return next((pair for pair in going if pair[1].state != "queued"), going[0] if going else None)
 
     def state(self) -> str:
-        """In one word: of the job that is going on, or how it all ended."""
+        """State in one word: of the job in progress, or of the outcome."""
         if not self.ended:
             current = self.current()
             return "absent" if self.reason else current[1].state if current else "done"

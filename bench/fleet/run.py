@@ -1,7 +1,7 @@
-"""One run of a fleet: each machine is driven by a thread of its own, so none waits for another.
+"""One run of a fleet: each machine is driven by its own thread, so none waits for another.
 
 What is finished comes here as soon as it is. A machine that is absent is waited for, and gets the job that it was at
-again: the command goes on from its journal. One that stays away, is busy for too long or fails is a row with the reason.
+again: the command resumes from its journal. One that stays away, is busy for too long or fails is a row with the reason.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.5
 SILENT_S = 20.0
-"""Since a worker was last heard of, before its row says so; it tells that it lives twice a second."""
+"""Silence of a worker before its row shows it; its heartbeat comes twice a second."""
 STOP_S = 30.0
-"""For machines to write down what they measured, after Ctrl-C."""
+"""Time for machines to save their measurements after Ctrl-C."""
 SSH_AGAIN_S = 15.0
 MOST_WORKERS = 20
-"""That one job may take: what takes its machine down with it is not begun for ever."""
+"""Most workers that one job may lose: a job that takes its machine down is not retried for ever."""
 
 
 @dataclass

@@ -19,11 +19,11 @@ from depthport.exporters.core.provenance import file_sha256
 from depthport.exporters.core.text import quoted
 
 MOST_FILES, MOST_BYTES = 10_000, 1 << 38
-"""Of one job."""
+"""Limits of one job's result."""
 
 
 class TransferError(DepthportError):
-    """A machine sent what it can't have been asked for, or something else than it said."""
+    """A machine sent something it was not asked for, or not what it announced."""
 
 
 class Ask(Protocol):
@@ -33,7 +33,7 @@ class Ask(Protocol):
 
 
 def send_bundle(ask: Ask, bundle: Bundle, folder: Path) -> None:
-    """Have a machine hold the bundle; what it has of an earlier one is not sent again."""
+    """Send a machine the bundle; files it has from an earlier one are not sent again."""
     files = bundle.files()
     places = {digest: folder / name for name, digest in files.items()}
     for digest in ask(remote.missing, files):
@@ -55,7 +55,7 @@ def _send(ask: Ask, digest: str, path: Path) -> None:
 
 
 def fetch_job(ask: Ask, bundle: Bundle, machine: str, job: str, out: Path) -> bool:
-    """Bring what a machine has of a job to `out/MACHINE/JOB`, whole or not at all; whether it had a result.
+    """Fetch a machine's files of a job to `out/MACHINE/JOB`, whole or not at all; return whether it had a result.
 
     Nothing that comes is run. Names are those of files below the job's folder, results are read as a stranger's, and an
     artifact has the hashes that its manifest gives.

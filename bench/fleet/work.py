@@ -1,6 +1,6 @@
 """A machine's share of a bundle, done there: the one command that every carrier of a bundle runs.
 
-Each job is `depthport bench` or `depthport export` into a folder of its own, so the same call goes on with what was begun
+Each job is `depthport bench` or `depthport export` into a folder of its own, so the same call resumes what was begun
 and leaves alone what is finished.
 """
 
@@ -27,6 +27,7 @@ from depthport.bench.results.model import BundleRef, Results, Status
 from depthport.exporters.core.artifact import load_artifact
 from depthport.exporters.core.errors import DepthportError, ExportError, UsageError
 from depthport.exporters.core.files.atomic import read_json, storage_errors, write_json
+from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.core.text import clean_text
 from depthport.exporters.da3.registry import get_model
@@ -45,7 +46,7 @@ class Outcome:
     done: bool
     reason: str = ""
     exit_code: int = 0
-    """Of the error, where there was one."""
+    """Exit code of the error, if there was one."""
 
 
 def work(
@@ -169,15 +170,26 @@ def _keywords(job: Job, share: Share, folder: Path, weights: WeightsRef) -> Meas
 
 
 def _both(what: str, suite: list[str], machine: tuple[str, ...]) -> list[str]:
-    """The names that the suite and the machine both have; one that has none leaves it to the other."""
+    """Names that the suite and the machine share; where one has no restriction the other decides."""
     shared = [name for name in suite if name in machine] if suite and machine else [*suite, *machine]
     if suite and not shared:
-        raise UsageError(f"the job's {what} ({', '.join(suite)}) and this machine's ({', '.join(machine)}) have none in common")
+        raise UsageError(
+            f"the job's {what} ({', '.join(suite)}) and this machine's ({', '.join(machine)}) have none in common"
+        )
     return shared
 
 
+def _answer(printed: str) -> JsonObject:
+    """What a command has printed as JSON; empty where it ended before it could."""
+    try:
+        answer = json.loads(printed)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
 def _export(job: Job, weights: str, ref: BundleRef, where: Path, store: ArtifactStore) -> None:
-    """`depthport export`, in a process of its own: a converter that crashes ends no more than its job.
+    """`depthport export`, in a separate process: a converter that crashes ends its job only.
 
     Raises:
         ExportError: it failed; its last line is the reason.
@@ -188,14 +200,16 @@ def _export(job: Job, weights: str, ref: BundleRef, where: Path, store: Artifact
         "--precision", asked["precision"], "--views", str(job.views), "--batch", str(job.batch),
         "--size", f"{job.height}x{job.width}", "--weights", weights,
         *(["--target", asked["target"]] if asked["target"] else []),
-        "--check" if asked["check"] else "--no-check", "--out", str(store.root.absolute()), "--json",
+        "--check" if asked["check"] else "--no-check", "--artifacts", str(store.root.absolute()), "--json",
     ]  # fmt: skip
     ended = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False)
-    if ended.returncode:
+    answer = _answer(ended.stdout)
+    # Whether a machine runs what it exports is the fleet's to know.
+    if ended.returncode and answer.get("check") != "not run":
         lines = [line for line in ended.stderr.splitlines() if line.strip()]
         last = clean_text(lines[-1]).removeprefix("depthport: ") if lines else f"it ended with {ended.returncode}"
         raise ExportError(last)
-    made = load_artifact(json.loads(ended.stdout)["path"])
+    made = load_artifact(answer["path"])
     with storage_errors(where):
         where.mkdir(parents=True, exist_ok=True)
         target = where / made.path.name

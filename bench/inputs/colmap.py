@@ -102,7 +102,7 @@ def _lenses(path: Path) -> dict[str, _Lens]:
 
 
 def _views(path: Path) -> dict[str, tuple[list[float], str]]:
-    """By name: quaternion (w x y z) and translation, and the camera. Every image has a second line, of points."""
+    """Read by name the quaternion (w x y z) and translation, and the camera; each image has a second line, of points."""
     views: dict[str, tuple[list[float], str]] = {}
     points = False
     for line in read_text(path).splitlines():

@@ -252,7 +252,7 @@ def _label(photographs: Photographs, variant: int) -> str:
 
 
 def _views(photographs: Photographs, variant: int, shape: Shape) -> tuple[np.ndarray, ...]:
-    """rgb (N,H,W,3), intrinsics (N,3,3), extrinsics (N,4,4), depth (N,H,W) of one scene."""
+    """Rgb (N,H,W,3), intrinsics (N,3,3), extrinsics (N,4,4), depth (N,H,W) of one scene."""
     turn, mirrored = divmod(variant, 2)
     cameras = [camera.mirrored() for camera in photographs.cameras] if mirrored else photographs.cameras
     rounds = -(-shape.views // len(cameras))

@@ -25,7 +25,7 @@ from depthport.exporters.inputs.plausible import doubts
 from depthport.exporters.inputs.poses import as_homogeneous
 
 LARGEST_BYTES = 1 << 28
-"""Of a file of poses: a million cameras fit."""
+"""Largest size of a pose file: a million cameras fit."""
 _NPY = b"\x93NUMPY"
 _ASK = "give extrinsics (N x 4x4, world to camera) and intrinsics (N x 3x3, pixels of the photographs)"
 
@@ -43,7 +43,7 @@ class Poses(NamedTuple):
     """Notes to the user on them, one line each."""
 
     def part(self, start: int, stop: int) -> Poses:
-        """Those of views `start` to `stop`."""
+        """Return the cameras of views `start` to `stop`."""
         sizes = None if self.sizes is None else self.sizes[start:stop]
         return Poses(self.extrinsics[start:stop], self.intrinsics[start:stop], sizes, self.notes)
 

@@ -34,7 +34,7 @@ _LIGHT = np.array([0.4, -0.8, -0.45])
 
 
 class Solid(Protocol):
-    """Something that stands in the room."""
+    """An object in the room."""
 
     @property
     def ball(self) -> tuple[Array, float]:
@@ -46,6 +46,8 @@ class Solid(Protocol):
 
 @dataclass(frozen=True)
 class Box:
+    """A box along the axes."""
+
     lower: Array
     upper: Array
 
@@ -65,6 +67,8 @@ class Box:
 
 @dataclass(frozen=True)
 class Sphere:
+    """A sphere."""
+
     centre: Array
     radius: float
 

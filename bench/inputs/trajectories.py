@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 LARGEST_BYTES = 1 << 28
 INTRINSICS_FILE, CALIBRATION_FILE = "intrinsics.txt", "calib.txt"
 LATEST_S = 0.02
-"""Between a photograph and its pose, as in TUM's own `associate.py`."""
+"""Largest difference in seconds between a photograph and its pose, as in TUM's `associate.py`."""
 _TUM, _KITTI = 8, 12
 
 

@@ -68,12 +68,12 @@ def run(
 ) -> Results:
     """Export, measure and check `model` on every runtime of this machine; other keywords as in :func:`plan`.
 
-    Returns the results, which are also in `out/results.json`. A run that was interrupted goes on with the same call;
+    Returns the results, which are also in `out/results.json`. The same call resumes a run that was interrupted;
     another configuration's run in `out` is refused, or put aside if `overwrite` says so.
 
     Raises:
-        TypeError: a keyword that there is not.
-        UsageError and its kin: what is wrong with the request, in one line (exit code 2).
+        TypeError: an unknown keyword.
+        UsageError, InputError, WeightsError: what is wrong with the request, in one line (exit code 2).
         StorageError: `out` can't be written to, or the disk is full.
     """
     check_keywords(run, asked, MeasureKeywords)

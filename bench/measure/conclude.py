@@ -17,7 +17,7 @@ from depthport.bench.measure.plan import RunPlan
 from depthport.bench.plan.cells import asked_of
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.kept_parity import keep_parity
-from depthport.bench.results.model import Results
+from depthport.bench.results.model import Results, Status
 from depthport.bench.results.records import Header
 from depthport.bench.results.runtime_facts import describe as describe_runtimes
 from depthport.exporters.core.json_types import JsonObject
@@ -59,7 +59,8 @@ def conclude(
     cells = analyse(plan.cells, evidence, plan.protocol, references, work, accuracy, pictures)
     controls = judge_controls(plan.cells, evidence, plan.protocol)
     for cell in cells:
-        if cell.parity is not None and cell.id in artifacts and not cell.baseline:
+        passed = cell.status is not Status.PARITY_FAILED and not cell.baseline
+        if passed and cell.parity is not None and cell.id in artifacts:
             keep_parity(artifacts[cell.id], cell.id, cell.parity)
     weights = plan.export.weights
     synthetic = [weights.id] if weights.synthetic and plan.cells else []

@@ -1,6 +1,6 @@
 """One run from request to results: inputs, exports, reference, timed rounds, analysis, pictures.
 
-Every stage journals what it finishes, so the same command goes on after Ctrl-C, a kill or a power cut. A stage that
+Every stage journals what it finishes, so the same command resumes after Ctrl-C, a kill or a power cut. A stage that
 fails for a cell makes that cell a row with a reason; the others go on.
 """
 
@@ -52,11 +52,11 @@ from depthport.exporters.core.text import without_paths
 from depthport.runtimes.host.cache import writable
 
 DELAY = 0.05
-"""The control that must be found."""
+"""Delay of the control that must be found."""
 
 
 class Interrupted(DepthportError):
-    """Ctrl-C, or another signal that ends: what was measured is in `results.json`; the same command goes on."""
+    """Ctrl-C, or another signal that ends: what was measured is in `results.json`; the same command resumes."""
 
     def __init__(self, message: str, exit_code: int = 130) -> None:
         super().__init__(message)
@@ -269,7 +269,7 @@ class _Run:
         return [c for c in self._open_cells() if c.id in self.artifacts]
 
     def _timed(self) -> list[Timed]:
-        """The cells to time, and the two controls of the first static cell (the baseline if there is no other)."""
+        """The cells to time, and the two controls of the first static cell (else of the baseline)."""
         cells = [c for c in self._exported() if not c.numerics_only]
         timed = [Timed(c, self.artifacts[c.id]) for c in cells]
         if not (self.plan.protocol.controls and cells) or self.plan.request.regime is not None:

@@ -1,4 +1,4 @@
-"""Artifacts for a run: made in a process of their own, and what the journal says of them."""
+"""Artifacts for a run: made in separate processes, and their records in the journal."""
 
 from __future__ import annotations
 

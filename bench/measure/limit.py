@@ -6,9 +6,9 @@ import time
 from typing import ClassVar
 
 EXPORTS_SHARE = 0.6
-"""Of the time that a limited run has, the most that its exports take: the rest is for what was exported."""
+"""Largest share of a limited run's time for its exports: the rest is for measuring them."""
 ONE_EXPORTS_SHARE = 0.5
-"""Of what is left of that, the most that one takes: a slow one costs itself and not those after it."""
+"""Largest share of the remaining time for one export: a slow one must not cost those after it."""
 
 
 class Limit:

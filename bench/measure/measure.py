@@ -26,7 +26,7 @@ from depthport.bench.workers.messages import BlockSamples, RunBlock
 from depthport.exporters.core.files.npz import is_whole
 
 ROUNDS_SHARE = 0.1
-"""Of the time that starting took, the least that a launch's rounds are given, whatever the budget: a single round after
+"""Least time for a launch's rounds, as a share of its start, whatever the budget: a single round after
 a minute of loading hangs on every stray call."""
 
 

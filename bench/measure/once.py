@@ -1,4 +1,4 @@
-"""Cells whose outputs are compared and whose time nobody wants: each alone in its process, one call for every input."""
+"""Cells that are compared but not timed: each alone in its process, one call for every input."""
 
 from __future__ import annotations
 

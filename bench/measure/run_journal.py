@@ -79,7 +79,7 @@ def end_journal(journal: Journal) -> None:
 
 
 def put_aside(out: Path) -> None:
-    """Keep the journal and the results that are in `out` under names of their own, before a new run begins there."""
+    """Rename the journal and the results in `out` before a new run begins there."""
     # The journal last: results without one would be taken for another run's.
     for name in (RESULTS, JOURNAL_NAME):
         path = out / name
@@ -108,7 +108,7 @@ def measured(journal: Journal) -> bool:
 
 
 def discard_run(journal: Journal, work: Path) -> None:
-    """Take away what a run that was refused before it measured anything has written."""
+    """Remove the files of a run that was refused before it measured anything."""
     journal.close()
     journal.path.unlink(missing_ok=True)
     shutil.rmtree(work, ignore_errors=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from depthport.bench.results.cell_id import cell_id
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.da3.request import ExportRequest
 
@@ -43,20 +44,15 @@ class CellSpec:
     off_target: str | None = None
     """Reason its times are not those of the devices that the runtime is for (`Device.off_target`)."""
     numerics_only: str | None = None
-    """Reason its time means nothing (:attr:`depthport.runtimes.base.Device.numerics_only`): outputs are compared, no timing
+    """Reason its time is not valid (:attr:`depthport.runtimes.base.Device.numerics_only`): outputs are compared, no timing
     is kept."""
 
     @property
     def id(self) -> str:
-        """`runtime/device/mode/precision`, with the target, what is dynamic and the label where a cell has them."""
-        parts = [self.runtime, self.device, self.mode, self.export.precision]
-        if self.export.target:
-            parts.append(self.export.target)
-        if self.export.dynamic:
-            parts.append(f"dynamic-{'-'.join(self.export.dynamic)}")
-        if self.label:
-            parts.append(self.label)
-        return "/".join(parts)
+        """`runtime/device/mode/precision`, with target, open dimensions and label where they tell it from others."""
+        opened = f"dynamic-{'-'.join(self.export.dynamic)}" if self.export.dynamic else None
+        more = filter(None, (self.export.target, opened, self.label))
+        return cell_id(self.runtime, self.device, self.mode, self.export.precision, more)
 
     def untimed(self) -> CellSpec:
         """The same cell, of which no time is kept."""

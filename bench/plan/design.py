@@ -31,7 +31,7 @@ WINDOW_S = 0.2
 """Aim of a warm-up window's length."""
 MAX_BLOCK_SAMPLES = 50
 SLOW_CALL_S = 0.5
-"""From here on a call is its own window, and waking a worker is nothing beside it."""
+"""Duration from which a call is its own window, and waking a worker is nothing beside it."""
 VISIT_S = 0.01
 """Overhead of a visit beside its calls: waking the worker, telemetry, the journal."""
 MIN_LAUNCHES, MAX_LAUNCHES, MAX_ROUNDS = 3, 20, 1000
@@ -60,7 +60,7 @@ class Design:
     rounds: int
     order: Order
     expected_half_width: float
-    """Of a ratio's 95 % interval, on the log scale (0.01: about ±1 %); of one launch, for that one alone."""
+    """Half-width of a ratio's 95 % interval on the log scale (0.01: about ±1 %); with one launch, for that one alone."""
     expected_s: float
 
 

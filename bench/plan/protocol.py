@@ -34,9 +34,9 @@ class Protocol:
     ground_truth_scenes: int = 2
     """Rendered scenes with exact depth and poses that every cell also computes once, after its timed calls."""
     order: str = "mirrored"
-    """`mirrored` (A B C C B A), `random` (seeded), or `sequential` (the seed report's: one cell after the other)."""
+    """`mirrored` (A B C C B A), `random` (seeded), or `sequential` (the first report's: one cell after the other)."""
     margin: float = 0.02
-    """Equivalence: a ratio within ±2 % is no difference that matters."""
+    """Margin of equivalence: a ratio within ±2 % is not a difference that matters."""
     controls: bool = True
     warmup_calls: int = 2
     """Warm-up calls at least (of which the first call is one), as time allows."""
@@ -48,7 +48,7 @@ class Protocol:
     """Fixed number of timed calls per cell (the paper protocol); None: by time."""
     load_timeout_s: float = 900.0
     call_timeout_s: float = 30.0
-    """A call hangs after ten times what calls took before, but not before this: machines pause."""
+    """A call counts as hanging after ten times the duration of earlier calls, but not before this: machines pause."""
     export_timeout_s: float = 3600.0
     limit_s: float | None = None
     """Seconds for exports, reference and cells that nobody times together; what it does not reach is not measured."""
@@ -74,10 +74,10 @@ PAPER = Protocol(
     warmup_calls=2,
     timed_calls=5,
 )
-"""The seed report's: 2 warm-ups, 5 timed iterations, mean ± std, one configuration after the other."""
+"""The first report's: 2 warm-ups, 5 timed iterations, mean ± std, one configuration after the other."""
 
 QUICK = replace(RIGOROUS, name="quick", launches=1, min_rounds=2, budget_s=45.0, warmup_budget_s=5.0, ground_truth_scenes=1)
-"""For a look: one launch, under a minute of timed rounds. Its intervals say how little it knows."""
+"""For a quick look: one launch, under a minute of timed rounds. Its intervals show its uncertainty."""
 
 CHECK = Protocol("check", inputs=1, ground_truth_scenes=0, controls=False, untimed=True, logs=True)
 """Does it compute what upstream does?"""

@@ -10,6 +10,8 @@ from depthport.exporters.core.asked import FRAMES, MINUTES, RATE_HZ, known_name
 from depthport.exporters.core.errors import UsageError
 
 MIN_SUSTAINED_S = 600.0
+NAMED = ("burst", "sustained")
+"""What `--regime` may name; a fixed rate is asked for by the rate."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def parse_regime(name: str, minutes: float | None, rate_hz: float | None) -> Reg
         if minutes is not None:
             raise UsageError("--minutes goes with --regime sustained or --rate-hz; burst takes --budget")
         return None
-    known_name("regime", name, ("burst", "sustained"), "give --rate-hz")
+    known_name("regime", name, NAMED, "give --rate-hz")
     return Regime("sustained", 60 * (10.0 if minutes is None else minutes))
 
 

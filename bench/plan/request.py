@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import PROTOCOLS, TIMED, Protocol, Timed, get_protocol
 from depthport.bench.plan.regime import Regime
+from depthport.bench.results.cell_id import short_id
 from depthport.bench.results.model import ALTERNATIVE
 from depthport.exporters.api import open_dims_of, prepare
 from depthport.exporters.core.asked import BUDGET_S, LAUNCHES, SEED, THREADS, known_name
@@ -43,7 +44,7 @@ class Filters:
     precisions: Sequence[str] = ()
     formats: Sequence[str] = ()
     cells: Sequence[str] = ()
-    """Whole cell ids."""
+    """Whole cell ids, in the short form or the long one of before (bench/results/cell_id.py)."""
 
     def device_names(self) -> tuple[str, ...]:
         """Every device that is named, by itself or in a cell's id."""
@@ -55,7 +56,7 @@ class Filters:
             (self.devices, cell.device),
             (self.precisions, cell.export.precision),
             (self.formats, cell.export.format),
-            (self.cells, cell.id),
+            (tuple(map(short_id, self.cells)), cell.id),
         )
         named = not self.modes or any(name in self.modes for name in (cell.mode, *cell.mode_aliases))
         return named and all(not wanted or value in wanted for wanted, value in pairs)
@@ -84,7 +85,7 @@ class MeasureKeywords(NetworkKeywords, total=False):
     budget_s: float | None
     launches: int | None
     seed: int | None
-    """In place of the protocol's own."""
+    """Seed in place of the protocol's own."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ def unavailable_cell(runtime: Runtime, device: Device, request: MeasureRequest) 
 
 
 def broken_cell(runtime: str, problem: str, request: MeasureRequest) -> CellSpec:
-    """The row of an adapter that can't even be asked what it can run on."""
+    """The row of an adapter that can't be probed."""
     return CellSpec(request.artifact("-", "fp32"), runtime, "-", "-", unavailable=problem)
 
 

@@ -1,4 +1,4 @@
-"""In what order the cells that live together take turns: a pure function of its inputs.
+"""Order in which cells that are live together take turns: a pure function of its inputs.
 
 One worker is active at a time. A round gives every live cell its turns, in one of two orders:
 
@@ -26,6 +26,8 @@ from enum import Enum
 
 
 class Order(str, Enum):
+    """Order of the cells' turns within a round."""
+
     MIRRORED = "mirrored"
     RANDOM = "random"
 

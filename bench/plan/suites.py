@@ -2,7 +2,7 @@
 
 * `default`: every runtime and device of this machine at the precision people deploy there, upstream as baseline.
 * `quick`: the same without what compiles for minutes; two minutes on a laptop's CPU.
-* `paper`: the seed report's 36 configurations (bench/plan/seed.py).
+* `paper`: the first report's 36 configurations (bench/plan/first_report.py).
 * `alternatives`: the default one and int8, beside what people would run without this package.
 * `check`: the quick one and what shows numerics alone (`Device.numerics_only`).
 * `full`: every valid cell.
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from depthport.bench.plan.cells import CellSpec
+from depthport.bench.plan.first_report import paper_cells
 from depthport.bench.plan.request import (
     MeasureRequest,
     broken_cell,
@@ -22,7 +23,7 @@ from depthport.bench.plan.request import (
     make_cell,
     unavailable_cell,
 )
-from depthport.bench.plan.seed import paper_cells
+from depthport.bench.results.cell_id import short_id
 from depthport.bench.results.model import FROM_FILES
 from depthport.exporters.core.asked import known_name
 from depthport.exporters.core.errors import UsageError
@@ -72,7 +73,7 @@ def build_cells(request: MeasureRequest) -> tuple[CellSpec, ...]:
 
 
 def _refuse_unmatched(request: MeasureRequest, cells: Sequence[CellSpec]) -> None:
-    """Every name of a filter has to be that of a cell: one that is dropped changes what is measured.
+    """Check that every name of a filter is that of a cell: a dropped name would change what is measured.
 
     Raises:
         UsageError: a name that no cell of the suite has.
@@ -84,7 +85,7 @@ def _refuse_unmatched(request: MeasureRequest, cells: Sequence[CellSpec]) -> Non
         ("mode", filters.modes, [name for c in cells for name in (c.mode, *c.mode_aliases)]),
         ("precision", filters.precisions, [c.export.precision for c in cells]),
         ("format", filters.formats, [c.export.format for c in cells]),
-        ("cell", filters.cells, [c.id for c in cells]),
+        ("cell", map(short_id, filters.cells), [c.id for c in cells]),
     ):
         for name in wanted:
             known_name(f"{what} {has}", name, known, "another --suite" if what != "cell" else "")

@@ -18,7 +18,7 @@ from depthport.bench.statistics.samples import group_size
 ALIKE = 1.5
 """Cells whose calls take up to this many times as long as the fastest of them run blocks of the same count."""
 STREAM_SCENES = 8
-"""Of a stream's block, at least."""
+"""Fewest scenes of a stream's block."""
 _BOTH_FACTOR = 1000
 _BOTH_MIN_S = 0.01
 _CLOCK_S = 1e-7

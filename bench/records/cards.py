@@ -29,6 +29,7 @@ _SHORT_VIEWS = 128
 
 
 def main() -> None:
+    """Measure, and write the record."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", default="da3-large")

@@ -25,7 +25,7 @@ done >"$folder/exports.log" 2>&1
 wait
 
 for n in "${views[@]}"; do
-    depthport bench --model da3-large --views "$n" "${model[@]}" --device cuda --runtime pytorch --runtime onnxruntime --also fp16 \
-        --cell pytorch/cuda/upstream/bf16-mixed --cell pytorch/cuda/fused/bf16-fp16/cuda --cell pytorch/cuda/fused/fp16/cuda --cell onnxruntime/cuda/cuda-graph/fp16/ort-cuda \
+    depthport bench da3-large --views "$n" "${model[@]}" --device cuda --runtime pytorch --runtime onnxruntime --also fp16 \
+        --cell pytorch/cuda/upstream/bf16-mixed --cell pytorch/cuda/fused/bf16-fp16 --cell pytorch/cuda/fused/fp16 --cell onnxruntime/cuda/cuda-graph/fp16 \
         --launches "${LAUNCHES:-2}" --budget "${BUDGET_S:-12}" --out "$folder/$n-view$([ "$n" = 1 ] || echo s)"
 done

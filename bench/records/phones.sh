@@ -24,9 +24,9 @@ for n in "${views[@]}"; do
 done >"$folder/exports.log" 2>&1
 
 for n in "${views[@]}"; do
-    depthport bench --model da3-small --views "$n" "${model[@]}" --device cpu \
+    depthport bench da3-small --views "$n" "${model[@]}" --device cpu \
         --runtime pytorch --runtime onnxruntime --runtime openvino --runtime litert --runtime executorch --runtime browser \
-        --cell pytorch/cpu/upstream/fp32 --cell onnxruntime/cpu/cpu/fp32/ort-cpu --cell openvino/cpu/latency/fp32 \
+        --cell pytorch/cpu/upstream/fp32 --cell onnxruntime/cpu/fp32 --cell openvino/cpu/latency/fp32 \
         --cell litert/cpu/xnnpack/fp32 --cell executorch/cpu/xnnpack/fp32 --cell browser/cpu/wasm/fp32 \
         --launches "${LAUNCHES:-3}" --budget "${BUDGET_S:-300}" --out "$folder/$n-view$([ "$n" = 1 ] || echo s)"
 done

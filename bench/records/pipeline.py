@@ -38,6 +38,7 @@ PHASE_LIMITS_S = {"photographs": 60, "exports": 200, "decode": 60, "views-1": 15
 
 
 def main() -> None:
+    """Run the phases, and write the record."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--work", type=Path, help="for photographs and artifacts. Default: OUT/work")
@@ -89,10 +90,12 @@ def run_phases(given: argparse.Namespace) -> None:
 
 
 def command() -> list[str]:
+    """Command line of this process."""
     return [sys.executable, *sys.argv]
 
 
 def note(given: argparse.Namespace, phase: str, said: str) -> None:
+    """Record a remark on a phase."""
     keep(given, phase=phase, said=said)
 
 
@@ -150,6 +153,7 @@ def export_all(given: argparse.Namespace) -> None:
 
 
 def export_one(given: argparse.Namespace) -> None:
+    """Export the artifact of the given shape, in a separate process."""
     artifact(given, given.views, tuple(given.source) if given.source else None, tuple(given.to))
 
 

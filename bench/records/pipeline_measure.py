@@ -37,6 +37,7 @@ def keep(given: argparse.Namespace, **row: object) -> None:
 
 
 def photographs(given: argparse.Namespace, size: Size) -> list[bytes]:
+    """Files of the photographs of a size, encoded."""
     return [path.read_bytes() for path in sorted((given.work / f"{size[0]}x{size[1]}").glob("*.jpg"))]
 
 
@@ -79,7 +80,7 @@ def measure_decoders(given: argparse.Namespace) -> None:
     decoders: dict[str, Callable[[bytes], object]] = {
         "Pillow": lambda data: np.asarray(Image.open(io.BytesIO(data)).convert("RGB")),
         "ours (OpenCV)": lambda data: decode_image(data, "x"),
-        "resize to 504 (OpenCV)": lambda data: cv2.resize(rgb, (504, 504), interpolation=cv2.INTER_AREA),
+        "resize to 504 (OpenCV)": lambda _: cv2.resize(rgb, (504, 504), interpolation=cv2.INTER_AREA),
     }
     try:
         import torch
@@ -116,6 +117,7 @@ def measure_decoders(given: argparse.Namespace) -> None:
 
 
 def device_decoder(given: argparse.Namespace) -> Any:
+    """Decoder of the device; None on the CPU."""
     import torch
 
     from depthport.runtimes.pytorch.nvjpeg import nvjpeg
@@ -155,14 +157,14 @@ def measure(given: argparse.Namespace, views: int, photograph: Size, size: Size)
         pictures = np.asarray(cpu.processed_images)[None]
         session, flow = pixels._ready(pixels._fixed)  # type: ignore[arg-type]
 
-        def network_alone(turn: int) -> None:
+        def network_alone(_turn: int) -> None:
             session.run()
             session.synchronize()
 
         calls: dict[str, Callable[[int], object]] = {
             "upstream": lambda turn: upstream(scenes[turn % len(scenes)], max(size), size),
             "network": network_alone,
-            "network, numpy in and out": lambda turn: flow.submit({"image": pictures}, checked=True)(),
+            "network, numpy in and out": lambda _: flow.submit({"image": pictures}, checked=True)(),
             "ours, CPU decode and resize": lambda turn: pixels(scenes[turn % len(scenes)], oriented=False),
         }
         if decoder is not None:
@@ -245,12 +247,14 @@ def rate(stream: Any, seconds: float, views: int) -> float:
 
 
 def image(data: bytes) -> Any:
+    """Open an encoded image."""
     from PIL import Image
 
     return Image.open(io.BytesIO(data))
 
 
 def ours(prediction: Any) -> np.ndarray:
+    """Network input of a prediction's processed images."""
     from depthport.exporters.inputs.preprocess import normalise
 
     return normalise(prediction.processed_images)

@@ -24,6 +24,7 @@ from depthport.exporters.core.json_types import JsonObject
 
 
 def main() -> None:
+    """Print the error or the speed of the reduced network."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("error", "speed"))
     parser.add_argument("--model", default="da3-small")

@@ -1,4 +1,4 @@
-"""A journal as a file: its lines and their checksums, what is damaged in it, and whether it is one at all.
+"""A journal as a file: its lines and their checksums, its damage, and whether it is a journal at all.
 
 Each line is one JSON object whose last field is the CRC-32 of what stands before it, so that a changed digit is noticed
 as well as a broken brace. A torn last line (a kill or power cut in the middle of a write) was never acknowledged and is
@@ -20,7 +20,7 @@ from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.files.atomic import storage_errors, write_bytes
 
 _BEGINNING = b'{"kind":"header","plan":"'
-"""Of every journal: what a run writes first."""
+"""First record of every journal."""
 _CHECKSUM = re.compile(rb',"crc32":"([0-9a-f]{8})"\}\n')
 _DECODER: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)
 
@@ -33,7 +33,7 @@ class JournalContent:
     lines: tuple[bytes, ...]
     """The intact lines, of which `records` are read."""
     damaged: int = 0
-    """Lines that are not what was written."""
+    """Number of damaged lines."""
     torn: bool = False
     """The last line was being written when the process ended."""
 
@@ -55,7 +55,7 @@ def summed(body: bytes) -> bytes:
 
 
 def record_in(line: bytes) -> AnyRecord | None:
-    """The record of a line, without its checksum; None where it is not what was written."""
+    """The record of a line, without its checksum; None if the line is damaged."""
     found = _CHECKSUM.search(line)
     if found is None or found.end() != len(line):
         return None

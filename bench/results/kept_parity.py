@@ -1,4 +1,4 @@
-"""Parity found later, kept beside an artifact in a file of its own: `artifact.json` is never written again."""
+"""Parity found later, kept beside an artifact in a separate file: `artifact.json` is never written again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from depthport.bench.results.cell_id import short_id
 from depthport.exporters.core.artifact import MAX_BYTES, Artifact, load_artifact
 from depthport.exporters.core.errors import ArtifactError, StorageError
 from depthport.exporters.core.files.atomic import read_json, write_json
@@ -24,9 +25,9 @@ Parity = Mapping[str, object]
 @dataclass(frozen=True)
 class _File:
     key: str
-    """Of the artifact; another's figures say nothing."""
+    """Key of the artifact; figures of another are ignored."""
     cells: dict[str, JsonObject] = field(default_factory=dict)
-    """By the id of the cell that ran it."""
+    """Parity by the id of the cell that ran it."""
     schema: str = SCHEMA
 
 
@@ -36,11 +37,13 @@ def kept_parity(artifact: Artifact) -> dict[str, Parity]:
         found = msgspec.convert(read_json(artifact.path / NAME, MAX_BYTES), _File)
     except (OSError, ValueError):
         return {}
-    return dict(found.cells) if (found.schema, found.key) == (SCHEMA, artifact.manifest.key) else {}
+    if (found.schema, found.key) != (SCHEMA, artifact.manifest.key):
+        return {}
+    return {short_id(cell): parity for cell, parity in found.cells.items()}
 
 
 def keep_parity(folder: Path | str, cell: str, parity: Parity) -> None:
-    """Keep what `cell` found of the artifact in `folder`, beside what others did.
+    """Add the parity that `cell` found of the artifact in `folder`.
 
     What a store can't be written to for, or has lost meanwhile, stays with the results alone.
     """

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import msgspec
 
+from depthport.bench.results.cell_id import short_id
 from depthport.bench.results.model import SCHEMA, Cell, Results
 from depthport.bench.results.tolerant import Notes, read
 from depthport.exporters.core.errors import UsageError
@@ -130,10 +131,11 @@ def _migrated(data: dict[str, object]) -> dict[str, object]:
 
 
 def _unique_ids(cells: list[Cell], notes: Notes) -> list[Cell]:
-    """The cells with a number appended to ids that occur twice: an id names one row everywhere."""
+    """The cells by their short names, with a number appended to those that occur twice: an id names one row everywhere."""
     seen: dict[str, int] = {}
     out = []
-    for cell in cells:
+    for found in cells:
+        cell = msgspec.structs.replace(found, id=short_id(found.id))
         seen[cell.id] = seen.get(cell.id, 0) + 1
         if seen[cell.id] > 1:
             notes.add(f"cell id {cell.id[:60]!r} occurs more than once: numbered")

@@ -58,7 +58,7 @@ class Metric:
         return Estimate(value, value * (1 - self.spread), value * (1 + self.spread))
 
     def cost(self, cell: Cell, boundary: Boundary) -> Estimate | None:
-        """As :meth:`of`, turned so that lower is better (reciprocal for what should be high)."""
+        """Return :meth:`of`, turned so that lower is better (reciprocal for what should be high)."""
         return self.as_cost(self.of(cell, boundary))
 
     def as_cost(self, found: Estimate | None) -> Estimate | None:
@@ -98,7 +98,7 @@ def _throughput(cell: Cell, boundary: Boundary) -> tuple[float | None, tuple[flo
     return images / timing.median_ms, None if ci is None else (images / ci[1], images / ci[0])
 
 
-def _memory(cell: Cell, boundary: Boundary) -> tuple[float | None, None]:
+def _memory(cell: Cell, _boundary: Boundary) -> tuple[float | None, None]:
     return memory_mib(cell), None
 
 
@@ -110,7 +110,7 @@ def memory_mib(cell: Cell) -> float | None:
     return cell.memory.host_peak_mib if unified else None
 
 
-def _artifact(cell: Cell, boundary: Boundary) -> tuple[float | None, None]:
+def _artifact(cell: Cell, _boundary: Boundary) -> tuple[float | None, None]:
     size = number((cell.artifact or {}).get("size_bytes"))
     return (None if not size else size / 2**20), None
 
@@ -121,12 +121,12 @@ def cold_start_s(cell: Cell) -> float | None:
     return None if load is None or first is None else load + first / 1e3
 
 
-def _cold_start(cell: Cell, boundary: Boundary) -> tuple[float | None, None]:
+def _cold_start(cell: Cell, _boundary: Boundary) -> tuple[float | None, None]:
     return cold_start_s(cell), None
 
 
 def _parity(output: str, figure: str) -> Callable[[Cell, Boundary], tuple[float | None, None]]:
-    def read(cell: Cell, boundary: Boundary) -> tuple[float | None, None]:
+    def read(cell: Cell, _boundary: Boundary) -> tuple[float | None, None]:
         return parity_figure(cell, output, figure), None
 
     return read
@@ -139,7 +139,7 @@ def parity_figure(cell: Cell, output: str, figure: str) -> float | None:
 
 
 def _accuracy(figure: str) -> Callable[[Cell, Boundary], tuple[float | None, None]]:
-    def read(cell: Cell, boundary: Boundary) -> tuple[float | None, None]:
+    def read(cell: Cell, _boundary: Boundary) -> tuple[float | None, None]:
         return accuracy_figure(cell, figure), None
 
     return read

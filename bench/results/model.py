@@ -58,7 +58,7 @@ class Status(str, Enum):
     """It ran and raised, crashed, ran out of memory, gave NaN or a wrong shape, or returned before it was done."""
     TIMED_OUT = "timed_out"
     NOT_MEASURED = "not_measured"
-    """The run was stopped before this cell's turn; the same command goes on with it."""
+    """The run was stopped before this cell's turn; the same command resumes with it."""
     PARITY_FAILED = "parity_failed"
     """Timed, but its outputs are further from upstream than its precision allows."""
 
@@ -66,7 +66,7 @@ class Status(str, Enum):
 Parity = dict[str, dict[str, float | bool | None] | int]
 """Figures by output; `inputs`: how many inputs they are the worst of."""
 COLUMNS = ("start_s", "launch", "round", "block", "steady")
-"""Of :class:`Samples`, beside the latencies: each has one value a sample, or none at all."""
+"""Columns of :class:`Samples`, beside the latencies: each has one value a sample, or none at all."""
 
 
 def _check_order(name: str, interval: Interval | None) -> None:
@@ -141,7 +141,7 @@ class Phases(Struct, frozen=True, forbid_unknown_fields=True):
     """Costs that occur once, apart from steady state."""
 
     export_s: Positive | None = None
-    """As recorded when the artifact was built, even if it was a cache hit now."""
+    """Export time recorded when the artifact was built, even if it was a cache hit now."""
     load_s: Positive | None = None
     first_call_ms: Positive | None = None
     warmup_calls: Count | None = None
@@ -160,7 +160,7 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     """One row of the matrix: model × shape × format × runtime × device × mode × precision."""
 
     id: str
-    """Unique in the file and stable between runs: `pytorch/cpu/upstream/fp32`, prefixed by model and shape if mixed."""
+    """Unique in the file and stable between runs: `pytorch/cpu/upstream/fp32` (bench/results/cell_id.py)."""
     model: str
     batch: Dimension
     views: Dimension
@@ -199,7 +199,7 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     advice: list[dict[str, str]] = []
     """Warnings as data: {code, message, advice}; codes in bench/analysis/advice.py."""
     regime: RegimeSummary | None = None
-    """Of a run in another regime than `burst`."""
+    """Summary of a run in a regime other than `burst`."""
     stages_ms: dict[str, NotNegative] | None = None
     """Of a scene alone at the boundary `pipeline`: medians of its parts, in order (`decode`, `resize`, `copy`, `network`,
     `back`, or as upstream's own pipeline has them)."""
@@ -252,7 +252,7 @@ class BundleRef(Struct, frozen=True, forbid_unknown_fields=True):
     """The frozen suite that a run belongs to (bench/fleet/bundle.py): runs of one suite carry the same hash."""
 
     sha256: str
-    """Of the canonical JSON of `contents`."""
+    """Hash of the canonical JSON of `contents`."""
     machine: str
     """Name of the machine in the fleet's description."""
     job: str
@@ -275,18 +275,18 @@ class Results(Struct, frozen=True, forbid_unknown_fields=True):
     cells: list[Cell]
     controls: dict[str, Control] = {}
     runtimes: dict[str, RuntimeFacts] = {}
-    """By the name that cells have; files of before this field have none (bench/results/runtime_facts.py)."""
+    """Facts by the runtime's name in cells; files from before this field have none (bench/results/runtime_facts.py)."""
     warnings: list[dict[str, str]] = []
-    """About the whole run; a report opens with them."""
+    """Warnings about the whole run, with which a report opens."""
     created: str = ""
     """UTC, ISO 8601."""
     complete: bool = True
-    """False: the run was stopped; what is here was measured, the same command goes on."""
+    """False: the run was stopped; the same command resumes it."""
     bundle: BundleRef | None = None
     """The fleet's suite that the run is a part of; None: it is part of none."""
     schema: Schema = "depthport.results/1"
 
     def to_json(self) -> JsonObject:
-        """As JSON's own types; NumPy's numbers become Python's, what is not finite null."""
+        """Convert to JSON's types; NumPy's numbers become Python's, what is not finite null."""
         plain: JsonObject = msgspec.json.decode(msgspec.json.encode(self, enc_hook=lambda value: value.item()))
         return plain

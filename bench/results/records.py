@@ -70,7 +70,7 @@ class DesignChosen(Record, frozen=True, tag="design"):
     rounds: int
     order: str
     expected_half_width: float | None
-    """Of the ratios' intervals, logarithmic; None where nothing is expected."""
+    """Expected half-width of the ratios' intervals, logarithmic; None where nothing is expected."""
     expected_s: float
     round_noise: float
 
@@ -80,7 +80,7 @@ class Calibration(Struct, frozen=True):
 
     call_ns: int
     enqueue_ns: int
-    """Until `run` returned; as long as the call where the runtime is synchronous."""
+    """Time until `run` returned; as long as the call where the runtime is synchronous."""
     sync_ns: int
     fetch_ns: int
 
@@ -141,7 +141,7 @@ class VisitDone(Record, frozen=True, tag="visit"):
     visit: int
     wall_s: float
     telemetry: JsonObject
-    """As bench/environment/telemetry.py reads it."""
+    """Record of bench/environment/telemetry.py."""
 
 
 class SessionReport(Record, frozen=True, tag="report"):
@@ -172,7 +172,7 @@ class RegimeDone(Record, frozen=True, tag="regime"):
     call_ns: int
     summary: RegimeSummary
     telemetry: dict[str, object] | None
-    """As bench/environment/telemetry_summary.py sums it up."""
+    """Summary by bench/environment/telemetry_summary.py."""
 
 
 class Finished(Record, frozen=True, tag="finished"):

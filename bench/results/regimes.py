@@ -12,22 +12,22 @@ from msgspec import Meta, Struct
 LARGEST = 1e12
 """No latency (ms), memory (MiB) or ratio is larger; such a figure is damage, and would fill a page with digits."""
 SMALLEST = 1e-12
-"""Nor smaller, and 1 divided by it is a number."""
+"""Smallest figure, so that its reciprocal is finite."""
 Positive = Annotated[float, Meta(ge=SMALLEST, lt=LARGEST)]
 NotNegative = Annotated[float, Meta(ge=0, lt=LARGEST)]
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
 Index = Annotated[int, Meta(ge=-1, lt=2**53)]
-"""Of a launch, round or block; -1 for what belongs to none, a call before the first."""
+"""Index of a launch, round or block; -1 for calls before the first."""
 Share = Annotated[float, Meta(ge=0, le=1)]
 Interval = tuple[Positive, Positive]
-"""Low and high end, 95 %."""
+"""Low and high end of a 95 % interval."""
 
 
 class Window(Struct, frozen=True, forbid_unknown_fields=True):
     """Latency of one stretch of a sustained run, in ms a call."""
 
     start_s: NotNegative
-    """Since the first sample."""
+    """Seconds since the first sample."""
     n: Count
     median_ms: Positive
     max_ms: Positive
@@ -69,7 +69,7 @@ class FixedRateSummary(Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
     missed: Count
     miss_share: Share
     miss_share_ci95: tuple[Share, Share]
-    """Wilson's. It takes misses as independent; they come in runs, so it is rather too narrow than too
+    """Wilson's. It takes misses as independent; they come in runs, so it is too narrow rather than too
     wide."""
     worst_lateness_ms: NotNegative
     """Most time past a deadline, 0 where none was missed; at least this much where frames were not served."""

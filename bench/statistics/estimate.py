@@ -90,7 +90,7 @@ def mean_and_error(replicates: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def mean(values: FloatArray) -> FloatArray:
-    """Over the last axis: float (..., n) -> (...)."""
+    """Mean over the last axis: float (..., n) -> (...)."""
     averages: FloatArray = values.mean(axis=-1)
     return averages
 
@@ -211,7 +211,7 @@ def log_ratio_of_rounds(baseline: RoundTable, cell: RoundTable) -> Estimate | No
 
 
 def difference(a: Estimate, b: Estimate) -> Estimate:
-    """a - b of two *independent* estimates, with Welch's standard error and degrees of freedom.
+    """A - b of two *independent* estimates, with Welch's standard error and degrees of freedom.
 
     For what was not measured side by side: two runs (`compare`), or two cells that never lived in one launch
     set, each through its own ratio to the baseline.

@@ -16,7 +16,7 @@ from depthport.bench.statistics.digits import (
 )
 
 NONE = NOT_MEASURED
-"""Printed for what was not measured."""
+"""Printed in place of a figure that was not measured."""
 
 
 def number(value: float | None, ci: Interval | None = None) -> str:

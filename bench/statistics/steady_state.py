@@ -59,10 +59,12 @@ def steady_state(samples: Samples, window: int = WINDOW, tolerance: float = TOLE
 
 
 class Stop(str, Enum):
+    """Reason to stop measuring."""
+
     PRECISE = "precise"
     """Every interval is as narrow as asked."""
     BUDGET = "budget"
-    """The time is spent."""
+    """The time budget is spent."""
 
 
 def _may_look(n_launches: int, n_rounds: int, planned_launches: int) -> bool:

@@ -26,6 +26,8 @@ FAMILY_ERROR = 0.05
 
 
 class Verdict(str, Enum):
+    """Result of comparing a cell with another."""
+
     FASTER = "faster"
     SLOWER = "slower"
     EQUIVALENT = "equivalent"
@@ -33,6 +35,8 @@ class Verdict(str, Enum):
 
 
 class Reason(str, Enum):
+    """Reason of a verdict."""
+
     BEYOND_MARGIN = "beyond_margin"
     """The whole 95 % interval is beyond the margin."""
     BEYOND_ONE = "beyond_one"
@@ -102,7 +106,7 @@ def judge(estimate: Estimate | None, margin: float = MARGIN) -> Ratio:
 
 
 def _judge_interval(interval: tuple[float, float], inner: tuple[float, float], margin: float) -> tuple[Verdict, Reason]:
-    """From the 95 % (`interval`) and 90 % (`inner`) interval of the log ratio and the log margin."""
+    """Judge by the 95 % (`interval`) and 90 % (`inner`) interval of the log ratio and the log margin."""
     low, high = interval
     differs = low > 0.0 or high < 0.0
     if -margin < inner[0] and inner[1] < margin:

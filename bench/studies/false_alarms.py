@@ -23,6 +23,7 @@ from depthport.exporters.core.store import ArtifactStore
 
 
 def main() -> None:
+    """Run the study, and print how often the verdicts were wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=40)
     parser.add_argument("--budget", type=float, default=RIGOROUS.budget_s, help="timed seconds per run")

@@ -43,7 +43,7 @@ RESAMPLES = 1000
 BLOCK_US = 1000
 MIN_CALLS = 5
 MAX_CALLS = 50
-"""As many samples as a real block has at most."""
+"""Most samples of a real block."""
 LIMIT_US = 20.0
 LIMIT_SHARE = 1e-3
 
@@ -104,7 +104,7 @@ class Overhead:
     bare_us: float
     figure_us: float
     figure_ci95_us: tuple[float, float]
-    """By bootstrap over blocks."""
+    """Interval by bootstrap over blocks."""
     checks_us: float
     around_us: float
 
@@ -114,7 +114,7 @@ class Overhead:
 
     @property
     def verdict(self) -> str:
-        """By the whole interval: a machine that is too noisy shows neither."""
+        """Verdict by the whole interval: a machine that is too noisy shows neither."""
         low, high = self.figure_ci95_us
         if high <= self.limit_us:
             return WITHIN
@@ -206,6 +206,7 @@ def report(rounds: int = ROUNDS) -> Iterator[str]:
 
 
 def main() -> int:
+    """Print the overhead; exit code 1 where it is over its bound."""
     parser = argparse.ArgumentParser(prog="python -m depthport.bench.studies.overhead", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="pairs of blocks a row (at least 20)")
     arguments = parser.parse_args()
@@ -227,8 +228,8 @@ def _parked_process() -> Iterator[int]:
         yield process.pid
 
 
-def _device_loop(steps: Steps, inputs: Any, calls: int) -> np.ndarray:
-    """ns of each call of the least code that does the same; it holds one clock read a call, about 0.1 µs."""
+def _device_loop(steps: Steps, _inputs: Any, calls: int) -> np.ndarray:
+    """Ns of each call of the least code that does the same; it holds one clock read a call, about 0.1 µs."""
     _, run, synchronize, _ = steps
     clock = time.perf_counter_ns
     stamps = [clock()]

@@ -1,4 +1,4 @@
-"""`python -m depthport.bench.studies.predict_overhead ARTIFACT`: what a prediction takes beside what it can't do without.
+"""`python -m depthport.bench.studies.predict_overhead ARTIFACT`: the avoidable cost of a prediction.
 
 Two arms in turn, each first in every other round, on the same decoded photographs and the same session: `model.predict`,
 and preprocessing with one call of the session written out. The ratio of the two is paired within a round, so that what else
@@ -28,6 +28,7 @@ RESAMPLES = 10_000
 
 
 def main() -> None:
+    """Print the overhead of a prediction."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("artifact", type=Path)
     parser.add_argument("--runtime")
@@ -41,7 +42,7 @@ def main() -> None:
 
 
 def measure(path: Path, runtime: str | None, rounds: int) -> list[tuple[float, float, float]]:
-    """Of wall and of CPU seconds, the median of the paired ratios in its bootstrapped 95 % interval: low, median, high."""
+    """Return the median paired ratio of wall and of CPU seconds with its bootstrapped 95 % interval: low, median, high."""
     shape = load_artifact(path).manifest.shape
     scene = load_scenes(shape, sets=1)[0].arrays(preprocess=True)["image"][0]
     # Larger than the network's pixels by a half, so that there is something to scale.

@@ -1,4 +1,4 @@
-"""`python -m depthport.bench.studies.simulate`: does the protocol keep its promises, on a machine whose truth is known?
+"""`python -m depthport.bench.studies.simulate`: does the protocol keep its promises, on a machine with known ratios?
 
 Prints, over 1,000 simulated runs each: the bias of the ratio, the coverage of its 95 % interval, false faster
 or slower on A/A, and how often a cell that is 5 % slower is found, for the usual ways of ordering
@@ -145,6 +145,7 @@ _LATENCY_DESIGNS = (
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Print the tables; exit code 1 where a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m depthport.bench.studies.simulate", description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=RUNS, help="simulated runs of each design (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0)

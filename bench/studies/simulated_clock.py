@@ -1,4 +1,4 @@
-"""A machine whose true ratios are known: drift, correlated noise, luck of each launch, spikes; no sleeping.
+"""A simulated machine with known ratios: drift, correlated noise, luck of each launch, spikes; no sleeping.
 
 log of a sample = log(true latency) + drift(time) + machine noise AR(1) + launch effect + white noise (+ spikes)
 
@@ -81,7 +81,7 @@ def turn_table(sampling: Sampling, runs: int, seed: int) -> np.ndarray:
 
 
 def _drift(clock: Clock, sampling: Sampling) -> FloatArray:
-    """log drift at each sample, float64 (total,), from 0 to log(1 + drift)."""
+    """Log drift at each sample, float64 (total,), from 0 to log(1 + drift)."""
     per_launch = clock.shape == "per launch"
     span = sampling.total // sampling.launches if per_launch else sampling.total
     time = (np.arange(sampling.total) % span) / span

@@ -39,7 +39,7 @@ DEFAULT = Sampling(5, 5, 5, Order.MIRRORED)
 """The design that the bars are held against."""
 
 Estimator = Callable[[FloatArray, FloatArray], list[Estimate]]
-"""From log samples (runs, launches, rounds, blocks, samples) of baseline and cell to one estimate a run."""
+"""Function of log samples (runs, launches, rounds, blocks, samples) of baseline and cell: one estimate per run."""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ def distances(model: str, shape: Shape) -> dict[str, float]:
 
 
 def main() -> None:
+    """Print the table for the given models."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+")
     shapes = [Shape(1, views, *size) for size in SIZES for views in VIEWS]

@@ -18,6 +18,7 @@ class BadOutput(DepthportError):
 
 
 def check_finite(outputs: Arrays) -> None:
+    """Refuse outputs that are not finite."""
     for name, array in outputs.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             bad = float(1 - np.isfinite(array).mean())
@@ -25,6 +26,7 @@ def check_finite(outputs: Arrays) -> None:
 
 
 def digest(outputs: Arrays) -> str:
+    """Hex sha256 of outputs, by name."""
     digest = hashlib.sha256()
     for name in sorted(outputs):
         digest.update(name.encode())

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Samples:
-    """Of one block, by the session's clock."""
+    """Timings of one block, by the session's clock."""
 
     starts_ns: list[int]
-    """By `time.perf_counter_ns`, whatever the session's clock: telemetry is laid beside them."""
+    """Starts by `time.perf_counter_ns`, whatever the session's clock, as telemetry has it."""
     device_ns: list[int] | None = None
     host_ns: list[int] | None = None
     pipeline_ns: list[int] | None = None

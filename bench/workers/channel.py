@@ -93,7 +93,7 @@ class Channel:
     def pid(self) -> int:
         return self._process.pid
 
-    def request(self, message: Request[R], timeout_s: float, on_progress: Callable[[str], None] = lambda step: None) -> R:
+    def request(self, message: Request[R], timeout_s: float, on_progress: Callable[[str], None] = lambda _: None) -> R:
         """Send `message` and wait for its reply; how far the worker is goes to `on_progress` on the way.
 
         Raises:

@@ -14,6 +14,8 @@ from depthport.exporters.da3.request import ExportRequest
 
 
 class Exported(Struct, frozen=True):
+    """An artifact that was made or found."""
+
     artifact: str
     """Its folder."""
     origin: Origin

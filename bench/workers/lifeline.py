@@ -1,4 +1,4 @@
-"""A worker ends with its manager, whatever ends that one: tied first of all, before anything slow is imported.
+"""Ties a worker's life to its manager's, before anything slow is imported.
 
 Imports nothing of ours and nothing heavy: until this has run, a killed manager leaves a worker behind.
 """
@@ -50,7 +50,7 @@ def stop_with_stdin() -> None:
 
 
 def _lives(manager: int) -> bool:
-    """Return whether the manager runs; it need not be the parent: an interpreter may be started by a script of its own."""
+    """Return whether the manager runs; it need not be the parent: a script may start the interpreter."""
     if os.getppid() == manager:
         return True
     try:

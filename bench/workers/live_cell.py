@@ -1,4 +1,4 @@
-"""A live cell: its worker process, from start to close, and what it answers."""
+"""A live cell: its worker process, from start to close, and its answers."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class LiveCell:
         )
 
     def _limit_s(self, expected_s: float) -> float:
-        """After how long it hangs: ten times what was expected, and what a pause of the machine may take."""
+        """Time after which a call counts as hanging: ten times the expected one, and the length of a machine's pause."""
         return max(self._protocol.call_timeout_s, 10 * expected_s)
 
     def close(self) -> None:

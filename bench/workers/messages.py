@@ -44,7 +44,7 @@ class Failure(Struct, frozen=True):
 
 
 class Answer(Struct, Generic[R], frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A line from a worker: how far it is, or one of the other two, which end the request."""
+    """A line from a worker: its progress, or the success or failure that ends the request."""
 
     progress: str | None = None
     failure: Failure | None = None
@@ -52,16 +52,18 @@ class Answer(Struct, Generic[R], frozen=True, omit_defaults=True, forbid_unknown
 
 
 class Done(Struct, frozen=True):
-    """There is nothing to say but that it is done."""
+    """The request is done, without a result."""
 
 
 class Versions(Struct, frozen=True):
+    """Reply to :class:`Hello`."""
+
     versions: dict[str, str]
-    """By distribution; those that are not installed are left out."""
+    """Versions by distribution, without those that are not installed."""
 
 
 class Hello(Request[Versions], frozen=True, tag="hello"):
-    """Are you there, and with which packages?"""
+    """Ask whether the worker is alive, and for its packages' versions."""
 
     reply = Versions
     failed = Status.LOAD_FAILED
@@ -69,8 +71,10 @@ class Hello(Request[Versions], frozen=True, tag="hello"):
 
 
 class Rebuilt(Struct, frozen=True):
+    """Reply to :class:`Rebuild`."""
+
     artifact: str
-    """The folder to load: the same where nothing had to be done."""
+    """The folder to load: the given one where nothing had to be done."""
     reason: str | None = None
     """Reason the one that was asked about can't be loaded."""
 
@@ -87,6 +91,8 @@ class Rebuild(Request[Rebuilt], frozen=True, tag="rebuild"):
 
 
 class Loaded(Struct, frozen=True):
+    """Reply to :class:`Load`."""
+
     load_s: float
 
 
@@ -112,6 +118,8 @@ class Load(Request[Loaded], frozen=True, tag="load"):
 
 
 class FirstCalled(Struct, frozen=True):
+    """Reply to :class:`FirstCall`."""
+
     first_call_ms: float
 
 
@@ -160,7 +168,7 @@ class RunBlock(Request[BlockSamples], frozen=True, tag="block"):
 
     @property
     def input_indices(self) -> range:
-        """Of each sample's input, before they wrap around."""
+        """Index of each sample's input, before they wrap around."""
         return range(self.first_input, self.first_input + self.samples)
 
 
@@ -188,7 +196,7 @@ class FixedRateResult:
 
     rate_hz: float
     frames: int
-    """Frames that were due."""
+    """Number of frames that were due."""
     origin_ns: int
     start_ns: list[int] = field(default_factory=list)
     done_ns: list[int] = field(default_factory=list)
@@ -217,6 +225,8 @@ class RunFixedRate(Request[FixedRateResult], frozen=True, tag="fixed_rate"):
 
 
 class Peaks(Struct, frozen=True):
+    """Reply to :class:`Report`."""
+
     placement: Placement
     host_peak_mib: float | None
     device_peak_mib: float | None

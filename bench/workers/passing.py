@@ -1,4 +1,4 @@
-"""Faults that pass: the machine was short of something for a while, and the same work may succeed later."""
+"""Temporary faults: the machine was short of something, and the same work may succeed later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker's loop: requests in, answers out, whatever happens in between."""
+"""A worker's loop: requests in, answers out, whatever fails in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker: one process, one loaded cell, told by the manager when to run.
+"""The worker: one process with one loaded cell, which runs when the manager says so.
 
 Every cell lives in its own process: backends in one process crash each other (OpenMP, protobuf, MPSGraph), and a crash,
 a hang or an out-of-memory must stay one row. Between blocks a worker is parked in a blocking read and uses no CPU.
@@ -84,7 +84,7 @@ class LazySession(DepthportError):
 
 
 def rebuilt(request: Rebuild, progress: Callable[[str], None]) -> Rebuilt:
-    """Ask the runtime about an artifact, and the exporter for another where it is no use here."""
+    """Ask the runtime whether it can use an artifact, and the exporter for another if not."""
     artifact = load_artifact(request.artifact)
     found = get_runtime(request.runtime).mismatch(artifact, request.device)
     if found is None:

@@ -1,1 +1,1 @@
-"""From photographs to depth and cameras: load what was exported, feed it photographs, write what people open."""
+"""From photographs to depth and cameras: load an artifact, feed it photographs, write common files."""

@@ -62,7 +62,7 @@ def recipe_of(session: Session) -> Recipe:
 
 
 def prepared(files: Sequence[bytes], recipe: Recipe) -> Prepared:
-    """The files of a scene as they go in."""
+    """Return the files of a scene, as they are fed."""
     return recipe.scene([recipe.view(one) for one in load_photographs(files, oriented=False)])
 
 

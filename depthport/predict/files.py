@@ -1,4 +1,4 @@
-"""A prediction as files that people open: pictures, arrays, point cloud, cameras."""
+"""A prediction as common files: pictures, arrays, point cloud, cameras."""
 
 from __future__ import annotations
 

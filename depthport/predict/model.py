@@ -46,7 +46,7 @@ def load(
     weights: str | None = None,
     threads: int | None = None,
     store: ArtifactStore | None = None,
-    progress: Progress = lambda step: None,
+    progress: Progress = lambda _: None,
 ) -> Model:
     """A model that takes photographs.
 
@@ -70,7 +70,7 @@ def load(
     if (path / MANIFEST).is_file():
         artifact = load_artifact(path)
         place = choose_place(artifact.manifest.format, runtime, device, mode, threads)
-        return Model(lambda shape: artifact, place, artifact.manifest.shape, progress)
+        return Model(lambda _: artifact, place, artifact.manifest.shape, progress)
     if path.is_dir() and not (path / "config.json").is_file():
         raise UsageError(
             f"{source} is not an artifact: it has no {MANIFEST}; name what `depthport export` made, or a model"
@@ -105,7 +105,7 @@ class Model:
         self._fixed = shape
         self._progress = progress
         self.session: Session | None = None
-        """The one that is loaded: none before the first prediction, and another when the shape changes."""
+        """The loaded session: none before the first prediction, and another when the shape changes."""
         self._flow: Flow | None = None
         self._decoder: DeviceDecoder | None = None
         self._shape: Shape | None = None

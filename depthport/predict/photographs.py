@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
 VIDEOS = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"})
 FRAMES = 8
-"""Taken of a video at equal distances, if nobody says how many."""
+"""Default number of frames of a video, at equal distances."""
 
 MAX_DECODE_THREADS = 8
-"""More decode no faster than the network takes, and take cores from it."""
+"""Most decoding threads: more are not needed to keep up, and take cores from the network."""
 
 Source: TypeAlias = "Path | str | bytes | NDArray[np.uint8] | Image | Photograph"
 
@@ -86,7 +86,7 @@ def readers(sources: Sequence[Source], *, oriented: bool = True, frames: int = F
 
 
 def decode_threads() -> int:
-    """Threads that decode, if nobody says how many."""
+    """Default number of decoding threads."""
     return min(MAX_DECODE_THREADS, allowed_threads())
 
 

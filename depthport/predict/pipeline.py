@@ -24,9 +24,9 @@ from depthport.predict.recipe import Prepared, Recipe
 from depthport.runtimes.session import DeviceDecoder
 
 DEVICE_BATCH = 8
-"""Photographs that a device decodes in one go, if so many are waiting."""
+"""Most photographs that a device decodes together."""
 _PREPARED_AHEAD = 2
-"""Scenes that are ready before their turn, at least."""
+"""Fewest scenes that are prepared ahead of their turn."""
 
 S = TypeVar("S")
 P = TypeVar("P")
@@ -51,7 +51,7 @@ def overlapped(
     *,
     prepared_ahead: int,
     submitted_ahead: Callable[[], int],
-    fits: Callable[[P], bool] = lambda prepared: True,
+    fits: Callable[[P], bool] = lambda _: True,
 ) -> Generator[Item[R], None, None]:
     """Each scene's result, in order.
 
@@ -122,7 +122,7 @@ def _submitted(submit: Callable[[P], Callable[[], R]], ready: P | DepthportError
 
 
 class Preparation:
-    """Decodes and resizes scenes in threads of its own, and on the device where that decodes. A context manager."""
+    """Decodes and resizes scenes in its own threads, or on a device that decodes. A context manager."""
 
     def __init__(
         self,

@@ -36,16 +36,16 @@ class Prediction:
     intrinsics: NDArray[np.float32] | None = None
     """(N, 3, 3), pixels of H×W."""
     processed_images: NDArray[np.uint8] | None = None
-    """(N, H, W, 3) RGB; None where they were decoded on the device, or nobody wanted them."""
+    """(N, H, W, 3) RGB; None where they were decoded on the device or not asked for."""
     names: tuple[str, ...] = ()
     sizes: tuple[Size, ...] = ()
     """Width and height of each photograph."""
     steps: tuple[Steps, ...] = ()
     """Preprocessing of each photograph."""
     seconds: float = 0.0
-    """From decoded photographs to the arrays here."""
+    """Time from decoded photographs to the arrays here."""
     synthetic: bool = False
-    """Random weights: depth and cameras mean nothing."""
+    """True for random weights: depth and cameras are meaningless."""
     placement: dict[str, object] = field(default_factory=dict)
     """Placement, as the runtime proves it."""
 

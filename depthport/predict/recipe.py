@@ -32,13 +32,13 @@ class View:
 
     name: str
     size: Size
-    """Of the photograph."""
+    """Size of the photograph."""
     steps: Steps
-    """On the host."""
+    """Steps on the host."""
     image: np.ndarray
     """The artifact's input: (H, W, 3) uint8, or (3, H, W) float32, normalised."""
     rgb: NDArray[np.uint8] | None
-    """(H, W, 3) as the network sees it; None where nobody asked for that."""
+    """(H, W, 3) as the network sees it; None where it was not asked for."""
 
     @property
     def end(self) -> Size:
@@ -49,14 +49,14 @@ class View:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A scene, ready to go in."""
+    """A scene, ready for the network."""
 
     names: tuple[str, ...]
     sizes: tuple[Size, ...]
     steps: tuple[Steps, ...]
     """All that is done to each photograph before the network, the artifact's own part too."""
     shape: Shape
-    """B = 1, N, H, W of what comes out."""
+    """B = 1, N, H, W of the outputs."""
     image: Any
     """(1, N, ...) as the artifact takes it, or what the session's device decoder gave."""
     rgb: NDArray[np.uint8] | None
@@ -64,7 +64,7 @@ class Prepared:
 
 
 class Recipe:
-    """Of one artifact; or, without a manifest, of those that are made for whatever comes."""
+    """The recipe of one artifact or, without a manifest, of artifacts made for whatever shape comes."""
 
     def __init__(self, manifest: Manifest | None, process_res: int = PROCESS_RES, *, images: bool = True) -> None:
         """Read the manifest.
@@ -133,7 +133,7 @@ class Recipe:
         return View(photograph.name, photograph.size, steps, image, seen)
 
     def shape(self, sizes: Sequence[Size]) -> Shape:
-        """Of the scene that photographs of those sizes give.
+        """Return the shape of the scene that photographs of those sizes give.
 
         Raises:
             InputError: one is too thin.
@@ -182,7 +182,7 @@ class Recipe:
 
 
 def _cut(view: View, crop: Steps) -> View:
-    """The centre of a view: pixels that were normalised before are what they would be after."""
+    """Crop a view to its centre; normalised pixels stay valid."""
     rgb = None if view.rgb is None else apply_to_rgb(view.rgb, crop)
     planes = view.image.dtype != np.uint8
     image = apply_to_rgb(np.moveaxis(view.image, 0, -1) if planes else view.image, crop)

@@ -29,7 +29,7 @@ def predict_sequence(
     overlap: int,
     oriented: bool = True,
     process_res: int = PROCESS_RES,
-    broken: Callable[[int, DepthportError], None] = lambda index, error: None,
+    broken: Callable[[int, DepthportError], None] = lambda *_: None,
 ) -> Iterator[Frame]:
     """Depth and cameras of every frame, in one frame and scale; what is held does not grow with the sequence.
 

@@ -29,7 +29,7 @@ class Frame:
     """One frame of a sequence, in the frame and the scale of its first window."""
 
     index: int
-    """From 0."""
+    """Index from 0."""
     name: str
     depth: np.ndarray
     """(H, W) float32."""

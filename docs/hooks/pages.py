@@ -1,8 +1,8 @@
-"""The site's pages that are not in docs/: those beside the code, one a format and a runtime, and the Python interface.
+"""The site's pages that are not in docs/: those beside the code, one per format and runtime, and the Python interface.
 
-A page beside the code is taken as it is. Links, those of docs/ too, are written for whoever reads the sources; here they
-lead to the page of the site, or lose their address where what they name is no page (code, folders). Pictures come along.
-What a format's or a runtime's page says is read from its class.
+A page beside the code is taken as it is. Links, including those of docs/, are written for readers of the sources; here they
+lead to the page of the site, or become plain text if their target is not a page (code, folders). Pictures are copied.
+The pages of formats and runtimes are made from their classes.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ ROLE = re.compile(r":(?:attr|class|const|data|exc|func|meth|mod):`~?([\w.]+)`")
 
 
 def beside_the_code() -> dict[str, str]:
-    """Address on the site of every page that stands beside the code, by its path in the project."""
+    """Address on the site of every page beside the code, by its path in the project."""
     records = {f"bench/records/{path.name}": f"records/{path.name}" for path in (ROOT / "bench/records").glob("*.md")}
     project = {name: f"project/{name.lower()}" for name in PROJECT}
     return {**GUIDES, **records, **project, "depthport/__init__.py": "api.md", "README.md": "index.md"}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """The navigation: fixed at the top, a page for whatever is installed below."""
+    """The navigation: fixed at the top, below it a page for everything installed."""
     guides = [page for page in GUIDES.values() if page.startswith("guides/")]
     records = sorted(page for page in beside_the_code().values() if page.startswith("records/"))
     config.nav = [
         {"Home": "index.md"},
-        {"First steps": ["install.md", "commands.md", "views.md", "network.md", "cpu.md"]},
+        {"First steps": ["install.md", "commands.md", "json.md", "views.md", "network.md", "cpu.md"]},
         {"Guides": guides},
         {"Formats": [f"formats/{exporter.format}.md" for exporter in installed_exporters()]},
         {"Runtimes": [f"runtimes/{runtime.name}.md" for runtime in installed_runtimes()]},
@@ -76,7 +76,7 @@ def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
     if page.file.generated_by is not None:
         return markdown
     source = f"docs/{page.file.src_uri}"
-    return relinked(markdown, source, {**beside_the_code(), source: page.file.src_uri}, lambda picture: None)
+    return relinked(markdown, source, {**beside_the_code(), source: page.file.src_uri}, lambda _: None)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -122,7 +122,7 @@ def relinked(text: str, source: str, pages: dict[str, str], picture: Callable[[s
 
 
 def format_page(exporter: Exporter) -> Iterator[str]:
-    """A format: what its module says, what runs it, where more is written."""
+    """Page of a format: its module's docstring, its runtimes, its guides."""
     name, module = exporter.format, type(exporter).__module__
     yield f"# {name}\n"
     yield f"{prose(module)}\n"
@@ -130,16 +130,16 @@ def format_page(exporter: Exporter) -> Iterator[str]:
     runs = [f"[{r.title or r.name}](../runtimes/{r.name}.md)" for r in installed_runtimes() if name in r.formats]
     yield from facts(
         {
-            "Run by": ", ".join(runs) or "no runtime here",
-            "Packages that decide what is written": codes(exporter.packages),
-            "Exported where nobody says a format": "yes" if exporter.default else "",
+            "Run by": ", ".join(runs) or "no installed runtime",
+            "Packages that decide the output": codes(exporter.packages),
+            "Default format": "yes" if exporter.default else "",
             "Guides": guides(name),
         }
     )
 
 
 def runtime_page(runtime: Runtime) -> Iterator[str]:
-    """A runtime: what its module says and what its class declares."""
+    """Page of a runtime: its module's docstring and its class's attributes."""
     yield f"# {runtime.title or runtime.name}\n"
     yield f"{prose(type(runtime).__module__)}\n"
     formats = ", ".join(f"[{name}](../formats/{name}.md)" for name in runtime.formats)
@@ -149,7 +149,7 @@ def runtime_page(runtime: Runtime) -> Iterator[str]:
             "Runs": formats,
             "Licence": runtime.licence or "unknown",
             "Packages": codes(runtime.packages),
-            "One of these at most": codes(runtime.builds),
+            "At most one of these": codes(runtime.builds),
             "Quantized policies": codes(runtime.quantized),
             "Environment variables that matter": codes(runtime.variables),
             "Modes that compile at load": codes(tuple(runtime.compiles or ())),
@@ -166,11 +166,13 @@ def prose(module: str) -> str:
 
 
 def facts(rows: dict[str, str]) -> Iterator[str]:
+    """Lines of a table of facts without a head."""
     yield "| | |\n|---|---|"
     yield from (f"| {label} | {text} |" for label, text in rows.items() if text)
 
 
 def codes(names: tuple[str, ...]) -> str:
+    """Names as code, with commas between."""
     return ", ".join(f"`{name}`" for name in names)
 
 
@@ -185,6 +187,7 @@ def guides(name: str) -> str:
 
 
 def title(source: str) -> str:
+    """The first heading of a page."""
     heading: Any = re.search(r"^# (.+)$", (ROOT / source).read_text(encoding="utf-8"), re.MULTILINE)
     return str(heading[1])
 

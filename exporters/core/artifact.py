@@ -137,6 +137,8 @@ class HostStep:
 
 @dataclass(frozen=True)
 class FileInfo:
+    """One file of an artifact."""
+
     path: str
     """Relative to the artifact's folder, with forward slashes."""
     size_bytes: Annotated[int, Meta(ge=0, le=LARGEST)]
@@ -263,7 +265,9 @@ def load_artifact(path: Path | str) -> Artifact:
     try:
         data = read_json(folder / MANIFEST, MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactError(f"{shown} is not an artifact (it has no {MANIFEST}): make one with `depthport export`") from None
+        raise ArtifactError(
+            f"{shown} is not an artifact (it has no {MANIFEST}): make one with `depthport export`"
+        ) from None
     except (OSError, ValueError) as error:
         raise ArtifactError(
             f"{shown}/{MANIFEST} can't be read ({one_line(error)}): delete the folder and export it again"

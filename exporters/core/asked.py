@@ -9,6 +9,7 @@ from difflib import get_close_matches
 import psutil
 
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.text import mib
 
 _SHOWN = 12
 """Names that fit into a line, and digits of the largest plausible number."""
@@ -20,11 +21,11 @@ class Bounds:
     """Bounds of a number."""
 
     option: str
-    """As it is typed, for the message."""
+    """The option as it is typed, for messages."""
     low: float
     high: float
     above_low: bool = False
-    """`low` itself is no such number."""
+    """True if `low` itself is out of bounds."""
     unit: str = ""
 
     def check(self, value: float | None) -> None:
@@ -65,8 +66,8 @@ def count_images(images: int, height: int, width: int, bytes_a_pixel: int) -> No
         at_most = memory // image_bytes
         advice = f"at most {at_most:,} images of that size" if at_most else "a smaller size"
         raise UsageError(
-            f"{images:,} images of {height}x{width} need {images * image_bytes / 1e9:.3g} GB for input and output alone;"
-            f" this machine has {memory / 1e9:.3g} GB: ask for {advice}"
+            f"{images:,} images of {height}x{width} need {mib(images * image_bytes)} for input and output alone;"
+            f" this machine has {mib(memory)}: ask for {advice}"
         )
 
 

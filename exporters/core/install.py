@@ -24,9 +24,9 @@ class Install:
 
     requirements: tuple[str, ...]
     alone: bool = False
-    """Without what its metadata asks for, and whatever Python that names."""
+    """True: without its dependencies, and whatever Python versions its metadata names."""
     again: bool = False
-    """Although it is installed."""
+    """True: reinstall it."""
     replaces: tuple[str, ...] = ()
     """Distributions that go first: their files lie in the same folders."""
     index: str | None = None

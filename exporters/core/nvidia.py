@@ -30,7 +30,7 @@ class Gpu:
 
     name: str
     memory_bytes: int
-    """All of it, whoever uses it."""
+    """Total memory, used or not."""
     capability: tuple[int, int] = (0, 0)
     """Compute capability, (9, 0) for Hopper; (0, 0) where the driver does not tell."""
     driver: str | None = None
@@ -39,7 +39,7 @@ class Gpu:
     """True: the GPU is partitioned; a cell may see a part of it only."""
 
     def to_json(self) -> JsonObject:
-        """As a results file has it."""
+        """Return the form of a results file."""
         major, minor = self.capability
         return {
             "name": self.name,

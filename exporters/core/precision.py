@@ -72,14 +72,21 @@ POLICIES: dict[str, PrecisionPolicy] = {
 }
 
 
-SEED_NAMES: dict[str, str] = {"None": "auto", "False": "fp32", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+FIRST_REPORT_NAMES: dict[str, str] = {
+    "None": "auto", "False": "fp32", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16",
+}  # fmt: skip
 """Meaning here of the first report's precision values: nothing given is what upstream does on that device, `False` is no
-autocast, a dtype is that dtype throughout. (Upstream itself keeps its heads in fp32: bench/plan/seed.py maps its rows.)"""
+autocast, a dtype is that dtype throughout. (Upstream keeps its heads in fp32: bench/plan/first_report.py maps its rows.)"""
+
+
+def precisions() -> tuple[str, ...]:
+    """What `--precision` may name, beside :data:`SEED_NAMES`."""
+    return ("auto", *POLICIES)
 
 
 def policy_name(name: str) -> str:
-    """The policy's own name for one of :data:`SEED_NAMES`; any other name as it is."""
-    return SEED_NAMES.get(name, name)
+    """The policy's own name for one of :data:`FIRST_REPORT_NAMES`; any other name as it is."""
+    return FIRST_REPORT_NAMES.get(name, name)
 
 
 def auto_precision(device: str) -> str:
@@ -92,7 +99,7 @@ def auto_precision(device: str) -> str:
 
 
 def resolve_policy(name: str, device: str = "cpu") -> PrecisionPolicy:
-    """The policy called `name`, or by one of :data:`SEED_NAMES`; `auto` becomes what upstream does on `device`.
+    """The policy called `name`, or by one of :data:`FIRST_REPORT_NAMES`; `auto` becomes what upstream does on `device`.
 
     Raises:
         UsageError: no policy has that name.
@@ -100,4 +107,4 @@ def resolve_policy(name: str, device: str = "cpu") -> PrecisionPolicy:
     name = policy_name(name)
     if name == "auto":
         name = auto_precision(device)
-    return POLICIES[known_name("precision", name, ["auto", *POLICIES])]
+    return POLICIES[known_name("precision", name, precisions())]

@@ -26,9 +26,9 @@ from typing import Any
 from depthport.exporters.core.errors import UsageError
 
 NATIVE_SUFFIXES = frozenset({".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".hpp", ".json", ".metal"})
-"""Of files that a module reads or compiles when it runs."""
+"""Suffixes of files that a module reads or compiles when it runs."""
 _FACADE = "depthport"
-"""Not followed: it offers everything there is, late."""
+"""Module that is not followed: it imports everything, late."""
 _REDUNDANT = frozenset({"ctx", "kind", "type_comment"})
 """Fields of a syntax tree that follow from the others or mean nothing."""
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
@@ -227,5 +227,5 @@ def _native_files(modules: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
 
 
 def _text_sha256(content: bytes) -> str:
-    """Of text whose line ends a checkout may have changed."""
+    """Hash text whose line ends a checkout may have changed."""
     return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()

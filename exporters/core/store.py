@@ -31,12 +31,12 @@ ENV_ROOT = "DEPTHPORT_ARTIFACTS"
 _PARTIAL = ".partial-"
 _LOCKS = ".locks"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
-"""Of a target: several are separated by commas."""
+"""Characters that a name replaces; several targets are separated by commas."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """An artifact and how it came: built now, found (its hashes verified), or rebuilt because it was damaged."""
+    """An artifact and its origin: built now, found (its hashes verified), or rebuilt because it was damaged."""
 
     artifact: Artifact
     origin: Origin

@@ -35,6 +35,12 @@ def clean_text(text: str, longest: int = MAX_TEXT) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
+def mib(size_bytes: float) -> str:
+    """A size of memory or of files: `1.4 MiB`, `812 MiB`, `1,340 MiB`."""
+    size = size_bytes / (1 << 20)
+    return f"{size:.2g} MiB" if size < 1 else f"{size:.1f} MiB" if size < 100 else f"{size:,.0f} MiB"
+
+
 def quoted(name: object) -> str:
     """A name as a message shows it: in quotes, printable, at most :data:`MAX_QUOTED` characters of it."""
     return repr(clean_text(str(name), MAX_QUOTED))

@@ -38,7 +38,7 @@ class GraphDifference:
     same: bool
     """Provably the same graph but for the values of its constants."""
     operations: int
-    """Of the asset."""
+    """Number of operations of the asset."""
     modified: tuple[str, ...]
     """Operations of the asset that the other has with other operands or attributes."""
     missing: tuple[str, ...]
@@ -49,13 +49,13 @@ class GraphDifference:
 
 @dataclass(frozen=True)
 class Step:
-    """One operation of torch's graph and what became of it."""
+    """One operation of torch's graph and its comparison."""
 
     name: str
-    """Of the node in torch's exported graph."""
+    """Name of the node in torch's exported graph."""
     operator: str
     path: str
-    """Of the module it comes from."""
+    """Path of the module it comes from."""
     status: str
     """coreai-torch's word: `PASS` and `FAIL` were compared; the others say why not."""
     relative: float | None
@@ -150,7 +150,7 @@ def first_diverging(found: Sequence[Step], factor: float = 10.0, floor: float = 
 
 
 def summary(found: Sequence[Step]) -> dict[str, int]:
-    """Operations by what came of them; several words for not compared are one."""
+    """Count operations by the result of their comparison; several words for not compared are one."""
     return dict(Counter("compared" if s.relative is not None else f"not compared ({s.status.lower()})" for s in found))
 
 

@@ -26,7 +26,7 @@ ENTRY = "main"
 SUFFIX = ".aimodel"
 COMPILED_SUFFIX = ".aimodelx"
 _MADV_DONTNEED = 4
-"""Of Linux."""
+"""`MADV_DONTNEED` of Linux."""
 
 
 def system_loads_assets() -> bool:

@@ -32,7 +32,7 @@ from depthport.exporters.coreai.convert import capture, convert, save
 from depthport.exporters.coreai.inspect import inspect_asset, inspect_path
 from depthport.exporters.coreai.metadata import describe
 from depthport.exporters.coreai.network import examples, with_pixels
-from depthport.exporters.coreai.options import AskedOptions, CoreAIOptions, parse_options, small_shape
+from depthport.exporters.coreai.options import TARGETS, AskedOptions, CoreAIOptions, parse_options, small_shape
 from depthport.exporters.coreai.verify import verify
 from depthport.exporters.da3.build import request_network
 from depthport.exporters.da3.request import ExportRequest
@@ -52,6 +52,7 @@ class CoreAIExporter(Exporter):
     """Core AI assets, iOS 27 and macOS 27."""
 
     format: ClassVar[str] = "coreai"
+    targets: ClassVar[tuple[str, ...]] = tuple(TARGETS)
     package_suffix: ClassVar[str | None] = ".aimodel"
     main_file: ClassVar[str | None] = ASSET
     packages: ClassVar[tuple[str, ...]] = ("coreai-core", "coreai-torch", "coreai-opt")
@@ -74,7 +75,7 @@ class CoreAIExporter(Exporter):
     ) -> tuple[Table, ...]:
         return inspect_asset(artifact, arrays=arrays, run=run)
 
-    def inspect_package(self, path: Path, run: bool = True) -> tuple[Table, ...]:
+    def inspect_package(self, path: Path, run: bool = True) -> tuple[Table, ...]:  # noqa: ARG002 - the interface's
         return inspect_path(path)
 
     def write(self, context: ExportContext, directory: Path) -> ExportResult:

@@ -19,6 +19,7 @@ from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import ArtifactError, UnavailableError, UsageError, one_line
 from depthport.exporters.core.inspection import Table
 from depthport.exporters.core.precision import resolve_policy
+from depthport.exporters.core.text import mib
 from depthport.exporters.coreai.convert import capture, convert
 from depthport.exporters.coreai.divergence import first_diverging, graph_difference, steps, summary
 from depthport.exporters.coreai.network import examples, with_pixels
@@ -117,7 +118,7 @@ def _facts(path: Path, metadata: AIModelAssetMetadata, summary: AIModelAssetSumm
     # 1.0.0b3's stubs call it `custom_metadata`.
     own = getattr(metadata, "creator_defined_metadata", None) or getattr(metadata, "custom_metadata", {})
     rows = [
-        ("size", f"{size / 1e6:.1f} MB"),
+        ("size", mib(size)),
         ("oldest system", systems or version),
         ("functions", ", ".join(summary.function_names)),
         ("producer", str(metadata._producer)),

@@ -24,7 +24,7 @@ def register(converter: Any) -> list[str]:
     return added
 
 
-def argmin(values: Mapping[str, Any], node: Any, location: Any) -> Any:
+def argmin(values: Mapping[str, Any], node: Any, _location: Any) -> Any:
     """The first smallest along one dimension: Core AI has an argmax, which takes the first largest."""
     from coreai._compiler.dialects import coreai
 
@@ -37,7 +37,7 @@ def argmin(values: Mapping[str, Any], node: Any, location: Any) -> Any:
     return found if keep else coreai.shrink_dims(found, [axis])
 
 
-def var(values: Mapping[str, Any], node: Any, location: Any) -> Any:
+def var(values: Mapping[str, Any], node: Any, _location: Any) -> Any:
     """The mean of squares around the mean, in two passes, times n / (n - correction)."""
     from coreai._compiler.dialects import coreai
 
@@ -59,4 +59,4 @@ def _arguments(node: Any, **defaults: Any) -> tuple[Any, ...]:
 
 
 LOWERINGS: dict[str, Callable[[Mapping[str, Any], Any, Any], Any]] = {"argmin.default": argmin, "var.correction": var}
-"""By the operation's name and overload in torch."""
+"""Lowerings by the operation's name and overload in torch."""

@@ -68,8 +68,7 @@ def _refuse(request: ExportRequest) -> None:
         raise UnsupportedError(f"format 'coreai' has static shapes here: leave out --dynamic {','.join(request.dynamic)}")
     if policy.quantization is not None:
         raise UnsupportedError(
-            f"Core AI quantizes weights only, not products: use precision fp16 with option "
-            f"compress=int8, not {policy.name}"
+            f"Core AI quantizes weights only, not products: use precision fp16 with option compress=int8, not {policy.name}"
         )
     if policy.name not in POLICIES:
         raise UnsupportedError(f"format 'coreai' has {', '.join(POLICIES)}: use one of these, not {policy.name}")

@@ -33,7 +33,15 @@ from depthport.exporters.coreml.inspect import inspect_package
 from depthport.exporters.coreml.metadata import describe
 from depthport.exporters.coreml.mil.ane import Prediction, predict
 from depthport.exporters.coreml.mil.package import read_package
-from depthport.exporters.coreml.options import AskedOptions, CoreMLOptions, function_name, parse_options, parse_shape
+from depthport.exporters.coreml.options import (
+    MAC_NAMES,
+    TARGETS,
+    AskedOptions,
+    CoreMLOptions,
+    function_name,
+    parse_options,
+    parse_shape,
+)
 from depthport.exporters.coreml.shims import shims_needed
 from depthport.exporters.coreml.verify import outputs_as_declared, verify
 from depthport.exporters.da3.request import ExportRequest
@@ -56,6 +64,7 @@ class CoreMLExporter(Exporter):
     """ML Program packages, iOS16 to iOS26 and the macOS versions of the same years."""
 
     format: ClassVar[str] = "coreml"
+    targets: ClassVar[tuple[str, ...]] = (*TARGETS, *MAC_NAMES)
     main_file: ClassVar[str | None] = PACKAGE
     packages: ClassVar[tuple[str, ...]] = ("coremltools", "protobuf")
     takes: ClassVar[tuple[type[Options], ...]] = (AskedOptions,)

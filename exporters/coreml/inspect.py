@@ -16,6 +16,7 @@ import numpy as np
 
 from depthport.exporters.core.errors import InputError
 from depthport.exporters.core.inspection import Table
+from depthport.exporters.core.text import mib
 from depthport.exporters.coreml.mil.ane import predict
 from depthport.exporters.coreml.mil.flops import function_flops
 from depthport.exporters.coreml.mil.package import Feature, Package, read_package
@@ -60,7 +61,7 @@ def _facts(package: Package, path: Path) -> Table:
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     system = next((name for name, version in TARGETS.items() if version == package.specification), "older than iOS16")
     rows = [
-        ("size", f"{size / 1e6:.1f} MB"),
+        ("size", mib(size)),
         ("oldest system", f"{system} (specification {package.specification})"),
         ("functions", ", ".join(f"{n} (default)" if n == package.default_function else n for n in package.functions)),
         *((key, value) for key, value in package.metadata.items() if value),
@@ -151,7 +152,6 @@ def _outputs(function: Function, rows: list[Divergence]) -> Table:
 
 def _inputs(package: Package, function: Function, arrays: Mapping[str, object] | None) -> dict[str, object]:
     """Arrays by the function's own input names."""
-
     inputs, _ = package.features[function.name]
     images = [feature for feature in inputs if feature.kind == "image"]
     if arrays is not None and set(arrays) == {v.name for v in function.inputs} and not images:

@@ -56,7 +56,7 @@ def interface(outputs: tuple[str, ...], shape: Shape, *, images: bool, host_pose
 
 
 class KeepEncoding(nn.Module):
-    """In place of the pose matrices: hands on the pose encoding (B, N, 9), as both of their outputs."""
+    """Stand-in for the pose matrices that hands on the pose encoding (B, N, 9), as both of their outputs."""
 
     def forward(self, encoding: Tensor) -> tuple[Tensor, Tensor]:
         return encoding, encoding

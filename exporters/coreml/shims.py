@@ -130,13 +130,13 @@ def _scalars_of_one_element(stack: ExitStack) -> None:
 
 
 def _validate_once(stack: ExitStack) -> None:
-    """coremltools validates the whole program after each of its hundred passes, half of a conversion's time.
+    """Coremltools validates the whole program after each of its hundred passes, half of a conversion's time.
 
     Nothing is lost: the saved file is checked by :mod:`depthport.exporters.coreml.mil`.
     """
     from coremltools.converters.mil.mil.program import Program
 
-    _replace(stack, Program, "validate", lambda self, check_essential_scope=False: None)
+    _replace(stack, Program, "validate", lambda *_args, **_kwargs: None)
 
 
 def _trust_indices(stack: ExitStack) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints as people have them: which files, under which prefix their keys stand, of which model they are.
+"""Users' checkpoints: their files, the prefix of their keys, and their model.
 
 Keys and shapes decide what a checkpoint is; a file's name and `config.json` are hints. Only headers are read here
 (safetensors has keys and shapes before the numbers).
@@ -21,12 +21,12 @@ WEIGHTS_FILE = "model.safetensors"
 SUFFIX, INDEX_SUFFIX = ".safetensors", ".safetensors.index.json"
 PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
 USUAL_PREFIX = "model."
-"""Of upstream's own checkpoints."""
+"""Prefix of upstream's own checkpoints."""
 MAX_INDEX_BYTES = 1 << 24
 _BACKBONE = re.compile(r"(?P<prefix>(?:.*?\.)?)(?:da3\.|da3_metric\.)?backbone\.pretrained\.")
 _LONGEST_NAME = 200
 _NAME = re.compile(rf"(?!\.)[\w. +-]{{1,{_LONGEST_NAME}}}", re.ASCII)
-"""Of a file or folder, in one folder, that another file names."""
+"""Pattern of a file or folder name, without a path, that another file gives."""
 _PARTS = frozenset({"backbone", "head", "cam_enc", "cam_dec", "gs_head", "gs_adapter", "da3", "da3_metric"})
 _WIDTHS = {384: "da3-small", 768: "da3-base", 1024: "da3-large", 1536: "da3-giant"}
 _MONOCULAR = ("da3mono-large", "da3metric-large")
@@ -41,10 +41,10 @@ class Layout(NamedTuple):
     names: dict[str, str]
     """Key in the checkpoint to upstream's key."""
     shapes: dict[str, Shape]
-    """By upstream's key."""
+    """Shapes by upstream's key."""
     prefix: str
     ignored: tuple[str, ...]
-    """Keys of what is no parameter of the network: an optimizer's step, an epoch."""
+    """Keys that are not parameters of the network: an optimizer's step, an epoch."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -219,7 +219,9 @@ def _shapes(file: Path) -> dict[str, Shape]:
         with safe_open(file, framework="numpy") as opened:
             return {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{file} is truncated or not a safetensors file ({one_line(error)}): download it again") from None
+        raise WeightsError(
+            f"{file} is truncated or not a safetensors file ({one_line(error)}): download it again"
+        ) from None
 
 
 def _size(shape: Shape) -> int:

@@ -1,4 +1,4 @@
-"""Models of the user's own: upstream's YAML or the `config.json` beside a checkpoint, read without running anything.
+"""Models of users' configurations: upstream's YAML or the `config.json` beside a checkpoint, read without running anything.
 
 Upstream's configurations name the Python objects to make (`__object__: {path, name}`) and may hold interpolations that
 it gives to `eval` (`depth_anything_3/cfg.py`): read as upstream reads them, a configuration is a program. Here only the

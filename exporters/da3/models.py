@@ -66,7 +66,7 @@ class ModelSpec:
     """Licence of that checkpoint (the code is Apache-2.0)."""
     family: Family
     feed_forward: Literal["mlp", "swiglu"] = "mlp"
-    """Of the (any-view) backbone's blocks."""
+    """Feed-forward network of the (any-view) backbone's blocks."""
     config: JsonObject | None = None
     """Upstream's configuration where it is the user's own (:mod:`depthport.exporters.da3.config`); None: upstream's of
     that name, `depth_anything_3/configs/<name>.yaml`."""
@@ -115,7 +115,7 @@ MODELS: dict[str, ModelSpec] = {
 
 
 def validate_pose_input(spec: ModelSpec, wanted: bool) -> None:
-    """Refuse poses as input of a model that takes none.
+    """Refuse pose input for a model without it.
 
     Raises:
         UsageError: `wanted`, and it has no camera encoder.

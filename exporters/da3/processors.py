@@ -75,7 +75,7 @@ def input_processor() -> Any:
 
 @contextmanager
 def _torchvision_stands_in() -> Iterator[None]:
-    """Within it `import torchvision.transforms` finds the classes here; whatever else is imported stays imported."""
+    """Context in which `import torchvision.transforms` finds the classes here; other imports stay."""
     package, transforms = ModuleType("torchvision"), ModuleType("torchvision.transforms")
     vars(transforms).update(ToTensor=_ToTensor, Normalize=_Normalize, CenterCrop=_CenterCrop)
     vars(package).update(transforms=transforms)

@@ -1,4 +1,4 @@
-"""The names, shapes, dtypes and meaning of what every artifact of a request takes and gives, whatever its format."""
+"""Names, shapes, dtypes and meaning of a request's inputs and outputs, whatever the format."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OUTPUT_MEANING = {
 def summary(request: ExportRequest) -> str:
     """Describe an artifact in a sentence or two, for formats that can hold it."""
     shape = request.shape
-    synthetic = " SYNTHETIC WEIGHTS: output values are meaningless." if request.weights.synthetic else ""
+    synthetic = " SYNTHETIC WEIGHTS: output values are not valid." if request.weights.synthetic else ""
     return (
         f"Depth Anything 3 ({request.model.name}): depth and camera poses of {shape.views} view(s) of "
         f"{shape.height}x{shape.width} pixels.{synthetic}"
@@ -63,7 +63,7 @@ def input_specs(request: ExportRequest) -> tuple[TensorSpec, ...]:
 
 
 def output_specs(request: ExportRequest) -> tuple[TensorSpec, ...]:
-    """The requested outputs with the shapes DESIGN gives them; float32 in every precision, the view int64."""
+    """The requested outputs with their shapes; float32 in every precision, the view int64."""
     b, n, h, w = _dims(request)
     rays: tuple[int | str, int | str] = _ray_size(h), _ray_size(w)
     shapes: dict[str, tuple[tuple[int | str, ...], TensorDType]] = {

@@ -34,7 +34,7 @@ OUTLIER_CHANNELS = ((0.21, 250.0), (0.48, -160.0), (0.83, 100.0))
 OUTLIER_MARK = 14.0
 """Height of the position embedding's peaks, in standard deviations of a channel."""
 OUTLIER_THRESHOLD = 6.2
-"""In standard deviations of a normalised token's projection on the unit's direction."""
+"""Threshold in standard deviations of a normalised token's projection on the unit's direction."""
 OUTLIER_SLOPE = 4.0
 
 Array: TypeAlias = NDArray[np.float32]

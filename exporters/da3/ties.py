@@ -56,7 +56,7 @@ def recorded_ties() -> Iterator[list[Tensor]]:
 def forced_choice(views: Tensor) -> Iterator[None]:
     """While in the context, upstream takes `views` (B,) int64 for its reference views."""
 
-    def force(original: Callable[..., Tensor], tokens: Tensor, *args: object, **kwargs: object) -> Tensor:
+    def force(_original: Callable[..., Tensor], tokens: Tensor, *_args: object, **_kwargs: object) -> Tensor:
         return views.to(tokens.device)
 
     with _selection(force):

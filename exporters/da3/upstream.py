@@ -33,7 +33,7 @@ POSES = ("extrinsics", "intrinsics")
 """Upstream's names of known poses, in the order of an artifact's inputs."""
 
 _SCORES_BYTES = 4 << 30
-"""Of attention's scores in fp64 at a time; PyTorch holds about three such at once."""
+"""Size of attention's fp64 scores at a time; PyTorch holds about three such at once."""
 
 
 def build_upstream(spec: ModelSpec, state_dict: Mapping[str, Tensor]) -> nn.Module:
@@ -101,7 +101,7 @@ def upstream_forward(
         inputs: passed on, e.g. `extrinsics` (B, N, 4, 4) and `intrinsics` (B, N, 3, 3).
 
     Returns:
-        The outputs asked for, in the order and shapes of DESIGN.md (`depth` (B, N, H, W), ...). `reference_view`
+        The outputs asked for, in the manifest's order and shapes (`depth` (B, N, H, W), ...). `reference_view`
         (B,) int64 is the view that upstream chose, 0 where it chooses none (N < 3).
 
     Raises:

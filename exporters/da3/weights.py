@@ -51,7 +51,7 @@ def resolve_weights(spec: str | None, model: ModelSpec) -> WeightsRef:
         except (_NoCheckpoint, UnavailableError) as error:
             raise WeightsError(
                 f"no weights for {model.name}: {error}; or name a checkpoint with --weights, or pass --weights synthetic:0 "
-                "(random weights: depth values are meaningless)"
+                "(random weights: depth values are not valid)"
             ) from None
     if spec.startswith("synthetic"):
         match = _SYNTHETIC.fullmatch(spec)
@@ -71,7 +71,7 @@ def resolve_weights(spec: str | None, model: ModelSpec) -> WeightsRef:
 
 
 def weights_to_measure(spec: str | WeightsRef | None, model: ModelSpec) -> WeightsRef:
-    """The same for what only measures: speed and parity are those of any weights.
+    """The same for measurements alone: speed and parity hold for any weights.
 
     Where none are named and the model's own are missing, `synthetic:0`, whose note says so and belongs before everything
     else that is printed. Raises as :func:`resolve_weights` for weights that are named or damaged.
@@ -81,7 +81,7 @@ def weights_to_measure(spec: str | WeightsRef | None, model: ModelSpec) -> Weigh
     try:
         return _own(model)
     except (_NoCheckpoint, UnavailableError) as error:
-        return replace(synthetic_ref(model, 0), note=f"synthetic weights (depth values are meaningless): {error}")
+        return replace(synthetic_ref(model, 0), note=f"random weights (depth values are not valid): {error}")
 
 
 def synthetic_ref(model: ModelSpec, seed: int, outliers: bool = False) -> WeightsRef:
@@ -145,7 +145,7 @@ def tied_keys(net: nn.Module) -> list[list[str]]:
 
 
 class _NoCheckpoint(WeightsError):
-    """The model's own checkpoint is not here and can't be fetched; one that is here and damaged is another error."""
+    """The model's own checkpoint is missing and can't be fetched; a damaged one is another error."""
 
 
 def _own(spec: ModelSpec) -> WeightsRef:
@@ -241,7 +241,9 @@ def _read_safetensors(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
                     if name is not None and not name.startswith(spec.ignored_prefixes):
                         tensors[name] = file.get_tensor(key).to(torch.float32)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is truncated or not a safetensors file ({one_line(error)}): download it again") from None
+        raise WeightsError(
+            f"{path} is truncated or not a safetensors file ({one_line(error)}): download it again"
+        ) from None
     return tensors
 
 

@@ -14,7 +14,7 @@ class WeightsRef:
     id: str
     """Hugging Face id, file name, or `synthetic:SEED[,outliers]`."""
     sha256: str
-    """Of the safetensors file; of names and hashes of its shards; of the recipe where synthetic."""
+    """Hash of the safetensors file, of its shards' names and hashes, or of the recipe where synthetic."""
     synthetic: bool
     licence: str
     path: str | None = None

@@ -63,6 +63,7 @@ def rewrites(backend: str) -> dict[Any, Callable[..., Tensor]]:
     found: dict[Any, Callable[..., Tensor]] = {aten.scaled_dot_product_attention.default: plain_attention}
     if backend == "vulkan":
         found |= {aten.conv2d.default: convolution_by_image, aten.conv_transpose2d.input: transposed_by_image}
+        found[aten.tan.default] = tangent
     return found
 
 
@@ -98,6 +99,11 @@ def transposed_by_image(
 ) -> Tensor:  # fmt: skip
     """The same of a transposed convolution."""
     return _by_image(images, weight, bias, stride, padding, dilation, True, output_padding, groups)
+
+
+def tangent(x: Tensor) -> Tensor:
+    """Of angles well below a quarter turn, as half a field of view is."""
+    return x.sin() / x.cos()
 
 
 def _by_image(images: Tensor, *more: Any) -> Tensor:

@@ -92,7 +92,13 @@ def lower(
     }
 
 
-def run(model: str, inputs: str, outputs: str, names: Sequence[str], progress: Progress) -> None:
+def run(
+    model: str,
+    inputs: str,
+    outputs: str,
+    names: Sequence[str],
+    progress: Progress,  # noqa: ARG001 - isolated functions take it
+) -> None:
     """Run a written program on the arrays of an `.npz` (in the method's order); the outputs go to another, by name."""
     from executorch.runtime import Runtime
 

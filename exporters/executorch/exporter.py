@@ -61,6 +61,7 @@ class ExecuTorchExporter(Exporter):
     """A `.pte` with the method `forward`, static shape; outputs in the manifest's order, for the format has no names."""
 
     format: ClassVar[str] = "executorch"
+    targets: ClassVar[tuple[str, ...]] = BACKENDS
     main_file: ClassVar[str | None] = MODEL_FILE
     slow: ClassVar[bool] = True
     packages: ClassVar[tuple[str, ...]] = ("executorch", "torchao", "coremltools")
@@ -127,7 +128,10 @@ class ExecuTorchExporter(Exporter):
         return ((lowering["backend"], taken), *not_run)
 
     def inspect(
-        self, artifact: Artifact, arrays: Mapping[str, np.ndarray] | None = None, run: bool = True
+        self,
+        artifact: Artifact,
+        arrays: Mapping[str, np.ndarray] | None = None,
+        run: bool = True,  # noqa: ARG002 - the interface's
     ) -> tuple[Table, ...]:
         extra = artifact.manifest.extra
         outside = tuple((name, str(count)) for name, count in extra["lowering"]["other_nodes"].items())

@@ -15,15 +15,15 @@ from depthport.exporters.core.errors import InputError
 Array = NDArray[np.float64]
 
 ROW_TOLERANCE = 1e-6
-"""Of a last row, 0 0 0 1 or 0 0 1: what arithmetic in fp32 leaves."""
+"""Error of a last row, 0 0 0 1 or 0 0 1, that fp32 arithmetic leaves."""
 LONGEST_FOCAL = 1 / np.radians(0.01)
-"""In edges of the image."""
+"""Longest focal length in edges of the image."""
 LARGEST_ENTRY = 1e15
-"""Of a pose or camera matrix: squares of more do not fit into fp32."""
+"""Largest entry of a pose or camera matrix: squares of more do not fit into fp32."""
 ROTATION_TOLERANCE = 1e-2
-"""Of RᵀR from the identity, per element: rotations written with three digits are within."""
+"""Largest difference of RᵀR from the identity, per element: rotations written with three digits are within."""
 SHEAR_TOLERANCE = 1e-2
-"""Of a skew that should be 0, as a share of the focal length: below is a calibration's, upstream ignores it."""
+"""Largest skew, as a share of the focal length: below is a calibration's, which upstream ignores."""
 LARGEST_NORMALISED = 8.0
 """Focal length of a normalised camera matrix (in image widths): a field of view of 7 degrees. In pixels it is a camera of
 a few pixels, which there is not."""

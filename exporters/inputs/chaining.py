@@ -18,7 +18,7 @@ from depthport.exporters.core.errors import InputError
 from depthport.exporters.inputs.similarity import Similarity
 
 CONFIDENCE_SHARE = 0.75
-"""Of the median confidence: points below it are left out."""
+"""Share of the median confidence below which points are left out."""
 HUBER = 0.1
 """Point at which Huber's function turns linear, in the median distance of points from their centre."""
 ITERATIONS = 20
@@ -33,7 +33,7 @@ class Fit(NamedTuple):
     error: float
     """Weighted root mean square distance after it, over the points' own spread; 0 is perfect."""
     points: int
-    """That counted."""
+    """Number of points that counted."""
 
 
 def align_overlap(
@@ -94,5 +94,5 @@ def weighted_similarity(source: np.ndarray, target: np.ndarray, weights: np.ndar
 
 
 def after(outer: Similarity, inner: Similarity) -> Similarity:
-    """x -> outer(inner(x))."""
+    """X -> outer(inner(x))."""
     return Similarity(outer.rotation @ inner.rotation, outer.apply(inner.translation[None])[0], outer.scale * inner.scale)

@@ -22,7 +22,7 @@ _NEAR = 0.4
 _ONE_PLACE = 0.05
 """Distance of the cameras from the point, as a share of that from the origin, up to which they stand in it."""
 _BETTER = 3.0
-"""By what factor another reading's axes must miss less."""
+"""Factor by which another reading's axes must miss less."""
 _OFF_CENTRE = 0.1
 _SAME_SHARE = 0.05
 

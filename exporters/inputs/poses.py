@@ -24,7 +24,7 @@ from depthport.exporters.inputs.similarity import Similarity, umeyama
 Array = NDArray[np.float64]
 
 RANSAC_VIEWS = 10
-"""From so many views on upstream aligns robustly."""
+"""Number of views from which upstream aligns robustly."""
 _SMALLEST_SCALE = 0.1
 _RANSAC_ITERATIONS = 10
 _SEED = 42
@@ -38,7 +38,7 @@ class Aligned(NamedTuple):
     """(N, 3, 4)."""
     intrinsics: NDArray[np.float32]
     scale: float
-    """By which the depth was divided."""
+    """Scale by which the depth was divided."""
 
 
 def normalise_extrinsics(extrinsics: np.ndarray) -> NDArray[np.float32]:
@@ -112,9 +112,7 @@ def _fit(target: Array, source: Array) -> Similarity:
     fit = umeyama(source=source[:, :3, 3], target=target[:, :3, 3]) if np.ptp(source[:, :3, 3], 0).any() else None
     # A rank of two is enough for a rotation; below, upstream's own library (evo) refuses too.
     if fit is None or fit.rank < 2:
-        raise InputError(
-            "these poses do not fix a scale: give three views or more whose cameras are not on one line"
-        )
+        raise InputError("these poses do not fix a scale: give three views or more whose cameras are not on one line")
     return fit
 
 
@@ -137,7 +135,7 @@ def invert(poses: Array) -> Array:
 
 
 def _robust(target: Array, source: Array) -> Similarity:
-    """Of ten fits to a random half of the views the one most views agree with, fitted again to those views."""
+    """Return the fit, of ten to random halves of the views, that most views agree with, refitted to those."""
     generator = np.random.default_rng(_SEED)
     count = len(source)
     best = _fit(target, source)

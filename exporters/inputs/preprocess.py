@@ -115,7 +115,7 @@ def exact_steps(size: Size, height: int, width: int) -> Steps:
 
 
 def unifying_steps(sizes: Sequence[Size]) -> list[Steps]:
-    """For each view of a scene, the centre crop to the smallest width and the smallest height among them."""
+    """Return for each view of a scene the centre crop to the smallest width and the smallest height among them."""
     smallest = min(w for w, _ in sizes), min(h for _, h in sizes)
     return [() if size == smallest else (_centre_crop(size, smallest),) for size in sizes]
 

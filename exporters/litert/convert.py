@@ -87,7 +87,7 @@ def _tell(progress: Progress) -> None:
     theirs.task = task
 
 
-def quantize(model: str, quantized: str, recipe: Recipe, progress: Progress) -> None:
+def quantize(model: str, quantized: str, recipe: Recipe, progress: Progress) -> None:  # noqa: ARG001 - isolated functions take it
     """Write `model` quantized by ai-edge-quantizer's `recipe` (its JSON form)."""
     from ai_edge_quantizer import quantizer
 
@@ -98,7 +98,7 @@ def quantize(model: str, quantized: str, recipe: Recipe, progress: Progress) -> 
 def try_recipes(
     model: str, recipes: Sequence[Recipe], scenes: str, outputs: Sequence[str], progress: Progress
 ) -> list[JsonObject]:
-    """For each recipe, in turn: quantize, run the scenes, and keep the outputs in `trial-INDEX.npz` beside the model.
+    """Quantize by each recipe in turn, run the scenes, and keep the outputs in `trial-INDEX.npz` beside the model.
 
     Args:
         model: the fp32 file.
@@ -126,7 +126,7 @@ def try_recipes(
     return done
 
 
-def run(model: str, inputs: str, outputs: str, progress: Progress) -> JsonObject:
+def run(model: str, inputs: str, outputs: str, progress: Progress) -> JsonObject:  # noqa: ARG001 - isolated functions take it
     """Run a written file in LiteRT on the arrays of an `.npz`; the outputs go to another. Returns its signature."""
     (found,) = infer(model, [read_npz(inputs)])
     write_npz(Path(outputs), found)
@@ -142,7 +142,7 @@ def infer(model: str, feeds: Sequence[Mapping[str, np.ndarray]]) -> list[dict[st
     return [{name: value.copy() for name, value in runner(**feed).items()} for feed in feeds]
 
 
-def arithmetic(model: str, progress: Progress) -> dict[str, float]:
+def arithmetic(model: str, progress: Progress) -> dict[str, float]:  # noqa: ARG001 - isolated functions take it
     """GFLOP of the products and convolutions with weights, by group (:mod:`depthport.exporters.litert.recipes`)."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 

@@ -36,7 +36,7 @@ class Chosen:
 
     recipe: Recipe
     report: JsonObject
-    """For the manifest."""
+    """Report for the manifest."""
 
 
 def held_out(context: ExportContext) -> dict[str, NDArray[np.float32]]:

@@ -117,7 +117,7 @@ def _probe_shapes(request: ExportRequest) -> Sequence[Shape]:
 def _results(
     context: ExportContext, session: InferenceSession, shapes: Sequence[Shape]
 ) -> Iterator[tuple[Shape, dict[str, np.ndarray], dict[str, np.ndarray]]]:
-    """For each shape the file's outputs and the static network's."""
+    """Yield each shape with the file's outputs and the static network's."""
     import torch
 
     from depthport.exporters.da3.upstream import build_upstream

@@ -30,6 +30,7 @@ from depthport.exporters.core.errors import ExportError, one_line
 from depthport.exporters.core.files.atomic import storage_errors
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options
+from depthport.exporters.core.text import mib
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
 from depthport.exporters.onnx import lowering
@@ -46,7 +47,7 @@ from depthport.exporters.onnx.plain import (
     upstream_graph,
 )
 from depthport.exporters.onnx.quantize import quantize_graph
-from depthport.exporters.onnx.targets import PORTABLE, OnnxTarget, as_exported, get_target
+from depthport.exporters.onnx.targets import NAMES, PORTABLE, OnnxTarget, as_exported, get_target
 from depthport.exporters.onnx.versions import VersionOptions, check_versions, least_ir, oldest_onnxruntime
 from depthport.exporters.pytorch.program import export_program, require_static
 from depthport.exporters.quantization.layers import candidates
@@ -67,6 +68,7 @@ class OnnxExporter(Exporter):
     """A standard ONNX file with named inputs and outputs, described and checked."""
 
     format: ClassVar[str] = "onnx"
+    targets: ClassVar[tuple[str, ...]] = NAMES
     main_file: ClassVar[str | None] = MODEL_FILE
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnx-ir")
     default: ClassVar[bool] = True
@@ -120,7 +122,7 @@ class OnnxExporter(Exporter):
         describe(model, request)
         check_signature(model, request)
         size = initializer_bytes(model)
-        context.progress(f"writing {size / 1e9:.1f} GB")
+        context.progress(f"writing {mib(size)}")
         path = directory / MODEL_FILE
         save(model, path, data=DATA_FILE if size > PROTOBUF_LIMIT_BYTES else None)
         if plain is DynamicOptions:

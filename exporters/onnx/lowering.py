@@ -68,7 +68,7 @@ def _split(graph: onnx_ir.Graph, node: onnx_ir.Node) -> bool:
 
 
 def _resize(node: onnx_ir.Node) -> bool:
-    """Without what 18 added, where it says what 17 does anyway."""
+    """Remove what 18 added where it states 17's behaviour."""
     antialias, policy = (node.attributes.pop(name, None) for name in ("antialias", "keep_aspect_ratio_policy"))
     return (
         (antialias is None or not antialias.as_int())

@@ -1,4 +1,4 @@
-"""Exports that people make without this package, as options of the format, to be measured alike (target `portable`):
+"""Exports that people make without this package, as options of the format, to be measured alike (target `portable`).
 
 * `--option network=upstream`: `torch.onnx.export` of upstream's own network as it is, by either of torch's exporters;
 * `--precision int8 --option mix=dynamic`: the portable file after ONNX Runtime's `quantize_dynamic`, which has no budget.
@@ -65,7 +65,9 @@ def check_plain(request: ExportRequest, kind: type[Options], target: str) -> Jso
     if target != PORTABLE:
         raise UsageError(f"target {target!r} has none of the options {', '.join(options)}: they are for {PORTABLE}")
     if request.dynamic or request.pose_input or request.preprocess:
-        raise UnsupportedError("a comparison export has a fixed shape and takes normalised images: leave out the other options")
+        raise UnsupportedError(
+            "a comparison export has a fixed shape and takes normalised images: leave out the other options"
+        )
     if kind is UpstreamOptions:
         return options
     if find_spec("onnxruntime") is None:

@@ -41,7 +41,7 @@ class Probe:
     dtype: str
     """ONNX's name of its type."""
     nbytes: int
-    """In fp32."""
+    """Size in fp32."""
 
 
 def probes(model: onnx_ir.Model) -> list[Probe]:

@@ -22,7 +22,7 @@ Runner = Callable[[Sequence[Probe], Arrays], Arrays]
 """Values of some tensors for some inputs."""
 
 TOLERANCES: Mapping[str, float] = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
-"""By the backbone's dtype: some thirty roundings of a unit in the last place, over a network of this depth."""
+"""Tolerances by the backbone's dtype: some thirty roundings of a unit in the last place, over a network of this depth."""
 QUANTIZED_TOLERANCE = 0.3
 
 
@@ -64,7 +64,7 @@ def tolerance_of(policy: PrecisionPolicy) -> float:
 
 def compare(
     reference: Path, run: Runner, typed: Sequence[Probe], inputs: Arrays, tolerance: float, executed: str,
-    progress: Progress = lambda step: None,
+    progress: Progress = lambda _: None,
 ) -> Comparison:  # fmt: skip
     """Compare tensors of a typed graph, as `run` computes them, with the fp32 graph's of the same names.
 

@@ -62,7 +62,7 @@ class RangeReport:
 
 
 def check_ranges(
-    fp32: Path, fp16: Path, images: Iterable[NDArray[np.float32]], progress: Progress = lambda step: None
+    fp32: Path, fp16: Path, images: Iterable[NDArray[np.float32]], progress: Progress = lambda _: None
 ) -> RangeReport:
     """Magnitudes, in fp32, of the tensors that the fp16 graph stores in fp16.
 

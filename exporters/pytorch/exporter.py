@@ -54,6 +54,7 @@ class PyTorchExporter(Exporter):
     """Files for upstream itself and for the static network in eager or compiled PyTorch."""
 
     format: ClassVar[str] = "pytorch"
+    targets: ClassVar[tuple[str, ...]] = (FUSED_TARGET,)
     packages: ClassVar[tuple[str, ...]] = ("safetensors",)
 
     def probe(self) -> str | None:
@@ -101,7 +102,7 @@ class PyTorchExporter(Exporter):
 
 
 def require_fusible(request: ExportRequest) -> None:
-    """Refuse a policy or a model that the fused kernels have no form of.
+    """Refuse a policy or a model that the fused kernels do not support.
 
     Raises:
         UnsupportedError: a quantized policy, one with fp32 matrix products or convolutions, or another network than the
@@ -175,7 +176,7 @@ def program_bytes(program: ExportedProgram, borrowed: Mapping[str, str]) -> byte
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors, each with memory of its own, which safetensors asks for (upstream shares a LayerNorm)."""
+    """Return the tensors with separate memory, as safetensors requires (upstream shares a LayerNorm)."""
     seen: set[int] = set()
     own: dict[str, Tensor] = {}
     for name, tensor in tensors.items():

@@ -23,9 +23,9 @@ from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 SHIPPED = (
     "camera.png", "grass.png", "retina.jpg", "gravel.png", "coins.png", "brick.png", "ihc.png", "hubble_deep_field.jpg",
 )  # fmt: skip
-"""Of public domain or CC0 (scikit-image's `data/README.txt`); grey ones are fed as grey RGB."""
+"""Photographs of public domain or CC0 (scikit-image's `data/README.txt`); grey ones are fed as grey RGB."""
 SHIPPED_HELD_OUT = ("clock_motion.png", "moon.png", "cell.png", "page.png")
-"""From the same wheel: what was calibrated on :data:`SHIPPED` is tried on these."""
+"""Photographs of the same wheel on which results of :data:`SHIPPED` are tried."""
 OWN = "--option calibration=FOLDER"
 """Options that name the user's own photographs."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")

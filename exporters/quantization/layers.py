@@ -57,7 +57,7 @@ class Observation:
     """Observations of a layer over the calibration scenes."""
 
     gflop: float = 0.0
-    """Of one inference."""
+    """Arithmetic of one inference."""
     low: float = np.inf
     high: float = -np.inf
     """Range of its inputs; of a linear layer without the camera tokens."""

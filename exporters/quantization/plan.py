@@ -49,7 +49,7 @@ class Int8Options(Options, frozen=True):
     """The same of the cameras' rotation, in degrees."""
 
     def to_json(self) -> JsonObject:
-        """For the manifest and the key: the calibration images as the hash of their contents.
+        """Return the form for manifest and key, with calibration images as the hash of their contents.
 
         Raises:
             UsageError: there are no such images.
@@ -59,10 +59,10 @@ class Int8Options(Options, frozen=True):
 
 
 MEASURED_SCENES = (2, 4)
-"""Fewest and most; small ones cost little."""
+"""Fewest and most scenes; small ones cost little."""
 HELD_OUT_SCENES = (4, 24)
 HELD_OUT_PIXELS = 8 * 504 * 504
-"""Of the scenes that the whole mix is tried on, together: eight of 504×504."""
+"""Pixels of all scenes that the whole mix is tried on: eight of 504×504."""
 MEASURED_SIDE = 280
 """Longest side, pixels, of the scenes on which layers are measured one by one."""
 NEGLIGIBLE = 2e-3
@@ -77,12 +77,12 @@ class QuantizationPlan:
     table: tuple[Loss, ...]
     """Every layer that was measured; empty where nothing was."""
     gflop: float
-    """Of all layers that could be quantized."""
+    """Arithmetic of all layers that could be quantized."""
     found: Found
     """Loss of :attr:`layers` together on held-out pictures."""
 
     def report(self) -> JsonObject:
-        """For the manifest."""
+        """Return the report for the manifest."""
         depth, rotation = quadrature([loss for loss in self.table if loss.layer in self.layers])
         return {
             "layers": list(self.layers),

@@ -40,7 +40,7 @@ class QuantizedLayer:
     input: ActivationGrid | None
     """None: weights only."""
     output: ActivationGrid | None
-    """Of a convolution whose output is rounded too; else None."""
+    """Grid of a convolution's output if it is rounded too; else None."""
     gflop: float
 
     @property
@@ -93,7 +93,7 @@ def simulate(module: nn.Module, layer: QuantizedLayer) -> RemovableHandle:
         # The camera token's row stays what it was, unless activations are float anyway.
         return y if layer.input is None else torch.cat((output[:, :1], y[:, 1:]), dim=1)
 
-    def convolution(owner: nn.Conv2d, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    def convolution(owner: nn.Conv2d, inputs: tuple[Tensor, ...], _output: Tensor) -> Tensor:
         weight = codes * scales.reshape(-1, 1, 1, 1)
         y = F.conv2d(on_grid(inputs[0], layer.input), weight, owner.bias, owner.stride, owner.padding)
         return on_grid(y.relu() if relu_after(layer.name) else y, layer.output)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from depthport.exporters.base import Progress
 from depthport.exporters.core.errors import ExportError, UnsupportedError, one_line
+from depthport.exporters.core.text import mib
 from depthport.exporters.tensorrt.options import TensorRTOptions
 from depthport.exporters.tensorrt.platform import Package
 
@@ -137,7 +138,7 @@ def build(
         engine = _run(trt, parsed, config, progress)
     if engine is None:
         raise ExportError(f"{package.name} can't build the engine: {parsed.logger.error()}")
-    progress(f"writing {engine.nbytes / 1e9:.1f} GB")
+    progress(f"writing {mib(engine.nbytes)}")
     with path.open("wb") as stream:
         stream.write(engine)
     return None if cache is None else bytes(cache.serialize())
@@ -233,13 +234,13 @@ def _add_profile(parsed: Parsed, config: tensorrt.IBuilderConfig, options: Tenso
 
 def _monitor(trt: ModuleType, progress: Progress, interrupted: threading.Event) -> tensorrt.IProgressMonitor:
     class Monitor(trt.IProgressMonitor):  # type: ignore[name-defined, misc]
-        """Phases nest; the outer ones are worth a line. Methods come from C++ and must not raise."""
+        """Phases nest; the outer ones are worth a line. Methods are called from C++ and must not raise."""
 
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.depth: dict[str, int] = {}
 
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:  # noqa: ARG002
             depth = self.depth.get(parent_phase, -1) + 1 if parent_phase else 0
             self.depth[phase_name] = depth
             if depth <= _DEEPEST_SHOWN and not interrupted.is_set():
@@ -248,7 +249,7 @@ def _monitor(trt: ModuleType, progress: Progress, interrupted: threading.Event) 
         def phase_finish(self, phase_name: str) -> None:
             self.depth.pop(phase_name, None)
 
-        def step_complete(self, phase_name: str, step: int) -> bool:
+        def step_complete(self, phase_name: str, step: int) -> bool:  # noqa: ARG002
             return not interrupted.is_set()
 
     return Monitor()
@@ -261,7 +262,7 @@ def _interruptible() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
-    before = signal.signal(signal.SIGINT, lambda number, frame: event.set())
+    before = signal.signal(signal.SIGINT, lambda *_: event.set())
     try:
         yield event
     finally:

@@ -38,7 +38,7 @@ class Range:
     """The :data:`PERCENTILE` of a sample's magnitudes, at most `largest`."""
 
     def of(self, method: str) -> float:
-        """By `max` or `percentile`."""
+        """Return the range by `max` or `percentile`."""
         return self.largest if method == "max" else self.percentile
 
 

@@ -29,6 +29,7 @@ from depthport.exporters.core.files.private import cache_root, private_folder
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options
 from depthport.exporters.core.precision import POLICIES, PrecisionPolicy
+from depthport.exporters.core.text import mib
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.onnx.exporter import OnnxExporter
 from depthport.exporters.onnx.graph_file import read_graph
@@ -195,7 +196,7 @@ class _EngineExporter(Exporter):
         return found.to_json()
 
     def rebuild(self, artifact: Artifact, directory: Path, progress: Progress) -> ExportResult:
-        """For the GPU and the TensorRT that are here; also raises what :meth:`build_engine` raises."""
+        """Rebuild for this machine's GPU and TensorRT; also raises what :meth:`build_engine` raises."""
         manifest = artifact.manifest
         options = TensorRTOptions.from_json(manifest.options)
         gpu = gpu_here()
@@ -231,6 +232,7 @@ class TensorRTRTXExporter(_EngineExporter):
     """TensorRT for RTX: builds anywhere, for GeForce and RTX GPUs."""
 
     format: ClassVar[str] = "tensorrt-rtx"
+    targets: ClassVar[tuple[str, ...]] = TENSORRT_RTX.capabilities
     packages: ClassVar[tuple[str, ...]] = (*TENSORRT_RTX.distributions, "onnx", "onnxscript", "onnx-ir")
     package: ClassVar[Package] = TENSORRT_RTX
 
@@ -249,7 +251,7 @@ def _memory_warnings(estimate_bytes: int) -> list[str]:
     free = psutil.virtual_memory().available
     if estimate_bytes <= free:
         return []
-    line = f"the build may need {estimate_bytes / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free"
+    line = f"the build may need {mib(estimate_bytes)} of memory and {mib(free)} are free"
     _log.warning(line)
     return [line]
 

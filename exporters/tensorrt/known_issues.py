@@ -20,7 +20,7 @@ class KnownIssue:
     issue: str
     first: Version
     fixed: Version | None
-    """First version reported right; None: none is."""
+    """First version reported to be right; None: none is."""
     precisions: tuple[str, ...] = ()
     """Dtypes of the backbone it is about; empty: all."""
     capabilities: tuple[str, ...] = ()

@@ -45,7 +45,7 @@ class Layer:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     dtypes: tuple[str, ...]
-    """Of the outputs, in TensorRT's names."""
+    """Dtypes of the outputs, in TensorRT's names."""
     node: str
     """The ONNX node it comes from; empty for what the parser added."""
 

@@ -90,7 +90,7 @@ class TensorRTOptions:
     timing_cache: bool | str
     inspector: bool
     profile: Mapping[str, Range]
-    """By the name of the dimension in the ONNX file: `batch`, `views`, `height`, `width`."""
+    """Ranges by the name of the dimension in the ONNX file: `batch`, `views`, `height`, `width`."""
     calibration: str | None
     calibration_method: Method | None
     """None: what suits the kind."""
@@ -108,7 +108,9 @@ class TensorRTOptions:
         try:
             return msgspec.convert(data, cls)
         except msgspec.ValidationError as error:
-            raise ArtifactError(f"the engine's options are from another version ({fault(error)}): export it again") from error
+            raise ArtifactError(
+                f"the engine's options are from another version ({fault(error)}): export it again"
+            ) from error
 
 
 def asked_options(request: ExportRequest) -> AskedOptions:
@@ -130,7 +132,9 @@ def parse_options(request: ExportRequest, package: Package) -> TensorRTOptions:
     asked = asked_options(request)
     target, capabilities, compatibility = _target(request.target, package)
     if asked.strip_weights and request.policy.quantization:
-        raise UnsupportedError("strip_weights does not work with a quantized precision: its weights exist in the engine only")
+        raise UnsupportedError(
+            "strip_weights does not work with a quantized precision: its weights exist in the engine only"
+        )
     if asked.strip_weights and gpu_here() is None:
         raise UnsupportedError(
             f"strip_weights needs an NVIDIA GPU and its driver to build ({package.name} aborts without): "

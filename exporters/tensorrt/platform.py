@@ -33,7 +33,7 @@ class Package:
     format: str
     module: str
     name: str
-    """As NVIDIA writes it."""
+    """The name as NVIDIA writes it."""
     distributions: tuple[str, ...]
     """Any of these installs it."""
     install: str
@@ -113,7 +113,7 @@ class EngineHeader:
     magic: bytes
     size_bytes: int
     version: str
-    """Of the TensorRT that wrote it, four numbers."""
+    """Version of the TensorRT that wrote it, four numbers."""
 
 
 def read_header(path: Path) -> EngineHeader | None:
@@ -127,7 +127,7 @@ def read_header(path: Path) -> EngineHeader | None:
 
 
 def damage(path: Path, package: Package) -> str | None:
-    """Return why a file is no complete engine of `package`, in one line; None where nothing speaks against it."""
+    """Return why a file is not a complete engine of `package`, in one line; None if it seems to be."""
     header = read_header(path)
     size = path.stat().st_size
     if header is None:

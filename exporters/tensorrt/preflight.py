@@ -1,4 +1,4 @@
-"""Before a build: what of an ONNX graph TensorRT will refuse, node by node, and what the build will cost.
+"""Check before a build: the nodes of an ONNX graph that TensorRT will refuse, and the cost of the build.
 
 TensorRT's own messages come late and often name no node. The limits here are those of NVIDIA's documentation (operator
 support of the ONNX parser, support matrix, "Limitations"): no double, complex or string tensors, at most 8 dimensions,
@@ -97,7 +97,7 @@ def preflight(
 def _refusal(
     node: onnx_ir.Node, supports: Callable[[str], bool], capabilities: Sequence[str], sizes: Mapping[str, int]
 ) -> str | None:
-    """Return why a node will not be built; None where nothing speaks against it."""
+    """Return why a node will not be built; None if it will."""
     if node.domain not in ("", "ai.onnx"):
         return f"it is of domain {node.domain!r}, which only its own runtime supports: export with --target tensorrt"
     if not supports(node.op_type):

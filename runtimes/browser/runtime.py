@@ -32,6 +32,7 @@ from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, PlacementError, RunError, UnsupportedError, UsageError, one_line
 from depthport.exporters.core.files.paths import user_path
 from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.text import mib
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session, SessionMemory
 from depthport.runtimes.host.chromium import INSTALL, find_browser
 from depthport.runtimes.host.cpu import cpu_description
@@ -45,9 +46,9 @@ WASM = Mode("wasm", "WebAssembly with SIMD, all threads on one inference", preci
 WEBGPU = Mode("webgpu", "WGSL kernels on the browser's GPU adapter", precisions=("fp16", "fp32"))
 OFF_TARGET = "a page runs on its visitors' devices: times here show which of two files is faster, not how fast theirs are"
 ADDRESS_SPACE = 4 << 30
-"""Of WebAssembly with 32-bit addresses, which ONNX Runtime Web is built for."""
+"""Address space of 32-bit WebAssembly, which ONNX Runtime Web is built for."""
 WEIGHT_COPIES = 2.6
-"""Of the file, in memory, once it is loaded: measured with da3-small (3.1) to da3-large (2.7)."""
+"""Memory of a loaded file over its size: measured with da3-small (3.1) to da3-large (2.7)."""
 _MODULES = {
     "cpu": ("ort.wasm.min.mjs", "wasm", "CPUExecutionProvider"),
     "gpu": ("ort.webgpu.min.mjs", "webgpu", "WebGpuExecutionProvider"),
@@ -240,7 +241,7 @@ def _require_room(artifact: Artifact) -> None:
     size = sum(info.size_bytes for info in artifact.manifest.files)
     if WEIGHT_COPIES * size > ADDRESS_SPACE:
         raise UnsupportedError(
-            f"{artifact.path.name} has {size / 1e9:.1f} GB of files, and WebAssembly addresses 4 GiB in all, of which "
+            f"{artifact.path.name} has {mib(size)} of files, and WebAssembly addresses 4 GiB in all, of which "
             f"loading takes {WEIGHT_COPIES} times the files: export a smaller model, or fp16 or int8"
         )
 

@@ -24,7 +24,7 @@ LEAK_FLOOR_MIB = 24
 """Growth per load and close that an allocator's bookkeeping explains."""
 
 
-def check_probe(subject: Subject, folder: Path) -> None:
+def check_probe(subject: Subject, _folder: Path) -> None:
     """Every device says what it is; one that is not here says why and what to do."""
     devices = subject.runtime.probe()
     require(bool(devices), "probe() lists no device")
@@ -37,7 +37,7 @@ def check_probe(subject: Subject, folder: Path) -> None:
     require(subject.device in [d.name for d in devices], f"{subject.device} is not among them")
 
 
-def check_outputs(subject: Subject, folder: Path) -> None:
+def check_outputs(subject: Subject, _folder: Path) -> None:
     """Outputs have the manifest's names, shapes and dtypes, in its order, and are finite."""
     with subject.load() as session:
         outputs = infer(session, subject.inputs(0))
@@ -48,8 +48,8 @@ def check_outputs(subject: Subject, folder: Path) -> None:
             require(bool(np.isfinite(array).all()), f"{spec.name} is not finite")
 
 
-def check_synchronize(subject: Subject, folder: Path) -> None:
-    """After `synchronize` the outputs are there: fetching them costs less than the inference did.
+def check_synchronize(subject: Subject, _folder: Path) -> None:
+    """Outputs are ready after `synchronize`: fetching them costs less than the inference did.
 
     On a device that computes in the background only the clock can tell. The comparison is between two durations of the
     same session, and an honest one passes by orders of magnitude: a copy against a network.
@@ -70,7 +70,7 @@ def check_synchronize(subject: Subject, folder: Path) -> None:
         require(min(shares) < 1.0, "synchronize() returns before the work is done: outputs() does it instead")
 
 
-def check_outputs_are_final(subject: Subject, folder: Path) -> None:
+def check_outputs_are_final(subject: Subject, _folder: Path) -> None:
     """Inputs bound after `synchronize` do not reach the outputs of the run before."""
     with subject.load() as session:
         expected = infer(session, subject.inputs(0))
@@ -81,7 +81,7 @@ def check_outputs_are_final(subject: Subject, folder: Path) -> None:
         require(nearly_equal(session.outputs(), expected), "outputs() reflect inputs that were bound after the run")
 
 
-def check_rebinding(subject: Subject, folder: Path) -> None:
+def check_rebinding(subject: Subject, _folder: Path) -> None:
     """Other inputs give other outputs, the first inputs give the first outputs again."""
     with subject.load() as session:
         first, second = infer(session, subject.inputs(0)), infer(session, subject.inputs(1))
@@ -92,7 +92,7 @@ def check_rebinding(subject: Subject, folder: Path) -> None:
         require(nearly_equal(first, again), "the same inputs give different outputs the second time")
 
 
-def check_inputs_are_copied(subject: Subject, folder: Path) -> None:
+def check_inputs_are_copied(subject: Subject, _folder: Path) -> None:
     """An array may be reused by its owner once `bind` has returned."""
     with subject.load() as session:
         expected = infer(session, subject.inputs(0))
@@ -105,7 +105,7 @@ def check_inputs_are_copied(subject: Subject, folder: Path) -> None:
         require(nearly_equal(session.outputs(), expected), "bind() keeps the caller's array instead of a copy")
 
 
-def check_outputs_are_copies(subject: Subject, folder: Path) -> None:
+def check_outputs_are_copies(subject: Subject, _folder: Path) -> None:
     """Arrays handed out stay as they are when the session goes on."""
     with subject.load() as session:
         kept = infer(session, subject.inputs(0))
@@ -115,7 +115,7 @@ def check_outputs_are_copies(subject: Subject, folder: Path) -> None:
         require(not changed, f"the next run overwrote {', '.join(changed)}")
 
 
-def check_placement(subject: Subject, folder: Path) -> None:
+def check_placement(subject: Subject, _folder: Path) -> None:
     """The session says it ran where it was asked to, and nothing ran elsewhere."""
     with subject.load() as session:
         infer(session, subject.inputs(0))
@@ -126,7 +126,7 @@ def check_placement(subject: Subject, folder: Path) -> None:
         session.memory()
 
 
-def check_order(subject: Subject, folder: Path) -> None:
+def check_order(subject: Subject, _folder: Path) -> None:
     """Calls out of order are typed errors, not crashes."""
     with subject.load() as session:
         raises(RunError, session.run, "run() before bind()")
@@ -136,7 +136,7 @@ def check_order(subject: Subject, folder: Path) -> None:
         infer(session, subject.inputs(0))
 
 
-def check_close(subject: Subject, folder: Path) -> None:
+def check_close(subject: Subject, _folder: Path) -> None:
     """`close` twice is once; afterwards every call is a typed error."""
     session = subject.load()
     infer(session, subject.inputs(0))
@@ -148,7 +148,7 @@ def check_close(subject: Subject, folder: Path) -> None:
     raises(RunError, lambda: session.bind(subject.inputs(0)), "bind() after close()")
 
 
-def check_close_frees(subject: Subject, folder: Path) -> None:
+def check_close_frees(subject: Subject, _folder: Path) -> None:
     """Loading and closing over and over does not make the process grow."""
     process = psutil.Process(os.getpid())
 
@@ -174,7 +174,7 @@ def _give_back_freed_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def check_inputs(subject: Subject, folder: Path) -> None:
+def check_inputs(subject: Subject, _folder: Path) -> None:
     """Missing, unknown, misshapen and mistyped inputs, lists and NaN are refused in one line; the session stays usable."""
     good = subject.inputs(0)
     name, array = next(iter(good.items()))
@@ -196,7 +196,7 @@ def check_inputs(subject: Subject, folder: Path) -> None:
         infer(session, good)
 
 
-def check_layouts(subject: Subject, folder: Path) -> None:
+def check_layouts(subject: Subject, _folder: Path) -> None:
     """A view that is not contiguous is as good as its copy."""
     inputs = subject.inputs(0)
     strided = {name: np.repeat(array, 2, axis=-1)[..., ::2] for name, array in inputs.items()}
@@ -204,7 +204,7 @@ def check_layouts(subject: Subject, folder: Path) -> None:
         require(nearly_equal(infer(session, strided), infer(session, inputs)), "strided inputs are read wrong")
 
 
-def check_refusals(subject: Subject, folder: Path) -> None:
+def check_refusals(subject: Subject, _folder: Path) -> None:
     """Another format, and unknown devices, modes and options, are refused by type."""
     manifest = replace(subject.artifact.manifest, format="no-such-format")
     other = replace(subject, artifact=replace(subject.artifact, manifest=manifest))
@@ -255,5 +255,5 @@ def _truncate(source: Path, target: Path) -> None:
         target.write_bytes(stream.read(source.stat().st_size // 2))
 
 
-def _overwrite(source: Path, target: Path) -> None:
+def _overwrite(_source: Path, target: Path) -> None:
     target.write_bytes(b"\x00damaged" * 64)

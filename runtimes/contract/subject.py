@@ -38,6 +38,7 @@ class Subject:
 
 
 def infer(session: Session, inputs: Mapping[str, np.ndarray]) -> Arrays:
+    """One inference on host arrays."""
     session.bind(inputs)
     session.run()
     session.synchronize()
@@ -50,11 +51,13 @@ def nearly_equal(found: Arrays, expected: Arrays) -> bool:
 
 
 def require(condition: bool, message: str) -> None:
+    """Raise ContractError with `message` unless `condition` holds."""
     if not condition:
         raise ContractError(message)
 
 
 def raises(kinds: type[DepthportError] | tuple[type[DepthportError], ...], call: Callable[[], object], what: str) -> None:
+    """Require `call` to raise one of `kinds` with a one-line message."""
     try:
         call()
     except kinds as error:

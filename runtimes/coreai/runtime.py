@@ -125,7 +125,7 @@ class CoreAISession(Session):
         return {spec.name: self._raw[spec.native_name].astype(spec.dtype) for spec in self.output_specs}
 
     def _wait(self) -> None:
-        """Until the call in flight is done."""
+        """Wait until the call in flight is done."""
         call, self._call = self._call, None
         if call is None:
             return

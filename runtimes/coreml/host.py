@@ -63,7 +63,7 @@ def intrinsics(encoding: NDArray[np.float32], size: tuple[int, int]) -> NDArray[
 
 
 def _as(array: Array | None, spec: TensorSpec) -> Array:
-    """In the manifest's dtype and shape; an output that no package computes is the constant 0."""
+    """Bring an array to the manifest's dtype and shape; an output that no package computes is the constant 0."""
     shape = tuple(int(d) for d in spec.shape)
     if array is None:
         return np.zeros(shape, spec.dtype)

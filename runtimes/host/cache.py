@@ -45,7 +45,7 @@ def writable(folder: Path) -> bool:
 
 @contextmanager
 def sealed_cache(folder: Path) -> Iterator[None]:
-    """Within it, a framework reads and writes `folder` by its own rules; nothing that changed on disk since is read.
+    """Context in which a framework reads and writes `folder` by its own rules; files changed on disk are not read.
 
     Frameworks find their files by name and do not check what is in them. One process compiles at a time: what is not
     sealed is then a killed process's, and who waited finds what was compiled.

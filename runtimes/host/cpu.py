@@ -103,7 +103,7 @@ class Cpu:
 
     @property
     def label(self) -> str:
-        """For people: `AMD EPYC (Zen 3)`."""
+        """Name for people: `AMD EPYC (Zen 3)`."""
         return f"{self.model} ({self.microarchitecture})" if self.microarchitecture else self.model
 
 

@@ -30,7 +30,7 @@ from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes.host.chromium import browser_command, browser_environment, last_words
 
 START_S = 60.0
-"""A browser that shows nothing after so long will not."""
+"""Time-out for the browser to show its page."""
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm"}
 _ISOLATED = {
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -206,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nobody wants to read each request."""
+        """Log no requests."""
 
 
 __all__ = ["START_S", "Page", "PageError"]

@@ -1,8 +1,8 @@
-"""The graph that ONNX Runtime has optimized for this processor, kept beside the artifact.
+"""The graph that ONNX Runtime has optimised for this processor, kept beside the artifact.
 
-Optimizing at every load takes more time than reading the result, and as much memory again as the weights; the result's
+Optimising at every load takes more time than reading the result, and as much memory again as the weights; the result's
 weights lie in a file of their own, which is mapped and not read. An entry is bound to the artifact's files, ONNX
-Runtime's version, the processor and the level of optimization (layouts and fusions depend on all four), so a change of
+Runtime's version, the processor and the level of optimisation (layouts and fusions depend on all four), so a change of
 any makes a new one. It is written aside, sealed with its hashes and renamed
 (:mod:`depthport.exporters.core.files.sealed`); what is incomplete, was changed since or can't be loaded is rebuilt.
 """

@@ -3,8 +3,9 @@
 Whatever ONNX Runtime lists once the installed packages' libraries are registered can be run
 (:mod:`depthport.runtimes.onnxruntime.plugins`). Two proofs stand in the placement: which provider each node was given to,
 and how far the outputs are from those of ONNX Runtime's own CPU provider for the same inputs
-(:mod:`depthport.runtimes.onnxruntime.plugin_session`). A provider that took no node, or that computes an fp32 policy in
-less, is an error: some round unless told otherwise, and some although they were told.
+(:mod:`depthport.runtimes.onnxruntime.plugin_session`). A provider that takes no node has no form of the
+model; one that computes an fp32 policy in less is an error: some round unless told otherwise, and some although they were
+told.
 
 ProviderOptions are those of runtime `onnxruntime`; `provider_options` go to the plug-in as they are.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,12 @@ import numpy as np
 import onnxruntime as ort
 
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import ExportError, LoadError, PlacementError
+from depthport.exporters.core.errors import ExportError, LoadError, PlacementError, UnsupportedError
 from depthport.exporters.core.isolation import call_isolated
 from depthport.runtimes.base import LoadOptions, Placement
 from depthport.runtimes.onnxruntime.plugins import Offer, reference
 from depthport.runtimes.onnxruntime.providers import Provider, ProviderOptions
-from depthport.runtimes.onnxruntime.session import OrtOptions, OrtSession, nodes_by_provider
+from depthport.runtimes.onnxruntime.session import ORT_ERRORS, OrtOptions, OrtSession, nodes_by_provider
 
 FP32_LIMIT = 1e-5
 """Relative L2 of an fp32 policy's outputs to the CPU provider's: sums in another order are at 1e-6, fp16 weights at 4e-5 on
@@ -31,9 +32,28 @@ class PluginSession(OrtSession):
     ) -> None:  # fmt: skip
         self._offer, self._native, self._model = offer, native, model
         super().__init__(artifact, device, options, model, provider, extra)
-        counts = nodes_by_provider(self._session)
-        if counts and not counts[offer.provider]:
-            raise PlacementError(f"{offer.provider} took none of {model.name}'s {counts.total()} nodes: it runs nothing")
+        self._refuse_nothing(self._session)
+
+    def _create(self, model: Path, extra: OrtOptions) -> ort.InferenceSession:
+        try:
+            return super()._create(model, extra)
+        except PlacementError:
+            # Of a provider that takes some of the nodes it is a failure, which names the others.
+            with suppress(*ORT_ERRORS):
+                self._refuse_nothing(self._native_session(model, extra, strict=False))
+            raise
+
+    def _refuse_nothing(self, session: ort.InferenceSession) -> None:
+        """Whether a plug-in has a form of a model is known when it is asked: none is no failure of what runs here.
+
+        Raises:
+            UnsupportedError: the provider took no node.
+        """
+        counts = nodes_by_provider(session)
+        if counts and not counts[self._offer.provider]:
+            raise UnsupportedError(
+                f"{self._offer.provider} takes none of {self._model.name}'s {counts.total()} nodes: it runs nothing of it"
+            )
 
     def _start(self, model: Path, native: ort.SessionOptions, options: ProviderOptions) -> ort.InferenceSession:
         native.add_provider_for_devices([self._native], options)

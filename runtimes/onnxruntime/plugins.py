@@ -112,8 +112,8 @@ def _mode(provider: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def survey(progress: Callable[[str], None]) -> list[JsonObject]:
-    """For a process of its own: each installed plug-in's offers as JSON types, or what was wrong with it."""
+def survey(progress: Callable[[str], None]) -> list[JsonObject]:  # noqa: ARG001 - isolated functions take it
+    """Return each installed plug-in's offers as JSON types, or its error; runs in a separate process."""
     return [_surveyed(plugin) for plugin in installed()]
 
 
@@ -124,8 +124,14 @@ def _surveyed(plugin: Plugin) -> JsonObject:
         return {"problem": f"{type(error).__name__}: {error}"}
 
 
-def reference(model: str, inputs: str, outputs: str, threads: int, progress: Callable[[str], None]) -> None:
-    """For a process of its own: what ONNX Runtime's CPU provider computes, from one `.npz` into another."""
+def reference(
+    model: str,
+    inputs: str,
+    outputs: str,
+    threads: int,
+    progress: Callable[[str], None],  # noqa: ARG001 - as `survey`
+) -> None:
+    """Compute with ONNX Runtime's CPU provider, from one `.npz` into another; runs in a separate process."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

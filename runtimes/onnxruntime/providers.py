@@ -64,7 +64,7 @@ class Provider:
     """True if it captures the graph of kernels once and replays it."""
 
 
-def _none(context: ProviderContext) -> ProviderOptions:
+def _none(_context: ProviderContext) -> ProviderOptions:
     return {}
 
 
@@ -127,7 +127,7 @@ def _openvino_plugin(kind: str, context: ProviderContext) -> ProviderOptions:
     return {"load_config": json.dumps({kind.upper(): {**hint, **threads, "NUM_STREAMS": "1"}})}
 
 
-def _ggml_plugin(kind: str, context: ProviderContext) -> ProviderOptions:
+def _ggml_plugin(_kind: str, context: ProviderContext) -> ProviderOptions:
     """It stores weights in fp16 and takes one thread unless told."""
     return {"weights": "f32" if context.in_fp32 else "f16", "threads": str(context.threads)}
 
@@ -155,7 +155,7 @@ ALTERNATIVES = (
         precisions=("fp32",), export_options=(("network", "upstream"),), alternative=True,
     ),
 )  # fmt: skip
-"""Of the CPU provider."""
+"""Modes of the CPU provider."""
 
 PROVIDERS: tuple[Provider, ...] = (
     Provider(
@@ -230,7 +230,7 @@ PROVIDERS: tuple[Provider, ...] = (
         _coreml("CPUAndNeuralEngine"),
     ),
 )
-"""In each device's order of preference: its first available one is the default mode."""
+"""Providers in each device's order of preference: its first available one is the default mode."""
 
 
 def providers_for(device: str, available: list[str]) -> list[Provider]:

@@ -1,6 +1,6 @@
 """Runtime `onnxruntime`: ONNX artifacts on any of ONNX Runtime's execution providers, each provider one mode.
 
-On the CPU the graph that ONNX Runtime has optimized for the processor is kept for later loads
+On the CPU the graph that ONNX Runtime has optimised for the processor is kept for later loads
 (:mod:`depthport.runtimes.onnxruntime.cache`).
 
 Silent fallback is off: for every provider but the CPU's own, session creation fails if one node would land on the CPU
@@ -51,7 +51,7 @@ class OnnxRuntimeRuntime(Runtime):
     )  # fmt: skip
     quantized: ClassVar[tuple[str, ...]] = ("int8",)
 
-    def default_target(self, device: str, precision: str) -> str | None:
+    def default_target(self, device: str, precision: str) -> str | None:  # noqa: ARG002 - the interface's
         return "ort-cpu" if device == "cpu" else None
 
     def probe(self) -> list[Device]:

@@ -41,7 +41,7 @@ _SPINNING_ENTRIES: dict[Spinning, dict[str, str]] = {
 }
 
 # Every class the native module raises; they share no base but Exception.
-_ORT_ERRORS: tuple[type[Exception], ...] = (
+ORT_ERRORS: tuple[type[Exception], ...] = (
     *(kind for kind in vars(ort_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
     RuntimeError,
     ValueError,
@@ -101,7 +101,7 @@ class OrtSession(Session):
             session = self._optimized_session(model, extra) if self._keeps_graph(extra) else None
             if session is None:
                 session = self._native_session(model, extra, strict)
-        except _ORT_ERRORS as error:
+        except ORT_ERRORS as error:
             if strict and "fallback to CPU EP has been explicitly disabled" in str(error):
                 raise PlacementError(self._strays(model, extra)) from error
             raise LoadError(f"onnxruntime ({provider.name}) can't load {model.name}: {one_line(error)}") from error
@@ -123,7 +123,7 @@ class OrtSession(Session):
                 session = self._native_session(
                     entry.model, msgspec.structs.replace(extra, graph_optimization="disabled"), False
                 )
-            except _ORT_ERRORS:
+            except ORT_ERRORS:
                 entry.discard()
             else:
                 self._graph = "kept by an earlier load"
@@ -136,7 +136,7 @@ class OrtSession(Session):
             return None
         try:
             session = self._native_session(model, extra, False, folder / ort_cache.MODEL_FILE)
-        except _ORT_ERRORS:
+        except ORT_ERRORS:
             # A full disk fails like a bad model: the load without the cache, which follows, tells which it was.
             shutil.rmtree(folder, ignore_errors=True)
             return None
@@ -199,7 +199,7 @@ class OrtSession(Session):
         """One line that names the nodes the provider did not take, from a second session that admits them."""
         message = f"{self._provider.name} does not take every node of {model.name}"
         advice = "export for its target, or load with cpu_fallback=True to measure it anyway"
-        with contextlib.suppress(*_ORT_ERRORS):
+        with contextlib.suppress(*ORT_ERRORS):
             strays = list(_nodes_elsewhere(self._native_session(model, extra, strict=False), self._provider.name))
             if strays:
                 more = f" and {len(strays) - _NAMED_NODES} more" if len(strays) > _NAMED_NODES else ""
@@ -231,7 +231,7 @@ class OrtSession(Session):
     def _run(self) -> None:
         try:
             self._session.run_with_iobinding(self._binding)
-        except _ORT_ERRORS as error:
+        except ORT_ERRORS as error:
             raise RunError(f"onnxruntime ({self._provider.name}) failed: {one_line(error)}") from error
 
     def _synchronize(self) -> None:

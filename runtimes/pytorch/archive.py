@@ -26,7 +26,7 @@ from depthport.exporters.core.errors import ArtifactError, one_line
 from depthport.exporters.core.text import quoted
 
 LARGEST_BYTES = 1 << 32
-"""Of all entries: programs borrow their parameters, what they hold are tables of the shape's."""
+"""Largest total of all entries: programs borrow their parameters and hold only tables of the shape."""
 
 _MODEL = "models/model.json"
 _CONFIGS = {

@@ -99,7 +99,7 @@ class FusedSession(GraphSession):
             return super()._capture(eager, *inputs)
 
     def kernel_caches(self) -> AbstractContextManager[None]:
-        """Within it, compiled kernels, Triton's and ours, are kept in :attr:`cache_folder`.
+        """Context in which compiled kernels, Triton's and ours, are kept in :attr:`cache_folder`.
 
         Raises:
             LoadError: the folder can't be written to.
@@ -108,5 +108,5 @@ class FusedSession(GraphSession):
 
     @property
     def cache_folder(self) -> Path:
-        """Of this session's compiled kernels."""
+        """Folder of this session's compiled kernels."""
         return cache_folder(self.artifact, self.options)

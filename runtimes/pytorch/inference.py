@@ -13,7 +13,7 @@ from depthport.exporters.da3.processors import UpstreamInference
 from depthport.runtimes.session import Arrays, FilesPipeline
 
 _FIELDS = {"depth": "depth", "depth_conf": "conf", "extrinsics": "extrinsics", "intrinsics": "intrinsics"}
-"""Of upstream's `Prediction`, by our names."""
+"""Fields of upstream's `Prediction`, by our names."""
 
 
 class UpstreamPipeline(FilesPipeline):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,10 +25,12 @@ _LABEL = "depthport:"
 _WARM_UPS = 2
 _MATMUL_SIZE = {"cpu": 1024, "cuda": 8192}
 _COPY_BYTES = {"cpu": 64 << 20, "cuda": 1 << 30}
+_CACHED_BYTES = tuple(1 << power for power in range(16, 26, 2))
+"""Of copies that caches may hold: 64 KiB to 16 MiB."""
 
 
 def profile_program(module: fx.GraphModule, inputs: tuple[Tensor, ...], calls: int) -> list[OperatorTime]:
-    """Time every operator of `module`, an exported program on the device of `inputs`; `calls` are averaged.
+    """Time every operator of `module`, an exported program on the device of `inputs`, in each of `calls`.
 
     Raises:
         RunError: a device other than cpu and cuda, or a profiler that saw no kernel.
@@ -44,11 +46,11 @@ def profile_program(module: fx.GraphModule, inputs: tuple[Tensor, ...], calls: i
         if inputs[0].device.type == "cpu":
             for _ in range(calls):
                 interpreter.run(*inputs)
-            seconds = interpreter.seconds
+            seconds: Mapping[str, Sequence[float]] = interpreter.seconds
         else:
             seconds = _kernel_seconds(lambda: interpreter.run(*inputs), inputs[0].device, calls)
     return [
-        OperatorTime(*interpreter.work[node], seconds.get(node.name, 0.0) / calls)
+        OperatorTime(*interpreter.work[node], tuple(seconds.get(node.name, ())) or (0.0,) * calls)
         for node in module.graph.nodes
         if node in interpreter.work
     ]
@@ -59,7 +61,7 @@ class _Interpreter(fx.Interpreter):
 
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
-        self.seconds: dict[str, float] = {}
+        self.seconds: dict[str, list[float]] = {}
         self.work: dict[fx.Node, tuple[str, str, tuple[tuple[int, ...], ...], int, int]] = {}
 
     def run_node(self, n: fx.Node) -> object:
@@ -69,7 +71,7 @@ class _Interpreter(fx.Interpreter):
             begin = time.perf_counter()
             value = super().run_node(n)
             elapsed = time.perf_counter() - begin
-        self.seconds[n.name] = self.seconds.get(n.name, 0.0) + elapsed
+        self.seconds.setdefault(n.name, []).append(elapsed)
         if n not in self.work:
             arguments = [given for given in map(self.env.get, n.all_input_nodes) if isinstance(given, Tensor)]
             results = [part for part in (value if isinstance(value, Sequence) else (value,)) if isinstance(part, Tensor)]
@@ -127,18 +129,17 @@ def _path(node: fx.Node) -> str:
     return str(list(stack.values())[-1][0]) if stack else ""
 
 
-def _kernel_seconds(call: Callable[[], object], device: torch.device, calls: int) -> dict[str, float]:
-    """Device time of each label's kernels, over all calls."""
+def _kernel_seconds(call: Callable[[], object], device: torch.device, calls: int) -> dict[str, list[float]]:
+    """Device time of each label's kernels, call by call."""
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as record:
         for _ in range(calls):
             call()
         wait(device)
-    seconds: dict[str, float] = {}
-    for event in record.events() or ():
+    seconds: dict[str, list[float]] = {}
+    for event in sorted(record.events() or (), key=lambda event: event.time_range.start):
         if event.name.startswith(_LABEL) and event.device_type == DeviceType.CPU:
-            name = event.name.removeprefix(_LABEL)
-            seconds[name] = seconds.get(name, 0.0) + event.device_time_total / 1e6
-    if not any(seconds.values()):
+            seconds.setdefault(event.name.removeprefix(_LABEL), []).append(event.device_time_total / 1e6)
+    if not any(map(any, seconds.values())):
         raise RunError("PyTorch's profiler saw no kernel on this device: CUPTI may be in use or forbidden here")
     return seconds
 
@@ -150,11 +151,17 @@ def measure_rates(device: torch.device, dtype: torch.dtype, repetitions: int = 7
     product = torch.empty_like(a)
     source = torch.randn(_COPY_BYTES[device.type] // 4, device=device)
     target = torch.empty_like(source)
+
+    def copied_bytes_s(moved: int) -> float:
+        few = moved // 8
+        # An addition, because `copy_` uses the copy engine, which is slower than kernels are.
+        return moved / _best(lambda: torch.add(source[:few], 1.0, out=target[:few]), device, repetitions)
+
     with torch.inference_mode():
         matmul = _best(lambda: torch.mm(a, b, out=product), device, repetitions)
-        # An addition, because `copy_` uses the copy engine, which is slower than kernels are.
-        copy = _best(lambda: torch.add(source, 1.0, out=target), device, repetitions)
-    return DeviceRates(2 * size**3 / matmul, 2 * source.numel() * 4 / copy, str(dtype).removeprefix("torch."))
+        cached = tuple((moved, copied_bytes_s(moved)) for moved in _CACHED_BYTES)
+        copied = copied_bytes_s(2 * _COPY_BYTES[device.type])
+    return DeviceRates(2 * size**3 / matmul, copied, str(dtype).removeprefix("torch."), cached)
 
 
 def _best(call: Callable[[], object], device: torch.device, repetitions: int) -> float:

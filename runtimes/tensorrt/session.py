@@ -34,7 +34,7 @@ class Engine(Protocol):
         """Put one inference on the stream; raises RunError where it is refused."""
 
     def details(self) -> JsonObject:
-        """For the placement: what it is and where it came from."""
+        """Details for the placement: the engine and its origin."""
 
     def close(self) -> None:
         """Free what it holds."""

@@ -35,7 +35,7 @@ from tests.support.fake_runtime import Fake, fake_artifact
 from tests.support.requests import plan_of
 
 SHAPE = Shape(1, 2, 14, 28)
-CELL = "acme/cpu/swift/fp32/acme-cpu"
+CELL = "acme/cpu/swift/fp32"
 
 
 class Acme(Fake):

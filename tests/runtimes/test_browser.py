@@ -166,7 +166,7 @@ def test_a_file_of_another_signature_is_a_load_error(artifact: Artifact) -> None
 def test_what_can_not_fit_is_refused_before_it_is_read(tmp_path: Path) -> None:
     manifest = tiny_onnx(tmp_path).manifest
     large = Artifact(tmp_path, replace(manifest, files=(FileInfo("model.onnx", 5 << 30, "0" * 64),)))
-    with pytest.raises(UnsupportedError, match=r"5.4 GB of files, and WebAssembly addresses 4 GiB"):
+    with pytest.raises(UnsupportedError, match=r"5,120 MiB of files, and WebAssembly addresses 4 GiB"):
         runtime._require_room(large)
 
 

@@ -16,8 +16,8 @@ from depthport.runtimes.contract import CHECKS, Subject
 from depthport.runtimes.host.threads import allowed_threads
 from depthport.runtimes.litert import DELEGATE, LiteRTRuntime, executed
 from tests.runtimes.conftest import THREADS
-from tests.support.site import distribution
 from tests.support.tiny import seal, tiny_litert
+from tests.support.wheel import distribution
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ class Place:
         return {
             "doctor": [],
             "run": [*measured, str(self.out / "run")],
-            "export": ["da3-small", "--format", "pytorch", *SMALL, "--out", str(self.store)],
+            "export": ["da3-small", "--format", "pytorch", *SMALL, *ours],
             "predict": ["da3-small", photograph, "--weights", "synthetic:0", *ours, "--out", str(self.out / "predict")],
             "check": ["da3-small", "--precision", "bf16", *SMALL, *ours],
             "inspect": [str(self.files.artifact)],
@@ -60,7 +60,8 @@ class Place:
             "sample": [str(self.onnx), "--for", "python", "--out", str(self.out / uuid4().hex)],
             "bench": [*measured, str(self.out / "bench"), *quick],
             "profile": ["da3-small", "--mode", "eager", *SMALL, *ours, "--calls", "2", "--out", str(self.out / "profile")],
-            "batch": ["da3-small", "--runtime", "pytorch", *SMALL, *ours, "--most", "2"],
+            "max-batch": ["da3-small", "--runtime", "pytorch", *SMALL, *ours, "--most", "2"],
+            "batch": ["da3-small", "--runtime", "pytorch", *SMALL, *ours, "--most", "1"],
             "report": [results, "--out", str(self.out / "report")],
             "compare": [results, results],
             "choose": [results],

@@ -24,6 +24,7 @@ from depthport.bench.measure.plan import RunPlan
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.controls import control_subject
 from depthport.bench.plan.protocol import Protocol
+from depthport.bench.results.cell_id import cell_id
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.journal_file import line_of
 from depthport.bench.results.model import Results, Status
@@ -88,7 +89,7 @@ class Row:
 
     @property
     def id(self) -> str:
-        return "/".join((self.runtime, self.device, self.mode, self.precision))
+        return cell_id(self.runtime, self.device, self.mode, self.precision)
 
 
 @dataclass(frozen=True, eq=False)

@@ -225,7 +225,7 @@ def _neural_engine(machine: MachineReport, group: Group) -> str:
 
 
 def _accuracy(group: Group) -> str:
-    """Against ground truth, per cell and scene; said to mean nothing where the weights are synthetic."""
+    """Accuracy against ground truth, per cell and scene; marked meaningless where the weights are synthetic."""
     body = [[code(row.cell.id), *map(escape, line)] for row in group.rows for line in accuracy_lines(row.cell)]
     if not body:
         return ""

@@ -1,4 +1,4 @@
-"""The report as Markdown for GitHub: the seed report's sections, with intervals, verdicts and parity in each table."""
+"""The report as Markdown for GitHub: the first report's sections, with intervals, verdicts and parity in each table."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from depthport.bench.report.model.sentences import break_even_lines, figures_of
 
 TITLE = "Depth Anything 3: export and benchmark report"
 PictureOf = Callable[[Row, str], str | None]
-"""From a row and `depth` or `error` to the picture's address relative to the report, or None."""
+"""Function of a row and `depth` or `error` that gives the picture's address relative to the report, or None."""
 
 
-def render_markdown(report: Report, answers: Answers, picture_of: PictureOf = lambda row, kind: None) -> str:
+def render_markdown(report: Report, answers: Answers, picture_of: PictureOf = lambda *_: None) -> str:
     """The whole report as one Markdown document."""
     parts = [f"# {TITLE}", _synthetic(report)]
     parts += ["## Executive summary", _summary(report, answers), *_doubts(report), _sentences(report, answers)]
@@ -55,7 +55,7 @@ def _synthetic(report: Report) -> str:
 
 
 def _summary(report: Report, answers: Answers) -> str:
-    """An answer a machine and workload, said as firmly as the run allows."""
+    """An answer per machine and workload, stated as firmly as the run allows."""
     lines = []
     for machine, group, choice in _groups(report, answers):
         pick, said = pick_of(group, choice), headline(group, choice)
@@ -104,7 +104,7 @@ def _plain(name: str) -> str:
 
 
 def _sentences(report: Report, answers: Answers) -> str:
-    """Return why that one, what would change it, and when its build pays."""
+    """Explain the pick, what would change it, and when its build pays."""
     lines = []
     for machine, group, choice in _groups(report, answers):
         if choice.pick is None:
@@ -122,7 +122,7 @@ def _sentences(report: Report, answers: Answers) -> str:
 
 
 def _findings(report: Report, answers: Answers) -> str:
-    """Machine by machine, so that no line repeats whose it is."""
+    """The key findings, machine by machine."""
     return blocks(
         f"**{escape(machine.name)}** · {escape(group.workload.label)}\n\n"
         + bullets(escape(line, longest=600) for line in group_findings(group, choice))
@@ -178,7 +178,7 @@ def _across(report: Report) -> list[str]:
 
 
 def _recommendations(answers: Answers) -> Iterator[str]:
-    """By use case, from the same code as `depthport choose`."""
+    """Yield the recommendations by use case, from the same code as `depthport choose`."""
     head = ["Use case", "Machine and workload", "Answer", "Figures"]
     body, reasons = [], []
     for case in USE_CASES:

@@ -57,7 +57,7 @@ def excerpt(report: Report) -> str:
             f"The page's first screen, and the pick of every recorded run (median [95 % interval], device boundary; all "
             f"cells, samples and versions: [the report]({REPORT})).{synthetic}",
             table(head, picks, "lllrrrr"),
-            *doubts,
+            *dict.fromkeys(doubts),
         ]
     ).rstrip()
 
@@ -116,7 +116,7 @@ def _alternative(row: Row, boundary: Boundary) -> list[str]:
 
 
 def replaced(text: str, name: str, part: str) -> str:
-    """`text` with what stands between the marks of a name replaced.
+    """Replace the part of `text` between the marks of a name.
 
     Raises:
         UsageError: the marks are missing, repeated or out of order.
@@ -130,7 +130,7 @@ def replaced(text: str, name: str, part: str) -> str:
 
 
 def rewritten(text: str, report: Report) -> str:
-    """The page with the parts it has marks for; one of which nothing is recorded stays as it is.
+    """Fill in the parts that the page has marks for; a part without a recorded run stays as it is.
 
     Raises:
         UsageError: it has no marks.
@@ -145,6 +145,7 @@ def rewritten(text: str, report: Report) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
+    """Rewrite the parts of a page from results files."""
     page, *sources = map(Path, arguments)
     write_text(page, rewritten(page.read_text(encoding="utf-8"), merge(sources)))
 

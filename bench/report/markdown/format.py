@@ -68,6 +68,7 @@ def _whole(text: str) -> str:
 
 
 def bullets(items: Iterable[str]) -> str:
+    """Markdown list of `items`."""
     return "\n".join(f"- {item}" for item in items)
 
 

@@ -25,12 +25,12 @@ HEADS = (
 
 
 def accuracy_lines(cell: Cell) -> list[list[str]]:
-    """Per scene the columns of :data:`HEADS`. Empty without a truth."""
+    """Return the columns of :data:`HEADS` per scene; empty without ground truth."""
     return [[name, *_depth(scene), *_camera(scene)] for name, scene in truths(cell)]
 
 
 def meaningless(cell: Cell) -> bool:
-    """Return whether the cell's figures against the truth say nothing."""
+    """Return whether the cell's figures against ground truth are meaningless."""
     return bool((cell.accuracy or {}).get("meaningless"))
 
 

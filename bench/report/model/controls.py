@@ -16,7 +16,7 @@ LOUD = 0.05
 
 
 def noise_floor(control: Control) -> float | None:
-    """Return how far from 1 the A/A interval reaches: differences below it are not to be believed."""
+    """Return how far from 1 the A/A interval reaches: smaller differences are noise."""
     return None if control.ci95 is None else max(abs(bound - 1) for bound in control.ci95)
 
 
@@ -26,7 +26,7 @@ def mark(control: Control) -> str:
 
 
 def control_lines(run: Run) -> list[list[str]]:
-    """Per control: name, ratio, verdict, expected verdict, passed, what it tells. Empty if the run had none."""
+    """Return per control: name, ratio, verdict, expected verdict, passed, what it tells. Empty if the run had none."""
     lines = []
     for key, control in run.results.controls.items():
         tells = MEANING.get(key, "")

@@ -1,4 +1,4 @@
-"""Cross-device comparison: the only place where figures of two machines stand in one ratio.
+"""Cross-device comparison: the only place with ratios between figures of two machines.
 
 Per workload, the best cell of each machine and device, its throughput, and how many times that is of the
 slowest listed. Machines were measured on different days with different baselines, so no verdict is given and

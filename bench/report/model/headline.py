@@ -14,6 +14,7 @@ from depthport.bench.choice.choice import Choice
 from depthport.bench.report.model.merge import Group, Row
 from depthport.bench.report.model.sentences import short_name
 from depthport.bench.results.control_doubt import control_doubt
+from depthport.bench.results.model import Cell, Results
 
 Level = Literal["take", "perhaps", "keep", "none"]
 LEADS: dict[Level, str] = {"take": "Take", "perhaps": "Perhaps", "keep": "Keep upstream:", "none": "No pick"}
@@ -57,17 +58,32 @@ def headline(group: Group, choice: Choice) -> Headline:
     pick = pick_of(group, choice)
     if pick is None:
         return Headline("none", "", "", choice.why)
-    in_doubt = control_doubt(pick.run.results)
-    if pick.cell.baseline:
-        return Headline("keep", short_name(pick), "", in_doubt or "")
-    found = pick.cell.speedup.get(choice.boundary)
-    verdict = None if found is None or group.baseline is None else found.verdict
+    baseline = None if group.baseline is None else group.baseline.cell
+    return said_of(pick.cell, short_name(pick), baseline, pick.run.results, choice)
+
+
+def headline_of(results: Results, choice: Choice) -> Headline:
+    """The same for the pick of a single run, by its id."""
+    pick = next((cell for cell in results.cells if cell.id == choice.pick), None)
+    if pick is None:
+        return Headline("none", "", "", choice.why)
+    baseline = next((cell for cell in results.cells if cell.baseline and cell.timing), None)
+    return said_of(pick, pick.id, baseline, results, choice)
+
+
+def said_of(pick: Cell, name: str, baseline: Cell | None, results: Results, choice: Choice) -> Headline:
+    """How to say a pick that was measured in `results`, beside that run's baseline."""
+    in_doubt = control_doubt(results)
+    if pick.baseline:
+        return Headline("keep", name, "", in_doubt or "")
+    found = pick.speedup.get(choice.boundary)
+    verdict = None if found is None or baseline is None else found.verdict
     against = "" if verdict is None else AGAINST.get(verdict, f"{verdict} against upstream")
     doubts = [in_doubt] if in_doubt else []
-    if group.baseline is not None and group.baseline.cell.id in choice.ties:
+    if baseline is not None and baseline.id in choice.ties:
         doubts.append("upstream is statistically tied with it")
     elif verdict not in (None, "faster"):
         doubts.append("it is not shown to be faster than upstream")
     if in_doubt and verdict in ("faster", "slower"):
         against = f"measured {against}"
-    return Headline("perhaps" if doubts else "take", short_name(pick), against, "; ".join(doubts))
+    return Headline("perhaps" if doubts else "take", name, against, "; ".join(doubts))

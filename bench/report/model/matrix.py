@@ -1,7 +1,7 @@
 """Position of a cell in the matrix of its group: what executes it against the precision it computes in.
 
-The rows of the `paper` suite keep the seed report's own axes (bench/plan/seed.py): mode, compiled or not, against what the
-seed calls a precision.
+The rows of the `paper` suite keep the first report's axes (bench/plan/first_report.py): mode, compiled or not, against
+what that report calls a precision.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ import re
 from depthport.bench.report.model.merge import Row
 from depthport.exporters.core.precision import POLICIES
 
-_SEED = re.compile(r"seed-(minimal|balanced|max)-(\w+?)(-compiled)?$")
-SEED_PRECISIONS = ("bfloat16", "float16", "None", "False")
+# Results of earlier versions say `seed`.
+_FIRST_REPORT = re.compile(r"(?:first|seed)-(minimal|balanced|max)-(\w+?)(-compiled)?$")
+PRECISIONS = ("bfloat16", "float16", "None", "False")
 
 
 def slot(row: Row) -> dict[str, str | int]:
     """{block, row, column, order}: a table, a row and a column of it, and where the column goes."""
     cell = row.cell
-    found = _SEED.search(cell.id)
+    found = _FIRST_REPORT.search(cell.id)
     if found:
         name = found[1] + (", compiled" if found[3] else "")
-        order = SEED_PRECISIONS.index(found[2]) if found[2] in SEED_PRECISIONS else len(SEED_PRECISIONS)
+        order = PRECISIONS.index(found[2]) if found[2] in PRECISIONS else len(PRECISIONS)
         block = f"{cell.device}, the rows of the first report"
         return {"block": block, "row": name, "column": found[2], "order": order}
     mode = [] if cell.mode in ("default", "-", "", cell.device) else [cell.mode]

@@ -132,6 +132,7 @@ class Report:
 
 
 def workload_of(cell: Cell) -> Workload:
+    """The workload of a cell."""
     from_files = FROM_FILES in cell.tags
     return Workload(cell.model, cell.batch, cell.views, cell.height, cell.width, cell.weights, from_files)
 

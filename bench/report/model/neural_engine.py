@@ -1,4 +1,4 @@
-"""The Neural Engine's part of a report: what it is predicted to refuse, and what Core ML decided where a Mac said so.
+"""The Neural Engine's part of a report: its predicted refusals, and Core ML's decisions where a run on a Mac has them.
 
 The prediction (exporters/coreml/mil/ane.py) was made when the package was exported, on any machine, and lies with the
 cell's artifact. What `MLComputePlan` said is in the placement of cells that ran on a Mac. Both are counts of operations,
@@ -47,7 +47,7 @@ class Line(NamedTuple):
 
 
 def lines(machine: MachineReport, group: Group) -> list[Line]:
-    """Of a workload on a machine: a line a cell for that Mac's own chip; off a Mac a line an artifact and family."""
+    """Lines of a workload on a machine: per cell for that Mac's own chip; off a Mac per artifact and family."""
     family = family_of(machine.machine.cpu or "")
     found: list[Line] = []
     seen: set[object] = set()

@@ -1,7 +1,7 @@
 """Ranking of cells within one group (one workload on one machine): order, ties, means by an axis.
 
 Nothing is computed here that `bench` has not put into the file, except plain means of throughputs, which the
-seed report has ("by precision", "by mode") and which are labelled as such.
+first report has ("by precision", "by mode") and which are labelled as such.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def timing(row: Row, boundary: Boundary) -> Timing | None:
 
 
 def speedup(row: Row, boundary: Boundary) -> Speedup | None:
+    """The row's ratio to the baseline at a boundary; None where it was not formed."""
     found = row.cell.speedup.get(boundary)
     return found if found is not None and found.ratio is not None else None
 

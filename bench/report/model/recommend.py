@@ -1,6 +1,6 @@
 """Recommendations by use case, each the answer of `choose` to a question people ask.
 
-The use cases are the seed report's (server, Mac development, CPU fallback) and four that its readers asked
+The use cases are the first report's (server, Mac development, CPU fallback) and four that its readers asked
 for. Each is a :class:`depthport.bench.choice.choose.Request`, nothing more: `depthport choose` gives the same answer.
 """
 

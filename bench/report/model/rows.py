@@ -51,6 +51,7 @@ def ratio(row: Row, boundary: Boundary) -> str:
 
 
 def verdict(row: Row, boundary: Boundary) -> str:
+    """Verdict against the baseline, `baseline` for itself."""
     if row.cell.baseline:
         return "baseline"
     found = row.cell.speedup.get(boundary)
@@ -64,6 +65,7 @@ def against(row: Row, boundary: Boundary) -> str:
 
 
 def compile_mark(row: Row) -> str:
+    """✓ where a mode compiles at load time, ✗ where not, – where the export did."""
     mark = compiled(row)
     return figures.NONE if mark is None else YES if mark else NO
 
@@ -86,6 +88,7 @@ def stability(row: Row, boundary: Boundary) -> str:
 
 
 def depth(row: Row) -> str:
+    """Relative L2 of depth against upstream fp32."""
     return figures.scientific(depth_error(row))
 
 

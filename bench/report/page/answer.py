@@ -101,7 +101,7 @@ def _card(number: int, machine: str, group: Group, choice: Choice, single: bool)
         h("p", h("span", clip(pick.cell.id, 90), class_="mono"), f" – {choice.why}.", class_="why muted small"),
         h("p", f"Why “perhaps”: {said.doubt}.", class_="small doubt") if said.level == "perhaps" else None,
         h("dl", list(_stats(pick, choice, group)), class_="stats"),
-        h("ul", list(_chips(pick, choice, group, said)), class_="sure", aria_label="How sure"),
+        h("ul", list(_chips(pick, choice, said)), class_="sure", aria_label="How sure"),
         class_="stack",
     )
     rivals = h("div", h("h3", "Against the others"), _rivals(number, _rival_table(group, pick, boundary)))
@@ -154,7 +154,7 @@ def _stat(label: str, value: str, note: str) -> Markup:
     return h("div", h("dt", label), h("dd", value, h("small", note)))
 
 
-def _chips(pick: Row, choice: Choice, group: Group, said: Headline) -> Iterator[Markup]:
+def _chips(pick: Row, choice: Choice, said: Headline) -> Iterator[Markup]:
     """Verdict, controls, samples: how sure."""
     run = pick.run.results
     found = pick.cell.speedup.get(choice.boundary)
@@ -189,7 +189,7 @@ def _chip(kind: str, text: str) -> Markup:
 
 
 def _rival_table(group: Group, pick: Row, boundary: Boundary) -> Markup:
-    """The fastest, the pick and the baseline: what the chart shows, for whom no script runs."""
+    """The fastest, the pick and the baseline: the chart's content for readers without scripts."""
     order = ranked(group.rows, boundary)
     shown = [row for place, row in enumerate(order) if place < MOST_RIVALS or row is pick or row.cell.baseline]
     body = [

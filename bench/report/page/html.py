@@ -38,7 +38,7 @@ _PLACE = re.compile(r"@([A-Z][A-Z0-9_]*)@")
 
 
 def fill(template: str, parts: Mapping[str, str]) -> str:
-    """The template with `@NAME@` replaced by its part, in one pass: what a part holds is never looked at.
+    """The template with `@NAME@` replaced by its part, in one pass: parts are never searched for names.
 
     Raises:
         KeyError: a place that no part is for.

@@ -30,7 +30,7 @@ from depthport.exporters.core.json_types import JsonObject
 PAGE_BYTES = 4_600_000
 """Largest size of the whole page."""
 PICTURES_SHARE = 0.6
-"""Of what the tables leave, at most this share is for pictures; samples take the rest."""
+"""Most share for pictures of the size that the tables leave; samples take the rest."""
 
 
 def payload(report: Report, answers: Answers, page_bytes: float = PAGE_BYTES, *, own_images: bool = False) -> JsonObject:
@@ -195,7 +195,7 @@ def _picture_order(group: Group, choice: Choice) -> list[Row]:
 
 
 def _series(rows_: list[Row], budget_bytes: float) -> list[JsonObject]:
-    """Per cell in the payload's order: its samples at each boundary."""
+    """Return each cell's samples at each boundary, in the payload's order."""
     limit = limit_per_series([len(t.samples.ms) for row in rows_ for t in row.cell.timing.values()], budget_bytes)
     return [
         {boundary: thin(t.samples, limit).to_json() for boundary, t in row.cell.timing.items() if t.samples.ms}

@@ -164,7 +164,7 @@ def read_json(path: Path, largest: int = MAX_JSON_BYTES) -> Json:
     """
     content = read_bytes(path, largest)
     try:
-        return json.loads(content, parse_constant=lambda token: None)
+        return json.loads(content, parse_constant=lambda _: None)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except UnicodeDecodeError:

@@ -15,9 +15,9 @@ from depthport.exporters.core.files.atomic import read_json, sync_file, write_js
 from depthport.exporters.core.provenance import file_sha256
 
 SEAL = "sealed.json"
-"""Of a folder."""
+"""Seal of a folder."""
 _FILE_SEAL = ".sha256"
-"""Of a single file: a file of that ending beside it."""
+"""Suffix of a single file's seal, beside it."""
 
 
 def seal(folder: Path) -> None:

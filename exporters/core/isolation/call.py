@@ -53,7 +53,7 @@ def call_isolated(
     function: Callable[..., object],
     arguments: Mapping[str, object],
     folder: Path,
-    progress: Callable[[str], None] = lambda step: None,
+    progress: Callable[[str], None] = lambda _: None,
     programs: Sequence[str] = (),
 ) -> Isolated:
     """Call a module's function with keyword arguments (JSON types) in a process of its own.

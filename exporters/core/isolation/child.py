@@ -28,7 +28,7 @@ _PROGRAM_EVENTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn",
 
 
 def main() -> None:
-    """Read the job, shut the doors, do it, answer."""
+    """Read the job, restrict this process, do it, answer."""
     job = json.loads(sys.stdin.buffer.readline())
     # Converters print; what they print belongs to the log, not between our messages.
     channel = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -71,7 +71,7 @@ def leave_network() -> bool:
 
 
 def refuse(programs: Collection[str]) -> None:
-    """From now on, connecting, resolving names and starting other programs than `programs` is a PermissionError."""
+    """Make connecting, resolving names and starting programs other than `programs` a PermissionError from now on."""
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         if event in _NETWORK_EVENTS:

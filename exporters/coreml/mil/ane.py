@@ -36,7 +36,7 @@ class Blocker:
     reason: str
     count: int
     flop_share: float
-    """Of the whole function, 0 to 1."""
+    """Share of the whole function's FLOPs, 0 to 1."""
     first: str
     """Name of the first of them."""
 

@@ -22,7 +22,7 @@ class Family:
     max_axis: int
     """Longest axis of a tensor."""
     max_kernel_width: int
-    """Of an fp16 convolution."""
+    """Widest kernel of an fp16 convolution."""
 
 
 FAMILIES = (

@@ -34,7 +34,7 @@ Value = Tensor | str | list[Any]
 
 _ROUND_BYTES = 1 << 26
 WORKING_BYTES = 4
-"""Of an element in fp32, the narrowest that anything is held in but booleans."""
+"""Size of an element in fp32, the narrowest dtype in use except booleans."""
 _SCALAR_PARAMETERS = frozenset({"epsilon", "alpha", "beta", "constant_val", "scale_factor_height", "scale_factor_width"})
 
 
@@ -44,9 +44,9 @@ class Step:
 
     operation: Operation
     outputs: tuple[Tensor, ...]
-    """As the next operations see them: rounded in mode `declared`."""
+    """Outputs as the next operations see them: rounded in mode `declared`."""
     exact: tuple[Tensor, ...]
-    """Before that rounding where the interpreter keeps it; else the same tensors."""
+    """Outputs before that rounding where the interpreter keeps it; else the same tensors."""
 
 
 class Interpreter:
@@ -65,7 +65,9 @@ class Interpreter:
         check_structure(function)
         unknown = sorted({op.type for op in function.operations if op.type != "const"} - set(self._operators))
         if unknown:
-            raise UnsupportedError(f"operation {unknown[0]!r} is not supported by the interpreter ({len(unknown)} such types)")
+            raise UnsupportedError(
+                f"operation {unknown[0]!r} is not supported by the interpreter ({len(unknown)} such types)"
+            )
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
         """The function's outputs: floats in the working dtype, integers as int64.
@@ -172,7 +174,9 @@ class Interpreter:
     def _round(self, x: Tensor, type_: TensorType | None, operation: Operation, taken: set[int] | None) -> Tensor:
         """`x` as declared; in place where its storage is not among those `taken` (None: never)."""
         if type_ is None:
-            raise ArtifactError(f"operation {operation.name!r} ({operation.type}) does not compute a tensor: not interpreted")
+            raise ArtifactError(
+                f"operation {operation.name!r} ({operation.type}) does not compute a tensor: not interpreted"
+            )
         _check_shape(tuple(x.shape), operation, type_)
         if x.is_floating_point() != (type_.dtype in FLOATS) and operation.type != "cast":
             raise ArtifactError(
@@ -241,7 +245,9 @@ def check_structure(function: Function) -> None:
                     ": the file is damaged"
                 )
         if operation.blocks:
-            raise UnsupportedError(f"operation {operation.name!r} ({operation.type}) has control flow, which is not interpreted")
+            raise UnsupportedError(
+                f"operation {operation.name!r} ({operation.type}) has control flow, which is not interpreted"
+            )
         if operation.type not in ("const", "cast") and not operation.type.startswith("constexpr_"):
             _check_float_types(operation, types)
         for variable in operation.outputs:

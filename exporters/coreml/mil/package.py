@@ -18,9 +18,9 @@ from depthport.exporters.coreml.mil.wire import Message
 
 MANIFEST = "Manifest.json"
 NEWEST_SPECIFICATION = 10
-"""iOS26; a newer one may mean something else by the same bytes."""
+"""Version of iOS26; newer ones may encode differently."""
 OLDEST_SPECIFICATION = 6
-"""iOS15, the first with ML Programs."""
+"""Version of iOS15, the first with ML Programs."""
 
 MAX_MODEL_BYTES = (1 << 31) - 1
 """Largest size of a protobuf message; weights lie in a separate file."""
@@ -40,7 +40,7 @@ class Feature:
     dtype: str
     """Element type of an array; `rgb`, `bgr` or `gray` for an image."""
     shape: tuple[int, ...]
-    """Of an array; (height, width) of an image."""
+    """Shape of an array; (height, width) of an image."""
     description: str = ""
 
 

@@ -49,7 +49,7 @@ class DynamicBackbone(nn.Module):
         self.norm = Norm(source.norm)
 
     def forward(self, image: Tensor, known: Tensor | None = None) -> Features:
-        """As :meth:`depthport.exporters.da3.static.backbone.Backbone.forward`."""
+        """Same as :meth:`depthport.exporters.da3.static.backbone.Backbone.forward`."""
         batch, views = image.shape[:2]
         rows = torch.arange(image.shape[-2] // PATCH, device=image.device)
         columns = torch.arange(image.shape[-1] // PATCH, device=image.device)

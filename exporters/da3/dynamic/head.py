@@ -67,7 +67,7 @@ class DynamicUv(nn.Module):
 
 
 class DynamicStage(nn.Module):
-    """As :class:`depthport.exporters.da3.static.head.Stage`."""
+    """Same as :class:`depthport.exporters.da3.static.head.Stage`."""
 
     def __init__(self, head: HeadParts, index: int, dtype: torch.dtype) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class DynamicStage(nn.Module):
 
 
 class DynamicFusion(nn.Module):
-    """As :class:`depthport.exporters.da3.static.head.Fusion`."""
+    """Same as :class:`depthport.exporters.da3.static.head.Fusion`."""
 
     def __init__(self, source: FusionParts, dtype: torch.dtype) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class DynamicFusion(nn.Module):
 
 
 class DynamicChain(nn.Module):
-    """As :class:`depthport.exporters.da3.static.head.FusionChain`."""
+    """Same as :class:`depthport.exporters.da3.static.head.FusionChain`."""
 
     def __init__(self, scratch: ScratchParts, suffix: str, dtype: torch.dtype) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class DynamicChain(nn.Module):
 
 
 class DynamicOutput(nn.Module):
-    """As :class:`depthport.exporters.da3.static.head.Output`."""
+    """Same as :class:`depthport.exporters.da3.static.head.Output`."""
 
     def __init__(self, convs: ConvolutionsParts, dtype: torch.dtype) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class DynamicOutput(nn.Module):
 
 
 class DynamicHead(nn.Module):
-    """As :class:`depthport.exporters.da3.static.head.DualHead`."""
+    """Same as :class:`depthport.exporters.da3.static.head.DualHead`."""
 
     def __init__(self, head: HeadParts, dtype: torch.dtype, patch: int, *, depth: bool, ray: bool) -> None:
         super().__init__()

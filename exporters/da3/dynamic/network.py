@@ -68,7 +68,7 @@ class DynamicDA3(nn.Module):
     def forward(
         self, image: Tensor, extrinsics: Tensor | None = None, intrinsics: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """As :meth:`depthport.exporters.da3.static.network.StaticDA3.forward`."""
+        """Same as :meth:`depthport.exporters.da3.static.network.StaticDA3.forward`."""
         scene = tuple(image.shape[:2])
         half_size = torch.cat([number(side, image) for side in image.shape[-2:]]).float() * 0.5
         known = None if self.encoder is None else self.encoder(extrinsics, intrinsics, half_size)

@@ -136,7 +136,7 @@ class FusedBackbone(nn.Module):
     camera_tokens: Tensor
     """(2, C), the reference view's and that of all others; (1, C) for a single view."""
     cards: Cards | None
-    """Of those that share a scene; None: this one has all views."""
+    """GPUs that share a scene; None: this one has all views."""
     local_cos: Tensor
     local_sin: Tensor
     global_cos: Tensor
@@ -230,7 +230,7 @@ class FusedBackbone(nn.Module):
         return RopeTable(self.global_cos, self.global_sin) if across else RopeTable(self.local_cos, self.local_sin)
 
     def _feature(self, x: Tensor, branches: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
-        """Of a block across views: its input is the last state of attention within the view."""
+        """Return the feature of a block across views: its input is the last state of attention within the view."""
         norm, head = self.norm, self.head_norm
         out: Tensor = feature_norm(
             x, x, *branches, norm.weight, norm.bias, norm.eps, head.weight, head.bias, head.eps,

@@ -1,4 +1,4 @@
-"""One scene over several cards: who has which views, and what they exchange.
+"""One scene over several GPUs: their views, and their exchanges.
 
 Views are sharded. Attention within a view, the MLPs, the head and the camera decoder need no more than their own views.
 A block across views attends with all tokens of the scene, but its heads do not know of each other: so before it every
@@ -26,7 +26,7 @@ def views_by_card(views: int, cards: int) -> tuple[int, ...]:
         UnsupportedError: more cards than views.
     """
     if cards > views:
-        raise UnsupportedError(f"{views} views can't be spread over {cards} cards: use at most as many cards as views")
+        raise UnsupportedError(f"{views} views can't be spread over {cards} GPUs: use at most as many GPUs as views")
     return tuple(views // cards + (card < views % cards) for card in range(cards))
 
 
@@ -46,7 +46,7 @@ class Cards:
         """
         if heads % len(shares):
             fit = ", ".join(str(n) for n in range(2, heads + 1) if heads % n == 0)
-            raise UnsupportedError(f"{heads} heads of attention can't be shared by {len(shares)} cards: use {fit}")
+            raise UnsupportedError(f"{heads} attention heads can't be shared by {len(shares)} GPUs: use {fit}")
         self.shares, self.rank = tuple(shares), rank
         self.views = sum(shares)
         """N, of the scene."""
@@ -107,7 +107,7 @@ class ExchangeClock:
         self._pairs[-1][1].record()
 
     def milliseconds(self) -> float:
-        """Since :meth:`restart`; waits for the last exchange."""
+        """Time since :meth:`restart`; waits for the last exchange."""
         if self._pairs:
             self._pairs[-1][1].synchronize()
         return float(sum(begin.elapsed_time(end) for begin, end in self._pairs))

@@ -48,7 +48,7 @@ class FusedDA3(nn.Module):
 
     @property
     def heads(self) -> int:
-        """Of attention."""
+        """Number of attention heads."""
         return int(cast("FusedBlock", self.backbone.blocks[0]).attn.heads)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:

@@ -120,7 +120,7 @@ def _check_name(kind: type[nn.Module], name: str) -> None:
 
 
 def _encode(value: Any) -> Any:
-    """A number, name or tuple as JSON; what JSON has no form of as an object of one entry."""
+    """A number, name or tuple as JSON; values without a JSON form become an object of one entry."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple | list):

@@ -85,7 +85,9 @@ def apply(steps: Sequence[HostStep], outputs: Mapping[str, np.ndarray]) -> Array
     found = dict(outputs)
     for step in steps:
         if step.name not in _FUNCTIONS:
-            raise ArtifactError(f"the artifact needs the host step {step.name!r}, which this version lacks: update depthport")
+            raise ArtifactError(
+                f"the artifact needs the host step {step.name!r}, which this version lacks: update depthport"
+            )
         known = STEPS[step.name].parameters
         if not step.parameters.keys() <= known.keys() or any(type(v) not in (int, float) for v in step.parameters.values()):
             raise ArtifactError(f"host step {step.name!r} has unknown parameters: don't use this artifact")

@@ -19,7 +19,7 @@ EXPONENT_LIMIT_FP16 = 60.0
 
 
 @operator(lambda q, *_: q.new_empty(q.shape))
-def attention(q: Tensor, k: Tensor, v: Tensor, scale: float, bounded: bool) -> Tensor:
+def attention(q: Tensor, k: Tensor, v: Tensor, scale: float, bounded: bool) -> Tensor:  # noqa: ARG001 - the kernel's
     """Values averaged with weights 2 ** (scale · q·k), normalised over the keys of a group.
 
     Softmax with the usual scale is `scale` = log₂e / √D.

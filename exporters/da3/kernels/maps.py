@@ -11,7 +11,7 @@ from depthport.exporters.da3.kernels.op import operator
 
 @operator(lambda x, *_: (torch.empty_like(x), torch.empty_like(x)))
 def merge_maps(x: Tensor, skip: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
-    """x + skip + the coarser map upsampled to their size, and the ReLU of that.
+    """X + skip + the coarser map upsampled to their size, and the ReLU of that.
 
     Args:
         x, skip: (V, H, W, C), contiguous.

@@ -11,7 +11,7 @@ from torch import Tensor
 from depthport.exporters.da3.kernels.op import operator
 
 
-@operator(lambda x, branch, *_: torch.empty_like(branch))
+@operator(lambda _x, branch, *_: torch.empty_like(branch))
 def branch_norm(x: Tensor, branch: Tensor, scale: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """LayerNorm of x + scale · branch, without the sum: :func:`residual_norm` makes it when the next branch is known.
 
@@ -31,7 +31,7 @@ def branch_norm(x: Tensor, branch: Tensor, scale: Tensor, weight: Tensor, bias: 
 def residual_norm(
     x: Tensor, branch1: Tensor, scale1: Tensor, branch2: Tensor, scale2: Tensor, weight: Tensor, bias: Tensor, eps: float
 ) -> tuple[Tensor, Tensor]:
-    """x + scale1 · branch1 + scale2 · branch2, and its LayerNorm.
+    """X + scale1 · branch1 + scale2 · branch2, and its LayerNorm.
 
     Both branches of a block at once: the stream, twice as wide as anything else, is written once a block.
 

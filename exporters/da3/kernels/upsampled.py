@@ -35,7 +35,7 @@ def upsampled_convolution(taps: Tensor, bias: Tensor, height: int, width: int) -
     return (_gather(taps, bias.shape[0], height, width) + bias).to(taps.dtype)
 
 
-def _depth_like(taps: Tensor, bias: Tensor, rows: Tensor, columns: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
+def _depth_like(taps: Tensor, _bias: Tensor, rows: Tensor, columns: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
     shape = (taps.shape[0], rows.shape[1], columns.shape[1])
     return taps.new_empty(shape, dtype=torch.float32), taps.new_empty(shape, dtype=torch.float32)
 

@@ -76,7 +76,7 @@ class Fusion(nn.Module):
 
 
 class FusionChain(nn.Module):
-    """From the coarsest map to the finest, and to 8 samples a patch side."""
+    """Fusion from the coarsest map to the finest, at 8 samples a patch side."""
 
     def __init__(self, scratch: ScratchParts, suffix: str, shape: NetworkShape, dtype: torch.dtype) -> None:
         super().__init__()

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from depthport.exporters.da3.parts import BackboneParts, ConvolutionsParts, HeadParts, NetworkParts
 
 VIEWS_PER_PASS = 8
-"""As upstream: the maps at full resolution would take gigabytes for more."""
+"""Views per pass, as upstream: full-resolution maps of more would take gigabytes."""
 
 
 class PlainBackbone(Embedding):
-    """DINOv2 as it is: images to the patch tokens after four of its blocks, normalised."""
+    """Plain DINOv2: images to the patch tokens after four of its blocks, normalised."""
 
     def __init__(self, source: BackboneParts, out_layers: list[int], shape: NetworkShape, dtype: torch.dtype) -> None:
         super().__init__(source, shape, dtype)

@@ -99,7 +99,7 @@ class FromPixels(nn.Module):
     def forward(
         self, image: Tensor, extrinsics: Tensor | None = None, intrinsics: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """As the network's own, but for `image`."""
+        """Same as the network's own, except for `image`."""
         x = image.flatten(0, 1).permute(0, 3, 1, 2).float()
         for step in self.steps:
             x = step(x)

@@ -22,7 +22,7 @@ class RopeTable(NamedTuple):
 
     cos: Tensor
     sin: Tensor
-    """With the sign of the rotation folded in: negative where the partner channel is subtracted."""
+    """Sine with the sign of the rotation folded in: negative where the partner channel is subtracted."""
 
 
 def local_table(grid: tuple[int, int], head_dim: int, base: float) -> RopeTable:

@@ -64,7 +64,7 @@ def rotary_order(head_dim: int) -> Tensor:
 
 
 def rotary_caches(table: RopeTable) -> tuple[Tensor, Tensor]:
-    """cos and sin (T, D/2) fp32 for heads in :func:`rotary_order`."""
+    """Cos and sin (T, D/2) fp32 for heads in :func:`rotary_order`."""
     half = table.cos.shape[-1] // 2
     order = rotary_order(2 * half)
     return table.cos[:, 0, order][:, :half], table.sin[:, 0, order][:, half:]

@@ -136,7 +136,7 @@ class BackboneEmitter:
         return self._project(hidden, mlp.fc2, block.scale2)
 
     def _project(self, x: Value, linear: nn.Linear, scale: Tensor, input_bias: Tensor | None = None) -> _Branch:
-        """s · (W (x + input_bias) + b), the constant part left to the sum."""
+        """S · (W (x + input_bias) + b), the constant part left to the sum."""
         weight = scale.double()[:, None] * linear.weight.double()
         bias = scale.double() * linear.bias.double()
         if input_bias is not None:

@@ -46,7 +46,7 @@ def _linear(g: Emitter, name: str, x: Value, weight: Tensor, bias: Tensor, views
 
 
 def split_product(g: Emitter, name: str, x: Value, weight: Tensor, views: int) -> Value:
-    """x Wᵀ of (V, I) and (O, I), right to fp32's last bits even if operands are rounded to TF32's 11.
+    """X Wᵀ of (V, I) and (O, I), right to fp32's last bits even if operands are rounded to TF32's 11.
 
     Both are written as a sum of a part that TF32 holds exactly and a rest: one product gives all four partial products.
     (The provider's tensor-core convolutions of fp16 maps come with `use_tf32` only, and with it TF32 products.)

@@ -50,7 +50,7 @@ def emit_network(network: nn.Module) -> onnx_ir.Model:
 
 
 def output_shape(name: str, network: StaticDA3) -> tuple[int, ...]:
-    """The shape DESIGN gives an output."""
+    """Shape of an output in the manifest."""
     shape = network.shape
     scene = shape.batch, shape.views
     return {

@@ -32,6 +32,8 @@ _MODULES = {
     "tensorrt-matmul": "depthport.exporters.onnx.targets.tensorrt_matmul",
 }
 
+NAMES = tuple(_MODULES)
+
 
 @dataclass(frozen=True)
 class OnnxTarget:
@@ -39,21 +41,21 @@ class OnnxTarget:
 
     name: str
     opset: int
-    """Of the default domain."""
+    """Operator set of the default domain."""
     description: str
     rewrite: Callable[[onnx_ir.Model], onnx_ir.Model]
-    """From the exported graph to the one that is written; inputs and outputs keep names, shapes and dtypes."""
+    """Rewrite from the exported graph to the written one; inputs and outputs keep names, shapes and dtypes."""
     emit: Callable[[nn.Module], onnx_ir.Model] | None = None
     """Writes the graph from the static network itself, which then is not traced; :attr:`rewrite` is not called."""
     dtypes: tuple[str, ...] | None = None
     """Dtypes a policy may use in the backbone and the head; None: all."""
     signed_activations: bool = True
-    """Of quantized layers: int8 with zero 0, which all take; False: uint8, a bit finer where values have one sign."""
+    """Activations of quantized layers: int8 with zero 0, which all take; False: uint8, finer for values of one sign."""
     rounded_outputs: bool = False
-    """Of quantized convolutions: what they give is rounded too, without which the runtime fuses no integer kernel."""
+    """True: outputs of quantized convolutions are rounded too, without which the runtime fuses no integer kernel."""
 
     def require(self, policy: PrecisionPolicy) -> None:
-        """Refuse a policy that this target has no form of.
+        """Refuse a policy that this target does not support.
 
         Raises:
             UnsupportedError: a dtype outside of :attr:`dtypes`.

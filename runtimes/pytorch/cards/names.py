@@ -8,7 +8,7 @@ _GROUP = re.compile(r"cuda:(\d+(?:\+\d+)+)")
 
 
 def is_group(name: str) -> bool:
-    """Return whether `name` is that of several cards; `cuda:0+0` is, though no such group can be had."""
+    """Return whether `name` is that of several cards; `cuda:0+0` is, though no such group exists."""
     return _GROUP.fullmatch(name) is not None
 
 

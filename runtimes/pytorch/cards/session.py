@@ -61,7 +61,7 @@ class CardsSession(Session):
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """Of the processes, in the order of the cards."""
+        """Ids of the processes, in the order of the GPUs."""
         return self._cards.pids
 
     def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
@@ -78,7 +78,7 @@ class CardsSession(Session):
     def _outputs(self) -> Arrays:
         references = [answer[REFERENCE] for answer in self._cards.ask("outputs")]
         if any(reference != references[0] for reference in references):
-            raise RunError(f"the cards chose different reference views: {references}")
+            raise RunError(f"the GPUs chose different reference views: {references}")
         return {name: np.array(array) for name, array in self._found.items()}
 
     def placement(self) -> Placement:
@@ -87,7 +87,7 @@ class CardsSession(Session):
         return Placement(self.device, details, fallback=tuple(name for r in reports for name in r["fallback"]))
 
     def memory(self) -> SessionMemory:
-        """Of the card that took most."""
+        """Peak memory of the GPU that took most."""
         peaks = [report["peak_mib"] for report in self._cards.ask("report")]
         return SessionMemory(None if None in peaks else max(peaks))
 

@@ -33,7 +33,7 @@ class ShardSession(FusedSession):
 
     @property
     def views(self) -> slice:
-        """Of the scene."""
+        """This GPU's views of the scene."""
         first = sum(self._shares[: self._rank])
         return slice(first, first + self._shares[self._rank])
 

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from msgspec import structs
 from msgspec.structs import force_setattr
 
 from depthport.bench.choice.reproduce import command_line, reproduce
-from depthport.bench.results.load_results import parse_results
+from depthport.bench.results.load_results import load_results, parse_results
 from depthport.exporters.core.errors import UsageError
+from depthport.exporters.core.store import ArtifactStore
 from tests.support import results as fixtures
 from tests.support.hostile import hostile
+from tests.support.paths import ROOT
 
 CELL = "pytorch/cuda/compile/bf16"
 
@@ -24,7 +31,8 @@ def test_the_command_repeats_cell_shape_weights_and_protocol() -> None:
     recipe = reproduce(results, CELL)
     words = shlex.split(recipe.command_line)
     assert tuple(words) == recipe.command
-    for word in ("--model=da3-large", "--views=5", "--size=504x504", f"--cell={CELL}", "--protocol=rigorous"):
+    assert words[2] == "da3-large"
+    for word in ("--views=5", "--size=504x504", f"--cell={CELL}", "--protocol=rigorous"):
         assert word in words
     assert "--weights=depth-anything/DA3-LARGE" in words
     median = next(cell for cell in results.cells if cell.id == CELL).timing["device"].median_ms
@@ -53,7 +61,8 @@ def test_hostile_names_stay_quoted() -> None:
         force_setattr(cell, "format", "pytorch")
         recipe = reproduce(results, cell.id)
         assert tuple(shlex.split(recipe.command_line)) == recipe.command
-        assert all(word.startswith("--") for word in recipe.command[2:])
+        assert not recipe.command[2].startswith("-")
+        assert all(word.startswith("--") for word in recipe.command[3:])
         tree = ast.parse(recipe.script)
         assigned = next(n for n in tree.body if isinstance(n, ast.Assign))
         assert ast.literal_eval(assigned.value)["id"] == cell.id
@@ -116,3 +125,47 @@ def test_what_was_asked_of_the_artifacts_is_repeated() -> None:
     for broken in (None, 5, {"source_size": "x", "dynamic": 3}, {"source_size": [1]}):
         results.protocol["asked"] = broken
         assert not {w for w in reproduce(results, CELL).command if w.startswith(("--source", "--dynamic", "--pose"))}
+
+
+_WITHOUT_BENCH = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        assert not name.startswith("depthport.bench"), f"the script imports {name}"
+
+sys.meta_path.insert(0, Refuse())
+exec(compile(open(sys.argv[1]).read(), sys.argv[1], "exec"))
+"""
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"preprocessing": {"where": "graph", "source_size": [50, 60]}}, {"inputs": ["image", "extrinsics", "intrinsics"]}],
+)
+def test_the_script_runs_without_the_benchmark_package(
+    asked: dict[str, object], store: ArtifactStore, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    results = fixtures.cpu_server(fixtures.FEW)
+    cell = next(cell for cell in results.cells if cell.runtime == "onnxruntime" and cell.timing)
+    small = structs.replace(
+        cell, model="da3-small", mode="cpu", views=2, height=28, width=42, weights="synthetic:0", artifact=asked
+    )
+    script = tmp_path / "again.py"
+    script.write_text(reproduce(structs.replace(results, cells=[small]), cell.id).script, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DEPTHPORT_ARTIFACTS": str(store.root)}
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_BENCH, str(script)], capture_output=True, text=True, env=environment, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "n = 30" in done.stdout and "ran on" in done.stdout
+
+
+def test_its_help_names_a_cell_that_runs_have() -> None:
+    from depthport.bench.cli.results import reproduce as command
+
+    example = (command.__doc__ or "").rpartition("results ")[2].split()[0]
+    recorded = [load_results(path).results for path in (ROOT / "bench" / "records").glob("*/results.json")]
+    assert example in {cell.id for run in recorded for cell in run.cells}

@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from depthport.bench.cli.app import app
-from depthport.bench.cli.artifact_view import artifact_table, format_and_file, main_path, run_lines
-from depthport.exporters.core.artifact import Artifact, FileInfo, Shape
+from depthport.bench.cli.artifact_view import artifact_table, check_place, copy_to, format_of, main_path, run_lines
+from depthport.exporters.core.artifact import Artifact, FileInfo, Shape, load_artifact
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.registry import get_exporter
@@ -52,7 +52,7 @@ def test_inspect_and_list_say_it_too(artifact: Artifact) -> None:
     assert shown.exit_code == 0 and "oldest ONNX Runtime" in shown.stdout
     assert shown.stdout.splitlines()[-2:] == list(run_lines(artifact))
     listed = json.loads(CliRunner().invoke(app, ["list", str(artifact.path.parent), "--json"]).stdout)
-    assert str(artifact.path) in {row["path"] for row in listed}
+    assert str(artifact.path) in {row["path"] for row in listed["artifacts"]}
     assert isinstance(CliRunner().invoke(app, ["list", "no/such/folder"]).exception, UsageError)
 
 
@@ -66,14 +66,28 @@ def test_the_target_is_in_the_folders_name(artifact: Artifact) -> None:
 
 
 def test_a_file_of_ones_own_decides_the_format() -> None:
-    assert format_and_file(None, None) == ("onnx", None)
-    assert format_and_file(None, Path("store")) == ("onnx", None)
-    assert format_and_file(None, Path("x/phone.tflite")) == ("litert", Path("x/phone.tflite"))
-    assert format_and_file("tensorrt", Path("a.engine")) == ("tensorrt", Path("a.engine"))
+    assert format_of(None, None) == "onnx"
+    assert format_of(None, Path("a-folder")) == "onnx"
+    assert format_of(None, Path("x/phone.tflite")) == "litert"
+    assert format_of("tensorrt", Path("a.engine")) == "tensorrt"
     with pytest.raises(UsageError, match="may be of format tensorrt or tensorrt-rtx: say which"):
-        format_and_file(None, Path("a.engine"))
+        format_of(None, Path("a.engine"))
     with pytest.raises(UsageError, match=r"model.onnx is a file of format onnx, not coreml"):
-        format_and_file("coreml", Path("model.onnx"))
+        format_of("coreml", Path("model.onnx"))
+
+
+def test_a_folder_of_ones_own_is_a_copy_of_the_artifact(artifact: Artifact, tmp_path: Path) -> None:
+    exporter, mine = get_exporter("onnx"), tmp_path / "mine"
+    for _ in range(2):  # a second time over the first
+        check_place(exporter, mine)
+        assert copy_to(artifact, exporter, mine) == mine
+    load_artifact(mine).verify()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    for taken in (tmp_path / "full", tmp_path / "full" / "notes.txt"):
+        with pytest.raises(UsageError, match="is there already"):
+            check_place(exporter, taken)
+    check_place(exporter, tmp_path / "full" / "model.onnx")
 
 
 def test_a_file_of_ones_own_is_the_artifacts(artifact: Artifact, tmp_path: Path) -> None:

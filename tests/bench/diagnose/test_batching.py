@@ -9,6 +9,7 @@ import pytest
 from depthport.bench.diagnose.batching import largest_batch
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.store import ArtifactStore
+from depthport.runtimes.base import Device
 from tests.conftest import Exported
 
 FIXED, PER_ITEM, DEVICE = 100.0, 7.0, 1000.0
@@ -70,3 +71,40 @@ def test_a_share_of_memory_lies_within_it(fraction: float) -> None:
 
     with pytest.raises(UsageError, match=r"memory-fraction is .*: it must be above 0 and at most 1"):
         find_batch("da3-small", device="cpu", fraction=fraction)
+
+
+@pytest.mark.parametrize(
+    ("batch", "peaks", "named", "said"),
+    [
+        (2, {1: 50.0, 2: 70.0}, "most", "--most"),
+        (2, {1: 50.0, 2: 70.0, 3: 90.0, 4: 110.0}, "memory_fraction", "3 took 90 MiB, more than its share"),
+        (1, {1: 50.0, 2: None}, "out_of_memory", "2 ran out of memory"),
+        (0, {1: None}, "out_of_memory", "1 ran out of memory"),
+    ],
+)
+def test_the_bound_that_stopped_it_is_named(batch: int, peaks: dict[int, float | None], named: str, said: str) -> None:
+    from depthport.bench.diagnose.batch import BatchAnswer, BatchTrial, bound, table
+
+    trials = tuple(BatchTrial(size, peak, 1.0, 1.0, size <= batch) for size, peak in peaks.items())
+    assert bound(batch, trials) == named
+    assert said in table(BatchAnswer("a", batch, 80.0, 100.0, bound(batch, trials), trials)).note
+
+
+def test_where_no_mode_is_named_it_is_the_runtimes_best_that_takes_the_model() -> None:
+    pytest.importorskip("torch")
+    from depthport.bench.diagnose.configuration import configure
+    from depthport.exporters.da3.registry import get_model
+    from depthport.exporters.da3.weights import resolve_weights
+    from depthport.runtimes.pytorch.runtime import EAGER, FUSED, GRAPH, UPSTREAM, PyTorchRuntime
+
+    class OnAGpu(PyTorchRuntime):
+        def probe(self) -> list[Device]:
+            return [Device("cuda", "a GPU", (UPSTREAM, EAGER, GRAPH, FUSED), ("bf16-mixed", "fp32"))]
+
+    def best(model: str, precision: str | None) -> str:
+        weights = resolve_weights("synthetic:0", get_model(model))
+        return configure(model, OnAGpu(), "cuda", None, precision, weights, (1, 1, 28, 42))[0].name
+
+    assert best("da3-small", None) == "fused"
+    assert best("da3-small", "fp32") == "graph", "fused kernels have no fp32"
+    assert best("da3-giant", None) == "graph", "nor a giant"

@@ -100,7 +100,7 @@ def test_its_progress_is_that_of_a_check_and_no_benchmarks(store: ArtifactStore)
 
 
 def test_the_command_checks_weights_from_any_folder(checkpoint: Path, tmp_path: Path) -> None:
-    words = ("export", "da3-small", "--size", "70x98", "--weights", str(checkpoint), "--out", str(tmp_path / "store"))
+    words = ("export", "da3-small", "--size", "70x98", "--weights", str(checkpoint), "--artifacts", str(tmp_path / "store"))
     done = depthport(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "upstream's fp32 to" in done.stderr

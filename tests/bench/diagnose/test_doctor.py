@@ -57,7 +57,7 @@ def test_every_adapter_is_a_row(machine: None) -> None:
         ("coreml", False, "not here: pip install coremltools"),
         ("gone", False, "moved away"),
     ]
-    assert report.free_gb > 0
+    assert report.free_gib > 0
     json.dumps(report.to_json(), allow_nan=False)
 
 
@@ -105,7 +105,7 @@ def test_the_cache_is_where_huggingface_hub_has_it() -> None:
 GPU = {"name": "NVIDIA H100", "driver": "580", "compute_capability": "9.0", "memory_mib": 81920}
 
 
-def _found(free_gb: float = 100.0, adapters: int = 4, **changes: Any) -> list[str]:
+def _found(free_gib: float = 100.0, adapters: int = 4, **changes: Any) -> list[str]:
     environment = copy.deepcopy(fingerprint())
     environment["packages"] = {"depth-anything-3": "0.1.1", "torch": "2.13.0+cpu", "numpy": "2.3.5"}
     environment["gpus"] = []
@@ -115,7 +115,7 @@ def _found(free_gb: float = 100.0, adapters: int = 4, **changes: Any) -> list[st
     environment["power"] = {"source": None, "low_power_mode": None}
     for key, value in changes.items():
         environment[key] = environment[key] | value if isinstance(value, dict) else value
-    found = findings(environment, free_gb, adapters)
+    found = findings(environment, free_gib, adapters)
     return [f"{finding.message} {finding.remedy or ''}" for finding in found]
 
 
@@ -131,7 +131,7 @@ def test_nothing_odd_about_a_good_machine() -> None:
         ("overwrite each other.*pip uninstall", {"packages": {"onnxruntime": "1", "onnxruntime-gpu": "1"}}),
         ("coremltools can't trace.*numpy<2.4", {"packages": {"coremltools": "9.0", "numpy": "2.4.6"}}),
         ("not installed.*pip install -e", {"adapters": 0}),
-        ("free for artifacts.*DEPTHPORT_ARTIFACTS", {"free_gb": 3.0}),
+        ("free for artifacts.*DEPTHPORT_ARTIFACTS", {"free_gib": 3.0}),
         ("too little to export da3-large", {"memory": {"usable_mib": 4096}}),
         ("limits this process to 1.5 of 8", {"cpu": {"quota_cores": 1.5}}),
         ("no AVX2", {"cpu": {"features": ["f16c"]}}),

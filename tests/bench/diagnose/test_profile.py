@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from depthport.bench.diagnose.profile_parts import (
     STAGE,
     TOKENS,
     add_up,
+    mean_ci95,
     part_of,
 )  # fmt: skip
 from depthport.exporters.core.errors import UnsupportedError, UsageError
@@ -38,7 +40,7 @@ RATES = DeviceRates(matmul_flop_s=1e12, copy_bytes_s=1e10, dtype="float32")
 
 
 def operator(path: str, name: str, groups: int = 1, flop: int = 0, moved: int = 0, seconds: float = 0.0) -> OperatorTime:
-    return OperatorTime(path, name, ((groups, 4, 4, 4),) * 2, flop, moved, seconds)
+    return OperatorTime(path, name, ((groups, 4, 4, 4),) * 2, flop, moved, (seconds,))
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,38 @@ def test_a_roof_is_the_larger_of_arithmetic_and_traffic_of_each_operator() -> No
     assert part.ms == pytest.approx(40.0)
     assert part.roof_ms == pytest.approx(10.0 + 10.0)
     assert part.of_roof == pytest.approx(0.5)
+
+
+def test_a_roof_is_never_beyond_what_is_possible() -> None:
+    cached = replace(RATES, cached_bytes_s=((1 << 16, 1e12), (1 << 20, 1e11)))
+    assert [cached.bytes_s(moved) for moved in (10, 1 << 16, 1 << 18, 1 << 22)] == [1e12, 1e12, 1e11, 1e10]
+    # Faster than any copy that was measured: its data lay in a cache.
+    (part,) = add_up([operator("backbone.blocks.0.mlp", "gelu", moved=10**8, seconds=1e-4)], RATES, views=1)
+    assert part.roof_ms > part.ms and part.of_roof == 1.0
+
+
+def test_the_digits_of_a_part_are_those_that_its_calls_support() -> None:
+    mean, interval = mean_ci95([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert mean == 3.0 and interval == pytest.approx((3 - 1.963, 3 + 1.963), abs=1e-3)
+    assert mean_ci95([2.0]) == (2.0, None)
+    several = OperatorTime("backbone.blocks.0.mlp.fc1", "linear", (), 0, 0, (1e-3, 3e-3))
+    other = OperatorTime("backbone.blocks.0.mlp.fc2", "linear", (), 0, 0, (3e-3, 1e-3))
+    (part,) = add_up([several, other], RATES, views=1)
+    assert part.ms == pytest.approx(4.0) and part.ms_ci95 == pytest.approx((4.0, 4.0)), "calls are added up one by one"
+
+
+@pytest.mark.parametrize(
+    ("latency", "said"), [(12.0, "2.0 ms of a call are outside"), (9.0, "take 1.0 ms more than a call")]
+)
+def test_parts_sum_to_the_call_or_it_says_what_is_missing(latency: float, said: str) -> None:
+    from depthport.bench.diagnose.profile import Profile, table
+
+    parts = add_up([operator("backbone.blocks.0.mlp.fc1", "linear", flop=10**10, seconds=0.01)], RATES, views=1)
+    cell = dict.fromkeys(("model", "batch", "views", "height", "width", "device", "mode", "precision"), 1)
+    found = Profile(cell, "a CPU", {}, 1, latency, None, 1.0, 10.0, "float32", parts)
+    shown = table(found)
+    assert found.outside_ms == pytest.approx(latency - 10.0) == found.to_json()["outside_ms"]
+    assert said in shown.note and [row[0] for row in shown.rows[-2:]] == ["all parts", "a whole call"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from depthport.bench.cli import self_check_view
+from depthport.bench.cli.doctor_view import render_self_check
 from depthport.bench.diagnose import self_check
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.request import Filters, MeasureRequest, measure_request
@@ -44,7 +44,7 @@ def checked(cells: list[CellSpec], store: ArtifactStore, budget_s: float = 600.0
 
 def rendered(results: Results, saved: Path | None = None) -> str:
     text = io.StringIO()
-    self_check_view.render(results, Console(file=text, width=160), saved)
+    render_self_check(results, Console(file=text, width=160), saved)
     return text.getvalue()
 
 

@@ -18,7 +18,7 @@ from depthport.runtimes.registry import Surveyed
 
 REQUEST = measure_request("da3-small", weights="synthetic:0", height=70, width=98)
 INSTEAD = [
-    "onnxruntime/cpu/portable/fp32/portable",
+    "onnxruntime/cpu/portable/fp32",
     "onnxruntime/cpu/quantize-dynamic/int8/portable",
     "onnxruntime/cpu/upstream-export/fp32/portable",
     "pytorch/cpu/upstream-compile/fp32",
@@ -55,7 +55,7 @@ def test_they_stand_beside_the_default_cells_and_int8() -> None:
     made = cells("alternatives")
     assert sorted(c.id for c in made if ALTERNATIVE in c.tags) == INSTEAD
     ours = {c.id for c in made if ALTERNATIVE not in c.tags}
-    assert ours == {c.id for c in cells("default")} | {"onnxruntime/cpu/cpu/int8/ort-cpu"}
+    assert ours == {c.id for c in cells("default")} | {"onnxruntime/cpu/int8"}
     assert [c.id for c in made if c.baseline] == ["pytorch/cpu/upstream/fp32"] == [made[0].id]
     asked = {c.mode: dict(c.export.options) for c in made if c.export.options}
     assert asked == {"quantize-dynamic": {"mix": "dynamic"}, "upstream-export": {"network": "upstream"}}

@@ -1,4 +1,4 @@
-"""The Markdown report has the seed's sections, renders as meant, and shows a stranger's text as text."""
+"""The Markdown report has the first report's sections, renders as meant, and shows a stranger's text as text."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def report(tmp_path: Path, *results: object) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def test_every_section_of_the_seed_report(tmp_path: Path) -> None:
+def test_every_section_of_the_first_report(tmp_path: Path) -> None:
     text = report(tmp_path, fixtures.cpu_server(), fixtures.h100())
     for title in ("Executive summary", "Performance overview", "Key findings", "Technical notes", "Methodology"):
         assert f"\n## {title}\n" in text

@@ -44,7 +44,7 @@ def test_shares_are_even_and_in_order() -> None:
 
 
 def test_what_cannot_be_shared_is_said_in_one_line() -> None:
-    with pytest.raises(UnsupportedError, match="3 views can't be spread over 4 cards"):
+    with pytest.raises(UnsupportedError, match="3 views can't be spread over 4 GPUs"):
         views_by_card(3, 4)
-    with pytest.raises(UnsupportedError, match="6 heads of attention can't be shared by 4 cards: use 2, 3, 6"):
+    with pytest.raises(UnsupportedError, match="6 attention heads can't be shared by 4 GPUs: use 2, 3, 6"):
         Cards((1, 1, 1, 1), 0, heads=6)

@@ -164,7 +164,7 @@ def test_a_graph_with_a_baked_in_size_is_refused(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("views", [1, 3])
 def test_a_batch_from_the_command_line_equals_its_scenes(store: Any, views: int) -> None:
     command = [sys.executable, "-m", "depthport", "export", "da3-small", "--size", "70x98", "--target", "ort-cpu"]
-    command += ["--weights", "synthetic:0", "--views", str(views), "--out", str(store.root), "--json"]
+    command += ["--weights", "synthetic:0", "--views", str(views), "--artifacts", str(store.root), "--json"]
     pixels = image(3, views, 70, 98)
     found = []
     for batch in (3, 1):

@@ -89,7 +89,7 @@ def test_a_card_that_dies_is_a_failed_run_and_ends_the_others(artifact: Artifact
 
 
 def test_what_cannot_be_shared_is_refused(artifact: Artifact, exported: Exported) -> None:
-    with pytest.raises(UnsupportedError, match="3 views can't be spread over 4 cards"):
+    with pytest.raises(UnsupportedError, match="3 views can't be spread over 4 GPUs"):
         CardsSession(artifact, "cpu:0+1+2+3", LoadOptions(), ["cpu"] * 4)
     with pytest.raises(UnsupportedError, match="not a batch of 2"):
         CardsSession(
@@ -102,7 +102,7 @@ def test_a_group_that_is_not_here_is_one_clear_line() -> None:
     expected = "there is no cuda:63" if torch.cuda.is_available() else "no NVIDIA GPU|no CUDA|can't use"
     with pytest.raises(UnavailableError, match=expected):
         PyTorchRuntime().device(missing)
-    with pytest.raises(UsageError, match="names a card twice"):
+    with pytest.raises(UsageError, match="names a GPU twice"):
         PyTorchRuntime().device("cuda:1+1")
 
 

@@ -12,7 +12,7 @@ import pytest
 from depthport.exporters.api import rebuild
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ArtifactError, LoadError, UnavailableError, UnsupportedError
-from depthport.exporters.core.nvidia import EngineGpu as CudaGpu
+from depthport.exporters.core.nvidia import Gpu as CudaGpu
 from depthport.exporters.core.nvidia import cuda_devices
 from depthport.exporters.tensorrt.options import options_for
 from depthport.exporters.tensorrt.platform import TENSORRT, TENSORRT_RTX, EngineGpu
@@ -128,7 +128,11 @@ def test_without_the_graph_it_was_built_from_it_can_not_be_rebuilt(artifact: Art
 
 @pytest.mark.parametrize(
     ("header", "complaint"),
-    [({"size": 2048}, "truncated or damaged"), ({"size": 8}, "too few for an engine"), ({"magic": b"ftrt"}, "an engine of TensorRT,")],
+    [
+        ({"size": 2048}, "truncated or damaged"),
+        ({"size": 8}, "too few for"),
+        ({"magic": b"ftrt"}, "an engine of TensorRT,"),
+    ],
 )
 def test_a_damaged_engine_is_one_line(header: dict[str, Any], complaint: str, tmp_path: Path) -> None:
     artifact = engine_artifact(tmp_path / "artifact", **header)

@@ -103,6 +103,7 @@ def base(command: str, good: Good) -> dict[str, list[str]]:
         "list": {},
         "sample": {"artifact": [str(good.artifact)], "kind": ["--for", "python"]},
         "profile": {"model": ["da3-small"], **small},
+        "max-batch": {"model": ["da3-small"], **small},
         "batch": {"model": ["da3-small"], **small},
         "report": {"sources": [str(good.results)], "out": ["--out", "report"]},
         "compare": {"before": [str(good.results)], "after": [str(good.results)]},
@@ -148,7 +149,7 @@ def _bad(command: str, parameter: Parameter, files: dict[str, Path], folders: di
     if parameter.type is Path:
         for kind, path in (folders if parameter.name in OUTPUTS else files).items():
             # A store may be there to be read: that it can't be written is known when it is.
-            store = parameter.name == "artifacts" or (command == "export" and parameter.name == "out")
+            store = parameter.name == "artifacts"
             # A store that holds nothing is an empty one.
             empty = command == "list" and kind == "a folder in a folder"
             if not empty and (not store or kind != "a file system of the system's"):

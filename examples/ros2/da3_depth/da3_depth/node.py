@@ -64,6 +64,7 @@ def network_input(message: Any) -> np.ndarray[Any, np.dtype[Any]]:
 
 
 def main() -> None:
+    """Run the node until it is shut down."""
     rclpy.init()
     node = Depth()
     try:

@@ -14,7 +14,7 @@ from depthport.exporters.coreml.mil.ops.call import Call, operator
 
 @operator("constexpr_affine_dequantize")
 def affine_dequantize(call: Call) -> Tensor:
-    """scale · (data − zero point), per tensor or along `axis`."""
+    """Scale · (data − zero point), per tensor or along `axis`."""
     data = call.tensor("quantized_data").float()
     axis = call.integer("axis", 0)
     shape = [-1 if i == axis % data.dim() else 1 for i in range(data.dim())]
@@ -24,7 +24,7 @@ def affine_dequantize(call: Call) -> Tensor:
 
 @operator("constexpr_blockwise_shift_scale")
 def blockwise_shift_scale(call: Call) -> Tensor:
-    """scale · (data − offset), one scale (and offset) a block of elements along each axis."""
+    """Scale · (data − offset), one scale (and offset) a block of elements along each axis."""
     data = call.tensor("data").float()
     offset = call.optional("offset")
     if offset is not None:

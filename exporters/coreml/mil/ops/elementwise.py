@@ -62,11 +62,13 @@ _GELU: dict[str, Callable[[Tensor], Tensor]] = {
 
 @operator(*_BINARY)
 def binary(call: Call) -> Tensor:
+    """Elementwise operation of two operands."""
     return _BINARY[call.type](call.tensor("x"), call.tensor("y"))
 
 
 @operator(*_UNARY)
 def unary(call: Call) -> Tensor:
+    """Elementwise operation of one operand."""
     return _UNARY[call.type](call.tensor("x"))
 
 
@@ -78,26 +80,31 @@ def inverse(call: Call) -> Tensor:
 
 @operator("rsqrt")
 def rsqrt(call: Call) -> Tensor:
+    """1 / √(x + epsilon)."""
     return torch.rsqrt(call.tensor("x") + call.number("epsilon", 1e-12))
 
 
 @operator("log")
 def log(call: Call) -> Tensor:
+    """Natural logarithm of x + epsilon."""
     return torch.log(call.tensor("x") + call.number("epsilon", 1e-45))
 
 
 @operator("clip")
 def clip(call: Call) -> Tensor:
+    """Clamp to [alpha, beta]."""
     return call.tensor("x").clamp(call.number("alpha"), call.number("beta"))
 
 
 @operator("gelu")
 def gelu(call: Call) -> Tensor:
+    """GELU, exact or by one of its approximations."""
     return _GELU[call.text("mode", "EXACT")](call.tensor("x"))
 
 
 @operator("select")
 def select(call: Call) -> Tensor:
+    """Choose from `a` where `cond` holds, else from `b`."""
     return torch.where(call.tensor("cond").bool(), call.tensor("a"), call.tensor("b"))
 
 

@@ -12,6 +12,7 @@ from depthport.exporters.coreml.mil.ops.call import Call, operator
 
 @operator("transpose")
 def transpose(call: Call) -> Tensor:
+    """Permute the axes."""
     return call.tensor("x").permute(call.required_ints("perm"))
 
 
@@ -35,12 +36,14 @@ def expand_dims(call: Call) -> Tensor:
 
 @operator("squeeze")
 def squeeze(call: Call) -> Tensor:
+    """Remove axes of size 1, by default all of them."""
     x, axes = call.tensor("x"), call.ints("axes")
     return x.squeeze() if axes is None else x.squeeze(tuple(axes))
 
 
 @operator("concat")
 def concat(call: Call) -> Tensor:
+    """Concatenate along an axis; interleaved if asked for."""
     values, axis = call.tensors("values"), call.integer("axis")
     if call.flag("interleave", False):
         return torch.stack(values, axis % values[0].dim() + 1).flatten(axis, axis + 1)
@@ -49,11 +52,13 @@ def concat(call: Call) -> Tensor:
 
 @operator("stack")
 def stack(call: Call) -> Tensor:
+    """Stack along a new axis."""
     return torch.stack(call.tensors("values"), call.integer("axis"))
 
 
 @operator("split")
 def split(call: Call) -> tuple[Tensor, ...]:
+    """Split along an axis, by sizes or into equal parts."""
     x, axis = call.tensor("x"), call.integer("axis")
     sizes = call.ints("split_sizes") or [x.shape[axis] // call.integer("num_splits")] * call.integer("num_splits")
     return torch.split(x, sizes, axis)
@@ -61,11 +66,13 @@ def split(call: Call) -> tuple[Tensor, ...]:
 
 @operator("tile")
 def tile(call: Call) -> Tensor:
+    """Repeat along every axis."""
     return call.tensor("x").repeat(call.required_ints("reps"))
 
 
 @operator("slice_by_index")
 def slice_by_index(call: Call) -> Tensor:
+    """Slice by begin, end and stride, with masks for open ends and removed axes."""
     x = call.tensor("x")
     rank = x.dim()
     begin, end = call.required_ints("begin"), call.required_ints("end")
@@ -85,6 +92,7 @@ def slice_by_index(call: Call) -> Tensor:
 
 @operator("slice_by_size")
 def slice_by_size(call: Call) -> Tensor:
+    """Slice by begin and size; -1 takes the rest."""
     x = call.tensor("x")
     for axis, (start, size) in enumerate(zip(call.required_ints("begin"), call.required_ints("size"), strict=True)):
         x = x.narrow(axis, start, x.shape[axis] - start if size == -1 else size)
@@ -105,6 +113,7 @@ def gather(call: Call) -> Tensor:
 
 @operator("gather_along_axis")
 def gather_along_axis(call: Call) -> Tensor:
+    """Take elements along an axis by indices of the result's shape."""
     return call.tensor("x").gather(call.integer("axis", 0), call.tensor("indices"))
 
 
@@ -120,4 +129,5 @@ def pad(call: Call) -> Tensor:
 
 @operator("pixel_shuffle")
 def pixel_shuffle(call: Call) -> Tensor:
+    """Rearrange channels into blocks of pixels."""
     return F.pixel_shuffle(call.tensor("x"), call.integer("upscale_factor"))

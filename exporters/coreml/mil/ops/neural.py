@@ -14,11 +14,13 @@ from depthport.exporters.coreml.mil.ops.sizes import upsampled_size
 
 @operator("linear")
 def linear(call: Call) -> Tensor:
+    """X Wᵀ + b."""
     return F.linear(call.tensor("x"), call.tensor("weight"), call.optional("bias"))
 
 
 @operator("matmul")
 def matmul(call: Call) -> Tensor:
+    """Matrix product, operands transposed if asked for."""
     x, y = call.tensor("x"), call.tensor("y")
     x = x.mT if call.flag("transpose_x", False) else x
     y = y.mT if call.flag("transpose_y", False) else y
@@ -34,6 +36,7 @@ def scaled_dot_product_attention(call: Call) -> Tensor:
 
 @operator("conv")
 def conv(call: Call) -> Tensor:
+    """Convolution, with any of the specification's paddings."""
     x, weight = call.tensor("x"), call.tensor("weight")
     spatial = x.dim() - 2
     stride = call.ints("strides") or [1] * spatial
@@ -70,6 +73,7 @@ def _padding(call: Call, x: Tensor, weight: Tensor, stride: list[int], dilation:
 
 @operator("conv_transpose")
 def conv_transpose(call: Call) -> Tensor:
+    """Transposed convolution in 2-D."""
     x, weight = call.tensor("x"), call.tensor("weight")
     spatial = x.dim() - 2
     stride = call.ints("strides") or [1] * spatial
@@ -100,6 +104,7 @@ def upsample_bilinear(call: Call) -> Tensor:
 
 @operator("resize_bilinear")
 def resize_bilinear(call: Call) -> Tensor:
+    """Bilinear resize to a target size."""
     modes = {"STRICT_ALIGN_CORNERS": True, "ALIGN_CORNERS": True, "UNALIGN_CORNERS": False}
     mode = call.text("sampling_mode", "DEFAULT")
     if mode not in modes:

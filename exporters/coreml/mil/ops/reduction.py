@@ -23,6 +23,7 @@ _REDUCE: dict[str, Callable[[Tensor, list[int], bool], Tensor]] = {
 
 @operator(*_REDUCE)
 def reduce(call: Call) -> Tensor:
+    """Reduce over `axes`, by default all."""
     x = call.tensor("x")
     axes = call.ints("axes") or list(range(x.dim()))
     return _REDUCE[call.type](x, axes, call.flag("keep_dims", False))
@@ -38,6 +39,7 @@ def reduce_arg(call: Call) -> Tensor:
 
 @operator("softmax")
 def softmax(call: Call) -> Tensor:
+    """Softmax along an axis."""
     return call.tensor("x").softmax(call.integer("axis", -1))
 
 

@@ -23,7 +23,7 @@ def _normalise(row, inside, channels, eps):
 
 @triton.jit
 def _branch(branch_ptr, scale_ptr, c, inside):
-    """scale · branch in fp32."""
+    """Scale · branch in fp32."""
     branch = tl.load(branch_ptr + c, mask=inside, other=0.0).to(tl.float32)
     return tl.load(scale_ptr + c, mask=inside, other=0.0) * branch
 

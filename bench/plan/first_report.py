@@ -1,10 +1,10 @@
-"""The seed report's matrix as real cells: 36 configurations, mode × precision × compile on CUDA, MPS and CPU.
+"""The first report's matrix as real cells: 36 configurations, mode × precision × compile on CUDA, MPS and CPU.
 
-In the report that started this project (a fork of upstream, its branch `device-optimizations`) the mode was stored and
+In the report this project started from (docs/first-report.md; a fork of upstream) the mode was stored and
 read by nothing and compile was always off, so its 36 rows were 9 configurations. Here a mode is what the PyTorch
 runtime does, and a row that would repeat another is marked so instead of being measured twice:
 
-| seed | here |
+| there | here |
 |---|---|
 | minimal | mode `upstream`: upstream's own forward |
 | balanced | mode `eager`: the static network |
@@ -25,7 +25,7 @@ from depthport.bench.plan.request import MeasureRequest, broken_cell, deployed_p
 from depthport.runtimes.base import Device, Runtime
 from depthport.runtimes.registry import Surveyed, baseline_runtime, survey
 
-# Order of the seed report's own tables.
+# In the order of that report's tables.
 PRECISIONS: Mapping[str, tuple[str, ...]] = {
     "cuda": ("bfloat16", "float16", "None", "False"),
     "mps": ("bfloat16", "None", "False"),
@@ -36,8 +36,8 @@ ROWS = (("minimal", False), ("balanced", False), ("max", False), ("max", True))
 
 
 @dataclass(frozen=True)
-class SeedRow:
-    """One row of the seed report."""
+class FirstReportRow:
+    """One row of the first report."""
 
     device: str
     mode: str
@@ -46,18 +46,18 @@ class SeedRow:
 
     @property
     def label(self) -> str:
-        return f"seed-{self.mode}-{self.precision}" + ("-compiled" if self.compile else "")
+        return f"first-{self.mode}-{self.precision}" + ("-compiled" if self.compile else "")
 
 
-def seed_rows() -> Iterator[SeedRow]:
-    """All 36, in the seed report's order: 16 CUDA, 12 MPS, 8 CPU."""
+def first_report_rows() -> Iterator[FirstReportRow]:
+    """All 36, in that report's order: 16 CUDA, 12 MPS, 8 CPU."""
     for device, precisions in PRECISIONS.items():
         for mode, compiled in ROWS:
             for precision in precisions:
-                yield SeedRow(device, mode, precision, compiled)
+                yield FirstReportRow(device, mode, precision, compiled)
 
 
-def seed_mode(row: SeedRow) -> str | None:
+def mode_of(row: FirstReportRow) -> str | None:
     """The baseline runtime's mode for a row; None where it would be `balanced` again."""
     if row.mode == "minimal":
         return "upstream"
@@ -68,7 +68,7 @@ def seed_mode(row: SeedRow) -> str | None:
     return "graph" if row.device == "cuda" else None
 
 
-def seed_precision(row: SeedRow) -> str:
+def precision_of(row: FirstReportRow) -> str:
     """The policy for a row."""
     if row.precision == "False":
         return "fp32"
@@ -80,14 +80,14 @@ def seed_precision(row: SeedRow) -> str:
 
 
 INT8 = "int8"
-"""A precision that the seed report listed as future work, beside other runtimes."""
+"""A precision that the first report listed as future work, beside other runtimes."""
 
 
 def paper_cells(request: MeasureRequest) -> Iterator[CellSpec]:
-    """The seed's rows as cells, then what it listed as future work: every other runtime that is installed, and int8."""
+    """The first report's rows as cells, then its future work: every other installed runtime, and int8."""
     runtime = baseline_runtime()
     devices = {device.name.partition(":")[0]: device for device in runtime.probe()}
-    for row in seed_rows():
+    for row in first_report_rows():
         yield _cell(runtime, row, devices.get(row.device), request)
     others = [surveyed for surveyed in survey() if surveyed.name != runtime.name]
     future = list(_future(others, request))
@@ -121,21 +121,21 @@ def _future(others: Sequence[Surveyed], request: MeasureRequest) -> Iterator[Cel
 
 
 def _no_int8(runtime: Runtime, request: MeasureRequest) -> CellSpec:
-    """A row for what the seed report promised and nothing here runs."""
+    """A row for int8, which the first report promised, where no runtime has it."""
     export = request.artifact(runtime.formats[0], INT8)
     reason = "no installed runtime reports that it computes in int8"
     return CellSpec(export=export, runtime=runtime.name, device="cpu", mode="-", unavailable=reason)
 
 
-def _cell(runtime: Runtime, row: SeedRow, device: Device | None, request: MeasureRequest) -> CellSpec:
-    mode, precision = seed_mode(row), seed_precision(row)
+def _cell(runtime: Runtime, row: FirstReportRow, device: Device | None, request: MeasureRequest) -> CellSpec:
+    mode, precision = mode_of(row), precision_of(row)
     cell = CellSpec(
         export=request.artifact(runtime.formats[0], precision),
         runtime=runtime.name,
         device=row.device if device is None else device.name,
         mode=mode or "eager",
         label=row.label,
-        tags=("seed", "compile" if row.compile else "no-compile"),
+        tags=("first-report", "compile" if row.compile else "no-compile"),
         threads=request.threads,
         memory_fraction=request.memory_fraction,
     )
@@ -146,7 +146,7 @@ def _cell(runtime: Runtime, row: SeedRow, device: Device | None, request: Measur
     known = {m.name: m for m in device.modes}
     if mode not in known:
         return replace(cell, unsupported=f"runtime {runtime.name!r} has no mode {mode!r} on {device.name}")
-    # The seed's ratios are to its minimal configuration at the device's own precision.
+    # The first report's ratios are to its minimal configuration at the device's own precision.
     baseline = row.mode == "minimal" and row.precision == ("None" if row.device == "cuda" else "False")
     return replace(cell, mode_description=known[mode].description, baseline=baseline)
 
