@@ -128,11 +128,8 @@ class ExecuTorchExporter(Exporter):
         return ((lowering["backend"], taken), *not_run)
 
     def inspect(
-        self,
-        artifact: Artifact,
-        arrays: Mapping[str, np.ndarray] | None = None,
-        run: bool = True,  # noqa: ARG002 - the interface's
-    ) -> tuple[Table, ...]:
+        self, artifact: Artifact, arrays: Mapping[str, np.ndarray] | None = None, run: bool = True  # noqa: ARG002
+    ) -> tuple[Table, ...]:  # fmt: skip
         extra = artifact.manifest.extra
         outside = tuple((name, str(count)) for name, count in extra["lowering"]["other_nodes"].items())
         errors = tuple(
