@@ -52,7 +52,7 @@ NOT_RUN = {
     "coreml": "Core ML runs on Apple's systems alone; its ML Programs were computed by depthport's interpreter of them",
     "vulkan": "ExecuTorch's package has no Vulkan runtime; the lowered graph was computed in PyTorch, without its shaders",
 }
-_COREML_EXTENSION = "executorch.backends.apple.coreml.executorchcoreml"
+COREML_EXTENSION = "executorch.backends.apple.coreml.executorchcoreml"
 _PROGRAMS = ("flatc",)
 
 
@@ -86,7 +86,7 @@ class ExecuTorchExporter(Exporter):
         work = directory / "work"
         work.mkdir()
         backend = context.request.target or XNNPACK
-        if backend == "coreml" and find_spec(_COREML_EXTENSION) is None:
+        if backend == "coreml" and find_spec(COREML_EXTENSION) is None:
             raise UnavailableError(
                 "ExecuTorch's package lowers to Core ML on macOS and on Linux x86-64, with Python 3.10 to 3.13: "
                 "use one of them, or another target"
@@ -127,11 +127,8 @@ class ExecuTorchExporter(Exporter):
         return ((lowering["backend"], taken), *not_run)
 
     def inspect(
-        self,
-        artifact: Artifact,
-        arrays: Mapping[str, np.ndarray] | None = None,  # noqa: ARG002 - the interface's
-        run: bool = True,  # noqa: ARG002 - the interface's
-    ) -> tuple[Table, ...]:
+        self, artifact: Artifact, arrays: Mapping[str, np.ndarray] | None = None, run: bool = True  # noqa: ARG002
+    ) -> tuple[Table, ...]:  # fmt: skip
         extra = artifact.manifest.extra
         outside = tuple((name, str(count)) for name, count in extra["lowering"]["other_nodes"].items())
         errors = tuple(

@@ -97,9 +97,7 @@ def test_the_digits_of_a_part_are_those_that_its_calls_support() -> None:
     assert part.ms == pytest.approx(4.0) and part.ms_ci95 == pytest.approx((4.0, 4.0)), "calls are added up one by one"
 
 
-@pytest.mark.parametrize(
-    ("latency", "said"), [(12.0, "2 ms of a call are outside"), (9.0, "take 1 ms more than a call")]
-)
+@pytest.mark.parametrize(("latency", "said"), [(12.0, "2 ms of a call are outside"), (9.0, "take 1 ms more than a call")])
 def test_parts_sum_to_the_call_or_it_says_what_is_missing(latency: float, said: str) -> None:
     from depthport.bench.diagnose.profile import Profile, table
 

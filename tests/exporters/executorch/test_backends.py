@@ -37,3 +37,8 @@ def test_convolutions_of_a_batch_are_those_of_its_images() -> None:
         backends.transposed_by_image(images, weight.transpose(0, 1), bias, [2, 2], [1, 1], [1, 0]),
         torch.nn.functional.conv_transpose2d(images, weight.transpose(0, 1), bias, (2, 2), (1, 1), (1, 0)),
     )
+
+
+def test_a_tangent_is_a_sine_over_a_cosine() -> None:
+    angles = torch.linspace(0.01, 1.4, 50)
+    torch.testing.assert_close(backends.tangent(angles), angles.tan())
