@@ -115,7 +115,7 @@ class Exporter(ABC):
             raise UnsupportedError(f"format {self.format!r} is written as a folder, not a file: name a folder with --out")
         copy_whole(artifact.path / self.main_file, path)
 
-    def declares(self, manifest: Manifest) -> tuple[tuple[str, str], ...]:  # noqa: ARG002 - for subclasses
+    def declares(self, manifest: Manifest) -> tuple[tuple[str, str], ...]:
         """Return the requirements of an artifact's files on their runtime, as (name, value) to show."""
         return ()
 
@@ -130,10 +130,7 @@ class Exporter(ABC):
         raise UnsupportedError(f"format {self.format!r} can't be rebuilt from an artifact: export it again")
 
     def inspect(
-        self,
-        artifact: Artifact,
-        arrays: Mapping[str, np.ndarray] | None = None,
-        run: bool = True,  # noqa: ARG002 - for subclasses
+        self, artifact: Artifact, arrays: Mapping[str, np.ndarray] | None = None, run: bool = True
     ) -> tuple[Table, ...]:
         """Return what only this format can say about an artifact beyond its manifest; nothing by default.
 

@@ -74,7 +74,7 @@ class Runtime(ABC):
     bound: ClassVar[bool] = False
     """True if its artifacts run only on what they were built for: ask :meth:`mismatch` before loading one."""
 
-    def mismatch(self, artifact: Artifact, device: str) -> Mismatch | None:  # noqa: ARG002 - for subclasses
+    def mismatch(self, artifact: Artifact, device: str) -> Mismatch | None:
         """Return why an artifact must be rebuilt for a device of this machine; None where it can be loaded as it is.
 
         Raises:
@@ -82,7 +82,7 @@ class Runtime(ABC):
         """
         return None
 
-    def default_target(self, device: str, precision: str) -> str | None:  # noqa: ARG002 - for subclasses
+    def default_target(self, device: str, precision: str) -> str | None:
         """The export target that beats the portable artifact on a kind of device (`cpu`, not `cuda:1`); None: none."""
         return None
 
@@ -102,7 +102,7 @@ class Runtime(ABC):
     def probe(self) -> list[Device]:
         """Every device this runtime could use, available or not, with reasons; quick, and never raises."""
 
-    def groups(self, names: Iterable[str]) -> list[Device]:  # noqa: ARG002 - for subclasses
+    def groups(self, names: Iterable[str]) -> list[Device]:
         """Return those of `names` that are several of its devices at once (`cuda:0+1`), which :meth:`probe` does not list.
 
         Raises:

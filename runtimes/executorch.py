@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +20,7 @@ from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact, TensorSpec
 from depthport.exporters.core.errors import LoadError, PlacementError, RunError, one_line
 from depthport.exporters.core.options import Options, read_options
+from depthport.exporters.core.usable import unusable
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description
 from depthport.runtimes.host.threads import allowed_threads
@@ -34,7 +34,6 @@ OFF_TARGET = (
 
 _BACKEND = "XnnpackBackend"
 _ERRORS = (ValueError, RuntimeError, TypeError, OSError, AssertionError)
-_REMEDY = str(install.DA3_EXECUTORCH)
 _DTYPES = {"float32": "Float", "int64": "Long"}
 
 
@@ -48,12 +47,9 @@ class ExecuTorchRuntime(Runtime):
     packages: ClassVar[tuple[str, ...]] = ("executorch", "torch")
 
     def probe(self) -> list[Device]:
-        description = cpu_description()
-        missing = [name for name in ("torch", "executorch") if find_spec(name) is None]
-        if missing:
-            reason = f"{' and '.join(missing)} not installed"
-            return [Device("cpu", description, unavailable=reason, remedy=_REMEDY)]
-        return [Device("cpu", description, (XNNPACK,), ("fp32", "fp16"), off_target=OFF_TARGET)]
+        if (missing := unusable(install.DA3_EXECUTORCH, "torch", "executorch")) is not None:
+            return [Device("cpu", cpu_description(), unavailable=missing[0], remedy=missing[1])]
+        return [Device("cpu", cpu_description(), (XNNPACK,), ("fp32", "fp16"), off_target=OFF_TARGET)]
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         self.mode(self.device(device), options.mode)
@@ -125,8 +121,7 @@ class ExecuTorchSession(Session):
         details: dict[str, object] = {"backend": XNNPACK.name, "threads": self._pool()}
         if not isinstance(lowering, Mapping):
             return Placement(self.device, details)
-        inside, others = lowering["delegated_nodes"], sum(lowering["other_nodes"].values())
-        return Placement(self.device, {**details, **lowering}, delegated_share=inside / (inside + others))
+        return Placement(self.device, {**details, **lowering}, delegated_share=lowering.get("delegated_share"))
 
     def _close(self) -> None:
         # Order matters: a method points into its program.

@@ -15,7 +15,6 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,6 +23,7 @@ from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, RunError, one_line
 from depthport.exporters.core.options import Options, read_options
+from depthport.exporters.core.usable import unusable
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description
 from depthport.runtimes.host.threads import allowed_threads
@@ -37,7 +37,6 @@ OFF_TARGET = (
 )
 
 _ERRORS = (ValueError, RuntimeError, TypeError, OSError)
-_REMEDY = str(install.LITERT)
 
 
 class LiteRTRuntime(Runtime):
@@ -51,26 +50,25 @@ class LiteRTRuntime(Runtime):
     quantized: ClassVar[tuple[str, ...]] = ("int8",)
 
     def probe(self) -> list[Device]:
-        reason = self._missing()
-        description = cpu_description()
-        if reason is not None:
-            return [Device("cpu", description, unavailable=reason, remedy=_REMEDY)]
-        return [Device("cpu", description, (XNNPACK,), ("fp32", "fp16", "int8"), off_target=OFF_TARGET)]
-
-    @staticmethod
-    def _missing() -> str | None:
-        if find_spec("ai_edge_litert") is None:
-            return "ai-edge-litert is not installed"
-        try:
-            from ai_edge_litert.interpreter import Interpreter  # noqa: F401
-        except (ImportError, OSError) as error:
-            return f"ai-edge-litert does not start ({one_line(error)})"
-        return None
+        if (missing := _missing()) is not None:
+            return [Device("cpu", cpu_description(), unavailable=missing[0], remedy=missing[1])]
+        return [Device("cpu", cpu_description(), (XNNPACK,), ("fp32", "fp16", "int8"), off_target=OFF_TARGET)]
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
         self.mode(self.device(device), options.mode)
         read_options(Options, options.extra, self.name)
         return LiteRTSession(artifact, device, options)
+
+
+def _missing() -> tuple[str, str] | None:
+    """Why LiteRT can't run here, and the line that mends it."""
+    if (missing := unusable(install.LITERT, "ai-edge-litert")) is not None:
+        return missing
+    try:
+        from ai_edge_litert.interpreter import Interpreter  # noqa: F401
+    except (ImportError, OSError) as error:
+        return f"ai-edge-litert does not start ({one_line(error)})", str(install.LITERT_AGAIN)
+    return None
 
 
 class LiteRTSession(Session):

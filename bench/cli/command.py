@@ -40,16 +40,16 @@ class Command(TyperCommand):
         super().__init__(*arguments, **settings)
         self.help, _, examples = (self.help or "").partition(_EXAMPLES)
         self.examples = [line.strip() for line in examples.splitlines() if line.strip()]
+        self._described: list[tuple[Any, str]] = [(param, getattr(param, "help", None) or "") for param in self.params]
         # Panels appear in the order of the first option that each has.
         self.params.sort(key=lambda param: _rank(getattr(param, "rich_help_panel", None)))
 
     def format_help(self, *arguments: Any, **settings: Any) -> None:
         """Complete what only help needs, and write it."""
-        for param in self.params:
+        for param, text in self._described:
             words = Words.by_metavar.get(str(param.metavar))
             if words is not None:
-                described: Any = param
-                described.help = f"{described.help.rstrip('.')}: {', '.join(words.known())}."
+                param.help = f"{text}. One of: {', '.join(words.known())}."
         blocks = ["\n".join(["[bold]Examples[/bold]", *self.examples])] if self.examples else []
         self.epilog = "\n\n".join([*blocks, *self.more_help()])
         super().format_help(*arguments, **settings)

@@ -44,14 +44,10 @@ def predict(
             metavar="ARTIFACT|MODEL",
             help="A folder of `depthport export`, or a model's name.",
             autocompletion=words.MODEL.complete,
-            rich_help_panel=MODEL,
         ),
     ],
     photographs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="PHOTO...", help="The views of one scene: pictures, a folder, or a video.", rich_help_panel=INPUTS
-        ),
+        list[Path], typer.Argument(metavar="PHOTO...", help="The views of one scene: pictures, a folder, or a video.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is written.", rich_help_panel=OUTPUT)] = Path(
         "prediction"

@@ -55,7 +55,7 @@ class Words:
 
     def argument(self, help: str) -> Any:
         """An argument that is such a word."""
-        return typer.Argument(help=help, rich_help_panel="Model", **self._declared())
+        return typer.Argument(help=help, **self._declared())
 
     def _declared(self) -> dict[str, Any]:
         self.by_metavar[self.metavar] = self

@@ -182,10 +182,10 @@ def _both(what: str, suite: list[str], machine: tuple[str, ...]) -> list[str]:
 def _answer(printed: str) -> JsonObject:
     """What a command has printed as JSON; empty where it ended before it could."""
     try:
-        answer: JsonObject = json.loads(printed)
+        answer = json.loads(printed)
     except ValueError:
         return {}
-    return answer
+    return answer if isinstance(answer, dict) else {}
 
 
 def _export(job: Job, weights: str, ref: BundleRef, where: Path, store: ArtifactStore) -> None:

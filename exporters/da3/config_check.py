@@ -88,7 +88,7 @@ class _Check:
         self.kind(config, where, "network")
         self.keys(config, where, ("net", "head"), ("cam_enc", "cam_dec", *_GAUSSIAN))
         head = self.kind(config["head"], f"{where}head", "dual", "dpt")
-        width, depth = self.backbone(config["net"], f"{where}net.")
+        width = self.backbone(config["net"], f"{where}net.")
         net = {**_NET_DEFAULTS, **config["net"]}
         if head == "dual":
             self.alternating(net, f"{where}net.")
@@ -99,8 +99,8 @@ class _Check:
         kept = {key: value for key, value in config.items() if key not in _GAUSSIAN}
         return ("anyview" if head == "dual" else "mono"), kept
 
-    def backbone(self, net: Any, where: str) -> tuple[int, int]:
-        """Width and depth of the backbone."""
+    def backbone(self, net: Any, where: str) -> int:
+        """Width of the backbone, checked."""
         self.kind(net, where, "net")
         self.keys(net, where, ("name", "out_layers"), tuple(_NET_DEFAULTS))
         if not isinstance(net["name"], str) or net["name"] not in BACKBONES:
@@ -116,7 +116,7 @@ class _Check:
             value = net.get(key, -1)
             if type(value) is not int or not -1 <= value < depth:
                 self.fail(f"{where}{key} is {value!r}: give a block number from 0 to {depth - 1}, or -1")
-        return width, depth
+        return width
 
     def alternating(self, net: Mapping[str, Any], where: str) -> None:
         """Check the rules for an any-view backbone."""

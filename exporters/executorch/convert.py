@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,28 @@ Progress = Callable[[str], None]
 METHOD = "forward"
 
 
-def lower(program: str, model: str, backend: str, progress: Progress) -> dict[str, object]:
+def lower(
+    program: str,
+    model: str,
+    backend: str,
+    progress: Progress,
+    inputs: str = "",
+    outputs: str = "",
+    names: Sequence[str] = (),
+) -> dict[str, object]:
     """Lower a saved program to `backend` and write it as a `.pte`.
 
+    Args:
+        program: what `torch.export.save` wrote.
+        model: the file to write.
+        backend: of :mod:`depthport.exporters.executorch.backends`.
+        progress: told each step.
+        inputs: an `.npz`, in the program's order, to compute the lowered graph on in PyTorch; none: not computed.
+        outputs: where to write what that gives, as `names`.
+
     Returns:
-        What the backend took over: `delegates`, `delegated_nodes`, `other_nodes` (operators and how often).
+        What the backend took over: `delegates`, `delegated_nodes`, `other_nodes` (operators and how often),
+        `delegated_share`.
     """
     import torch
 
@@ -44,63 +61,55 @@ def lower(program: str, model: str, backend: str, progress: Progress) -> dict[st
     from executorch.devtools.backend_debug import get_delegation_info
     from executorch.exir import to_edge_transform_and_lower
 
-    progress("rewriting the graph")
-    exported = exported.run_decompositions({torch.ops.aten.scaled_dot_product_attention.default: plain_attention})
-    progress(f"lowering to {backend}")
-    edge = to_edge_transform_and_lower(exported, partitioner=[_partitioner(backend)])
-    found = get_delegation_info(edge.exported_program().graph_module)
+    from depthport.exporters.executorch import backends
+
+    with backends.lowering(backend):
+        progress("rewriting the graph")
+        exported = exported.run_decompositions(backends.rewrites(backend))
+        progress(f"lowering to {backend}")
+        edge = to_edge_transform_and_lower(exported, partitioner=[backends.partitioner(backend)])
+    lowered = edge.exported_program()
+    found = get_delegation_info(lowered.graph_module)
+    if inputs:
+        progress("computing the lowered graph")
+        _save(outputs, names, backends.compute(lowered.module(), backend, _tensors(inputs)))
     progress("planning memory")
-    lowered = edge.to_executorch()
+    executable = edge.to_executorch()
     progress("writing the program")
     with Path(model).open("wb") as stream:
-        lowered.write_to_file(stream)
+        executable.write_to_file(stream)
     others = {name: part.non_delegated for name, part in found.delegation_by_operator.items() if part.non_delegated}
     others.pop("getitem", None)  # Takes one of several results: not an operator.
+    inside = found.num_delegated_nodes
     return {
         "backend": backend,
         "delegates": found.num_delegated_subgraphs,
-        "delegated_nodes": found.num_delegated_nodes,
+        "delegated_nodes": inside,
+        "delegated_share": inside / (inside + sum(others.values())),
         "other_nodes": dict(sorted(others.items(), key=lambda item: -item[1])),
     }
 
 
-def plain_attention(
-    query: Any, key: Any, value: Any, mask: object = None, dropout: float = 0.0, causal: bool = False, *,
-    scale: float | None = None, enable_gqa: bool = False,
-) -> Any:  # fmt: skip
-    """Attention (B, heads, L, D) as products and a softmax, which every backend takes.
-
-    torch's own decomposition guards the softmax against rows that are masked whole, with comparisons and selections that
-    XNNPACK does not take: in every block the graph was split, and there are no masks here.
-    """
-    if mask is not None or causal or dropout or enable_gqa:
-        raise ValueError("attention with a mask, dropout or grouped heads is not written out")
-    factor = query.shape[-1] ** -0.5 if scale is None else scale
-    # One batch of matrices: a product of four dimensions is written with expansions, which split the graph, too.
-    left, right, mixed = (tensor.flatten(0, 1) for tensor in (query * factor, key, value))
-    return left.bmm(right.transpose(-2, -1)).softmax(dim=-1).bmm(mixed).unflatten(0, query.shape[:2])
-
-
-def _partitioner(backend: str) -> object:
-    if backend == "xnnpack":
-        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-
-        return XnnpackPartitioner()
-    if backend == "vulkan":
-        from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
-
-        return VulkanPartitioner()
-    from executorch.backends.apple.coreml.partition import CoreMLPartitioner
-
-    return CoreMLPartitioner()
-
-
-def run(model: str, inputs: str, outputs: str, names: list[str], progress: Progress) -> None:  # noqa: ARG001 - isolated functions take it
+def run(
+    model: str,
+    inputs: str,
+    outputs: str,
+    names: Sequence[str],
+    progress: Progress,  # noqa: ARG001 - isolated functions take it
+) -> None:
     """Run a written program on the arrays of an `.npz` (in the method's order); the outputs go to another, by name."""
-    import torch
     from executorch.runtime import Runtime
 
     method = Runtime.get().load_program(model).load_method(METHOD)
     assert method is not None
-    found = method.execute([torch.from_numpy(array) for array in np.load(inputs).values()])
-    np.savez(outputs, **{name: value.numpy() for name, value in zip(names, found, strict=True)})
+    _save(outputs, names, method.execute(_tensors(inputs)))
+
+
+def _tensors(path: str) -> list[Any]:
+    import torch
+
+    return [torch.from_numpy(array) for array in np.load(path).values()]
+
+
+def _save(path: str, names: Sequence[str], tensors: Iterable[Any]) -> None:
+    np.savez(path, **{name: tensor.numpy() for name, tensor in zip(names, tensors, strict=True)})

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,9 +21,11 @@ import numpy as np
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core import install
+from depthport.exporters.core.artifact import Manifest
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.isolation import Isolated, call_isolated
 from depthport.exporters.core.options import Options
+from depthport.exporters.core.usable import unusable
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.signature import input_specs
 from depthport.exporters.litert import convert
@@ -43,8 +44,6 @@ from depthport.exporters.quantization.plan import Int8Options, int8_options
 
 MODEL_FILE = "model.tflite"
 PRECISIONS = ("fp32", "fp16", "int8")
-NEEDED = {"torch": "torch", "litert_torch": "litert-torch", "ai_edge_quantizer": "ai-edge-quantizer"}
-_INSTALL = str(install.DA3_LITERT)
 
 
 class LiteRTExporter(Exporter):
@@ -57,8 +56,8 @@ class LiteRTExporter(Exporter):
     takes: ClassVar[tuple[type[Options], ...]] = (Int8Options,)
 
     def probe(self) -> str | None:
-        missing = [name for module, name in NEEDED.items() if find_spec(module) is None]
-        return f"{', '.join(missing)} not installed: {_INSTALL}" if missing else None
+        missing = unusable(install.DA3_LITERT, "torch", *self.packages)
+        return ": ".join(missing) if missing else None
 
     def options(self, request: ExportRequest) -> dict[str, object]:
         require_static(request, allow=("pose_input", "quantization int8"))
@@ -73,6 +72,14 @@ class LiteRTExporter(Exporter):
         if request.pose_input:
             raise UnsupportedError(f"format {self.format!r} has no int8 with pose inputs: export fp32 or fp16")
         return {"target": None, **int8_options(request).to_json()}
+
+    def declares(self, manifest: Manifest) -> tuple[tuple[str, str], ...]:
+        extra = manifest.extra
+        if "quantization" not in extra:
+            return (("arithmetic", extra["arithmetic"]),) if "arithmetic" in extra else ()
+        found, worst = extra["quantization"], extra["quantization"]["held_out"]
+        cost = f"on photographs depth is off by {worst['depth']:.1e}, cameras by {worst['rotation_deg']:.2f}°"
+        return (("int8", f"{found['share_of_gflop']:.1%} of the products ({found['arithmetic']}); {cost}"),)
 
     def write(self, context: ExportContext, directory: Path) -> ExportResult:
         work = directory / "work"

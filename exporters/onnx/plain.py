@@ -1,4 +1,4 @@
-"""Exports that people make without this package, as options of the format, to be measured alike (target `portable`):
+"""Exports that people make without this package, as options of the format, to be measured alike (target `portable`).
 
 * `--option network=upstream`: `torch.onnx.export` of upstream's own network as it is, by either of torch's exporters;
 * `--precision int8 --option mix=dynamic`: the portable file after ONNX Runtime's `quantize_dynamic`, which has no budget.

@@ -34,9 +34,9 @@ from depthport.exporters.core.files.paths import user_path
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.text import mib
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session, SessionMemory
-from depthport.runtimes.browser.page import START_S, Page, PageError
 from depthport.runtimes.host.chromium import INSTALL, find_browser
 from depthport.runtimes.host.cpu import cpu_description
+from depthport.runtimes.host.page import START_S, Page, PageError
 from depthport.runtimes.host.threads import allowed_threads
 
 MODEL_FILE = "model.onnx"
@@ -54,6 +54,7 @@ _MODULES = {
     "gpu": ("ort.webgpu.min.mjs", "webgpu", "WebGpuExecutionProvider"),
 }
 """The library's file, what it calls its provider, and what ONNX Runtime calls it."""
+_WORKER = {"worker.js": Path(__file__).with_name("worker.js")}
 _FLAGS = {"cpu": ("--disable-gpu",), "gpu": ("--enable-unsafe-webgpu", "--enable-features=Vulkan")}
 
 
@@ -98,7 +99,8 @@ class BrowserSession(Session):
         self._threads = options.threads or allowed_threads()
         self._carried_ns = 0
         files = {info.path: artifact.file(info.path) for info in artifact.manifest.files}
-        self._page = Page(browser, {**_library(), **{f"model/{name}": at for name, at in files.items()}}, _FLAGS[device])
+        served = {**_WORKER, **_library(), **{f"model/{name}": at for name, at in files.items()}}
+        self._page = Page(browser, served, _FLAGS[device])
         try:
             self._ask(LoadError, "report", START_S)
             self._said = self._ask(
@@ -124,7 +126,6 @@ class BrowserSession(Session):
                 f"the page has {report['threads']} threads, not the {self._threads} asked for "
                 f"({'' if report['isolated'] else 'not '}isolated from other origins)"
             )
-
         if report["nodes"] and self._native_provider not in report["nodes"]:
             raise PlacementError(f"{self._provider} took no node of {MODEL_FILE}: {', '.join(report['nodes'])} took all")
 
@@ -203,7 +204,7 @@ def _gpu(browser: str) -> Device:
 def _adapter(browser: str) -> JsonObject | str:
     """The browser's WebGPU adapter, or why it is of no use."""
     try:
-        with closing(Page(browser, {}, _FLAGS["gpu"])) as page:
+        with closing(Page(browser, _WORKER, _FLAGS["gpu"])) as page:
             adapter: JsonObject | None = page.ask("adapter", START_S)["adapter"]
     except PageError as error:
         return f"the browser does not say whether it has a WebGPU adapter ({one_line(error)})"

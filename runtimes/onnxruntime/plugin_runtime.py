@@ -12,12 +12,10 @@ ProviderOptions are those of runtime `onnxruntime`; `provider_options` go to the
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache, partial
-from importlib.util import find_spec
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,13 +24,15 @@ from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ExportError, LoadError, one_line
 from depthport.exporters.core.isolation import call_isolated
 from depthport.exporters.core.options import read_options
+from depthport.exporters.core.usable import unusable
 from depthport.runtimes.base import Device, LoadOptions, Mode, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description
 from depthport.runtimes.onnxruntime import plugins
 from depthport.runtimes.onnxruntime.plugins import Offer
-from depthport.runtimes.onnxruntime.providers import Provider, ProviderContext, ProviderOptions
-from depthport.runtimes.onnxruntime.runtime import MODEL_FILE
+from depthport.runtimes.onnxruntime.providers import Provider, plugin_options
+from depthport.runtimes.onnxruntime.runtime import MODEL_FILE, OnnxRuntimeRuntime
 
+NO_DEVICE = "lists no device of this machine"
 _UPGRADE = f"{install.ONNXRUNTIME_AGAIN}, and the plug-in's package"
 _INSTALL = f"{install.ONNXRUNTIME_OPENVINO} (Intel), or another package named onnxruntime-ep-…"
 
@@ -51,8 +51,8 @@ class PluginProviderRuntime(Runtime):
     quantized: ClassVar[tuple[str, ...]] = ("int8",)
 
     def probe(self) -> list[Device]:
-        if find_spec("onnxruntime") is None:
-            return [_absent("onnxruntime is not installed", str(install.ONNXRUNTIME))]
+        if (missing := unusable(install.ONNXRUNTIME, OnnxRuntimeRuntime.builds)) is not None:
+            return [_absent(*missing)]
         if not plugins.installed():
             return [_absent("no plug-in provider of ONNX Runtime is installed", _INSTALL)]
         try:
@@ -60,7 +60,7 @@ class PluginProviderRuntime(Runtime):
         except ExportError as error:
             return [_absent(f"plug-in providers can't be listed ({one_line(error)})", _UPGRADE)]
         if not found:
-            return [_absent("; ".join(silent), f"use hardware that it is made for, or {_UPGRADE}")]
+            return [_absent("; ".join(silent), f"use hardware that they are made for, or {_UPGRADE}")]
         names = dict.fromkeys(offer.device for offer in found)
         devices = [_device(name, [offer for offer in found if offer.device == name]) for name in names]
         return [replace(devices[0], notes=silent), *devices[1:]]
@@ -78,8 +78,7 @@ class PluginProviderRuntime(Runtime):
 
         extra = read_options(OrtOptions, options.extra, self.name)
         kind = device.partition(":")[0]
-        settings = _SETTINGS.get(offer.mode, _none)
-        provider = Provider(offer.provider, kind, _mode(offer), "cpu", partial(settings, kind))
+        provider = Provider(offer.provider, kind, _mode(offer), "cpu", plugin_options(offer.mode, kind))
         return PluginSession(artifact, device, options, artifact.file(MODEL_FILE), provider, extra, offer, native)
 
 
@@ -92,7 +91,7 @@ def _survey() -> tuple[tuple[Offer, ...], tuple[str, ...]]:
         offers += [Offer(**{**offer, "plugin": plugin}) for offer in answer.get("offers", ())]
         if not answer.get("offers"):
             problem = answer.get("problem")
-            why = f"does not register ({one_line(RuntimeError(problem), 120)})" if problem else "offers nothing here"
+            why = f"does not register ({one_line(RuntimeError(problem), 120)})" if problem else NO_DEVICE
             silent.append(f"{plugin.package} {plugin.version} {why}")
     return tuple(offers), tuple(silent)
 
@@ -121,25 +120,5 @@ def _mode(offer: Offer) -> Mode:
 def _absent(reason: str, remedy: str) -> Device:
     return Device("cpu", cpu_description(), unavailable=reason, remedy=remedy)
 
-
-def _none(_kind: str, _context: ProviderContext) -> ProviderOptions:
-    return {}
-
-
-def _openvino(kind: str, context: ProviderContext) -> ProviderOptions:
-    """OpenVINO's plug-in computes in bf16 where a CPU has it, whatever its option `precision` says; a hint it follows."""
-    precise = "float32" in context.dtypes[:1]
-    hint = {"INFERENCE_PRECISION_HINT": "f32"} if precise else {"EXECUTION_MODE_HINT": "ACCURACY"}
-    threads = {"INFERENCE_NUM_THREADS": str(context.threads)} if kind == "cpu" else {}
-    return {"load_config": json.dumps({kind.upper(): {**hint, **threads, "NUM_STREAMS": "1"}})}
-
-
-def _ggml(_kind: str, context: ProviderContext) -> ProviderOptions:
-    """Ggml's plug-in stores weights in fp16 and takes one thread unless told."""
-    return {"weights": "f32" if "float32" in context.dtypes[:1] else "f16", "threads": str(context.threads)}
-
-
-_SETTINGS: dict[str, Callable[[str, ProviderContext], ProviderOptions]] = {"openvino": _openvino, "ggml": _ggml}
-"""Options by mode without which a plug-in computes something else than it is asked to."""
 
 __all__ = ["PluginProviderRuntime"]

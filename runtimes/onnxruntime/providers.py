@@ -11,8 +11,10 @@ graph prevents it (target `ort-cuda` does where it matters: :func:`depthport.exp
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from depthport.runtimes.base import Mode
 
@@ -40,7 +42,11 @@ class ProviderContext:
     capability: tuple[int, int] = (0, 0)
     """Compute capability of the GPU."""
     dtypes: tuple[str, ...] = ()
-    """Dtypes of the artifact's parts (exporters/core/precision.py)."""
+    """Dtypes of the artifact's parts (exporters/core/precision.py), the backbone's first."""
+
+    @property
+    def in_fp32(self) -> bool:
+        return "float32" in self.dtypes[:1]
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,27 @@ def _coreml(units: str) -> Callable[[ProviderContext], ProviderOptions]:
         }
 
     return options
+
+
+def _openvino_plugin(kind: str, context: ProviderContext) -> ProviderOptions:
+    """It computes in bf16 where a CPU has it, whatever its option `precision` says; it follows a hint."""
+    hint = {"INFERENCE_PRECISION_HINT": "f32"} if context.in_fp32 else {"EXECUTION_MODE_HINT": "ACCURACY"}
+    threads = {"INFERENCE_NUM_THREADS": str(context.threads)} if kind == "cpu" else {}
+    return {"load_config": json.dumps({kind.upper(): {**hint, **threads, "NUM_STREAMS": "1"}})}
+
+
+def _ggml_plugin(_kind: str, context: ProviderContext) -> ProviderOptions:
+    """It stores weights in fp16 and takes one thread unless told."""
+    return {"weights": "f32" if context.in_fp32 else "f16", "threads": str(context.threads)}
+
+
+_PLUGINS = {"openvino": _openvino_plugin, "ggml": _ggml_plugin}
+"""By mode: plug-ins that without options compute something else than they are asked to."""
+
+
+def plugin_options(mode: str, kind: str) -> Callable[[ProviderContext], ProviderOptions]:
+    """Options of a plug-in provider (:mod:`depthport.runtimes.onnxruntime.plugins`) on a kind of device (`cpu`)."""
+    return partial(_PLUGINS[mode], kind) if mode in _PLUGINS else _none
 
 
 ALTERNATIVES = (

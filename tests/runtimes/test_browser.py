@@ -20,11 +20,10 @@ from depthport.exporters.core.artifact import Artifact, FileInfo
 from depthport.exporters.core.errors import LoadError, PlacementError, RunError, UnsupportedError
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.browser import runtime
-from depthport.runtimes.browser.page import Page, PageError
 from depthport.runtimes.browser.runtime import BrowserRuntime, BrowserSession
 from depthport.runtimes.contract import CHECKS, Subject
 from depthport.runtimes.contract.subject import infer, nearly_equal
-from depthport.runtimes.host.chromium import INSTALL, find_browser, last_words
+from depthport.runtimes.host.chromium import INSTALL, find_browser
 from tests.support.tiny import seal, tiny_onnx
 
 TWO = LoadOptions(threads=2)
@@ -96,19 +95,6 @@ def test_a_crashed_tab_is_a_run_error_and_stays_one(artifact: Artifact) -> None:
 
 
 @pytest.mark.browser
-def test_a_browser_that_ends_at_once_says_what_it_said(tmp_path: Path) -> None:
-    browser = tmp_path / "browser"
-    browser.write_text("#!/bin/sh\necho first; echo no display >&2; exit 3\n", encoding="utf-8")
-    browser.chmod(0o755)
-    page = Page(str(browser), {})
-    try:
-        with pytest.raises(PageError, match=r"the browser has ended \(no display\)"):
-            page.ask("report")
-    finally:
-        page.close()
-
-
-@pytest.mark.browser
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 def test_the_browser_ends_with_whoever_started_it(artifact: Artifact, tmp_path: Path) -> None:
     script = (
@@ -132,12 +118,6 @@ def test_the_browser_ends_with_whoever_started_it(artifact: Artifact, tmp_path: 
     assert not alive
 
 
-def test_why_a_browser_ended_is_its_fatal_line() -> None:
-    assert last_words("a\n[1:FATAL:x.cc(3)] no room\n[1:ERROR:y.cc(4)] broken pipe\n\n") == "[1:FATAL:x.cc(3)] no room"
-    assert last_words("first\nlast\n") == "last"
-    assert last_words("\n") == ""
-
-
 @pytest.mark.browser
 def test_nothing_is_served_without_the_secret_or_beyond_the_files_named(artifact: Artifact) -> None:
     with BrowserRuntime().load(artifact, "cpu", TWO) as session:
@@ -153,7 +133,7 @@ def test_nothing_is_served_without_the_secret_or_beyond_the_files_named(artifact
 
 @pytest.mark.browser
 def test_fewer_threads_than_asked_for_is_a_failure(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("depthport.runtimes.browser.page._ISOLATED", {})
+    monkeypatch.setattr("depthport.runtimes.host.page._ISOLATED", {})
     with pytest.raises(PlacementError, match=r"has 1 threads, not the 2 asked for \(not isolated from other origins\)"):
         BrowserRuntime().load(artifact, "cpu", TWO)
 

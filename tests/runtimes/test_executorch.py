@@ -15,6 +15,7 @@ from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.contract import CHECKS, Subject
 from depthport.runtimes.executorch import ExecuTorchRuntime
 from tests.runtimes.conftest import THREADS
+from tests.support.site import distribution
 from tests.support.tiny import tiny_executorch
 
 
@@ -43,7 +44,7 @@ def test_the_pool_has_the_threads_asked_for(artifact: Artifact, threads: int) ->
 
 
 def test_placement_shows_what_was_delegated(artifact: Artifact) -> None:
-    lowering = {"backend": "xnnpack", "delegates": 2, "delegated_nodes": 30, "other_nodes": {"aten_argmax_default": 10}}
+    lowering = {"backend": "xnnpack", "delegated_share": 0.75, "other_nodes": {"aten_argmax_default": 10}}
     with ExecuTorchRuntime().load(changed(artifact, extra={"lowering": lowering}), "cpu") as session:
         placement = session.placement()
     assert placement.delegated_share == 0.75
@@ -67,10 +68,26 @@ def test_unknown_options_are_usage_errors(artifact: Artifact) -> None:
 
 
 def test_probe_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("depthport.runtimes.executorch.find_spec", lambda name: None)
+    monkeypatch.setattr("depthport.exporters.core.usable.metadata.distributions", lambda name: iter(()))
     (device,) = ExecuTorchRuntime().probe()
-    assert device.unavailable == "torch and executorch not installed"
+    assert device.unavailable == "torch, executorch not installed"
     assert device.remedy == 'pip install "depthport[da3,executorch]"'
+
+
+@pytest.mark.parametrize(
+    ("version", "tag", "reason", "remedy"),
+    [
+        ("0.7.0", "", "is too old", 'pip install "executorch<1.6,>=1.5"'),
+        ("1.5.1", "cp39-cp39-any", "is built for another Python", 'pip install --force-reinstall "executorch<1.6,>=1.5"'),
+    ],
+)
+def test_probe_with_a_package_that_can_not_serve(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str, tag: str, reason: str, remedy: str
+) -> None:
+    distribution(tmp_path, "executorch", version, tag)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (device,) = ExecuTorchRuntime().probe()
+    assert f"executorch {version} {reason}" in (device.unavailable or "") and remedy in (device.remedy or "")
 
 
 def test_the_adapter_imports_without_executorch() -> None:

@@ -16,6 +16,7 @@ from depthport.runtimes.contract import CHECKS, Subject
 from depthport.runtimes.host.threads import allowed_threads
 from depthport.runtimes.litert import DELEGATE, LiteRTRuntime, executed
 from tests.runtimes.conftest import THREADS
+from tests.support.site import distribution
 from tests.support.tiny import seal, tiny_litert
 
 
@@ -96,17 +97,38 @@ def test_a_file_of_another_signature_is_a_load_error(artifact: Artifact, tmp_pat
 
 
 def test_probe_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("depthport.runtimes.litert.find_spec", lambda name: None)
+    monkeypatch.setattr("depthport.exporters.core.usable.metadata.distributions", lambda name: iter(()))
     (device,) = LiteRTRuntime().probe()
-    assert device.unavailable == "ai-edge-litert is not installed"
+    assert device.unavailable == "ai-edge-litert not installed"
     assert device.remedy == 'pip install "depthport[litert]"'
+
+
+@pytest.mark.parametrize(
+    ("version", "tag", "reason", "remedy"),
+    [
+        ("1.4.0", "", "is too old", 'pip install "ai-edge-litert<2.4,>=2.3"'),
+        (
+            "2.3.0",
+            "cp39-cp39-any",
+            "is built for another Python",
+            'pip install --force-reinstall "ai-edge-litert<2.4,>=2.3"',
+        ),
+    ],
+)
+def test_probe_with_a_package_that_can_not_serve(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str, tag: str, reason: str, remedy: str
+) -> None:
+    distribution(tmp_path, "ai-edge-litert", version, tag)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (device,) = LiteRTRuntime().probe()
+    assert (device.unavailable or "").startswith(f"ai-edge-litert {version} {reason}") and device.remedy == remedy
 
 
 def test_probe_with_a_broken_package(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ai_edge_litert")
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     (device,) = LiteRTRuntime().probe()
-    assert "does not start" in (device.unavailable or "")
+    assert "does not start" in (device.unavailable or "") and "--force-reinstall" in (device.remedy or "")
 
 
 def test_the_adapter_imports_without_litert() -> None:

@@ -57,7 +57,7 @@ def excerpt(report: Report) -> str:
             f"The page's first screen, and the pick of every recorded run (median [95 % interval], device boundary; all "
             f"cells, samples and versions: [the report]({REPORT})).{synthetic}",
             table(head, picks, "lllrrrr"),
-            *doubts,
+            *dict.fromkeys(doubts),
         ]
     ).rstrip()
 

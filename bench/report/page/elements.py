@@ -13,9 +13,10 @@ class Markup(str):
 
 
 def h(tag: str, *children: object, **attributes: object) -> Markup:
-    """`h("p", "text", h("b", "bold"), class_="x")`: an element; None children and attributes vanish, lists are flattened.
+    """An element; None children and attributes vanish, lists are flattened.
 
-    An attribute's trailing underscore is dropped, inner ones become hyphens (`class_`, `data_group`).
+    `h("p", "text", h("b", "bold"), class_="x")` is a paragraph. An attribute's trailing underscore is dropped, inner ones
+    become hyphens (`class_`, `data_group`).
     """
     shown = "".join(
         f' {name.rstrip("_").replace("_", "-")}="{html.escape(str(value), quote=True)}"'

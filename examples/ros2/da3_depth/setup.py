@@ -1,3 +1,5 @@
+"""The ROS 2 package."""
+
 from setuptools import setup
 
 setup(

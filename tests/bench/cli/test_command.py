@@ -6,6 +6,7 @@ import io
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,8 @@ def test_old_names_work_and_say_the_new_one(words: list[str], warned: str, tmp_p
     (tmp_path / "results.json").write_text(json.dumps(fixtures.cpu_server(fixtures.FEW).to_json()))
     done = CliRunner().invoke(app, [str(tmp_path) if word == "RESULTS" else word for word in words])
     assert f"warning: {warned}" in done.stderr
-    assert warned.split()[0] not in helped(words[0]).split() and "max-batch" in helped()
+    shown = helped() if words[0] == "batch" else helped(words[0])
+    assert not re.search(rf"^│ +{warned.split()[0]} ", shown, re.MULTILINE) and "max-batch" in helped()
 
 
 def test_both_spellings_of_a_licence(tmp_path: Path) -> None:
@@ -165,17 +167,18 @@ def recorded() -> list[Results]:
 
 def test_at_80_columns_no_table_cuts_a_name(tmp_path: Path) -> None:
     for run in recorded():
-        timed = {cell.id for cell in run.cells if cell.timing}
-        text = io.StringIO()
-        console = Console(file=text, width=80)
-        render_summary(run, [], ArtifactStore(tmp_path), console)
-        table = text.getvalue()
-        assert not [name for name in timed if name not in table] and "…" not in table
-        text.truncate(0)
         choice = choose(run)
-        render_choice(choice, console)
-        assert not [name for name in (*choice.figures, *(r.cell for r in choice.rejected)) if name not in text.getvalue()]
-        text.truncate(0)
-        render_comparison(compare(run, run), console)
-        assert not [name for name in timed if name not in text.getvalue()] and "…" not in text.getvalue()
-        assert all(len(line) <= 80 for line in text.getvalue().splitlines())
+        timed = [cell.id for cell in run.cells if cell.timing]
+        named = [*choice.figures, *(rejected.cell for rejected in choice.rejected)]
+        summary = narrow(lambda console, run=run: render_summary(run, [], ArtifactStore(tmp_path), console))
+        chosen = narrow(lambda console, choice=choice: render_choice(choice, console))
+        compared = narrow(lambda console, run=run: render_comparison(compare(run, run), console))
+        for names, text in ((timed, summary), (named, chosen), (timed, compared)):
+            assert not [name for name in names if name not in text] and "…" not in text
+        assert all(len(line) <= 80 for text in (chosen, compared) for line in text.splitlines())
+
+
+def narrow(render: Callable[[Console], None]) -> str:
+    text = io.StringIO()
+    render(Console(file=text, width=80))
+    return text.getvalue()

@@ -67,5 +67,5 @@ def test_a_group_has_the_modes_that_can_share() -> None:
 
 
 def test_a_profile_is_of_one_card() -> None:
-    with pytest.raises(UnsupportedError, match=r"not of cuda:1\+2: choose cuda:1"):
+    with pytest.raises(UnsupportedError, match=r"not cuda:1\+2: choose cuda:1"):
         profile("da3-small", device="cuda:1+2")

@@ -10,7 +10,7 @@ import pytest
 
 from depthport.exporters.api import export, prepare
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import DepthportError, ExportError, UnsupportedError, UsageError
+from depthport.exporters.core.errors import DepthportError, ExportError, UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.isolation import Isolated
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.executorch import exporter
@@ -18,7 +18,10 @@ from depthport.exporters.executorch.exporter import ExecuTorchExporter
 from depthport.exporters.pytorch.converted import LIMIT, network_outputs
 from tests.conftest import Exported
 
-LOWERING = {"backend": "xnnpack", "delegates": 2, "delegated_nodes": 9, "other_nodes": {"aten_argmin_default": 1}}
+LOWERING = {
+    "backend": "xnnpack", "delegates": 2, "delegated_nodes": 9, "delegated_share": 0.9,
+    "other_nodes": {"aten_argmin_default": 1},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -39,7 +42,7 @@ def test_what_it_can_not_express_is_refused(changes: dict[str, Any], kind: type[
 
 
 def test_without_its_packages_it_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporter, "find_spec", lambda name: None)
+    monkeypatch.setattr("depthport.exporters.core.usable.metadata.distributions", lambda name: iter(()))
     assert (
         ExecuTorchExporter().probe() == 'torch, executorch, torchao not installed: pip install "depthport[da3,executorch]"'
     )
@@ -65,10 +68,10 @@ def write(
 
     def call(function: Any, arguments: Any, folder: Path, progress: Any, programs: Any) -> Isolated:
         assert programs == ("flatc",)
-        if function.__name__ == "run":
+        if "outputs" in arguments:
             outputs = expected if right else {name: np.ones_like(value) for name, value in expected.items()}
             np.savez(folder / arguments["outputs"], **outputs)
-        else:
+        if function.__name__ == "lower":
             assert (folder / arguments["program"]).stat().st_size > 0
             (folder / arguments["model"]).write_bytes(b"something")
         return Isolated({**LOWERING, "delegated_nodes": taken}, {"network": "none"}, 1.0)
@@ -108,11 +111,26 @@ def test_a_backend_that_took_nothing_is_a_failure(tmp_path: Path, monkeypatch: p
         write(tmp_path, monkeypatch, "vulkan", taken=0)
 
 
-def test_what_can_not_be_run_here_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    manifest = write(tmp_path, monkeypatch, "coreml").manifest
-    assert manifest.target == {"backend": "coreml"}
-    assert "checks" not in manifest.extra
-    assert manifest.extra["not_run"].startswith("no coreml backend in the runtime")
+@pytest.mark.parametrize("backend", ["coreml", "vulkan"])
+def test_what_can_not_be_run_here_is_checked_in_another_way_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    monkeypatch.setattr(exporter, "find_spec", lambda name: True)
+    artifact = write(tmp_path, monkeypatch, backend)
+    assert artifact.manifest.target == {"backend": backend}
+    assert set(artifact.manifest.extra["checks"]["conversion"]) == {spec.name for spec in artifact.manifest.outputs}
+    declared = ExecuTorchExporter().declares(artifact.manifest)
+    assert declared == (("xnnpack", "90.0% of the operators in 2 stretches"), ("not run", exporter.NOT_RUN[backend]))
+    outside, checked = ExecuTorchExporter().inspect(artifact)
+    assert outside.rows == (("aten_argmin_default", "1"),) and ("depth", "0.0e+00") in checked.rows
+    with pytest.raises(ExportError, match="does not compute the network: depth "):
+        write(tmp_path / "wrong", monkeypatch, backend, right=False)
+
+
+def test_core_ml_is_not_lowered_to_where_the_package_can_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporter, "find_spec", lambda name: None)
+    with pytest.raises(UnavailableError, match=r"on macOS and on Linux x86-64.*or another target"):
+        write(tmp_path, monkeypatch, "coreml")
 
 
 @pytest.mark.skipif(ExecuTorchExporter().probe() is not None, reason=str(ExecuTorchExporter().probe()))

@@ -44,9 +44,10 @@ def test_what_it_can_not_express_is_refused(changes: dict[str, Any], kind: type[
 
 
 def test_without_its_packages_it_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("depthport.exporters.litert.exporter.find_spec", lambda name: None)
+    monkeypatch.setattr("depthport.exporters.core.usable.metadata.distributions", lambda name: iter(()))
     assert LiteRTExporter().probe() == (
-        'torch, litert-torch, ai-edge-quantizer not installed: pip install "depthport[da3,litert]"'
+        "torch, litert-torch, litert-converter, ai-edge-litert, ai-edge-quantizer not installed: "
+        'pip install "depthport[da3,litert]"'
     )
 
 
@@ -97,6 +98,8 @@ def test_lower_precisions_are_smaller_and_close(exported: Exported, precision: s
     exact, small = exported("litert", views=3), exported("litert", views=3, precision=precision)
     assert small.manifest.size_bytes <= share * exact.manifest.size_bytes
     assert small.manifest.extra["checks"]["rounded"]["depth"] <= depth
+    ((name, said),) = LiteRTExporter().declares(small.manifest)
+    assert name == ("int8" if precision == "int8" else "arithmetic") and said
     if precision == "int8":
         assert small.manifest.extra["quantization"]["held_out"]["rotation_deg"] <= 0.4
 

@@ -19,8 +19,9 @@ from depthport.runtimes.contract.subject import infer
 from depthport.runtimes.onnxruntime import plugin_runtime, plugins
 from depthport.runtimes.onnxruntime.plugin_runtime import PluginProviderRuntime
 from depthport.runtimes.onnxruntime.plugins import Offer, Plugin
-from depthport.runtimes.onnxruntime.providers import ProviderContext
+from depthport.runtimes.onnxruntime.providers import ProviderContext, plugin_options
 from tests.runtimes.conftest import THREADS
+from tests.support.site import distribution
 from tests.support.tiny import tiny_matmul_onnx, tiny_onnx
 
 REAL = pytest.mark.skipif(
@@ -105,13 +106,7 @@ def test_an_unknown_mode_is_a_usage_error_that_names_those_there_are(artifact: A
 
 
 def package(site: Path, name: str, module: str, source: str) -> None:
-    """A distribution as pip leaves it."""
-    (site / module).mkdir()
-    (site / module / "__init__.py").write_text(source, encoding="utf-8")
-    info = site / f"{name.replace('-', '_')}-1.5.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.5\n", encoding="utf-8")
-    (info / "RECORD").write_text(f"{module}/__init__.py,,\n", encoding="utf-8")
+    distribution(site, name, "1.5", files={f"{module}/__init__.py": source})
 
 
 def test_plug_ins_are_found_by_what_they_provide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +146,7 @@ def test_each_offer_is_a_mode_of_its_device_and_silent_plug_ins_are_named(monkey
     assert [mode.name for mode in cpu.modes] == ["openvino"] and cpu.precisions == ("fp32",)
     assert [mode.name for mode in gpu.modes] == ["openvino", "webgpu"] and gpu.description == "Acme 1"
     assert cpu.notes == (
-        "onnxruntime-ep-2 1.5 offers nothing here",
+        "onnxruntime-ep-2 1.5 lists no device of this machine",
         "onnxruntime-ep-3 1.5 does not register (Fail: no libcuda.so.1)",
     )
 
@@ -159,17 +154,32 @@ def test_each_offer_is_a_mode_of_its_device_and_silent_plug_ins_are_named(monkey
 def test_plug_ins_that_offer_nothing_here_are_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
     (device,) = surveyed(monkeypatch, {"offers": []})
-    assert device.unavailable == "onnxruntime-ep-0 1.5 offers nothing here" and device.remedy
+    assert device.unavailable == "onnxruntime-ep-0 1.5 lists no device of this machine" and device.remedy
 
 
 @pytest.mark.parametrize(
-    ("missing", "reason"), [("onnxruntime", "onnxruntime is not installed"), ("", "no plug-in provider")]
-)
-def test_probe_without_packages(monkeypatch: pytest.MonkeyPatch, missing: str, reason: str) -> None:
-    monkeypatch.setattr(plugin_runtime, "find_spec", lambda name: None if name == missing else True)
+    ("installed", "reason", "remedy"),
+    [
+        ((), "onnxruntime not installed", "pip install onnxruntime"),
+        (("1.17.0", ""), "onnxruntime 1.17.0 is too old (>=1.23 is needed)", 'pip install "onnxruntime>=1.23"'),
+        (
+            ("1.30.0", "cp39-cp39-any"), "onnxruntime 1.30.0 is built for another Python",
+            'pip install --force-reinstall "onnxruntime>=1.23"',
+        ),
+        (("1.30.0", ""), "no plug-in provider of ONNX Runtime is installed", "pip install onnxruntime-ep-openvino (Intel)"),
+    ],
+)  # fmt: skip
+def test_probe_without_packages(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installed: tuple[str, str] | tuple[()], reason: str, remedy: str
+) -> None:
+    if installed:
+        distribution(tmp_path, "onnxruntime", *installed)
+        monkeypatch.syspath_prepend(str(tmp_path))
+    else:
+        monkeypatch.setattr("depthport.exporters.core.usable.metadata.distributions", lambda name: iter(()))
     monkeypatch.setattr(plugins, "installed", lambda: ())
     (device,) = PluginProviderRuntime().probe()
-    assert (device.unavailable or "").startswith(reason) and (device.remedy or "").startswith("pip install ")
+    assert device.unavailable == reason and (device.remedy or "").startswith(remedy)
 
 
 @pytest.mark.parametrize(
@@ -177,9 +187,10 @@ def test_probe_without_packages(monkeypatch: pytest.MonkeyPatch, missing: str, r
 )
 def test_what_openvino_is_told(dtype: str, hint: str) -> None:
     context = ProviderContext(0, False, 2, "", dtypes=(dtype, "float32"))
-    options = plugin_runtime._openvino("cpu", context)
+    options = plugin_options("openvino", "cpu")(context)
     assert hint in options["load_config"] and '"INFERENCE_NUM_THREADS": "2"' in options["load_config"]
-    assert "THREADS" not in plugin_runtime._openvino("gpu", context)["load_config"]
+    assert "THREADS" not in plugin_options("openvino", "gpu")(context)["load_config"]
+    assert plugin_options("webgpu", "gpu")(context) == {}
 
 
 def test_offers_are_named_as_devices_are_here() -> None:

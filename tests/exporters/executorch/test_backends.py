@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from depthport.exporters.executorch.convert import plain_attention
-
 torch = pytest.importorskip("torch")
+
+from depthport.exporters.executorch import backends  # noqa: E402
+from depthport.exporters.executorch.backends import plain_attention  # noqa: E402
 
 
 @pytest.mark.parametrize("scale", [None, 0.3])
@@ -23,3 +24,16 @@ def test_plain_attention_is_attention(scale: float | None) -> None:
 def test_what_it_is_not_written_for_is_refused(more: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="not written out"):
         plain_attention(None, None, None, **more)
+
+
+def test_convolutions_of_a_batch_are_those_of_its_images() -> None:
+    torch.manual_seed(0)
+    images, weight, bias = torch.randn(3, 4, 9, 11), torch.randn(6, 4, 3, 3), torch.randn(6)
+    torch.testing.assert_close(
+        backends.convolution_by_image(images, weight, bias, [2, 1], [1, 1]),
+        torch.nn.functional.conv2d(images, weight, bias, (2, 1), (1, 1)),
+    )
+    torch.testing.assert_close(
+        backends.transposed_by_image(images, weight.transpose(0, 1), bias, [2, 2], [1, 1], [1, 0]),
+        torch.nn.functional.conv_transpose2d(images, weight.transpose(0, 1), bias, (2, 2), (1, 1), (1, 0)),
+    )

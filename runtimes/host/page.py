@@ -1,8 +1,8 @@
 """One page of a headless browser, and the server on this machine's loopback address that it talks to.
 
-The page asks, this side answers: a worker in the page fetches commands and arrays, and posts what it found. So neither a
-driver nor a debugging protocol is needed, and any browser of Chromium's family will do. Threads of WebAssembly need shared
-memory, which a browser allows only to pages that are isolated from other origins: every answer says so.
+The page asks, this side answers: its worker, `worker.js`, fetches commands and arrays, and posts what it found. So neither
+a driver nor a debugging protocol is needed, and any browser of Chromium's family will do. Threads of WebAssembly need
+shared memory, which a browser allows only to pages that are isolated from other origins: every answer says so.
 
 Addresses begin with a secret, as other users of this machine can reach the port. Nothing but the files named is served.
 """
@@ -45,7 +45,7 @@ _FLAGS = (
 )  # fmt: skip
 _CRASHED = {"error": "the tab has crashed, or the system has killed it when out of memory"}
 _LOG = "log.txt"
-_FOLDER = Path(__file__).parent
+_PAGE = Path(__file__).with_suffix(".html")
 
 
 class PageError(Exception):
@@ -60,13 +60,13 @@ class Page:
 
         Args:
             browser: its path.
-            files: what the page may fetch beside its own, by address.
+            files: what the page may fetch, by address; `worker.js` it starts.
             flags: more arguments of the browser.
 
         Raises:
             PageError: it does not start.
         """
-        self.files = {name: _FOLDER / name for name in ("page.html", "worker.js")} | dict(files)
+        self.files = {_PAGE.name: _PAGE, **files}
         self.given: dict[str, bytes] = {}
         """Arrays that the page may fetch as `array/NAME`."""
         self.found: dict[str, bytes] = {}
@@ -78,7 +78,7 @@ class Page:
         self._server.page = self
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self._folder = Path(tempfile.mkdtemp(prefix="depthport-browser-"))
-        address = f"http://127.0.0.1:{self._server.server_port}/{self.secret}/page.html"
+        address = f"http://127.0.0.1:{self._server.server_port}/{self.secret}/{_PAGE.name}"
         command = [*browser_command(browser, self._folder / "profile"), *_FLAGS, *flags, address]
         self._process = _start(command, self._folder / _LOG)
 
