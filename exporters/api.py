@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult, Progress
 from depthport.exporters.core.artifact import MANIFEST, Artifact, Manifest, Shape, WeightsInfo, artifact_key, load_artifact
+from depthport.exporters.core.asked import check_keywords
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
-from depthport.exporters.core.keywords import check_keywords
 from depthport.exporters.core.open_dims import limits_of, validate_dynamic
 from depthport.exporters.core.precision import resolve_policy
 from depthport.exporters.core.provenance import package_versions, peak_rss_mib

@@ -13,9 +13,8 @@ from depthport.bench.plan.regime import Regime
 from depthport.bench.results.cell_id import short_id
 from depthport.bench.results.model import ALTERNATIVE
 from depthport.exporters.api import open_dims_of, prepare
-from depthport.exporters.core.asked import BUDGET_S, LAUNCHES, SEED, THREADS, known_name
+from depthport.exporters.core.asked import BUDGET_S, LAUNCHES, SEED, THREADS, check_keywords, known_name
 from depthport.exporters.core.errors import UsageError
-from depthport.exporters.core.keywords import check_keywords
 from depthport.exporters.core.precision import auto_precision, resolve_policy
 from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.request import ExportRequest, NetworkKeywords
