@@ -275,8 +275,7 @@ def load_artifact(path: Path | str) -> Artifact:
     Raises:
         ArtifactError: no folder, no manifest, or a manifest that can't be read.
     """
-    folder = Path(path)
-    shown = clean_text(str(folder))
+    folder, shown = Path(path), clean_text(str(path))
     try:
         data = read_json(folder / MANIFEST, MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError):
