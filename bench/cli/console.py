@@ -93,7 +93,7 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
     for flag in comparison.flags:
         console.print(f"[yellow]differs[/yellow]: {escape(flag)}")
     title = f"B against A, {comparison.boundary} boundary; ratio A / B, above 1 B is faster"
-    rows = [
+    rows: list[list[Text | str]] = [
         [change.cell, Text(change.verdict, STYLES[change.verdict]), figures.ratio(change.ratio, change.ci95)]
         for change in comparison.changes
     ]
