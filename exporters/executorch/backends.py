@@ -63,6 +63,7 @@ def rewrites(backend: str) -> dict[Any, Callable[..., Tensor]]:
     found: dict[Any, Callable[..., Tensor]] = {aten.scaled_dot_product_attention.default: plain_attention}
     if backend == "vulkan":
         found |= {aten.conv2d.default: convolution_by_image, aten.conv_transpose2d.input: transposed_by_image}
+        found[aten.tan.default] = tangent
     return found
 
 
@@ -80,7 +81,8 @@ def plain_attention(
     factor = query.shape[-1] ** -0.5 if scale is None else scale
     # One batch of matrices: a product of four dimensions is written with expansions, which split the graph, too.
     left, right, mixed = (tensor.flatten(0, 1) for tensor in (query * factor, key, value))
-    return left.bmm(right.transpose(-2, -1)).softmax(dim=-1).bmm(mixed).unflatten(0, query.shape[:2])
+    found: Tensor = left.bmm(right.transpose(-2, -1)).softmax(dim=-1).bmm(mixed).unflatten(0, query.shape[:2])
+    return found
 
 
 def convolution_by_image(
@@ -100,9 +102,17 @@ def transposed_by_image(
     return _by_image(images, weight, bias, stride, padding, dilation, True, output_padding, groups)
 
 
+def tangent(x: Tensor) -> Tensor:
+    """Of angles well below a quarter turn, as half a field of view is."""
+    return x.sin() / x.cos()
+
+
 def _by_image(images: Tensor, *more: Any) -> Tensor:
-    done = [torch.ops.aten.convolution.default(image, *more) for image in images.split(1)]
-    return done[0] if len(done) == 1 else torch.cat(done)
+    convolution = torch.ops.aten.convolution.default
+    # Its partitioner fails at a split into one part.
+    parts = images.split(1) if len(images) > 1 else (images,)
+    done = [convolution(part, *more) for part in parts]
+    return torch.cat(done) if len(done) > 1 else done[0]
 
 
 def compute(graph: torch.nn.Module, backend: str, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -128,10 +138,10 @@ def _interpreted(taken: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
     from depthport.exporters.coreml.mil.package import read_package
 
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        executorchcoreml.unflatten_directory_contents(taken.processed_bytes, str(folder))
-        names = json.loads((folder / _METADATA).read_text(encoding="utf-8"))
-        function = read_package(folder / _PACKAGE).function()
+        executorchcoreml.unflatten_directory_contents(taken.processed_bytes, name)
+        (metadata,) = Path(name).rglob(_METADATA)
+        names = json.loads(metadata.read_text(encoding="utf-8"))
+        function = read_package(metadata.with_name(_PACKAGE)).function()
         found = Interpreter(function, "declared").run(dict(zip(names["inputNames"], tensors, strict=True)))
     return [found[name].to(dtype) for name, dtype in zip(names["outputNames"], _dtypes(taken), strict=True)]
 

@@ -26,7 +26,6 @@ from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import ExportError, UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.inspection import Table
 from depthport.exporters.core.isolation import Isolated, call_isolated
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.usable import unusable
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.executorch import convert
@@ -53,7 +52,7 @@ NOT_RUN = {
     "coreml": "Core ML runs on Apple's systems alone; its ML Programs were computed by depthport's interpreter of them",
     "vulkan": "ExecuTorch's package has no Vulkan runtime; the lowered graph was computed in PyTorch, without its shaders",
 }
-_COREML_EXTENSION = "executorch.backends.apple.coreml.executorchcoreml"
+COREML_EXTENSION = "executorch.backends.apple.coreml.executorchcoreml"
 _PROGRAMS = ("flatc",)
 
 
@@ -70,7 +69,7 @@ class ExecuTorchExporter(Exporter):
         missing = unusable(install.DA3_EXECUTORCH, "torch", "executorch", "torchao")
         return ": ".join(missing) if missing else None
 
-    def options(self, request: ExportRequest) -> JsonObject:
+    def options(self, request: ExportRequest) -> dict[str, object]:
         if request.policy.quantization is not None:
             raise UnsupportedError(f"format {self.format!r} has no {request.policy.name}: {NO_INT8}")
         require_static(request, allow=("pose_input",))
@@ -87,7 +86,7 @@ class ExecuTorchExporter(Exporter):
         work = directory / "work"
         work.mkdir()
         backend = context.request.target or XNNPACK
-        if backend == "coreml" and find_spec(_COREML_EXTENSION) is None:
+        if backend == "coreml" and find_spec(COREML_EXTENSION) is None:
             raise UnavailableError(
                 "ExecuTorch's package lowers to Core ML on macOS and on Linux x86-64, with Python 3.10 to 3.13: "
                 "use one of them, or another target"
@@ -128,11 +127,8 @@ class ExecuTorchExporter(Exporter):
         return ((lowering["backend"], taken), *not_run)
 
     def inspect(
-        self,
-        artifact: Artifact,
-        arrays: Mapping[str, np.ndarray] | None = None,  # noqa: ARG002 - the interface's
-        run: bool = True,  # noqa: ARG002 - the interface's
-    ) -> tuple[Table, ...]:
+        self, artifact: Artifact, arrays: Mapping[str, np.ndarray] | None = None, run: bool = True  # noqa: ARG002
+    ) -> tuple[Table, ...]:  # fmt: skip
         extra = artifact.manifest.extra
         outside = tuple((name, str(count)) for name, count in extra["lowering"]["other_nodes"].items())
         errors = tuple(

@@ -60,7 +60,7 @@ class PluginProviderRuntime(Runtime):
         except ExportError as error:
             return [_absent(f"plug-in providers can't be listed ({one_line(error)})", _UPGRADE)]
         if not found:
-            return [_absent("; ".join(silent), f"use hardware that they are made for, or {_UPGRADE}")]
+            return [_absent("; ".join(silent), f"use hardware it supports, or {_UPGRADE}")]
         names = dict.fromkeys(offer.device for offer in found)
         devices = [_device(name, [offer for offer in found if offer.device == name]) for name in names]
         return [replace(devices[0], notes=silent), *devices[1:]]

@@ -164,7 +164,7 @@ def test_formats_take_every_model_or_say_why_not(model: str) -> None:
         request = prepare(model, format=format, precision="fp16", weights="synthetic:0", **asdict(shape), **changes)
         return get_exporter(format).options(request)
 
-    for format in ("pytorch", "onnx", "coreml"):
+    for format in ("pytorch", "onnx", "coreml", "litert", "executorch"):
         assert "target" in options(format)
     with pytest.raises(UnsupportedError, match=f"target 'cuda' has no {model}"):
         options("pytorch", target="cuda")

@@ -15,8 +15,8 @@ from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.contract import CHECKS, Subject
 from depthport.runtimes.executorch import ExecuTorchRuntime
 from tests.runtimes.conftest import THREADS
-from tests.support.site import distribution
 from tests.support.tiny import tiny_executorch
+from tests.support.wheel import distribution
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, UsageError
+from depthport.exporters.core.isolation import call_isolated
+from depthport.exporters.litert.convert import quantize
+from depthport.exporters.litert.recipes import Recipe, dynamic, half
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.contract import CHECKS, Subject
+from depthport.runtimes.contract.subject import infer
 from depthport.runtimes.host.threads import allowed_threads
 from depthport.runtimes.litert import DELEGATE, LiteRTRuntime, executed
+from tests.conftest import Exported
 from tests.runtimes.conftest import THREADS
-from tests.support.site import distribution
 from tests.support.tiny import seal, tiny_litert
+from tests.support.wheel import distribution
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +62,44 @@ def test_operators_say_which_part_of_the_network_they_are_of(artifact: Artifact)
 
     names = {tensor["name"] for tensor in Interpreter(str(artifact.file("model.tflite"))).get_tensor_details()}
     assert any("Conv2d_first" in name for name in names) and any("Conv2d_second" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("precision", "recipe", "share", "bound"), [("fp16", half(), 0.6, 1e-3), ("int8", dynamic(), 0.4, 3e-2)]
+)
+def test_a_smaller_file_keeps_names_types_and_values(
+    artifact: Artifact, tmp_path: Path, precision: str, recipe: Recipe, share: float, bound: float
+) -> None:
+    exact = artifact.file("model.tflite")
+    arguments = {"model": str(exact), "quantized": "model.tflite", "recipe": recipe}
+    call_isolated(quantize, arguments, tmp_path)
+    small = seal(tmp_path, "litert", precision)
+    assert small.file("model.tflite").stat().st_size < share * exact.stat().st_size
+    found = []
+    for each in (artifact, small):
+        subject = Subject(LiteRTRuntime(), each, options=LoadOptions(threads=THREADS))
+        with subject.load() as session:
+            found.append(infer(session, subject.inputs(0)))
+            assert session.placement().details["kernels"] == "XNNPACK"
+    assert [(name, value.dtype) for name, value in found[1].items()] == [(n, v.dtype) for n, v in found[0].items()]
+    assert 0 < np.linalg.norm(found[1]["depth"] - found[0]["depth"]) < bound * np.linalg.norm(found[0]["depth"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("views", [1, 3])
+def test_a_smaller_network_has_the_depth_of_the_exact_one(exported: Exported, views: int, precision: str) -> None:
+    found = []
+    for each in ("fp32", precision):
+        subject = Subject(
+            LiteRTRuntime(), exported("litert", views=views, precision=each), options=LoadOptions(threads=THREADS)
+        )
+        with subject.load() as session:
+            found.append(infer(session, subject.inputs(0)))
+    exact, small = found
+    assert small["reference_view"].dtype == np.int64 and small["reference_view"] == exact["reference_view"]
+    for name in ("depth", "extrinsics", "intrinsics"):
+        assert 0 < np.linalg.norm(small[name] - exact[name]) < 2e-2 * np.linalg.norm(exact[name])
 
 
 def test_executed_follows_the_outputs_backwards() -> None:
@@ -108,13 +152,11 @@ def test_probe_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("1.4.0", "", "is too old", 'pip install "ai-edge-litert<2.4,>=2.3"'),
         (
-            "2.3.0",
-            "cp39-cp39-any",
-            "is built for another Python",
+            "2.3.0", "cp39-cp39-any", "is built for another Python",
             'pip install --force-reinstall "ai-edge-litert<2.4,>=2.3"',
         ),
     ],
-)
+)  # fmt: skip
 def test_probe_with_a_package_that_can_not_serve(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str, tag: str, reason: str, remedy: str
 ) -> None:

@@ -167,15 +167,21 @@ def tiny_executorch(folder: Path) -> Artifact:
     return _converted(folder, "executorch", lower, arguments)
 
 
-def _converted(folder: Path, format: str, function: Any, arguments: dict[str, Any]) -> Artifact:
+def tiny_program(folder: Path) -> Path:
+    """:func:`tiny_network` as `torch.export.save` writes it, for a converter."""
     import torch
-
-    from depthport.exporters.core.isolation import call_isolated
 
     b, n, h, w = SHAPE.batch, SHAPE.views, SHAPE.height, SHAPE.width
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / "program.pt2"
     torch.export.save(torch.export.export(tiny_network(), (torch.zeros(b, n, 3, h, w),)), program)
+    return program
+
+
+def _converted(folder: Path, format: str, function: Any, arguments: dict[str, Any]) -> Artifact:
+    from depthport.exporters.core.isolation import call_isolated
+
+    program = tiny_program(folder)
     call_isolated(function, {"program": program.name, **arguments}, folder, programs=("flatc",))
     program.unlink()
     return seal(folder, format)

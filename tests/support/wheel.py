@@ -1,10 +1,11 @@
-"""A wheel of this tree."""
+"""A wheel of this tree, and what pip leaves of any."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,23 @@ def build_wheel(folder: Path) -> Path:
         pytest.skip(f"no setuptools to build with: {build.stderr.splitlines()[-1]}")
     assert build.returncode == 0, build.stderr
     return next(folder.glob("*.whl"))
+
+
+def distribution(site: Path, name: str, version: str, tag: str = "", files: Mapping[str, str] | None = None) -> None:
+    """The metadata of a distribution, and files of it, in the folder `site`.
+
+    Args:
+        site: on the import path, or to be put there.
+        name, version: its own.
+        tag: of its wheel (`cp311-cp311-win_amd64`); empty: it came from no wheel.
+        files: texts by path inside `site`, which its record lists.
+    """
+    info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+    (info / "RECORD").write_text("".join(f"{path},,\n" for path in files or {}), encoding="utf-8")
+    if tag:
+        (info / "WHEEL").write_text(f"Wheel-Version: 1.0\nTag: {tag}\n", encoding="utf-8")
+    for path, text in (files or {}).items():
+        (site / path).parent.mkdir(parents=True, exist_ok=True)
+        (site / path).write_text(text, encoding="utf-8")

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 
 from depthport.exporters.core.install import EXECUTORCH_AGAIN, LITERT_AGAIN, Install, extras
 from depthport.exporters.core.usable import unusable
-from tests.support.site import distribution
+from tests.support.wheel import distribution
 
 LINE = extras("executorch")
 

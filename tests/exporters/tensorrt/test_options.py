@@ -51,6 +51,7 @@ def test_weights_are_not_stripped_without_a_gpu() -> None:
         ("sm90", TENSORRT_RTX, UnsupportedError, "does not build for sm90: it has sm75"),
         ("sm75", TENSORRT_RTX, UnsupportedError, "no fp32 matrix products on Turing"),
         ("ada", TENSORRT_RTX, UsageError, "names no GPU"),
+        (" , ", TENSORRT_RTX, UsageError, "names no GPU"),
         ("ampere+", TENSORRT_RTX, UsageError, "takes compute capabilities"),
         ("sm89", TENSORRT, UnsupportedError, "has no NVIDIA GPU or driver"),
         (None, TENSORRT, UnsupportedError, "use format tensorrt-rtx"),

@@ -21,8 +21,8 @@ from depthport.runtimes.onnxruntime.plugin_runtime import PluginProviderRuntime
 from depthport.runtimes.onnxruntime.plugins import Offer, Plugin
 from depthport.runtimes.onnxruntime.providers import ProviderContext, plugin_options
 from tests.runtimes.conftest import THREADS
-from tests.support.site import distribution
 from tests.support.tiny import tiny_matmul_onnx, tiny_onnx
+from tests.support.wheel import distribution
 
 REAL = pytest.mark.skipif(
     find_spec("onnxruntime_ggml") is None, reason="needs a plug-in for this CPU (pip install --no-deps onnxruntime-ggml)"
