@@ -126,7 +126,7 @@ def test_a_run_of_another_plan_is_not_gone_on_with(artifact: Path, tmp_path: Pat
     out = tmp_path / "out"
     out.mkdir()
     (out / JOURNAL_NAME).write_bytes(line_of(Header(plan="another", epoch_s=0, created="")))
-    with pytest.raises(UsageError, match="unfinished run of another configuration"):
+    with pytest.raises(UsageError, match="unfinished run with another configuration"):
         run(plan([fake_cell(artifact, "Fake", baseline=True)]), out)
     assert (out / JOURNAL_NAME).read_text().count("\n") == 1
 
