@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depthport.exporters.base import ExportContext, Exporter, ExportResult, Progress
-from depthport.exporters.core.artifact import (
-    MANIFEST,
-    Artifact,
-    Manifest,
-    Shape,
-    TensorSpec,
-    WeightsInfo,
-    artifact_key,
-    load_artifact,
-)
+from depthport.exporters.core.artifact import MANIFEST, Artifact, Manifest, Shape, WeightsInfo, artifact_key, load_artifact
+from depthport.exporters.core.asked import check_keywords
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
-from depthport.exporters.core.json_types import JsonObject
-from depthport.exporters.core.keywords import check_keywords
 from depthport.exporters.core.open_dims import limits_of, validate_dynamic
 from depthport.exporters.core.precision import resolve_policy
 from depthport.exporters.core.provenance import package_versions, peak_rss_mib
@@ -223,37 +213,31 @@ def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
     spec = request.model
     options = exporter.options(request)
     versions = package_versions(deciding_packages(exporter, resized=request.source_size is not None))
-    body: JsonObject = {
-        "model": spec.name,
-        "weights": WeightsInfo(ref.id, ref.sha256, ref.synthetic, ref.licence),
-        "format": request.format,
-        "precision": request.policy.to_json(),
-        "shape": request.shape,
-        "inputs": input_specs(request),
-        "outputs": output_specs(request),
-        "options": options,
-        "versions": versions,
-        "dynamic": request.dynamic,
-        "limits": limits_of(request.dynamic),
-        "preprocessing": preprocessing(request),
-        "host_steps": request.host_steps,
-        "model_config": spec.config,
-    }
-    key = artifact_key(
-        {
-            **body,
-            # What is stored says whose weights they are and under which licence: the same bytes from elsewhere are another.
-            "weights": [ref.sha256, ref.id, ref.licence],
-            "shape": str(request.shape),
-            "inputs": [_spec_json(s) for s in body["inputs"]],
-            "outputs": [_spec_json(s) for s in body["outputs"]],
-            "host_steps": [asdict(step) for step in body["host_steps"]],
-            # Recorded, but what is written does not depend on it.
-            "versions": {name: version for name, version in versions.items() if name != "python"},
-            "source": deciding_source(exporter),
-        }
+    draft = Manifest(
+        key="",
+        model=spec.name,
+        weights=WeightsInfo(ref.id, ref.sha256, ref.synthetic, ref.licence),
+        format=request.format,
+        precision=request.policy.to_json(),
+        shape=request.shape,
+        inputs=input_specs(request),
+        outputs=output_specs(request),
+        options=options,
+        versions=versions,
+        dynamic=request.dynamic,
+        limits=limits_of(request.dynamic),
+        preprocessing=preprocessing(request),
+        host_steps=request.host_steps,
+        model_config=spec.config,
     )
-    return Manifest(key=key, **body)
+    # What is stored says whose weights they are and under which licence: the same bytes from elsewhere are another.
+    deciding = {
+        **draft.to_json(),
+        # Recorded, but what is written does not depend on it.
+        "versions": {name: version for name, version in versions.items() if name != "python"},
+        "source": deciding_source(exporter),
+    }
+    return replace(draft, key=artifact_key(deciding))
 
 
 def deciding_packages(exporter: Exporter, *, resized: bool = False) -> tuple[str, ...]:
@@ -264,10 +248,6 @@ def deciding_packages(exporter: Exporter, *, resized: bool = False) -> tuple[str
 def deciding_source(exporter: Exporter) -> str:
     """Digest of the source that decides what `exporter` writes: its own, this module's, and what they import."""
     return source_digest(type(exporter).__module__, __name__)
-
-
-def _spec_json(spec: TensorSpec) -> list[Any]:
-    return [spec.name, list(spec.shape), spec.dtype, spec.native_name]
 
 
 def _context(request: ExportRequest, store: ArtifactStore, progress: Progress) -> ExportContext:

@@ -86,8 +86,8 @@ class Exporter(ABC):
     def probe(self) -> str | None:
         """None where this exporter can run; else why not and the line that installs what is missing."""
 
-    def options(self, request: ExportRequest) -> JsonObject:
-        """The request's options, checked, with this format's defaults filled in (JSON types only).
+    def options(self, request: ExportRequest) -> dict[str, object]:
+        """The request's options, checked, with this format's defaults filled in, as the manifest has them (JSON types).
 
         Raises:
             UsageError: an option this format does not have, or a value it does not take.

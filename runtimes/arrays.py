@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
 
-from depthport.exporters.core.artifact import TensorSpec
+from depthport.exporters.core.artifact import Manifest, TensorSpec
 from depthport.exporters.core.errors import InputError, LoadError, RunError
 
 _dtype = lru_cache(maxsize=None)(np.dtype)
@@ -22,6 +22,32 @@ def _exactly(arrays: Mapping[str, np.ndarray], specs: tuple[TensorSpec, ...]) ->
         if not isinstance(array, np.ndarray) or array.shape != spec.shape or array.dtype != _dtype(spec.dtype):
             return False
     return True
+
+
+def check_signature(
+    takes: Mapping[str, Sequence[object]], gives: Mapping[str, Sequence[object]], manifest: Manifest
+) -> None:
+    """Refuse a model whose inputs or outputs are not its manifest's.
+
+    Args:
+        takes, gives: native names and shapes, as the runtime tells them; an empty shape is not known, nor is a dimension
+            that is not a whole number.
+
+    Raises:
+        LoadError: a name, or a size that both know, differs.
+    """
+    for does, found, specs in (("takes", takes, manifest.inputs), ("gives", gives, manifest.outputs)):
+        wanted = {spec.native_name: spec.shape for spec in specs}
+        if found.keys() != wanted.keys():
+            raise LoadError(f"the model {does} {sorted(found)}, its manifest says {sorted(wanted)}: export it again")
+        for name, shape in wanted.items():
+            own = found[name]
+            pairs = zip(own, shape, strict=False)
+            if own and (
+                len(own) != len(shape) or any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs)
+            ):
+                sizes = ["x".join(map(str, dims)) for dims in (own, shape)]
+                raise LoadError(f"the model {does} {name} of {sizes[0]}, its manifest says {sizes[1]}: export it again")
 
 
 def check_arrays(

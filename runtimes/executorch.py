@@ -19,7 +19,6 @@ import numpy as np
 from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact, TensorSpec
 from depthport.exporters.core.errors import LoadError, PlacementError, RunError, one_line
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options, read_options
 from depthport.exporters.core.usable import unusable
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
@@ -119,7 +118,7 @@ class ExecuTorchSession(Session):
 
     def placement(self) -> Placement:
         lowering = self.artifact.manifest.extra.get("lowering")
-        details: JsonObject = {"backend": XNNPACK.name, "threads": self._pool()}
+        details: dict[str, object] = {"backend": XNNPACK.name, "threads": self._pool()}
         if not isinstance(lowering, Mapping):
             return Placement(self.device, details)
         return Placement(self.device, {**details, **lowering}, delegated_share=lowering.get("delegated_share"))

@@ -157,8 +157,7 @@ def test_no_framework_at_the_top_of_the_command_line_or_an_adapter() -> None:
 
 COMMANDS = [
     "doctor", "run", "export", "check", "bench", "profile", "max-batch", "report", "compare", "choose", "reproduce",
-    "fleet",
-    "predict", "inspect", "list", "sample",
+    "fleet", "predict", "inspect", "list", "sample",
 ]  # fmt: skip
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,14 +19,14 @@ from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.design import MIN_LAUNCHES
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.journal import Journal
-from depthport.bench.results.model import BOUNDARIES, Boundary, Cell, Memory, Parity, Phases, Speedup, Status, Timing
+from depthport.bench.results.model import BOUNDARIES, Boundary, Cell, Memory, Phases, Speedup, Status, Timing
+from depthport.bench.results.sections import Accuracy, Parity
 from depthport.bench.statistics.estimate import estimate_log_ratio
 from depthport.bench.statistics.latency import summarize
 from depthport.bench.statistics.samples import CellSamples
 from depthport.bench.statistics.steady_state import drift, should_stop
 from depthport.bench.statistics.verdict import rank
 from depthport.exporters.core.files.npz import read_whole_npz
-from depthport.exporters.core.json_types import JsonObject
 
 FP64 = "fp64-0"
 
@@ -61,7 +60,7 @@ def analyse(
     protocol: Protocol,
     references: Mapping[str, Path],
     work: Path,
-    accuracy: Mapping[str, JsonObject],
+    accuracy: Mapping[str, Accuracy],
     pictures: Mapping[str, dict[str, str]],
 ) -> list[Cell]:
     """Every planned cell as a row of the results.
@@ -89,7 +88,7 @@ def analyse(
     ]
 
 
-def fp64_error(references: Mapping[str, Path], size: tuple[int, int]) -> dict[str, object] | None:
+def fp64_error(references: Mapping[str, Path], size: tuple[int, int]) -> Parity | None:
     """Return the error of upstream's own fp32: against its fp64 on the first input, images of `size` (H, W)."""
     reference = _load_references(references)
     if FP64 not in reference or "fp32-0" not in reference:
@@ -122,7 +121,7 @@ def _cell(
     evidence: Evidence,
     *,
     parity: Parity | None,
-    accuracy: JsonObject | None,
+    accuracy: Accuracy | None,
     pictures: dict[str, str],
 ) -> Cell:
     export, shape = spec.export, spec.export.shape
@@ -159,7 +158,7 @@ def _cell(
         parity=parity,
         accuracy=accuracy,
         placement=placement,
-        artifact=_artifact(spec.id, evidence),
+        artifact=made.facts if (made := evidence.artifacts.get(spec.id)) is not None else None,
         pictures=pictures,
         telemetry=summarize_records(visit.telemetry for visit in evidence.visits if visit.cell == spec.id),
         advice=[one.to_json() for one in cell_advice(cell_facts(spec, timing, placement, evidence))] if timing else [],
@@ -203,13 +202,8 @@ def _stages(cell: str, evidence: Evidence) -> dict[str, float] | None:
     return {name: float(np.median([one[name] for one in found])) / 1e6 for name in found[0]} if found else None
 
 
-def _max(values: Any) -> float | None:
+def _max(values: Iterable[float | None]) -> float | None:
     return max((v for v in values if v is not None), default=None)
-
-
-def _artifact(cell: str, evidence: Evidence) -> JsonObject | None:
-    made = evidence.artifacts.get(cell)
-    return None if made is None else made.facts
 
 
 def _timing(spec: CellSpec, samples: CellSamples, boundary: Boundary, evidence: Evidence) -> Timing:
@@ -244,7 +238,9 @@ def _ms(ns: float | None) -> float | None:
     return None if ns is None else ns / 1e6
 
 
-def _parity(spec: CellSpec, evidence: Evidence, reference: Mapping[str, Mapping[str, Any]], work: Path) -> Parity | None:
+def _parity(
+    spec: CellSpec, evidence: Evidence, reference: Mapping[str, Mapping[str, np.ndarray]], work: Path
+) -> Parity | None:
     reports, size = [], (spec.export.shape.height, spec.export.shape.width)
     for index, name in sorted(evidence.outputs(spec.id).items()):
         expected = reference.get(f"fp32-{index}")

@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from depthport.bench.analysis.accuracy import scene_accuracy
 from depthport.bench.analysis.evidence import Evidence
 from depthport.bench.inputs.inputs import Scene, resized
 from depthport.bench.inputs.scenes import render_scene
+from depthport.bench.results.sections import Accuracy
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.files.npz import read_whole_npz
-from depthport.exporters.core.json_types import JsonObject
 
 
 def ground_truth_scenes(shape: Shape, count: int, source_size: tuple[int, int] | None = None) -> tuple[Scene, ...]:
@@ -36,15 +37,15 @@ def ground_truth_scenes(shape: Shape, count: int, source_size: tuple[int, int] |
 
 def judge_accuracy(
     cells: Iterable[str], scenes: Sequence[Scene], truth: Sequence[Scene], evidence: Evidence, work: Path, synthetic: bool
-) -> dict[str, JsonObject]:
+) -> dict[str, Accuracy]:
     """Return `Cell.accuracy` by the cells' ids.
 
     {scene, abs_rel, rmse, delta1, ..., meaningless} of the first timed scene, where it has ground truth, and under the
     name of each scene of `truth` the same of that.
     """
-    every = {}
+    every: dict[str, Accuracy] = {}
     for cell in cells:
-        found: JsonObject = {}
+        found: Accuracy = {}
         timed = _outputs(evidence.outputs(cell).get(0), work)
         if timed is not None and scenes[0].depth is not None:
             found = {**scene_accuracy(timed, scenes[0]), "scene": scenes[0].name}
@@ -52,11 +53,11 @@ def judge_accuracy(
             outputs = _outputs(entry.outputs, work) if entry.cell == cell else None
             if outputs is not None and entry.scene < len(truth):
                 scene = truth[entry.scene]
-                found[scene.name] = scene_accuracy(outputs, scene)
+                found[scene.name] = {**scene_accuracy(outputs, scene)}
         if found:
             every[cell] = {**found, "meaningless": synthetic}
     return every
 
 
-def _outputs(name: str | None, work: Path) -> Mapping[str, Any] | None:
+def _outputs(name: str | None, work: Path) -> Mapping[str, np.ndarray] | None:
     return read_whole_npz(work / name) if name is not None else None

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
+from depthport.bench.results.sections import Parity
 from depthport.bench.results.ties import same_choice
-from depthport.exporters.core.json_types import JsonObject
 
 Array = np.ndarray
+Figures: TypeAlias = dict[str, float]
+"""Of one output, by name; whether something is equal or a tie is among them, as a bool."""
 
 DELTA1 = 1.25
 
@@ -132,13 +134,13 @@ def field_of_view_deg(intrinsics: Array, size: tuple[int, int]) -> Array:
     return found
 
 
-def parity(outputs: Mapping[str, Array], reference: Mapping[str, Array], size: tuple[int, int]) -> JsonObject:
+def parity(outputs: Mapping[str, Array], reference: Mapping[str, Array], size: tuple[int, int]) -> dict[str, Figures]:
     """Every output that both have, by name, in the form of `results.json`'s `parity`; `size` (H, W) of the images.
 
     Where rounding decides which view is the reference view, the comparison is with upstream's outputs for the view that
     `outputs` chose, and `reference_view` says so: {equal: true, tie: true}.
     """
-    report: JsonObject = {}
+    report: dict[str, Figures] = {}
     reference, tie = same_choice(outputs, reference)
     for name, value in outputs.items():
         if name not in reference:
@@ -157,21 +159,19 @@ def parity(outputs: Mapping[str, Array], reference: Mapping[str, Array], size: t
     return report
 
 
-def worst(reports: Iterable[Mapping[str, Any]]) -> JsonObject:
+def worst(reports: Iterable[Mapping[str, Figures]]) -> dict[str, Figures]:
     """The worst figure of several parity reports, output by output."""
-    total: JsonObject = {}
+    total: dict[str, Figures] = {}
     for report in reports:
         for output, figures in report.items():
             kept = total.setdefault(output, dict(figures))
             for name, figure in figures.items():
-                if name in ("delta1", "equal"):
-                    kept[name] = min(kept.get(name, figure), figure)
-                else:
-                    kept[name] = max(kept.get(name, figure), figure)
+                worse = min if name in ("delta1", "equal") else max
+                kept[name] = worse(kept.get(name, figure), figure)
     return total
 
 
-def violation(report: Mapping[str, Any], precision: str, *, fitted_poses: bool = False) -> str | None:
+def violation(report: Parity, precision: str, *, fitted_poses: bool = False) -> str | None:
     """Return why `report` breaks the limit of `precision`, in one line, or None. An unknown precision gets fp32's limit.
 
     Poses that RANSAC fitted to the rays (`fitted_poses`) are not judged: it chooses between samples, so rounding may
@@ -180,13 +180,19 @@ def violation(report: Mapping[str, Any], precision: str, *, fitted_poses: bool =
     limit = LIMITS.get(precision, _STRICTEST)
     if fitted_poses:
         report = {name: figures for name, figures in report.items() if name not in ("extrinsics", "intrinsics")}
-    if limit.same_reference_view and not report.get("reference_view", {"equal": True})["equal"]:
+    if limit.same_reference_view and not _figure(report, "reference_view", "equal", 1.0):
         return "it chose a different reference view from upstream, so its poses are in another frame"
     for output in ("depth", "depth_conf", "extrinsics", "intrinsics", "ray", "ray_conf", "sky", "metric_depth"):
-        figure = report.get(output, {}).get("rel_l2", 0.0)
+        figure = _figure(report, output, "rel_l2")
         if not figure <= limit.rel_l2:
             return f"{output} is {figure:.1e} from upstream fp32 (relative L2; {precision} may lose {limit.rel_l2:.0e})"
-    rotation = report.get("extrinsics", {}).get("rotation_deg", 0.0)
+    rotation = _figure(report, "extrinsics", "rotation_deg")
     if not rotation <= limit.rotation_deg:
         return f"a view is rotated by {rotation:.2g}° against upstream fp32 ({precision} may lose {limit.rotation_deg}°)"
     return None
+
+
+def _figure(report: Parity, output: str, name: str, unsaid: float = 0.0) -> float:
+    figures = report.get(output)
+    figure = figures.get(name) if isinstance(figures, Mapping) else None
+    return unsaid if figure is None else figure

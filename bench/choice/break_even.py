@@ -8,7 +8,7 @@ cell that starts sooner wins. The interval is that of the latencies; set-up time
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from depthport.bench.results.metrics import cold_start_s
 from depthport.bench.results.model import Boundary, Cell
@@ -27,9 +27,6 @@ class BreakEven:
     """Interval by the latencies' intervals; the upper bound is None where the cell may not be faster at all."""
     extra_setup_s: float
     saved_ms_per_image: float
-
-    def to_json(self) -> dict[str, object]:
-        return asdict(self)
 
 
 def setup_s(cell: Cell, with_export: bool) -> float | None:

@@ -216,7 +216,7 @@ def source_cautions(results: Results) -> list[str]:
     """Doubts that concern the whole answer."""
     doubt = control_doubt(results)
     lines = [f"{doubt}: its verdicts are not to be trusted"] if doubt and results.controls else []
-    synthetic = [m for m, info in results.weights.items() if isinstance(info, dict) and info.get("synthetic")]
+    synthetic = [m for m, info in results.weights.items() if info.get("synthetic", True)]
     if synthetic:
         lines.append(f"the weights of {', '.join(synthetic)} are random: timing and parity are valid, depth values are not")
     if not results.complete:

@@ -8,11 +8,11 @@ inputs), which is often the very question asked.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from depthport.bench.environment.identity import Machine, machine_of
 from depthport.bench.environment.telemetry_summary import THROTTLED_SHARE
 from depthport.bench.results.model import Boundary, Cell, Results, Status
+from depthport.bench.results.sections import WeightsSection
 from depthport.bench.statistics.figures import percent
 
 PROTOCOL_BARS = ("name", "regime", "rate_hz", "order", "threads", "timed_calls")
@@ -69,7 +69,8 @@ def control_doubt(a: Results, b: Results) -> str | None:
 def quota_doubt(a: Cell, b: Cell) -> str | None:
     """Return why nothing can be concluded from these cells: the container's CPU quota decided how long calls took."""
     for side, cell in (("A", a), ("B", b)):
-        share = ((cell.telemetry or {}).get("quota_throttled_share") or {}).get("median")
+        spread = (cell.telemetry or {}).get("quota_throttled_share")
+        share = spread.get("median") if isinstance(spread, dict) else None
         if isinstance(share, int | float) and share > THROTTLED_SHARE:
             return f"the container's CPU quota held {side} back {percent(min(share, 1.0))} of the time"
     return None
@@ -85,7 +86,7 @@ def _driver_flags(first: Machine, second: Machine) -> list[str]:
 
 
 def cell_bar(
-    a: Cell, b: Cell, weights_a: Mapping[str, object], weights_b: Mapping[str, object], boundary: Boundary
+    a: Cell, b: Cell, weights_a: Mapping[str, WeightsSection], weights_b: Mapping[str, WeightsSection], boundary: Boundary
 ) -> str | None:
     """Return why two cells of one id can't be compared at a boundary, or None."""
     for axis in AXES:
@@ -120,10 +121,9 @@ def parity_flag(a: Cell, b: Cell) -> str | None:
     return None
 
 
-def _sha(cell: Cell, weights: Mapping[str, Any]) -> object:
-    info = weights.get(cell.model)
-    return info.get("sha256") if isinstance(info, Mapping) else None
+def _sha(cell: Cell, weights: Mapping[str, WeightsSection]) -> str | None:
+    return weights.get(cell.model, {}).get("sha256")
 
 
-def _show(value: Any) -> str:
+def _show(value: object) -> str:
     return "not given" if value is None else str(value)[:80]

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from depthport.bench.choice.reproduce import input_arguments, mode_options, model_word
 from depthport.bench.results.model import Cell
+from depthport.bench.results.sections import AskedSection
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.store import ArtifactStore
 
 
 def export_command(cell: Cell) -> str:
     """`depthport export ...` that makes the cell's artifact again, as one line for a POSIX shell."""
-    options = (cell.artifact or {}).get("options")
-    target = options.get("target") if isinstance(options, Mapping) else None
+    target = (cell.artifact or {}).get("options", {}).get("target")
     words = ["depthport", "export", model_word(cell), f"--format={cell.format}", f"--precision={cell.precision}"]
     words += [f"--views={cell.views}", f"--size={cell.height}x{cell.width}"]
     words += [f"--batch={cell.batch}"] if cell.batch != 1 else []
@@ -32,7 +31,7 @@ def stored_artifact(cell: Cell, store: ArtifactStore) -> Artifact | None:
     return next((artifact for artifact in store.artifacts() if artifact.manifest.key == key), None)
 
 
-def _input_words(asked: Mapping[str, Any]) -> list[str]:
+def _input_words(asked: AskedSection) -> list[str]:
     size, dynamic = asked["source_size"], asked["dynamic"]
     words = [f"--dynamic={','.join(dynamic)}"] if dynamic else []
     words += ["--pose-input"] if asked["pose_input"] else []
@@ -41,7 +40,7 @@ def _input_words(asked: Mapping[str, Any]) -> list[str]:
     return [*words, "--preprocess"] if asked["preprocess"] else words
 
 
-def _as_typed(value: Any) -> str:
+def _as_typed(value: object) -> str:
     """An option's value as `--option name=value` reads it."""
     if isinstance(value, str):
         return value

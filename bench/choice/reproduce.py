@@ -11,9 +11,7 @@ from __future__ import annotations
 import pprint
 import re
 import shlex
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
@@ -22,9 +20,9 @@ from depthport.bench.results.cell_id import short_id
 from depthport.bench.results.metrics import number
 from depthport.bench.results.model import FROM_FILES, Cell, Results
 from depthport.bench.results.runtime_facts import packages_of
+from depthport.bench.results.sections import ArtifactSection, AskedSection, RegimeSection
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.install import UPSTREAM, pinned
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.text import quoted
 from depthport.runtimes.registry import installed_runtime
 
@@ -109,12 +107,12 @@ def _command(results: Results, cell: Cell) -> list[str]:
     if suite != "paper":
         words.append(f"--also={cell.precision}")
     words.append(f"--cell={cell.id}")
-    for option, name in (("protocol", "name"), ("launches", "launches"), ("seed", "seed"), ("budget", "budget_s")):
-        value = protocol.get(name)
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
+    asked = {name: protocol.get(name) for name in ("name", "launches", "seed", "budget_s")}
+    for option, value in zip(("protocol", "launches", "seed", "budget"), asked.values(), strict=True):
+        if value is not None:
             words.append(f"--{option}={value}")
     words += ["--boundary=pipeline"] if FROM_FILES in cell.tags else []
-    words += _memory(cell) + _asked(protocol.get("asked")) + _regime(protocol.get("regime"))
+    words += _memory(cell) + _asked(protocol.get("asked", {})) + _regime(protocol.get("regime", {}))
     # The form --option=value keeps a value that begins with a dash from being read as an option.
     return [*words, "--out=reproduced"]
 
@@ -131,17 +129,15 @@ def _memory(cell: Cell) -> list[str]:
     return [] if usual else [f"--memory-fraction={fraction:g}"]
 
 
-def input_arguments(cell: Cell) -> JsonObject:
+def input_arguments(cell: Cell) -> AskedSection:
     """Return the artifact's inputs as arguments of `depthport.exporters.export`; defaults where the file is silent."""
-    artifact = cell.artifact or {}
-    preprocessing = artifact.get("preprocessing")
-    preprocessing = preprocessing if isinstance(preprocessing, Mapping) else {}
-    opened, inputs = artifact.get("dynamic"), artifact.get("inputs")
+    artifact: ArtifactSection = cell.artifact or {}
+    preprocessing = artifact.get("preprocessing", {})
     return {
-        "dynamic": [name for name in opened if name in DYNAMIC] if isinstance(opened, Sequence) else [],
-        "pose_input": isinstance(inputs, Sequence) and "extrinsics" in inputs,
+        "dynamic": [name for name in artifact.get("dynamic", ()) if name in DYNAMIC],
+        "pose_input": "extrinsics" in artifact.get("inputs", ()),
         "preprocess": preprocessing.get("where") == "graph",
-        "source_size": _size(preprocessing.get("source_size")),
+        "source_size": preprocessing.get("source_size"),
     }
 
 
@@ -154,27 +150,19 @@ def mode_options(cell: Cell) -> dict[str, object]:
     return dict(mode.export_options) if mode is not None else {}
 
 
-def _size(value: Any) -> tuple[int, int] | None:
-    """(H, W), if it is two whole numbers."""
-    whole = isinstance(value, Sequence) and len(value) == 2 and all(isinstance(edge, int) for edge in value)
-    return (value[0], value[1]) if whole else None
-
-
-def _asked(asked: object) -> list[str]:
+def _asked(asked: AskedSection) -> list[str]:
     """Options for what was asked of the artifacts: poses in, preprocessing inside, open dimensions."""
-    if not isinstance(asked, Mapping):
-        return []
-    words = [f"--{name.replace('_', '-')}" for name in ("pose_input", "preprocess") if asked.get(name) is True]
-    size, dynamic = _size(asked.get("source_size")), asked.get("dynamic")
-    if size is not None:
+    words = ["--pose-input"] if asked.get("pose_input") else []
+    words += ["--preprocess"] if asked.get("preprocess") else []
+    if size := asked.get("source_size"):
         words.append(f"--source-size={size[0]}x{size[1]}")
-    names = [name for name in dynamic if name in DYNAMIC] if isinstance(dynamic, Sequence) else []
+    names = [name for name in asked.get("dynamic", ()) if name in DYNAMIC]
     return [*words, f"--dynamic={','.join(names)}"] if names else words
 
 
-def _regime(regime: object) -> list[str]:
+def _regime(regime: RegimeSection) -> list[str]:
     """Options of a sustained or fixed-rate run; none for `burst`."""
-    if not isinstance(regime, Mapping) or regime.get("kind") not in ("sustained", "fixed-rate"):
+    if regime.get("kind") not in ("sustained", "fixed-rate"):
         return []
     seconds, rate_hz = number(regime.get("seconds")), number(regime.get("rate_hz"))
     words = [f"--rate-hz={rate_hz:g}"] if regime["kind"] == "fixed-rate" and rate_hz else ["--regime=sustained"]
@@ -184,10 +172,9 @@ def _regime(regime: object) -> list[str]:
 def _versions(results: Results, cell: Cell) -> dict[str, str]:
     known: dict[str, str] = {}
     took_part = {*_NETWORK, *packages_of(cell.runtime, cell.format)}
-    for source in (results.environment.get("packages"), (cell.artifact or {}).get("versions")):
-        if isinstance(source, Mapping):
-            found = {name: _version(source.get(name)) for name in took_part}
-            known |= {name: version for name, version in found.items() if version is not None}
+    for source in (results.environment.get("packages", {}), (cell.artifact or {}).get("versions", {})):
+        found = {name: _version(source.get(name)) for name in took_part}
+        known |= {name: version for name, version in found.items() if version is not None}
     runtime = installed_runtime(cell.runtime)
     builds = [name for name in runtime.builds if name in known] if runtime is not None else []
     for covered in builds[:-1]:  # their files are the last one's
@@ -195,10 +182,10 @@ def _versions(results: Results, cell: Cell) -> dict[str, str]:
     return dict(sorted(known.items()))
 
 
-def _version(value: object) -> str | None:
+def _version(value: str | None) -> str | None:
     """A version as PEP 440 spells it; None for anything else that a file may say."""
     try:
-        return str(Version(value)) if isinstance(value, str) else None
+        return None if value is None else str(Version(value))
     except InvalidVersion:
         return None
 
@@ -214,14 +201,13 @@ def _expected(cell: Cell) -> str:
 
 def _notes(results: Results, cell: Cell) -> list[str]:
     notes = []
-    info = results.weights.get(cell.model)
-    sha = info.get("sha256") if isinstance(info, Mapping) else None
+    sha = results.weights.get(cell.model, {}).get("sha256")
     if not cell.weights.startswith("synthetic:") and "/" not in cell.weights:
         notes.append(f"the weights were a local file called {cell.weights!r}: give its path to --weights")
-    if isinstance(sha, str):
+    if sha is not None:
         notes.append(f"the weights' sha256 is {sha}")
     name = results.inputs.get("name")
-    if isinstance(name, str):
+    if name is not None:
         notes.append(f"the inputs were {name}; add --images if they were your own")
     if any("+" in version for version in _versions(results, cell).values()):
         notes.append("a version with + comes from its maker's package index: see its install page")
@@ -290,8 +276,7 @@ print(f"device {statistics.median(device_ms):.4g} ms, host {statistics.median(ho
 
 def _script(cell: Cell) -> str:
     facts = {name: getattr(cell, name) for name in _FACTS}
-    target = (cell.artifact or {}).get("options") or {}
-    facts["target"] = target.get("target") if isinstance(target, Mapping) else None
+    facts["target"] = (cell.artifact or {}).get("options", {}).get("target")
     facts["options"] = mode_options(cell)
     facts["inputs"] = input_arguments(cell)
     facts["expected"] = _expected(cell)

@@ -123,7 +123,7 @@ def _tensor(spec: TensorSpec) -> str:
 
 def _preprocessing(made: Manifest) -> str:
     found = made.preprocessing
-    mean, std = ([f"{value:g}" for value in found.get(name, ())] for name in ("mean", "std"))
+    mean, std = ([f"{value:g}" for value in values] for values in (found.get("mean", ()), found.get("std", ())))
     normalised = f"(rgb / 255 - [{', '.join(mean)}]) / [{', '.join(std)}]"
     if found.get("where") != "graph":
         return f"yours: {normalised}, RGB, channels first"

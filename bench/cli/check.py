@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from depthport.bench.cli.options import Batch, Json, ModelName, Size, Store, Vie
 
 if TYPE_CHECKING:
     from depthport.bench.diagnose.precision_check import Findings
+    from depthport.exporters.precision_check.layers import Comparison
 
 _SHOWN = 8
 
@@ -88,9 +89,9 @@ def lines(found: Findings) -> list[str]:
     if found.network is None:
         text.append(f"parsed network: not checked: {found.network_reason}")
     else:
-        attention = ", ".join(f"{count} × {name}" for name, count in found.network["attention"].items())
-        text.append(f"parsed network: types match the policy ({found.network['tensors_checked']} tensors); {attention}")
-        text += [f"  {note}" for note in found.network["notes"][:_SHOWN]]
+        attention = ", ".join(f"{count} × {name}" for name, count in found.network.attention.items())
+        text.append(f"parsed network: types match the policy ({found.network.checked} tensors); {attention}")
+        text += [f"  {note}" for note in found.network.notes[:_SHOWN]]
     if found.ranges is not None:
         ranges = found.ranges
         top = ranges.largest
@@ -106,7 +107,7 @@ def lines(found: Findings) -> list[str]:
     return text
 
 
-def _layers(comparison: Any) -> list[str]:
+def _layers(comparison: Comparison) -> list[str]:
     first = comparison.first
     worst = max(comparison.layers, key=lambda layer: layer.relative, default=None)
     head = f"layers ({comparison.executed}): {len(comparison.layers)} compared, tolerance {comparison.tolerance:g}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
@@ -28,8 +27,6 @@ PICKS = {"take": "pick", "perhaps": "perhaps", "keep": "keep upstream"}
 STYLES = {"faster": "green", "slower": "red", "equivalent": "cyan", "inconclusive": "yellow", "not comparable": "dim"}
 SHOWN = ("latency_ms", "depth_error", "memory_mib", "cold_start_s", "throughput_img_s", "rotation_deg", "artifact_mib")
 """Metrics of a choice: those that a narrow terminal has room for come first."""
-WIDE = 130
-"""Characters from which sentences stand beside cells and verdicts, not below them."""
 
 
 def render_choice(choice: Choice, console: Console) -> None:
@@ -96,26 +93,19 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
     for flag in comparison.flags:
         console.print(f"[yellow]differs[/yellow]: {escape(flag)}")
     title = f"B against A, {comparison.boundary} boundary; ratio A / B, above 1 B is faster"
-    wide = console.width >= WIDE
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("cell", no_wrap=True, overflow="fold")
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("ratio", justify="right", no_wrap=True)
-    if wide:
-        table.add_column("why")
-    for change in comparison.changes:
-        verdict = Text(change.verdict, STYLES[change.verdict])
-        why = [escape(_why(change))] if wide else []
-        table.add_row(escape(change.cell), verdict, figures.ratio(change.ratio, change.ci95), *why)
-    console.print(table)
-    if not wide:
-        _list(console, "Why", [f"{change.cell}: {_why(change)}" for change in comparison.changes])
+    rows: list[list[Text | str]] = [
+        [change.cell, Text(change.verdict, STYLES[change.verdict]), figures.ratio(change.ratio, change.ci95)]
+        for change in comparison.changes
+    ]
+    console.print(figures_table(title, ("cell", "verdict", "ratio"), rows, console.width))
+    _list(console, "Why", [f"{change.cell}: {_why(change)}" for change in comparison.changes])
     counts = ", ".join(f"{count} {answer}" for answer, count in comparison.counts.items())
     console.print(counts or "no cell in either run", highlight=False)
 
 
 def _why(change: Change) -> str:
-    return "; ".join([change.reason, *change.flags])
+    shown = [] if change.ratio is None else [figures.ratio(change.ratio, change.ci95)]
+    return "; ".join([*shown, change.reason, *change.flags])
 
 
 def render_recipe(recipe: Recipe, console: Console) -> None:

@@ -31,7 +31,7 @@ from depthport.bench.cli.options import (
 
 if TYPE_CHECKING:
     from depthport.bench.diagnose.check import Check
-    from depthport.bench.results.kept_parity import Parity
+    from depthport.bench.results.sections import Parity
     from depthport.exporters.core.store import Stored
 
 
@@ -139,9 +139,9 @@ def export(
         height=height,
         width=width,
         weights=weights,
-        outputs=names(outputs),
+        outputs=names(outputs, "--outputs"),
         target=target,
-        dynamic=names(dynamic) or (),
+        dynamic=names(dynamic, "--dynamic") or (),
         pose_input=pose_input,
         preprocess=preprocess,
         source_size=source,

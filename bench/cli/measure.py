@@ -186,7 +186,7 @@ class BenchOptions(RunOptions):
                 cells=self.cell or (),
             ),
             "precisions": self.also or (),
-            "dynamic": names(self.dynamic) or (),
+            "dynamic": names(self.dynamic, "--dynamic") or (),
             "threads": self.threads,
             "memory_fraction": self.memory_fraction,
             "launches": self.launches,

@@ -16,7 +16,6 @@ import typer
 from depthport.bench.cli import words
 from depthport.bench.cli.command import EXPERT, INPUTS, MODEL, OUTPUT
 from depthport.exporters.core.errors import UsageError
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.text import clean_text
 
 if TYPE_CHECKING:
@@ -149,7 +148,7 @@ def parse_options(pairs: list[str]) -> dict[str, object]:
     Raises:
         UsageError: a pair has no `=`.
     """
-    options: JsonObject = {}
+    options: dict[str, object] = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator or not name:
@@ -208,9 +207,14 @@ def refuse_empty(arguments: list[str]) -> None:
             raise UsageError(f"what follows {name} is empty: give a value, or leave {name} out")
 
 
-def names(text: str | None) -> list[str] | None:
+def names(text: str | None, option: str) -> list[str] | None:
     """Split a comma-separated list; None stays None."""
-    return [name.strip() for name in text.split(",") if name.strip()] if text is not None else None
+    if text is None:
+        return None
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise UsageError(f"{option} {text!r} names nothing: give names with commas between, or leave {option} out")
+    return found
 
 
 def print_json(kind: str, data: Mapping[str, object]) -> None:

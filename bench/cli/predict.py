@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -16,7 +16,6 @@ from depthport.bench.cli.options import Json, Store, Threads, Weights, names, pr
 from depthport.exporters.core import install
 from depthport.exporters.core.errors import DepthportError, UsageError
 from depthport.exporters.core.files.atomic import check_output_folder, storage_errors
-from depthport.exporters.core.json_types import JsonObject
 
 if TYPE_CHECKING:
     from depthport.predict.model import Model
@@ -25,6 +24,17 @@ if TYPE_CHECKING:
 RESULTS = Path("results")
 """Folder that `run` writes them to by default."""
 RANDOM = "random weights: depth values and cameras are not valid"
+
+
+class _Asked(TypedDict, total=False):
+    """What runs a model, as :func:`depthport.load` takes it."""
+
+    runtime: str | None
+    device: str | None
+    mode: str | None
+    precision: str
+    format: str
+    target: str | None
 
 
 def predict(
@@ -130,14 +140,14 @@ def predict(
     check_output_folder(out)
     store = ArtifactStore(artifacts)
     THREADS.check(threads)
-    kinds = check_kinds(names(write))
+    kinds = check_kinds(names(write, "--write"))
     if write is None and len(kinds) < len(KINDS):
         stderr(f"no point cloud: {install.PREDICT}")
     if not Path(source).is_dir():
         get_model(source)  # a name that is wrong is said before any runtime is imported
     cameras = read_poses(poses) if poses is not None else None
-    asked: JsonObject = {"runtime": runtime, "device": device, "mode": mode, "precision": precision}
-    if not any(asked.values()) and not Path(source).is_dir():
+    asked: _Asked = {"runtime": runtime, "device": device, "mode": mode, "precision": precision or "fp32"}
+    if not any((runtime, device, mode, precision)) and not Path(source).is_dir():
         asked |= _pick(results, source)
     elif results is not None:
         raise UsageError("--results is for a model whose runtime is not named: leave it out, or what is named")
@@ -149,7 +159,6 @@ def predict(
                 observer.note(
                     f"{asked['runtime']} on {asked['device']}, {asked['precision']}: the pick of {results or RESULTS}"
                 )
-            asked["precision"] = asked["precision"] or "fp32"
             model = load(source, weights=weights, threads=threads, store=store, progress=observer.step, **asked)
             observer.stage(f"preparing {source}")
             with model:
@@ -177,8 +186,6 @@ def predict(
 
 
 def _check_window(window: int | None, overlap: int | None, others: dict[str, object]) -> None:
-    from depthport.exporters.core.errors import UsageError
-
     if window is None:
         if overlap is not None:
             raise UsageError("--overlap needs --window")
@@ -233,7 +240,7 @@ def _sequence(model: Model, sources: list[Path], out: Path, window: int, overlap
         stderr(RANDOM)
 
 
-def _pick(named: Path | None, model: str) -> dict[str, object]:
+def _pick(named: Path | None, model: str) -> _Asked:
     """Return the pick of `choose` from this machine's results for this model; None without such results.
 
     Raises:
@@ -257,10 +264,10 @@ def _pick(named: Path | None, model: str) -> dict[str, object]:
     cell = next((cell for cell in read.cells if cell.id == choice.pick), None)
     if cell is None or cell.model != model or read.environment.get("machine") != fingerprint()["machine"]:
         return {}
-    target = ((cell.artifact or {}).get("options") or {}).get("target")
+    target = (cell.artifact or {}).get("options", {}).get("target")
     return {
         "runtime": cell.runtime, "device": cell.device, "mode": cell.mode, "precision": cell.precision,
-        "format": cell.format, "target": target,
+        "format": cell.format, "target": target if isinstance(target, str) else None,
     }  # fmt: skip
 
 

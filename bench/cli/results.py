@@ -10,15 +10,14 @@ import typer
 
 from depthport.bench.cli import words
 from depthport.bench.cli.command import CONSTRAINTS, INPUTS, OUTPUT
-from depthport.bench.cli.options import Json, Store, old_name, parse_size, print_json, show, stdout
+from depthport.bench.cli.options import Json, Store, old_name, parse_size, print_json, show, stderr, stdout
 from depthport.exporters.core.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from depthport.bench.choice.choice import Choice
-
-if TYPE_CHECKING:
+    from depthport.bench.results.load_results import ResultsFile
     from depthport.bench.results.model import Boundary as BoundaryName
 
 Boundary = Annotated[
@@ -62,9 +61,8 @@ def report(
         depthport report cuda-box/results.json mac/results.json --out merged --picture
     """
     from depthport.bench.report.write import write_report
-    from depthport.bench.results.load_results import load_results
 
-    loaded = [load_results(path) for path in sources]
+    loaded = [_load(path) for path in sources]
     gc.freeze()  # else every collection walks through millions of samples
     first = sources[0]
     folder = out or (first if first.is_dir() else first.parent)
@@ -98,10 +96,9 @@ def compare(
     """
     from depthport.bench.choice.compare import compare as compare_results
     from depthport.bench.cli.console import render_comparison
-    from depthport.bench.results.load_results import load_results
 
     comparison = compare_results(
-        load_results(before).results, load_results(after).results, _boundary(boundary), across_machines=across_machines
+        _load(before).results, _load(after).results, _boundary(boundary), across_machines=across_machines
     )
     show("compare", comparison, json_, render_comparison)
     if comparison.counts.get("slower"):
@@ -173,7 +170,6 @@ def choose(
     from depthport.bench.choice.choice import Constraint, Request
     from depthport.bench.choice.choose import choose as choose_cell
     from depthport.bench.cli.console import render_choice, render_pick
-    from depthport.bench.results.load_results import load_results
     from depthport.exporters.core.store import ArtifactStore
 
     bounds = {
@@ -203,7 +199,7 @@ def choose(
         width=width,
     )
     store = ArtifactStore(artifacts)
-    results = load_results(source).results
+    results = _load(source).results
     choice = choose_cell(results, request)
 
     def render(found: Choice, console: Console) -> None:
@@ -227,9 +223,22 @@ def reproduce(
     """
     from depthport.bench.choice.reproduce import reproduce as recipe_of
     from depthport.bench.cli.console import render_recipe
+
+    show("reproduce", recipe_of(_load(source).results, cell), json_, render_recipe)
+
+
+def _load(source: Path) -> ResultsFile:
+    """A results file; what of it is damaged is said on stderr, a line each.
+
+    Raises:
+        ResultsError: it can't be read.
+    """
     from depthport.bench.results.load_results import load_results
 
-    show("reproduce", recipe_of(load_results(source).results, cell), json_, render_recipe)
+    found = load_results(source)
+    for note in found.notes:
+        stderr(f"{source}: {note}")
+    return found
 
 
 def _in_mib(option: str, value: float | None, old_mb: float | None) -> float | None:

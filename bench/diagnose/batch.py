@@ -27,7 +27,6 @@ from depthport.exporters.core.asked import MOST, THREADS
 from depthport.exporters.core.errors import RunError, UsageError
 from depthport.exporters.core.files.npz import write_npz
 from depthport.exporters.core.inspection import Table
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.nvidia import cuda_devices
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.registry import get_model
@@ -70,7 +69,7 @@ class BatchAnswer:
     """Why it is not larger: none was asked for, the next one takes more than its share, or more than there is."""
     trials: tuple[BatchTrial, ...]
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)
 
 

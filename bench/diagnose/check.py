@@ -23,6 +23,7 @@ from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import CHECK
 from depthport.bench.plan.request import MeasureRequest
 from depthport.bench.results.model import Results, Status
+from depthport.bench.results.sections import Parity
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.request import ExportRequest
@@ -36,7 +37,7 @@ class Check:
 
     cell: str | None
     """`runtime/device/mode/precision` that ran it; None where nothing here runs it."""
-    parity: Mapping[str, object] | None
+    parity: Parity | None
     """Parity per output, as in `results.json`; None where it could not be run."""
     problem: str | None
     """One line: why it is wrong, or why it could not be checked."""
@@ -81,11 +82,11 @@ def check_cells(
             raise engine.Interrupted("stopped", stop.exit_code) from None
 
 
-def worst_relative_l2(parity: Mapping[str, object]) -> tuple[str, float]:
+def worst_relative_l2(parity: Parity) -> tuple[str, float]:
     """The output that is furthest from upstream, and its relative L2."""
-    distances = {k: f["rel_l2"] for k, f in parity.items() if isinstance(f, Mapping) and "rel_l2" in f}
-    name = max(distances, key=lambda key: distances[key])
-    return name, float(distances[name])
+    found = [(d, k) for k, f in parity.items() if isinstance(f, Mapping) and (d := f.get("rel_l2")) is not None]
+    distance, name = max(found)
+    return name, distance
 
 
 def _cell(request: ExportRequest, artifact: Artifact) -> CellSpec | str:

@@ -12,8 +12,8 @@ from pathlib import Path
 from depthport.bench.diagnose.checkpoints import Checkpoint, checkpoints
 from depthport.bench.diagnose.findings import Finding, findings
 from depthport.bench.environment.environment import fingerprint
+from depthport.bench.results.sections import Environment
 from depthport.exporters.core.errors import DepthportError
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.store import default_root
 from depthport.exporters.registry import formats, get_exporter
 from depthport.runtimes.base import Device
@@ -50,7 +50,7 @@ class FormatRow:
 class DoctorReport:
     """Everything `doctor` found."""
 
-    environment: JsonObject
+    environment: Environment
     runtimes: tuple[RuntimeRow, ...]
     formats: tuple[FormatRow, ...]
     checkpoints: tuple[Checkpoint, ...]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from depthport.bench.results.sections import Environment, GpuSection
 from depthport.exporters.core import install
 from depthport.runtimes.registry import installed_runtimes
 
@@ -30,7 +31,7 @@ class Finding:
     remedy: str | None = None
 
 
-def findings(environment: Mapping[str, Any], free_gib: float, adapters: int) -> tuple[Finding, ...]:
+def findings(environment: Environment, free_gib: float, adapters: int) -> tuple[Finding, ...]:
     """All that can be said from the fingerprint (bench/environment/environment.py), disk space and the adapters.
 
     Args:
@@ -76,7 +77,7 @@ def _packages(versions: Mapping[str, str], adapters: int) -> Iterator[Finding]:
         )
 
 
-def _torch_build(versions: Mapping[str, str], gpus: list[Mapping[str, Any]]) -> Iterator[Finding]:
+def _torch_build(versions: Mapping[str, str], gpus: list[GpuSection]) -> Iterator[Finding]:
     torch = versions.get("torch")
     if torch is None:
         return
@@ -91,7 +92,7 @@ def _torch_build(versions: Mapping[str, str], gpus: list[Mapping[str, Any]]) -> 
         )
 
 
-def _hardware(environment: Mapping[str, Any], free_gib: float) -> Iterator[Finding]:
+def _hardware(environment: Environment, free_gib: float) -> Iterator[Finding]:
     cpu, power = environment["cpu"], environment["power"]
     x86 = environment["system"]["architecture"].lower() in ("x86_64", "amd64")
     if x86 and cpu["features"] and "avx2" not in cpu["features"]:

@@ -11,7 +11,6 @@ from packaging.requirements import Requirement
 
 from depthport.exporters.core import install
 from depthport.exporters.core.asked import known_name
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.nvidia import cuda_devices
 from depthport.runtimes.registry import installed_runtimes
 
@@ -32,7 +31,7 @@ class Missing:
     """Commands that install them, in order."""
     notes: tuple[str, ...] = ()
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, object]:
         return {
             "extras": self.extras, "packages": self.packages, "commands": [str(line) for line in self.lines],
             "notes": self.notes,

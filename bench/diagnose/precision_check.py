@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ from depthport.exporters.base import Progress
 from depthport.exporters.core.artifact import Artifact, Shape, TensorSpec
 from depthport.exporters.core.asked import TOLERANCE, known_name
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError
-from depthport.exporters.core.json_types import JsonObject
-from depthport.exporters.core.precision import resolve_policy
+from depthport.exporters.core.precision import PrecisionPolicy, resolve_policy
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.shapes import validate_shape
@@ -29,7 +28,9 @@ from depthport.exporters.quantization.images import find_images, scene
 from depthport.exporters.registry import get_exporter
 from depthport.exporters.tensorrt.build import parse
 from depthport.exporters.tensorrt.calibrate import calibrate
+from depthport.exporters.tensorrt.exporter import EngineExporter
 from depthport.exporters.tensorrt.graph import ONNX_FILE, graph_policy
+from depthport.exporters.tensorrt.network import Audit
 from depthport.exporters.tensorrt.options import options_for
 from depthport.exporters.tensorrt.platform import PACKAGES, load_module
 from depthport.exporters.tensorrt.quantize import METHOD, quantize
@@ -49,10 +50,12 @@ class Findings:
     model: str
     precision: str
     weights: str
-    network: JsonObject | None
+    network: Audit | None
     network_reason: str | None
     ranges: RangeReport | None
     layers: Comparison | None
+    estimate: dict[str, int] = field(default_factory=dict)
+    """Cost of building the network."""
 
     @property
     def checked(self) -> bool:
@@ -64,11 +67,12 @@ class Findings:
         """Something was checked: no activation near fp16's limit where fp16 was asked for, no layer out of tolerance."""
         return self.checked and not (self.ranges and self.ranges.hot) and (self.layers is None or self.layers.first is None)
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, object]:
         layers = self.layers
+        network = None if self.network is None else {**self.network.to_json(), "estimate": self.estimate}
         return {
             "model": self.model, "precision": self.precision, "weights": self.weights, "passed": self.passed,
-            "network": self.network, "network_reason": self.network_reason,
+            "network": network, "network_reason": self.network_reason,
             "ranges": self.ranges.to_json() if self.ranges else None,
             "layers": None if layers is None else {
                 "tolerance": layers.tolerance, "executed": layers.executed,
@@ -117,7 +121,7 @@ def run(
             path = graph(policy.name).file(ONNX_FILE)
         elif policy.quantization is not None:
             path = _quantized(path, reference.file(ONNX_FILE), Path(folder), policy.quantization, inputs, progress)
-        network, reason = _network(format, target, path, policy, progress)
+        network, estimate, reason = _network(format, target, path, policy, progress)
         ranges = None
         if "float16" in (policy.backbone, policy.head):
             ranges = check_ranges(reference.file(ONNX_FILE), path, inputs, progress)
@@ -130,10 +134,12 @@ def run(
                 reference.file(ONNX_FILE), runner, probes(read_graph(path)), {"image": inputs[0]},
                 tolerance or tolerance_of(policy), executed, progress,
             )  # fmt: skip
-    return Findings(model, precision, typed.manifest.weights.id, network, reason, ranges, layers)
+    return Findings(model, precision, typed.manifest.weights.id, network, reason, ranges, layers, estimate)
 
 
-def _quantized(path: Path, reference: Path, folder: Path, kind: str, inputs: Sequence[Any], progress: Progress) -> Path:
+def _quantized(
+    path: Path, reference: Path, folder: Path, kind: str, inputs: Sequence[np.ndarray], progress: Progress
+) -> Path:
     import onnx_ir
 
     ranges = calibrate(reference, inputs, progress)
@@ -144,35 +150,41 @@ def _quantized(path: Path, reference: Path, folder: Path, kind: str, inputs: Seq
 
 
 def _network(
-    format: str, target: str | None, path: Path, policy: Any, progress: Progress
-) -> tuple[JsonObject | None, str | None]:
+    format: str, target: str | None, path: Path, policy: PrecisionPolicy, progress: Progress
+) -> tuple[Audit | None, dict[str, int], str | None]:
     """Preflight and audit of the network TensorRT makes of the graph; or why there is none."""
-    exporter: Any = get_exporter(format)
+    exporter = _exporter(format)
     try:
         trt = load_module(PACKAGES[format])
         options = options_for(target, PACKAGES[format])
     except UnavailableError as error:
-        return None, str(error)
+        return None, {}, str(error)
     except UnsupportedError as error:
         if target is not None:
             raise
-        return None, str(error)
+        return None, {}, str(error)
     facts, estimate = exporter.check(trt, path, options, progress)
     progress("parsing")
     parsed = parse(trt, path)
-    return {**exporter.audit(parsed.network, facts, policy), "estimate": estimate}, None
+    return exporter.audit(parsed.network, facts, policy), estimate, None
 
 
-def _engine_runner(format: str, path: Path, typed: Artifact, policy: Any) -> Runner | None:
+def _exporter(format: str) -> EngineExporter:
+    found = get_exporter(format)
+    assert isinstance(found, EngineExporter)
+    return found
+
+
+def _engine_runner(format: str, path: Path, typed: Artifact, policy: PrecisionPolicy) -> Runner | None:
     """The graph as an engine on this machine's GPU, its inner tensors outputs; None where none can run."""
-    runtime: Any = get_runtime(format)
+    runtime = get_runtime(format)
     if not any(device.name == "cuda" and device.available for device in runtime.probe()):
         return None
 
     def run(group: Sequence[Probe], inputs: Arrays) -> Arrays:
         import onnx_ir
 
-        exporter: Any = get_exporter(format)
+        exporter = _exporter(format)
         model = read_graph(path)
         expose(model, [probe.name for probe in group])
         # An output of 16 bits is fetched as fp32: numpy has no bf16.

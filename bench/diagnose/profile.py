@@ -20,7 +20,6 @@ from depthport.exporters.core import install
 from depthport.exporters.core.asked import CALLS, THREADS
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.inspection import Table
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import package_versions
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.registry import get_model
@@ -38,7 +37,7 @@ _WARM_UPS = 5
 class Profile:
     """One configuration's time by part."""
 
-    cell: JsonObject
+    cell: dict[str, str | int]
     """Model, shape, device, mode, precision, weights."""
     hardware: str
     versions: dict[str, str]
@@ -69,7 +68,7 @@ class Profile:
     def roof_ms(self) -> float:
         return sum(part.roof_ms for part in self.parts)
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, object]:
         parts = [{**asdict(part), "of_roof": part.of_roof} for part in self.parts]
         return {
             "schema": SCHEMA, **asdict(self), "parts": parts, "parts_ms": self.parts_ms, "outside_ms": self.outside_ms,
@@ -147,9 +146,9 @@ def _measure(runtime: Runtime, session: Session, hardware: str, calls: int) -> P
     operators, rates = runtime.profile(session, calls)
     manifest = session.artifact.manifest
     shape = manifest.shape
-    cell = {
+    cell: dict[str, str | int] = {
         "model": manifest.model, "batch": shape.batch, "views": shape.views, "height": shape.height,
-        "width": shape.width, "runtime": runtime.name, "device": session.device, "mode": session.options.mode,
+        "width": shape.width, "runtime": runtime.name, "device": session.device, "mode": str(session.options.mode),
         "precision": manifest.precision["name"], "weights": manifest.weights.id,
     }  # fmt: skip
     return Profile(

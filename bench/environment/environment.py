@@ -14,9 +14,10 @@ from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
+import msgspec
 import psutil
 
-from depthport.exporters.core.json_types import JsonObject
+from depthport.bench.results.sections import CpuSection, Environment, GpuSection, PowerSection, SystemSection
 from depthport.exporters.core.nvidia import Gpu, nvidia_gpus
 from depthport.exporters.core.provenance import package_version
 from depthport.exporters.registry import installed_exporters
@@ -54,19 +55,15 @@ HOST_VARIABLES = (
 _SETTING = re.compile(r"[A-Za-z0-9_.,:;+={}()% -]{1,80}")
 
 
-def fingerprint() -> JsonObject:
-    """The `environment` of results.json; JSON types only. Takes a second or two.
-
-    Keys: `machine` (a name for people), `cpu`, `memory`, `gpus`, `system`, `power`, `python`, `packages`,
-    `variables` (those set that steer threads, allocators and math modes, by a list of their names).
-    """
+def fingerprint() -> Environment:
+    """The `environment` of results.json. Takes a second or two."""
     cpu, gpus = describe_cpu(), nvidia_gpus()
-    memory = _memory()
+    usable_mib = usable_memory_mib()
     return {
-        "machine": machine_name(cpu, gpus, memory["usable_mib"]),
-        "cpu": asdict(cpu) | {"features": list(cpu.features)},
-        "memory": memory,
-        "gpus": [gpu.to_json() for gpu in gpus],
+        "machine": machine_name(cpu, gpus, usable_mib),
+        "cpu": msgspec.convert(asdict(cpu), CpuSection),
+        "memory": {"total_mib": round(_total_memory_mib()), "usable_mib": usable_mib},
+        "gpus": [msgspec.convert(gpu.to_json(), GpuSection) for gpu in gpus],
         "system": _system(),
         "power": _power(),
         "python": {"version": platform.python_version(), "implementation": platform.python_implementation()},
@@ -128,7 +125,8 @@ def memory_limit_mib(root: Path = Path("/")) -> float | None:
 
 def usable_memory_mib() -> float:
     """Host memory this process may use, MiB: all there is, or what its control groups allow."""
-    return float(_memory()["usable_mib"])
+    total, limit = _total_memory_mib(), memory_limit_mib()
+    return round(total if limit is None else min(total, limit))
 
 
 def _memory_folders(root: Path) -> Iterator[Path]:
@@ -144,13 +142,12 @@ def _memory_folders(root: Path) -> Iterator[Path]:
         yield from (base / part for part in (relative, *relative.parents))
 
 
-def _memory() -> JsonObject:
-    total = psutil.virtual_memory().total / (1 << 20)
-    limit = memory_limit_mib()
-    return {"total_mib": round(total), "usable_mib": round(total if limit is None else min(total, limit))}
+def _total_memory_mib() -> float:
+    total: int = psutil.virtual_memory().total
+    return total / (1 << 20)
 
 
-def _system() -> dict[str, object]:
+def _system() -> SystemSection:
     return {
         "os": platform.system(),
         "release": platform.mac_ver()[0] if sys.platform == "darwin" else numbers_of(platform.release()),
@@ -182,7 +179,7 @@ def _virtual() -> bool | None:
     return None if text is None else bool(re.search(r"^flags\s*:.*\bhypervisor\b", text, re.MULTILINE))
 
 
-def _power() -> dict[str, object]:
+def _power() -> PowerSection:
     """`source` is `battery`, `mains`, or None where there is no battery to ask."""
     battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
     source = None if battery is None else "mains" if battery.power_plugged else "battery"

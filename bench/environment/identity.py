@@ -1,7 +1,7 @@
 """Name a machine by its hardware, and by nothing that would name its owner.
 
-Reads the `environment` of a results file, which may come from another version or be damaged: every field is optional.
-Only the fields listed here enter a report; a host name, user name or path in the file is never looked at.
+Reads the `environment` of a results file, which may come from another version: every field is optional. Only the fields
+listed here enter a report.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
+from depthport.bench.results.sections import CpuSection, Environment, GpuSection, SystemSection
 from depthport.bench.statistics.figures import gib
 
 UNNAMED = "unnamed machine"
+Number = TypeVar("Number", int, float)
 _NOISE = re.compile(r"\((?:R|TM|C)\)|\bCPU\b|\b\d+-Core Processor\b|\bProcessor\b|@\s*[\d.]+\s*GHz", re.IGNORECASE)
 
 
@@ -74,25 +77,23 @@ class Machine:
         return [(label, value) for label, value in rows if value]
 
 
-def machine_of(environment: Mapping[str, object]) -> Machine:
+def machine_of(environment: Environment) -> Machine:
     """The machine that an `environment` (bench/environment/environment.py) describes, as far as it does."""
-    cpu, system, memory = (_mapping(environment.get(key)) for key in ("cpu", "system", "memory"))
-    gpus, packages = environment.get("gpus"), _mapping(environment.get("packages"))
-    usable_mib = _positive(memory.get("usable_mib"))
-    python = _text(_mapping(environment.get("python")).get("version"))
-    versions = {k: v for k, v in packages.items() if isinstance(v, str)}
+    cpu = environment.get("cpu", {})
+    usable_mib = _positive(environment.get("memory", {}).get("usable_mib"))
+    python = _text(environment.get("python", {}).get("version"))
     return Machine(
         cpu=_cpu(cpu),
         cores=_cores(cpu),
         memory_gib=None if usable_mib is None else usable_mib / 1024,
-        system=_system(system),
-        accelerators=tuple(_gpu(g) for g in gpus if isinstance(g, Mapping)) if isinstance(gpus, list) else (),
-        versions={**({"python": python} if python else {}), **versions},
+        system=_system(environment.get("system", {})),
+        accelerators=tuple(map(_gpu, environment.get("gpus", ()))),
+        versions={**({"python": python} if python else {}), **environment.get("packages", {})},
         label=_text(environment.get("machine")),
     )
 
 
-def _cpu(cpu: Mapping[str, object]) -> str | None:
+def _cpu(cpu: CpuSection) -> str | None:
     """`AMD EPYC (Zen 3)`: the model, and the microarchitecture where its name does not say it."""
     model, core = _hardware(cpu.get("model")), _text(cpu.get("microarchitecture"))
     if model is None or core is None or core in model:
@@ -100,24 +101,24 @@ def _cpu(cpu: Mapping[str, object]) -> str | None:
     return f"{model} ({core})"
 
 
-def _cores(cpu: Mapping[str, object]) -> int | None:
+def _cores(cpu: CpuSection) -> int | None:
     """Cores this process may use: those of its affinity, or fewer where its control group has a quota."""
-    usable = _whole(cpu.get("usable_cores"))
+    usable = _positive(cpu.get("usable_cores"))
     if usable is not None:
         return usable
-    available = _whole(cpu.get("available_cores")) or _whole(cpu.get("logical_cores"))
+    available = _positive(cpu.get("available_cores")) or _positive(cpu.get("logical_cores"))
     quota = _positive(cpu.get("quota_cores"))
     return available if quota is None or available is None else max(1, min(available, round(quota)))
 
 
-def _system(system: Mapping[str, object]) -> str | None:
+def _system(system: SystemSection) -> str | None:
     name = _text(system.get("distribution")) or _text(system.get("os"))
     release = _text(system.get("release"))
     kernel = f"{_text(system.get('os')) or 'kernel'} {release}" if release else None
     return ", ".join(part for part in (name, kernel) if part) or None
 
 
-def _gpu(data: Mapping[str, object]) -> Accelerator:
+def _gpu(data: GpuSection) -> Accelerator:
     memory_mib = _positive(data.get("memory_mib"))
     return Accelerator(
         kind=_text(data.get("kind")) or "gpu",
@@ -128,23 +129,14 @@ def _gpu(data: Mapping[str, object]) -> Accelerator:
     )
 
 
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, Mapping) else {}
+def _text(value: str | None) -> str | None:
+    return value[:120] if value and value.strip() else None
 
 
-def _text(value: object) -> str | None:
-    return value[:120] if isinstance(value, str) and value.strip() else None
-
-
-def _hardware(value: object) -> str | None:
+def _hardware(value: str | None) -> str | None:
     text = _text(value)
     return None if text is None else " ".join(_NOISE.sub(" ", text).split()) or None
 
 
-def _positive(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
-
-
-def _whole(value: object) -> int | None:
-    number = _positive(value)
-    return None if number is None else int(number)
+def _positive(value: Number | None) -> Number | None:
+    return value if value is not None and value > 0 else None

@@ -20,35 +20,17 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from depthport.bench.environment.telemetry_cpu import CpuReader, CpuSnapshot, cpu_reader, cpu_shares
 from depthport.bench.environment.telemetry_host import HostCounters, HostGauges
 from depthport.bench.environment.telemetry_macos import MacPower
 from depthport.bench.environment.telemetry_nvml import GpuCounters, Nvml, open_nvml
-from depthport.exporters.core.json_types import JsonObject
+from depthport.bench.results.sections import Reading
 
 T = TypeVar("T")
 
-FIELDS = (
-    "wall_s",
-    "cpu_mhz",
-    "cpu_temperature_c",
-    "cpu_throttle_events",
-    "quota_throttled_share",
-    "foreign_cpu_share",
-    "steal_cpu_share",
-    "parked_cpu_share",
-    "active_cpu_share",
-    "load_average",
-    "memory_available_mib",
-    "active_rss_mib",
-    "on_battery",
-    "low_power_mode",
-    "thermal_pressure",
-    "cpu_speed_limit_percent",
-    "gpus",
-)
+FIELDS = tuple(name for name in Reading.__annotations__ if name != "unreadable")
 """Keys of every record, present even where None; `unreadable` is present only if something failed."""
 
 
@@ -94,24 +76,24 @@ class Telemetry:
         snapshot = self._guarded("cpu", lambda: cpu.snapshot(parked)) if cpu is not None else None
         return Token(self._clock(), parked, snapshot, counters, gpus)
 
-    def after(self, token: Token, active_pid: int | None) -> JsonObject:
+    def after(self, token: Token, active_pid: int | None) -> Reading:
         """The record of the block that `token` began and the worker `active_pid` ran."""
         cpu, host, nvml, macos = self._cpu, self._host, self._nvml, self._macos
         wall_s = self._clock() - token.started_s
         roots = token.parked if active_pid is None else (*token.parked, active_pid)
         snapshot = self._guarded("cpu", lambda: cpu.snapshot(roots)) if cpu is not None else None
-        record: JsonObject = dict.fromkeys(FIELDS)
+        record = cast(Reading, dict.fromkeys(FIELDS))
         record["wall_s"] = round(wall_s, 6)
         if token.cpu is not None and snapshot is not None:
-            record.update(cpu_shares(token.cpu, snapshot, token.parked, active_pid))
+            record |= cpu_shares(token.cpu, snapshot, token.parked, active_pid)
         if nvml is not None:
             ours = set(snapshot.used_s) if snapshot is not None else set(roots)
             record["gpus"] = self._guarded("nvml", lambda: nvml.read(token.gpus or {}, wall_s, ours))
         if host is not None:
-            record.update(self._guarded("host", lambda: host.read(active_pid)) or {})
-            record.update(_slowed(token.host, self._guarded("host", host.counters), wall_s))
+            record |= self._guarded("host", lambda: host.read(active_pid)) or {}
+            record |= _slowed(token.host, self._guarded("host", host.counters), wall_s)
         if macos is not None:
-            record.update(self._guarded("macos", macos.read) or {})
+            record |= self._guarded("macos", macos.read) or {}
         if self._unreadable:
             record["unreadable"] = dict(self._unreadable)
         return record
@@ -133,11 +115,11 @@ class Telemetry:
         return value
 
 
-def _slowed(before: HostCounters | None, after: HostCounters | None, wall_s: float) -> dict[str, object]:
+def _slowed(before: HostCounters | None, after: HostCounters | None, wall_s: float) -> Reading:
     """Throttling during the block, from the host's counters."""
     if before is None or after is None:
         return {}
-    record: dict[str, object] = {}
+    record: Reading = {}
     if before.thermal_events is not None and after.thermal_events is not None:
         record["cpu_throttle_events"] = max(0, after.thermal_events - before.thermal_events)
     if before.quota_throttled_s is not None and after.quota_throttled_s is not None and wall_s > 0:

@@ -19,6 +19,8 @@ from typing import Protocol
 
 import psutil
 
+from depthport.bench.results.sections import Reading
+
 MIN_WALL_S = 0.1
 """Shorter blocks tell nothing about other processes: system counters have steps of 10 ms per CPU."""
 
@@ -60,9 +62,7 @@ class CpuReader(Protocol):
     def snapshot(self, extra_roots: Iterable[int] = ()) -> CpuSnapshot: ...
 
 
-def cpu_shares(
-    before: CpuSnapshot, after: CpuSnapshot, parked: Collection[int], active: int | None
-) -> dict[str, float | None]:
+def cpu_shares(before: CpuSnapshot, after: CpuSnapshot, parked: Collection[int], active: int | None) -> Reading:
     """Return the CPU use between two snapshots, as shares.
 
     Returns:
@@ -74,7 +74,7 @@ def cpu_shares(
     """
     wall = after.wall_s - before.wall_s
     if wall <= 0:
-        return dict.fromkeys(("foreign_cpu_share", "steal_cpu_share", "parked_cpu_share", "active_cpu_share"))
+        return Reading(foreign_cpu_share=None, steal_cpu_share=None, parked_cpu_share=None, active_cpu_share=None)
     parked_s = [_used(before, after, pid) for pid in parked]
     known = [seconds for seconds in parked_s if seconds is not None]
     active_s = _used(before, after, active) if active is not None else None

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from depthport.exporters.core.json_types import JsonObject
+from depthport.bench.results.sections import Reading
 
 SLOW_S = 10.0
 _MIB = 1 << 20
@@ -48,14 +48,14 @@ class HostGauges:
         self._throttle_counts = _throttle_files(sysfs)
         self._quota = _quota_file(sysfs, proc)
         self._has_battery: bool | None = None
-        self._slow: dict[str, object] = {}
+        self._slow: Reading = {}
         self._slow_read: float | None = None
 
     def counters(self) -> HostCounters:
         counts = [count for path in self._throttle_counts if (count := _number(path)) is not None]
         return HostCounters(sum(counts) if counts else None, self._quota_throttled_s())
 
-    def read(self, active_pid: int | None) -> JsonObject:
+    def read(self, active_pid: int | None) -> Reading:
         """Read the gauges.
 
         They are `cpu_mhz`, `cpu_temperature_c`, `load_average`, `memory_available_mib`, `active_rss_mib`, `on_battery`
@@ -94,7 +94,7 @@ class HostGauges:
             return int(fields["throttled_usec"]) / 1e6
         return int(fields["throttled_time"]) / 1e9 if "throttled_time" in fields else None
 
-    def _slow_facts(self) -> dict[str, object]:
+    def _slow_facts(self) -> Reading:
         now = self._clock()
         if self._slow_read is None or now - self._slow_read >= SLOW_S:
             self._slow_read = now

@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 
-from depthport.exporters.core.json_types import JsonObject
+from depthport.bench.results.sections import Reading
 
 _LEVELS = ("nominal", "moderate", "heavy", "trapping", "sleeping")
 _THERMAL = ("notifyutil", "-g", "com.apple.system.thermalpressurelevel")
@@ -40,7 +40,7 @@ class MacPower:
         self._settings_read: float | None = None
         self._low_power: bool | None = None
 
-    def read(self) -> JsonObject:
+    def read(self) -> Reading:
         """Read what slows this Mac down.
 
         `thermal_pressure` (nominal, moderate, heavy, trapping, sleeping), `low_power_mode`, `cpu_speed_limit_percent`

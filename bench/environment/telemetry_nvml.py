@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from depthport.exporters.core.json_types import JsonObject
+from depthport.bench.results.sections import GpuReading
 from depthport.exporters.core.nvidia import nvml_text
 
 _MIB = 1 << 20
@@ -80,7 +80,7 @@ class Nvml:
     def counters(self) -> dict[int, GpuCounters]:
         return {index: self._counters(device) for index, device in self._devices.items()}
 
-    def read(self, before: dict[int, GpuCounters], wall_s: float, ours: Collection[int]) -> list[JsonObject]:
+    def read(self, before: dict[int, GpuCounters], wall_s: float, ours: Collection[int]) -> list[GpuReading]:
         """One record a device; `before` is from :meth:`counters`, `ours` the pids that are not strangers."""
         return [self._read(i, device, before.get(i), wall_s, ours) for i, device in self._devices.items()]
 
@@ -90,7 +90,7 @@ class Nvml:
 
     def _read(
         self, index: int, device: Any, before: GpuCounters | None, wall_s: float, ours: Collection[int]
-    ) -> JsonObject:
+    ) -> GpuReading:
         nvml = self._nvml
         # Clocks and reasons first: they fall back soonest once the device is idle.
         sm_clock = self._ask("nvmlDeviceGetClockInfo", device, nvml.NVML_CLOCK_SM)

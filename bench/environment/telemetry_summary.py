@@ -6,12 +6,10 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
 from depthport.bench.environment.telemetry_nvml import HARMFUL_REASONS
-from depthport.exporters.core.json_types import JsonObject
-
-Record = Mapping[str, Any]
+from depthport.bench.results.sections import GpuReading, Reading, Spread, Telemetry
 
 FOREIGN_CPU_SHARE = 0.05
 """Share of the machine's CPU time that other processes may take before it is said."""
@@ -20,6 +18,7 @@ THROTTLED_SHARE = 0.01
 """Share of a block's time held back that counts as throttled."""
 
 _TAGS = ("index", "name")
+_Share = Literal["foreign_cpu_share", "steal_cpu_share", "parked_cpu_share", "quota_throttled_share"]
 
 
 @dataclass(frozen=True)
@@ -47,12 +46,13 @@ class MachineFacts:
     """Median of the busiest device, 0..1."""
 
 
-def machine_facts(records: Iterable[Record | None]) -> MachineFacts:
+def machine_facts(records: Iterable[Reading | None]) -> MachineFacts:
     """The facts of some blocks' records (`depthport.bench.environment.telemetry.Telemetry.after`)."""
     known = [record for record in records if record]
     causes = Counter(cause for record in known for cause in _throttle_causes(record))
     gpus = [gpu for record in known for gpu in record.get("gpus") or ()]
-    crowded: Record = max(gpus, key=lambda gpu: gpu.get("other_compute_processes") or 0, default={})
+    nobody: GpuReading = {}
+    crowded = max(gpus, key=lambda gpu: gpu.get("other_compute_processes") or 0, default=nobody)
     busy = [
         max(shares)
         for record in known
@@ -73,7 +73,7 @@ def machine_facts(records: Iterable[Record | None]) -> MachineFacts:
     )
 
 
-def summarize_records(records: Iterable[Record | None]) -> JsonObject | None:
+def summarize_records(records: Iterable[Reading | None]) -> Telemetry | None:
     """`Cell.telemetry`: figures as {median, min, max}, flags and reasons as counts of blocks.
 
     Keys are the record's own; a figure that no record has is left out. None without records.
@@ -81,37 +81,39 @@ def summarize_records(records: Iterable[Record | None]) -> JsonObject | None:
     known = [record for record in records if record]
     if not known:
         return None
-    summary: JsonObject = {"blocks": len(known), **_merged(known)}
-    by_device: dict[int, list[Record]] = {}
+    summary: Telemetry = {"blocks": len(known), **_merged(known)}
+    by_device: dict[int, list[GpuReading]] = {}
     for record in known:
         for gpu in record.get("gpus") or ():
             by_device.setdefault(gpu["index"], []).append(gpu)
     if by_device:
-        summary["gpus"] = [{**{tag: gpus[0].get(tag) for tag in _TAGS}, **_merged(gpus)} for gpus in by_device.values()]
+        summary["gpus"] = [
+            {"index": index, "name": gpus[0].get("name"), **_merged(gpus)} for index, gpus in by_device.items()
+        ]
     return summary
 
 
-def _merged(records: Sequence[Record]) -> JsonObject:
-    merged: JsonObject = {}
-    for name in dict.fromkeys(key for record in records for key in record):
+def _merged(records: Sequence[Mapping[str, object]]) -> dict[str, int | Spread]:
+    merged: dict[str, int | Spread] = {}
+    for name in dict.fromkeys(key for record in records for key in record if key not in _TAGS):
         values = [record[name] for record in records if record.get(name) is not None]
-        if name in _TAGS or not values:
-            continue
-        kind = type(values[0])
-        if kind in (int, float):
-            merged[name] = {"median": statistics.median(values), "min": min(values), "max": max(values)}
-        elif kind is bool:
-            merged[f"{name}_blocks"] = sum(values)
-        elif kind is str:
-            merged[name] = dict(Counter(values))
-        elif name == "throttle_reasons":
-            merged[name] = dict(Counter(reason for reasons in values for reason in reasons))
-        elif name == "unreadable":
-            merged[name] = {source: error for record in values for source, error in record.items()}
+        flags = [value for value in values if isinstance(value, bool)]
+        numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+        words = [value for value in values if isinstance(value, str)]
+        if numbers:
+            merged[name] = {"median": statistics.median(numbers), "min": min(numbers), "max": max(numbers)}
+        elif flags:
+            merged[f"{name}_blocks"] = sum(flags)
+        elif words:
+            merged[name] = dict(Counter(words))
+        elif name == "throttle_reasons" and values:
+            merged[name] = dict(Counter(str(one) for reasons in values if isinstance(reasons, list) for one in reasons))
+        elif name == "unreadable" and values:
+            merged[name] = {s: str(e) for errors in values if isinstance(errors, dict) for s, e in errors.items()}
     return merged
 
 
-def _throttle_causes(record: Record) -> set[str]:
+def _throttle_causes(record: Reading) -> set[str]:
     causes = set()
     if record.get("cpu_throttle_events"):
         causes.add("CPU heat or power limit")
@@ -131,8 +133,8 @@ def _throttle_causes(record: Record) -> set[str]:
     return causes
 
 
-def _weighted(records: Sequence[Record], name: str) -> float | None:
+def _weighted(records: Sequence[Reading], name: _Share) -> float | None:
     """Mean over the blocks' wall time."""
-    pairs = [(r[name], r["wall_s"]) for r in records if r.get(name) is not None and r.get("wall_s")]
+    pairs = [(share, wall) for r in records if (share := r.get(name)) is not None and (wall := r.get("wall_s"))]
     total = sum(wall for _, wall in pairs)
     return sum(share * wall for share, wall in pairs) / total if total > 0 else None

@@ -8,6 +8,7 @@ what, and under which conditions, is beside it (:class:`Share`) and may change w
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -114,12 +115,12 @@ class Bundle(Struct, frozen=True, forbid_unknown_fields=True):
             raise UsageError(f"the bundle has no machine {quoted(machine)}: choose from {', '.join(self.machines)}")
         return self.machines[machine]
 
-    def to_json(self) -> JsonObject:
-        plain: JsonObject = msgspec.to_builtins(self)
+    def to_json(self) -> dict[str, object]:
+        plain: dict[str, object] = msgspec.to_builtins(self)
         return plain
 
 
-def sha256_of(contents: Contents | JsonObject) -> str:
+def sha256_of(contents: Contents | Mapping[str, object]) -> str:
     """Hash of a bundle's contents, as canonical JSON."""
     return canonical_sha256(msgspec.to_builtins(contents))
 

@@ -117,9 +117,7 @@ class Cluster:
             raise
         except Exception as error:
             name = type(error).__name__
-            raise DepthportError(
-                f"it could not {function.__name__} ({name}: {one_line(error)}): check the machine"
-            ) from error
+            raise DepthportError(f"it could not {function.__name__} ({name}: {one_line(error)}): check it") from error
         if address not in found:
             raise ConnectionError("the machine disconnected during the request")
         return found[address]

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from filelock import Timeout
 
 from depthport.bench.environment.telemetry import Telemetry
 from depthport.bench.fleet.description import Conditions
+from depthport.bench.results.sections import Reading
 from depthport.exporters.core.errors import DepthportError
 from depthport.exporters.core.files.locking import exclusive
 from depthport.exporters.core.files.private import cache_root
-from depthport.exporters.core.json_types import JsonObject
 
 LOOK_S = 1.0
 """Time for which others' use of the CPUs is watched."""
@@ -29,7 +28,7 @@ class NotNow(DepthportError):
     exit_code = os.EX_TEMPFAIL if hasattr(os, "EX_TEMPFAIL") else 75
 
 
-def look() -> JsonObject:
+def look() -> Reading:
     """The machine over one second, as bench/environment/telemetry.py reads it."""
     telemetry = Telemetry()
     try:
@@ -40,7 +39,7 @@ def look() -> JsonObject:
         telemetry.close()
 
 
-def hindrance(seen: Mapping[str, Any], conditions: Conditions) -> str | None:
+def hindrance(seen: Reading, conditions: Conditions) -> str | None:
     """Return why a machine in that state is not measured, in a few words; None: nothing is known to be in the way."""
     if seen.get("on_battery") and not conditions.on_battery:
         return "on battery: plug it in"
@@ -63,7 +62,7 @@ def fit(
     conditions: Conditions,
     waiting: Callable[[str], None],
     *,
-    observe: Callable[[], Mapping[str, Any]] = look,
+    observe: Callable[[], Reading] = look,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[None]:

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depthport.exporters.core.files.private import cache_root, private_folder
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import file_sha256
 
 if TYPE_CHECKING:
     from distributed import Worker
+
+    from depthport.bench.results.sections import Reading
 
 CHUNK_BYTES = 8 << 20
 LEFT_OUT = ("work", "journal", ".")
@@ -92,7 +93,7 @@ async def offer(name: str, dask_worker: Worker) -> None:
     await dask_worker.set_resources(**{name: 1})
 
 
-async def condition() -> JsonObject:
+async def condition() -> Reading:
     """Return the machine's present condition."""
     from depthport.bench.fleet.conditions import look
 

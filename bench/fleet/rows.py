@@ -12,7 +12,6 @@ import msgspec
 from depthport.bench.fleet.bundle import Bundle
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.files.atomic import read_json, write_json
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.text import clean_json, clean_text
 
 FILE = "fleet.json"
@@ -91,9 +90,9 @@ class Rows:
 
     def save(self, out: Path) -> None:
         self.updated = time.time()
-        write_json(out / FILE, asdict(self))
+        write_json(out / FILE, self.to_json())
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)
 
     def table(self) -> list[tuple[str, str, str, str, str]]:

@@ -10,7 +10,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,6 @@ from depthport.bench.fleet.transfer import fetch_job, send_bundle
 from depthport.bench.fleet.work import finished
 from depthport.exporters.core.errors import DepthportError, StorageError, one_line
 from depthport.exporters.core.files.atomic import storage_errors
-from depthport.exporters.core.json_types import JsonObject
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -213,7 +212,7 @@ class FleetRun:
             send_bundle(partial(self.cluster.ask, address), self.bundle, self.folder)
         self.cluster.ask(address, remote.offer, resource_of(name))
 
-    def _collect(self, name: str, job: str, address: str, state: JobRow, answer: JsonObject) -> None:
+    def _collect(self, name: str, job: str, address: str, state: JobRow, answer: Mapping[str, object]) -> None:
         told = read_line(str(answer.get("told")))
         reason = (told.text if told is not None and told.state == "failed" else "") or str(answer.get("last") or "")
         fetched = fetch_job(partial(self.cluster.ask, address), self.bundle, name, job, self.out)

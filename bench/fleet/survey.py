@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from depthport.bench.fleet import remote
 from depthport.bench.fleet.cluster import connected, is_from
 from depthport.bench.fleet.conditions import hindrance
 from depthport.bench.fleet.description import Fleet
+from depthport.bench.results.sections import Reading
 from depthport.exporters.core.errors import DepthportError, one_line
 
 
@@ -33,4 +36,4 @@ def survey(fleet: Fleet, scheduler: str | None) -> dict[str, str]:
 def _condition(fleet: Fleet, name: str, seen: object) -> str:
     if not isinstance(seen, dict):
         return "connected, but gives no details"
-    return f"connected; {hindrance(seen, fleet.conditions_of(name)) or 'ready to measure'}"
+    return f"connected; {hindrance(cast(Reading, seen), fleet.conditions_of(name)) or 'ready to measure'}"

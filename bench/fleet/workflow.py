@@ -9,7 +9,6 @@ from __future__ import annotations
 from depthport.bench.fleet.description import Fleet
 from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnavailableError, UsageError
-from depthport.exporters.core.json_types import JsonObject
 
 _BUNDLE, _RESULTS = "fleet-bundle", "fleet-results"
 _DAYS = 30
@@ -39,7 +38,7 @@ def workflow(fleet: Fleet, description: str) -> str:
     return f"# Written by `depthport fleet workflow`; write it again where {description} changes.\n{text}"
 
 
-def _workflow(fleet: Fleet, description: str) -> JsonObject:
+def _workflow(fleet: Fleet, description: str) -> dict[str, object]:
     first, *_ = fleet.machine.values()
     return {
         "name": f"depthport fleet {fleet.name}",
@@ -106,12 +105,12 @@ def _workflow(fleet: Fleet, description: str) -> JsonObject:
     }
 
 
-def _upload(name: str, path: str) -> JsonObject:
+def _upload(name: str, path: str) -> dict[str, object]:
     return {
         "uses": "actions/upload-artifact@v4",
         "with": {"name": name, "path": path, "retention-days": _DAYS, "if-no-files-found": "error"},
     }
 
 
-def _download(what: JsonObject) -> JsonObject:
+def _download(what: dict[str, object]) -> dict[str, object]:
     return {"uses": "actions/download-artifact@v5", "with": what}

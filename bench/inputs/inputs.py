@@ -27,7 +27,6 @@ from depthport.bench.inputs.pose_files import Poses, posed, read_poses
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import InputError
 from depthport.exporters.core.files.npz import write_npz
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.inputs.poses import normalise_extrinsics
 from depthport.exporters.inputs.preprocess import (
     Crop,
@@ -154,7 +153,7 @@ def load_scene(shape: Shape, *, images: Sequence[Path | str] = ()) -> Scene:
     return load_scenes(shape, sets=1, images=images)[0]
 
 
-def describe(scenes: Sequence[Scene]) -> JsonObject:
+def describe(scenes: Sequence[Scene]) -> dict[str, object]:
     """The `inputs` of results.json."""
     return {
         "name": scenes[0].name,

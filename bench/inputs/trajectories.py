@@ -52,7 +52,7 @@ def numbers(line: str, path: Path) -> list[float]:
         found = [float(word) for word in line.replace(",", " ").split()]
     except ValueError:
         raise InputError(
-            f"{path} is not a pose file, see {line[:40]!r}: give .npz, .json, or TUM, KITTI or COLMAP text"
+            f"{path} is not a pose file (at {line[:40]!r}): give .npz, .json, or TUM, KITTI or COLMAP text"
         ) from None
     if not all(map(math.isfinite, found)):
         raise InputError(f"{path} holds numbers that are not finite: give finite ones")

@@ -19,8 +19,8 @@ from depthport.bench.measure.plan import RunPlan
 from depthport.bench.plan.request import DEFAULT_MODEL, MeasureKeywords, MeasureRequest, measure_request
 from depthport.bench.plan.suites import build_cells
 from depthport.bench.results.model import Results
+from depthport.exporters.core.asked import check_keywords
 from depthport.exporters.core.files.paths import user_path
-from depthport.exporters.core.keywords import check_keywords
 from depthport.exporters.core.store import ArtifactStore
 
 if TYPE_CHECKING:

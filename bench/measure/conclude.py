@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
+import msgspec
+
 from depthport.bench.analysis.analysis import analyse, fp64_error
 from depthport.bench.analysis.controls import judge_controls
 from depthport.bench.analysis.evidence import Evidence
@@ -20,7 +22,7 @@ from depthport.bench.results.kept_parity import keep_parity
 from depthport.bench.results.model import Results, Status
 from depthport.bench.results.records import Header
 from depthport.bench.results.runtime_facts import describe as describe_runtimes
-from depthport.exporters.core.json_types import JsonObject
+from depthport.bench.results.sections import Environment, InputsSection, ProtocolSection, WeightsSection
 
 
 def work_folder(out: Path) -> Path:
@@ -33,7 +35,7 @@ def conclude(
     journal: Journal,
     references: Mapping[str, Path],
     out: Path,
-    environment: JsonObject,
+    environment: Environment,
     *,
     complete: bool,
     artifacts: Mapping[str, Path] = MappingProxyType({}),
@@ -66,15 +68,20 @@ def conclude(
     synthetic = [weights.id] if weights.synthetic and plan.cells else []
     return Results(
         environment=environment,
-        protocol={
-            **plan.protocol.to_json(),
-            "regime": asdict(plan.request.regime) if plan.request.regime else {"kind": "burst"},
-            "suite": plan.request.suite,
-            "asked": asked_of(plan.cells),
-            "yardstick": fp64_error(references, (plan.scenes[0].shape.height, plan.scenes[0].shape.width)),
-        },
-        inputs={**describe(plan.scenes), "truth": [scene.name for scene in plan.ground_truth], "picture": views},
-        weights={plan.export.model.name: plan.export.weights.facts()},
+        protocol=msgspec.convert(
+            {
+                **plan.protocol.to_json(),
+                "regime": asdict(plan.request.regime) if plan.request.regime else {"kind": "burst"},
+                "suite": plan.request.suite,
+                "asked": asked_of(plan.cells),
+                "yardstick": fp64_error(references, (plan.scenes[0].shape.height, plan.scenes[0].shape.width)),
+            },
+            ProtocolSection,
+        ),
+        inputs=msgspec.convert(
+            {**describe(plan.scenes), "truth": [scene.name for scene in plan.ground_truth], "picture": views}, InputsSection
+        ),
+        weights={plan.export.model.name: msgspec.convert(weights.facts(), WeightsSection)},
         cells=cells,
         controls=controls,
         runtimes=describe_runtimes(cell.runtime for cell in cells),

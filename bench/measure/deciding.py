@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.workers.channel import Channel, WorkerFault
@@ -14,7 +14,6 @@ from depthport.bench.workers.start import worker_command, worker_environment
 from depthport.exporters.api import deciding_packages, deciding_source
 from depthport.exporters.core.artifact import load_artifact
 from depthport.exporters.core.errors import ArtifactError, UsageError
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import package_versions
 from depthport.exporters.core.source import source_digest
 from depthport.exporters.registry import get_exporter
@@ -26,8 +25,20 @@ _HELLO_TIMEOUT_S = 60.0
 _Plugin = TypeVar("_Plugin")
 
 
-def deciding(cells: Sequence[CellSpec]) -> JsonObject:
-    """Versions, digests of source and keys of given artifacts, of the cells that can run here (JSON types only).
+class Deciding(TypedDict):
+    """Versions and digests, by name."""
+
+    versions: dict[str, str]
+    interpreters: dict[str, dict[str, str]]
+    """Versions that other interpreters have."""
+    artifacts: dict[str, str | None]
+    """Keys of given ones, by cell."""
+    exporters: dict[str, str]
+    measuring: str
+
+
+def deciding(cells: Sequence[CellSpec]) -> Deciding:
+    """Versions, digests of source and keys of given artifacts, of the cells that can run here.
 
     A runtime in an interpreter of its own has the versions of that interpreter.
     """

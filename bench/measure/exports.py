@@ -11,6 +11,7 @@ from depthport.bench.measure.observer import Observer
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.results.model import Status
 from depthport.bench.results.records import ArtifactReady
+from depthport.bench.results.sections import ArtifactSection
 from depthport.bench.workers.channel import Channel, RequestFailed, WorkerGone, WorkerTimeout
 from depthport.bench.workers.messages import Failure, R, Rebuild, Request
 from depthport.bench.workers.start import worker_command, worker_environment
@@ -24,7 +25,7 @@ def artifact_ready(cell: str, artifact: Artifact, origin: Origin | Literal["give
     """A cell's artifact as the journal keeps it: what results say of it, and no path: a journal may be sent to others."""
     made = artifact.manifest
     options = {name: without_paths(value) if isinstance(value, str) else value for name, value in made.options.items()}
-    facts = {
+    facts: ArtifactSection = {
         "key": made.key,
         "size_bytes": made.size_bytes,
         "versions": made.versions,
@@ -34,9 +35,9 @@ def artifact_ready(cell: str, artifact: Artifact, origin: Origin | Literal["give
         "inputs": [spec.name for spec in made.inputs],
         "preprocessing": made.preprocessing,
         "export_peak_mib": made.export_peak_mib,
-        # Core ML: what the Neural Engine is predicted to refuse (exporters/coreml/mil/ane.py).
-        **({"neural_engine": made.extra["neural_engine"]} if "neural_engine" in made.extra else {}),
     }
+    if isinstance(predicted := made.extra.get("neural_engine"), dict):
+        facts["neural_engine"] = predicted
     return ArtifactReady(cell=cell, origin=origin, export_s=made.export_s, facts=facts)
 
 

@@ -19,6 +19,7 @@ from depthport.bench.plan.regime import Regime
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.records import Failed, RegimeDone
 from depthport.bench.results.regimes import FixedRateSummary, RegimeSummary, SustainedSummary
+from depthport.bench.results.sections import Reading
 from depthport.bench.workers.live_cell import CellFailed, LiveCell
 from depthport.bench.workers.messages import SustainedResult
 from depthport.bench.workers.regimes import join
@@ -75,7 +76,7 @@ def _measure(regime: Regime, live: LiveCell, journal: Journal, cell: str) -> Non
     )
 
 
-def _sustained(regime: Regime, live: LiveCell, telemetry: Telemetry) -> tuple[SustainedSummary, list[dict[str, object]]]:
+def _sustained(regime: Regime, live: LiveCell, telemetry: Telemetry) -> tuple[SustainedSummary, list[Reading]]:
     parts: list[SustainedResult] = []
     records = []
     samples = 0
@@ -91,7 +92,7 @@ def _sustained(regime: Regime, live: LiveCell, telemetry: Telemetry) -> tuple[Su
     return summarize_sustained(join(parts)), records
 
 
-def _fixed_rate(regime: Regime, live: LiveCell, telemetry: Telemetry) -> tuple[FixedRateSummary, list[dict[str, object]]]:
+def _fixed_rate(regime: Regime, live: LiveCell, telemetry: Telemetry) -> tuple[FixedRateSummary, list[Reading]]:
     token = telemetry.before([])
     result = live.fixed_rate(regime.rate_hz or 0.0, regime.seconds)
     record = telemetry.after(token, live.pid)

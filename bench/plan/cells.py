@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypedDict
 
 from depthport.bench.results.cell_id import cell_id
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.da3.request import ExportRequest
 
 UNTIMED = "it was checked, not timed"
 """Reason a cell of an untimed protocol has no time."""
+
+
+class LoadArguments(TypedDict):
+    """Of a worker's request to load (bench/workers/messages.py), in JSON types."""
+
+    runtime: str
+    device: str
+    mode: str
+    threads: int | None
+    memory_fraction: float | None
+    extra: dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -29,7 +39,7 @@ class CellSpec:
     baseline: bool = False
     threads: int | None = None
     memory_fraction: float | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, object] = field(default_factory=dict)
     """The runtime's own load options."""
     python: str | None = None
     """Interpreter of the worker, for runtimes whose requirements conflict; None: this one."""
@@ -62,7 +72,7 @@ class CellSpec:
         """A second cell of the same kind, e.g. for a control."""
         return replace(self, baseline=False, label=label, tags=(*self.tags, tag))
 
-    def load_arguments(self) -> JsonObject:
+    def load_arguments(self) -> LoadArguments:
         """Return the worker's arguments for loading the cell (JSON types only)."""
         return {
             "runtime": self.runtime,

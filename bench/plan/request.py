@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import PROTOCOLS, TIMED, Protocol, Timed, get_protocol
@@ -13,9 +13,8 @@ from depthport.bench.plan.regime import Regime
 from depthport.bench.results.cell_id import short_id
 from depthport.bench.results.model import ALTERNATIVE
 from depthport.exporters.api import open_dims_of, prepare
-from depthport.exporters.core.asked import BUDGET_S, LAUNCHES, SEED, THREADS, known_name
+from depthport.exporters.core.asked import BUDGET_S, LAUNCHES, SEED, THREADS, check_keywords, known_name
 from depthport.exporters.core.errors import UsageError
-from depthport.exporters.core.keywords import check_keywords
 from depthport.exporters.core.precision import auto_precision, resolve_policy
 from depthport.exporters.da3.registry import get_model
 from depthport.exporters.da3.request import ExportRequest, NetworkKeywords
@@ -113,7 +112,7 @@ class MeasureRequest:
     """Another regime than `burst` (bench/measure/regime_run.py)."""
 
     def artifact(
-        self, format: str, precision: str, target: str | None = None, options: Mapping[str, Any] | None = None
+        self, format: str, precision: str, target: str | None = None, options: Mapping[str, object] | None = None
     ) -> ExportRequest:
         """The artifact of this request in a format; `options` are the format's own."""
         policy = resolve_policy(precision)

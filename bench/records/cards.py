@@ -14,18 +14,24 @@ import json
 import statistics
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from depthport.exporters.api import export
 from depthport.exporters.core.artifact import Artifact, Shape
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.store import ArtifactStore
-from depthport.runtimes.base import LoadOptions, Session
+from depthport.runtimes.base import Arrays, LoadOptions, Session
 from depthport.runtimes.registry import get_runtime
 
 _BLOCK_S = 1.0
 _SHORT_VIEWS = 128
+
+
+class _Loaded(NamedTuple):
+    row: dict[str, object]
+    session: Session
+    outputs: Arrays
 
 
 def main() -> None:
@@ -42,7 +48,7 @@ def main() -> None:
     parser.add_argument("--artifacts", type=Path)
     parser.add_argument("--cache", type=Path, help="of compiled kernels, shared by all artifacts. Default: one in each")
     given = parser.parse_args()
-    rows: list[JsonObject] = []
+    rows: list[dict[str, object]] = []
     began = time.perf_counter()
     for views in given.views:
         if time.perf_counter() - began > given.budget:
@@ -52,7 +58,7 @@ def main() -> None:
         given.out.write_text(json.dumps(rows, indent=1))
 
 
-def measure(given: argparse.Namespace, views: int) -> list[JsonObject]:
+def measure(given: argparse.Namespace, views: int) -> list[dict[str, object]]:
     """The rows of one number of views, one for each number of cards."""
     from depthport.bench.inputs.inputs import load_scene
 
@@ -64,13 +70,10 @@ def measure(given: argparse.Namespace, views: int) -> list[JsonObject]:
     )  # fmt: skip
     exported_s = time.perf_counter() - begin
     image = load_scene(Shape(1, views, height, width)).image
-    rows = [_load(stored.artifact, cards, image, given.cache) for cards in given.cards]
-    sessions: list[Session] = [row.pop("session") for row in rows]
-    reference = rows[0]["outputs"]
-    for row in rows:
-        row["against_first"] = {name: _relative(row["outputs"][name], value) for name, value in reference.items()}
-    for row in rows:
-        del row["outputs"]
+    loaded = [_load(stored.artifact, cards, image, given.cache) for cards in given.cards]
+    rows, sessions = [one.row for one in loaded], [one.session for one in loaded]
+    for one in loaded:
+        one.row["against_first"] = {name: _relative(one.outputs[name], value) for name, value in loaded[0].outputs.items()}
     samples: list[list[float]] = [[] for _ in sessions]
     enough = 1e3 * given.seconds
     while any(sum(found) < enough for found in samples):
@@ -80,20 +83,21 @@ def measure(given: argparse.Namespace, views: int) -> list[JsonObject]:
     for row, session, found in zip(rows, sessions, samples, strict=True):
         placement = session.placement().details
         per_card = placement.get("cards", [])
+        median_ms = statistics.median(found)
         row |= {
-            "views": views, "export_s": round(exported_s, 2), "median_ms": statistics.median(found), "n": len(found),
+            "views": views, "export_s": round(exported_s, 2), "median_ms": median_ms, "n": len(found),
             "least_ms": min(found), "most_ms": max(found), "device_peak_mib": session.memory().device_peak_mib,
             "exchange_ms": [card["exchange_ms"] for card in per_card],
             "peak_mib_by_card": [card["device_peak_mib"] for card in per_card],
             "samples_ms": [round(sample, 3) for sample in found],
         }  # fmt: skip
-        row["speedup"] = rows[0]["median_ms"] / row["median_ms"]
+        row["speedup"] = statistics.median(samples[0]) / median_ms
         print(json.dumps({key: value for key, value in row.items() if key != "samples_ms"}), flush=True)
         session.close()
     return rows
 
 
-def _load(artifact: Artifact, cards: int, image: np.ndarray, cache: Path | None) -> JsonObject:
+def _load(artifact: Artifact, cards: int, image: np.ndarray, cache: Path | None) -> _Loaded:
     device = "cuda" if cards == 1 else "cuda:" + "+".join(map(str, range(cards)))
     begin = time.perf_counter()
     session = get_runtime("pytorch").load(artifact, device, LoadOptions(mode="fused", cache_dir=cache))
@@ -102,10 +106,8 @@ def _load(artifact: Artifact, cards: int, image: np.ndarray, cache: Path | None)
     session.run()
     session.synchronize()
     outputs = session.outputs()
-    return {
-        "cards": cards, "load_s": round(loaded - begin, 2), "first_call_s": round(time.perf_counter() - loaded, 2),
-        "session": session, "outputs": outputs,
-    }  # fmt: skip
+    row = {"cards": cards, "load_s": round(loaded - begin, 2), "first_call_s": round(time.perf_counter() - loaded, 2)}
+    return _Loaded({**row}, session, outputs)
 
 
 def _block(session: Session, settle: bool) -> list[float]:

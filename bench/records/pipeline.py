@@ -25,13 +25,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from depthport.bench.records.pipeline_measure import SQUARE, WIDE, Size, artifact, keep, measure, measure_decoders
-from depthport.exporters.core.json_types import JsonObject
 
 PHOTOGRAPHS = 24
 PHASE_LIMITS_S = {"photographs": 60, "exports": 200, "decode": 60, "views-1": 150, "views-5": 150, "wide": 120}
@@ -160,7 +159,7 @@ def export_one(given: argparse.Namespace) -> None:
 # -- what is shown
 
 
-def print_tables(rows: Sequence[JsonObject]) -> None:
+def print_tables(rows: Sequence[Mapping[str, object]]) -> None:
     """The rows as Markdown."""
     for kind in ("decoder", "parity", "latency", "stages", "stream"):
         found = [row for row in rows if kind in row]

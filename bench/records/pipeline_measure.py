@@ -10,12 +10,11 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from depthport.exporters.core.json_types import JsonObject
 
 if TYPE_CHECKING:
     from depthport.predict.model import Model
@@ -143,7 +142,8 @@ def measure(given: argparse.Namespace, views: int, photograph: Size, size: Size)
     mode = "fused" if device.type == "cuda" else None
     pixels = load(artifact(given, views, None, size), runtime="pytorch", device=given.device, mode=mode)
     sources = load(artifact(given, views, photograph, size), runtime="pytorch", device=given.device, mode=mode)
-    label = {"views": views, "photograph": "x".join(map(str, photograph)), "size": "x".join(map(str, size))}
+    sides = {"photograph": "x".join(map(str, photograph)), "size": "x".join(map(str, size))}
+    label: dict[str, str | int] = {"views": views, **sides}
     with pixels, sources:
         cpu, resized = pixels(scenes[0], oriented=False), sources(scenes[0], oriented=False)
         check = upstream(scenes[0], max(size), size)
@@ -192,7 +192,7 @@ def measure(given: argparse.Namespace, views: int, photograph: Size, size: Size)
 
 def measure_streams(
     given: argparse.Namespace,
-    label: JsonObject,
+    label: dict[str, str | int],
     scenes: list[list[bytes]],
     pixels: Model,
     sources: Model | None,
@@ -203,18 +203,18 @@ def measure_streams(
 
     # A thread of the pool decodes and resizes: OpenCV's own would come on top of the eight.
     cv2.setNumThreads(1)
-    shared: JsonObject = {"oriented": False, "threads": THREADS}
+    endless = partial(itertools.cycle, scenes)
     streams: dict[str, Callable[[], Any]] = {
-        "ours, CPU decode and resize": lambda: pixels.stream(itertools.cycle(scenes), **shared)
+        "ours, CPU decode and resize": lambda: pixels.stream(endless(), oriented=False, threads=THREADS)
     }
     if sources is not None:
-        without: JsonObject = {**shared, "images": False}
-        streams["ours, CPU decode, GPU resize"] = lambda: sources.stream(itertools.cycle(scenes), **without)
-        streams["ours, nvJPEG, GPU resize"] = lambda: sources.stream(itertools.cycle(scenes), **without, decoder="device")
+        resized = partial(sources.stream, oriented=False, threads=THREADS, images=False)
+        streams["ours, CPU decode, GPU resize"] = lambda: resized(endless())
+        streams["ours, nvJPEG, GPU resize"] = lambda: resized(endless(), decoder="device")
     rates: dict[str, list[float]] = {name: [] for name in streams}
     for _ in range(given.rounds):
         for name, stream in streams.items():
-            rates[name].append(rate(stream(), given.block, label["views"]))
+            rates[name].append(rate(stream(), given.block, len(scenes[0])))
     for name, found in rates.items():
         keep(given, **label, stream=name, img_s=round(statistics.median(found), 2), rounds=[round(r, 2) for r in found],
              times_upstream=round(statistics.median(found) / best["upstream"], 2),

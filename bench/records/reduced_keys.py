@@ -20,8 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from depthport.exporters.core.json_types import JsonObject
-
 
 def main() -> None:
     """Print the error or the speed of the reduced network."""
@@ -59,7 +57,7 @@ def reduced(grid: tuple[int, int], side: int) -> Callable[[Tensor, Tensor, Tenso
     return attention
 
 
-def error(model: str, views: int, height: int, width: int) -> list[JsonObject]:
+def error(model: str, views: int, height: int, width: int) -> list[dict[str, object]]:
     """Distance of the reduced network's depth and poses from the exact one's, both fp32, for both kinds of weights."""
     from depthport.bench.inputs.inputs import load_scenes
     from depthport.exporters.core.artifact import Shape
@@ -68,7 +66,7 @@ def error(model: str, views: int, height: int, width: int) -> list[JsonObject]:
     from depthport.exporters.da3.static.blocks import attention as exact
     from depthport.exporters.da3.static.network import build_static
 
-    rows = []
+    rows: list[dict[str, object]] = []
     for kind in ("synthetic:0", "synthetic:0,outliers"):
         upstream = named_upstream(model, kind)
         net: Any = build_static(upstream, 1, views, height, width, None, POLICIES["fp32"])
@@ -97,7 +95,7 @@ def _errors(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, 
     return {**relative, "abs_rel": abs_rel, "rotation_deg": float(cosine.acos().max().rad2deg()), "same_reference": same}
 
 
-def speed(views: int, height: int, width: int) -> list[JsonObject]:
+def speed(views: int, height: int, width: int) -> list[dict[str, object]]:
     """Attention of one block across views, 16 heads of 64 in bf16, all keys against a quarter of them, cuDNN and ours."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -115,7 +113,7 @@ def speed(views: int, height: int, width: int) -> list[JsonObject]:
     return [{"views": views, "cudnn_ms": all_ms, "cudnn_quarter_ms": few_ms, "ours_ms": ours_ms}]
 
 
-def _milliseconds(call: Callable[[], Any], calls: int = 5) -> float:
+def _milliseconds(call: Callable[[], object], calls: int = 5) -> float:
     """Median of calls timed by events."""
     times: list[float] = []
     for index in range(calls + 2):

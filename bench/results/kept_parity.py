@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,23 +9,20 @@ from pathlib import Path
 import msgspec
 
 from depthport.bench.results.cell_id import short_id
+from depthport.bench.results.sections import Parity
 from depthport.exporters.core.artifact import MAX_BYTES, Artifact, load_artifact
 from depthport.exporters.core.errors import ArtifactError, StorageError
 from depthport.exporters.core.files.atomic import read_json, write_json
-from depthport.exporters.core.json_types import JsonObject
 
 NAME = "parity.json"
 SCHEMA = "depthport.parity/1"
-
-Parity = Mapping[str, object]
-"""Figures by output, and over how many inputs, as a cell of `results.json` has them."""
 
 
 @dataclass(frozen=True)
 class _File:
     key: str
     """Key of the artifact; figures of another are ignored."""
-    cells: dict[str, JsonObject] = field(default_factory=dict)
+    cells: dict[str, Parity] = field(default_factory=dict)
     """Parity by the id of the cell that ran it."""
     schema: str = SCHEMA
 

@@ -108,7 +108,9 @@ def parse_results(data: object) -> tuple[Results, tuple[str, ...]]:
     if not isinstance(data.get("cells"), list):
         raise ResultsError("it has no list of cells: run the benchmark again")
     notes = Notes()
-    results = read(Results, clean_json(data), notes)
+    clean = clean_json(data)
+    assert isinstance(clean, dict)
+    results = read(Results, clean, notes)
     return msgspec.structs.replace(results, cells=_unique_ids(results.cells, notes)), notes.lines()
 
 

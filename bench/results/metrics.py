@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from depthport.bench.results.model import BOUNDARIES, Boundary, Cell
 
@@ -111,8 +111,8 @@ def memory_mib(cell: Cell) -> float | None:
 
 
 def _artifact(cell: Cell, _boundary: Boundary) -> tuple[float | None, None]:
-    size = number((cell.artifact or {}).get("size_bytes"))
-    return (None if not size else size / 2**20), None
+    size = (cell.artifact or {}).get("size_bytes", 0)
+    return (size / 2**20 if size > 0 else None), None
 
 
 def cold_start_s(cell: Cell) -> float | None:
@@ -150,15 +150,15 @@ def accuracy_figure(cell: Cell, figure: str) -> float | None:
     accuracy = cell.accuracy or {}
     if accuracy.get("meaningless"):
         return None
-    scenes = [accuracy, *(v for v in accuracy.values() if isinstance(v, Mapping) and not v.get("meaningless"))]
+    scenes: list[Mapping[str, object]] = [accuracy, *(v for v in accuracy.values() if isinstance(v, dict))]
+    scenes = [scene for scene in scenes if not scene.get("meaningless")]
     found = [value for scene in scenes if (value := number(scene.get(figure))) is not None]
     return (min(found) if figure.startswith("delta") else max(found)) if found else None
 
 
-def number(value: Any) -> float | None:
+def number(value: object) -> float | None:
     """`value` if it is a number of at least 0."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-    return float(value) if good else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
 
 
 _TRUTH = "accuracy needs real weights and inputs with ground truth"

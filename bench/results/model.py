@@ -16,6 +16,16 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from depthport.bench.results.regimes import Count, Index, Interval, NotNegative, Positive, RegimeSummary
+from depthport.bench.results.sections import (
+    Accuracy,
+    ArtifactSection,
+    Environment,
+    InputsSection,
+    Parity,
+    ProtocolSection,
+    Telemetry,
+    WeightsSection,
+)
 from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes.terms import Placement
 
@@ -63,8 +73,6 @@ class Status(str, Enum):
     """Timed, but its outputs are further from upstream than its precision allows."""
 
 
-Parity = dict[str, dict[str, float | bool | None] | int]
-"""Figures by output; `inputs`: how many inputs they are the worst of."""
 COLUMNS = ("start_s", "launch", "round", "block", "steady")
 """Columns of :class:`Samples`, beside the latencies: each has one value a sample, or none at all."""
 
@@ -188,14 +196,13 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     `extrinsics` {rel_l2, rotation_deg, translation_deg}, `intrinsics` {rel_l2, fov_deg}, `reference_view` {equal,
     and tie where rounding decides and upstream was made to choose the same}; further outputs {rel_l2}. Worst over the
     `inputs` checked."""
-    accuracy: JsonObject | None = None
+    accuracy: Accuracy | None = None
     """Against ground truth, where there is one: {abs_rel, rmse, delta1, ...}; `meaningless` with synthetic weights."""
     placement: Placement | None = None
-    artifact: JsonObject | None = None
-    """{key, size_bytes, versions, target, options}."""
+    artifact: ArtifactSection | None = None
     pictures: dict[str, str] = {}
     """Relative paths of PNGs beside results.json: `depth`, `error`."""
-    telemetry: JsonObject | None = None
+    telemetry: Telemetry | None = None
     advice: list[dict[str, str]] = []
     """Warnings as data: {code, message, advice}; codes in bench/analysis/advice.py."""
     regime: RegimeSummary | None = None
@@ -257,20 +264,20 @@ class BundleRef(Struct, frozen=True, forbid_unknown_fields=True):
     """Name of the machine in the fleet's description."""
     job: str
     """Name of the suite's job that the run is."""
-    contents: JsonObject = {}
+    contents: dict[str, object] = {}
     """Jobs, inputs, weights and versions, so that two suites can be distinguished, and by what."""
 
 
 class Results(Struct, frozen=True, forbid_unknown_fields=True):
     """One run on one machine."""
 
-    environment: JsonObject
+    environment: Environment
     """Hardware and versions; no host name, user name or path (bench/environment/environment.py)."""
-    protocol: JsonObject
+    protocol: ProtocolSection
     """Name, seed and every parameter that decides how the samples were taken."""
-    inputs: JsonObject
+    inputs: InputsSection
     """Inputs: name, number of inputs rotated, sha256, whether ground truth exists."""
-    weights: JsonObject
+    weights: dict[str, WeightsSection]
     """{id, sha256, synthetic, licence, note} of the run's model weights, by model name."""
     cells: list[Cell]
     controls: dict[str, Control] = {}

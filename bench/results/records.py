@@ -12,8 +12,8 @@ from msgspec import Meta, Struct
 
 from depthport.bench.results.model import Status
 from depthport.bench.results.regimes import RegimeSummary
+from depthport.bench.results.sections import ArtifactSection, Reading, Telemetry
 from depthport.exporters.core.artifact import Origin
-from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes.terms import Placement
 
 FileName = Annotated[str, Meta(pattern=r"\A\w[\w.-]*\Z")]
@@ -41,7 +41,7 @@ class ArtifactReady(Record, frozen=True, tag="artifact"):
     cell: str
     origin: Origin | Literal["given"]
     export_s: float | None
-    facts: dict[str, object]
+    facts: ArtifactSection
     """`Cell.artifact`: what the results say of it."""
 
 
@@ -140,7 +140,7 @@ class VisitDone(Record, frozen=True, tag="visit"):
     round: int
     visit: int
     wall_s: float
-    telemetry: JsonObject
+    telemetry: Reading
     """Record of bench/environment/telemetry.py."""
 
 
@@ -171,7 +171,7 @@ class RegimeDone(Record, frozen=True, tag="regime"):
     first_call_ms: float
     call_ns: int
     summary: RegimeSummary
-    telemetry: dict[str, object] | None
+    telemetry: Telemetry | None
     """Summary by bench/environment/telemetry_summary.py."""
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from depthport.bench.results import model, regimes
+from depthport.bench.results import model, regimes, sections
+from depthport.exporters.core import tensors
 from depthport.exporters.core.declared import described_schema
 from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes import terms
@@ -18,7 +19,7 @@ DESCRIPTION = (
 def results_schema() -> JsonObject:
     """JSON Schema (draft 2020-12) of what this version writes, described in the words of the source."""
     return {
-        **described_schema(model.Results, model.SCHEMA, model.__name__, regimes.__name__, terms.__name__),
+        **described_schema(model.Results, model.SCHEMA, *(m.__name__ for m in (model, sections, regimes, terms, tensors))),
         "title": "depthport results",
         "description": DESCRIPTION,
     }

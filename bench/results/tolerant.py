@@ -1,6 +1,6 @@
 """Decoded JSON as a type, keeping what fits and noting what does not.
 
-msgspec reads a sound file whole and says what is wrong with a damaged one. A run of hours is at stake, so damage costs
+msgspec reads what is sound whole and says what is wrong with what is damaged. A run of hours is at stake, so damage costs
 no more than it must: an object that does not convert is read field by field, a list or mapping item by item, and what
 fits nowhere is left out with one line of notes.
 """
@@ -8,9 +8,10 @@ fits nowhere is left out with one line of notes.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import msgspec
 from msgspec import Struct
@@ -19,7 +20,7 @@ from depthport.bench.results.model import Samples
 from depthport.bench.results.regimes import LARGEST, SMALLEST
 
 MAX_NOTES = 40
-T = TypeVar("T")
+S = TypeVar("S", bound=Struct)
 
 
 class Notes:
@@ -39,30 +40,51 @@ class Notes:
         return (*shown, f"and {more} more kinds of faults") if more > 0 else tuple(shown)
 
 
-def read(kind: type[T], data: Any, notes: Notes, where: str = "") -> T:
+def read(kind: type[S], data: dict[str, object], notes: Notes) -> S:
     """`data` as `kind`, without what does not fit.
 
     Raises:
-        msgspec.ValidationError: nothing of it fits, or it lacks what it must have; the message says what.
+        msgspec.ValidationError: it lacks what it must have; the message says what.
     """
-    value: T = _read(kind, data, where, notes)
-    return value
+    return _struct(kind, data, "", notes)
 
 
-def _read(kind: Any, data: Any, where: str, notes: Notes) -> Any:
-    try:
-        return msgspec.convert(data, kind)
-    except msgspec.ValidationError:
-        origin, args = get_origin(kind), get_args(kind)
-        if origin in (Union, UnionType):
-            return _read(_member(args, data), data, where, notes)
-        if isinstance(data, dict) and isinstance(kind, type) and issubclass(kind, Struct):
+def _read(kind: object, data: object, where: str, notes: Notes) -> object:
+    # msgspec leaves out what a TypedDict does not know and says nothing: these are read key by key.
+    if not _has_sections(kind):
+        with suppress(msgspec.ValidationError):
+            return msgspec.convert(data, kind)
+    origin, args = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType) and (data is not None or NoneType not in args):
+        return _read(_member(args, data), data, where, notes)
+    if isinstance(data, dict):
+        if isinstance(kind, type) and issubclass(kind, Struct):
             return _struct(kind, data, where, notes)
-        if isinstance(data, dict) and origin is dict:
+        if is_typeddict(kind):
+            return _section(kind, data, where, notes)
+        if origin in (dict, Mapping):
             return {key: found for key in data for found in _entry(args, key, data[key], where, notes)}
-        if isinstance(data, list) and (origin is list or (origin is tuple and args[-1] is ...)):
-            return (origin)(found for i, item in enumerate(data) for found in _try(args[0], item, f"{where}[{i}]", notes))
-        raise
+    if isinstance(data, list) and (origin is list or (origin is tuple and args[-1] is ...)):
+        return (origin)(found for i, item in enumerate(data) for found in _try(args[0], item, f"{where}[{i}]", notes))
+    return msgspec.convert(data, kind)  # which says what is wrong
+
+
+def _has_sections(kind: object) -> bool:
+    return is_typeddict(kind) or any(map(_has_sections, get_args(kind)))
+
+
+def _section(kind: object, data: dict[str, object], where: str, notes: Notes) -> dict[str, object]:
+    """Key by key."""
+    kinds = get_type_hints(kind)
+    _note_unknown(data.keys() - kinds.keys(), where, notes)
+    return {
+        name: found for name in data if name in kinds for found in _try(kinds[name], data[name], f"{where}.{name}", notes)
+    }
+
+
+def _note_unknown(names: Iterable[str], where: str, notes: Notes) -> None:
+    for name in sorted(names):
+        notes.add(f"{where}.{name[:40]} is not known to this version and was left out".lstrip("."))
 
 
 def _try(kind: object, data: object, where: str, notes: Notes) -> list[object]:
@@ -90,13 +112,12 @@ def _member(members: tuple[object, ...], data: object) -> object:
     return next(member for member in members if member is not NoneType)
 
 
-def _struct(kind: type[Struct], data: dict[str, object], where: str, notes: Notes) -> Struct:
+def _struct(kind: type[S], data: dict[str, object], where: str, notes: Notes) -> S:
     """Field by field."""
     if kind is Samples:
         data = _latencies_alone(data, where, notes)
     fields = msgspec.structs.fields(kind)
-    for name in data.keys() - {field.name for field in fields} - {kind.__struct_config__.tag_field}:
-        notes.add(f"{where}.{name[:40]} is not known to this version and was left out".lstrip("."))
+    _note_unknown(data.keys() - {field.name for field in fields} - {kind.__struct_config__.tag_field}, where, notes)
     values = {}
     for field in fields:
         place = f"{where}.{field.name}".lstrip(".")

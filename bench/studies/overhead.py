@@ -25,7 +25,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -50,6 +50,7 @@ LIMIT_SHARE = 1e-3
 WITHIN, OVER, UNKNOWN = "within the bound", "over the bound", "too noisy to tell"
 _WIDTHS = (11, 9, 20, 9, 9, 7, 19)
 
+T = TypeVar("T")
 Steps = tuple[Callable[..., object], ...]
 """bind, run, synchronize, outputs"""
 
@@ -228,7 +229,7 @@ def _parked_process() -> Iterator[int]:
         yield process.pid
 
 
-def _device_loop(steps: Steps, _inputs: Any, calls: int) -> np.ndarray:
+def _device_loop(steps: Steps, _inputs: object, calls: int) -> np.ndarray:
     """Ns of each call of the least code that does the same; it holds one clock read a call, about 0.1 µs."""
     _, run, synchronize, _ = steps
     clock = time.perf_counter_ns
@@ -240,7 +241,7 @@ def _device_loop(steps: Steps, _inputs: Any, calls: int) -> np.ndarray:
     return np.diff(stamps)
 
 
-def _host_loop(steps: Steps, inputs: Any, calls: int) -> np.ndarray:
+def _host_loop(steps: Steps, inputs: object, calls: int) -> np.ndarray:
     """The same at the host boundary."""
     bind, run, synchronize, outputs = steps
     clock = time.perf_counter_ns
@@ -254,7 +255,7 @@ def _host_loop(steps: Steps, inputs: Any, calls: int) -> np.ndarray:
     return np.diff(stamps)
 
 
-def _timed(call: Callable[[], Any]) -> tuple[Any, int]:
+def _timed(call: Callable[[], T]) -> tuple[T, int]:
     begin = time.perf_counter_ns()
     value = call()
     return value, time.perf_counter_ns() - begin

@@ -76,7 +76,8 @@ class LiveCell:
         except WorkerGone as error:
             raise CellFailed(Status.LOAD_FAILED, error.reason, error.passing) from None
         inputs = tuple(str(path) for path in self._inputs)
-        asked = {**self.spec.load_arguments(), "runtime": self._runtime()}
+        asked = self.spec.load_arguments()
+        asked["runtime"] = self._runtime()
         photographs = self._protocol.boundary == "pipeline"
         load = Load(artifact=str(self._artifact), inputs=inputs, photographs=photographs, **asked)
         return self._ask(load, self._protocol.load_timeout_s).load_s

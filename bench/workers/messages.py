@@ -15,7 +15,6 @@ from msgspec import Struct
 
 from depthport.bench.results.model import BlockBoundary, Status
 from depthport.bench.results.records import Calibration
-from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes.terms import Placement
 
 R = TypeVar("R")
@@ -111,7 +110,7 @@ class Load(Request[Loaded], frozen=True, tag="load"):
     threads: int | None = None
     memory_fraction: float | None = None
     cache_dir: str | None = None
-    extra: JsonObject = {}
+    extra: dict[str, object] = {}
     """The runtime's own load options."""
     photographs: bool = False
     """The inputs hold encoded photographs (bench/inputs/encoded.py)."""

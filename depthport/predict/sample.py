@@ -127,8 +127,8 @@ def _triton(made: Manifest) -> str:
 def _image(made: Manifest) -> tuple[TensorSpec, list[str], list[str]]:
     """The image input, and the constants of its normalisation."""
     image = next(spec for spec in made.inputs if spec.name == "image")
-    mean, std = (made.preprocessing.get(name, usual) for name, usual in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)))
-    return image, [f"{float(value):g}" for value in mean], [f"{float(value):g}" for value in std]
+    mean, std = made.preprocessing.get("mean", IMAGENET_MEAN), made.preprocessing.get("std", IMAGENET_STD)
+    return image, [f"{value:g}" for value in mean], [f"{value:g}" for value in std]
 
 
 def _sizes(image: TensorSpec) -> tuple[int | str, int | str, int | str]:

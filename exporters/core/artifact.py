@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Literal, TypedDict
 
@@ -25,6 +26,7 @@ from depthport.exporters.core.files.atomic import read_json
 from depthport.exporters.core.files.paths import is_file
 from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import canonical_sha256, file_sha256
+from depthport.exporters.core.tensors import Preprocessing, input_shapes, misshapen, output_shapes
 from depthport.exporters.core.text import clean_json, clean_text, quoted
 
 SCHEMA = "depthport.artifact/1"
@@ -36,7 +38,6 @@ MAX_TEXT = 1 << 16
 Origin = Literal["built", "cached", "rebuilt"]
 """Origin of an artifact: made now, found, or rebuilt because it was damaged."""
 
-
 LARGEST = 2**63 - 1
 """No count or size of a file is larger, and arithmetic with larger ones overflows where it meets C."""
 Count = Annotated[int, Meta(ge=1, le=LARGEST)]
@@ -44,7 +45,6 @@ Finite = Annotated[float, Meta(ge=-1e300, le=1e300)]
 OpenDimension = Annotated[str, Meta(pattern=r"^[a-z]{1,20}(\*[1-9][0-9]{0,5}(/[1-9][0-9]{0,5})?)?$")]
 """A name (`views`), or a multiple of one."""
 TensorDType = Literal["float32", "float16", "bfloat16", "float64", "uint8", "int32", "int64", "bool"]
-
 DType = Literal["float32", "float16", "bfloat16"]
 Quantization = Literal["int8", "fp8"]
 
@@ -54,10 +54,7 @@ class _Named(TypedDict):
 
 
 class PolicyFacts(_Named, total=False):
-    """A policy as JSON.
-
-    It has its name, and whatever else of :class:`~depthport.exporters.core.precision.PrecisionPolicy` its writer knew.
-    """
+    """A :class:`~depthport.exporters.core.precision.PrecisionPolicy` as JSON: its name, and the fields its writer knew."""
 
     backbone: DType
     head: DType
@@ -78,7 +75,12 @@ class Shape:
     width: Count
 
     def __str__(self) -> str:
-        return f"{self.batch}x{self.views}x{self.height}x{self.width}"
+        return "x".join(map(str, self.sizes))
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        """B, N, H and W."""
+        return self.batch, self.views, self.height, self.width
 
     @property
     def images(self) -> int:
@@ -130,7 +132,7 @@ class HostStep:
     """Outputs it needs; those it writes are among them where it changes rather than replaces."""
     writes: tuple[str, ...]
     """Outputs it changes, those of them that the artifact has."""
-    parameters: JsonObject = field(default_factory=dict)
+    parameters: dict[str, int | float] = field(default_factory=dict)
     """Keyword arguments of the function."""
     description: str = ""
 
@@ -158,7 +160,7 @@ class Manifest:
     shape: Shape
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    options: JsonObject
+    options: dict[str, object]
     """The exporter's options with defaults filled in, among them `target`."""
     versions: dict[str, str]
     files: tuple[FileInfo, ...] = ()
@@ -166,15 +168,14 @@ class Manifest:
     """Dimensions left open: any of `views`, `size`, `batch`; the shape is then the one asked for first, among many."""
     limits: dict[str, tuple[Count, Count, Count]] = field(default_factory=dict)
     """Smallest size, largest size and step of an open dimension (`views`, `height`, `width`) that has them."""
-    preprocessing: JsonObject = field(default_factory=dict)
-    """Form of the inputs: where the resize and the normalisation happen and with which constants."""
-    target: JsonObject = field(default_factory=dict)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    target: dict[str, object] = field(default_factory=dict)
     """Hardware the artifact is bound to, where it is (TensorRT); empty where it runs anywhere."""
     host_steps: tuple[HostStep, ...] = ()
     """Steps on the outputs of the graph, in this order, that make them those of the model. Our sessions do
     it (:meth:`depthport.runtimes.base.Session.outputs`); other ways of running the file call
     :func:`depthport.exporters.da3.host.apply`."""
-    model_config: JsonObject | None = None
+    model_config: dict[str, object] | None = None
     """Upstream's configuration of a model of the user's own; None for the models that `model` names."""
     extra: JsonObject = field(default_factory=dict)
     """Facts that only this format has (opset, node counts, engine inspector file, eligibility tables, ...)."""
@@ -189,7 +190,7 @@ class Manifest:
     def size_bytes(self) -> int:
         return sum(f.size_bytes for f in self.files)
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)
 
     @classmethod
@@ -214,7 +215,21 @@ class Manifest:
                 raise ArtifactError(
                     f"{MANIFEST} names a file outside its folder ({quoted(info.path)}): don't use this artifact"
                 )
+        if contradiction := _contradiction(manifest):
+            raise ArtifactError(f"{MANIFEST} contradicts itself ({contradiction}): export it again")
         return manifest
+
+
+def _contradiction(manifest: Manifest) -> str | None:
+    """The first input or output whose shape is not that of the manifest's scene; None where all are."""
+    dtypes = {spec.name: spec.dtype for spec in manifest.inputs}
+    if "image" not in dtypes:
+        return "it has no input image"
+    known = partial(input_shapes, source=manifest.preprocessing.get("source_size"), pixels=dtypes["image"] == "uint8")
+    for specs, shapes in ((manifest.inputs, known), (manifest.outputs, output_shapes)):
+        if found := misshapen({s.name: s.shape for s in specs}, shapes, manifest.shape.sizes, manifest.dynamic):
+            return found
+    return None
 
 
 def _leaves(path: str) -> bool:
@@ -265,13 +280,11 @@ def load_artifact(path: Path | str) -> Artifact:
     try:
         data = read_json(folder / MANIFEST, MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactError(
-            f"{shown} is not an artifact (it has no {MANIFEST}): make one with `depthport export`"
-        ) from None
+        problem = f"{shown} is not an artifact (it has no {MANIFEST}): make one with `depthport export`"
+        raise ArtifactError(problem) from None
     except (OSError, ValueError) as error:
-        raise ArtifactError(
-            f"{shown}/{MANIFEST} can't be read ({one_line(error)}): delete the folder and export it again"
-        ) from None
+        problem = f"{shown}/{MANIFEST} can't be read ({one_line(error)}): delete the folder and export it again"
+        raise ArtifactError(problem) from None
     return Artifact(folder, Manifest.from_json(data))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -89,3 +90,18 @@ def known_name(what: str, name: str, known: Iterable[str], advice: str = "") -> 
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     one_of = f"choose one of {', '.join(names[:_SHOWN])}{more}" if names else "there is none"
     raise UsageError(f"unknown {what} {name!r}{guess} {one_of}{f', or {advice}' if advice else ''}")
+
+
+def check_keywords(function: Callable[..., object], given: Iterable[str], declared: type) -> None:
+    """Refuse what Python would, had `function` spelled its keywords out: `**given` is typed as `Unpack[declared]`.
+
+    Raises:
+        TypeError: a keyword that neither has; the message names the nearest right one.
+    """
+    named = [p.name for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    known = [*named, *declared.__annotations__]
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, 1, cutoff=0.5)
+            advice = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
+            raise TypeError(f"{function.__name__}() takes no keyword {name!r}: {advice}")

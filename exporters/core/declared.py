@@ -37,13 +37,20 @@ def described_schema(kind: type, schema: str, *modules: str) -> JsonObject:
         schema: its identifier, which files of the type carry as `schema`: without it they are not read.
         modules: where the types that it is made of are defined.
     """
-    _, definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    _, definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}", schema_hook=_any_json)
     for module in modules:
         for (name, field), text in _texts_of(module).items():
             if field in definitions.get(name, {}).get("properties", {}):
                 definitions[name]["properties"][field]["description"] = text
     top = definitions.pop(kind.__name__)
     return {"$schema": DRAFT, "$id": schema, **top, "required": ["schema", *top["required"]], "$defs": definitions}
+
+
+def _any_json(kind: type) -> JsonObject:
+    """Schema of a part that only its reader knows: any JSON. msgspec takes no empty one for an answer."""
+    if kind is not object:
+        raise NotImplementedError
+    return {"description": "Any JSON."}
 
 
 def _texts_of(module: str) -> dict[tuple[str, str], str]:

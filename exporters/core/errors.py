@@ -67,6 +67,8 @@ class ArtifactError(DepthportError):
 class LoadError(DepthportError):
     """A runtime refused to load an artifact."""
 
+    exit_code = 2
+
 
 class RunError(DepthportError):
     """A loaded session failed to run or gave outputs of another name, shape or dtype than its manifest promises."""

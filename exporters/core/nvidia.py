@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from depthport.exporters.core.json_types import JsonObject
-
 _NAME_BYTES = 256
 _CAPABILITY = (75, 76)
 """CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR."""
@@ -38,7 +36,7 @@ class Gpu:
     mig: bool = False
     """True: the GPU is partitioned; a cell may see a part of it only."""
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, object]:
         """Return the form of a results file."""
         major, minor = self.capability
         return {

@@ -56,7 +56,7 @@ def read_options(kind: type[Kind], given: Mapping[str, object], of: str) -> Kind
 def _read(kind: object, name: str, value: object, of: str) -> object:
     origins = {get_origin(member) or member for member in _members(kind)}
     if isinstance(value, str) and tuple in origins:
-        value = [part.strip() for part in value.split(",") if part.strip()]
+        value = [part.strip() for part in value.split(",") if part.strip()] or value  # commas alone are no list
     if isinstance(value, str) and bool in origins:
         value = _SWITCHES.get(value.lower(), value)
     try:

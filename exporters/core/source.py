@@ -21,7 +21,6 @@ from functools import cache, lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from depthport.exporters.core.errors import UsageError
 
@@ -201,7 +200,7 @@ def _only_a_text(node: ast.AST) -> bool:
     return type(node) is ast.Expr and type(node.value) is ast.Constant and isinstance(node.value.value, str)
 
 
-def _pieces(values: list[Any]) -> list[object]:
+def _pieces(values: list[ast.expr]) -> list[object]:
     """The parts of an f-string with neighbouring texts joined and empty ones gone: Pythons cut them differently."""
     joined: list[object] = []
     for value in values:

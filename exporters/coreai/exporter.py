@@ -24,7 +24,6 @@ from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.core.inspection import Table
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options
 from depthport.exporters.core.precision import PrecisionPolicy
 from depthport.exporters.coreai.compress import compress
@@ -67,7 +66,7 @@ class CoreAIExporter(Exporter):
             "Linux x86-64 with glibc 2.34, or macOS 26 on Apple silicon)"
         )
 
-    def options(self, request: ExportRequest) -> JsonObject:
+    def options(self, request: ExportRequest) -> dict[str, object]:
         return parse_options(request).to_json()
 
     def inspect(
@@ -121,7 +120,7 @@ class _Build:
         self.seconds.setdefault("conversion", time.perf_counter() - began)
         return module
 
-    def check(self, asset: Path) -> JsonObject:
+    def check(self, asset: Path) -> dict[str, object]:
         """Run the asset, or one of the smallest shape, against upstream."""
         from depthport.exporters.da3.upstream import build_upstream
 

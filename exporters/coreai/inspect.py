@@ -97,7 +97,6 @@ def request_of(manifest: Manifest) -> ExportRequest:
     if weights.sha256 != manifest.weights.sha256:
         raise UsageError(f"weights {manifest.weights.id} are not the ones the artifact was made from: restore those")
     names = {spec.name for spec in manifest.inputs}
-    source = manifest.preprocessing.get("source_size")
     return ExportRequest(
         model=model,
         format=manifest.format,
@@ -107,7 +106,7 @@ def request_of(manifest: Manifest) -> ExportRequest:
         outputs=tuple(spec.name for spec in manifest.outputs),
         pose_input="extrinsics" in names,
         preprocess=manifest.preprocessing.get("where") == "graph",
-        source_size=None if source is None else (int(source[0]), int(source[1])),
+        source_size=manifest.preprocessing.get("source_size"),
     )
 
 

@@ -12,7 +12,6 @@ from depthport.exporters.da3.signature import AUTHOR, OUTPUT_MEANING, preprocess
 if TYPE_CHECKING:
     from coreai.runtime import AIModelAssetMetadata
 
-if TYPE_CHECKING:
     from depthport.exporters.da3.request import ExportRequest
 
 PREFIX = "depthport."

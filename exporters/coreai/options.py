@@ -8,7 +8,6 @@ import msgspec
 
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UnsupportedError, UsageError
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options, read_options
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.shapes import PATCH
@@ -39,7 +38,7 @@ class CoreAIOptions(AskedOptions, frozen=True):
     target: str = DEFAULT_TARGET
     """A key of `TARGETS`."""
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, object]:
         return msgspec.structs.asdict(self)
 
 

@@ -23,7 +23,6 @@ from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact, Shape
 from depthport.exporters.core.files.atomic import write_json
 from depthport.exporters.core.inspection import Table
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options
 from depthport.exporters.core.precision import POLICIES
 from depthport.exporters.coreml.compress import compress, compression_report
@@ -43,7 +42,7 @@ from depthport.exporters.coreml.options import (
     parse_shape,
 )
 from depthport.exporters.coreml.shims import shims_needed
-from depthport.exporters.coreml.verify import outputs_as_declared, verify
+from depthport.exporters.coreml.verify import Checks, outputs_as_declared, verify
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from depthport.exporters.inputs.probe import probe_image, probe_pixels
@@ -74,7 +73,7 @@ class CoreMLExporter(Exporter):
         missing = [name for name in NEEDED if find_spec(name) is None]
         return f"{' and '.join(missing)} not installed: {install.DA3_COREML}" if missing else None
 
-    def options(self, request: ExportRequest) -> JsonObject:
+    def options(self, request: ExportRequest) -> dict[str, object]:
         return parse_options(request).to_json()
 
     def inspect(
@@ -120,7 +119,7 @@ class _Build:
         self.half = "float16" in (self.request.policy.backbone, self.request.policy.head)
         self.main = MAIN
         self.shapes: dict[str, Shape] = {MAIN: self.request.shape}
-        self.checks: JsonObject = {}
+        self.checks: dict[str, Checks] = {}
         self.faces: dict[str, Interface] = {}
         self.shims = [shim.name for shim in shims_needed()]
 
@@ -152,7 +151,7 @@ class _Build:
         if options.verify:
             self.context.progress("verifying the package")
             began = time.perf_counter()
-            checks.update(self._verify(plain, package, examples))
+            checks |= verify(plain, package, examples, half=self.half, islands=self.options.islands)
             seconds["verification"] = time.perf_counter() - began
         if plain != path:
             self._compress(model, plain, path, package, examples, checks)
@@ -205,14 +204,10 @@ class _Build:
             upstream, shape.batch, shape.views, shape.height, shape.width, self.request.outputs, POLICIES["fp32"]
         )
 
-    def _verify(self, path: Path, package: PackageNetwork, examples: Sequence[Tensor]) -> JsonObject:
-        return verify(path, package, examples, half=self.half, islands=self.options.islands)
-
     def _compress(
         self, model: MLModel, plain: Path, path: Path, package: PackageNetwork, examples: Sequence[Tensor],
-        checks: JsonObject,
+        checks: Checks,
     ) -> None:  # fmt: skip
-
         self.context.progress(f"compressing weights to {self.options.compress}")
         before = read_package(plain).function()
         save(compress(model, self.options, before), path)

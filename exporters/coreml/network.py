@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from depthport.exporters.core.artifact import Shape
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.da3.static.camera import PoseMatrices
 from depthport.exporters.da3.static.network import StaticNetwork
 from depthport.exporters.da3.static.reference_view import MIN_VIEWS
@@ -39,7 +38,7 @@ class Interface:
     host: tuple[str, ...]
     """Outputs that the host adds: `reference_view` (zeros) and `extrinsics`, `intrinsics` (from `pose_enc`)."""
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, list[str]]:
         return {"images": list(self.images), "outputs": list(self.outputs), "host": list(self.host)}
 
 

@@ -10,7 +10,6 @@ import msgspec
 
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UnsupportedError, UsageError
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options, read_options
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.shapes import validate_shape
@@ -55,7 +54,7 @@ class CoreMLOptions(AskedOptions, frozen=True):
     def specification(self) -> int:
         return TARGETS[self.target]
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, object]:
         return {**msgspec.structs.asdict(self), "islands": list(self.islands), "functions": list(self.functions)}
 
 

@@ -15,7 +15,6 @@ from functools import partialmethod
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.provenance import package_version
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def _replace_operator(
     """Swap the conversion function of a torch operation, or add one."""
     from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
 
-    registry: JsonObject = _TORCH_OPS_REGISTRY.name_to_func_mapping
+    registry: dict[str, object] = _TORCH_OPS_REGISTRY.name_to_func_mapping
     if name in registry:
         stack.callback(registry.__setitem__, name, registry[name])
     else:

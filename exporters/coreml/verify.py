@@ -14,21 +14,33 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from depthport.exporters.core.errors import ArtifactError, ExportError
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.coreml.mil.package import read_package
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from depthport.exporters.coreml.mil.parity import OutputError
+    from depthport.exporters.coreml.mil.parity import ErrorFacts, OutputError
     from depthport.exporters.coreml.network import PackageNetwork
 
 TOPS = ("backbone", "head", "camera", "pose")
 """Parts of a static network."""
 SCALES = ("scale1", "scale2")
+
+
+class Checks(TypedDict, total=False):
+    """What was found of a package, as the manifest has it; errors by output."""
+
+    input: str
+    arithmetic: str
+    conversion: dict[str, ErrorFacts]
+    """Without rounding."""
+    declared: dict[str, ErrorFacts]
+    """With every result rounded as the package declares."""
+    compression: dict[str, object]
+    seconds: dict[str, float]
 
 
 def verify(
@@ -39,7 +51,7 @@ def verify(
     half: bool,
     islands: Collection[str] = (),
     function: str | None = None,
-) -> JsonObject:
+) -> Checks:
     """Check a package against the network it was converted from.
 
     Args:
@@ -75,7 +87,7 @@ def verify(
                 rounded = dict(zip(network.face.outputs, subject(*inputs), strict=True))
         by_name = dict(zip(names, inputs, strict=True))
         exact = compare(Interpreter(body).run(by_name), rounded)
-        found: JsonObject = {"input": "probe", "arithmetic": "fp32"}
+        found: Checks = {"input": "probe", "arithmetic": "fp32"}
         if violations(exact):
             found["arithmetic"] = "fp64"
             exact = compare(Interpreter(body, "fp64").run(by_name), _in_fp64(subject, inputs))
@@ -92,7 +104,7 @@ def verify(
     return found
 
 
-def outputs_as_declared(path: Path, network: PackageNetwork, examples: Sequence[Tensor]) -> dict[str, object]:
+def outputs_as_declared(path: Path, network: PackageNetwork, examples: Sequence[Tensor]) -> dict[str, ErrorFacts]:
     """Errors by output of a package that rounds every result as it declares, against the network in fp32."""
     import torch
 
@@ -166,5 +178,5 @@ def _kept(name: str, islands: Collection[str], stem: tuple[str, ...]) -> bool:
     )
 
 
-def _json(errors: dict[str, OutputError]) -> dict[str, object]:
+def _json(errors: dict[str, OutputError]) -> dict[str, ErrorFacts]:
     return {name: error.to_json() for name, error in errors.items()}

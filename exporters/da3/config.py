@@ -9,7 +9,7 @@ Read with omegaconf; imports no torch.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -139,7 +139,7 @@ def _refuse_bombs(file: Path, events: Iterable[Any]) -> None:
             )
 
 
-def _strings(node: Any) -> Iterable[str]:
+def _strings(node: object) -> Iterable[str]:
     if isinstance(node, str):
         yield node
     elif isinstance(node, Mapping):
@@ -193,7 +193,7 @@ def upstream_config(name: Any, file: Path) -> JsonObject:
     return inherited
 
 
-def _name(file: Path, taken: Mapping[str, Any]) -> str:
+def _name(file: Path, taken: Collection[str]) -> str:
     """A name for artifacts and reports: the file's, the folder's for `config.json`."""
     stem = file.parent.name if file.name == CONFIG_FILE else file.stem
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-")[:48] or "model"

@@ -11,7 +11,6 @@ from typing import Literal
 
 from depthport.exporters.core.artifact import HostStep
 from depthport.exporters.core.errors import UsageError
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.da3 import host
 
 Family = Literal["anyview", "mono", "metric", "nested"]
@@ -67,7 +66,7 @@ class ModelSpec:
     family: Family
     feed_forward: Literal["mlp", "swiglu"] = "mlp"
     """Feed-forward network of the (any-view) backbone's blocks."""
-    config: JsonObject | None = None
+    config: dict[str, object] | None = None
     """Upstream's configuration where it is the user's own (:mod:`depthport.exporters.da3.config`); None: upstream's of
     that name, `depth_anything_3/configs/<name>.yaml`."""
     source: str = ""

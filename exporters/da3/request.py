@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
-
-import msgspec
+from typing import TypedDict
 
 from depthport.exporters.core.artifact import HostStep, Shape
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.precision import PrecisionPolicy
 from depthport.exporters.da3.models import ModelSpec, host_steps
 from depthport.exporters.da3.weights_ref import WeightsRef
@@ -46,7 +43,7 @@ class ExportKeywords(NetworkKeywords, total=False):
     comes too (`host_steps` of the manifest)."""
     target: str | None
     ray_pose: bool
-    options: Mapping[str, Any] | None
+    options: Mapping[str, object] | None
     """As :class:`ExportRequest` has them."""
 
 
@@ -54,7 +51,7 @@ class ExportKeywords(NetworkKeywords, total=False):
 class ExportRequest:
     """One artifact to make, complete and validated (:func:`depthport.exporters.api.prepare` makes it).
 
-    JSON types all the way down: what one process resolved, another carries out (:meth:`to_json`, :meth:`from_json`).
+    JSON types all the way down: what one process resolved, another carries out.
     """
 
     model: ModelSpec
@@ -75,7 +72,7 @@ class ExportRequest:
     """Take uint8 (B, N, H', W', 3) and normalise it inside the graph."""
     source_size: tuple[int, int] | None = None
     """(H', W') of photographs that the graph resizes to H×W before it normalises; None: they are H×W."""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     """The format's own."""
 
     @property
@@ -87,16 +84,3 @@ class ExportRequest:
     def host_steps(self) -> tuple[HostStep, ...]:
         """Steps of the host on the outputs of the graph."""
         return host_steps(self.model, self.outputs, ray_pose=self.ray_pose)
-
-    def to_json(self) -> JsonObject:
-        json: JsonObject = msgspec.to_builtins(self)
-        return json
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ExportRequest:
-        """The request that :meth:`to_json` wrote.
-
-        Raises:
-            msgspec.ValidationError: it is not a valid request.
-        """
-        return msgspec.convert(data, cls)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from depthport.exporters.core.artifact import Shape, TensorDType, TensorSpec
-from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.artifact import TensorDType, TensorSpec
+from depthport.exporters.core.tensors import Preprocessing, Sizes, input_shapes, open_sizes, output_shapes
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.inputs.preprocess import IMAGENET_MEAN, IMAGENET_STD, exact_steps, steps_to_json
 
@@ -33,69 +33,36 @@ def summary(request: ExportRequest) -> str:
     )
 
 
-def _dims(request: ExportRequest) -> tuple[int | str, int | str, int | str, int | str]:
-    shape: Shape = request.shape
-    open_dims = set(request.dynamic)
-    return (
-        "batch" if "batch" in open_dims else shape.batch,
-        "views" if "views" in open_dims else shape.views,
-        "height" if "size" in open_dims else shape.height,
-        "width" if "size" in open_dims else shape.width,
-    )
-
-
 def input_specs(request: ExportRequest) -> tuple[TensorSpec, ...]:
     """`image` and, where the request takes poses, `extrinsics` and `intrinsics`."""
-    b, n, h, w = _dims(request)
-    source = request.source_size or (h, w)
-    image = (
-        TensorSpec("image", (b, n, *source, 3), "uint8")
-        if request.preprocess
-        else TensorSpec("image", (b, n, 3, h, w), "float32")
-    )
-    if not request.pose_input:
-        return (image,)
-    return (
-        image,
-        TensorSpec("extrinsics", (b, n, 4, 4), "float32", "extrinsics_in"),
-        TensorSpec("intrinsics", (b, n, 3, 3), "float32", "intrinsics_in"),
-    )
+    shapes = input_shapes(_sizes(request), request.source_size, pixels=request.preprocess)
+    image = TensorSpec("image", shapes["image"], "uint8" if request.preprocess else "float32")
+    poses = ("extrinsics", "intrinsics") if request.pose_input else ()
+    return (image, *(TensorSpec(name, shapes[name], "float32", f"{name}_in") for name in poses))
 
 
 def output_specs(request: ExportRequest) -> tuple[TensorSpec, ...]:
     """The requested outputs with their shapes; float32 in every precision, the view int64."""
-    b, n, h, w = _dims(request)
-    rays: tuple[int | str, int | str] = _ray_size(h), _ray_size(w)
-    shapes: dict[str, tuple[tuple[int | str, ...], TensorDType]] = {
-        "depth": ((b, n, h, w), "float32"),
-        "depth_conf": ((b, n, h, w), "float32"),
-        "extrinsics": ((b, n, 3, 4), "float32"),
-        "intrinsics": ((b, n, 3, 3), "float32"),
-        "reference_view": ((b,), "int64"),
-        "ray": ((b, n, *rays, 6), "float32"),
-        "ray_conf": ((b, n, *rays), "float32"),
-        "sky": ((b, n, h, w), "float32"),
-        "metric_depth": ((b, n, h, w), "float32"),
-    }
-    return tuple(TensorSpec(name, *shapes[name]) for name in request.outputs)
+    shapes = output_shapes(_sizes(request))
+    dtypes: dict[str, TensorDType] = {"reference_view": "int64"}
+    return tuple(TensorSpec(name, shapes[name], dtypes.get(name, "float32")) for name in request.outputs)
 
 
-def _ray_size(pixels: int | str) -> int | str:
-    """The ray head works at 8 samples a patch of 14 pixels (`dualdpt.py`: x4 resize, x2 fusion)."""
-    return pixels // 14 * 8 if isinstance(pixels, int) else f"{pixels}*8/14"
+def _sizes(request: ExportRequest) -> Sizes:
+    return open_sizes(request.shape.sizes, request.dynamic)
 
 
-def preprocessing(request: ExportRequest) -> JsonObject:
+def preprocessing(request: ExportRequest) -> Preprocessing:
     """Return the preprocessing of the inputs, and who does it; part of every manifest."""
-    statistics = {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
+    found: Preprocessing = {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
     if request.preprocess:
-        found: JsonObject = {"where": "graph", "image": "uint8 RGB HWC", **statistics}
+        found |= {"where": "graph", "image": "uint8 RGB HWC"}
         if request.source_size is not None:
             height, width = request.source_size
             steps = exact_steps((width, height), request.shape.height, request.shape.width)
-            found.update(source_size=list(request.source_size), steps=steps_to_json(steps))
+            found |= {"source_size": request.source_size, "steps": steps_to_json(steps)}
     else:
-        found = {"where": "host", "image": "float32 RGB CHW, ImageNet-normalised", **statistics}
+        found |= {"where": "host", "image": "float32 RGB CHW, ImageNet-normalised"}
     if request.pose_input:
         found["extrinsics"] = (
             "world-to-camera 4x4, relative to view 0 and scaled to the scene on the host: "

@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Manifest
 from depthport.exporters.core.errors import RunError, UnavailableError
-from depthport.exporters.core.json_types import Json
+from depthport.exporters.core.tensors import Preprocessing
 from depthport.exporters.da3.config_check import family_of
 from depthport.exporters.da3.models import FAMILIES, Family, ModelSpec, validate_outputs
 from depthport.exporters.da3.registry import get_model
@@ -161,7 +161,7 @@ def _query_blocks(query: Tensor, key: Tensor) -> Sequence[Tensor]:
     return blocks
 
 
-def from_pixels(image: Tensor, preprocessing: Mapping[str, Json]) -> Tensor:
+def from_pixels(image: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Pixels (B, N, H', W', 3) uint8 to `image` on the host, with OpenCV, as upstream's users do it.
 
     Args:

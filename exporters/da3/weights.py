@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from depthport.exporters.core.errors import UnavailableError, WeightsError, one_line
 from depthport.exporters.core.files.atomic import read_json
@@ -247,7 +247,9 @@ def _read_safetensors(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
     return tensors
 
 
-def _check_fit(found: Mapping[str, Any], expected: Mapping[str, tuple[int, ...]], ref: WeightsRef, spec: ModelSpec) -> None:
+def _check_fit(
+    found: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], ref: WeightsRef, spec: ModelSpec
+) -> None:
     problems = [f"{key} is missing" for key in expected if key not in found]
     problems += [f"{key} is unknown" for key in found if key not in expected]
     problems += [

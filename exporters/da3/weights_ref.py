@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from depthport.exporters.core.json_types import JsonObject
-
 
 @dataclass(frozen=True)
 class WeightsRef:
@@ -28,7 +26,7 @@ class WeightsRef:
     note: str | None = None
     """One line the user should see: why these weights and not the ones they may expect."""
 
-    def facts(self) -> JsonObject:
+    def facts(self) -> dict[str, object]:
         """Facts for results (JSON types only), with nothing of the machine they lie on."""
         return {
             "id": self.id, "sha256": self.sha256, "synthetic": self.synthetic, "licence": self.licence, "note": self.note,

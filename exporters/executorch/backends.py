@@ -81,7 +81,8 @@ def plain_attention(
     factor = query.shape[-1] ** -0.5 if scale is None else scale
     # One batch of matrices: a product of four dimensions is written with expansions, which split the graph, too.
     left, right, mixed = (tensor.flatten(0, 1) for tensor in (query * factor, key, value))
-    return left.bmm(right.transpose(-2, -1)).softmax(dim=-1).bmm(mixed).unflatten(0, query.shape[:2])
+    found: Tensor = left.bmm(right.transpose(-2, -1)).softmax(dim=-1).bmm(mixed).unflatten(0, query.shape[:2])
+    return found
 
 
 def convolution_by_image(

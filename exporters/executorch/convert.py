@@ -23,8 +23,6 @@ from typing import Any
 
 import numpy as np
 
-from depthport.exporters.core.json_types import JsonObject
-
 Progress = Callable[[str], None]
 
 METHOD = "forward"
@@ -38,7 +36,7 @@ def lower(
     inputs: str = "",
     outputs: str = "",
     names: Sequence[str] = (),
-) -> JsonObject:
+) -> dict[str, object]:
     """Lower a saved program to `backend` and write it as a `.pte`.
 
     Args:

@@ -26,7 +26,6 @@ from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import ExportError, UnavailableError, UnsupportedError, UsageError
 from depthport.exporters.core.inspection import Table
 from depthport.exporters.core.isolation import Isolated, call_isolated
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.usable import unusable
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.executorch import convert
@@ -70,7 +69,7 @@ class ExecuTorchExporter(Exporter):
         missing = unusable(install.DA3_EXECUTORCH, "torch", "executorch", "torchao")
         return ": ".join(missing) if missing else None
 
-    def options(self, request: ExportRequest) -> JsonObject:
+    def options(self, request: ExportRequest) -> dict[str, object]:
         if request.policy.quantization is not None:
             raise UnsupportedError(f"format {self.format!r} has no {request.policy.name}: {NO_INT8}")
         require_static(request, allow=("pose_input",))

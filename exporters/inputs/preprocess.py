@@ -19,9 +19,8 @@ then applied to pixels, to intrinsics and to depth maps alike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +28,8 @@ from numpy.typing import NDArray
 from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.asked import count_images
-from depthport.exporters.core.errors import InputError, UnavailableError, UsageError
+from depthport.exporters.core.errors import ArtifactError, InputError, UnavailableError, UsageError
+from depthport.exporters.core.tensors import Step
 
 PATCH = 14
 PROCESS_RES = 504
@@ -146,31 +146,38 @@ def validate_source(source_size: Size, shape: Shape, dynamic: Sequence[str]) -> 
     exact_steps((width, height), shape.height, shape.width)
 
 
-def steps_to_json(steps: Steps) -> list[dict[str, object]]:
+def steps_to_json(steps: Steps) -> list[Step]:
     """Steps as a manifest has them, in order."""
     return [
         {
-            "resize": [step.height, step.width],
-            "from": [step.source[1], step.source[0]],
+            "resize": (step.height, step.width),
+            "from": (step.source[1], step.source[0]),
             "interpolation": "cubic" if step.upscale else "area",
         }
         if isinstance(step, Resize)
-        else {"crop": [step.height, step.width], "top": step.top, "left": step.left}
+        else {"crop": (step.height, step.width), "top": step.top, "left": step.left}
         for step in steps
     ]
 
 
-def steps_from_json(steps: Sequence[Mapping[str, Any]]) -> Steps:
-    """The inverse of :func:`steps_to_json`."""
-    found: list[Resize | Crop] = []
-    for step in steps:
-        if "resize" in step:
-            (height, width), source = step["resize"], step["from"]
-            found.append(Resize((source[1], source[0]), width, height, step["interpolation"] == "cubic"))
-        else:
-            height, width = step["crop"]
-            found.append(Crop(step["left"], step["top"], width, height))
-    return tuple(found)
+def steps_from_json(steps: Iterable[Step]) -> Steps:
+    """The inverse of :func:`steps_to_json`.
+
+    Raises:
+        ArtifactError: a step lacks something.
+    """
+    try:
+        return tuple(map(_step, steps))
+    except KeyError as error:
+        raise ArtifactError(f"the manifest has a step of preprocessing without {error}: export it again") from None
+
+
+def _step(step: Step) -> Resize | Crop:
+    if "resize" in step:
+        (height, width), source = step["resize"], step["from"]
+        return Resize((source[1], source[0]), width, height, step["interpolation"] == "cubic")
+    height, width = step["crop"]
+    return Crop(step["left"], step["top"], width, height)
 
 
 def final_size(size: Size, steps: Steps) -> Size:

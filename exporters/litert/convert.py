@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from depthport.exporters.core.files.npz import read_npz, write_npz
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.litert.recipes import Recipe, group
 
 Progress = Callable[[str], None]
@@ -97,7 +96,7 @@ def quantize(model: str, quantized: str, recipe: Recipe, progress: Progress) -> 
 
 def try_recipes(
     model: str, recipes: Sequence[Recipe], scenes: str, outputs: Sequence[str], progress: Progress
-) -> list[JsonObject]:
+) -> list[dict[str, object]]:
     """Quantize by each recipe in turn, run the scenes, and keep the outputs in `trial-INDEX.npz` beside the model.
 
     Args:
@@ -109,7 +108,7 @@ def try_recipes(
     Returns:
         For each: `size_bytes`, and the file's name.
     """
-    done = []
+    done: list[dict[str, object]] = []
     images = dict(np.load(scenes))
     for index, recipe in enumerate(recipes):
         path = Path(model)
@@ -126,7 +125,7 @@ def try_recipes(
     return done
 
 
-def run(model: str, inputs: str, outputs: str, progress: Progress) -> JsonObject:  # noqa: ARG001 - isolated functions take it
+def run(model: str, inputs: str, outputs: str, progress: Progress) -> dict[str, object]:  # noqa: ARG001 - isolated functions take it
     """Run a written file in LiteRT on the arrays of an `.npz`; the outputs go to another. Returns its signature."""
     (found,) = infer(model, [read_npz(inputs)])
     write_npz(Path(outputs), found)

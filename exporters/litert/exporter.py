@@ -24,7 +24,6 @@ from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Manifest
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.isolation import Isolated, call_isolated
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options
 from depthport.exporters.core.usable import unusable
 from depthport.exporters.da3.request import ExportRequest
@@ -60,7 +59,7 @@ class LiteRTExporter(Exporter):
         missing = unusable(install.DA3_LITERT, "torch", *self.packages)
         return ": ".join(missing) if missing else None
 
-    def options(self, request: ExportRequest) -> JsonObject:
+    def options(self, request: ExportRequest) -> dict[str, object]:
         require_static(request, allow=("pose_input", "quantization int8"))
         if request.policy.name not in PRECISIONS:
             raise UnsupportedError(
@@ -118,7 +117,8 @@ class _Build:
 
     def finish(self) -> dict[str, object]:
         """The file of the request's precision, and what to say of it."""
-        extra: JsonObject = {"converter": self.isolation, "checks": {"conversion": self.parity}}
+        checks = {"conversion": self.parity}
+        extra: dict[str, object] = {"converter": self.isolation, "checks": checks}
         policy = self.context.request.policy
         if policy.name == "fp32":
             (self.work / "fp32.tflite").rename(self.work / MODEL_FILE)
@@ -132,7 +132,7 @@ class _Build:
         self.context.progress(f"writing {policy.name}")
         self._call(convert.quantize, model="fp32.tflite", quantized=MODEL_FILE, recipe=recipe)
         # Not judged: what rounding costs is a property of the precision. Missing, misshapen or infinite outputs are.
-        extra["checks"]["rounded"] = errors(self._run(MODEL_FILE), self.expected)
+        checks["rounded"] = errors(self._run(MODEL_FILE), self.expected)
         return extra
 
     def _choose(self) -> Chosen:

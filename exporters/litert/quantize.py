@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from depthport.exporters.base import ExportContext
 from depthport.exporters.core.errors import ExportError
-from depthport.exporters.core.json_types import Json, JsonObject
+from depthport.exporters.core.json_types import Json
 from depthport.exporters.litert.recipes import Recipe, dynamic, weights_only
 from depthport.exporters.quantization.images import held_out_scenes, split
 from depthport.exporters.quantization.mix import Budget, Loss, choose, give_back
@@ -35,7 +35,7 @@ class Chosen:
     """Chosen parts, and their cost on the held-out scenes."""
 
     recipe: Recipe
-    report: JsonObject
+    report: dict[str, object]
     """Report for the manifest."""
 
 

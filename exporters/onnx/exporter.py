@@ -28,7 +28,6 @@ from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact, Manifest
 from depthport.exporters.core.errors import ExportError, one_line
 from depthport.exporters.core.files.atomic import storage_errors
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options
 from depthport.exporters.core.text import mib
 from depthport.exporters.da3.request import ExportRequest
@@ -79,7 +78,7 @@ class OnnxExporter(Exporter):
         missing = [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]
         return f"{', '.join(missing)} not installed: {install.DA3_ONNX}" if missing else None
 
-    def options(self, request: ExportRequest) -> JsonObject:
+    def options(self, request: ExportRequest) -> dict[str, object]:
         # Ranges are of one shape and of photographs as the network takes them.
         quantized = request.policy.quantization in QUANTIZATIONS
         target = get_target(request.target)
@@ -97,7 +96,8 @@ class OnnxExporter(Exporter):
         request = context.request
         target = get_target(request.target)
         plain = plain_kind(request)
-        versions = self.options(request) if request.policy.quantization is None else {}
+        free = plain is None and request.policy.quantization is None
+        versions = check_versions(request.options, target.opset, free=target.name == PORTABLE) if free else {}
         if plain is UpstreamOptions:
             model = upstream_graph(context, target.opset, directory)
         elif target.emit is not None:
@@ -111,7 +111,7 @@ class OnnxExporter(Exporter):
             model = target.rewrite(model)
             if opset == lowering.OLD:
                 model = lowering.lower(model)
-        extra = {}
+        extra: dict[str, object] = {}
         if plain is None and request.policy.quantization is not None:
             extra["quantization"] = _quantize(context, model, target)
         name_constant_outputs(model)
@@ -173,7 +173,7 @@ def _read(path: Path) -> onnx_ir.Model:
     return ir.load(path)
 
 
-def _quantize(context: ExportContext, model: onnx_ir.Model, target: OnnxTarget) -> JsonObject:
+def _quantize(context: ExportContext, model: onnx_ir.Model, target: OnnxTarget) -> dict[str, object]:
     """Quantize what the plan chooses; returns the plan's report."""
     plan = make_plan(context, signed=target.signed_activations, rounded_outputs=target.rounded_outputs)
     layers = candidates(context.network())

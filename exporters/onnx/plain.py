@@ -17,7 +17,6 @@ import msgspec
 from depthport.exporters.base import ExportContext
 from depthport.exporters.core import install
 from depthport.exporters.core.errors import ExportError, UnavailableError, UnsupportedError, UsageError
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options, read_options
 from depthport.exporters.core.provenance import package_versions
 from depthport.exporters.da3.request import ExportRequest
@@ -53,7 +52,7 @@ def plain_kind(request: ExportRequest) -> type[Options] | None:
     return DynamicOptions if request.options.get("mix") == "dynamic" else None
 
 
-def check_plain(request: ExportRequest, kind: type[Options], target: str) -> JsonObject:
+def check_plain(request: ExportRequest, kind: type[Options], target: str) -> dict[str, object]:
     """The option, and what decides what it writes.
 
     Raises:
@@ -61,7 +60,7 @@ def check_plain(request: ExportRequest, kind: type[Options], target: str) -> Jso
         UnsupportedError: open dimensions, poses or pixels, which neither takes.
         UnavailableError: ONNX Runtime, which quantizes, is not installed.
     """
-    options: JsonObject = msgspec.structs.asdict(read_options(kind, request.options, f"such an export ({kind.where})"))
+    options = msgspec.structs.asdict(read_options(kind, request.options, f"such an export ({kind.where})"))
     if target != PORTABLE:
         raise UsageError(f"target {target!r} has none of the options {', '.join(options)}: they are for {PORTABLE}")
     if request.dynamic or request.pose_input or request.preprocess:

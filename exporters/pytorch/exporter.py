@@ -29,7 +29,6 @@ from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.files.atomic import write_bytes, write_json
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.pytorch.program import export_program, from_pixels, require_static
 
@@ -61,7 +60,7 @@ class PyTorchExporter(Exporter):
         missing = [name for name in ("torch", "safetensors") if find_spec(name) is None]
         return f"{' and '.join(missing)} not installed: {install.DA3}" if missing else None
 
-    def options(self, request: ExportRequest) -> JsonObject:
+    def options(self, request: ExportRequest) -> dict[str, object]:
         require_static(request, allow=("pose_input", "preprocess"))
         if request.target not in (None, FUSED_TARGET):
             raise UsageError(

@@ -12,7 +12,6 @@ import msgspec
 from depthport.exporters.base import ExportContext
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UnsupportedError
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Above0, Options, read_options
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.shapes import PATCH
@@ -48,7 +47,7 @@ class Int8Options(Options, frozen=True):
     max_rotation_deg: Above0 = MAX_ROTATION_DEG
     """The same of the cameras' rotation, in degrees."""
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, object]:
         """Return the form for manifest and key, with calibration images as the hash of their contents.
 
         Raises:
@@ -81,7 +80,7 @@ class QuantizationPlan:
     found: Found
     """Loss of :attr:`layers` together on held-out pictures."""
 
-    def report(self) -> JsonObject:
+    def report(self) -> dict[str, object]:
         """Return the report for the manifest."""
         depth, rotation = quadrature([loss for loss in self.table if loss.layer in self.layers])
         return {

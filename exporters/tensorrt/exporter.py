@@ -26,7 +26,6 @@ from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ExportError, UnavailableError
 from depthport.exporters.core.files.private import cache_root, private_folder
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options
 from depthport.exporters.core.precision import POLICIES, PrecisionPolicy
 from depthport.exporters.core.text import mib
@@ -63,13 +62,13 @@ from depthport.exporters.tensorrt.quantize import beyond, quantize_file
 if TYPE_CHECKING:
     import tensorrt
 
-    from depthport.exporters.tensorrt.network import OnnxFacts
+    from depthport.exporters.tensorrt.network import Audit, OnnxFacts
 
 LAYERS_FILE = "layers.json"
 _log = logging.getLogger("depthport")
 
 
-class _EngineExporter(Exporter):
+class EngineExporter(Exporter):
     """Base of both formats, which differ in the package alone."""
 
     main_file: ClassVar[str | None] = ENGINE_FILE
@@ -88,7 +87,7 @@ class _EngineExporter(Exporter):
             return f"{self.package.name} builds only for the machine's GPU, and this one has none: use format tensorrt-rtx"
         return None
 
-    def options(self, request: ExportRequest) -> JsonObject:
+    def options(self, request: ExportRequest) -> dict[str, object]:
         options = parse_options(request, self.package)
         # What the graph can't express is refused before anything is built.
         OnnxExporter().options(graph_request(request, self._onnx_target()))
@@ -110,7 +109,7 @@ class _EngineExporter(Exporter):
         graph = self._mixed(request, options) if measured else graph_request(request, self._onnx_target())
         source = context.dependency("onnx", target=graph.target, policy=graph.policy, options=dict(graph.options))
         path = source.file(ONNX_FILE)
-        extra: JsonObject = {"onnx": {"artifact": source.path.name, "key": source.manifest.key}}
+        extra: dict[str, object] = {"onnx": {"artifact": source.path.name, "key": source.manifest.key}}
         warnings: list[str] = []
         if measured:
             extra["quantization"] = {"kind": "int8", **source.manifest.extra["quantization"]}
@@ -120,12 +119,12 @@ class _EngineExporter(Exporter):
                 "onnx", target=graph.target, policy=POLICIES["fp32"], options={}, dynamic=(), pose_input=False,
                 preprocess=False, source_size=None,
             )  # fmt: skip
-            extra["quantization"] = quantize_file(
+            found = quantize_file(
                 path, reference.file(ONNX_FILE), directory / QUANTIZED_FILE, request, options.calibration,
                 options.calibration_method, context.progress,
             )  # fmt: skip
-            path = directory / QUANTIZED_FILE
-            if line := beyond(extra["quantization"]["held_out"], request.policy.quantization):
+            path, extra["quantization"] = directory / QUANTIZED_FILE, found
+            if line := beyond(found["held_out"], request.policy.quantization):
                 warnings.append(line)
         result = self.build_engine(path, request.policy, options, directory, context.progress)
         warnings += result.extra["warnings"]
@@ -154,8 +153,8 @@ class _EngineExporter(Exporter):
         cache_file = _timing_cache_file(options, str(trt.__version__))
         cache = None if cache_file is None else (cache_file.read_bytes() if cache_file.is_file() else b"")
         cache = build(trt, parsed, self.package, options, policy.tf32, directory / ENGINE_FILE, progress, cache)
-        audit["attention_decomposable"] = decomposable(trt, parsed.network)
-        if audit["attention_decomposable"] > expected:
+        apart = decomposable(trt, parsed.network)
+        if apart > expected:
             warnings.append("attention has no fused kernel for these GPUs and shapes: it runs in parts, which is slower")
             _log.warning(warnings[-1])
         if cache_file is not None and cache is not None:
@@ -163,8 +162,8 @@ class _EngineExporter(Exporter):
         inspected = options.inspector and _inspect(trt, self.package, directory, progress)
         return ExportResult(
             extra={
-                "network": audit, "estimate": estimate, "warnings": warnings, "stripped": options.strip_weights,
-                "inspector": LAYERS_FILE if inspected else None,
+                "network": {**audit.to_json(), "attention_decomposable": apart}, "estimate": estimate,
+                "warnings": warnings, "stripped": options.strip_weights, "inspector": LAYERS_FILE if inspected else None,
             },
             target=describe_target(self.package, str(trt.__version__), options, gpu_here()),
         )  # fmt: skip
@@ -183,8 +182,8 @@ class _EngineExporter(Exporter):
         found.require()
         return onnx_facts(model), found.estimate()
 
-    def audit(self, network: tensorrt.INetworkDefinition, facts: OnnxFacts, policy: PrecisionPolicy) -> JsonObject:
-        """Audit of a parsed network, as JSON.
+    def audit(self, network: tensorrt.INetworkDefinition, facts: OnnxFacts, policy: PrecisionPolicy) -> Audit:
+        """Audit of a parsed network.
 
         Raises:
             ExportError: a type is not what the policy says, or an attention got lost.
@@ -193,7 +192,7 @@ class _EngineExporter(Exporter):
         if found.errors:
             more = f" (and {len(found.errors) - 1} more)" if len(found.errors) > 1 else ""
             raise ExportError(f"the parsed network does not match precision {policy.name}: {found.errors[0]}{more}")
-        return found.to_json()
+        return found
 
     def rebuild(self, artifact: Artifact, directory: Path, progress: Progress) -> ExportResult:
         """Rebuild for this machine's GPU and TensorRT; also raises what :meth:`build_engine` raises."""
@@ -220,7 +219,7 @@ class _EngineExporter(Exporter):
         return "tensorrt" if hasattr(trt, "IAttention") else "tensorrt-matmul"
 
 
-class TensorRTExporter(_EngineExporter):
+class TensorRTExporter(EngineExporter):
     """Full TensorRT, 10.13 and 11: builds on the GPU it builds for."""
 
     format: ClassVar[str] = "tensorrt"
@@ -228,7 +227,7 @@ class TensorRTExporter(_EngineExporter):
     package: ClassVar[Package] = TENSORRT
 
 
-class TensorRTRTXExporter(_EngineExporter):
+class TensorRTRTXExporter(EngineExporter):
     """TensorRT for RTX: builds anywhere, for GeForce and RTX GPUs."""
 
     format: ClassVar[str] = "tensorrt-rtx"

@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.precision import PrecisionPolicy
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class Audit:
     checked: int = 0
     """Tensors whose type was compared with the ONNX file's."""
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, object]:
         return {
             "layers": self.layers, "products": self.products, "attention": self.attention, "notes": list(self.notes),
             "tensors_checked": self.checked,

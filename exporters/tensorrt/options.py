@@ -16,7 +16,6 @@ from msgspec import Meta
 
 from depthport.exporters.core.declared import fault
 from depthport.exporters.core.errors import ArtifactError, UnsupportedError, UsageError
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Above0, Options, read_options
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.tensorrt.platform import EngineGpu, Package, gpu_here
@@ -95,7 +94,7 @@ class TensorRTOptions:
     calibration_method: Method | None
     """None: what suits the kind."""
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, object]:
         return {**asdict(self), "capabilities": list(self.capabilities)}
 
     @classmethod
@@ -169,6 +168,8 @@ def _target(text: str | None, package: Package) -> tuple[str, tuple[str, ...], s
     """The target in its normal form, the GPUs it stands for, and the compatibility level."""
     gpu = gpu_here()
     words = [word.strip().lower() for word in (text or "").split(",") if word.strip()]
+    if text is not None and not words:
+        raise UsageError(f"target {text!r} names no GPU: give compute capabilities, for example sm86,sm89")
     if words and words[0] in COMPATIBILITY:
         if len(words) > 1 or package.builds_without_gpu:
             raise UsageError(f"target {text!r}: {package.name} takes compute capabilities, for example sm86,sm89")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,10 +46,24 @@ MAX_DEPTH, MAX_ROTATION_DEG = 1e-2, 0.5
 _SMALLEST = 1e-12
 
 
+class Quantized(TypedDict):
+    """What the manifest says of a quantized graph."""
+
+    kind: str
+    products: int
+    method: str
+    images: int
+    """That it was calibrated with."""
+    own_images: bool
+    widest: dict[str, float]
+    held_out: dict[str, float]
+    """As :func:`held_out` gives it."""
+
+
 def quantize_file(
     source: Path, reference: Path, destination: Path, request: ExportRequest, calibration: str | None, method: str | None,
     progress: Progress,
-) -> dict[str, object]:  # fmt: skip
+) -> Quantized:  # fmt: skip
     """Write the quantized form of a graph; returns what the manifest should say about it.
 
     Args:

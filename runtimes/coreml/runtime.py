@@ -25,7 +25,6 @@ from PIL import Image
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, RunError, UnsupportedError, UsageError, one_line
-from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
 from depthport.runtimes.coreml.host import complete
 from depthport.runtimes.coreml.platform import CoreMLTools, Model, PlannedOperation, Platform
@@ -167,7 +166,7 @@ class CoreMLSession(Session):
     def placement(self) -> Placement:
         """Return the placement by `MLComputePlan`; operations on another unit than the device are the fallback."""
         kind = UNITS[self.device][0]
-        details: JsonObject = {
+        details: dict[str, object] = {
             "compute_unit": self._unit,
             "compiled_model": "kept from an earlier load" if self._kept else "compiled by this load",
             **self._phases,

@@ -20,8 +20,6 @@ from pathlib import Path
 
 import numpy as np
 
-from depthport.exporters.core.json_types import JsonObject
-
 _NAMED = re.compile(r"onnxruntime-|.*-ep-")
 _PROVIDES = re.compile(r"get_ep_name|EP_NAME|register_execution_provider_library")
 _LOCATORS = ("get_library_path", "library_path")
@@ -112,12 +110,12 @@ def _mode(provider: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def survey(progress: Callable[[str], None]) -> list[JsonObject]:  # noqa: ARG001 - isolated functions take it
+def survey(progress: Callable[[str], None]) -> list[dict[str, object]]:  # noqa: ARG001 - isolated functions take it
     """Return each installed plug-in's offers as JSON types, or its error; runs in a separate process."""
     return [_surveyed(plugin) for plugin in installed()]
 
 
-def _surveyed(plugin: Plugin) -> JsonObject:
+def _surveyed(plugin: Plugin) -> dict[str, object]:
     try:
         return {"offers": [asdict(offer) for offer, _ in offers(plugin)]}
     except Exception as error:  # noqa: BLE001 - a vendor's library may fail in any way

@@ -19,6 +19,7 @@ from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, PlacementError, RunError, one_line
 from depthport.exporters.core.nvidia import cuda_devices, process_memory_mib
 from depthport.exporters.core.options import Options
+from depthport.runtimes.arrays import check_signature
 from depthport.runtimes.base import Arrays, LoadOptions, Placement, Session, SessionMemory
 from depthport.runtimes.host.cache import cache_folder
 from depthport.runtimes.host.threads import allowed_threads
@@ -76,7 +77,8 @@ class OrtSession(Session):
             ort.set_default_logger_severity(_LOG_ERRORS_ONLY)
         self._graph = "not kept"
         self._session = self._create(model, extra)
-        self._check_signature()
+        takes, gives = self._session.get_inputs(), self._session.get_outputs()
+        check_signature({v.name: v.shape for v in takes}, {v.name: v.shape for v in gives}, artifact.manifest)
         self._binding = self._session.io_binding()
         self._inputs: dict[str, ort.OrtValue] = {}
         self._outputs_bound: dict[str, ort.OrtValue] = {}
@@ -205,15 +207,6 @@ class OrtSession(Session):
                 more = f" and {len(strays) - _NAMED_NODES} more" if len(strays) > _NAMED_NODES else ""
                 message = f"{len(strays)} nodes would run on the CPU: {', '.join(strays[:_NAMED_NODES])}{more}"
         return f"{message}; {advice}"
-
-    def _check_signature(self) -> None:
-        native = {v.name for v in self._session.get_inputs()}, {v.name for v in self._session.get_outputs()}
-        wanted = {s.native_name for s in self.input_specs}, {s.native_name for s in self.output_specs}
-        if native != wanted:
-            raise LoadError(
-                f"the model takes {sorted(native[0])} and gives {sorted(native[1])}, "
-                f"its manifest says {sorted(wanted[0])} and {sorted(wanted[1])}: export it again"
-            )
 
     def _allocate(self, shape: tuple[int | str, ...], dtype: str) -> ort.OrtValue:
         # Fixed buffers: a captured CUDA graph replays on the addresses it has seen.

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import ArtifactError, LoadError, RunError, StorageError, one_line
 from depthport.exporters.core.files.sealed import file_intact, seal_file
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.tensorrt.graph import find_onnx
 from depthport.exporters.tensorrt.platform import ENGINE_FILE, EngineGpu, Package, damage, gpu_here, load_module, mismatch
 from depthport.runtimes.base import LoadOptions
@@ -153,7 +152,7 @@ class TensorRTEngine:
         if not self._context.execute_async_v3(stream):
             raise RunError(f"{self._package.name} refused to enqueue the engine")
 
-    def details(self) -> JsonObject:
+    def details(self) -> dict[str, object]:
         return {
             "package": self._package.name, "version": self._trt.__version__, "gpu": self._gpu.name,
             "capability": self._gpu.capability, "driver": self._gpu.driver, "layers": self._engine.num_layers,

@@ -12,7 +12,6 @@ import numpy as np
 
 from depthport.exporters.core.artifact import Artifact, TensorSpec
 from depthport.exporters.core.errors import RunError
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.nvidia import process_memory_mib
 from depthport.runtimes.base import Arrays, LoadOptions, Placement, Session, SessionMemory
 from depthport.runtimes.tensorrt.buffers import CudaBuffers, CudaError
@@ -33,7 +32,7 @@ class Engine(Protocol):
     def enqueue(self, stream: int) -> None:
         """Put one inference on the stream; raises RunError where it is refused."""
 
-    def details(self) -> JsonObject:
+    def details(self) -> dict[str, object]:
         """Details for the placement: the engine and its origin."""
 
     def close(self) -> None:

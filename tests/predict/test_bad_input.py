@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +16,7 @@ from typer.testing import CliRunner
 
 from depthport.bench.cli.app import app
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import ArtifactError, DepthportError
+from depthport.exporters.core.errors import ArtifactError, DepthportError, LoadError
 from depthport.exporters.core.files.locking import exclusive
 from depthport.predict.model import Model
 from depthport.predict.photographs import load_photographs
@@ -57,7 +60,7 @@ WEIGHTS = ("--weights", "synthetic:0")
         (["da3-smal", "a.jpg", *WEIGHTS], "did you mean 'da3-small'"),
         (["da3-small", "a.jpg"], "pass --weights synthetic:0"),
         (["da3-small", "no-such.jpg", *WEIGHTS], "no-such.jpg"),
-        (["da3-small", "a.jpg", "--write", ",", *WEIGHTS], "nothing to write: choose from png"),
+        (["da3-small", "a.jpg", "--write", ",", *WEIGHTS], "names nothing"),
         (["da3-small", "empty", *WEIGHTS], "holds no pictures"),
         (["da3-small", "walk.mp4", *WEIGHTS], "no decodable frames"),
         (["da3-small", "broken.jpg", *WEIGHTS], "broken.jpg"),
@@ -77,6 +80,19 @@ def test_one_line_and_nothing_left(folder: Path, words: list[str], said: str) ->
     assert isinstance(found, DepthportError), found
     assert found.exit_code == 2 and "\n" not in str(found) and said in str(found)
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_manifest_that_is_not_its_files_is_refused(folder: Path) -> None:
+    """By the runtime, where the manifest agrees with itself: bad input too."""
+    shutil.copytree(Path("artifact"), "other")
+    manifest = json.loads(Path("other/artifact.json").read_text())
+    text = json.dumps(manifest).replace("70, 98", "84, 98").replace('"height": 70', '"height": 84')
+    Path("other/artifact.json").write_text(text)
+    for words in (["--runtime", "onnxruntime"], ["--runtime", "openvino"] if find_spec("openvino") else []):
+        found: Any = CliRunner().invoke(app, ["predict", "other", "a.jpg", "b.jpg", *words]).exception
+        assert isinstance(found, LoadError), found
+        assert found.exit_code == 2 and "\n" not in str(found) and "export it again" in str(found)
+    assert not Path("prediction").exists()
 
 
 class Bound(Fake):

@@ -62,7 +62,7 @@ def test_an_unavailable_device_says_why_and_what_to_do(tmp_path: Path) -> None:
     ("path", "complaint"),
     [
         ("tests.support.fakes:NoSuchClass", "has no 'NoSuchClass'"),
-        ("no_such_module:Fake", "no module 'no_such_module'"),
+        ("no_such_module:Fake", "module 'no_such_module' can't be imported"),
         ("no-such-runtime", "choose one of"),
     ],
 )

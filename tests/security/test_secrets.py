@@ -68,8 +68,10 @@ def test_every_file_that_is_written(tmp_path: Path) -> None:
     found = engine.run(checked, tmp_path / "check", ArtifactStore(tmp_path / "store"), Observer())
     assert [bool(cell.log) for cell in found.cells] == [False, True, False]
     write_json(out / "self-check.json", found.to_json())
-    shown = {"model": "da3-small", "batch": 1, "views": 2, "height": 14, "width": 28, "runtime": "fake", "device": "cpu",
-             "mode": "plain", "precision": "fp32", "weights": "synthetic:0"}  # fmt: skip
+    shown: dict[str, str | int] = {
+        "model": "da3-small", "batch": 1, "views": 2, "height": 14, "width": 28, "runtime": "fake", "device": "cpu",
+        "mode": "plain", "precision": "fp32", "weights": "synthetic:0",
+    }  # fmt: skip
     write_profile(Profile(shown, "a CPU", {}, 1, 1.0, None, 1.0, 1.0, "float32", ()), out / "profile")
     files = [path for folder in (out, artifact) for path in folder.rglob("*") if path.is_file()]
     assert {"results.json", "journal.jsonl", "report.md", "report.html", "self-check.json", "artifact.json",

@@ -125,7 +125,7 @@ def wait_for(what: Callable[[], bool], seconds: float = 60) -> None:
 
 def steps_of(results: Path) -> list[tuple[int, float]]:
     """Process id and time of every step of a made-up measurement."""
-    steps = json.loads(results.read_text())["protocol"]["steps"]
+    steps = json.loads(results.read_text())["inputs"]["notes"]
     return [(int(step.partition(":")[0]), float(step.partition(":")[2])) for step in steps]
 
 

@@ -17,7 +17,7 @@ def manifest(**changes: Any) -> Manifest:
         "precision": {"name": "fp32"},
         "shape": Shape(1, 2, 70, 98),
         "inputs": (TensorSpec("image", (1, 2, 3, 70, 98), "float32"),),
-        "outputs": (TensorSpec("depth", (1, "views", 70, 98), "float32"),),
+        "outputs": (TensorSpec("depth", (1, 2, 70, 98), "float32"),),
         "options": {"target": None},
         "versions": {"python": "3.11"},
     }

@@ -16,6 +16,7 @@ import msgspec
 
 from depthport.bench.plan.schedule import Order
 from depthport.bench.results.model import Results, Status
+from depthport.bench.results.sections import PowerSection
 from depthport.bench.studies.simulated_clock import Clock, Sampling
 from tests.support.simulated_run import Machine, Row, Workload, simulate
 
@@ -26,7 +27,7 @@ SOME = Sampling(5, 3, 2, Order.MIRRORED)
 MANY = Sampling(5, 6, 4, Order.MIRRORED)
 """240 samples."""
 
-POWER = {"source": "mains", "low_power_mode": None}
+POWER: PowerSection = {"source": "mains", "low_power_mode": None}
 CPU_SERVER = Machine(
     {
         "cpu": {"model": "AMD EPYC 7763 64-Core Processor", "microarchitecture": "Zen 3", "usable_cores": 2},

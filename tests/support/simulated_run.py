@@ -6,7 +6,8 @@ What a row says is what is true of its cell; what the results say of it is the a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -40,6 +41,7 @@ from depthport.bench.results.records import (
     TimedBlock,
     VisitDone,
 )
+from depthport.bench.results.sections import Environment, GpuReading, Reading
 from depthport.bench.studies.simulated_clock import Clock, Sampling, simulate_samples
 from depthport.exporters.core.artifact import Artifact, FileInfo, Shape, WeightsInfo, artifact_key
 from depthport.exporters.core.files.atomic import write_json
@@ -96,9 +98,9 @@ class Row:
 class Machine:
     """What `bench` writes of a machine, and how its clock behaves."""
 
-    environment: Mapping[str, Any]
+    environment: Environment
     clock: Clock
-    gpu: Mapping[str, Any] | None = None
+    gpu: GpuReading | None = None
     """Telemetry of its GPU during every visit."""
 
 
@@ -140,7 +142,7 @@ def simulate(
     (out / "journal.jsonl").write_bytes(b"".join(map(line_of, records)))
     with Journal(out / "journal.jsonl") as journal:
         assert len(journal.records) == len(records)
-        return conclude(plan, journal, references, out, dict(machine.environment), complete=True)
+        return conclude(plan, journal, references, out, copy.deepcopy(machine.environment), complete=True)
 
 
 def _plan(rows: tuple[Row, ...], workload: Workload, sampling: Sampling, seed: int) -> RunPlan:
@@ -238,7 +240,7 @@ def _timed(machine: Machine, rows: tuple[Row, ...], plan: RunPlan, sampling: Sam
     true = np.log(np.array(list(latency.values())))
     (log,), (turns,) = simulate_samples(sampling, machine.clock, 1, plan.protocol.seed, true)
     clock_s, blocks = 0.0, {cell: count() for cell in latency}
-    gpus = [dict(machine.gpu)] if machine.gpu else None
+    gpus = [machine.gpu] if machine.gpu else None
     for launch in range(sampling.launches):
         for cell, (_, row) in ran.items():
             yield _launch(row, cell, launch, clock_s)
@@ -255,7 +257,7 @@ def _timed(machine: Machine, rows: tuple[Row, ...], plan: RunPlan, sampling: Sam
                 outputs_sha256=f"{of[cell]}, {scene}", outputs=outputs_name(index, scene) if cell in ran else None,
             )  # fmt: skip
             wall_s = float(starts[-1] - clock_s)
-            telemetry = {"wall_s": wall_s, "parked_cpu_share": 0.0, "gpus": gpus}
+            telemetry: Reading = {"wall_s": wall_s, "parked_cpu_share": 0.0, "gpus": gpus}
             yield VisitDone(cell=cell, launch=launch, round=number, visit=visit, wall_s=wall_s, telemetry=telemetry)
             clock_s += wall_s
         for cell, (_, row) in ran.items():

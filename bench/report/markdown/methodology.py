@@ -43,12 +43,11 @@ def technical_notes(report: Report) -> str:
         lines = [f"**{escape(machine.name)}**: {versions or 'versions unknown'}"]
         for run in machine.runs:
             for model, info in run.results.weights.items():
-                if isinstance(info, dict):
-                    sha = str(info.get("sha256") or "")[:12]
-                    lines.append(
-                        f"{escape(model)}: weights {code(info.get('id') or 'unknown')}, licence "
-                        f"{escape(info.get('licence') or 'unknown')}" + (f", sha256 {code(sha)}…" if sha else "")
-                    )
+                sha = info.get("sha256", "")[:12]
+                lines.append(
+                    f"{escape(model)}: weights {code(info.get('id') or 'unknown')}, licence "
+                    f"{escape(info.get('licence') or 'unknown')}" + (f", sha256 {code(sha)}…" if sha else "")
+                )
         parts.append(bullets(dict.fromkeys(lines)))
     facts: dict[str, list[str]] = {}
     modes: dict[tuple[str, str], str] = {}
@@ -75,7 +74,7 @@ def methodology(report: Report) -> str:
             )
             name = escape(protocol.get("name") or "unknown")
             inputs = run.results.inputs.get("name")
-            fed = f"; inputs: {escape(inputs)}" if isinstance(inputs, str) else ""
+            fed = f"; inputs: {escape(inputs)}" if inputs else ""
             parts.append(
                 f"**{escape(machine.name)}**, run of {run.created}: protocol **{name}** ({text or figures.NONE}){fed}."
             )

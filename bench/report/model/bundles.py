@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from depthport.bench.results.load_results import ResultsFile
 from depthport.bench.results.model import BundleRef
@@ -39,7 +38,7 @@ def check_bundles(files: Sequence[ResultsFile]) -> list[str]:
     return [f"file {n} belongs to no bundle: it may have measured another suite" for n, b in bundles if b is None]
 
 
-def differences(first: Mapping[str, Any], second: Mapping[str, Any], where: str = "") -> Iterator[str]:
+def differences(first: Mapping[str, object], second: Mapping[str, object], where: str = "") -> Iterator[str]:
     """Each place in which two bundles' contents differ, with both values."""
     for name in dict.fromkeys((*first, *second)):
         place = f"{where}.{name}".lstrip(".")
@@ -54,6 +53,6 @@ def _where(bundle: BundleRef) -> str:
     return f"{bundle.machine} {bundle.sha256[:12]}"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = "nothing" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:39]}…"

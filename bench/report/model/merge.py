@@ -140,8 +140,7 @@ def workload_of(cell: Cell) -> Workload:
 def is_synthetic(results: Results, cell: Cell) -> bool:
     """Return whether a cell ran on synthetic weights; anything but a clear no in the file counts as yes."""
     info = results.weights.get(cell.model)
-    declared = info.get("synthetic") if isinstance(info, dict) else None
-    return declared not in (False, None) or cell.weights.startswith("synthetic:")
+    return (info is not None and info.get("synthetic", True)) or cell.weights.startswith("synthetic:")
 
 
 def merge(sources: Sequence[Source]) -> Report:

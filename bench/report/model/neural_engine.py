@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from depthport.bench.report.model.merge import Group, MachineReport, Row
 from depthport.bench.statistics import figures
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.coreml.mil.ane import against_plan, family_of
 
 TITLE = "Neural Engine: predicted, and placed by Core ML"
@@ -64,7 +63,7 @@ def lines(machine: MachineReport, group: Group) -> list[Line]:
     return found
 
 
-def block(machine: MachineReport, group: Group) -> Iterator[JsonObject]:
+def block(machine: MachineReport, group: Group) -> Iterator[dict[str, object]]:
     """The same for the page, as a titled table; nothing where no cell has a prediction."""
     body = lines(machine, group)
     if body:
@@ -72,8 +71,7 @@ def block(machine: MachineReport, group: Group) -> Iterator[JsonObject]:
 
 
 def _prediction(row: Row) -> Mapping[str, object] | None:
-    found = (row.cell.artifact or {}).get("neural_engine")
-    return found if isinstance(found, Mapping) else None
+    return (row.cell.artifact or {}).get("neural_engine")
 
 
 def _plan(row: Row) -> dict[str, str]:

@@ -34,9 +34,8 @@ COPIES = "report-pictures"
 
 def shipped_inputs(run: Run) -> bool:
     """Return whether a run was fed with shipped photographs alone; all that is not clearly so counts as its user's own."""
-    name = run.results.inputs.get("name")
-    known = {"motorcycle", *SINGLE}
-    return isinstance(name, str) and all(part.split(" mirrored")[0].split(",")[0] in known for part in name.split(" + "))
+    name, known = run.results.inputs.get("name", ""), {"motorcycle", *SINGLE}
+    return all(part.split(" mirrored")[0].split(",")[0] in known for part in name.split(" + "))
 
 
 def picture_path(run: Run, name: object) -> Path | None:

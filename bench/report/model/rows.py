@@ -107,9 +107,8 @@ def memory(row: Row) -> str:
 
 def size(row: Row) -> str:
     """Size of the artifact on disk."""
-    value = (row.cell.artifact or {}).get("size_bytes")
-    good = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-    return figures.mib(value / 2**20) if good and value is not None else figures.NONE
+    value = (row.cell.artifact or {}).get("size_bytes", 0)
+    return figures.mib(value / 2**20) if value > 0 else figures.NONE
 
 
 def status(row: Row) -> str:

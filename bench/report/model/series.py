@@ -8,14 +8,13 @@ how many; statistics are never computed from what is shown.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depthport.bench.results.model import Samples
-from depthport.exporters.core.json_types import JsonObject
 
 MOST_PER_SERIES = 2000
 LEAST_PER_SERIES = 20
@@ -34,7 +33,7 @@ class Series:
     steady: NDArray[np.bool_]
     total: int
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, object]:
         """`ms` and `t` as {low, high, data}: base64 of little-endian uint16, 0 is low and 65535 high.
 
         `launch` and `steady` are [value, count] runs.
@@ -83,7 +82,7 @@ def _extremes(values: NDArray[np.float64], buckets: int) -> NDArray[np.intp]:
     return np.unique(np.concatenate(kept))
 
 
-def _column(values: list[Any], count: int, default: NDArray[np.float64]) -> NDArray[np.float64]:
+def _column(values: Sequence[float], count: int, default: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(values, dtype=np.float64) if len(values) == count else default
 
 
@@ -95,7 +94,7 @@ def _packed(values: NDArray[np.float64]) -> dict[str, object]:
     return {"low": low, "high": high, "data": base64.b64encode(steps.tobytes()).decode("ascii")}
 
 
-def _runs(values: np.ndarray) -> list[list[Any]]:
+def _runs(values: np.ndarray) -> list[list[object]]:
     """Run-length form: [[value, count], ...]."""
     starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])) if len(values) else np.empty(0, np.intp)
     counts = np.diff(starts, append=len(values))

@@ -7,6 +7,7 @@ formats no statistic itself.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from depthport.bench.choice.choice import Choice
 from depthport.bench.report.markdown.methodology import READING
@@ -39,12 +40,29 @@ def payload(report: Report, answers: Answers, page_bytes: float = PAGE_BYTES, *,
     Pictures and samples are thinned so that the JSON stays below `page_bytes`, pictures of the cells worth the least
     first; the page says what was left out.
     """
-    data = _tables(report, answers)
+    cells: list[dict[str, object]] = []
+    groups: list[dict[str, object]] = []
+    for index, machine in enumerate(report.machines):
+        for group in machine.groups:
+            best = answers.best[len(groups)]
+            cells += [cell_payload(row, len(groups), row.cell.id in best.pareto, machine) for row in group.rows]
+            groups.append(_group(machine, index, group, best))
+    data = {
+        "machines": [_machine(machine) for machine in report.machines],
+        "groups": groups,
+        "cells": cells,
+        "cross": cross_device(report),
+        "fleet": {"head": FLEET_HEAD, "runs": measured_where(report)},
+        "recommendations": _recommendations(answers),
+        "reading": list(READING),
+        "stable": rows.STABLE,
+        "accuracy": {"head": list(HEADS), "note": ALIGNMENT},
+    }
     budget = max(0.0, page_bytes - len(json.dumps(data)))
     album = Album(budget * PICTURES_SHARE)
     rows_ = [row for group in report.groups for row in group.rows]
-    cell_of = {id(row): cell for row, cell in zip(rows_, data["cells"], strict=True)}
-    for group, choice, shown in zip(report.groups, answers.best, data["groups"], strict=True):
+    cell_of = {id(row): cell for row, cell in zip(rows_, cells, strict=True)}
+    for group, choice, shown in zip(report.groups, answers.best, groups, strict=True):
         for row in _picture_order(group, choice):
             cell_of[id(row)]["pictures"] = {k: album.add(row.run, row.cell.pictures.get(k)) for k in KINDS}
         run = group.rows[0].run
@@ -59,29 +77,7 @@ def payload(report: Report, answers: Answers, page_bytes: float = PAGE_BYTES, *,
     }
 
 
-def _tables(report: Report, answers: Answers) -> JsonObject:
-    """All but pictures and samples."""
-    cells: list[JsonObject] = []
-    groups: list[JsonObject] = []
-    for index, machine in enumerate(report.machines):
-        for group in machine.groups:
-            groups.append(_group(machine, index, group, answers.best[len(groups)]))
-            front = answers.best[len(groups) - 1].pareto
-            cells += [cell_payload(row, len(groups) - 1, row.cell.id in front, machine) for row in group.rows]
-    return {
-        "machines": [_machine(machine) for machine in report.machines],
-        "groups": groups,
-        "cells": cells,
-        "cross": cross_device(report),
-        "fleet": {"head": FLEET_HEAD, "runs": measured_where(report)},
-        "recommendations": _recommendations(answers),
-        "reading": list(READING),
-        "stable": rows.STABLE,
-        "accuracy": {"head": list(HEADS), "note": ALIGNMENT},
-    }
-
-
-def _machine(machine: MachineReport) -> JsonObject:
+def _machine(machine: MachineReport) -> dict[str, object]:
     return {
         "name": machine.name,
         "facts": machine.machine.facts(),
@@ -90,14 +86,11 @@ def _machine(machine: MachineReport) -> JsonObject:
             {
                 "created": run.created,
                 "controls": control_lines(run),
-                "protocol": {
-                    str(k): flat(v) for k, v in run.results.protocol.items() if k != "yardstick" and v is not None
-                },
-                "inputs": str(run.results.inputs.get("name") or ""),
+                "protocol": {k: flat(v) for k, v in run.results.protocol.items() if k != "yardstick" and v is not None},
+                "inputs": run.results.inputs.get("name", ""),
                 "weights": [
-                    [model, str(info.get("id") or ""), str(info.get("licence") or "unknown"), str(info.get("sha256") or "")]
+                    [model, info.get("id", ""), info.get("licence") or "unknown", info.get("sha256", "")]
                     for model, info in run.results.weights.items()
-                    if isinstance(info, dict)
                 ],
             }
             for run in machine.runs
@@ -108,17 +101,16 @@ def _machine(machine: MachineReport) -> JsonObject:
 def _fp64_error(group: Group) -> float | None:
     """Upstream's own rounding: the depth error of its fp32 outputs against its fp64 ones, where the run measured it."""
     for row in group.rows:
-        found = row.run.results.protocol.get("yardstick")
-        depth = found.get("depth") if isinstance(found, dict) else None
-        value = number(depth.get("rel_l2")) if isinstance(depth, dict) else None
+        depth = (row.run.results.protocol.get("yardstick") or {}).get("depth")
+        value = number(depth.get("rel_l2")) if isinstance(depth, Mapping) else None
         if value:
             return value
     return None
 
 
-def _regimes(group: Group) -> list[JsonObject]:
+def _regimes(group: Group) -> list[dict[str, object]]:
     """Tables and lines of cells that ran in another regime than `burst`."""
-    blocks = []
+    blocks: list[dict[str, object]] = []
     for kind in regime.KINDS:
         members = regime.regimes_of(group.rows, kind)
         if members:
@@ -135,7 +127,7 @@ def _regimes(group: Group) -> list[JsonObject]:
     return blocks
 
 
-def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> JsonObject:
+def _group(machine: MachineReport, index: int, group: Group, choice: Choice) -> dict[str, object]:
     boundary = main_boundary(group.rows)
     return {
         "machine": index,
@@ -169,7 +161,7 @@ def _tab(group: Group, machine: MachineReport) -> str:
     return ", ".join(parts)
 
 
-def _axis(group: Group, axis: str, boundary: Boundary) -> list[JsonObject]:
+def _axis(group: Group, axis: str, boundary: Boundary) -> list[dict[str, object]]:
     return [
         {
             "value": m.value,
@@ -194,7 +186,7 @@ def _picture_order(group: Group, choice: Choice) -> list[Row]:
     return sorted(group.rows, key=worth)
 
 
-def _series(rows_: list[Row], budget_bytes: float) -> list[JsonObject]:
+def _series(rows_: list[Row], budget_bytes: float) -> list[dict[str, object]]:
     """Return each cell's samples at each boundary, in the payload's order."""
     limit = limit_per_series([len(t.samples.ms) for row in rows_ for t in row.cell.timing.values()], budget_bytes)
     return [
@@ -203,7 +195,7 @@ def _series(rows_: list[Row], budget_bytes: float) -> list[JsonObject]:
     ]
 
 
-def _recommendations(answers: Answers) -> list[JsonObject]:
+def _recommendations(answers: Answers) -> list[dict[str, object]]:
     """One entry a use case, with the answer of every machine that has its device."""
     found = answers.recommendations
     return [
@@ -218,7 +210,7 @@ def _recommendations(answers: Answers) -> list[JsonObject]:
     ]
 
 
-def _recommendation(found: Recommendation) -> JsonObject:
+def _recommendation(found: Recommendation) -> dict[str, object]:
     choice = found.choice
     return {
         "machine": found.machine,

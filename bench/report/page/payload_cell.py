@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import msgspec
@@ -127,7 +128,7 @@ def _details(row: Row, machine: MachineReport) -> list[tuple[str, str]]:
     if cell.stages_ms:
         lines.append(("Stages", ", ".join(f"{name} {figures.reading(ms, 3)} ms" for name, ms in cell.stages_ms.items())))
     for output, block in (cell.parity or {}).items():
-        if isinstance(block, dict):
+        if isinstance(block, Mapping):
             lines.append((f"Parity: {output}", ", ".join(f"{k} {_figure(v)}" for k, v in block.items())))
     if cell.placement is not None:
         lines.append(("Placement", ", ".join(f"{k}: {flat(v)}" for k, v in asdict(cell.placement).items())[:600]))
@@ -135,7 +136,7 @@ def _details(row: Row, machine: MachineReport) -> list[tuple[str, str]]:
         shown = {k: v for k, v in (found or {}).items() if k != "windows"}
         lines.append((label, "; ".join(f"{k}: {flat(v)}" for k, v in shown.items())[:600]))
     key = (cell.artifact or {}).get("key")
-    if isinstance(key, str):
+    if key is not None:
         lines.append(("Artifact", f"{key[:16]}, {rows.size(row)}"))
     if len(machine.runs) > 1:
         lines.append(("Measured", row.run.created))

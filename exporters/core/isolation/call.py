@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import IO
 
 from depthport.exporters.core.errors import ExportError
-from depthport.exporters.core.json_types import Json, JsonObject
+from depthport.exporters.core.isolation.child import Answer, Job
+from depthport.exporters.core.json_types import Json
 
 OFFLINE = {
     **dict.fromkeys(
@@ -43,7 +44,7 @@ class Isolated:
 
     value: Json
     """Return value of the function (JSON types)."""
-    isolation: JsonObject
+    isolation: dict[str, object]
     """Degree of isolation, for the manifest."""
     peak_mib: float | None
     """Peak resident memory of the process; None where the system does not say."""
@@ -68,7 +69,7 @@ def call_isolated(
     Raises:
         ExportError: it failed, died or could not be started; the message holds its last words.
     """
-    job = {
+    job: Job = {
         "function": f"{function.__module__}:{function.__name__}",
         "arguments": dict(arguments),
         "programs": list(programs),
@@ -90,9 +91,7 @@ def call_isolated(
     return Isolated(answer["value"], answer["isolation"], answer["peak_mib"])
 
 
-def _talk(
-    process: subprocess.Popen[bytes], job: Mapping[str, object], progress: Callable[[str], None]
-) -> JsonObject | None:
+def _talk(process: subprocess.Popen[bytes], job: Job, progress: Callable[[str], None]) -> Answer | None:
     """Send the job, pass on what is reported, return the answer; None where the process ended without one."""
     assert process.stdin is not None and process.stdout is not None
     try:
@@ -102,7 +101,7 @@ def _talk(
         process.wait()
         return None
     for line in process.stdout:
-        message: JsonObject = json.loads(line)
+        message: Answer = json.loads(line)
         if "step" not in message:
             return message
         progress(message["step"])

@@ -14,10 +14,10 @@ import traceback
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypedDict
 
 from depthport.exporters.core.errors import DepthportError, one_line
-from depthport.exporters.core.json_types import JsonObject
+from depthport.exporters.core.json_types import Json
 from depthport.exporters.core.provenance import peak_rss_mib
 
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
@@ -27,9 +27,30 @@ _PROGRAM_EVENTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn",
 """Python's audit events (docs.python.org/3/library/audit_events.html)."""
 
 
+class Job(TypedDict):
+    """What the child is asked for."""
+
+    function: str
+    """`module:name`."""
+    arguments: dict[str, object]
+    """By keyword, JSON types."""
+    programs: list[str]
+    """That it may start."""
+
+
+class Answer(TypedDict, total=False):
+    """A line from the child: a step that begins, or how it ended."""
+
+    step: str
+    error: str
+    value: Json
+    isolation: dict[str, object]
+    peak_mib: float | None
+
+
 def main() -> None:
     """Read the job, restrict this process, do it, answer."""
-    job = json.loads(sys.stdin.buffer.readline())
+    job: Job = json.loads(sys.stdin.buffer.readline())
     # Converters print; what they print belongs to the log, not between our messages.
     channel = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
@@ -39,8 +60,8 @@ def main() -> None:
     _send(channel, _work(job, channel, alone))
 
 
-def _work(job: JsonObject, channel: BinaryIO, alone: bool) -> JsonObject:
-    isolation = {"network": "none (namespace)" if alone else "refused in Python", "programs": job["programs"]}
+def _work(job: Job, channel: BinaryIO, alone: bool) -> Answer:
+    network = "none (namespace)" if alone else "refused in Python"
     refuse(job["programs"])
     try:
         module, _, name = job["function"].partition(":")
@@ -53,7 +74,7 @@ def _work(job: JsonObject, channel: BinaryIO, alone: bool) -> JsonObject:
     except Exception as error:  # noqa: BLE001 - anyone's converter may fail in any way; the parent makes it an ExportError
         traceback.print_exc()
         return {"error": f"{job['function'].rpartition('.')[2]} failed ({type(error).__name__}): {one_line(error)}"}
-    return {"value": value, "isolation": isolation, "peak_mib": peak_rss_mib()}
+    return {"value": value, "isolation": {"network": network, "programs": job["programs"]}, "peak_mib": peak_rss_mib()}
 
 
 def leave_network() -> bool:
@@ -90,7 +111,7 @@ def _program(arguments: tuple[object, ...]) -> object:
     return named[0] if isinstance(named, list | tuple) else named
 
 
-def _send(channel: BinaryIO, message: JsonObject) -> None:
+def _send(channel: BinaryIO, message: Answer) -> None:
     channel.write(json.dumps(message).encode() + b"\n")
 
 

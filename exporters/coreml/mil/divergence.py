@@ -6,7 +6,7 @@ The package runs twice in step, once in fp32 without rounding, once rounding eve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -26,9 +26,6 @@ class Divergence:
     """RMS of what rounding its own result changes, over the result's RMS."""
     accumulated: float
     """RMS difference to the run without any rounding, over that run's RMS."""
-
-    def to_json(self) -> dict[str, object]:
-        return asdict(self)
 
 
 def divergence(function: Function, inputs: Mapping[str, object]) -> list[Divergence]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import TypedDict, cast
 
 import torch
 from torch import Tensor
@@ -24,6 +25,17 @@ POSE_RELATIVE = 1e-5
 """Relative L2 error of a pose. The reciprocal that coremltools 9.0 gets wrong makes it 1.5e-4."""
 
 
+class ErrorFacts(TypedDict):
+    """:class:`OutputError` as JSON."""
+
+    name: str
+    max_over_std: float
+    rms_over_std: float
+    relative: float
+    equal: bool
+    integer: bool
+
+
 @dataclass(frozen=True)
 class OutputError:
     """One output against its reference."""
@@ -37,8 +49,8 @@ class OutputError:
     """All elements the same; what counts for integers."""
     integer: bool = False
 
-    def to_json(self) -> dict[str, object]:
-        return asdict(self)
+    def to_json(self) -> ErrorFacts:
+        return cast(ErrorFacts, asdict(self))
 
 
 def compare(found: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> dict[str, OutputError]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from depthport.exporters.coreml.mil.interpreter import Interpreter
 from depthport.exporters.coreml.mil.program import Function
@@ -29,9 +29,6 @@ class ActivationRange:
     def headroom(self) -> float:
         """fp16's largest number over the largest magnitude; below 1 it overflows."""
         return HALF_MAX / self.largest if self.largest else float("inf")
-
-    def to_json(self) -> dict[str, object]:
-        return asdict(self)
 
 
 def activation_ranges(function: Function, inputs: Mapping[str, object]) -> list[ActivationRange]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from depthport.exporters.core.artifact import load_artifact
 from depthport.exporters.core.errors import DepthportError
-from depthport.exporters.core.json_types import JsonObject
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.host.processes import die_with_parent
 from depthport.runtimes.pytorch.cards.shared import shared_arrays
@@ -73,7 +72,7 @@ class Card:
             raise failure
         self._session().synchronize()
 
-    def outputs(self) -> JsonObject:
+    def outputs(self) -> dict[str, object]:
         """Into the shared arrays; what is one a scene in the answer as well."""
         session = self._session()
         found = session.outputs()
@@ -85,7 +84,7 @@ class Card:
                 self._found[name][...] = array
         return {name: array.tolist() for name, array in per_scene.items()}
 
-    def report(self) -> JsonObject:
+    def report(self) -> dict[str, object]:
         session = self._session()
         placement, peak = session.placement(), session.memory().device_peak_mib
         details = {"device": placement.device, **placement.details, "device_peak_mib": peak}

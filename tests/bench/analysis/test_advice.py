@@ -12,6 +12,7 @@ from depthport.bench.analysis.advice import CellFacts, Repeatability, RunFacts, 
 from depthport.bench.analysis.advice_codes import TEXTS, Advice, Code
 from depthport.bench.environment.telemetry_summary import MachineFacts, machine_facts, summarize_records
 from depthport.bench.results.model import Control
+from depthport.bench.results.sections import GpuReading, Reading
 
 GOOD_CELL = CellFacts(
     device="cuda",
@@ -153,7 +154,7 @@ def test_repeatability(outputs: list[tuple[int, int, str]], expected: Repeatabil
 
 # -- from telemetry records to facts -------------------------------------------------------------------------
 
-GPU = {
+GPU: GpuReading = {
     "index": 0,
     "name": "GPU",
     "sm_clock_mhz": 1980,
@@ -162,7 +163,7 @@ GPU = {
     "other_compute_processes": 0,
     "power_throttled_share": 0.0,
 }
-RECORD = {
+RECORD: Reading = {
     "wall_s": 1.0,
     "foreign_cpu_share": 0.0,
     "parked_cpu_share": 0.0,
@@ -175,7 +176,7 @@ RECORD = {
 
 
 def test_shares_are_weighted_by_wall_time() -> None:
-    long_and_busy = {**RECORD, "wall_s": 3.0, "foreign_cpu_share": 0.4, "parked_cpu_share": None}
+    long_and_busy: Reading = {**RECORD, "wall_s": 3.0, "foreign_cpu_share": 0.4, "parked_cpu_share": None}
     facts = machine_facts([RECORD, None, long_and_busy])
     assert facts.blocks == 2
     assert facts.foreign_cpu_share == pytest.approx(0.3)
@@ -185,8 +186,8 @@ def test_shares_are_weighted_by_wall_time() -> None:
 
 
 def test_throttle_causes_are_counted_in_blocks() -> None:
-    hot = {**GPU, "throttle_reasons": ["sw_power_cap", "gpu_idle"], "thermal_throttled_share": 0.2}
-    records = [
+    hot: GpuReading = {**GPU, "throttle_reasons": ["sw_power_cap", "gpu_idle"], "thermal_throttled_share": 0.2}
+    records: list[Reading] = [
         {**RECORD, "gpus": [hot, hot]},
         {**RECORD, "gpus": [hot], "cpu_throttle_events": 4},
         {**RECORD, "thermal_pressure": "heavy", "quota_throttled_share": 0.5, "cpu_speed_limit_percent": 60},
@@ -202,15 +203,15 @@ def test_throttle_causes_are_counted_in_blocks() -> None:
 
 
 def test_others_on_the_device_and_power_source() -> None:
-    crowded = {**GPU, "other_compute_processes": 2, "other_compute_memory_mib": 700.0}
-    unplugged = {**RECORD, "on_battery": True, "low_power_mode": True, "gpus": [GPU, crowded]}
+    crowded: GpuReading = {**GPU, "other_compute_processes": 2, "other_compute_memory_mib": 700.0}
+    unplugged: Reading = {**RECORD, "on_battery": True, "low_power_mode": True, "gpus": [GPU, crowded]}
     facts = machine_facts([RECORD, unplugged])
     assert (facts.device_processes, facts.device_processes_memory_mib) == (2, 700.0)
     assert (facts.on_battery, facts.low_power) == (1, 1)
 
 
 def test_records_are_summarized_for_a_row() -> None:
-    second = {**RECORD, "wall_s": 3.0, "on_battery": True, "gpus": [{**GPU, "sm_clock_mhz": 1700}]}
+    second: Reading = {**RECORD, "wall_s": 3.0, "on_battery": True, "gpus": [{**GPU, "sm_clock_mhz": 1700}]}
     summary = summarize_records([RECORD, second])
     assert summary is not None
     assert summary["blocks"] == 2
@@ -218,7 +219,8 @@ def test_records_are_summarized_for_a_row() -> None:
     assert summary["on_battery_blocks"] == 1
     assert summary["thermal_pressure"] == {"nominal": 2}
     assert "cpu_mhz" not in summary
-    (gpu,) = summary["gpus"]
+    gpus: Any = summary["gpus"]
+    (gpu,) = gpus
     assert (gpu["index"], gpu["name"]) == (0, "GPU")
     assert gpu["sm_clock_mhz"] == {"median": 1840.0, "min": 1700, "max": 1980}
     assert gpu["throttle_reasons"] == {"gpu_idle": 2}

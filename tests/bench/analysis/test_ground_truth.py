@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,8 @@ def test_every_cell_is_judged_on_the_real_pair_and_on_the_rendered_scenes(tmp_pa
         expected = scene_accuracy(fake_outputs(scene.image, specs), scene)
         assert {"abs_rel", "rmse", "delta1", "rotation_deg", "centre_error", "fov_deg"} <= set(expected)
         assert good.accuracy[scene.name] == pytest.approx(expected)
-    worst = max(block["abs_rel"] for block in (good.accuracy, good.accuracy["rendered 0"], good.accuracy["rendered 1"]))
+    blocks: Any = (good.accuracy, good.accuracy["rendered 0"], good.accuracy["rendered 1"])
+    worst = max(block["abs_rel"] for block in blocks)
     found = METRICS["accuracy_abs_rel"].of(good, "device")
     assert found is not None and found.value == pytest.approx(worst)
     # Once a cell, though there were two launches; the controls, which repeat a cell, are not asked.

@@ -112,7 +112,8 @@ def test_cells_that_differ_are_not_comparable(change: Any, says: str) -> None:
 )
 def test_another_protocol_bars_everything(field: str, value: str, says: str) -> None:
     b = fixtures.h100(seed=2)
-    b.protocol[field] = value
+    protocol: Any = b.protocol
+    protocol[field] = value
     found = compare(fixtures.h100(), b)
     assert set(verdicts(found).values()) == {"not comparable"} and says in found.bars[0]
 
@@ -131,7 +132,7 @@ def test_drivers_versions_inputs_and_failed_controls_are_flagged() -> None:
     force_setattr(b, "environment", json.loads(json.dumps(b.environment)))
     b.environment["gpus"][0]["driver"] = "590.1"
     b.environment["packages"]["torch"] = "2.14.0"
-    b.inputs["sha256"] = "0" * 64
+    b.inputs["sha256"] = ["0" * 64]
     force_setattr(b.controls["plus5"], "ok", False)
     flags = " ".join(compare(a, b).flags)
     assert all(word in flags for word in ("driver", "torch", "inputs", "plus5"))

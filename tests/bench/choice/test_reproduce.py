@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -17,6 +18,7 @@ from msgspec.structs import force_setattr
 
 from depthport.bench.choice.reproduce import command_line, reproduce
 from depthport.bench.results.load_results import load_results, parse_results
+from depthport.bench.results.sections import RegimeSection
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.store import ArtifactStore
 from tests.support import results as fixtures
@@ -76,7 +78,8 @@ def test_hostile_names_stay_quoted() -> None:
 )  # fmt: skip
 def test_what_is_no_version_is_not_printed(version: object) -> None:
     results = fixtures.h100()
-    results.environment["packages"] = {"torch": version, "numpy": "2.1.0", "evil": "1.0", "torch; touch pwned": "1.0"}
+    environment: Any = results.environment
+    environment["packages"] = {"torch": version, "numpy": "2.1.0", "evil": "1.0", "torch; touch pwned": "1.0"}
     cell = next(cell for cell in results.cells if cell.id == CELL)
     force_setattr(cell, "artifact", {**(cell.artifact or {}), "versions": {"torch": version, "evil": "1.0"}})
     printed = [shlex.split(line) for line in reproduce(results, CELL).install_lines]
@@ -104,11 +107,12 @@ def test_a_runtime_that_is_no_name_is_refused(name: str) -> None:
 
 def test_another_regime_is_repeated_in_it() -> None:
     results = fixtures.h100()
-    for regime, words in (
+    cases: tuple[tuple[RegimeSection, set[str]], ...] = (
         ({"kind": "burst"}, set()),
         ({"kind": "sustained", "seconds": 300.0, "rate_hz": None}, {"--regime=sustained", "--minutes=5"}),
         ({"kind": "fixed-rate", "seconds": 30.0, "rate_hz": 12.5}, {"--rate-hz=12.5", "--minutes=0.5"}),
-    ):
+    )
+    for regime, words in cases:
         results.protocol["regime"] = regime
         command = reproduce(results, CELL).command
         assert {w for w in command if w.startswith(("--regime", "--minutes", "--rate"))} == words
@@ -117,14 +121,16 @@ def test_another_regime_is_repeated_in_it() -> None:
 def test_what_was_asked_of_the_artifacts_is_repeated() -> None:
     results = fixtures.h100()
     results.protocol["asked"] = {
-        "pose_input": True, "preprocess": False, "source_size": [480, 640], "dynamic": ["views", "; rm -rf"],
+        "pose_input": True, "preprocess": False, "source_size": (480, 640), "dynamic": ["views", "; rm -rf"],
     }  # fmt: skip
     command = reproduce(results, CELL).command
     assert {"--pose-input", "--source-size=480x640", "--dynamic=views"} <= set(command)
     assert "--preprocess" not in command
     for broken in (None, 5, {"source_size": "x", "dynamic": 3}, {"source_size": [1]}):
-        results.protocol["asked"] = broken
-        assert not {w for w in reproduce(results, CELL).command if w.startswith(("--source", "--dynamic", "--pose"))}
+        data = json.loads(json.dumps(results.to_json()))
+        data["protocol"]["asked"] = broken
+        read, _ = parse_results(data)
+        assert not {w for w in reproduce(read, CELL).command if w.startswith(("--source", "--dynamic", "--pose"))}
 
 
 _WITHOUT_BENCH = """

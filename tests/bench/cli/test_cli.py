@@ -128,6 +128,9 @@ def test_several_files_after_one_option() -> None:
         (["export", "da3-small", "--size", "15x14"], "multiple of 14"),
         (["export", "da3-small", "--outputs", "depth,colour"], "colour"),
         (["export", "da3-small", "--dynamic", "views,frames"], "unknown dimension 'frames'"),
+        (["export", "da3-small", "--dynamic", ","], "--dynamic ',' names nothing"),
+        (["export", "da3-small", "--outputs", " , ,"], "--outputs ' , ,' names nothing"),
+        (["bench", "--dynamic", ","], "--dynamic ',' names nothing"),
         (
             ["export", "da3-small", "--format", "pytorch", "--dynamic", "views", "--weights", "synthetic:0"],
             "has no dynamic views",

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -170,9 +171,9 @@ def test_at_80_columns_no_table_cuts_a_name(tmp_path: Path) -> None:
         choice = choose(run)
         timed = [cell.id for cell in run.cells if cell.timing]
         named = [*choice.figures, *(rejected.cell for rejected in choice.rejected)]
-        summary = narrow(lambda console, run=run: render_summary(run, [], ArtifactStore(tmp_path), console))
-        chosen = narrow(lambda console, choice=choice: render_choice(choice, console))
-        compared = narrow(lambda console, run=run: render_comparison(compare(run, run), console))
+        summary = narrow(partial(render_summary, run, [], ArtifactStore(tmp_path)))
+        chosen = narrow(partial(render_choice, choice))
+        compared = narrow(partial(render_comparison, compare(run, run)))
         for names, text in ((timed, summary), (named, chosen), (timed, compared)):
             assert not [name for name in names if name not in text] and "…" not in text
         assert all(len(line) <= 80 for text in (chosen, compared) for line in text.splitlines())

@@ -106,7 +106,7 @@ GPU = {"name": "NVIDIA H100", "driver": "580", "compute_capability": "9.0", "mem
 
 
 def _found(free_gib: float = 100.0, adapters: int = 4, **changes: Any) -> list[str]:
-    environment = copy.deepcopy(fingerprint())
+    environment: Any = copy.deepcopy(fingerprint())
     environment["packages"] = {"depth-anything-3": "0.1.1", "torch": "2.13.0+cpu", "numpy": "2.3.5"}
     environment["gpus"] = []
     environment["memory"] = {"total_mib": 65536, "usable_mib": 65536}
@@ -147,7 +147,7 @@ def test_each_oddity_is_named_with_its_remedy(words: str, changes: dict[str, Any
 
 
 def test_upstream_missing_and_no_torch() -> None:
-    environment = fingerprint() | {"packages": {}, "gpus": [GPU]}
+    environment: Any = fingerprint() | {"packages": {}, "gpus": [GPU]}
     assert any("--no-deps" in (f.remedy or "") for f in findings(environment, 100.0, 4))
 
 

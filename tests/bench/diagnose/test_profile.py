@@ -97,14 +97,13 @@ def test_the_digits_of_a_part_are_those_that_its_calls_support() -> None:
     assert part.ms == pytest.approx(4.0) and part.ms_ci95 == pytest.approx((4.0, 4.0)), "calls are added up one by one"
 
 
-@pytest.mark.parametrize(
-    ("latency", "said"), [(12.0, "2.0 ms of a call are outside"), (9.0, "take 1.0 ms more than a call")]
-)
+@pytest.mark.parametrize(("latency", "said"), [(12.0, "2 ms of a call are outside"), (9.0, "take 1 ms more than a call")])
 def test_parts_sum_to_the_call_or_it_says_what_is_missing(latency: float, said: str) -> None:
     from depthport.bench.diagnose.profile import Profile, table
 
     parts = add_up([operator("backbone.blocks.0.mlp.fc1", "linear", flop=10**10, seconds=0.01)], RATES, views=1)
-    cell = dict.fromkeys(("model", "batch", "views", "height", "width", "device", "mode", "precision"), 1)
+    names = ("model", "batch", "views", "height", "width", "device", "mode", "precision")
+    cell: dict[str, str | int] = dict.fromkeys(names, 1)
     found = Profile(cell, "a CPU", {}, 1, latency, None, 1.0, 10.0, "float32", parts)
     shown = table(found)
     assert found.outside_ms == pytest.approx(latency - 10.0) == found.to_json()["outside_ms"]

@@ -97,7 +97,7 @@ class FakeNvml:
 
 def read(nvml: Nvml, wall_s: float = 2.0, ours: tuple[int, ...] = (OURS,)) -> dict[str, Any]:
     (record,) = nvml.read(nvml.counters(), wall_s, ours)
-    return record
+    return {**record}
 
 
 def test_a_block_on_a_device() -> None:
@@ -189,7 +189,7 @@ def test_a_record_takes_its_devices_and_close_shuts_down(monkeypatch: pytest.Mon
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     telemetry = Telemetry()
     assert driver.open
-    (gpu,) = telemetry.after(telemetry.before([]), None)["gpus"]
+    (gpu,) = telemetry.after(telemetry.before([]), None)["gpus"] or []
     assert gpu["name"] == "Fake 9000"
     telemetry.close()
     assert not driver.open

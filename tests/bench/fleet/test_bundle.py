@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,7 +95,7 @@ target = "ort-cpu"
 
 def test_a_changed_bundle_is_refused(tmp_path: Path) -> None:
     made = frozen(describe(tmp_path, ["a"]), tmp_path)
-    data = made.to_json()
+    data: Any = made.to_json()
     data["contents"]["jobs"]["da3-small-1x1x28x42"]["views"] = 2
     with pytest.raises(UsageError, match="hash does not match its contents"):
         parse_bundle(data)
@@ -108,7 +109,7 @@ def test_a_changed_bundle_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "..", "C:\\x", "a\\..\\x", "", "x\0"])
 def test_names_that_leave_the_folder(name: str, tmp_path: Path) -> None:
     assert not is_inside(name)
-    data = frozen(describe(tmp_path, ["a"]), tmp_path).to_json()
+    data: Any = frozen(describe(tmp_path, ["a"]), tmp_path).to_json()
     data["contents"]["inputs"][name] = "0" * 64
     data["sha256"] = bundles.sha256_of(data["contents"])
     with pytest.raises(UsageError, match=r"names an unexpected file|its hash does not match"):

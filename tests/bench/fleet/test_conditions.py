@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from depthport.bench.fleet.conditions import NotNow, fit, hindrance
 from depthport.bench.fleet.description import Conditions
 from depthport.bench.fleet.progress import Told, Work, read_line
+from depthport.bench.results.sections import Reading
 
 QUIET = {"on_battery": False, "cpu_temperature_c": 50.0, "foreign_cpu_share": 0.02, "gpus": [{"index": 0}]}
 
@@ -31,14 +33,14 @@ QUIET = {"on_battery": False, "cpu_temperature_c": 50.0, "foreign_cpu_share": 0.
         ),
     ],
 )
-def test_hindrances(seen: dict[str, object], conditions: Conditions, reason: str | None) -> None:
+def test_hindrances(seen: Reading, conditions: Conditions, reason: str | None) -> None:
     assert hindrance(seen, conditions) == reason
 
 
 def test_a_machine_is_waited_for_and_then_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DEPTHPORT_CACHE", str(tmp_path))
     now, told = [0.0], list[str]()
-    looks = iter([{"on_battery": True}, {"on_battery": True}, {}])
+    looks: Iterator[Reading] = iter([{"on_battery": True}, {"on_battery": True}, {}])
 
     def sleep(seconds: float) -> None:
         now[0] += seconds
@@ -55,12 +57,12 @@ def test_a_machine_is_waited_for_and_then_left_out(monkeypatch: pytest.MonkeyPat
 def test_two_fleets_do_not_measure_on_one_machine_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DEPTHPORT_CACHE", str(tmp_path))
     with (
-        fit(Conditions(), print, observe=dict),
+        fit(Conditions(), print, observe=Reading),
         pytest.raises(NotNow, match="busy: another fleet measures on it"),
-        fit(Conditions(wait_s=0), print, observe=dict),
+        fit(Conditions(wait_s=0), print, observe=Reading),
     ):
         pytest.fail("both measured")
-    with fit(Conditions(wait_s=0), print, observe=dict):
+    with fit(Conditions(wait_s=0), print, observe=Reading):
         pass
 
 
@@ -68,7 +70,7 @@ def test_an_error_while_it_is_held_is_that_error(monkeypatch: pytest.MonkeyPatch
     from filelock import Timeout
 
     monkeypatch.setenv("DEPTHPORT_CACHE", str(tmp_path))
-    with pytest.raises(Timeout), fit(Conditions(), print, observe=dict):
+    with pytest.raises(Timeout), fit(Conditions(), print, observe=Reading):
         raise Timeout("another lock")
 
 

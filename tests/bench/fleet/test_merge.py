@@ -82,7 +82,7 @@ def test_what_is_of_no_bundle_is_merged_and_noted(tmp_path: Path) -> None:
     bundle = frozen(describe(tmp_path, ["a"]), tmp_path)
     folder = keep(tmp_path, bundle, "a", made.cpu_server())
     notes = merge([load_results(folder), made.mac()]).notes
-    assert any("file 2 is of no bundle" in note for note in notes)
+    assert any("file 2 belongs to no bundle" in note for note in notes)
     assert not merge([made.cpu_server(), made.mac()]).notes
 
 

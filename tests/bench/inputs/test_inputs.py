@@ -55,7 +55,7 @@ def test_rotating_scenes_are_distinct_real_and_deterministic() -> None:
 
 
 def test_describe_names_what_was_fed() -> None:
-    described = describe(load_scenes(Shape(1, 1, 70, 98)))
+    described: dict[str, Any] = describe(load_scenes(Shape(1, 1, 70, 98)))
     assert described["name"] == "motorcycle" and described["rotated"] == 4 and described["ground_truth"]
     assert len(set(described["sha256"])) == 4
 

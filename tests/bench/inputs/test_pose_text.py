@@ -75,7 +75,7 @@ def test_tum_is_matched_by_time_stamp(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.intrinsics[1], [[FOCAL, 0, 98], [0, FOCAL, 70], [0, 0, 1]])
     with pytest.raises(InputError, match=r"has no pose for 1\.15\.png"):
         read_poses(tmp_path / "groundtruth.txt", [tmp_path / "1.15.png"])
-    with pytest.raises(InputError, match=r"4 poses for 1 photographs and left\.png does not tell which"):
+    with pytest.raises(InputError, match=r"4 poses for 1 photographs and left\.png does not say which"):
         read_poses(tmp_path / "groundtruth.txt", [tmp_path / "left.png"])
 
 
@@ -111,7 +111,7 @@ def test_colmap_lenses(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a pinhole model"):
         read_poses(tmp_path, paths)
     colmap(tmp_path, names, "PINHOLE 400 300 300 300 200 150")
-    with pytest.raises(InputError, match="is of images of 400x300, the photograph has 196x140"):
+    with pytest.raises(InputError, match="is for images of 400x300, the photograph has 196x140"):
         posed(from_files(paths), read_poses(tmp_path, paths))
     (tmp_path / "cameras.txt").unlink()
     (tmp_path / "cameras.bin").write_bytes(b"")
@@ -123,7 +123,7 @@ def test_colmap_lenses(tmp_path: Path) -> None:
     ("content", "complaint"),
     [
         (table(POSES[:, :3].reshape(VIEWS, 12)[:, :11]), "rows of 11 numbers"),
-        ("a b c\n", "is not a file of poses at 'a b c'"),
+        ("a b c\n", r"is not a pose file \(at 'a b c'\)"),
         (tum(np.arange(VIEWS)), "holds poses and no intrinsics: write fx fy cx cy"),
         (table(np.ones((VIEWS, 8))), "has length 2, not 1"),
         ("", "rows of no numbers"),

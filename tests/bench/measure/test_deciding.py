@@ -125,7 +125,7 @@ def test_an_unfinished_run_is_not_gone_on_with_after_an_upgrade(tmp_path: Path, 
     open_journal(plan(*ALL), tmp_path, Observer()).close()
     open_journal(plan(*ALL), tmp_path, Observer()).close()
     monkeypatch.setattr(deciding, "package_versions", lambda names: VERSIONS(names) | {"openvino": "99.0"})
-    with pytest.raises(UsageError, match="unfinished run of another configuration, or of other versions"):
+    with pytest.raises(UsageError, match="unfinished run with another configuration, versions or source"):
         open_journal(plan(*ALL), tmp_path, Observer())
 
 

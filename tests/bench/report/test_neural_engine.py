@@ -13,6 +13,7 @@ from depthport.bench.report.model.merge import merge
 from depthport.bench.report.model.recommend import answer
 from depthport.bench.report.page.payload import payload
 from depthport.bench.results.model import Cell, Results, Status
+from depthport.bench.results.sections import Environment
 from depthport.runtimes.terms import Placement
 
 
@@ -35,7 +36,7 @@ def results(chip: str, plan: dict[str, str] | None, **changes: Any) -> Results:
         artifact={"key": "abc", "size_bytes": 1, "neural_engine": prediction()},
         placement=None if plan is None else Placement("ane", {"plan": plan}),
     )  # fmt: skip
-    environment = {"machine": chip, "cpu": {"model": chip, "usable_cores": 8}, "memory": {}, "gpus": [], "system": {}}
+    environment: Environment = {"machine": chip, "cpu": {"model": chip, "usable_cores": 8}}
     return Results(
         environment, {"name": "rigorous"}, {}, {}, [structs.replace(cell, **changes)], created="2026-03-01T10:00:00Z"
     )
@@ -61,7 +62,7 @@ def test_on_a_mac_the_plan_stands_beside_its_own_chip() -> None:
     assert line.differ == "nowhere"
 
 
-@pytest.mark.parametrize("broken", [None, 3, {}, {"families": 4}, {"families": [7, {}]}])
+@pytest.mark.parametrize("broken", [None, {}, {"families": 4}, {"families": [7, {}]}])
 def test_damaged_results(broken: Any) -> None:
     assert isinstance(lines(results("Apple M1", {"a": "ane"}, artifact={"neural_engine": broken})), list)
 

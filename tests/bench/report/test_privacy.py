@@ -19,7 +19,8 @@ from tests.support import results as fixtures
 
 def run_on(folder: Path, name: object) -> Results:
     results = fixtures.cpu_server(fixtures.FEW)
-    results.inputs.update({"name": name, "picture": "views.png"})
+    inputs: Any = results.inputs
+    inputs.update({"name": name, "picture": "views.png"})
     Image.new("RGB", (64, 48), (200, 30, 90)).save(folder / "views.png")
     (folder / "results.json").write_text(json.dumps(results.to_json()))
     return results
@@ -54,7 +55,8 @@ def test_every_variant_of_the_shipped_scenes_is_known(name: str) -> None:
 def test_no_host_user_or_path_of_the_environment_enters(tmp_path: Path) -> None:
     results = fixtures.cpu_server(fixtures.FEW)
     secrets: dict[str, Any] = {"hostname": "box-7.example", "user": "jdoe", "cwd": "/home/jdoe/depth", "argv": ["x"]}
-    results.environment.update({**secrets, "cpu": {**results.environment["cpu"], "host": "box-7"}})
+    environment: Any = results.environment
+    environment.update({**secrets, "cpu": {**environment["cpu"], "host": "box-7"}})
     for path in write_report([results], tmp_path):
         text = path.read_text(encoding="utf-8")
         assert not any(secret in text for secret in ("box-7", "jdoe", "/home/"))

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from depthport.bench.results.kept_parity import NAME, keep_parity, kept_parity
+from depthport.bench.results.sections import Parity
 from depthport.exporters.core.artifact import MANIFEST, Shape
 from tests.support.fake_runtime import fake_artifact
 
-FOUND = {"depth": {"rel_l2": 2e-7}, "reference_view": {"equal": True}}
+FOUND: Parity = {"depth": {"rel_l2": 2e-7}, "reference_view": {"equal": True}}
 
 
 def test_every_cell_adds_its_own_and_the_manifest_stays(tmp_path: Path) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from depthport.bench.cli.app import app
+from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.load_results import ResultsError, load_results, parse_results
 from depthport.bench.results.model import COLUMNS, Status
+from depthport.bench.results.sections import ProtocolSection
 from tests.support import results as fixtures
 from tests.support.hostile import hostile
 from tests.support.paths import ROOT
@@ -133,6 +139,60 @@ def test_a_damaged_cell_costs_no_other() -> None:
         "cells was left out: `views` is missing or damaged",
         "cells.regime was left out: `frames` is missing or damaged",
     )
+
+
+SECTIONS = ("environment", "protocol", "inputs", "weights", "controls", "runtimes")
+
+
+def places(data: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every mapping's key below `data`, with those above it."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield (*path, key)
+            yield from places(value, (*path, key))
+
+
+def test_every_damaged_field_of_every_section_is_one_line_and_costs_no_other() -> None:
+    data = as_json(fixtures.cpu_server(fixtures.FEW))
+    sound = parse_results(data)[0].to_json()
+    damaged = [place for section in SECTIONS for place in [(section,), *places(data[section], (section,))]]
+    assert len(damaged) > 60
+    for place in damaged:
+        broken = json.loads(json.dumps(data))
+        *above, last = place
+        holder = broken
+        for key in above:
+            holder = holder[key]
+        holder[last] = [[7]] if isinstance(holder[last], dict) else {"x": [7]}
+        results, notes = parse_results(broken)
+        assert [note for note in notes if note.startswith(".".join(place))], place
+        assert {**results.to_json(), place[0]: None} == {**sound, place[0]: None}
+
+
+def test_unknown_fields_of_sections_are_one_line_each() -> None:
+    data = as_json(fixtures.cpu_server(fixtures.FEW))
+    data["environment"]["cpu"]["future"] = data["protocol"]["future"] = data["weights"]["da3-small"]["future"] = 1
+    _, notes = parse_results(data)
+    assert [note.partition(" ")[0] for note in notes] == [
+        "environment.cpu.future", "protocol.future", "weights.da3-small.future",
+    ]  # fmt: skip
+
+
+def test_the_protocols_section_has_its_parameters() -> None:
+    beside = {"truth_scenes", "threads", "regime", "suite", "asked", "yardstick"}
+    assert ProtocolSection.__annotations__.keys() - beside == {field.name for field in dataclasses.fields(Protocol)}
+
+
+def test_damage_is_said_on_stderr_and_in_the_report(tmp_path: Path) -> None:
+    data = as_json(fixtures.cpu_server(fixtures.FEW))
+    data["environment"]["cpu"] = 5
+    (tmp_path / "results.json").write_text(json.dumps(data))
+    said = "environment.cpu was left out: expected `object`, got `int`"
+    for words in (["report"], ["choose"], ["compare", str(tmp_path)]):
+        done = CliRunner().invoke(app, [words[0], str(tmp_path), *words[1:]])
+        assert said in done.stderr, (words, done.output)
+    assert said in (tmp_path / "report.md").read_text(encoding="utf-8").replace("\\", "")
+    assert said in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("source", sorted((ROOT / "bench" / "records").glob("*/results.json")), ids=lambda p: p.parent.name)

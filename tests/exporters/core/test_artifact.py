@@ -79,6 +79,47 @@ def test_a_field_of_a_later_version_is_left_out() -> None:
     assert Manifest.from_json({**manifest().to_json(), "surprise": 1}) == manifest()
 
 
+DEPTH = {"name": "depth", "dtype": "float32"}
+IMAGE = {"name": "image", "dtype": "float32"}
+PIXELS = {"name": "image", "dtype": "uint8"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"shape": {"batch": 1, "views": 3, "height": 70, "width": 98}}, "image is 1x2x3x70x98, a scene of 1x3x70x98 "),
+        ({"shape": {"batch": 2, "views": 2, "height": 70, "width": 98}}, "image is 1x2x3x70x98, a scene of 2x2x70x98 "),
+        ({"outputs": [{**DEPTH, "shape": [1, 2, 56, 98]}]}, "depth is 1x2x56x98, a scene of 1x2x70x98 makes it 1x2x70x98"),
+        ({"outputs": [{**DEPTH, "shape": [1, 2, 70]}]}, "depth is 1x2x70, "),
+        ({"outputs": [{**DEPTH, "shape": [1, "views", 70, 98]}]}, "depth is 1xviewsx70x98, "),
+        ({"outputs": [{**DEPTH, "shape": [1, "batch", 70, 98]}], "dynamic": ["views"]}, "makes it 1xviewsx70x98"),
+        ({"inputs": [{**IMAGE, "shape": [1, 2, 70, 98, 3]}]}, "image is 1x2x70x98x3, "),
+        ({"inputs": [{**PIXELS, "shape": [1, 2, 3, 70, 98]}]}, "makes it 1x2x70x98x3"),
+        (
+            {"inputs": [{**PIXELS, "shape": [1, 2, 70, 98, 3]}], "preprocessing": {"source_size": [480, 640]}},
+            "makes it 1x2x480x640x3",
+        ),
+        ({"inputs": [{**IMAGE, "name": "picture", "shape": [1]}]}, "it has no input image"),
+    ],
+)
+def test_shapes_that_contradict_each_other_are_one_line(changes: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ArtifactError, match=r"contradicts itself \(.*\): export it again") as raised:
+        Manifest.from_json({**manifest().to_json(), **changes})
+    assert complaint in str(raised.value) and "\n" not in str(raised.value) and raised.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dynamic": ["views"], "outputs": [{**DEPTH, "shape": [1, "views", 70, 98]}]},
+        {"outputs": [{"name": "somebody's own", "shape": [5], "dtype": "int64"}]},
+        {"inputs": [{**PIXELS, "shape": [1, 2, 480, 640, 3]}], "preprocessing": {"source_size": [480, 640]}},
+    ],
+)
+def test_shapes_that_agree_load(changes: dict[str, object]) -> None:
+    Manifest.from_json({**manifest().to_json(), **changes})
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [

@@ -47,6 +47,7 @@ def test_texts_of_the_command_line_are_values() -> None:
         ({"fast": "maybe"}, "option fast .* is true or false, not 'maybe'"),
         ({"kind": "od"}, "option kind .* is one of plain, odd, not 'od'"),
         ({"parts": 3}, "option parts .* is texts with commas between"),
+        ({"parts": " ,, "}, "option parts .* is texts with commas between, not ' ,, '"),
         ({"x" * 10_000: 3}, "has no option"),
         ({"kind": "\x1b[31m" + "x" * 10_000}, "option kind .* is one of plain, odd, not"),
     ],

@@ -151,7 +151,7 @@ def test_a_plug_in_counts_with_its_own_package(tmp_path: Path, monkeypatch: pyte
 
 
 def test_what_has_no_source_is_refused() -> None:
-    with pytest.raises(UsageError, match="no source of module 'no_such_module'"):
+    with pytest.raises(UsageError, match="the source of module 'no_such_module'"):
         source_digest("no_such_module")
 
 

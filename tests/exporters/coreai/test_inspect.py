@@ -63,7 +63,7 @@ def test_weights_that_are_not_here_leave_the_file_to_speak(exported: Exported) -
     artifact = exported("coreai", views=3)
     gone = replace(artifact.manifest, weights=replace(artifact.manifest.weights, sha256="f" * 64))
     *_, last = inspect_asset(Artifact(artifact.path, gone))
-    assert "not compared: weights synthetic:0 are others" in last.rows[0][0]
+    assert "not compared: weights synthetic:0 are not the ones" in last.rows[0][0]
 
 
 @pytest.mark.usefixtures("packages")

@@ -199,7 +199,7 @@ def test_an_operation_without_results(edit: Edit) -> None:
 
 def test_a_constant_without_a_value(edit: Edit) -> None:
     next(iter(edit.constants.values())).attributes["val"].Clear()
-    refused(edit.save(), "no value")
+    refused(edit.save(), "no supported value")
 
 
 def flip(data: bytearray, rng: random.Random) -> None:

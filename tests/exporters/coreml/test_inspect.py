@@ -64,7 +64,7 @@ def test_every_interface(minis: Any, kind: str) -> None:
 
 
 def test_pixels_of_another_number_of_views(minis: Any) -> None:
-    with pytest.raises(InputError, match="3 images are given for 2 inputs"):
+    with pytest.raises(InputError, match="3 images for 2 inputs"):
         inspect_package(package(minis["images"]), arrays={"image": np.zeros((1, 3, 42, 56, 3), np.uint8)})
 
 

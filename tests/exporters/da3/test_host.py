@@ -16,7 +16,7 @@ from depthport.exporters.da3.host.sky import interpolated_quantile
 
 SKY = host.SKY_FILL.parameters
 METRIC = host.METRIC_SCALE.parameters
-RAYS = host.POSE_FROM_RAYS.parameters
+RAYS: dict[str, Any] = {**host.POSE_FROM_RAYS.parameters}
 
 
 def maps(shape: tuple[int, ...] = (1, 2, 30, 40), seed: int = 0, share: float = 0.3) -> dict[str, Any]:

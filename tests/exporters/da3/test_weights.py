@@ -138,7 +138,7 @@ def test_what_is_no_path_and_no_hub_id_is_refused() -> None:
 
 
 def test_a_checkpoint_of_another_model_is_refused(checkpoint: Path) -> None:
-    assert "is of 'da3-small', not of 'da3-base'" in refused(str(checkpoint), "da3-base")
+    assert "is for 'da3-small', not for 'da3-base'" in refused(str(checkpoint), "da3-base")
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_one_file_of_any_name_and_the_right_one_of_two_models(
 def test_monocular_models_are_told_apart_by_their_name(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, {"model.backbone.pretrained.cls_token": torch.zeros(1, 1, 1024)}, "DA3METRIC_LARGE")
     assert resolve_weights(str(tmp_path), get_model("da3metric-large")).note is None
-    with pytest.raises(WeightsError, match="is of 'da3metric-large', not of 'da3mono-large'"):
+    with pytest.raises(WeightsError, match="is for 'da3metric-large', not for 'da3mono-large'"):
         resolve_weights(str(tmp_path), get_model("da3mono-large"))
     (tmp_path / CONFIG_FILE).unlink()
     with pytest.raises(WeightsError, match="fits several models"):

@@ -23,7 +23,7 @@ def test_plain_attention_is_attention(scale: float | None) -> None:
 @pytest.mark.parametrize("more", [{"causal": True}, {"dropout": 0.1}, {"enable_gqa": True}, {"mask": 0}])
 def test_what_it_is_not_written_for_is_refused(more: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="not written out"):
-        plain_attention(None, None, None, **more)
+        plain_attention(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), **more)
 
 
 def test_convolutions_of_a_batch_are_those_of_its_images() -> None:

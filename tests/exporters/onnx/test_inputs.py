@@ -208,7 +208,7 @@ def test_poses_and_photographs_in(posed: Any, source: Any, batch: int) -> None:
 def test_the_manifest_says_who_preprocesses(posed: Any) -> None:
     manifest = posed.artifact.manifest
     assert manifest.preprocessing["where"] == "graph"
-    assert manifest.preprocessing["source_size"] == [140, 200]
+    assert manifest.preprocessing["source_size"] == (140, 200)
     assert manifest.preprocessing["steps"][0]["interpolation"] == "area"
     assert "normalise_extrinsics" in manifest.preprocessing["extrinsics"]
     assert [spec.name for spec in manifest.inputs] == ["image", "extrinsics", "intrinsics"]

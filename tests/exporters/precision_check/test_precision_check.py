@@ -156,9 +156,10 @@ def test_the_command_finds_the_layer_and_says_so(capsys: pytest.CaptureFixture[s
 def test_a_check_that_looked_at_nothing_has_not_passed() -> None:
     from depthport.bench.cli.check import lines
     from depthport.bench.diagnose.precision_check import Findings
+    from depthport.exporters.tensorrt.network import Audit
 
     found = Findings("da3-small", "bf16", "synthetic:0", None, "TensorRT is not installed", None, None)
     assert not found.checked and not found.passed and "nothing was checked" in lines(found)[-1]
-    network = {"attention": {}, "tensors_checked": 1, "notes": []}
+    network = Audit(layers={}, products={}, attention={}, errors=(), checked=1)
     seen = Findings("da3-small", "bf16", "synthetic:0", network, None, None, None)
     assert seen.passed and "nothing was checked" not in lines(seen)[-1]

@@ -75,7 +75,8 @@ def test_an_engine_for_a_range_of_shapes(trt: Any, exported: Exported) -> None:
     )  # fmt: skip
     assert damage(artifact.file(ENGINE_FILE), TENSORRT_RTX) is None
     assert artifact.manifest.extra["network"]["products"]["positions matrix_multiply"] == {"float32": 2}
-    assert artifact.manifest.options["profile"]["views"] == {"min": 1, "opt": 2, "max": 4}
+    profile: Any = artifact.manifest.options["profile"]
+    assert profile["views"] == {"min": 1, "opt": 2, "max": 4}
 
 
 def test_an_engine_that_takes_poses(trt: Any, exported: Exported) -> None:

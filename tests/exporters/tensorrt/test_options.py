@@ -51,6 +51,7 @@ def test_weights_are_not_stripped_without_a_gpu() -> None:
         ("sm90", TENSORRT_RTX, UnsupportedError, "does not build for sm90: it has sm75"),
         ("sm75", TENSORRT_RTX, UnsupportedError, "no fp32 matrix products on Turing"),
         ("ada", TENSORRT_RTX, UsageError, "names no GPU"),
+        (" , ", TENSORRT_RTX, UsageError, "names no GPU"),
         ("ampere+", TENSORRT_RTX, UsageError, "takes compute capabilities"),
         ("sm89", TENSORRT, UnsupportedError, "has no NVIDIA GPU or driver"),
         (None, TENSORRT, UnsupportedError, "use format tensorrt-rtx"),
@@ -95,8 +96,8 @@ def test_ranges_of_open_dimensions() -> None:
         ({"views": "1:8"}, r"add --option size=MIN:MAX"),
         ({"views": "4:8", "size": "70x98:70x98"}, "must rise: 4:3:8"),
         ({"views": "1:8", "size": "70:98"}, "instead of HxW"),
-        ({"views": "1:8", "size": "56x71:70x98"}, "no multiple of 14"),
-        ({"views": "x:8", "size": "70x98:70x98"}, "'x' where a number belongs"),
+        ({"views": "1:8", "size": "56x71:70x98"}, "not a multiple of 14"),
+        ({"views": "x:8", "size": "70x98:70x98"}, "'x' instead of a whole number"),
     ):
         with pytest.raises(UsageError, match=complaint):
             parse_options(replace(asked, options=options), TENSORRT_RTX)

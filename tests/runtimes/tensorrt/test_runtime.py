@@ -39,7 +39,7 @@ def engine_artifact(folder: Path, **header: Any) -> Artifact:
     folder.mkdir()
     write_engine(folder / "model.engine", **header)
     artifact = seal(folder, "tensorrt-rtx", "fp16")
-    target = {"package": "TensorRT for RTX", "version": VERSION, "capabilities": ["sm89"], "gpu": None}
+    target: dict[str, object] = {"package": "TensorRT for RTX", "version": VERSION, "capabilities": ["sm89"], "gpu": None}
     options = options_for("sm89", TENSORRT_RTX).to_json()
     return replace(artifact, manifest=replace(artifact.manifest, target=target, options=options))
 

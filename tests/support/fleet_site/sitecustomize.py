@@ -54,8 +54,8 @@ def install(seconds: float) -> None:
             )  # fmt: skip
             results = Results(
                 environment={"cpu": {"model": os.environ.get("DEPTHPORT_FAKE_CPU", "A CPU"), "usable_cores": 2}},
-                protocol={"name": "quick", "steps": journal.read_text().split()},
-                inputs={},
+                protocol={"name": "quick"},
+                inputs={"notes": journal.read_text().split()},
                 weights={asked["model"]: {"id": asked["weights"].id, "synthetic": True}},
                 cells=[cell],
                 controls={"aa": Control(1.0, (0.99, 1.01), "equivalent", "equivalent", True)},
