@@ -23,7 +23,7 @@ from depthport.runtimes.litert import DELEGATE, LiteRTRuntime, executed
 from tests.conftest import Exported
 from tests.runtimes.conftest import THREADS
 from tests.support.tiny import seal, tiny_litert
-from tests.support.wheel import distribution
+from tests.support.wheel import distribution, hide_packages
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_a_file_of_another_signature_is_a_load_error(artifact: Artifact, tmp_pat
 
 
 def test_probe_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("depthport.exporters.core.usable.metadata.distributions", lambda name: iter(()))
+    hide_packages(monkeypatch)
     (device,) = LiteRTRuntime().probe()
     assert device.unavailable == "ai-edge-litert not installed"
     assert device.remedy == 'pip install "depthport[litert]"'

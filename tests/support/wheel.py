@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from depthport.exporters.core import usable
 from tests.support.paths import ROOT
 
 FOLDERS = ("bench", "exporters", "runtimes", "examples", "depthport")
@@ -48,3 +49,9 @@ def distribution(site: Path, name: str, version: str, tag: str = "", files: Mapp
     for path, text in (files or {}).items():
         (site / path).parent.mkdir(parents=True, exist_ok=True)
         (site / path).write_text(text, encoding="utf-8")
+
+
+def hide_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is installed, as far as :mod:`depthport.exporters.core.usable` sees."""
+    monkeypatch.setattr(usable.metadata, "distributions", lambda name: iter(()))
+    monkeypatch.setattr(usable, "find_spec", lambda name: None)

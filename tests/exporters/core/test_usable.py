@@ -79,3 +79,8 @@ def test_lines_that_reinstall_ask_for_what_the_extras_ask_for(line: Install) -> 
     asked = [Requirement(text) for text in metadata.requires("depthport") or ()]
     (wanted,) = map(Requirement, line.requirements)
     assert [r.specifier for r in asked if r.name == wanted.name] == [wanted.specifier]
+
+
+def test_a_module_without_metadata_is_a_build_of_ones_own(site: Path) -> None:
+    (site / "acme_engine.py").write_text("", encoding="utf-8")
+    assert unusable(LINE, "acme-engine") is None
