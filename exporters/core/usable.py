@@ -30,10 +30,11 @@ def unusable(line: Install, *packages: Iterable[str] | str) -> tuple[str, str] |
     missing, reasons, old, foreign = [], [], [], []
     for package in packages:
         names = [package] if isinstance(package, str) else list(package)
+        if find_spec(names[0].replace("-", "_")) is None:
+            missing.append(names[0])
+            continue
         found = next((found for name in names for found in metadata.distributions(name=name)), None)
-        if found is None:
-            # A build of one's own, or under another name, has no metadata of this one's, and counts as right.
-            missing += [] if find_spec(names[0].replace("-", "_")) else [names[0]]
+        if found is None:  # A build of one's own, or under another name: it counts as right.
             continue
         name, asked = found.metadata["Name"], _asked(found.metadata["Name"])
         if _too_old(Version(found.version), asked):
