@@ -26,7 +26,7 @@ class Candidate:
     """Its samples as pairing takes them: one cell is paired with all others."""
 
     _estimates: dict[tuple[str, Boundary], Estimate | None] = field(default_factory=dict, repr=False)
-    """Figures already read: choosing and what would flip the choice ask for each a dozen times."""
+    """Figures already read: choosing and what would change the choice ask for each a dozen times."""
 
     def of(self, metric: Metric, boundary: Boundary) -> Estimate | None:
         """The cell's figure, as :meth:`Metric.of` reads it."""

@@ -159,7 +159,7 @@ def choose(
     artifacts: Store = None,
     json_: Json = False,
 ) -> None:
-    """Pick the cell to deploy under constraints: with ties, why not each other, what would flip it, when it pays.
+    """Pick the cell to deploy under constraints: with ties, why not each other, what would change it, when it pays.
 
     Exit code 1 if no cell meets the constraints.
 
