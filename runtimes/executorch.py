@@ -57,7 +57,7 @@ class ExecuTorchRuntime(Runtime):
         backend = artifact.manifest.target.get("backend", XNNPACK.name)
         if backend != XNNPACK.name:
             raise PlacementError(
-                f"the program is lowered to {backend}, which this machine's ExecuTorch does not run: export one without target"
+                f"the program is lowered to {backend}, which ExecuTorch does not run here: export one without target"
             )
         return ExecuTorchSession(artifact, device, options)
 
