@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,7 +149,7 @@ def test_what_the_device_decodes_is_nearly_what_the_cpu_decodes(exported: Export
         flow, decoder = session.flow(), session.device_decoder()
         if decoder is None:
             pytest.skip("needs torchvision with CUDA")
-        decoded = decoder([written.getvalue()])
+        decoded: Any = decoder([written.getvalue()])
         on_cpu = decode_image(written.getvalue(), "x")
         apart = np.abs(decoded[0].pixels.cpu().numpy().astype(int) - on_cpu)
         assert apart.mean() < 1 and apart.max() < 16
