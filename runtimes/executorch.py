@@ -56,7 +56,9 @@ class ExecuTorchRuntime(Runtime):
         read_options(Options, options.extra, self.name)
         backend = artifact.manifest.target.get("backend", XNNPACK.name)
         if backend != XNNPACK.name:
-            raise PlacementError(f"the program is lowered to {backend}, which this machine's ExecuTorch does not run")
+            raise PlacementError(
+                f"the program is lowered to {backend}, which ExecuTorch does not run here: export one without target"
+            )
         return ExecuTorchSession(artifact, device, options)
 
 

@@ -171,7 +171,7 @@ class Session(ABC):
 Ready = Callable[[], Arrays]
 """Waits for the outputs of a scene and gives them, as :meth:`Session.outputs` does; to be called once."""
 
-DeviceDecoder = Callable[[Sequence[bytes]], Sequence[Any]]
+DeviceDecoder = Callable[[Sequence[bytes]], Sequence[object]]
 """JPEG files to pixels (H, W, 3) uint8 RGB in the device's memory, which only :meth:`Flow.submit` reads. Safe
 to call from other threads than the flow's. Raises InputError where one of them can't be decoded."""
 

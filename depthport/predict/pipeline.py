@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from depthport.exporters.core.errors import DepthportError, InputError
 from depthport.exporters.inputs.images import read_file, read_header
@@ -196,13 +196,13 @@ class _Batches:
 
     def __init__(self, decoder: DeviceDecoder) -> None:
         self._decode = decoder
-        self._waiting: queue.SimpleQueue[tuple[list[bytes], Future[Sequence[Any]]] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[list[bytes], Future[Sequence[object]]] | None] = queue.SimpleQueue()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="depthport-device-decode")
         self._pool.submit(self._serve)
 
-    def put(self, photographs: list[bytes]) -> Future[Sequence[Any]]:
+    def put(self, photographs: list[bytes]) -> Future[Sequence[object]]:
         """Queue the files of a scene; the future holds what the decoder gives for them."""
-        future: Future[Sequence[Any]] = Future()
+        future: Future[Sequence[object]] = Future()
         self._waiting.put((photographs, future))
         return future
 
@@ -222,7 +222,7 @@ class _Batches:
                 batch.append(following)
             self._serve_batch(batch)
 
-    def _serve_batch(self, batch: list[tuple[list[bytes], Future[Sequence[Any]]]]) -> None:
+    def _serve_batch(self, batch: list[tuple[list[bytes], Future[Sequence[object]]]]) -> None:
         try:
             found = list(self._decode([data for files, _ in batch for data in files]))
         except Exception as error:  # noqa: BLE001 - the boundary of a thread: the one waiting for the scene raises it

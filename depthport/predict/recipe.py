@@ -161,7 +161,7 @@ class Recipe:
             rgb=_stacked(seen) if seen else None,
         )
 
-    def on_device(self, names: Sequence[str], decoded: Sequence[Any]) -> Prepared:
+    def on_device(self, names: Sequence[str], decoded: Sequence[object]) -> Prepared:
         """A scene whose photographs, all of :attr:`source_size`, lie decoded on the device."""
         assert self.source_size is not None and self.pixels
         self.check_views(len(decoded))

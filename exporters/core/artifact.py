@@ -275,17 +275,16 @@ def load_artifact(path: Path | str) -> Artifact:
     Raises:
         ArtifactError: no folder, no manifest, or a manifest that can't be read.
     """
-    folder = Path(path)
-    shown = clean_text(str(folder))
+    folder, shown = Path(path), clean_text(str(path))
     try:
         data = read_json(folder / MANIFEST, MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         problem = f"{shown} is not an artifact (it has no {MANIFEST}): make one with `depthport export`"
-        raise ArtifactError(problem) from None
     except (OSError, ValueError) as error:
         problem = f"{shown}/{MANIFEST} can't be read ({one_line(error)}): delete the folder and export it again"
-        raise ArtifactError(problem) from None
-    return Artifact(folder, Manifest.from_json(data))
+    else:
+        return Artifact(folder, Manifest.from_json(data))
+    raise ArtifactError(problem)
 
 
 def _same(path: Path, info: FileInfo) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import metadata
+from importlib.util import find_spec
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -20,7 +21,8 @@ def unusable(line: Install, *packages: Iterable[str] | str) -> tuple[str, str] |
 
     Args:
         line: what installs those that are missing.
-        packages: names of distributions; of several in one argument, which overwrite each other's files, any will do.
+        packages: names of distributions, whose modules are called as they are; of several in one argument, which
+            overwrite each other's files, any will do.
 
     Returns:
         The reason and the line that mends it; None where all can be used.
@@ -28,9 +30,11 @@ def unusable(line: Install, *packages: Iterable[str] | str) -> tuple[str, str] |
     missing, reasons, old, foreign = [], [], [], []
     for package in packages:
         names = [package] if isinstance(package, str) else list(package)
-        found = next((found for name in names for found in metadata.distributions(name=name)), None)
-        if found is None:
+        if find_spec(names[0].replace("-", "_")) is None:
             missing.append(names[0])
+            continue
+        found = next((found for name in names for found in metadata.distributions(name=name)), None)
+        if found is None:  # A build of one's own, or under another name: it counts as right.
             continue
         name, asked = found.metadata["Name"], _asked(found.metadata["Name"])
         if _too_old(Version(found.version), asked):

@@ -16,7 +16,7 @@ from depthport.runtimes.contract import CHECKS, Subject
 from depthport.runtimes.executorch import ExecuTorchRuntime
 from tests.runtimes.conftest import THREADS
 from tests.support.tiny import tiny_executorch
-from tests.support.wheel import distribution
+from tests.support.wheel import distribution, hide_packages
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_unknown_options_are_usage_errors(artifact: Artifact) -> None:
 
 
 def test_probe_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("depthport.exporters.core.usable.metadata.distributions", lambda name: iter(()))
+    hide_packages(monkeypatch)
     (device,) = ExecuTorchRuntime().probe()
     assert device.unavailable == "torch, executorch not installed"
     assert device.remedy == 'pip install "depthport[da3,executorch]"'

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from depthport.exporters.core import usable
 from tests.support.paths import ROOT
 
 FOLDERS = ("bench", "exporters", "runtimes", "examples", "depthport")
@@ -37,14 +38,20 @@ def distribution(site: Path, name: str, version: str, tag: str = "", files: Mapp
         site: on the import path, or to be put there.
         name, version: its own.
         tag: of its wheel (`cp311-cp311-win_amd64`); empty: it came from no wheel.
-        files: texts by path inside `site`, which its record lists.
+        files: texts by path inside `site`, which its record lists; None: an empty module of its name.
     """
     info = site / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
-    (info / "RECORD").write_text("".join(f"{path},,\n" for path in files or {}), encoding="utf-8")
+    files = {f"{name.replace('-', '_')}/__init__.py": ""} if files is None else files
+    (info / "RECORD").write_text("".join(f"{path},,\n" for path in files), encoding="utf-8")
     if tag:
         (info / "WHEEL").write_text(f"Wheel-Version: 1.0\nTag: {tag}\n", encoding="utf-8")
-    for path, text in (files or {}).items():
+    for path, text in files.items():
         (site / path).parent.mkdir(parents=True, exist_ok=True)
         (site / path).write_text(text, encoding="utf-8")
+
+
+def hide_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is installed, as far as :mod:`depthport.exporters.core.usable` sees."""
+    monkeypatch.setattr(usable, "find_spec", lambda name: None)

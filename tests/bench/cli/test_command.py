@@ -175,7 +175,9 @@ def test_at_80_columns_no_table_cuts_a_name(tmp_path: Path) -> None:
         chosen = narrow(partial(render_choice, choice))
         compared = narrow(partial(render_comparison, compare(run, run)))
         for names, text in ((timed, summary), (named, chosen), (timed, compared)):
-            assert not [name for name in names if name not in text] and "…" not in text
+            assert not [name for name in names if name not in text]
+            # A reason may have been shortened where it was recorded; a row of figures never is.
+            assert not [line for line in text.splitlines() if "…" in line and any(name in line for name in names)]
         assert all(len(line) <= 80 for text in (chosen, compared) for line in text.splitlines())
 
 

@@ -28,7 +28,7 @@ def test_a_package_that_serves_is_nothing_to_say(site: Path) -> None:
 
 
 def test_what_is_missing_is_named_with_its_line() -> None:
-    found = unusable(LINE, "no-such-package", "packaging", ("neither-this", "nor-that"))
+    found = unusable(LINE, "no-such-package", "packaging", ("neither-this", "packaging"))
     assert found == ("no-such-package, neither-this not installed", 'pip install "depthport[executorch]"')
 
 
@@ -70,8 +70,8 @@ def test_each_fault_has_its_own_line(site: Path) -> None:
 
 
 def test_one_of_several_builds_will_do(site: Path) -> None:
-    distribution(site, "onnxruntime-directml", "1.24")
-    assert unusable(LINE, ("no-such-build", "onnxruntime-directml")) is None
+    distribution(site, "acme-engine-gpu", "1.24", files={"acme_engine/__init__.py": ""})
+    assert unusable(LINE, ("acme-engine", "acme-engine-gpu")) is None
 
 
 @pytest.mark.parametrize("line", [EXECUTORCH_AGAIN, LITERT_AGAIN], ids=str)
@@ -79,3 +79,8 @@ def test_lines_that_reinstall_ask_for_what_the_extras_ask_for(line: Install) -> 
     asked = [Requirement(text) for text in metadata.requires("depthport") or ()]
     (wanted,) = map(Requirement, line.requirements)
     assert [r.specifier for r in asked if r.name == wanted.name] == [wanted.specifier]
+
+
+def test_a_module_without_metadata_is_a_build_of_ones_own(site: Path) -> None:
+    (site / "acme_engine.py").write_text("", encoding="utf-8")
+    assert unusable(LINE, "acme-engine") is None

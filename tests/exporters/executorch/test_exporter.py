@@ -17,6 +17,7 @@ from depthport.exporters.executorch import exporter
 from depthport.exporters.executorch.exporter import ExecuTorchExporter
 from depthport.exporters.pytorch.converted import LIMIT, network_outputs
 from tests.conftest import Exported
+from tests.support.wheel import hide_packages
 
 LOWERING = {
     "backend": "xnnpack", "delegates": 2, "delegated_nodes": 9, "delegated_share": 0.9,
@@ -42,7 +43,7 @@ def test_what_it_can_not_express_is_refused(changes: dict[str, Any], kind: type[
 
 
 def test_without_its_packages_it_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("depthport.exporters.core.usable.metadata.distributions", lambda name: iter(()))
+    hide_packages(monkeypatch)
     assert (
         ExecuTorchExporter().probe() == 'torch, executorch, torchao not installed: pip install "depthport[da3,executorch]"'
     )

@@ -17,6 +17,7 @@ from depthport.exporters.litert.exporter import MODEL_FILE, LiteRTExporter
 from depthport.exporters.pytorch.converted import LIMIT, errors, network_outputs, require_network
 from depthport.runtimes.base import Arrays
 from tests.conftest import Exported
+from tests.support.wheel import hide_packages
 
 needs_litert = pytest.mark.skipif(LiteRTExporter().probe() is not None, reason=str(LiteRTExporter().probe()))
 
@@ -44,7 +45,7 @@ def test_what_it_can_not_express_is_refused(changes: dict[str, Any], kind: type[
 
 
 def test_without_its_packages_it_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("depthport.exporters.core.usable.metadata.distributions", lambda name: iter(()))
+    hide_packages(monkeypatch)
     assert LiteRTExporter().probe() == (
         "torch, litert-torch, litert-converter, ai-edge-litert, ai-edge-quantizer not installed: "
         'pip install "depthport[da3,litert]"'

@@ -22,7 +22,7 @@ from depthport.runtimes.onnxruntime.plugins import Offer, Plugin
 from depthport.runtimes.onnxruntime.providers import ProviderContext, plugin_options
 from tests.runtimes.conftest import THREADS
 from tests.support.tiny import tiny_matmul_onnx, tiny_onnx
-from tests.support.wheel import distribution
+from tests.support.wheel import distribution, hide_packages
 
 REAL = pytest.mark.skipif(
     find_spec("onnxruntime_ggml") is None, reason="needs a plug-in for this CPU (pip install --no-deps onnxruntime-ggml)"
@@ -176,7 +176,7 @@ def test_probe_without_packages(
         distribution(tmp_path, "onnxruntime", *installed)
         monkeypatch.syspath_prepend(str(tmp_path))
     else:
-        monkeypatch.setattr("depthport.exporters.core.usable.metadata.distributions", lambda name: iter(()))
+        hide_packages(monkeypatch)
     monkeypatch.setattr(plugins, "installed", lambda: ())
     (device,) = PluginProviderRuntime().probe()
     assert device.unavailable == reason and (device.remedy or "").startswith(remedy)
