@@ -41,7 +41,7 @@ def installed_exporters() -> Iterator[Exporter]:
 
 
 def targets() -> list[str]:
-    """What `--target` may name, of every installed exporter."""
+    """Names that `--target` takes, of every installed exporter."""
     return list(dict.fromkeys(target for exporter in installed_exporters() for target in exporter.targets))
 
 

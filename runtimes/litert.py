@@ -61,7 +61,7 @@ class LiteRTRuntime(Runtime):
 
 
 def _missing() -> tuple[str, str] | None:
-    """Why LiteRT can't run here, and the line that mends it."""
+    """Return why LiteRT can't run here, and the line that repairs it."""
     if (missing := unusable(install.LITERT, "ai-edge-litert")) is not None:
         return missing
     try:

@@ -58,7 +58,7 @@ RESIZE = (
     "summed with fused multiply-adds: where a pixel lies in the middle of two 8-bit steps it may be rounded the other way "
     "than OpenCV does (1 of 20,580 measured), which is up to 1e-4 of depth"
 )
-"""What the placement says of a graph that resizes photographs; no property of the CPU plug-in turns the fusion off."""
+"""Note in the placement of a graph that resizes photographs; no property of the CPU plug-in turns the fusion off."""
 _ERRORS = (RuntimeError, ValueError, TypeError)
 
 

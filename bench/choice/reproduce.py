@@ -142,7 +142,7 @@ def input_arguments(cell: Cell) -> AskedSection:
 
 
 def mode_options(cell: Cell) -> dict[str, object]:
-    """What the runtime's mode asks of an export, where the runtime is installed here."""
+    """Return the export options that the runtime's mode asks for, where the runtime is installed here."""
     runtime = installed_runtime(cell.runtime)
     devices = runtime.probe() if runtime is not None else []
     found = (mode for device in devices if device.name == cell.device for mode in device.modes if mode.name == cell.mode)

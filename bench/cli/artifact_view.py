@@ -87,7 +87,7 @@ def copy_to(artifact: Artifact, exporter: Exporter, out: Path) -> Path:
 
 
 def _is_ours(out: Path) -> bool:
-    """Whether a folder may be replaced: it is empty, or a copy that was made before."""
+    """Return whether a folder may be replaced: it is empty, or a copy that was made before."""
     return out.is_dir() and ((out / MANIFEST).is_file() or not any(out.iterdir()))
 
 

@@ -23,7 +23,7 @@ _EXAMPLES = "Examples:\n"
 
 Verbosity = Literal["quiet", "usual", "verbose"]
 VERBOSITY: ContextVar[Verbosity] = ContextVar("verbosity", default="usual")
-"""How much of what happens is said on stderr."""
+"""Amount of output on stderr."""
 
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress: warnings, errors and the answer alone.", rich_help_panel=OUTPUT)

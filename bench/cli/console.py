@@ -23,7 +23,7 @@ from depthport.bench.statistics import figures
 from depthport.exporters.core.store import ArtifactStore
 
 PICKS = {"take": "pick", "perhaps": "perhaps", "keep": "keep upstream"}
-"""How the last line begins, by the level of the page's headline."""
+"""Beginning of the last line, by the level of the page's headline."""
 STYLES = {"faster": "green", "slower": "red", "equivalent": "cyan", "inconclusive": "yellow", "not comparable": "dim"}
 SHOWN = ("latency_ms", "depth_error", "memory_mib", "cold_start_s", "throughput_img_s", "rotation_deg", "artifact_mib")
 """Metrics of a choice: those that a narrow terminal has room for come first."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from depthport.bench.results.model import Cell, Results
 
 SELF_CHECK = Path("depthport-self-check.json")
-"""What to send back where the self-check failed."""
+"""File to send back if the self-check failed."""
 
 
 def render(report: DoctorReport, console: Console) -> None:

@@ -190,7 +190,7 @@ def export(
 
 
 def _checked(found: Check | None, parity: Mapping[str, Parity]) -> str:
-    """What came of the check, in a word: one that was found kept beside the artifact had passed."""
+    """Return the check's outcome in a word: one that was found kept beside the artifact had passed."""
     if found is None:
         return "passed" if parity else "not asked"
     return "failed" if found.failed else "not run" if found.problem is not None else "passed"

@@ -27,7 +27,7 @@ RANDOM = "random weights: depth values and cameras are not valid"
 
 
 class _Asked(TypedDict, total=False):
-    """What runs a model, as :func:`depthport.load` takes it."""
+    """Options of running a model, as :func:`depthport.load` takes it."""
 
     runtime: str | None
     device: str | None

@@ -24,7 +24,7 @@ from depthport.exporters.core.store import ArtifactStore
 
 HEAD = ("cell", "latency, ms", "img/s", "vs upstream", "depth error")
 HEAD_WANTED = ("latency, ms", "vs upstream", "depth error")
-"""What stays where a terminal is narrow: img/s says what the latency does."""
+"""Columns that stay on a narrow terminal: img/s says what the latency does."""
 
 
 def render_summary(results: Results, written: Sequence[Path], store: ArtifactStore, console: Console) -> None:

@@ -19,10 +19,10 @@ class Words:
     """One kind of word."""
 
     what: str
-    """What it names, for messages: `runtime`."""
+    """Kind of name, for messages: `runtime`."""
     known: Callable[[], Iterable[str]]
     shown: str | None = None
-    """What help has in the place of a word; None: `what` in capitals."""
+    """Placeholder of a word in help; None: `what` in capitals."""
     takes_more: Callable[[str], bool] = lambda _: False
     """Words beside the known ones, which whoever uses them checks: `package.module:Class`, a path."""
 
@@ -46,7 +46,7 @@ class Words:
         return known_name(self.what, word, self.known())
 
     def complete(self, incomplete: str) -> list[str]:
-        """What a shell may complete a word to."""
+        """Return a shell's completions of a word."""
         return [name for name in self.known() if name.startswith(incomplete)]
 
     def option(self, *flags: str, help: str, panel: str) -> Any:

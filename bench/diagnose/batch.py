@@ -66,7 +66,7 @@ class BatchAnswer:
     memory_mib: float
     """Memory of the whole device (on a CPU, what this process may use)."""
     stopped_by: Bound
-    """Why it is not larger: none was asked for, the next one takes more than its share, or more than there is."""
+    """Reason it is not larger: none was asked for, the next one takes more than its share, or more than there is."""
     trials: tuple[BatchTrial, ...]
 
     def to_json(self) -> dict[str, object]:
@@ -129,7 +129,7 @@ def find_batch(
 
 
 def bound(batch: int, trials: Sequence[BatchTrial]) -> Bound:
-    """What keeps the largest batch that fits from being larger."""
+    """Return what keeps the largest batch that fits from being larger."""
     beyond = next((trial for trial in trials if trial.batch > batch), None)
     if beyond is None:
         return "most"
@@ -181,7 +181,7 @@ def table(answer: BatchAnswer) -> Table:
 
 
 def _why(answer: BatchAnswer) -> str:
-    """What stopped the search, and which option moves it."""
+    """Return what stopped the search, and which option moves it."""
     if answer.stopped_by == "most":
         return "the largest that was asked for (--most); larger ones were not tried"
     beyond = next(trial for trial in answer.trials if trial.batch > answer.batch)

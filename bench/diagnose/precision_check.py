@@ -59,7 +59,7 @@ class Findings:
 
     @property
     def checked(self) -> bool:
-        """Whether anything was looked at."""
+        """True if anything was checked."""
         return not (self.network is None and self.ranges is None and self.layers is None)
 
     @property

@@ -202,7 +202,7 @@ def table(profile: Profile) -> Table:
 
 
 def _outside(profile: Profile) -> str:
-    """How the parts and a whole call differ."""
+    """Explain the difference between the parts and a whole call."""
     outside = figures.reading(abs(profile.outside_ms), 2)
     if profile.outside_ms >= 0:
         return f"{outside} ms of a call are outside the parts: launches and gaps between operators."

@@ -180,7 +180,7 @@ def _both(what: str, suite: list[str], machine: tuple[str, ...]) -> list[str]:
 
 
 def _answer(printed: str) -> JsonObject:
-    """What a command has printed as JSON; empty where it ended before it could."""
+    """Return what a command has printed as JSON; empty where it ended before it could."""
     try:
         answer = json.loads(printed)
     except ValueError:

@@ -11,7 +11,7 @@ from depthport.exporters.core.errors import UsageError
 
 MIN_SUSTAINED_S = 600.0
 NAMED = ("burst", "sustained")
-"""What `--regime` may name; a fixed rate is asked for by the rate."""
+"""Names that `--regime` takes; a fixed rate is asked for by the rate."""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class MemorySection(TypedDict, total=False):
 
     total_mib: float
     usable_mib: float
-    """What control groups leave of it."""
+    """The part that control groups leave."""
 
 
 class GpuSection(TypedDict, total=False):
@@ -105,7 +105,7 @@ class RegimeSection(TypedDict, total=False):
 
 
 class AskedSection(TypedDict, total=False):
-    """What a run asked of its artifacts beyond model, shape and weights."""
+    """A run's request for its artifacts beyond model, shape and weights."""
 
     pose_input: bool
     preprocess: bool
@@ -151,7 +151,7 @@ class ProtocolSection(TypedDict, total=False):
 
 
 class InputsSection(TypedDict, total=False):
-    """What was fed."""
+    """Inputs of the run."""
 
     name: str
     scenes: list[str]
@@ -176,7 +176,7 @@ class WeightsSection(TypedDict, total=False):
 
 
 class ArtifactSection(TypedDict, total=False):
-    """What a cell ran."""
+    """Artifact that a cell ran."""
 
     key: str
     size_bytes: int
@@ -214,7 +214,7 @@ class GpuReading(TypedDict, total=False):
 
 
 class Reading(TypedDict, total=False):
-    """What the machine did around a timed block (bench/environment/telemetry.py); None where it does not tell."""
+    """Activity of the machine around a timed block (bench/environment/telemetry.py); None where it does not tell."""
 
     wall_s: float
     cpu_mhz: float | None

@@ -80,7 +80,7 @@ autocast, a dtype is that dtype throughout. (Upstream keeps its heads in fp32: b
 
 
 def precisions() -> tuple[str, ...]:
-    """What `--precision` may name, beside :data:`SEED_NAMES`."""
+    """Names that `--precision` takes, beside :data:`FIRST_REPORT_NAMES`."""
     return ("auto", *POLICIES)
 
 

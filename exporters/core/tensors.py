@@ -1,4 +1,4 @@
-"""What an artifact takes and gives: shapes by name, and what is done to the image before; a manifest is held to it."""
+"""Inputs and outputs of an artifact: shapes by name, and what is done to the image before; a manifest is held to it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Step.__doc__ = "A resize `from` a size, or a crop; heights before widths (depthp
 
 
 class Preprocessing(TypedDict, total=False):
-    """What the inputs must be, and what is done to them where."""
+    """Form of the inputs, and what is done to them where."""
 
     where: Literal["graph", "host"]
     image: str
@@ -35,7 +35,7 @@ class Preprocessing(TypedDict, total=False):
     source_size: tuple[int, int]
     """H and W of the photographs that the graph resizes."""
     steps: list[Step]
-    """How it does."""
+    """Steps by which the graph resizes them."""
     extrinsics: str
     intrinsics: str
     after: str

@@ -1,4 +1,4 @@
-"""Whether installed packages can be used here, and the line that mends it; from their metadata, nothing is imported."""
+"""Check that installed packages can be used here, from their metadata, with the line that repairs them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOWER_BOUNDS = (">=", "~=", "==")
 
 
 def unusable(line: Install, *packages: Iterable[str] | str) -> tuple[str, str] | None:
-    """Why packages can't be used: missing, older than depthport's extras ask for, or built for another Python.
+    """Return why packages can't be used: missing, older than depthport's extras ask for, or built for another Python.
 
     Args:
         line: what installs those that are missing.

@@ -31,7 +31,7 @@ SCALES = ("scale1", "scale2")
 
 
 class Checks(TypedDict, total=False):
-    """What was found of a package, as the manifest has it; errors by output."""
+    """Findings on a package, as the manifest has it; errors by output."""
 
     input: str
     arithmetic: str

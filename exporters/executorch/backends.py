@@ -1,4 +1,4 @@
-"""What backends differ in: their partitioner, what the graph is rewritten to for them, and how what they took is read back.
+"""Differences between backends: their partitioner, their rewrites of the graph, and how what they took is read back.
 
 XNNPACK's programs are executed. ExecuTorch's package has no runtime for the other two on Linux, so there the lowered graph
 is computed in PyTorch instead (:func:`compute`), with something in the place of each stretch that the backend took over:
@@ -27,7 +27,7 @@ _METADATA = "metadata.json"
 
 
 def partitioner(backend: str) -> object:
-    """What decides which operators the backend takes over."""
+    """Partitioner: it decides which operators the backend takes over."""
     if backend == "vulkan":
         from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
@@ -48,7 +48,7 @@ def partitioner(backend: str) -> object:
 
 
 def lowering(backend: str) -> AbstractContextManager[object]:
-    """What holds while a graph is lowered: for Core ML, what coremltools gets wrong is put right."""
+    """Context in which a graph is lowered: for Core ML, what coremltools gets wrong is put right."""
     if backend != "coreml":
         return nullcontext()
     from depthport.exporters.coreml.shims import import_coremltools, shimmed
@@ -116,7 +116,7 @@ def _by_image(images: Tensor, *more: Any) -> Tensor:
 
 
 def compute(graph: torch.nn.Module, backend: str, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """What a lowered graph computes, each stretch of the backend's as :mod:`this module <.backends>` says."""
+    """Compute a lowered graph, each stretch of the backend's as :mod:`this module <.backends>` says."""
     from executorch.exir.delegate import executorch_call_delegate
 
     class Graph(torch.fx.Interpreter):

@@ -47,7 +47,7 @@ _SMALLEST = 1e-12
 
 
 class Quantized(TypedDict):
-    """What the manifest says of a quantized graph."""
+    """Facts of a quantized graph for the manifest."""
 
     kind: str
     products: int

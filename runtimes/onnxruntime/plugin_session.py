@@ -44,7 +44,7 @@ class PluginSession(OrtSession):
             raise
 
     def _refuse_nothing(self, session: ort.InferenceSession) -> None:
-        """Whether a plug-in has a form of a model is known when it is asked: none is no failure of what runs here.
+        """A plug-in shows whether it supports a model only when it is asked: none is no failure of what runs here.
 
         Raises:
             UnsupportedError: the provider took no node.

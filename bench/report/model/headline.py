@@ -72,7 +72,7 @@ def headline_of(results: Results, choice: Choice) -> Headline:
 
 
 def said_of(pick: Cell, name: str, baseline: Cell | None, results: Results, choice: Choice) -> Headline:
-    """How to say a pick that was measured in `results`, beside that run's baseline."""
+    """Return the statement of a pick that was measured in `results`, beside that run's baseline."""
     in_doubt = control_doubt(results)
     if pick.baseline:
         return Headline("keep", name, "", in_doubt or "")

@@ -28,7 +28,7 @@ _PROGRAM_EVENTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn",
 
 
 class Job(TypedDict):
-    """What the child is asked for."""
+    """Job of the child."""
 
     function: str
     """`module:name`."""
