@@ -180,7 +180,8 @@ def predict(
     for path in written:
         typer.echo(str(path))
     rate = len(views) / found.seconds if found.seconds else 0.0
-    stderr(f"{len(views)} views in {found.seconds:.2f} s ({rate:.2f} photographs/s) by {found.placement['runtime']}")
+    shown = f"{len(views)} view{'s' if len(views) > 1 else ''}"
+    stderr(f"{shown} in {found.seconds:.2f} s ({rate:.2f} photographs/s) by {found.placement['runtime']}")
     if found.synthetic:
         stderr(RANDOM)
 

@@ -33,7 +33,7 @@ def death(code: int, kills_before: int | None, kills_now: int | None) -> tuple[s
     if name != "SIGKILL":
         return f"the process was killed by {name}", None
     if kills_before is None or kills_now is None:
-        return "the process was killed by SIGKILL: by a user, or by the system when out of memory", None
+        return "the process was killed by SIGKILL: by a user, or by the system for lack of memory", None
     if kills_now > kills_before:
-        return "the process was killed by SIGKILL: the kernel was killing processes when out of memory", OUT_OF_MEMORY
+        return "the process was killed by SIGKILL: the kernel was killing processes for lack of memory", OUT_OF_MEMORY
     return "the process was killed by SIGKILL, but not by the kernel for lack of memory", None

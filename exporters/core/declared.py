@@ -49,7 +49,7 @@ def described_schema(kind: type, schema: str, *modules: str) -> JsonObject:
 def _any_json(kind: type) -> JsonObject:
     """Schema of a part that only its reader knows: any JSON. msgspec takes no empty one for an answer."""
     if kind is not object:
-        raise TypeError(f"{kind.__name__} has no JSON Schema")
+        raise TypeError(f"{kind} has no JSON Schema")
     return {"description": "Any JSON."}
 
 

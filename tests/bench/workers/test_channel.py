@@ -86,7 +86,7 @@ def test_a_reply_longer_than_the_pipe_arrives_whole(channel: Channel) -> None:
     [
         (Ask(do="exit", value=3), ["exit code 3", "a last word"]),
         (Ask(do="signal", value="SIGSEGV"), ["SIGSEGV"]),
-        (Ask(do="signal", value="SIGKILL"), ["SIGKILL", "out of memory"]),
+        (Ask(do="signal", value="SIGKILL"), ["SIGKILL", "lack of memory"]),
     ],
 )
 def test_a_dead_worker_says_how_it_died(channel: Channel, request_: Ask, words: list[str]) -> None:

@@ -22,8 +22,8 @@ from tests.support.paths import ROOT
         (3, 0, 0, "exit code 3", None),
         (-11, 0, 5, "SIGSEGV", None),
         (-9, 4, 4, "SIGKILL, but not by the kernel for lack of memory", None),
-        (-9, 4, 5, "the kernel was killing processes when out of memory", OUT_OF_MEMORY),
-        (-9, None, None, "by a user, or by the system when out of memory", None),
+        (-9, 4, 5, "the kernel was killing processes for lack of memory", OUT_OF_MEMORY),
+        (-9, None, None, "by a user, or by the system for lack of memory", None),
         (-40, 0, 0, "signal 40", None),
     ],
 )
