@@ -205,7 +205,7 @@ def _outside(profile: Profile) -> str:
     """How the parts and a whole call differ."""
     outside = figures.reading(abs(profile.outside_ms), 2)
     if profile.outside_ms >= 0:
-        return f"{outside} ms of a call are outside the parts: launches, gaps between operators, or what else ran here meanwhile."
+        return f"{outside} ms of a call are outside the parts: launches, gaps, or what else this machine did meanwhile."
     return f"The parts take {outside} ms more than a call, which runs its operators at once; each was timed by itself."
 
 
