@@ -198,14 +198,14 @@ def table(profile: Profile) -> Table:
         f"product), {profile.copy_gb_s:.3g} GB/s (copy, read and written; more where a cache holds it). "
         "A part at 100 % is at it or beyond: caches serve it."
     )
-    return Table(title, ("part", "ms", "share", "GFLOP", "MiB", "roof ms", "of roof"), tuple(rows), note, "lrrrrrr")
+    return Table(title, ("part", "ms", "share", "GFLOP", "MiB", "roof ms", "of roof"), tuple(rows), note, "frrrrrr")
 
 
 def _outside(profile: Profile) -> str:
     """Explain the difference between the parts and a whole call."""
     outside = figures.reading(abs(profile.outside_ms), 2)
     if profile.outside_ms >= 0:
-        return f"{outside} ms of a call are outside the parts: launches and gaps between operators."
+        return f"{outside} ms of a call are outside the parts: launches, gaps, or what else this machine did meanwhile."
     return f"The parts take {outside} ms more than a call, which runs its operators at once; each was timed by itself."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from depthport.bench.diagnose.profile_parts import (
     FUSION,
@@ -99,6 +101,7 @@ def test_the_digits_of_a_part_are_those_that_its_calls_support() -> None:
 
 @pytest.mark.parametrize(("latency", "said"), [(12.0, "2 ms of a call are outside"), (9.0, "take 1 ms more than a call")])
 def test_parts_sum_to_the_call_or_it_says_what_is_missing(latency: float, said: str) -> None:
+    from depthport.bench.cli.tables import print_table
     from depthport.bench.diagnose.profile import Profile, table
 
     parts = add_up([operator("backbone.blocks.0.mlp.fc1", "linear", flop=10**10, seconds=0.01)], RATES, views=1)
@@ -107,6 +110,9 @@ def test_parts_sum_to_the_call_or_it_says_what_is_missing(latency: float, said: 
     found = Profile(cell, "a CPU", {}, 1, latency, None, 1.0, 10.0, "float32", parts)
     shown = table(found)
     assert found.outside_ms == pytest.approx(latency - 10.0) == found.to_json()["outside_ms"]
+    text = io.StringIO()
+    print_table(shown, Console(file=text, width=80))
+    assert all(len(line) <= 80 for line in text.getvalue().splitlines()) and "of roof" in text.getvalue()
     assert said in shown.note and [row[0] for row in shown.rows[-2:]] == ["all parts", "a whole call"]
 
 
