@@ -55,8 +55,8 @@ _CAPABILITIES = {
 }
 _LOW_PRECISION = ("bf16", "f16")
 RESIZE = (
-    "probably summed with fused multiply-adds: where a pixel lies in the middle of two 8-bit steps it may be rounded the other way "
-    "than OpenCV does (1 of 20,580 measured), which is up to 1e-4 of depth"
+    "probably summed with fused multiply-adds: where a pixel lies in the middle of two 8-bit steps it may be rounded the "
+    "other way than OpenCV does (1 of 20,580 measured), which is up to 1e-4 of depth"
 )
 """Note in the placement of a graph that resizes photographs; inferred from the one step by which pixels differ."""
 _ERRORS = (RuntimeError, ValueError, TypeError)
