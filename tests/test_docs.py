@@ -43,6 +43,12 @@ def test_every_format_and_runtime_has_its_page(site: Path) -> None:
     assert "depthport export da3-small --format coreml" in text(site / "formats" / "coreml.html")
 
 
+def test_pages_lead_to_each_other(site: Path) -> None:
+    home = (site / "index.html").read_text(encoding="utf-8")
+    for name in ("install", "commands", "cpu", "glossary", "guides/phones"):
+        assert f'<td><a href="{name}.html">' in home, name
+
+
 def test_every_public_name_is_told_of_with_its_docstring(site: Path) -> None:
     page = (site / "api.html").read_text(encoding="utf-8")
     for name in depthport.__all__:

@@ -52,6 +52,11 @@ def beside_the_code() -> dict[str, str]:
     return {**GUIDES, **records, **project, "depthport/__init__.py": "api.md", "README.md": "index.md"}
 
 
+def all_pages() -> dict[str, str]:
+    """The same with the pages of docs/."""
+    return beside_the_code() | {f"docs/{path.name}": path.name for path in (ROOT / "docs").glob("*.md")}
+
+
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """The navigation: fixed at the top, below it a page for everything installed."""
     guides = [page for page in GUIDES.values() if page.startswith("guides/")]
@@ -75,15 +80,14 @@ def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
     """The links of the pages in docs/."""
     if page.file.generated_by is not None:
         return markdown
-    source = f"docs/{page.file.src_uri}"
-    return relinked(markdown, source, {**beside_the_code(), source: page.file.src_uri}, lambda _: None)
+    return relinked(markdown, f"docs/{page.file.src_uri}", all_pages(), lambda _: None)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add every page that is not in docs/."""
-    pages = beside_the_code()
+    pages = all_pages()
     pictures: set[str] = set()
-    for source, address in pages.items():
+    for source, address in beside_the_code().items():
         if address in ("api.md", "index.md"):
             continue
         text = (ROOT / source).read_text(encoding="utf-8")
