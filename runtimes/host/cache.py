@@ -17,6 +17,8 @@ from depthport.exporters.core.provenance import canonical_sha256
 from depthport.runtimes.base import LoadOptions
 
 _LOCK = "compiling.lock"
+_OWNER = ".artifact"
+"""Suffix of the file that says where the artifact of a folder of compiled forms lies."""
 
 
 def cache_folder(artifact: Artifact, options: LoadOptions) -> Path:
@@ -24,7 +26,7 @@ def cache_folder(artifact: Artifact, options: LoadOptions) -> Path:
 
     What lies there is code: compiled kernels and graphs, engines, libraries. So it is never part of an artifact, which
     may come from anyone, and its folder is the user's alone (mode 0700). A copy of an artifact has a folder of its own:
-    its files may not be those of the first.
+    its files may not be those of the first. What was compiled for artifacts that are gone goes when a new one comes.
 
     Raises:
         StorageError: that folder belongs to another user.
@@ -34,7 +36,21 @@ def cache_folder(artifact: Artifact, options: LoadOptions) -> Path:
     manifest = artifact.manifest
     place = str(artifact.path.resolve())
     key = canonical_sha256([place, manifest.key, [(info.path, info.sha256) for info in manifest.files]])
-    return private_folder(cache_root() / "compiled") / key[:16]
+    folder = private_folder(cache_root() / "compiled") / key[:16]
+    owner = folder.with_name(folder.name + _OWNER)
+    with suppress(OSError):  # a cache that can't be written to keeps nothing
+        if not owner.exists():
+            _sweep(folder.parent)
+            owner.write_text(place, encoding="utf-8")
+    return folder
+
+
+def _sweep(compiled: Path) -> None:
+    """Remove the compiled forms of artifacts that are no longer where they were."""
+    for owner in compiled.glob(f"*{_OWNER}"):
+        if not Path(owner.read_text(encoding="utf-8")).exists():
+            shutil.rmtree(owner.with_name(owner.name.removesuffix(_OWNER)), ignore_errors=True)
+            owner.unlink(missing_ok=True)
 
 
 def writable(folder: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -58,3 +59,15 @@ def test_two_artifacts_share_nothing(root: Path, tmp_path: Path) -> None:
     shapes = {"a": Shape(1, 1, 14, 28), "b": Shape(1, 2, 14, 28), "copy of b": Shape(1, 2, 14, 28)}
     folders = {cache_folder(fake_artifact(tmp_path / name, shape), LoadOptions()) for name, shape in shapes.items()}
     assert len(folders) == 3
+
+
+def test_what_was_compiled_for_an_artifact_that_is_gone_goes(root: Path, tmp_path: Path) -> None:
+    gone, stays = fake_artifact(tmp_path / "gone"), fake_artifact(tmp_path / "stays")
+    folders = [cache_folder(artifact, LoadOptions()) for artifact in (gone, stays)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "kernels.so").write_bytes(b"compiled")
+    shutil.rmtree(gone.path)
+    assert cache_folder(stays, LoadOptions()) == folders[1] and folders[0].exists(), "a load of an old one sweeps nothing"
+    cache_folder(fake_artifact(tmp_path / "new"), LoadOptions())
+    assert [folder.exists() for folder in folders] == [False, True]
