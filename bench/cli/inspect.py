@@ -90,6 +90,7 @@ def list_artifacts(
     store: Annotated[
         Path | None, typer.Argument(help="Artifact store. Default: $DEPTHPORT_ARTIFACTS or ./artifacts.")
     ] = None,
+    artifacts: Annotated[Path | None, typer.Option("--artifacts", help="The same, as of the other commands.")] = None,
     json_: Json = False,
 ) -> None:
     """List the artifacts of a store, by name.
@@ -101,6 +102,7 @@ def list_artifacts(
     from depthport.bench.results.kept_parity import kept_parity
     from depthport.exporters.core.store import ArtifactStore
 
+    store = store or artifacts
     kept = ArtifactStore(store)
     if store is not None and not kept.root.is_dir():
         raise UsageError(f"{store} is not a folder: name a store, as `depthport export --artifacts` made it")

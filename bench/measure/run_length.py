@@ -73,7 +73,8 @@ def visits_of(protocol: Protocol, journal: Journal) -> dict[str, Visit]:
 
 def describe(design: Design) -> str:
     """The design in one line for people."""
-    what = f"{design.launches} launches of {design.rounds} {design.order.value} rounds"
+    launches = f"{design.launches} launch{'es' if design.launches > 1 else ''}"
+    what = f"{launches} of {design.rounds} {design.order.value} round{'s' if design.rounds > 1 else ''}"
     known = f": ratios to about ±{100 * design.expected_half_width:.1f} %"
     return f"{what}, about {design.expected_s / 60:.0f} min" + (known if math.isfinite(design.expected_half_width) else "")
 

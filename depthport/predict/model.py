@@ -69,6 +69,7 @@ def load(
     path = Path(source).expanduser()
     if (path / MANIFEST).is_file():
         artifact = load_artifact(path)
+        artifact.verify()
         place = choose_place(artifact.manifest.format, runtime, device, mode, threads)
         return Model(lambda _: artifact, place, artifact.manifest.shape, progress)
     if path.is_dir() and not (path / "config.json").is_file():

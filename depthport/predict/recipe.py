@@ -105,7 +105,7 @@ class Recipe:
         manifest = self._manifest
         if manifest is not None and count != manifest.shape.views and "views" not in manifest.dynamic:
             raise InputError(
-                f"{count} photographs for an artifact of {manifest.shape.views} views: give {manifest.shape.views}, or "
+                f"the artifact takes {manifest.shape.views} photographs and {count} came: give {manifest.shape.views}, or "
                 f"export with --views {count} or --dynamic views"
             )
 

@@ -57,11 +57,15 @@ def write_sample(artifact: Artifact, kind: str, out: Path) -> list[Path]:
     assert exporter is not None
     if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
         raise UsageError(f"{out} is not an empty folder: name another with --out")
-    with storage_errors(out):
-        shutil.copytree(EXAMPLES / sample.folder, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-        file = out / sample.filled
-        file.write_text(fill(file.read_text(encoding="utf-8"), sample.write(made)), encoding="utf-8")
-    exporter.copy_to(artifact, out / sample.model)
+    try:
+        with storage_errors(out):
+            shutil.copytree(EXAMPLES / sample.folder, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+            file = out / sample.filled
+            file.write_text(fill(file.read_text(encoding="utf-8"), sample.write(made)), encoding="utf-8")
+        exporter.copy_to(artifact, out / sample.model)
+    except BaseException:
+        shutil.rmtree(out, ignore_errors=True)  # nothing half-written; the folder was empty
+        raise
     written = sorted(path for path in out.rglob("*") if path.is_file() and path != out / sample.model)
     return [*written, out / sample.model]
 

@@ -7,6 +7,7 @@ import json
 import platform
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -43,7 +44,15 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def peak_rss_mib() -> float | None:
-    """Peak resident memory of this process in MiB so far; None where the system does not say (Windows)."""
+    """Peak resident memory of this process in MiB so far; None where the system does not say (Windows).
+
+    On Linux `VmHWM`: `ru_maxrss` of a program begins at the peak of the process that started it (kept over `exec`), so a
+    small program's would be its parent's.
+    """
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / (1 << 10)
     try:
         import resource
     except ImportError:

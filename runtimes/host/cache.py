@@ -35,7 +35,10 @@ def cache_folder(artifact: Artifact, options: LoadOptions) -> Path:
         return options.cache_dir
     manifest = artifact.manifest
     place = str(artifact.path.resolve())
-    key = canonical_sha256([place, manifest.key, [(info.path, info.sha256) for info in manifest.files]])
+    # Times and sizes too: what was compiled of a damaged file is not what its repair needs.
+    states = [(artifact.path / info.path).stat() for info in manifest.files if (artifact.path / info.path).is_file()]
+    files = [[info.path, info.sha256] for info in manifest.files]
+    key = canonical_sha256([place, manifest.key, files, [[state.st_size, state.st_mtime_ns] for state in states]])
     folder = private_folder(cache_root() / "compiled") / key[:16]
     owner = folder.with_name(folder.name + _OWNER)
     with suppress(OSError):  # a cache that can't be written to keeps nothing

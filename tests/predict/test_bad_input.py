@@ -53,8 +53,8 @@ WEIGHTS = ("--weights", "synthetic:0")
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["artifact", "a.jpg"], "for an artifact of 2 views"),
-        (["artifact", "a.jpg", "b.jpg", "a.jpg"], "for an artifact of 2 views"),
+        (["artifact", "a.jpg"], "the artifact takes 2 photographs"),
+        (["artifact", "a.jpg", "b.jpg", "a.jpg"], "the artifact takes 2 photographs"),
         (["no/such/folder", "a.jpg"], "no/such/folder"),
         (["empty", "a.jpg"], "is not an artifact"),
         (["da3-smal", "a.jpg", *WEIGHTS], "did you mean 'da3-small'"),
@@ -92,6 +92,19 @@ def test_a_manifest_that_is_not_its_files_is_refused(folder: Path) -> None:
         found: Any = CliRunner().invoke(app, ["predict", "other", "a.jpg", "b.jpg", *words]).exception
         assert isinstance(found, LoadError), found
         assert found.exit_code == 2 and "\n" not in str(found) and "export it again" in str(found)
+    assert not Path("prediction").exists()
+
+
+def test_damaged_weights_are_refused(folder: Path) -> None:
+    shutil.copytree(Path("artifact"), "damaged")
+    with Path("damaged/model.onnx").open("r+b") as file:
+        file.seek(Path("damaged/model.onnx").stat().st_size // 2)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 1]))
+    found: Any = CliRunner().invoke(app, ["predict", "damaged", "a.jpg", "b.jpg"]).exception
+    assert isinstance(found, ArtifactError), found
+    assert found.exit_code == 2 and "model.onnx is damaged" in str(found)
     assert not Path("prediction").exists()
 
 

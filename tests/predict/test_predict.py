@@ -172,7 +172,7 @@ def test_what_can_not_be_predicted_is_one_line(photographs: list[Path], store: A
     artifact = export_small(store, "onnx", views=2).artifact
     with (
         load(artifact.path, runtime="onnxruntime", device="cpu") as model,
-        pytest.raises(InputError, match="3 photographs for an artifact of 2 views"),
+        pytest.raises(InputError, match="the artifact takes 2 photographs and 3 came"),
     ):
         model(photographs[:3])
     with pytest.raises(UsageError, match="unknown kind"):

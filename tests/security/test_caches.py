@@ -61,6 +61,18 @@ def test_two_artifacts_share_nothing(root: Path, tmp_path: Path) -> None:
     assert len(folders) == 3
 
 
+def test_what_was_compiled_of_a_damaged_file_is_not_its_repairs(root: Path, tmp_path: Path) -> None:
+    artifact = fake_artifact(tmp_path / "artifact")
+    file = next(path for path in artifact.path.iterdir() if path.name != "artifact.json")
+    whole, before = file.read_bytes(), cache_folder(artifact, LoadOptions())
+    file.write_bytes(b"x" * len(whole))
+    os.utime(file, ns=(1, 1))
+    damaged = cache_folder(artifact, LoadOptions())
+    file.write_bytes(whole)
+    os.utime(file, ns=(2, 2))
+    assert len({before, damaged, cache_folder(artifact, LoadOptions())}) == 3
+
+
 def test_what_was_compiled_for_an_artifact_that_is_gone_goes(root: Path, tmp_path: Path) -> None:
     gone, stays = fake_artifact(tmp_path / "gone"), fake_artifact(tmp_path / "stays")
     folders = [cache_folder(artifact, LoadOptions()) for artifact in (gone, stays)]

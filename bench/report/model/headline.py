@@ -22,7 +22,7 @@ AGAINST = {
     "faster": "faster than upstream",
     "slower": "slower than upstream",
     "equivalent": "equivalent to upstream",
-    "inconclusive": "statistically tied with upstream",
+    "inconclusive": "not shown to differ from upstream",
 }
 
 

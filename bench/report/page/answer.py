@@ -179,7 +179,8 @@ def _chips(pick: Row, choice: Choice, said: Headline) -> Iterator[Markup]:
     yield _chip("", f"n = {timing.n} in {launches} {'launch' if launches == 1 else 'launches'}")
     stability = rows.stability(pick, choice.boundary)
     stable = stability.startswith(rows.YES)
-    yield _chip("" if stable else "warn", f"{'stable' if stable else 'unstable'}, {stability[2:]}".rstrip(", "))
+    if timing.n > 1:
+        yield _chip("" if stable else "warn", f"{'stable' if stable else 'unstable'}, {stability[2:]}".rstrip(", "))
     if is_synthetic(run, pick.cell):
         yield _chip("warn", "synthetic weights")
 

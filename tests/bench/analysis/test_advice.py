@@ -110,10 +110,9 @@ def test_failed_controls_come_first_and_say_which() -> None:
     }
     found = run_advice(RunFacts(controls=controls, synthetic_weights=("synthetic:0",)))
     codes = [advice.code for advice in found]
-    assert codes == [Code.CONTROL_FAILED, Code.CONTROL_FAILED, Code.NOISE_FLOOR, Code.SYNTHETIC_WEIGHTS]
+    assert codes == [Code.CONTROL_FAILED, Code.NOISE_FLOOR, Code.SYNTHETIC_WEIGHTS], "too short to tell is not wrong"
     assert "against itself is slower, expected equivalent" in found[0].message
-    assert "delayed by 5 % is inconclusive" in found[1].message
-    assert "-5.0% to -3.0%" in found[2].message
+    assert "-5.0% to -3.0%" in found[1].message
 
 
 def test_a_wide_aa_interval_is_the_noise_floor_though_the_control_holds() -> None:
