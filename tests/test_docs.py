@@ -46,7 +46,7 @@ def test_every_format_and_runtime_has_its_page(site: Path) -> None:
 def test_pages_lead_to_each_other(site: Path) -> None:
     home = (site / "index.html").read_text(encoding="utf-8")
     for name in ("install", "commands", "cpu", "glossary", "guides/phones"):
-        assert f'<td><a href="{name}.html">' in home, name
+        assert f'<a href="{name}.html">' in home, name
 
 
 def test_every_public_name_is_told_of_with_its_docstring(site: Path) -> None:

@@ -73,6 +73,8 @@ def check_place(exporter: Exporter, out: Path) -> None:
         UsageError, StorageError: as :func:`~depthport.exporters.core.files.atomic.check_output_folder` does.
     """
     check_output_folder(out.parent)
+    if out.is_symlink() and not out.exists():
+        raise UsageError(f"{out} is a link that leads nowhere: name another --out")
     if not _is_file_of(exporter, out) and out.exists() and not _is_ours(out):
         raise UsageError(f"{out} is there already, and is not a copy of an artifact: name another --out")
 

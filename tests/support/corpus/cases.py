@@ -57,13 +57,16 @@ class Parameter:
 
 
 def commands(of: Typer = app) -> dict[str, list[Parameter]]:
-    """Every command's parameters but its switches."""
+    """Every command's parameters but its switches; old names, which warn first, are left out."""
     found = {}
     for command in of.registered_commands:
+        if command.hidden:
+            continue
         function = command.callback
         assert function is not None
         hints = get_type_hints(function, include_extras=True)
-        parameters = [_parameter(name, hints[name]) for name in inspect.signature(function).parameters]
+        shown = [name for name in inspect.signature(function).parameters if not hints[name].__metadata__[0].hidden]
+        parameters = [_parameter(name, hints[name]) for name in shown]
         found[command.name or function.__name__] = [p for p in parameters if p.type is not bool]
     return found
 
@@ -104,7 +107,6 @@ def base(command: str, good: Good) -> dict[str, list[str]]:
         "sample": {"artifact": [str(good.artifact)], "kind": ["--for", "python"]},
         "profile": {"model": ["da3-small"], **small},
         "max-batch": {"model": ["da3-small"], **small},
-        "batch": {"model": ["da3-small"], **small},
         "report": {"sources": [str(good.results)], "out": ["--out", "report"]},
         "compare": {"before": [str(good.results)], "after": [str(good.results)]},
         "choose": {"source": [str(good.results)]},
