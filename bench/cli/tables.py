@@ -55,7 +55,11 @@ def figures_table(
             kept.add(name)
         else:
             break
-    shown = RichTable(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
+    hidden = ", ".join(name for name in head if name not in kept)
+    shown = RichTable(
+        title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, _GAP - 1, 0, 0),
+        caption=Text(f"a wider terminal also shows {hidden}", "dim") if hidden else None, caption_justify="left",
+    )  # fmt: skip
     places = [place for place, name in enumerate(head) if name in kept]
     for place in places:
         shown.add_column(Text(head[place]), justify="right" if place else "left", no_wrap=place > 0, overflow="fold")

@@ -12,7 +12,7 @@ def control_doubt(results: Results) -> str | None:
     either answer.
     """
     if not results.controls:
-        return "the protocol has no controls"
+        return "the run has no controls"
     failed = [name for name, control in results.controls.items() if not (control.ok or control.undecided)]
     if failed:
         return f"a control of this run failed ({', '.join(failed)})"
