@@ -61,7 +61,6 @@ class Place:
             "bench": [*measured, str(self.out / "bench"), *quick],
             "profile": ["da3-small", "--mode", "eager", *SMALL, *ours, "--calls", "2", "--out", str(self.out / "profile")],
             "max-batch": ["da3-small", "--runtime", "pytorch", *SMALL, *ours, "--most", "2"],
-            "batch": ["da3-small", "--runtime", "pytorch", *SMALL, *ours, "--most", "1"],
             "report": [results, "--out", str(self.out / "report")],
             "compare": [results, results],
             "choose": [results],
