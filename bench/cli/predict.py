@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
@@ -19,6 +20,7 @@ from depthport.exporters.core.files.atomic import check_output_folder, storage_e
 
 if TYPE_CHECKING:
     from depthport.predict.model import Model
+    from depthport.predict.photographs import Source
     from depthport.predict.prediction import Prediction
 
 RESULTS = Path("results")
@@ -160,11 +162,12 @@ def predict(
                     f"{asked['runtime']} on {asked['device']}, {asked['precision']}: the pick of {results or RESULTS}"
                 )
             model = load(source, weights=weights, threads=threads, store=store, progress=observer.step, **asked)
-            observer.stage(f"preparing {source}")
+            begin = partial(observer.stage, f"preparing {source}")
             with model:
                 if window is not None:
-                    _sequence(model, photographs, out, window, overlap or max(1, window // 3), exif)
+                    _sequence(model, photographs, out, window, overlap or max(1, window // 3), exif, begin)
                     return
+                begin()
                 found = model.predict(
                     views,
                     extrinsics=cameras.extrinsics if cameras else None,
@@ -226,16 +229,23 @@ def _alone(out: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def _sequence(model: Model, sources: list[Path], out: Path, window: int, overlap: int, oriented: bool) -> None:
-    """Window after window of one long sequence, written as it comes."""
+def _sequence(
+    model: Model, sources: list[Path], out: Path, window: int, overlap: int, oriented: bool, begin: Callable[[], object]
+) -> None:
+    """Window after window of one long sequence, written as it comes; `begin` is called once the first is whole."""
     from depthport.predict.photographs import frames_of
     from depthport.predict.sequence import predict_sequence, write_sequence
 
     def broken(index: int, error: DepthportError) -> None:
         stderr(f"frame {index} is left out: {error}")
 
-    coming = chain.from_iterable(map(frames_of, sources))
-    found = predict_sequence(model, coming, views=window, overlap=overlap, oriented=oriented, broken=broken)
+    def announced() -> Iterator[Source]:
+        for number, frame in enumerate(chain.from_iterable(map(frames_of, sources)), 1):
+            if number == window:
+                begin()
+            yield frame
+
+    found = predict_sequence(model, announced(), views=window, overlap=overlap, oriented=oriented, broken=broken)
     typer.echo(f"{write_sequence(found, out)} frames in {out}, camera path in {out / 'poses.tum'}")
     if model.session is not None and model.session.artifact.manifest.weights.synthetic:
         stderr(RANDOM)

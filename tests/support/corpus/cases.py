@@ -153,7 +153,7 @@ def _bad(command: str, parameter: Parameter, files: dict[str, Path], folders: di
             # A store may be there to be read: that it can't be written is known when it is.
             store = parameter.name == "artifacts"
             # A store that holds nothing is an empty one.
-            empty = command == "list" and kind == "a folder in a folder"
+            empty = command == "list" and kind in ("a folder in a folder", "a folder of nothing")
             if not empty and (not store or kind != "a file system of the system's"):
                 yield kind, str(path)
     elif parameter.type in NUMBERS:
