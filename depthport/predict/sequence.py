@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -69,12 +70,13 @@ def write_sequence(frames: Iterable[Frame], out: Path) -> int:
     Raises:
         StorageError: `out` can't be written to.
     """
-    count = 0
+    count, coming = 0, iter(frames)
+    first = next(coming, None)  # what is refused before leaves nothing
     with storage_errors(out):
         folder = out / "depth"
         folder.mkdir(parents=True, exist_ok=True)
         with (out / "poses.tum").open("w", encoding="utf-8") as poses:
-            for frame in frames:
+            for frame in chain([first] if first is not None else [], coming):
                 name = f"{frame.index:06d}"
                 arrays = {"depth": frame.depth, "conf": frame.conf}
                 write_npz(
