@@ -154,7 +154,8 @@ def test_runs_without_samples_give_medians_but_no_verdict() -> None:
 
 
 def test_json_is_strict() -> None:
-    json.dumps(compare(fixtures.h100(), scaled(1.1)).to_json(), allow_nan=False)
+    text = json.dumps(compare(fixtures.h100(), scaled(1.1)).to_json(), allow_nan=False)
+    assert json.loads(text)["changes"]
 
 
 @pytest.mark.parametrize("control", ["aa", "plus5"])

@@ -117,7 +117,7 @@ def test_shapes_that_contradict_each_other_are_one_line(changes: dict[str, objec
     ],
 )
 def test_shapes_that_agree_load(changes: dict[str, object]) -> None:
-    Manifest.from_json({**manifest().to_json(), **changes})
+    assert Manifest.from_json({**manifest().to_json(), **changes}).key == manifest().key
 
 
 @pytest.mark.parametrize(
