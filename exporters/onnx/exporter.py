@@ -49,6 +49,7 @@ from depthport.exporters.onnx.quantize import quantize_graph
 from depthport.exporters.onnx.targets import NAMES, PORTABLE, OnnxTarget, as_exported, get_target
 from depthport.exporters.onnx.versions import VersionOptions, check_versions, least_ir, oldest_onnxruntime
 from depthport.exporters.pytorch.program import export_program, require_static
+from depthport.exporters.quantization.half import RoundingOptions, round_weights, rounding_options
 from depthport.exporters.quantization.layers import candidates
 from depthport.exporters.quantization.plan import Int8Options, int8_options, make_plan
 
@@ -71,7 +72,13 @@ class OnnxExporter(Exporter):
     main_file: ClassVar[str | None] = MODEL_FILE
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnx-ir")
     default: ClassVar[bool] = True
-    takes: ClassVar[tuple[type[Options], ...]] = (VersionOptions, Int8Options, UpstreamOptions, DynamicOptions)
+    takes: ClassVar[tuple[type[Options], ...]] = (
+        VersionOptions,
+        Int8Options,
+        RoundingOptions,
+        UpstreamOptions,
+        DynamicOptions,
+    )
     one_artifact_many_shapes: ClassVar[bool] = True
 
     def probe(self) -> str | None:
@@ -89,6 +96,9 @@ class OnnxExporter(Exporter):
             return {"target": target.name, "opset": target.opset, **check_plain(request, plain, target.name)}
         if request.policy.quantization is not None:
             return {"target": target.name, "opset": target.opset, **int8_options(request).to_json()}
+        if request.policy.camera_token is not None:
+            require_static(request)
+            return {"target": target.name, "opset": target.opset, **rounding_options(request).to_json()}
         free = target.name == PORTABLE
         return {"target": target.name, **check_versions(request.options, target.opset, free=free)}
 
@@ -96,8 +106,11 @@ class OnnxExporter(Exporter):
         request = context.request
         target = get_target(request.target)
         plain = plain_kind(request)
-        free = plain is None and request.policy.quantization is None
+        free = plain is None and request.policy.quantization is None and request.policy.camera_token is None
         versions = check_versions(request.options, target.opset, free=target.name == PORTABLE) if free else {}
+        extra: dict[str, object] = {}
+        if request.policy.camera_token is not None:
+            extra["rounding"] = round_weights(context)
         if plain is UpstreamOptions:
             model = upstream_graph(context, target.opset, directory)
         elif target.emit is not None:
@@ -111,7 +124,6 @@ class OnnxExporter(Exporter):
             model = target.rewrite(model)
             if opset == lowering.OLD:
                 model = lowering.lower(model)
-        extra: dict[str, object] = {}
         if plain is None and request.policy.quantization is not None:
             extra["quantization"] = _quantize(context, model, target)
         name_constant_outputs(model)
