@@ -110,6 +110,13 @@ class Runtime(ABC):
         """
         return []
 
+    def begin(self, device: str | None) -> None:  # noqa: B027 - most have nothing to begin
+        """Begin, in the background, what a session on `device` will need whatever the artifact; None: any device.
+
+        For callers that have something else to do before they load. Returns at once and never raises; nothing is begun
+        by default.
+        """
+
     def load(self, artifact: Artifact, device: str, options: LoadOptions | None = None) -> Session:
         """Load an artifact onto a device.
 
