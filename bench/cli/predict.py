@@ -95,6 +95,15 @@ def predict(
     frames: Annotated[
         int, typer.Option("--frames", min=1, max=1000, help="Taken of a video, at equal distances.", rich_help_panel=INPUTS)
     ] = 8,
+    process_res: Annotated[
+        int | None,
+        typer.Option(
+            "--process-res",
+            min=14,
+            help="Longest side that the network sees, in pixels. Default: 504, or the artifact's own size.",
+            rich_help_panel=INPUTS,
+        ),
+    ] = None,
     window: Annotated[
         int | None,
         typer.Option(
@@ -165,13 +174,14 @@ def predict(
             begin = partial(observer.stage, f"preparing {source}")
             with model:
                 if window is not None:
-                    _sequence(model, photographs, out, window, overlap or max(1, window // 3), exif, begin)
+                    _sequence(model, photographs, out, window, overlap or max(1, window // 3), exif, begin, process_res)
                     return
                 begin()
                 found = model.predict(
                     views,
                     extrinsics=cameras.extrinsics if cameras else None,
                     intrinsics=cameras.intrinsics if cameras else None,
+                    process_res=process_res,
                 )
             observer.stage("writing")
             written = write_prediction(found, out, kinds, original_size=original_size)
@@ -230,8 +240,9 @@ def _alone(out: Path) -> Iterator[None]:
 
 
 def _sequence(
-    model: Model, sources: list[Path], out: Path, window: int, overlap: int, oriented: bool, begin: Callable[[], object]
-) -> None:
+    model: Model, sources: list[Path], out: Path, window: int, overlap: int, oriented: bool, begin: Callable[[], object],
+    process_res: int | None,
+) -> None:  # fmt: skip
     """Window after window of one long sequence, written as it comes; `begin` is called once the first is whole."""
     from depthport.predict.photographs import frames_of
     from depthport.predict.sequence import predict_sequence, write_sequence
@@ -245,7 +256,9 @@ def _sequence(
                 begin()
             yield frame
 
-    found = predict_sequence(model, announced(), views=window, overlap=overlap, oriented=oriented, broken=broken)
+    found = predict_sequence(
+        model, announced(), views=window, overlap=overlap, oriented=oriented, process_res=process_res, broken=broken
+    )
     typer.echo(f"{write_sequence(found, out)} frames in {out}, camera path in {out / 'poses.tum'}")
     if model.session is not None and model.session.artifact.manifest.weights.synthetic:
         stderr(RANDOM)
