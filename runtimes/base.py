@@ -100,7 +100,7 @@ class Runtime(ABC):
 
     @abstractmethod
     def probe(self) -> list[Device]:
-        """Every device this runtime could use, available or not, with reasons; quick, and never raises."""
+        """Every device this runtime could use, available or not, with reasons; quick, from any thread, and never raises."""
 
     def groups(self, names: Iterable[str]) -> list[Device]:
         """Return those of `names` that are several of its devices at once (`cuda:0+1`), which :meth:`probe` does not list.
