@@ -90,7 +90,9 @@ def test_every_module_says_what_it_is() -> None:
 def test_source_means_the_same_from_python_3_10_on() -> None:
     for path in tracked(".py"):
         ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10))
-        assert not (TOO_NEW | UNLIKE) & {part for name in imported(path) for part in (name, name.split(".")[0])}, names(path)
+        assert not (TOO_NEW | UNLIKE) & {part for name in imported(path) for part in (name, name.split(".")[0])}, names(
+            path
+        )
 
 
 @pytest.mark.parametrize(

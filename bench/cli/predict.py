@@ -98,26 +98,16 @@ def predict(
     process_res: Annotated[
         int | None,
         typer.Option(
-            "--process-res",
-            min=14,
-            help="Longest side that the network sees, in pixels. Default: 504, or the artifact's own size.",
-            rich_help_panel=INPUTS,
+            "--process-res", min=14, help="Longest side in pixels that a model sees: 504.", rich_help_panel=INPUTS
         ),
     ] = None,
     window: Annotated[
         int | None,
-        typer.Option(
-            "--window",
-            min=2,
-            help="A long sequence instead: so many frames at a time, chained into one frame.",
-            rich_help_panel=INPUTS,
-        ),
+        typer.Option("--window", min=2, help="A long sequence: so many frames at a time, chained.", rich_help_panel=INPUTS),
     ] = None,
     overlap: Annotated[
         int | None,
-        typer.Option(
-            "--overlap", min=1, help="Frames that a window shares with the last. Default: a third.", rich_help_panel=INPUTS
-        ),
+        typer.Option("--overlap", min=1, help="Frames shared with the window before: a third.", rich_help_panel=INPUTS),
     ] = None,
     original_size: Annotated[
         bool, typer.Option("--original-size", help="Depth pictures in the photographs' own pixels.", rich_help_panel=OUTPUT)
@@ -167,9 +157,8 @@ def predict(
         with _alone(out):
             views = [] if window is not None else load_photographs(photographs, oriented=exif, frames=frames)
             if "target" in asked:
-                observer.note(
-                    f"{asked['runtime']} on {asked['device']}, {asked['precision']}: the pick of {results or RESULTS}"
-                )
+                pick = f"{asked['runtime']} on {asked['device']}, {asked['precision']}"
+                observer.note(f"{pick}: the pick of {results or RESULTS}")
             model = load(source, weights=weights, threads=threads, store=store, progress=observer.step, **asked)
             begin = partial(observer.stage, f"preparing {source}")
             with model:
@@ -190,8 +179,7 @@ def predict(
     if json_:
         print_json("predict", _facts(found, written))
         return
-    for path in written:
-        typer.echo(str(path))
+    typer.echo("\n".join(map(str, written)))
     rate = len(views) / found.seconds if found.seconds else 0.0
     shown = f"{len(views)} view{'s' if len(views) > 1 else ''}"
     stderr(f"{shown} in {found.seconds:.2f} s ({rate:.2f} photographs/s) by {found.placement['runtime']}")

@@ -70,16 +70,13 @@ def load(
     path = Path(source).expanduser()
     if (path / MANIFEST).is_file():
         artifact = load_artifact(path)
-        with ThreadPoolExecutor(1) as beside:
-            # Hashing a large artifact takes as long as importing what runs it.
+        with ThreadPoolExecutor(1) as beside:  # hashing takes as long as importing what runs it
             intact = beside.submit(artifact.verify)
             place = choose_place(artifact.manifest.format, runtime, device, mode, threads)
             intact.result()
         return Model(lambda _: artifact, place, artifact.manifest.shape, progress)
     if path.is_dir() and not (path / "config.json").is_file():
-        raise UsageError(
-            f"{source} is not an artifact: it has no {MANIFEST}; name what `depthport export` made, or a model"
-        )
+        raise UsageError(f"{source} is not an artifact (no {MANIFEST}): name what `depthport export` made, or a model")
     chosen = get_runtime(runtime) if runtime is not None else None
     place = choose_place(format or (chosen.formats[0] if chosen else default_format()), runtime, device, mode, threads)
     wanted = target or place.runtime.default_target(place.device.name, precision)
