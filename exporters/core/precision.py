@@ -60,7 +60,11 @@ POLICIES: dict[str, PrecisionPolicy] = {
         PrecisionPolicy("fp16-mixed", "float16", "float32", "float32", note="upstream's official fp16 split: fp32 head"),
         PrecisionPolicy("bf16-mixed", "bfloat16", "float32", "float32", note="upstream's official bf16 split: fp32 head"),
         PrecisionPolicy(
-            "bf16-poses", "bfloat16", "bfloat16", "float32", camera_token="float32",
+            "bf16-poses",
+            "bfloat16",
+            "bfloat16",
+            "float32",
+            camera_token="float32",
             note="bf16 that keeps poses: the camera token's rows fp32, weights rounded against photographs",
         ),
         PrecisionPolicy(

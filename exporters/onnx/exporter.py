@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact, Manifest
-from depthport.exporters.core.errors import ExportError, one_line
+from depthport.exporters.core.errors import ExportError, UnsupportedError, one_line
 from depthport.exporters.core.files.atomic import storage_errors
 from depthport.exporters.core.options import Options
 from depthport.exporters.core.text import mib
@@ -60,6 +60,8 @@ if TYPE_CHECKING:
 MODEL_FILE = "model.onnx"
 QUANTIZATIONS = ("int8",)
 DATA_FILE = "model.onnx.data"
+BF16_CONVOLUTIONS = 22
+"""The first operator set whose Conv takes bf16."""
 PROTOBUF_LIMIT_BYTES = (1 << 31) - (1 << 26)
 """Most bytes of initializers inside a file: 2 GiB less room for the graph itself."""
 
@@ -80,6 +82,7 @@ class OnnxExporter(Exporter):
         DynamicOptions,
     )
     one_artifact_many_shapes: ClassVar[bool] = True
+    keeps_poses: ClassVar[bool] = True
 
     def probe(self) -> str | None:
         missing = [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]
@@ -98,6 +101,8 @@ class OnnxExporter(Exporter):
             return {"target": target.name, "opset": target.opset, **int8_options(request).to_json()}
         if request.policy.camera_token is not None:
             require_static(request)
+            if target.opset < BF16_CONVOLUTIONS:
+                raise UnsupportedError(f"target {target.name!r} has no bf16 convolutions: use target openvino")
             return {"target": target.name, "opset": target.opset, **rounding_options(request).to_json()}
         free = target.name == PORTABLE
         return {"target": target.name, **check_versions(request.options, target.opset, free=free)}

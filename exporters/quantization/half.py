@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from depthport.exporters.base import ExportContext
+from depthport.exporters.core.errors import UnsupportedError
 from depthport.exporters.core.options import Options, read_options
 from depthport.exporters.core.precision import POLICIES
 from depthport.exporters.da3.request import ExportRequest
@@ -52,7 +53,12 @@ def rounding_options(request: ExportRequest) -> RoundingOptions:
 
     Raises:
         UsageError: an unknown option or value.
+        UnsupportedError: the model is not one network with poses.
     """
+    if request.model.family != "anyview":
+        raise UnsupportedError(
+            f"precision {request.precision!r} is for one network with poses, not {request.model.name}: use bf16"
+        )
     return read_options(RoundingOptions, request.options, f"precision {request.precision!r} of format {request.format!r}")
 
 

@@ -70,8 +70,8 @@ class Observation:
     channel_max: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     """(K,) of a linear layer."""
     hessian: Array = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    """(K, K) of a linear layer's patch tokens, each weighed by the size of what it becomes (:func:`_gram`); (C·h·w, C·h·w) of
-    a convolution's windows."""
+    """Gram matrix of a linear layer's patch tokens, (K, K), each weighed by the size of what it becomes (:func:`_gram`), or
+    of a convolution's windows, (C·h·w, C·h·w)."""
 
 
 def observe(network: nn.Module, images: Sequence[Array]) -> dict[str, Observation]:

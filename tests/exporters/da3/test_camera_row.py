@@ -1,0 +1,60 @@
+"""Camera tokens kept apart from the patches: the same function, and fp32 where the patches are not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("depth_anything_3")
+
+from depthport.exporters.core.precision import POLICIES  # noqa: E402
+from depthport.exporters.da3.static.camera_row import SplitBackbone  # noqa: E402
+from depthport.exporters.da3.static.network import build_static  # noqa: E402
+from depthport.exporters.da3.upstream import upstream_forward  # noqa: E402
+from tests.support.static_network import relative_l2, run_static  # noqa: E402
+
+APART = replace(POLICIES["fp32"], camera_token="float32")
+
+
+@pytest.mark.parametrize(("batch", "views"), [(1, 1), (1, 3), (2, 4)])
+def test_in_fp32_it_is_upstream(upstream: Any, scene: Any, batch: int, views: int) -> None:
+    source, image = upstream(), scene(batch, views, 70, 98)
+    exact = upstream_forward(source, image)
+    found = run_static(source, image, tuple(exact), APART)
+    for name, expected in exact.items():
+        assert relative_l2(found[name], expected) <= 4e-6, name  # sums in another order
+
+
+def test_known_poses_take_the_learned_tokens_place(upstream: Any, scene: Any) -> None:
+    image = scene(1, 3, 70, 98)
+    poses = torch.eye(4).expand(1, 3, 4, 4), torch.tensor([[90.0, 0, 49], [0, 90, 35], [0, 0, 1]]).expand(1, 3, 3, 3)
+    outputs = [
+        build_static(upstream(), 1, 3, 70, 98, None, policy, pose_input=True)(image, *poses)
+        for policy in (POLICIES["fp32"], APART)
+    ]
+    for found, expected in zip(*outputs, strict=True):
+        assert relative_l2(found, expected) <= 4e-6
+
+
+def test_parameters_in_fp32_are_upstreams_own(upstream: Any) -> None:
+    source = upstream()
+    backbone = build_static(source, 1, 1, 28, 28, None, POLICIES["bf16-poses"]).backbone
+    assert isinstance(backbone, SplitBackbone)
+    for ours, theirs in zip(backbone.blocks, source.backbone.pretrained.blocks, strict=True):
+        assert ours.attn.qkv.weight.dtype == torch.bfloat16
+        assert ours.camera.attn.qkv.weight.data_ptr() == theirs.attn.qkv.weight.data_ptr()
+
+
+def test_what_the_camera_loses_is_what_patches_lose(upstream: Any, scene: Any) -> None:
+    """The state that poses are read from, over four scenes, before weights are rounded together."""
+    lost = {"bf16": 0.0, "bf16-poses": 0.0}
+    for seed in range(4):
+        image = scene(1, 1, 70, 98, seed=seed)
+        exact = build_static(upstream(), 1, 1, 70, 98, None, POLICIES["fp32"]).backbone(image).camera
+        for name in lost:
+            found = build_static(upstream(), 1, 1, 70, 98, None, POLICIES[name]).backbone(image).camera
+            lost[name] += relative_l2(found, exact)
+    assert lost["bf16-poses"] < 0.85 * lost["bf16"]
