@@ -86,6 +86,10 @@ class OpenVinoRuntime(Runtime):
     def default_target(self, device: str, precision: str) -> str | None:  # noqa: ARG002 - the interface's
         return "openvino" if device == "cpu" else None
 
+    def target(self, device: str, mode: Mode, precision: str) -> str | None:
+        # What one runs without this package is a plain file.
+        return None if mode == DEFAULTS else super().target(device, mode, precision)
+
     def probe(self) -> list[Device]:
         if find_spec("openvino") is None:
             return [_absent("openvino is not installed", str(install.OPENVINO))]

@@ -7,7 +7,7 @@ changes, so the network is as fast, and any runtime can have it.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
@@ -75,7 +75,10 @@ def round_weights(context: ExportContext) -> dict[str, object]:
     exact = judge(context, shape, POLICIES["fp32"])
     context.progress(f"rounding weights against {len(paths)} photographs")
     rounded = []
-    for name, seen in observe(exact, [scene(path, shape) for path in paths]).items():
+    # What inputs look like does not depend on how many views there are, beyond there being another.
+    few = replace(shape, batch=1, views=min(shape.views, 2))
+    watched = exact if few == shape else judge(context, few, POLICIES["fp32"])
+    for name, seen in observe(watched, [scene(path, few) for path in paths]).items():
         weight = exact.get_submodule(name).get_parameter("weight").detach()
         columns = compensate(np.ascontiguousarray(weight.flatten(1).numpy().T), seen.hessian, bfloat16)
         network.get_submodule(name).get_parameter("weight").copy_(torch.from_numpy(columns.T).reshape(weight.shape))
