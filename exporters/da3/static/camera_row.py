@@ -30,11 +30,14 @@ if TYPE_CHECKING:
 
 
 class SplitBlock(Block):
-    """A block whose own layers compute the patches, and whose `camera` computes the camera token in fp32."""
+    """A block whose own layers compute the patches, and whose `camera` computes the camera token in fp32.
 
-    def __init__(self, source: BlockParts, dtype: torch.dtype) -> None:
+    Where `exact` is false, its own layers compute both: one copy of the weights less.
+    """
+
+    def __init__(self, source: BlockParts, dtype: torch.dtype, exact: bool) -> None:
         super().__init__(source, dtype)
-        self.camera = Block(source, torch.float32)
+        self.camera = Block(source, torch.float32) if exact else None
 
     def split(
         self, patches: Tensor, camera: Tensor, groups: int, rope: tuple[RopeTable, RopeTable] | None
@@ -44,20 +47,21 @@ class SplitBlock(Block):
         `groups` as :meth:`~depthport.exporters.da3.static.blocks.Attention.forward` takes it; `rope` of the patches and
         of the camera token.
         """
-        many, one = self.attn, self.camera.attn
+        row: Block = self if self.camera is None else self.camera
+        many, one = self.attn, row.attn
         parts = many.heads_of(self.norm1(patches), rope[0] if rope else None)
-        own = one.heads_of(self.camera.norm1(camera), rope[1] if rope else None)
+        own = one.heads_of(row.norm1(camera), rope[1] if rope else None)
         q, k, v = (many.grouped(part, groups) for part in parts)
         camera_q, camera_k, camera_v = (one.grouped(part, groups) for part in own)
         # The order of keys is nothing to attention.
         k, v = (torch.cat((x, to_dtype(y, x.dtype)), dim=2) for x, y in ((k, camera_k), (v, camera_v)))
         seen = many.kernel(q, k, v).transpose(1, 2).reshape(patches.shape)
-        seen_by_camera = one.kernel(camera_q, to_dtype(k, torch.float32), to_dtype(v, torch.float32))
+        seen_by_camera = one.kernel(camera_q, to_dtype(k, one.dtype), to_dtype(v, one.dtype))
         attended = seen_by_camera.transpose(1, 2).reshape(camera.shape)
         patches = patches + to_dtype(many.proj(seen), torch.float32) * self.scale1
-        camera = camera + one.proj(attended) * self.camera.scale1
+        camera = camera + to_dtype(one.proj(attended), torch.float32) * row.scale1
         patches = patches + to_dtype(self.mlp(self.norm2(patches)), torch.float32) * self.scale2
-        return patches, camera + self.camera.mlp(self.camera.norm2(camera)) * self.camera.scale2
+        return patches, camera + to_dtype(row.mlp(row.norm2(camera)), torch.float32) * row.scale2
 
 
 class SplitBackbone(Backbone):
@@ -67,7 +71,9 @@ class SplitBackbone(Backbone):
         super().__init__(source, out_layers, shape, dtype)
         # In bf16 it alone turns a camera by half a degree (README.md), for 1 % of the arithmetic.
         self.patch_embed = adopt(source.patch_embed.proj)
-        self.blocks = nn.ModuleList(SplitBlock(block, dtype) for block in source.blocks)
+        # Before the camera token is set the row is the class token, which the choice of a reference view alone reads.
+        first = 0 if shape.views >= MIN_VIEWS else source.alt_start
+        self.blocks = nn.ModuleList(SplitBlock(block, dtype, index >= first) for index, block in enumerate(source.blocks))
 
     def forward(self, image: Tensor, known: Tensor | None = None) -> Features:
         """As :meth:`Backbone.forward`."""

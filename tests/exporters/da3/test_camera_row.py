@@ -38,13 +38,17 @@ def test_known_poses_take_the_learned_tokens_place(upstream: Any, scene: Any) ->
         assert relative_l2(found, expected) <= 4e-6
 
 
-def test_parameters_in_fp32_are_upstreams_own(upstream: Any) -> None:
+@pytest.mark.parametrize(("views", "first"), [(2, 4), (3, 0)])
+def test_parameters_in_fp32_are_upstreams_own_and_no_more_than_poses_need(upstream: Any, views: int, first: int) -> None:
     source = upstream()
-    backbone = build_static(source, 1, 1, 28, 28, None, POLICIES["bf16-poses"]).backbone
+    backbone = build_static(source, 1, views, 28, 28, None, POLICIES["bf16-poses"]).backbone
     assert isinstance(backbone, SplitBackbone)
-    for ours, theirs in zip(backbone.blocks, source.backbone.pretrained.blocks, strict=True):
+    blocks = zip(backbone.blocks, source.backbone.pretrained.blocks, strict=True)
+    for index, (ours, theirs) in enumerate(blocks):
         assert ours.attn.qkv.weight.dtype == torch.bfloat16
-        assert ours.camera.attn.qkv.weight.data_ptr() == theirs.attn.qkv.weight.data_ptr()
+        assert (ours.camera is None) == (index < first)
+        if ours.camera is not None:
+            assert ours.camera.attn.qkv.weight.data_ptr() == theirs.attn.qkv.weight.data_ptr()
 
 
 def test_what_the_camera_loses_is_what_patches_lose(upstream: Any, scene: Any) -> None:
