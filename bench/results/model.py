@@ -87,15 +87,14 @@ class Samples(Struct, frozen=True, forbid_unknown_fields=True):
 
     ms: list[Positive] = []
     """Milliseconds per call (a group of k calls divided by k)."""
-    start_s: list[float] = []
-    """Start of each, in seconds since the run's start."""
+    start_s: list[float] = []  # seconds since the run's start
     launch: list[Index] = []
     round: list[Index] = []
     block: list[Index] = []
     steady: list[bool] = []
     """False while the cell was still warming up; such samples enter no statistic."""
     calm: list[PositiveShare] = []
-    """Share left without waiting for a CPU (bench/workers/waiting.py): ratios are of these. Empty: the machine was quiet."""
+    """Share left without waiting for a CPU (bench/workers/waiting.py), for ratios; empty where the machine was quiet."""
     calls_per_sample: Dimension = 1
 
     def __post_init__(self) -> None:
