@@ -100,7 +100,7 @@ class Runtime(ABC):
 
     @abstractmethod
     def probe(self) -> list[Device]:
-        """Every device this runtime could use, available or not, with reasons; quick, and never raises."""
+        """Every device this runtime could use, available or not, with reasons; quick, from any thread, and never raises."""
 
     def groups(self, names: Iterable[str]) -> list[Device]:
         """Return those of `names` that are several of its devices at once (`cuda:0+1`), which :meth:`probe` does not list.
@@ -109,6 +109,13 @@ class Runtime(ABC):
             UsageError, UnavailableError: as :meth:`device` does.
         """
         return []
+
+    def begin(self, device: str | None) -> None:  # noqa: B027 - most have nothing to begin
+        """Begin, in the background, what a session on `device` will need whatever the artifact; None: any device.
+
+        For callers that have something else to do before they load. Returns at once and never raises; nothing is begun
+        by default.
+        """
 
     def load(self, artifact: Artifact, device: str, options: LoadOptions | None = None) -> Session:
         """Load an artifact onto a device.

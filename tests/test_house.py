@@ -22,6 +22,8 @@ MAX_MODULES = 20
 
 # Not in Python 3.10's standard library.
 TOO_NEW = {"tomllib", "enum.StrEnum", "typing.Self", "typing.override", "datetime.UTC", "asyncio.TaskGroup"}
+# From 3.12 on its `isinstance` no longer sees what `nn.Module` finds in `__getattr__`.
+UNLIKE = {"typing.runtime_checkable"}
 
 
 @cache
@@ -85,10 +87,12 @@ def test_every_module_says_what_it_is() -> None:
     assert not silent
 
 
-def test_source_runs_on_python_3_10() -> None:
+def test_source_means_the_same_from_python_3_10_on() -> None:
     for path in tracked(".py"):
         ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10))
-        assert not TOO_NEW & {part for name in imported(path) for part in (name, name.split(".")[0])}, names(path)
+        assert not (TOO_NEW | UNLIKE) & {part for name in imported(path) for part in (name, name.split(".")[0])}, names(
+            path
+        )
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ the camera centres closest to the true ones (Umeyama 1991, PAMI 13(4)).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from depthport.bench.analysis.parity import DELTA1, angle_between_deg, field_of_view_deg, rotation_angle_deg
+from depthport.bench.analysis.parity import DELTA1, angle_between_deg, field_of_view_deg, parts, rotation_angle_deg
 from depthport.bench.inputs.inputs import Scene
 from depthport.exporters.inputs.poses import as_homogeneous
 from depthport.exporters.inputs.similarity import umeyama
@@ -82,15 +83,13 @@ def depth_accuracy(depth: Array, truth: Array) -> dict[str, float]:
 
 def depth_errors(depth: Array, truth: Array) -> DepthErrors:
     """Errors of aligned depth against truth, both (K,) and truth positive; depth ≤ 0 is wrong for δ1."""
-    positive = depth > 0
-    ratio = np.full(depth.shape, np.inf)
-    ratio[positive] = np.maximum(depth[positive] / truth[positive], truth[positive] / depth[positive])
-    error = depth - truth
-    return DepthErrors(
-        abs_rel=float((np.abs(error) / truth).mean()),
-        rmse=float(np.sqrt(np.square(error).mean())),
-        delta1=float((ratio < DELTA1).mean()),
-    )
+    relative, squares, close = 0.0, 0.0, 0
+    for d, t in parts(depth, truth):
+        error = d - t
+        relative += float((np.abs(error) / t).sum())
+        squares += float(error @ error)
+        close += int(((d > 0) & (d < DELTA1 * t) & (t < DELTA1 * d)).sum())
+    return DepthErrors(abs_rel=relative / depth.size, rmse=math.sqrt(squares / depth.size), delta1=close / depth.size)
 
 
 def median_scaled(depth: Array, truth: Array) -> Array:

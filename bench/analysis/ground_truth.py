@@ -9,6 +9,7 @@ anyway, so that the pipeline is tested where there is no checkpoint, and marked 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,10 @@ from depthport.bench.inputs.scenes import render_scene
 from depthport.bench.results.sections import Accuracy
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.files.npz import read_whole_npz
+from depthport.runtimes.host.threads import allowed_threads
+
+_AT_ONCE = 4
+"""Cells that are judged at once at most: each takes gigabytes over hundreds of views."""
 
 
 def ground_truth_scenes(shape: Shape, count: int, source_size: tuple[int, int] | None = None) -> tuple[Scene, ...]:
@@ -43,8 +48,8 @@ def judge_accuracy(
     {scene, abs_rel, rmse, delta1, ..., meaningless} of the first timed scene, where it has ground truth, and under the
     name of each scene of `truth` the same of that.
     """
-    every: dict[str, Accuracy] = {}
-    for cell in cells:
+
+    def judge(cell: str) -> Accuracy:
         found: Accuracy = {}
         timed = _outputs(evidence.outputs(cell).get(0), work)
         if timed is not None and scenes[0].depth is not None:
@@ -54,9 +59,12 @@ def judge_accuracy(
             if outputs is not None and entry.scene < len(truth):
                 scene = truth[entry.scene]
                 found[scene.name] = {**scene_accuracy(outputs, scene)}
-        if found:
-            every[cell] = {**found, "meaningless": synthetic}
-    return every
+        return {**found, "meaningless": synthetic} if found else {}
+
+    names = list(cells)
+    with ThreadPoolExecutor(min(_AT_ONCE, allowed_threads())) as pool:  # numpy releases the interpreter's lock
+        judged = zip(names, pool.map(judge, names), strict=True)
+        return {name: accuracy for name, accuracy in judged if accuracy}
 
 
 def _outputs(name: str | None, work: Path) -> Mapping[str, np.ndarray] | None:

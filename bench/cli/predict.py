@@ -95,20 +95,19 @@ def predict(
     frames: Annotated[
         int, typer.Option("--frames", min=1, max=1000, help="Taken of a video, at equal distances.", rich_help_panel=INPUTS)
     ] = 8,
-    window: Annotated[
+    process_res: Annotated[
         int | None,
         typer.Option(
-            "--window",
-            min=2,
-            help="A long sequence instead: so many frames at a time, chained into one frame.",
-            rich_help_panel=INPUTS,
+            "--process-res", min=14, help="Longest side in pixels that a model sees: 504.", rich_help_panel=INPUTS
         ),
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option("--window", min=2, help="A long sequence: so many frames at a time, chained.", rich_help_panel=INPUTS),
     ] = None,
     overlap: Annotated[
         int | None,
-        typer.Option(
-            "--overlap", min=1, help="Frames that a window shares with the last. Default: a third.", rich_help_panel=INPUTS
-        ),
+        typer.Option("--overlap", min=1, help="Frames shared with the window before: a third.", rich_help_panel=INPUTS),
     ] = None,
     original_size: Annotated[
         bool, typer.Option("--original-size", help="Depth pictures in the photographs' own pixels.", rich_help_panel=OUTPUT)
@@ -158,20 +157,20 @@ def predict(
         with _alone(out):
             views = [] if window is not None else load_photographs(photographs, oriented=exif, frames=frames)
             if "target" in asked:
-                observer.note(
-                    f"{asked['runtime']} on {asked['device']}, {asked['precision']}: the pick of {results or RESULTS}"
-                )
+                pick = f"{asked['runtime']} on {asked['device']}, {asked['precision']}"
+                observer.note(f"{pick}: the pick of {results or RESULTS}")
             model = load(source, weights=weights, threads=threads, store=store, progress=observer.step, **asked)
             begin = partial(observer.stage, f"preparing {source}")
             with model:
                 if window is not None:
-                    _sequence(model, photographs, out, window, overlap or max(1, window // 3), exif, begin)
+                    _sequence(model, photographs, out, window, overlap or max(1, window // 3), exif, begin, process_res)
                     return
                 begin()
                 found = model.predict(
                     views,
                     extrinsics=cameras.extrinsics if cameras else None,
                     intrinsics=cameras.intrinsics if cameras else None,
+                    process_res=process_res,
                 )
             observer.stage("writing")
             written = write_prediction(found, out, kinds, original_size=original_size)
@@ -180,8 +179,7 @@ def predict(
     if json_:
         print_json("predict", _facts(found, written))
         return
-    for path in written:
-        typer.echo(str(path))
+    typer.echo("\n".join(map(str, written)))
     rate = len(views) / found.seconds if found.seconds else 0.0
     shown = f"{len(views)} view{'s' if len(views) > 1 else ''}"
     stderr(f"{shown} in {found.seconds:.2f} s ({rate:.2f} photographs/s) by {found.placement['runtime']}")
@@ -230,8 +228,9 @@ def _alone(out: Path) -> Iterator[None]:
 
 
 def _sequence(
-    model: Model, sources: list[Path], out: Path, window: int, overlap: int, oriented: bool, begin: Callable[[], object]
-) -> None:
+    model: Model, sources: list[Path], out: Path, window: int, overlap: int, oriented: bool, begin: Callable[[], object],
+    process_res: int | None,
+) -> None:  # fmt: skip
     """Window after window of one long sequence, written as it comes; `begin` is called once the first is whole."""
     from depthport.predict.photographs import frames_of
     from depthport.predict.sequence import predict_sequence, write_sequence
@@ -245,7 +244,9 @@ def _sequence(
                 begin()
             yield frame
 
-    found = predict_sequence(model, announced(), views=window, overlap=overlap, oriented=oriented, broken=broken)
+    found = predict_sequence(
+        model, announced(), views=window, overlap=overlap, oriented=oriented, process_res=process_res, broken=broken
+    )
     typer.echo(f"{write_sequence(found, out)} frames in {out}, camera path in {out / 'poses.tum'}")
     if model.session is not None and model.session.artifact.manifest.weights.synthetic:
         stderr(RANDOM)

@@ -6,7 +6,9 @@ Works with neither torch nor any runtime installed: every adapter is asked, and 
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 from depthport.bench.diagnose.checkpoints import Checkpoint, checkpoints
@@ -82,13 +84,16 @@ def collect() -> DoctorReport:
 
 def runtime_rows() -> tuple[RuntimeRow, ...]:
     """One row for each device of each registered runtime; an adapter that fails is a row with its reason."""
-    rows: list[RuntimeRow] = []
-    for name in runtimes():
+
+    def rows(name: str) -> list[RuntimeRow]:
         try:
-            rows += [_row(name, device) for device in get_runtime(name).probe()]
+            return [_row(name, device) for device in get_runtime(name).probe()]
         except (Exception, SystemExit) as error:  # noqa: BLE001 - anyone's adapter may fail in any way; doctor must not
-            rows.append(RuntimeRow(name, "-", "", False, _failure(error)))
-    return tuple(rows)
+            return [RuntimeRow(name, "-", "", False, _failure(error))]
+
+    # Side by side: one waits for a browser's answer while another imports.
+    with ThreadPoolExecutor() as pool:
+        return tuple(chain.from_iterable(pool.map(rows, runtimes())))
 
 
 def format_rows() -> tuple[FormatRow, ...]:

@@ -12,6 +12,7 @@ its centre at (0.5, 0.5).
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from depthport.bench.inputs.inputs import Scene
 from depthport.exporters.core.artifact import Shape
+from depthport.runtimes.host.threads import allowed_threads
 
 Array = np.ndarray
 
@@ -150,14 +152,16 @@ def _render(shape: Shape, generator: np.random.Generator) -> tuple[Array, Array,
     columns, rows = np.meshgrid(np.arange(shape.width) + 0.5, np.arange(shape.height) + 0.5)
     pixels = np.stack([columns, rows, np.ones_like(rows)], -1).reshape(-1, 3)
     rays = pixels @ np.linalg.inv(pinhole(shape.height, shape.width)).T
-    rgb, depth = [], []
-    for pose in poses:
+
+    def view(pose: Array) -> tuple[Array, Array]:
         # Row vectors: rays @ R is Rᵀ (camera to world) applied to each; z = 1 in the camera stays the unit of depth.
         origin, directions = -pose[:3, :3].T @ pose[:3, 3], rays @ pose[:3, :3]
         distance, hit, normals = cast(origin, directions, solids)
         colour = _shade(origin + distance[:, None] * directions, hit, normals, textures)
-        rgb.append(colour.reshape(shape.height, shape.width, 3))
-        depth.append(distance.reshape(shape.height, shape.width).astype(np.float32))
+        return colour.reshape(shape.height, shape.width, 3), distance.reshape(shape.height, shape.width).astype(np.float32)
+
+    with ThreadPoolExecutor(allowed_threads()) as pool:  # numpy releases the interpreter's lock
+        rgb, depth = zip(*pool.map(view, poses), strict=True)
     return np.stack(rgb), poses, np.stack(depth)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from depthport.exporters.core.errors import ArtifactError, InputError, Unavailab
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.inputs.poses import align_to_input, normalise_extrinsics
-from depthport.exporters.inputs.preprocess import PROCESS_RES, apply_to_intrinsics
+from depthport.exporters.inputs.preprocess import apply_to_intrinsics
 from depthport.exporters.registry import default_format
 from depthport.predict.photographs import FRAMES, Photograph, Source, load_photographs
 from depthport.predict.pipeline import Item, Preparation, files_for_device, overlapped
@@ -69,13 +70,13 @@ def load(
     path = Path(source).expanduser()
     if (path / MANIFEST).is_file():
         artifact = load_artifact(path)
-        artifact.verify()
-        place = choose_place(artifact.manifest.format, runtime, device, mode, threads)
+        with ThreadPoolExecutor(1) as beside:  # hashing takes as long as importing what runs it
+            intact = beside.submit(artifact.verify)
+            place = choose_place(artifact.manifest.format, runtime, device, mode, threads)
+            intact.result()
         return Model(lambda _: artifact, place, artifact.manifest.shape, progress)
     if path.is_dir() and not (path / "config.json").is_file():
-        raise UsageError(
-            f"{source} is not an artifact: it has no {MANIFEST}; name what `depthport export` made, or a model"
-        )
+        raise UsageError(f"{source} is not an artifact (no {MANIFEST}): name what `depthport export` made, or a model")
     chosen = get_runtime(runtime) if runtime is not None else None
     place = choose_place(format or (chosen.formats[0] if chosen else default_format()), runtime, device, mode, threads)
     wanted = target or place.runtime.default_target(place.device.name, precision)
@@ -119,7 +120,7 @@ class Model:
         intrinsics: np.ndarray | None = None,
         oriented: bool = True,
         frames: int = FRAMES,
-        process_res: int = PROCESS_RES,
+        process_res: int | None = None,
         decoder: Decoder = "cpu",
     ) -> Prediction:
         """Depth and cameras of one scene.
@@ -131,7 +132,7 @@ class Model:
             intrinsics: (N, 3, 3) in pixels of the photographs.
             oriented: turn photographs as their EXIF orientation says; False is upstream's behaviour.
             frames: how many of each video.
-            process_res: longest side at which the network sees them, where the size is open (upstream's default: 504).
+            process_res: longest side at which the network sees them, where the size is open; None: upstream's 504.
             decoder: `cpu` gives the bits that upstream's Pillow gives. `device` decodes JPEG files on the GPU (nvJPEG, with
                 torchvision), for artifacts that resize by themselves (`--source-size`), photographs of just that size; a
                 scene with others is decoded on the CPU. :attr:`Prediction.placement` says which it was.
@@ -156,7 +157,7 @@ class Model:
         *,
         extrinsics: np.ndarray | None = None,
         intrinsics: np.ndarray | None = None,
-        process_res: int = PROCESS_RES,
+        process_res: int | None = None,
     ) -> Prediction:
         """The same for photographs that are decoded already; see :meth:`__call__`."""
         recipe = self._recipe(process_res)
@@ -181,7 +182,7 @@ class Model:
         *,
         oriented: bool = True,
         frames: int = FRAMES,
-        process_res: int = PROCESS_RES,
+        process_res: int | None = None,
         decoder: Decoder = "cpu",
         threads: int | None = None,
         ahead: int | None = None,
@@ -234,7 +235,7 @@ class Model:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _recipe(self, process_res: int, *, images: bool = True) -> Recipe:
+    def _recipe(self, process_res: int | None, *, images: bool = True) -> Recipe:
         manifest = None if self._fixed is None else self._artifact_for(self._fixed).manifest
         return Recipe(manifest, process_res, images=images)
 

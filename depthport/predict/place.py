@@ -39,7 +39,8 @@ def choose_place(format: str, runtime: str | None, device: str | None, mode: str
     reasons = []
     found: list[Place] = []
     for one in candidates:
-        for place in one.probe():
+        one.begin(device)
+        for place in (*one.probe(), *one.groups([device] if device else [])):
             if device is not None and place.name != device:
                 continue
             if place.available:

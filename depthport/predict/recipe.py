@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthport.exporters.core.artifact import Manifest, Shape
-from depthport.exporters.core.errors import InputError, UnsupportedError
+from depthport.exporters.core.errors import InputError, UnsupportedError, UsageError
 from depthport.exporters.inputs.preprocess import (
     PROCESS_RES,
     Size,
@@ -66,18 +66,19 @@ class Prepared:
 class Recipe:
     """The recipe of one artifact or, without a manifest, of artifacts made for whatever shape comes."""
 
-    def __init__(self, manifest: Manifest | None, process_res: int = PROCESS_RES, *, images: bool = True) -> None:
+    def __init__(self, manifest: Manifest | None, process_res: int | None = None, *, images: bool = True) -> None:
         """Read the manifest.
 
         Args:
             manifest: the artifact's.
-            process_res: longest side at which the network sees a photograph, where its size is open.
+            process_res: longest side at which the network sees a photograph, where its size is open; None: upstream's 504.
             images: keep what the network sees, though an artifact that resizes by itself does not give it back.
 
         Raises:
             UnsupportedError: it takes several scenes in one call.
+            UsageError: a side for an artifact that has its own.
         """
-        self._manifest, self._process_res, self._images = manifest, process_res, images
+        self._manifest, self._process_res, self._images = manifest, process_res or PROCESS_RES, images
         self.pixels = False
         """It takes uint8 (H, W, 3), and normalises by itself."""
         self.source_size: Size | None = None
@@ -95,6 +96,11 @@ class Recipe:
         if "size" not in manifest.dynamic:
             height, width = image.shape[2:4] if self.pixels else image.shape[3:5]
             self.source_size = int(width), int(height)
+            if process_res is not None:
+                raise UsageError(
+                    f"the artifact takes {height}x{width} pixels, no other longest side ({process_res}): leave it out, or "
+                    "name a model or an artifact exported with --dynamic size"
+                )
 
     def check_views(self, count: int) -> None:
         """Refuse a scene of another number of views than the artifact's.

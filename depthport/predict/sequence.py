@@ -14,7 +14,6 @@ from PIL import Image
 from depthport.exporters.core.errors import DepthportError
 from depthport.exporters.core.files.atomic import storage_errors
 from depthport.exporters.core.files.npz import write_npz
-from depthport.exporters.inputs.preprocess import PROCESS_RES
 from depthport.predict.cameras import quaternion
 from depthport.predict.model import Model
 from depthport.predict.photographs import Photograph, Source, decode_threads, readers
@@ -29,7 +28,7 @@ def predict_sequence(
     views: int,
     overlap: int,
     oriented: bool = True,
-    process_res: int = PROCESS_RES,
+    process_res: int | None = None,
     broken: Callable[[int, DepthportError], None] = lambda *_: None,
 ) -> Iterator[Frame]:
     """Depth and cameras of every frame, in one frame and scale; what is held does not grow with the sequence.

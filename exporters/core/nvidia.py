@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -79,13 +80,9 @@ def _nvml_gpu(library: Any, index: int, driver: str) -> Gpu:
 @cache
 def cuda_devices() -> tuple[Gpu, ...]:
     """The NVIDIA GPUs this process may use, in CUDA's order; empty without a driver or a GPU."""
-    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    try:
-        driver = ctypes.CDLL(library)
-    except OSError:
-        return ()
+    driver = _driver()
     count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+    if driver is None or driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return ()
     gpus = []
     for ordinal in range(count.value):
@@ -98,6 +95,38 @@ def cuda_devices() -> tuple[Gpu, ...]:
         if not failures:
             gpus.append(Gpu(name.value.decode("utf-8", "replace"), memory.value, _capability(driver, device)))
     return tuple(gpus)
+
+
+@cache
+def begin_context(ordinal: int | None) -> threading.Thread:
+    """Begin to make a GPU's primary context in a thread, while a framework that will use it is still being imported.
+
+    Both take a second or more, and the driver's part holds no lock of Python's (CUDA Driver API, `cuInit`,
+    `cuDevicePrimaryCtxRetain`). The context is kept until the process ends, as a framework keeps it. A failure is left to
+    the framework, which asks the driver for the same again.
+
+    Args:
+        ordinal: in CUDA's order of the GPUs this process may use; None: no context yet, the driver is initialised alone.
+    """
+    thread = threading.Thread(target=_retain_context, args=(ordinal,), name="cuda-context")
+    thread.start()
+    return thread
+
+
+def _retain_context(ordinal: int | None) -> None:
+    driver = _driver()
+    device, context = ctypes.c_int(0), ctypes.c_void_p()
+    if driver is None or driver.cuInit(0) != 0 or ordinal is None:
+        return
+    if driver.cuDeviceGet(ctypes.byref(device), ordinal) == 0:
+        driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
+
+
+def _driver() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return None
 
 
 def _capability(driver: ctypes.CDLL, device: ctypes.c_int) -> tuple[int, int]:

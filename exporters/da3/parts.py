@@ -6,10 +6,11 @@ Its classes are imported only where a network is built, and PyTorch's own types 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from typing_extensions import TypeIs
 
 
 class AttentionParts(Protocol):
@@ -22,7 +23,6 @@ class AttentionParts(Protocol):
     k_norm: nn.LayerNorm | nn.Identity
 
 
-@runtime_checkable
 class MlpParts(Protocol):
     """`model/dinov2/layers/mlp.py`."""
 
@@ -35,6 +35,15 @@ class SwiGluParts(Protocol):
 
     w12: nn.Linear
     w3: nn.Linear
+
+
+def is_mlp(parts: MlpParts | SwiGluParts) -> TypeIs[MlpParts]:
+    """Return which of the two it is.
+
+    Not by `isinstance`: a protocol's check sees what `nn.Module` finds in `__getattr__` up to Python 3.11, and from 3.12
+    on no longer.
+    """
+    return hasattr(parts, "fc1")
 
 
 class ScaleParts(Protocol):

@@ -35,7 +35,7 @@ from typing import ClassVar
 from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError, UsageError
-from depthport.exporters.core.nvidia import cuda_devices
+from depthport.exporters.core.nvidia import begin_context, cuda_devices
 from depthport.exporters.core.options import Options, read_options
 from depthport.runtimes.base import Device, DeviceRates, LoadOptions, Mode, OperatorTime, Runtime, Session
 from depthport.runtimes.host.cpu import cpu_description, has_bf16
@@ -137,7 +137,13 @@ class PyTorchRuntime(Runtime):
     def groups(self, names: Iterable[str]) -> list[Device]:
         return [self.device(name) for name in names if is_group(name)]
 
+    def begin(self, device: str | None) -> None:
+        # One of several GPUs has a process of its own.
+        if device is None or (device.startswith("cuda") and not is_group(device)):
+            begin_context(None if device is None else int(device.partition(":")[2] or 0))
+
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
+        self.begin(device)
         mode = self.mode(self.device(device), options.mode)
         read_options(Options, options.extra, self.name)
         if is_group(device):

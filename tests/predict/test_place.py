@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from depthport.exporters.core.errors import UnavailableError, UnsupportedError
@@ -33,6 +35,13 @@ class Card(Fake):
         return [Device("cpu", "CPU"), Device("cuda", "GPU")]
 
 
+class Cards(Card):
+    name = "cards"
+
+    def groups(self, names: Iterable[str]) -> list[Device]:
+        return [Device(name, "GPUs") for name in names if "+" in name]
+
+
 def chosen(
     monkeypatch: pytest.MonkeyPatch, *found: type[Runtime], runtime: str | None = None, device: str | None = None
 ) -> str:
@@ -55,6 +64,11 @@ def test_accelerators_before_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen(monkeypatch, Page, Server, Card, runtime="a-page", device="gpu") == "a-page/gpu"
     assert chosen(monkeypatch, Page, Card, device="cpu") == "the-card/cpu"
+
+
+def test_several_gpus_are_a_device_where_they_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chosen(monkeypatch, Server, Cards, device="cuda:0+1") == "cards/cuda:0+1"
+    assert chosen(monkeypatch, Server, Cards) == "cards/cuda"
 
 
 def test_what_is_not_here_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,6 +175,11 @@ def test_what_can_not_be_predicted_is_one_line(photographs: list[Path], store: A
         pytest.raises(InputError, match="the artifact takes 2 photographs and 3 came"),
     ):
         model(photographs[:3])
+    with (
+        load(artifact.path, runtime="onnxruntime", device="cpu") as model,
+        pytest.raises(UsageError, match="no other longest side"),
+    ):
+        model(photographs[:2], process_res=280)
     with pytest.raises(UsageError, match="unknown kind"):
         write_prediction(Prediction(np.zeros((1, 2, 2), np.float32), 0), tmp_path, ["exr"])
 

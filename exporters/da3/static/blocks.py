@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from depthport.exporters.da3.parts import AttentionParts, BlockParts, MlpParts, SwiGluParts
+from depthport.exporters.da3.parts import AttentionParts, BlockParts, MlpParts, SwiGluParts, is_mlp
 from depthport.exporters.da3.static.layers import Norm, adopt, cast, parameter
 from depthport.exporters.da3.static.rope import RopeTable, apply_rope
 
@@ -97,7 +97,7 @@ class SwiGlu(nn.Module):
 
 def feed_forward(source: MlpParts | SwiGluParts, dtype: torch.dtype) -> Mlp | SwiGlu:
     """The static form of a block's feed-forward network, of either kind."""
-    return Mlp(source, dtype) if isinstance(source, MlpParts) else SwiGlu(source, dtype)
+    return Mlp(source, dtype) if is_mlp(source) else SwiGlu(source, dtype)
 
 
 class Block(nn.Module):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from depthport.exporters.core.artifact import load_artifact
 from depthport.exporters.core.errors import DepthportError
+from depthport.exporters.core.nvidia import begin_context
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.host.processes import die_with_parent
 from depthport.runtimes.pytorch.cards.shared import shared_arrays
@@ -39,6 +40,8 @@ class Card:
         cache_dir: Path | None,
     ) -> None:
         """Join the other cards and load."""
+        if device.startswith("cuda:"):
+            begin_context(int(device.removeprefix("cuda:")))
         import torch
 
         kind = torch.device(device).type
