@@ -81,7 +81,7 @@ class Ratio:
         }[self.reason]
         number = "" if self.ratio is None else f"{format_interval(self.ratio, self.ci95, '×')}: "
         one = self.n_launches == 1 and self.ci95 is not None
-        return number + text + (f"; one launch: that others differ by {LAUNCH_NOISE:.1%} is assumed" if one else "")
+        return number + text + (f"; one launch: that others differ by {LAUNCH_NOISE:.2%} is assumed" if one else "")
 
 
 def judge(estimate: Estimate | None, margin: float = MARGIN) -> Ratio:

@@ -12,10 +12,10 @@ from importlib.resources import files
 
 import numpy as np
 
-from depthport.bench.statistics.estimate import LAUNCH_NOISE, estimate_ratio
+from depthport.bench.statistics.estimate import estimate_ratio
 from depthport.bench.statistics.samples import FloatArray
 from depthport.bench.statistics.verdict import Verdict, judge
-from depthport.bench.studies.simulated_clock import launch_scale
+from depthport.bench.studies.simulated_clock import Clock, launch_scale
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def under_load(recording: Recording, rounds: int, *, calm: bool, runs: int, seed
     for _ in range(runs):
         begin = int(rng.integers(0, len(series) - rounds + 1))
         signs = rng.choice((-1.0, 1.0), rounds)
-        luck = LAUNCH_NOISE * math.sqrt(2.0) * float(launch_scale(rng, 1)[0]) * rng.standard_normal()
+        luck = Clock().launch * math.sqrt(2.0) * float(launch_scale(rng, 1)[0]) * rng.standard_normal()
         estimates.append(estimate_ratio([signs * series[begin : begin + rounds] + luck]))
     verdicts = [judge(found).verdict for found in estimates]
     delayed = [judge(replace(found, log=found.log - math.log(1.05))).verdict for found in estimates]

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from depthport.bench.plan.schedule import Order, round_order
-from depthport.bench.statistics.estimate import LAUNCH_NOISE, LAUNCH_NOISE_DF
+from depthport.bench.statistics.estimate import LAUNCH_NOISE_DF
 from depthport.bench.statistics.samples import FloatArray
 
 CELLS = ("baseline", "twin", "plus5", "double")
@@ -35,7 +35,7 @@ class Clock:
     """Correlation of the machine's noise from one sample to the next."""
     correlated: float = 0.02
     white: float = 0.01
-    launch: float = LAUNCH_NOISE
+    launch: float = 0.005
     """Typical for machines; each run's own is this over the root of chi squared / df, with `LAUNCH_NOISE_DF`."""
     spikes: float = 0.0
     """Share of samples that take 50 % longer."""
