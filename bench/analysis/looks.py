@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from depthport.bench.analysis.evidence import Evidence, baseline_of
@@ -14,6 +14,9 @@ from depthport.bench.results.model import Boundary, Speedup, is_control
 from depthport.bench.results.records import Eliminated
 from depthport.bench.statistics.estimate import RoundTable, log_ratio_of_rounds, round_table
 from depthport.bench.statistics.stopping import error_at, lost, narrow, surely_slower
+
+CONTROLS_LOOK = 3
+"""The look (after 8 rounds) from which the A/A control has shown what the machine's noise is."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,9 @@ def take_look(journal: Journal, timed: Sequence[CellSpec], protocol: Protocol, n
     for base_id, names in rivals.items():
         racing = {name: tables[name] for name in names if name not in out}
         losers += lost(racing, tables[base_id], number, protocol.margin)
+    losers = _with_controls(losers, [spec for spec in timed if spec.id not in out], tables, number)
     kept = [(base_id, name) for base_id, names in rivals.items() for name in names if name not in {*losers, *out}]
     estimates = [log_ratio_of_rounds(tables[base_id], tables[name]) for base_id, name in kept]
-    subject = control_subject([spec for spec in timed if not is_control(spec.tags)]).id
-    for control in (spec for spec in timed if is_control(spec.tags) and spec.id in tables and spec.id not in out):
-        delayed = PLUS5 in control.tags and subject in tables
-        if subject in {*losers, *out} or (
-            delayed and surely_slower(tables[control.id], tables[subject], error_at(number, 1), 0.0)
-        ):
-            losers.append(control.id)
     ratios = [
         (name, ratio)
         for base_id, names in rivals.items()
@@ -64,3 +61,21 @@ def take_look(journal: Journal, timed: Sequence[CellSpec], protocol: Protocol, n
     ]
     ranking = sorted(ratios, key=lambda pair: -(pair[1].ratio or 0.0))
     return Look(tuple(losers), narrow(estimates, protocol.target_half_width), tuple(ranking))
+
+
+def _with_controls(
+    losers: Sequence[str], timed: Sequence[CellSpec], tables: Mapping[str, RoundTable], number: int
+) -> list[str]:
+    """`losers`, with the controls that are done: a delay once it is found, both with the cell that they repeat.
+
+    That cell stays, however slow, until the delay is found and `CONTROLS_LOOK` has come.
+    """
+    subject = control_subject([spec for spec in timed if not is_control(spec.tags)]).id
+    controls = [spec for spec in timed if is_control(spec.tags) and spec.id in tables and subject in tables]
+    delayed = [spec.id for spec in controls if PLUS5 in spec.tags]
+    found = [name for name in delayed if surely_slower(tables[name], tables[subject], error_at(number, 1), 0.0)]
+    if controls and (number < CONTROLS_LOOK or found != delayed):
+        losers = [name for name in losers if name != subject]
+    if subject in losers:
+        found = [spec.id for spec in controls]
+    return [*losers, *found]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from depthport.bench.analysis.looks import take_look
 from depthport.bench.plan.cells import CellSpec
@@ -21,13 +23,17 @@ BASE = CellSpec(export=request_for(Shape(1, 1, 14, 14)), runtime="pytorch", devi
 FAST, SLOW = (replace(BASE, runtime="onnxruntime", mode=mode, baseline=False) for mode in ("fast", "slow"))
 CONTROLS = [FAST.with_tag(tag, tag) for tag in (AA, PLUS5)]
 MS = {BASE.id: 10.0, FAST.id: 4.0, SLOW.id: 6.0, CONTROLS[0].id: 4.0, CONTROLS[1].id: 4.2}
+REPEATED = [SLOW.with_tag(tag, tag) for tag in (AA, PLUS5)]
+SLOW_FIRST = {BASE.id: 10.0, SLOW.id: 6.0, FAST.id: 4.0, REPEATED[0].id: 6.0, REPEATED[1].id: 6.3}
 
 
-def journal_of(path: Path, rounds: int, calm: float | None = None, noise: float = 0.002) -> Journal:
+def journal_of(
+    path: Path, rounds: int, cells: Mapping[str, float] = MS, calm: float | None = None, noise: float = 0.002
+) -> Journal:
     journal = Journal(path / "journal.jsonl")
     draw = np.random.default_rng(0)
     for number in range(rounds):
-        for visit, (cell, ms) in enumerate(MS.items()):
+        for visit, (cell, ms) in enumerate(cells.items()):
             ns = int(ms * 1e6 * math.exp(noise * draw.standard_normal()) / (calm or 1.0))
             journal.append(
                 TimedBlock(
@@ -52,16 +58,14 @@ def test_what_surely_lost_is_out_and_a_found_delay(tmp_path: Path) -> None:
 
 
 def test_controls_go_with_the_cell_that_they_repeat(tmp_path: Path) -> None:
-    repeated = [SLOW.with_tag(tag, tag) for tag in (AA, PLUS5)]
-    before = dict(MS)
-    try:
-        MS.clear()
-        MS.update({BASE.id: 10.0, SLOW.id: 6.0, FAST.id: 4.0, repeated[0].id: 6.0, repeated[1].id: 6.3})
-        look = take_look(journal_of(tmp_path, 12), [BASE, SLOW, FAST, *repeated], RIGOROUS, 4)
-    finally:
-        MS.clear()
-        MS.update(before)
-    assert set(look.lost) == {SLOW.id, *(spec.id for spec in repeated)}
+    look = take_look(journal_of(tmp_path, 12, SLOW_FIRST), [BASE, SLOW, FAST, *REPEATED], RIGOROUS, 4)
+    assert set(look.lost) == {SLOW.id, *(spec.id for spec in REPEATED)}
+
+
+@pytest.mark.parametrize(("number", "noise"), [(1, 0.002), (4, 0.05)])
+def test_it_stays_until_they_have_shown_what_they_are_for(number: int, noise: float, tmp_path: Path) -> None:
+    journal = journal_of(tmp_path, 12, SLOW_FIRST, noise=noise)
+    assert not {SLOW.id, REPEATED[0].id} & set(take_look(journal, [BASE, SLOW, FAST, *REPEATED], RIGOROUS, number).lost)
 
 
 def test_a_loaded_machine_is_said_in_the_ratio(tmp_path: Path) -> None:
