@@ -12,6 +12,7 @@ from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Boundary, Speedup
 from depthport.bench.results.records import (
     ArtifactReady,
+    Eliminated,
     Failed,
     GroundTruthOutputs,
     Launch,
@@ -47,6 +48,7 @@ class Evidence:
         waits = [1.0 - block.calm_share for block in self.blocks if block.calm_share is not None]
         self.waited_share = sum(waits) / len(waits) if waits else 0.0
         """Mean share of the blocks' time that their threads waited for a CPU."""
+        self.eliminated = {e.cell for e in journal.of(Eliminated)}
         self.calm = self.waited_share > WAITED_SHARE
         """Ratios are of calm times."""
         self._samples: dict[tuple[str, Boundary], CellSamples | None] = {}
@@ -72,8 +74,10 @@ class Evidence:
         if ours is None or theirs is None:
             return None
         found = ratio(theirs, ours, margin)
-        waited = f"; waiting for a CPU, {percent(self.waited_share)} of the time, is taken off" if self.calm else ""
-        plain = Speedup(found.ratio, found.ci95, found.verdict.value, found.explanation + waited)
+        notes = f"; waiting for a CPU, {percent(self.waited_share)} of the time, is taken off" if self.calm else ""
+        if cell in self.eliminated:
+            notes += "; timed no further once it had surely lost"
+        plain = Speedup(found.ratio, found.ci95, found.verdict.value, found.explanation + notes)
         return quota.carried(plain, self.quota_share(cell), self.quota_share(baseline))
 
     def outputs(self, cell: str) -> dict[int, str]:

@@ -53,7 +53,9 @@ def test_what_surely_lost_is_out_and_a_found_delay(tmp_path: Path) -> None:
     assert not look.enough
     for cell in look.lost:
         journal.append(Eliminated(cell=cell, launch=0, round=11))
-    assert take_look(journal, timed, RIGOROUS, 5).lost == ()
+    again = take_look(journal, timed, RIGOROUS, 5)
+    assert again.lost == ()
+    assert again.ranking[1][1].reason.endswith("timed no further once it had surely lost")
     assert take_look(journal, timed, replace(RIGOROUS, target_half_width=0.05), 5).enough
 
 
