@@ -25,10 +25,10 @@ with half the error where it was not (16 rounds of an ONNX Runtime call on 2 cor
 1.5 %). A latency has no such symmetry: bursts are part of it, and a midmean would hide them. Blocks may carry the share of
 their time that is left without waiting for a CPU (`Block.calm`); a ratio is then one of calm times.
 
-**Latencies.** The replicate is the launch, or, of one launch, a *batch* of consecutive rounds (batch means, Schmeiser
-1982): a single cell's latency has no partner to cancel the machine's mood. 2 to `LATENCY_BATCHES` = 5 batches, of at
-least three rounds from 6 on, cover 91-93 % in the worst case (one call a block, calls correlated at 0.9, no pause between
-rounds) and 95 % elsewhere.
+**Latencies.** The replicate is the launch, or, of fewer than five launches, a *batch* of consecutive rounds (batch means,
+Schmeiser 1982): a single cell's latency has no partner to cancel the machine's mood, which moves far more than a process
+start's luck. 2 to `LATENCY_BATCHES` = 5 batches, of at least three rounds from 6 on, cover 91-93 % in the worst case (one
+call a block, calls correlated at 0.9, no pause between rounds) and 95 % elsewhere.
 
 `python -m depthport.bench.studies.simulate` prints the coverage of each.
 """
@@ -36,7 +36,7 @@ rounds) and 95 % elsewhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +46,6 @@ from depthport.bench.statistics.samples import CONFIDENCE, CellSamples, FloatArr
 from depthport.bench.statistics.student_t import student_t_quantile, student_t_tail
 from depthport.exporters.core.errors import UsageError
 
-RATIO_BATCHES = 10
 LATENCY_BATCHES = 5
 LAUNCH_NOISE, LAUNCH_NOISE_DF = 0.0055, 5
 """Standard deviation of a log latency between process starts, and the degrees of freedom that this knowledge is worth.
@@ -131,29 +130,14 @@ def batch_means(values: FloatArray, batches: int) -> FloatArray:
     return np.stack([mean(part) for part in parts], axis=-1)
 
 
-def ratio_batches(n_rounds: int) -> int:
-    """Replicates in `n_rounds` paired rounds of one launch: each round, up to 10; then batches of up to 5."""
-    return min(n_rounds, max(RATIO_BATCHES, n_rounds // 5))
+def latency_batches(n_launches: int, n_rounds: int) -> int:
+    """Replicates in the `n_rounds` unpaired rounds of one of `n_launches` launches.
 
-
-def latency_batches(n_rounds: int) -> int:
-    """Replicates in `n_rounds` unpaired rounds of one launch: 2 to 5 batches, of 3 rounds or more."""
-    return min(n_rounds, max(2, min(LATENCY_BATCHES, n_rounds // 3)))
-
-
-def replicates(launches: Sequence[FloatArray], batches: Callable[[int], int]) -> FloatArray:
-    """Independent replicates, float64 (n,): the mean of each launch, or, of one launch, of batches of its rounds.
-
-    `launches` holds the values of each launch's rounds in order, every one non-empty.
+    The launch itself, from 5 launches on; below, as many batches of 3 rounds or more as make 5 in all, and of a single
+    launch 2 at least.
     """
-    if len(launches) == 1:
-        return batch_means(launches[0], batches(len(launches[0])))
-    return np.array([mean(rounds) for rounds in launches])
-
-
-def estimate(launches: Sequence[FloatArray], batches: Callable[[int], int]) -> Estimate:
-    """The mean over `replicates(launches, batches)`; `launches` is not empty."""
-    return _mean_of(replicates(launches, batches), len(launches), sum(len(rounds) for rounds in launches))
+    wanted = -(-LATENCY_BATCHES // n_launches)
+    return min(n_rounds, max(2 if n_launches == 1 else 1, min(wanted, n_rounds // 3)))
 
 
 def _mean_of(values: FloatArray, n_launches: int, n_rounds: int) -> Estimate:
@@ -236,7 +220,8 @@ def estimate_log_latency(cell: CellSamples) -> Estimate:
     launches = latency_rounds(cell)
     if not launches:
         raise UsageError(f"cell {cell.cell} has no steady sample: there is no steady-state latency")
-    return estimate(launches, latency_batches)
+    means = [batch_means(rounds, latency_batches(len(launches), len(rounds))) for rounds in launches]
+    return _mean_of(np.concatenate(means), len(launches), sum(len(rounds) for rounds in launches))
 
 
 def paired_log_ratios(ours: RoundTable, theirs: RoundTable) -> list[FloatArray]:

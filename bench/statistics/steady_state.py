@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from depthport.bench.statistics.estimate import latency_rounds, ratio_batches, replicates
+from depthport.bench.statistics.estimate import batch_means, latency_rounds
 from depthport.bench.statistics.samples import CellSamples, FloatArray, Samples, as_samples
 from depthport.bench.statistics.student_t import student_t_quantile
 from depthport.exporters.core.errors import UsageError
 
 WINDOW, TOLERANCE = 5, 0.01
+DRIFT_BATCHES = 10
 DRIFT_PER_MINUTE = 0.005
 """Change of latency a minute, relative, above which a cell counts as drifting: the margin of ±2 % is used up in four."""
 _NOISE_WINDOW = 3
@@ -85,11 +86,12 @@ def slope_estimate(values: FloatArray) -> tuple[float, float]:
 def drift(cell: CellSamples) -> Drift | None:
     """Change of latency over a run, by the slope over replicates; None with fewer than 3.
 
-    Replicates as everywhere (`depthport.bench.statistics.estimate`): launches, or batches of the rounds of one launch. A
-    trend test over rounds (Mann-Kendall) would take the steps between launches, and correlated rounds, for a trend.
+    Replicates are launches, or up to `DRIFT_BATCHES` batches of the rounds of one launch. A trend test over rounds
+    (Mann-Kendall) would take the steps between launches, and correlated rounds, for a trend.
     """
     launches = latency_rounds(cell)
-    values = replicates(launches, ratio_batches) if launches else np.empty(0)
+    one = len(launches) == 1
+    values = batch_means(launches[0], DRIFT_BATCHES) if one else np.array([rounds.mean() for rounds in launches])
     if len(values) < 3:
         return None
     slope, error = slope_estimate(values)

@@ -234,8 +234,8 @@ def latency_coverage(sampling: Sampling, clock: Clock, runs: int = RUNS, seed: i
     """Coverage and median half-width of `estimate_log_latency`, for all runs at once."""
     log, turns = simulate_samples(sampling, clock, runs, seed)
     rounds = np.median(cell_blocks(log, turns, 0), axis=-1).mean(axis=-1)
-    one = sampling.launches == 1
-    values = batch_means(rounds[:, 0], latency_batches(sampling.rounds)) if one else rounds.mean(axis=-1)
+    batches = latency_batches(sampling.launches, sampling.rounds)
+    values = batch_means(rounds, batches).reshape(len(rounds), -1)
     mean, error = mean_and_error(values)
     half = student_t_quantile(0.975, values.shape[-1] - 1) * error
     return float(np.mean(np.abs(mean - TRUE_LOG_LATENCY[0]) <= half)), float(np.median(half))

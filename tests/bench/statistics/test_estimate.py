@@ -25,7 +25,6 @@ from depthport.bench.statistics.estimate import (
     midmean,
     midmean_variance,
     paired_log_ratios,
-    ratio_batches,
     round_table,
 )
 from depthport.bench.statistics.samples import Block, CellSamples
@@ -170,15 +169,11 @@ def test_constant_samples_give_an_interval_of_no_width() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rounds", "batches"), [(1, 1), (2, 2), (9, 9), (10, 10), (49, 10), (50, 10), (60, 12), (500, 100)]
+    ("launches", "rounds", "batches"),
+    [(1, 1, 1), (1, 2, 2), (1, 5, 2), (1, 9, 3), (1, 15, 5), (1, 1000, 5), (2, 2, 1), (2, 9, 3), (4, 9, 2), (5, 90, 1)],
 )
-def test_ratio_batches(rounds: int, batches: int) -> None:
-    assert ratio_batches(rounds) == batches
-
-
-@pytest.mark.parametrize(("rounds", "batches"), [(1, 1), (2, 2), (5, 2), (9, 3), (15, 5), (1000, 5)])
-def test_latency_batches(rounds: int, batches: int) -> None:
-    assert latency_batches(rounds) == batches
+def test_latency_batches(launches: int, rounds: int, batches: int) -> None:
+    assert latency_batches(launches, rounds) == batches
 
 
 def test_batch_means() -> None:
