@@ -7,6 +7,7 @@ restarting each worker for every visit, and the journal and the report say so.
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,7 +174,7 @@ class WorkerPool:
         timed = self._cells[owner]
         live = LiveCell(timed.spec, timed.artifact, self._inputs, self._protocol)
         try:
-            started = self._clock()
+            started, began = self._clock(), time.monotonic()
             load_s = live.load()
             first_ms = live.first_call()
             calibration = live.calibrate()
@@ -195,6 +196,7 @@ class WorkerPool:
                 calibration=calibration,
                 warmup_ms=warm,
                 steady=is_steady([calibration.call_ns / 1e6, *warm]),
+                wall_s=time.monotonic() - began,
             )
         )
         return member

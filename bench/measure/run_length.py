@@ -98,6 +98,8 @@ def _known(design: Design, when: str = "") -> str:
 
 def launch_wall_s(launch: Launch) -> float:
     """Seconds that one start took."""
+    if launch.wall_s is not None:
+        return launch.wall_s
     warm_ms = launch.first_call_ms + launch.calibration.call_ns / 1e6 + sum(launch.warmup_ms)
     return launch.load_s + warm_ms / 1e3
 

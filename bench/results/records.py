@@ -97,6 +97,8 @@ class Launch(Record, frozen=True, tag="launch"):
     warmup_ms: list[float]
     """Calls after the first and the calibration's."""
     steady: bool
+    wall_s: float | None = None
+    """Of all this, the start of the process included; None in journals of before."""
 
 
 class Eliminated(Record, frozen=True, tag="eliminated"):
