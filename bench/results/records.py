@@ -99,6 +99,18 @@ class Launch(Record, frozen=True, tag="launch"):
     steady: bool
 
 
+class Eliminated(Record, frozen=True, tag="eliminated"):
+    """A cell has surely lost: no round after this one times it (bench/statistics/stopping.py)."""
+
+    cell: str
+    launch: int
+    round: int
+
+
+class Enough(Record, frozen=True, tag="enough"):
+    """Every ratio that matters is known as asked: measuring is over."""
+
+
 class LaunchDone(Record, frozen=True, tag="launch_done"):
     """All rounds of a launch are measured."""
 
@@ -130,6 +142,8 @@ class TimedBlock(Record, frozen=True, tag="block"):
     stream_ns: list[int] | None = None
     stages_ns: dict[str, int] | None = None
     """Parts of one more call, untimed, of a block at the boundary `pipeline`."""
+    calm_share: float | None = None
+    """Share of the block's time that is left without waiting for a CPU (bench/workers/waiting.py); None where unknown."""
 
 
 class VisitDone(Record, frozen=True, tag="visit"):
@@ -186,6 +200,8 @@ AnyRecord = (
     | ReferenceFailed
     | DesignChosen
     | Launch
+    | Eliminated
+    | Enough
     | LaunchDone
     | Residency
     | TimedBlock
