@@ -25,8 +25,9 @@ TRANSFER_RATIO = 1.5
 """Host boundary over device boundary from which moving data is what to improve."""
 PARKED_CPU_SHARE = 0.01
 """CPU seconds per second that all parked workers together may use; a blocking read uses none."""
-NOISE_FLOOR = 0.02
-"""The equivalence margin: with an A/A interval wider than this, no equivalence can be shown."""
+NOISE_FLOOR = 0.025
+"""With a wider A/A interval no equivalence can be shown: the 90 % interval, which has to lie within the margin of 2 %, is a
+fifth narrower."""
 SLOW_SYNC_SHARE = 0.01
 """An empty synchronize over a call."""
 

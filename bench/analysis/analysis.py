@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,42 +15,16 @@ from depthport.bench.analysis.postprocess import cell_facts
 from depthport.bench.analysis.samples import raw_samples
 from depthport.bench.environment.telemetry_summary import summarize_records
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.design import MIN_LAUNCHES
 from depthport.bench.plan.protocol import Protocol
-from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import BOUNDARIES, Boundary, Cell, Memory, Phases, Speedup, Status, Timing
 from depthport.bench.results.sections import Accuracy, Parity
-from depthport.bench.statistics.estimate import estimate_log_ratio
 from depthport.bench.statistics.latency import summarize
 from depthport.bench.statistics.samples import CellSamples
-from depthport.bench.statistics.steady_state import drift, should_stop
+from depthport.bench.statistics.steady_state import drift
 from depthport.bench.statistics.verdict import rank
 from depthport.exporters.core.files.npz import read_whole_npz
 
 FP64 = "fp64-0"
-
-
-def intervals_narrow(journal: Journal, cells: Sequence[CellSpec], protocol: Protocol) -> bool:
-    """Return whether every ratio to its baseline is known to ±`target_half_width`: the stop rule's first half.
-
-    The second half, the time budget, is the measurement's own (bench/measure/measure.py).
-    """
-    evidence = Evidence(journal)
-    estimates = []
-    for cell in cells:
-        baseline = baseline_of(cell, cells)
-        if baseline is None or cell.id == baseline.id or cell.id in evidence.failed or cell.numerics_only:
-            continue
-        ours, theirs = evidence.samples(cell.id, "device"), evidence.samples(baseline.id, "device")
-        estimates.append(estimate_log_ratio(theirs, ours) if ours is not None and theirs is not None else None)
-    stop = should_stop(
-        estimates,
-        0.0,
-        planned_launches=protocol.launches or MIN_LAUNCHES,
-        target=protocol.target_half_width,
-        budget_s=math.inf,
-    )
-    return stop is not None
 
 
 def analyse(
@@ -210,7 +183,7 @@ def _timing(spec: CellSpec, samples: CellSamples, boundary: Boundary, evidence: 
     latency = summarize(samples)
     interval = (latency.ci95_ns[0] / 1e6, latency.ci95_ns[1] / 1e6) if latency.ci95_ns else None
     values = samples.steady_ns() / 1e6
-    raw = raw_samples(spec.id, boundary, evidence.blocks, evidence.launches)
+    raw = raw_samples(spec.id, boundary, evidence.blocks, evidence.launches, calm=evidence.calm)
     trend = drift(samples)
     minutes = (max(raw.start_s) - min(raw.start_s)) / 60 if raw.start_s else 0.0
     own = [e for e in evidence.launches if e.cell == spec.id]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from depthport.bench.analysis.evidence import Evidence
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.controls import control_subject
+from depthport.bench.plan.controls import AA, PLUS5, control_subject
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.model import Control, Speedup
 from depthport.bench.statistics.verdict import Verdict
@@ -22,7 +22,7 @@ def judge_controls(specs: Sequence[CellSpec], evidence: Evidence, protocol: Prot
     usable = [s for s in specs if evidence.samples(s.id, "device") is not None]
     names = {e.cell for e in evidence.blocks}
     controls: dict[str, Control] = {}
-    for name, tag, expected in (("aa", "control-aa", "equivalent"), ("plus5", "control-plus5", "slower")):
+    for name, tag, expected in (("aa", AA, "equivalent"), ("plus5", PLUS5, "slower")):
         subject = next((s for s in usable if s.with_tag(tag, tag).id in names), None)
         if subject is None:
             if usable:

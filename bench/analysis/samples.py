@@ -11,8 +11,10 @@ from depthport.bench.results.records import Launch, TimedBlock
 from depthport.bench.statistics.samples import Block, CellSamples
 
 
-def cell_samples(cell: str, boundary: Boundary, blocks: Iterable[TimedBlock]) -> CellSamples | None:
+def cell_samples(cell: str, boundary: Boundary, blocks: Iterable[TimedBlock], *, calm: bool) -> CellSamples | None:
     """A cell's timed blocks at one boundary, in (launch, round, position) order; None if there are none.
+
+    `calm`: its ratios are formed without the time that its threads waited for a CPU.
 
     Warm-up calls are no part of it: they are journaled with the launch, before the first block.
     """
@@ -20,18 +22,24 @@ def cell_samples(cell: str, boundary: Boundary, blocks: Iterable[TimedBlock]) ->
     own.sort(key=lambda found: (found[0].launch, found[0].round, found[0].visit))
     if not own:
         return None
-    return CellSamples(cell, tuple(Block(b.launch, b.round, np.array(ns, float) / b.calls) for b, ns in own))
+    shares = [(b.calm_share if calm else None) or 1.0 for b, _ in own]
+    found = (
+        Block(b.launch, b.round, np.array(ns, float) / b.calls, calm=s) for (b, ns), s in zip(own, shares, strict=True)
+    )
+    return CellSamples(cell, tuple(found))
 
 
-def raw_samples(cell: str, boundary: Boundary, blocks: Iterable[TimedBlock], launches: Iterable[Launch]) -> Samples:
+def raw_samples(
+    cell: str, boundary: Boundary, blocks: Iterable[TimedBlock], launches: Iterable[Launch], *, calm: bool = False
+) -> Samples:
     """Every sample in the order taken, warm-up calls among them and marked (device boundary; ms per call)."""
-    rows: list[tuple[float, float, int, int, int, bool]] = []
+    rows: list[tuple[float, float, int, int, int, bool, float]] = []
     if boundary == "device":
         for launch in launches:
             if launch.cell == cell:
                 began = launch.started_s + launch.load_s + launch.first_call_ms / 1e3
                 for ms in launch.warmup_ms:
-                    rows.append((began, ms, launch.launch, -1, -1, False))
+                    rows.append((began, ms, launch.launch, -1, -1, False, 1.0))
                     began += ms / 1e3
     calls = 1
     for block in blocks:
@@ -40,7 +48,7 @@ def raw_samples(cell: str, boundary: Boundary, blocks: Iterable[TimedBlock], lau
             continue
         calls = block.calls
         for ns, start in zip(sample_ns, block.starts_s, strict=True):
-            rows.append((start, ns / calls / 1e6, block.launch, block.round, block.visit, True))
+            rows.append((start, ns / calls / 1e6, block.launch, block.round, block.visit, True, block.calm_share or 1.0))
     rows.sort(key=lambda row: row[0])
     return Samples(
         ms=[round(r[1], 6) for r in rows],
@@ -49,6 +57,7 @@ def raw_samples(cell: str, boundary: Boundary, blocks: Iterable[TimedBlock], lau
         round=[r[3] for r in rows],
         block=[r[4] for r in rows],
         steady=[r[5] for r in rows],
+        calm=[r[6] for r in rows] if calm else [],
         calls_per_sample=calls,
     )
 

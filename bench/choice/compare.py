@@ -193,8 +193,7 @@ class _Judge:
         ratios = [estimate_log_ratio(base, cell) for base, cell in zip(bases, cells, strict=True) if base and cell]
         if len(ratios) < 2 or ratios[0] is None or ratios[1] is None:
             return None
-        before, after = (self._spread.widened(r) for r in ratios if r is not None)
-        return difference(after, before)
+        return difference(ratios[1], ratios[0])
 
 
 class _Spread:

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from packaging.version import InvalidVersion, Version
 
 from depthport.bench.choice.comparable import nearest
+from depthport.bench.plan.protocol import RIGOROUS
 from depthport.bench.results.cell_id import short_id
 from depthport.bench.results.metrics import number
 from depthport.bench.results.model import FROM_FILES, Cell, Results
@@ -111,6 +112,8 @@ def _command(results: Results, cell: Cell) -> list[str]:
     for option, value in zip(("protocol", "launches", "seed", "budget"), asked.values(), strict=True):
         if value is not None:
             words.append(f"--{option}={value}")
+    until = protocol.get("target_half_width")
+    words += [f"--until={100 * until:g}%"] if until not in (None, RIGOROUS.target_half_width) else []
     words += ["--boundary=pipeline"] if FROM_FILES in cell.tags else []
     words += _memory(cell) + _asked(protocol.get("asked", {})) + _regime(protocol.get("regime", {}))
     # The form --option=value keeps a value that begins with a dash from being read as an option.

@@ -28,6 +28,7 @@ from depthport.bench.cli.options import (
     names,
     options_of,
     parse_interpreters,
+    parse_percent,
     parse_shape,
     parse_size,
     print_json,
@@ -72,7 +73,14 @@ class RunOptions:
     ] = False
     artifacts: Store = None
     budget: Annotated[
-        float | None, typer.Option("--budget", help="Seconds of timed measurement.", rich_help_panel=MEASURED)
+        float | None,
+        typer.Option("--budget", help="Seconds for measuring, process starts included.", rich_help_panel=MEASURED),
+    ] = None
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--until", help="Stop when every ratio that matters is known to this, e.g. 5%.", rich_help_panel=MEASURED
+        ),
     ] = None
     json_: Json = False
 
@@ -91,6 +99,7 @@ class RunOptions:
             "preprocess": self.preprocess,
             "source_size": None if self.source_size is None else parse_size(self.source_size, "--source-size"),
             "budget_s": self.budget,
+            "until": parse_percent(self.until, "--until"),
         }
 
 

@@ -116,6 +116,20 @@ def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
+def parse_percent(text: str | None, option: str) -> float | None:
+    """`5%` or `5` as 0.05; None: not given.
+
+    Raises:
+        UsageError: it is not a number.
+    """
+    if text is None:
+        return None
+    try:
+        return float(text.strip().removesuffix("%")) / 100.0
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is not a percentage: give for example 5%") from None
+
+
 def parse_shape(size: str, batch: int, views: int) -> tuple[int, int]:
     """The (height, width) of an input that can exist here: counted before anything heavy is imported.
 

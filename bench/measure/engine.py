@@ -16,7 +16,6 @@ from typing import Literal
 import msgspec
 from filelock import Timeout
 
-from depthport.bench.analysis.analysis import intervals_narrow
 from depthport.bench.environment.environment import fingerprint
 from depthport.bench.inputs.encoded import write_encoded
 from depthport.bench.inputs.inputs import Scene, write_scenes
@@ -32,7 +31,7 @@ from depthport.bench.measure.regime_run import run_regime
 from depthport.bench.measure.run_journal import RESULTS, discard_run, end_journal, measured, open_journal, passing_failures
 from depthport.bench.measure.signals import exit_code_of
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.controls import control_subject
+from depthport.bench.plan.controls import AA, PLUS5, control_subject
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Results, Status
 from depthport.bench.results.records import ArtifactReady, Failed, Header, ReferenceFailed
@@ -128,7 +127,7 @@ class _Run:
                 measurement = Measurement(
                     timed, inputs, self.plan.protocol, self.journal, self.work, self.observer, self.clock, truth
                 )
-                measurement.run(self._enough)
+                measurement.run()
             return self._finish(references, complete=True)
         except KeyboardInterrupt as stop:
             self.store.sweep()
@@ -275,13 +274,9 @@ class _Run:
         if not (self.plan.protocol.controls and cells) or self.plan.request.regime is not None:
             return timed
         subject = control_subject(cells)
-        aa = subject.with_tag("control-aa", "control-aa")
-        plus5 = subject.with_tag("control-plus5", "control-plus5")
+        aa, plus5 = (subject.with_tag(tag, tag) for tag in (AA, PLUS5))
         path = self.artifacts[subject.id]
         return [*timed, Timed(aa, path), Timed(plus5, path, shares_worker_with=subject.id, delay_share=DELAY)]
-
-    def _enough(self) -> bool:
-        return intervals_narrow(self.journal, self.plan.cells, self.plan.protocol)
 
     def _finish(self, references: dict[str, Path], complete: bool) -> Results:
         self.observer.stage("analysing")

@@ -12,15 +12,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from depthport.bench.analysis.looks import take_look
 from depthport.bench.environment.telemetry import Telemetry
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.pool import Member, Timed, WorkerPool, outputs_file
-from depthport.bench.measure.run_length import current_design, describe, design_run, repeatable_launch_s, visits_of
+from depthport.bench.measure.run_length import current_design, design_run, repeatable_launch_s, so_far, visits_of
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.plan.schedule import round_order
 from depthport.bench.plan.visits import Visit, VisitBlock
 from depthport.bench.results.journal import Journal
-from depthport.bench.results.records import Launch, LaunchDone, TimedBlock, VisitDone
+from depthport.bench.results.records import Eliminated, Enough, Launch, LaunchDone, TimedBlock, VisitDone
+from depthport.bench.statistics.stopping import look_number
 from depthport.bench.workers.live_cell import CellFailed
 from depthport.bench.workers.messages import BlockSamples, RunBlock
 from depthport.exporters.core.files.npz import is_whole
@@ -57,16 +59,16 @@ class Measurement:
         self._blocks = Counter(e.cell for e in journal.of(TimedBlock))
         self._saved = {(e.cell, e.input) for e in journal.of(TimedBlock) if e.outputs and is_whole(work / e.outputs)}
 
-    def run(self, enough: Callable[[], bool]) -> None:
-        """Measure until every launch has used its share of the budget or `enough()` says the intervals are narrow."""
+    def run(self) -> None:
+        """Measure until every launch has used its share of the budget, or the ratios that matter are known as asked."""
         done = {e.launch for e in self._journal.of(LaunchDone)}
         late = self._late(done)
         try:
             launch = 0
             while launch < self._launches() * (2 if late & set(self._pool.alive()) else 1):
                 if launch not in done:
-                    self._launch(launch, enough)
-                    if not self._pool.alive() or (enough() and not late):
+                    self._launch(launch)
+                    if not self._pool.alive() or (self._journal.of(Enough) and not late):
                         return
                 launch += 1
         except BaseException:
@@ -88,28 +90,29 @@ class Measurement:
         over = done and set(range(self._launches())) <= done
         return {cell for cell in self._pool.alive() if over and not self._blocks[cell]}
 
-    def _launch(self, launch: int, enough: Callable[[], bool]) -> None:
-        self._observer.stage(f"warming up, launch {launch + 1}", len(self._pool.alive()))
-        self._pool.start(launch)
+    def _launch(self, launch: int) -> None:
+        timed = {self._cells[cell].owner for cell in self._timed(launch, 0) if cell in self._pool.alive()}
+        self._observer.stage(f"warming up, launch {launch + 1}", len(timed))
+        self._pool.start(launch, timed)
         if not self._pool.alive():
             return
         if not self._pool.relaunch:
             chosen = design_run(self._protocol, self._journal, [self._cells[c] for c in self._pool.alive()])
             if chosen is not None:
-                self._observer.note(describe(chosen))
+                self._observer.note(chosen)
         self._observer.stage(f"measuring, launch {launch + 1} of {max(launch + 1, self._launches())}")
-        self._rounds(launch, enough)
+        self._rounds(launch)
         self._pool.finish(launch)
         self._journal.append(LaunchDone(launch=launch))
 
-    def _rounds(self, launch: int, enough: Callable[[], bool]) -> None:
+    def _rounds(self, launch: int) -> None:
         design = current_design(self._protocol, self._journal)
         visits = [e for e in self._journal.of(VisitDone) if e.launch == launch]
         done = {(e.round, e.visit) for e in visits}
         used_s = sum(e.wall_s for e in visits)
         started_s = self._started_s(launch)
         budget_s = max(self._protocol.budget_s / design.launches - started_s, ROUNDS_SHARE * started_s)
-        for number in range(design.rounds):
+        for number in range(self._protocol.max_rounds):
             before_s = used_s
             for visit, cell in enumerate(self._turns(launch, number)):
                 if (number, visit) in done or cell not in self._pool.alive():
@@ -124,11 +127,31 @@ class Measurement:
                 self._observer.budget(used_s, max(budget_s, used_s))
             if not self._pool.alive():
                 return
+            if used_s > before_s:  # not while a resumed run passes what it had
+                self._look(launch, number)
             # Another round as long as this one must still fit in the budget.
             spent = used_s + (used_s - before_s) > budget_s
-            narrow = design.launches == 1 and enough()
-            if number + 1 >= self._protocol.min_rounds and (spent or narrow):
+            if number + 1 >= self._protocol.min_rounds and (spent or self._journal.of(Enough)):
                 return
+
+    def _look(self, launch: int, number: int) -> None:
+        """After some rounds: put out what has surely lost, and see whether the rest is known as asked."""
+        rounds = {(e.launch, e.round) for e in self._journal.of(VisitDone)}
+        which = look_number(len(rounds))
+        if which is None or self._protocol.order == "sequential":
+            return
+        look = take_look(self._journal, [timed.spec for timed in self._cells.values()], self._protocol, which)
+        for cell in look.lost:
+            self._journal.append(Eliminated(cell=cell, launch=launch, round=number))
+        if look.enough and not self._journal.of(Enough):
+            self._journal.append(Enough())
+        if which == 1 and look.ranking:
+            self._observer.note(so_far(look.ranking))
+
+    def _timed(self, launch: int, number: int) -> list[str]:
+        """The cells that a round times: all but those that had lost before it."""
+        out = {e.cell for e in self._journal.of(Eliminated) if (e.launch, e.round) < (launch, number)}
+        return [cell for cell in self._cells if cell not in out]
 
     def _started_s(self, launch: int) -> float:
         """Seconds of this launch's budget that starting and warming up took."""
@@ -137,8 +160,8 @@ class Measurement:
         return sum(repeatable_launch_s(e) for e in self._journal.of(Launch) if e.launch == launch)
 
     def _turns(self, launch: int, number: int) -> Sequence[str]:
-        """The order in which cells take turns in a round; a pure function of the plan, so a resumed run agrees."""
-        cells = list(self._cells)
+        """The order in which cells take turns in a round; a pure function of plan and journal, so a resumed run agrees."""
+        cells = self._timed(launch, number)
         if self._protocol.order == "sequential":
             return cells
         order = current_design(self._protocol, self._journal).order
@@ -195,6 +218,7 @@ class Measurement:
             pipeline_ns=found.pipeline_ns,
             stream_ns=found.stream_ns,
             stages_ns=found.stages_ns,
+            calm_share=found.calm_share,
             starts_s=[round(started + (ns - origin) / 1e9, 6) for ns in found.starts_ns],
             input=found.input,
             outputs_sha256=found.outputs_sha256,

@@ -7,7 +7,8 @@ restarting each worker for every visit, and the journal and the report say so.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,12 +105,12 @@ class WorkerPool:
         """Processes that must be quiet while `active` runs."""
         return [member.live.pid for owner, member in self._members.items() if owner != active]
 
-    def start(self, launch: int) -> None:
-        """Start and warm up every worker, unless they are started for each visit."""
+    def start(self, launch: int, wanted: Collection[str]) -> None:
+        """Start and warm up the workers `wanted`, unless they are started for each visit."""
         if self.relaunch:
             return
         try:
-            for owner in [c for c in self.alive() if self._cells[c].owner == c]:
+            for owner in [c for c in self.alive() if c in wanted]:
                 if not _room_for_one_more(self._members):
                     raise _NoRoom
                 self._observer.step(f"{owner}: loading and warming up", 1)
@@ -173,7 +174,7 @@ class WorkerPool:
         timed = self._cells[owner]
         live = LiveCell(timed.spec, timed.artifact, self._inputs, self._protocol)
         try:
-            started = self._clock()
+            started, began = self._clock(), time.monotonic()
             load_s = live.load()
             first_ms = live.first_call()
             calibration = live.calibrate()
@@ -195,6 +196,7 @@ class WorkerPool:
                 calibration=calibration,
                 warmup_ms=warm,
                 steady=is_steady([calibration.call_ns / 1e6, *warm]),
+                wall_s=time.monotonic() - began,
             )
         )
         return member

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from depthport.bench.measure.pool import Timed
 from depthport.bench.plan.design import VISIT_S, CellCost, Design, choose_design, round_noise
@@ -16,8 +16,12 @@ from depthport.bench.plan.protocol import Protocol
 from depthport.bench.plan.schedule import Order
 from depthport.bench.plan.visits import CallTimes, Visit, plan_visits
 from depthport.bench.results.journal import Journal
+from depthport.bench.results.model import Speedup
 from depthport.bench.results.records import DesignChosen, Launch
+from depthport.bench.statistics.figures import ratio, seconds
 
+_MORE = 4
+"""Budgets whose worth is said beside that of one."""
 _CACHED_FIRST_CALL_S = 10.0
 """Most that a first call costs in later processes, for which compiled code is cached."""
 
@@ -33,8 +37,11 @@ def current_design(protocol: Protocol, journal: Journal) -> Design:
     return Design(protocol.launches or 1, protocol.max_rounds, order, math.inf, math.inf)
 
 
-def design_run(protocol: Protocol, journal: Journal, alive: Iterable[Timed]) -> Design | None:
-    """Choose and journal the design after the first start; None where it is fixed or was chosen before."""
+def design_run(protocol: Protocol, journal: Journal, alive: Iterable[Timed]) -> str | None:
+    """Choose and journal the design after the first start; what it should tell, and what more time would buy, in a line.
+
+    None where the design is fixed or was chosen before.
+    """
     if protocol.launches is not None or journal.of(DesignChosen):
         return None
     cells = list(alive)
@@ -53,7 +60,10 @@ def design_run(protocol: Protocol, journal: Journal, alive: Iterable[Timed]) -> 
             round_noise=noise,
         )
     )
-    return design
+    more = choose_design(costs, _MORE * protocol.budget_s, round_noise=noise)
+    return (
+        f"{_counts(design)}, about {seconds(design.expected_s)}{_known(design)}{_known(more, f'; {_MORE} times as long')}"
+    )
 
 
 def first_launches(journal: Journal) -> dict[str, Launch]:
@@ -71,16 +81,25 @@ def visits_of(protocol: Protocol, journal: Journal) -> dict[str, Visit]:
     return plan_visits(times, protocol.overhead_target, protocol.timed_calls, from_files=from_files)
 
 
-def describe(design: Design) -> str:
-    """The design in one line for people."""
+def so_far(ranking: Sequence[tuple[str, Speedup]]) -> str:
+    """The first ranking in one line: it will change."""
+    return "so far: " + ", ".join(f"{cell} {ratio(found.ratio, found.ci95)}" for cell, found in ranking)
+
+
+def _counts(design: Design) -> str:
     launches = f"{design.launches} launch{'es' if design.launches > 1 else ''}"
-    what = f"{launches} of {design.rounds} {design.order.value} round{'s' if design.rounds > 1 else ''}"
-    known = f": ratios to about ±{100 * design.expected_half_width:.1f} %"
-    return f"{what}, about {design.expected_s / 60:.0f} min" + (known if math.isfinite(design.expected_half_width) else "")
+    return f"{launches} of {design.rounds} {design.order.value} round{'s' if design.rounds > 1 else ''}"
+
+
+def _known(design: Design, when: str = "") -> str:
+    known = math.isfinite(design.expected_half_width)
+    return f"{when}: ratios to about ±{100 * design.expected_half_width:.1f} %" if known else ""
 
 
 def launch_wall_s(launch: Launch) -> float:
     """Seconds that one start took."""
+    if launch.wall_s is not None:
+        return launch.wall_s
     warm_ms = launch.first_call_ms + launch.calibration.call_ns / 1e6 + sum(launch.warmup_ms)
     return launch.load_s + warm_ms / 1e3
 

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from depthport.bench.plan.cells import CellSpec
 
+AA, PLUS5 = "control-aa", "control-plus5"
+"""Tags of the subject's second process, and of its delayed calls."""
+
 
 def control_subject(cells: Sequence[CellSpec]) -> CellSpec:
     """Return the cell that both controls repeat.

@@ -1,9 +1,10 @@
 """Design of a run: the launches, rounds and samples to spend a time budget on.
 
-The variance of a paired log ratio from L launches of R rounds is `(2 s_launch^2 + s_round^2 / R) / L`, and the interval
-is Student's t with L - 1 degrees of freedom wide. Kalibera & Jones ("Rigorous benchmarking in reasonable time", ISMM
-2013) choose the counts that make it smallest for what a launch and a round cost; with the few launches that fit here
-the factor t counts too (12.7 for 2 launches, 4.3 for 3, 2.8 for 5), so all affordable designs are compared.
+The variance of a paired log ratio from L launches of R rounds is `(2 s_launch^2 + s_round^2 / R) / L`
+(bench/statistics/estimate.py). Kalibera & Jones ("Rigorous benchmarking in reasonable time", ISMM 2013) choose the counts
+that make it smallest for what a launch and a round cost; here the degrees of freedom count too, so all affordable designs
+are compared. Where starting costs as much as ten rounds, one launch or two are best: what they leave open of other
+process starts is in the interval by what is known of them beforehand.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from depthport.bench.plan.schedule import Order
-from depthport.bench.statistics.estimate import ratio_batches
+from depthport.bench.statistics.estimate import LAUNCH_NOISE, LAUNCH_NOISE_DF
 from depthport.bench.statistics.student_t import student_t_quantile
 from depthport.exporters.core.errors import UsageError
 
@@ -30,15 +31,15 @@ MAX_SETTLE_CALLS = 10
 WINDOW_S = 0.2
 """Aim of a warm-up window's length."""
 MAX_BLOCK_SAMPLES = 50
-SLOW_CALL_S = 0.5
-"""Duration from which a call is its own window, and waking a worker is nothing beside it."""
+SLOW_CALL_S = 0.25
+"""Duration from which a call is its own window, and waking a worker (measured: 0.5 to 1.3 ms) is little beside it."""
 VISIT_S = 0.01
 """Overhead of a visit beside its calls: waking the worker, telemetry, the journal."""
-MIN_LAUNCHES, MAX_LAUNCHES, MAX_ROUNDS = 3, 20, 1000
-LAUNCH_NOISE, ROUND_NOISE, MAX_ROUND_NOISE = 0.005, 0.02, 0.2
-"""Standard deviations, of a log latency between launches and of a mirrored round's log ratio: assumed where none can be
-measured before the rounds begin. The second is also the least that a measured one is taken for, since the warm-up is
-short."""
+MIN_ROUNDS, MAX_LAUNCHES, MAX_ROUNDS = 3, 20, 1000
+"""Rounds of a single launch at least: fewer have no interval worth the name."""
+ROUND_NOISE, MAX_ROUND_NOISE = 0.02, 0.2
+"""Standard deviation of a mirrored round's log ratio: assumed where none can be measured before the rounds begin, and the
+least that a measured one is taken for, since the warm-up is short."""
 RANDOM_VARIANCE = 2.5
 """Variance of a random round over that of a mirrored one: half the blocks (2), and the drift is still in it
 (simulated: 1.7 to 2.6)."""
@@ -60,7 +61,7 @@ class Design:
     rounds: int
     order: Order
     expected_half_width: float
-    """Half-width of a ratio's 95 % interval on the log scale (0.01: about ±1 %); with one launch, for that one alone."""
+    """Half-width of a ratio's 95 % interval on the log scale (0.01: about ±1 %)."""
     expected_s: float
 
 
@@ -112,12 +113,16 @@ def expected_half_width(
     launches: int, rounds: int, order: Order, launch_noise: float = LAUNCH_NOISE, round_noise: float = ROUND_NOISE
 ) -> float:
     """Half the 95 % interval of a log ratio under the given noise; infinite for a single round."""
-    round_variance = round_noise**2 * (RANDOM_VARIANCE if order is Order.RANDOM else 1.0)
-    if launches == 1:
-        n = ratio_batches(rounds)
-        return math.inf if n < 2 else student_t_quantile(0.975, n - 1) * math.sqrt(round_variance / rounds)
-    variance = (2 * launch_noise**2 + round_variance / rounds) / launches
-    return student_t_quantile(0.975, launches - 1) * math.sqrt(variance)
+    of_rounds = round_noise**2 * (RANDOM_VARIANCE if order is Order.RANDOM else 1.0) / (rounds * launches)
+    of_launches = 2 * launch_noise**2 / launches
+    total = of_rounds + of_launches
+    if rounds > 1:
+        df = total**2 / (of_rounds**2 / (launches * (rounds - 1)) + of_launches**2 / (LAUNCH_NOISE_DF + launches - 1))
+    elif launches > 1:
+        df = launches - 1.0
+    else:
+        return math.inf
+    return student_t_quantile(0.975, df) * math.sqrt(total)
 
 
 def choose_design(
@@ -127,9 +132,8 @@ def choose_design(
 
     `cells` are all that take turns, baseline and controls too.
 
-    At least 3 launches where they fit, even of one round: the spread between launches is part of the truth.
-    Else one launch of at least 3 rounds, the cheapest that has an interval worth the name; it may exceed the
-    budget, and `expected_s` says by how much.
+    Where not even one launch of 3 rounds fits, that is the design; it exceeds the budget, and `expected_s` says by
+    how much.
 
     Raises:
         UsageError: no cell, a cost that is not above zero, or a budget that is not.
@@ -150,11 +154,9 @@ def choose_design(
     candidates = [
         design(launches, rounds, order)
         for order in Order
-        for launches in range(MIN_LAUNCHES, MAX_LAUNCHES + 1)
-        if (rounds := affordable(launches, order)) >= 1
+        for launches in range(1, MAX_LAUNCHES + 1)
+        if (rounds := affordable(launches, order)) >= (MIN_ROUNDS if launches == 1 else 1)
     ]
     if not candidates:
-        candidates = [design(1, max(3, affordable(1, order)), order) for order in Order]
-        within = [candidate for candidate in candidates if candidate.expected_s <= budget_s]
-        candidates = within or [min(candidates, key=lambda candidate: candidate.expected_s)]
+        return min((design(1, MIN_ROUNDS, order) for order in Order), key=lambda candidate: candidate.expected_s)
     return min(candidates, key=lambda candidate: candidate.expected_half_width)

@@ -21,14 +21,14 @@ class Protocol:
     """Subject of the timing: the network, at the boundaries `device` and `host`; or from encoded photographs to arrays."""
     launches: int | None = None
     """Process starts per cell: what differs from start to start (memory layout, kernels chosen) is sampled too. None:
-    chosen after the first start from what it cost (bench/plan/design.py), three or more where the budget carries them."""
+    chosen after the first start from what it cost (bench/plan/design.py)."""
     min_rounds: int = 1
     """Rounds per launch before the stop rule may end it."""
     max_rounds: int = 1000
-    budget_s: float = 300.0
+    budget_s: float = 90.0
     """Wall time for measuring: all launches with their loading and warm-up; exports and the reference come on top."""
     target_half_width: float = 0.01
-    """Stop when every ratio's 95 % interval is at most ±1 %."""
+    """Stop when the 95 % interval of every ratio that matters is at most ±1 %: those of cells that have not surely lost."""
     inputs: int = 4
     """Distinct inputs rotated through."""
     ground_truth_scenes: int = 2

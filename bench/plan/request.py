@@ -13,7 +13,7 @@ from depthport.bench.plan.regime import Regime
 from depthport.bench.results.cell_id import short_id
 from depthport.bench.results.model import ALTERNATIVE
 from depthport.exporters.api import open_dims_of, prepare
-from depthport.exporters.core.asked import BUDGET_S, LAUNCHES, SEED, THREADS, check_keywords, known_name
+from depthport.exporters.core.asked import BUDGET_S, LAUNCHES, SEED, THREADS, UNTIL_PERCENT, check_keywords, known_name
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.precision import auto_precision, resolve_policy
 from depthport.exporters.da3.registry import get_model
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 DEFAULT_MODEL = "da3-small"
+UNTIL_BUDGET_S = 900.0
+"""Most that a run takes for the precision it was asked for, where no budget is given."""
 
 # What people deploy on a kind of device, best known first; the first is the default suite's precision.
 _DEPLOYED: dict[str, tuple[str, ...]] = {"cpu": ("fp32",), "cuda": ("bf16", "fp16"), "mps": ("fp16",), "ane": ("fp16",)}
@@ -82,6 +84,9 @@ class MeasureKeywords(NetworkKeywords, total=False):
     boundary: Timed
     """Subject of the timing: the network (default), or from encoded photographs to arrays."""
     budget_s: float | None
+    until: float | None
+    """Half-width (0.05: ±5 %) at which every ratio that matters is known well enough; within `UNTIL_BUDGET_S`, unless a
+    budget is given."""
     launches: int | None
     seed: int | None
     """Seed in place of the protocol's own."""
@@ -152,9 +157,12 @@ def measure_request(model: str = DEFAULT_MODEL, **asked: Unpack[MeasureKeywords]
     known_name("boundary", boundary, TIMED)
     if boundary == "pipeline" and (export.pose_input or export.shape.batch > 1 or dynamic):
         raise UsageError("the boundary pipeline takes photographs of one scene: leave out poses, --batch and --dynamic")
-    budget_s, launches, seed = asked.get("budget_s"), asked.get("launches"), asked.get("seed")
-    for bounds, value in ((THREADS, asked.get("threads")), (BUDGET_S, budget_s), (LAUNCHES, launches), (SEED, seed)):
+    budget_s, launches, seed, until = asked.get("budget_s"), asked.get("launches"), asked.get("seed"), asked.get("until")
+    percent = None if until is None else 100.0 * until
+    given = (BUDGET_S, budget_s), (LAUNCHES, launches), (SEED, seed), (UNTIL_PERCENT, percent)
+    for bounds, value in ((THREADS, asked.get("threads")), *given):
         bounds.check(value)
+    budget_s = UNTIL_BUDGET_S if budget_s is None and until is not None else budget_s
     return MeasureRequest(
         export=export,
         protocol=replace(
@@ -163,6 +171,7 @@ def measure_request(model: str = DEFAULT_MODEL, **asked: Unpack[MeasureKeywords]
             budget_s=chosen.budget_s if budget_s is None else budget_s,
             launches=chosen.launches if launches is None else launches,
             seed=chosen.seed if seed is None else seed,
+            target_half_width=chosen.target_half_width if until is None else until,
         ),
         suite=suite,
         filters=asked.get("filters") or Filters(),

@@ -46,7 +46,8 @@ def main() -> None:
         for name, operands in (("random", noise), ("zeros", [torch.zeros_like(part) for part in noise])):
 
             def run(operands: list[torch.Tensor] = operands) -> None:
-                attention(*operands, 1.0, True)
+                q, k, v = operands
+                attention(q, k, v, 1.0, True)
                 torch.cuda.synchronize()
 
             ms, readings = timed(run, given.seconds)

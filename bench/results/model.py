@@ -15,7 +15,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct, field
 
-from depthport.bench.results.regimes import Count, Index, Interval, NotNegative, Positive, RegimeSummary
+from depthport.bench.results.regimes import Count, Index, Interval, NotNegative, Positive, PositiveShare, RegimeSummary
 from depthport.bench.results.sections import (
     Accuracy,
     ArtifactSection,
@@ -73,7 +73,7 @@ class Status(str, Enum):
     """Timed, but its outputs are further from upstream than its precision allows."""
 
 
-COLUMNS = ("start_s", "launch", "round", "block", "steady")
+COLUMNS = ("start_s", "launch", "round", "block", "steady", "calm")
 """Columns of :class:`Samples`, beside the latencies: each has one value a sample, or none at all."""
 
 
@@ -87,13 +87,14 @@ class Samples(Struct, frozen=True, forbid_unknown_fields=True):
 
     ms: list[Positive] = []
     """Milliseconds per call (a group of k calls divided by k)."""
-    start_s: list[float] = []
-    """Start of each, in seconds since the run's start."""
+    start_s: list[float] = []  # seconds since the run's start
     launch: list[Index] = []
     round: list[Index] = []
     block: list[Index] = []
     steady: list[bool] = []
     """False while the cell was still warming up; such samples enter no statistic."""
+    calm: list[PositiveShare] = []
+    """Share left without waiting for a CPU (bench/workers/waiting.py), for ratios; empty where the machine was quiet."""
     calls_per_sample: Dimension = 1
 
     def __post_init__(self) -> None:

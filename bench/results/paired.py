@@ -24,7 +24,8 @@ def paired_verdict(cell: RoundTable, reference: RoundTable) -> str | None:
 
 def rounds_of(cell: Cell, boundary: Boundary) -> RoundTable:
     """Return a cell's samples at one boundary as pairing takes them; empty where the file keeps no blocks."""
-    return block_medians(*_steady(cell, boundary))
+    ns, calm, places = _steady(cell, boundary)
+    return block_medians(ns * calm, places)
 
 
 def cell_samples(cell: Cell, boundary: Boundary) -> CellSamples | None:
@@ -32,14 +33,20 @@ def cell_samples(cell: Cell, boundary: Boundary) -> CellSamples | None:
 
     A file without launch and round numbers (hand-made, or damaged) holds samples but no blocks: None too.
     """
-    ns, places = _steady(cell, boundary)
-    keys, which = np.unique(places, axis=0, return_inverse=True)
-    blocks = [Block(launch, round_, ns[which == turn]) for turn, (launch, round_, _) in enumerate(keys.tolist())]
+    ns, calm, places = _steady(cell, boundary)
+    keys, first, which = np.unique(places, axis=0, return_index=True, return_inverse=True)
+    blocks = [
+        Block(launch, round_, ns[which == turn], calm=float(calm[first[turn]]))
+        for turn, (launch, round_, _) in enumerate(keys.tolist())
+    ]
     return CellSamples(cell.id, tuple(blocks)) if blocks else None
 
 
-def _steady(cell: Cell, boundary: Boundary) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Steady samples in ns, float64 (n,), and the (launch, round, block) of each, int64 (n, 3); n may be 0."""
+def _steady(cell: Cell, boundary: Boundary) -> tuple[FloatArray, FloatArray, NDArray[np.int64]]:
+    """Steady samples in ns and their calm shares, float64 (n,), and the (launch, round, block) of each, int64 (n, 3).
+
+    n may be 0.
+    """
     timing = cell.timing.get(boundary)
     samples = Samples() if timing is None else timing.samples
     count = len(samples.ms)
@@ -50,4 +57,5 @@ def _steady(cell: Cell, boundary: Boundary) -> tuple[FloatArray, NDArray[np.int6
         if len(column) == count:
             places[:, index] = column
     keep = np.array(samples.steady, bool) if len(samples.steady) == count else np.ones(count, bool)
-    return np.array(samples.ms[:count], np.float64)[keep] * NS_PER_MS, places[keep]
+    calm = np.array(samples.calm, np.float64) if len(samples.calm) == count else np.ones(count)
+    return np.array(samples.ms[:count], np.float64)[keep] * NS_PER_MS, calm[keep], places[keep]

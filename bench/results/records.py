@@ -97,6 +97,20 @@ class Launch(Record, frozen=True, tag="launch"):
     warmup_ms: list[float]
     """Calls after the first and the calibration's."""
     steady: bool
+    wall_s: float | None = None
+    """Of all this, the start of the process included; None in journals of before."""
+
+
+class Eliminated(Record, frozen=True, tag="eliminated"):
+    """A cell has surely lost: no round after this one times it (bench/statistics/stopping.py)."""
+
+    cell: str
+    launch: int
+    round: int
+
+
+class Enough(Record, frozen=True, tag="enough"):
+    """Every ratio that matters is known as asked: measuring is over."""
 
 
 class LaunchDone(Record, frozen=True, tag="launch_done"):
@@ -130,6 +144,8 @@ class TimedBlock(Record, frozen=True, tag="block"):
     stream_ns: list[int] | None = None
     stages_ns: dict[str, int] | None = None
     """Parts of one more call, untimed, of a block at the boundary `pipeline`."""
+    calm_share: float | None = None
+    """Share of the block's time that is left without waiting for a CPU (bench/workers/waiting.py); None where unknown."""
 
 
 class VisitDone(Record, frozen=True, tag="visit"):
@@ -186,6 +202,8 @@ AnyRecord = (
     | ReferenceFailed
     | DesignChosen
     | Launch
+    | Eliminated
+    | Enough
     | LaunchDone
     | Residency
     | TimedBlock

@@ -4,8 +4,8 @@ The statistic is the quantile of *all* steady samples pooled, the number a reade
 samples kept. Its error is not that of n independent samples. So whole launches are drawn with replacement,
 with all rounds and blocks in them: drawing at the lower levels too would count their spread twice (Davison &
 Hinkley 1997 section 3.8; Ren et al., "Nonparametric bootstrapping for hierarchical data", J. Applied
-Statistics 2010). Of one launch, batches of consecutive rounds are drawn, as in `depthport.bench.statistics.estimate`; of
-one round, nothing can be.
+Statistics 2010). Of fewer than five launches, batches of consecutive rounds are drawn, as in
+`depthport.bench.statistics.estimate`; of one round, nothing can be.
 
 The interval is Student's t around the quantile, on the log scale, with the bootstrap's standard error times
 sqrt(n / (n - 1)) (the bootstrap's variance of n units is too small by (n - 1) / n; Hesterberg 2015) and n - 1
@@ -34,16 +34,17 @@ _MAX_BINS = 4096
 
 
 def resampling_units(cell: CellSamples) -> list[FloatArray]:
-    """The steady samples (ns) of each unit drawn whole: a launch, or, of one launch, a batch of rounds."""
+    """The steady samples (ns) of each unit drawn whole: a launch, or, of a few launches, a batch of rounds."""
     launches: dict[int, dict[int, list[FloatArray]]] = {}
     for block in cell.blocks:
         if len(block.steady_ns):
             launches.setdefault(block.launch, {}).setdefault(block.round, []).append(block.steady_ns)
-    if len(launches) != 1:
-        return [np.concatenate([b for blocks in rounds.values() for b in blocks]) for rounds in launches.values()]
-    rounds = [np.concatenate(blocks) for blocks in next(iter(launches.values())).values()]
-    parts = np.array_split(np.arange(len(rounds)), latency_batches(len(rounds)))
-    return [np.concatenate([rounds[i] for i in part]) for part in parts]
+    units = []
+    for by_round in launches.values():
+        rounds = [np.concatenate(blocks) for blocks in by_round.values()]
+        parts = np.array_split(np.arange(len(rounds)), latency_batches(len(launches), len(rounds)))
+        units += [np.concatenate([rounds[i] for i in part]) for part in parts]
+    return units
 
 
 def bootstrap_quantiles(units: Sequence[FloatArray], q: float, seed: int, replicates: int = REPLICATES) -> FloatArray:

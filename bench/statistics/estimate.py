@@ -3,26 +3,32 @@
 Latencies multiply (a hot chip is some per cent slower for every cell), so all arithmetic is on logarithms and
 an interval of a ratio is an interval of a difference.
 
-**What is a replicate.** Not a sample: neighbours are correlated, and at 0.9 an interval over samples is sqrt(19) = 4.4
-times too narrow. Not a round either: rounds of one process start share that start's luck (memory layout, kernel
-choice), and where that spreads by 0.5 % an interval over rounds covers 86 %. The replicate is the *launch*: its mean
-over rounds (of a ratio the midmean: below), of the mean over blocks, of the logarithm of the block's median. The
-interval is Student's t over launch means with L - 1 degrees of freedom. That is the launch-level bootstrap with
-studentized error (Kalibera & Jones 2013; Ren et al. 2010 on drawing the top level alone) in closed form, and exact for
-normal launches where the percentile bootstrap is not: that covers 75 % with 3 launches and 84 % with 5.
+**Two levels.** Neither samples nor rounds are independent measurements of what a user will get: neighbouring samples are
+correlated (at 0.9 an interval over samples is sqrt(19) = 4.4 times too narrow), and rounds of one process start share
+that start's luck (memory layout, kernels chosen). The variance of a ratio from L launches of R rounds is
+
+    (2 s_launch^2 + s_round^2 / R) / L
+
+s_round is measured within the launches: paired ratios of mirrored and of random rounds are white even where samples are
+correlated at 0.9. s_launch can't be measured by the one to three launches that a minute holds, and an interval by them
+alone is 4.3 (3 launches) or 12.7 times (2) the standard error. So it begins as `LAUNCH_NOISE`, worth
+`LAUNCH_NOISE_DF` degrees of freedom, and what the launches differ by beyond their rounds' noise is pooled with it (an
+inverse chi-squared prior; Gelman et al., *Bayesian Data Analysis*, section 2.6), and the prior all but dropped where they
+differ by far more than expected. The interval is Student's t with
+Satterthwaite's degrees of freedom. With one launch the term is the prior alone: it covers other launches on machines
+where they differ by no more than about 1 %, and `Estimate.n_launches` says so.
 
 **Bursts.** On a machine shared with others some blocks are slowed by a third, a few in a row, and a ratio is thrown as
-far to either side. So a launch's ratio is the midmean of its rounds' (the mean of the middle half, from 4 rounds on):
-84 % as efficient as the mean where noise is normal, and with half the error where it was not (16 rounds of an ONNX Runtime
-call on 2 cores of a virtual machine: 1.0 % against 1.5 %). A latency has no such symmetry: bursts are part of it, and a
-midmean would hide them.
+far to either side. So a launch's ratio is the midmean of its rounds' (the mean of the middle half, from 8 rounds on) with
+the error of a trimmed mean (Tukey & McLaughlin 1963; Yuen 1974): 84 % as efficient as the mean where noise is normal, and
+with half the error where it was not (16 rounds of an ONNX Runtime call on 2 cores of a virtual machine: 1.0 % against
+1.5 %). A latency has no such symmetry: bursts are part of it, and a midmean would hide them. Blocks may carry the share of
+their time that is left without waiting for a CPU (`Block.calm`); a ratio is then one of calm times.
 
-**One launch.** The replicate is then a *batch* of consecutive rounds (batch means, Schmeiser 1982), and the interval
-holds for that process start only; `Estimate.n_launches` is 1 and every verdict says so. In mirrored and random rounds
-paired ratios are white even where samples are correlated at 0.9, so each round is a batch up to `RATIO_BATCHES` = 10 of
-them, and 94-96 % is covered from 3 rounds on. A single cell's latency has no partner to cancel the machine's mood:
-there 2 to `LATENCY_BATCHES` = 5 batches, of at least three rounds from 6 on, cover 91-93 % in the worst case (one call
-a block, calls correlated at 0.9, no pause between rounds) and 95 % elsewhere.
+**Latencies.** The replicate is the launch, or, of fewer than five launches, a *batch* of consecutive rounds (batch means,
+Schmeiser 1982): a single cell's latency has no partner to cancel the machine's mood, which moves far more than a process
+start's luck. 2 to `LATENCY_BATCHES` = 5 batches, of at least three rounds from 6 on, cover 91-93 % in the worst case (one
+call a block, calls correlated at 0.9, no pause between rounds) and 95 % elsewhere.
 
 `python -m depthport.bench.studies.simulate` prints the coverage of each.
 """
@@ -30,7 +36,7 @@ a block, calls correlated at 0.9, no pause between rounds) and 95 % elsewhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,11 +46,14 @@ from depthport.bench.statistics.samples import CONFIDENCE, CellSamples, FloatArr
 from depthport.bench.statistics.student_t import student_t_quantile, student_t_tail
 from depthport.exporters.core.errors import UsageError
 
-RATIO_BATCHES = 10
 LATENCY_BATCHES = 5
-
-Center = Callable[[FloatArray], FloatArray]
-"""Statistic that sums up a launch's rounds: float (..., n) -> (...)."""
+LAUNCH_NOISE, LAUNCH_NOISE_DF = 0.0055, 5
+"""Standard deviation of a log latency between process starts, and the degrees of freedom that this knowledge is worth.
+Measured: 0.2 % on a GPU, 0.4 to 0.55 % between ONNX Runtime's processes on a CPU, about 1 % between PyTorch's."""
+SURPRISE, SURPRISED_DF = 2.0, 1
+"""Launches whose variance is this many times what was expected speak for themselves: the prior is worth this little."""
+FEWEST_TRIMMED = 8
+"""Rounds from which a launch's ratio is their midmean."""
 
 RoundTable = dict[int, dict[int, list[float]]]
 """launch -> round -> log of the median of each block with a steady sample: one, or two in a mirrored round."""
@@ -96,53 +105,85 @@ def mean(values: FloatArray) -> FloatArray:
 
 
 def midmean(values: FloatArray) -> FloatArray:
-    """The mean without the lowest and the highest quarter, floor(n / 4) each: float (..., n) -> (...)."""
-    n = values.shape[-1]
-    return mean(np.sort(values, axis=-1)[..., n // 4 : n - n // 4])
+    """The mean without the lowest and the highest quarter, from 8 values on: float (..., n) -> (...)."""
+    n, cut = values.shape[-1], _cut(values.shape[-1])
+    return mean(np.sort(values, axis=-1)[..., cut : n - cut])
 
 
-def batch_means(values: FloatArray, batches: int, center: Center = mean) -> FloatArray:
-    """`center` of consecutive, near-equal parts of the last axis: float (..., n) -> (..., min(n, batches))."""
+def _cut(n: int) -> int:
+    """Values that a midmean of n leaves out on either side."""
+    return n // 4 if n >= FEWEST_TRIMMED else 0
+
+
+def midmean_variance(values: FloatArray) -> tuple[float, int]:
+    """N times the squared standard error of the midmean of float (n,), n >= 2, and its degrees of freedom."""
+    n, cut = len(values), _cut(len(values))
+    kept = n - 2 * cut
+    winsorized = np.clip(values, *np.sort(values)[[cut, n - cut - 1]])
+    deviations = winsorized - winsorized.mean()
+    return n * float(deviations @ deviations) / (kept * (kept - 1)), kept - 1
+
+
+def batch_means(values: FloatArray, batches: int) -> FloatArray:
+    """Means of consecutive, near-equal parts of the last axis: float (..., n) -> (..., min(n, batches))."""
     parts = np.array_split(values, min(batches, values.shape[-1]), axis=-1)
-    return np.stack([center(part) for part in parts], axis=-1)
+    return np.stack([mean(part) for part in parts], axis=-1)
 
 
-def ratio_batches(n_rounds: int) -> int:
-    """Replicates in `n_rounds` paired rounds of one launch: each round, up to 10; then batches of up to 5."""
-    return min(n_rounds, max(RATIO_BATCHES, n_rounds // 5))
+def latency_batches(n_launches: int, n_rounds: int) -> int:
+    """Replicates in the `n_rounds` unpaired rounds of one of `n_launches` launches.
 
-
-def latency_batches(n_rounds: int) -> int:
-    """Replicates in `n_rounds` unpaired rounds of one launch: 2 to 5 batches, of 3 rounds or more."""
-    return min(n_rounds, max(2, min(LATENCY_BATCHES, n_rounds // 3)))
-
-
-def replicates(launches: Sequence[FloatArray], batches: Callable[[int], int], center: Center = mean) -> FloatArray:
-    """Independent replicates, float64 (n,): `center` of each launch, or, of one launch, of batches of its rounds.
-
-    `launches` holds the values of each launch's rounds in order, every one non-empty.
+    The launch itself, from 5 launches on; below, as many batches of 3 rounds or more as make 5 in all, and of a single
+    launch 2 at least.
     """
-    if len(launches) == 1:
-        return batch_means(launches[0], batches(len(launches[0])), center)
-    return np.array([center(rounds) for rounds in launches])
+    wanted = -(-LATENCY_BATCHES // n_launches)
+    return min(n_rounds, max(2 if n_launches == 1 else 1, min(wanted, n_rounds // 3)))
 
 
-def estimate(launches: Sequence[FloatArray], batches: Callable[[int], int], center: Center = mean) -> Estimate:
-    """The mean over `replicates(launches, batches, center)`; `launches` is not empty."""
-    values = replicates(launches, batches, center)
-    n_rounds = sum(len(rounds) for rounds in launches)
+def _mean_of(values: FloatArray, n_launches: int, n_rounds: int) -> Estimate:
+    """The mean of independent replicates, float64 (n,)."""
     if len(values) < 2:
-        return Estimate(float(values[0]), None, None, len(launches), n_rounds)
+        return Estimate(float(values[0]), None, None, n_launches, n_rounds)
     average, error = mean_and_error(values)
-    return Estimate(float(average), float(error), float(len(values) - 1), len(launches), n_rounds)
+    return Estimate(float(average), float(error), float(len(values) - 1), n_launches, n_rounds)
 
 
-def round_table(cell: CellSamples) -> RoundTable:
-    """Log block medians (ns) by launch and round; blocks without a steady sample are not in it."""
+def estimate_ratio(launches: Sequence[FloatArray]) -> Estimate:
+    """Log ratio from its rounds', float64 (rounds,) for each of one or more launches; see the module's docstring.
+
+    Launches weigh by what their rounds and a process start's luck leave of their error. Where no launch has two rounds,
+    the launches' own spread is all that is known.
+    """
+    centers = np.array([midmean(rounds) for rounds in launches])
+    counts = np.array([len(rounds) for rounds in launches])
+    n, n_rounds = len(launches), int(counts.sum())
+    known = [midmean_variance(rounds) for rounds in launches if len(rounds) > 1]
+    if not known:
+        return _mean_of(centers, n, n_rounds)
+    df = sum(own for _, own in known)
+    round_variance = sum(variance * own for variance, own in known) / df
+    spread = float(centers.var(ddof=1)) if n > 1 else 0.0
+    beyond = max(0.0, spread - round_variance * float((1.0 / counts).mean()))
+    prior = 2.0 * LAUNCH_NOISE**2
+    prior_df = SURPRISED_DF if beyond > SURPRISE * prior else LAUNCH_NOISE_DF
+    launch_df = prior_df + n - 1
+    launch_variance = (prior_df * prior + (n - 1) * beyond) / launch_df
+    weights = 1.0 / (launch_variance + round_variance / counts)
+    weights /= weights.sum()
+    of_rounds = round_variance * float((weights**2 / counts).sum())
+    of_launches = launch_variance * float((weights**2).sum())
+    total = of_rounds + of_launches
+    satterthwaite = total**2 / (of_rounds**2 / df + of_launches**2 / launch_df)
+    return Estimate(float(weights @ centers), math.sqrt(total), satterthwaite, n, n_rounds)
+
+
+def round_table(cell: CellSamples, *, calm: bool = False) -> RoundTable:
+    """Log block medians (ns) by launch and round, of `calm` times or of all; only blocks with a steady sample."""
     places = [
         (block.launch, block.round, turn) for turn, block in enumerate(cell.blocks) for _ in range(len(block.steady_ns))
     ]
-    return block_medians(cell.steady_ns(), np.array(places, np.int64).reshape(-1, 3))
+    steady = [block.steady_ns * (block.calm if calm else 1.0) for block in cell.blocks]
+    return block_medians(np.concatenate([np.empty(0), *steady]), np.array(places, np.int64).reshape(-1, 3))
 
 
 def block_medians(steady_ns: FloatArray, places: npt.NDArray[np.int64]) -> RoundTable:
@@ -179,7 +220,8 @@ def estimate_log_latency(cell: CellSamples) -> Estimate:
     launches = latency_rounds(cell)
     if not launches:
         raise UsageError(f"cell {cell.cell} has no steady sample: there is no steady-state latency")
-    return estimate(launches, latency_batches)
+    means = [batch_means(rounds, latency_batches(len(launches), len(rounds))) for rounds in launches]
+    return _mean_of(np.concatenate(means), len(launches), sum(len(rounds) for rounds in launches))
 
 
 def paired_log_ratios(ours: RoundTable, theirs: RoundTable) -> list[FloatArray]:
@@ -201,13 +243,13 @@ def paired_log_ratios(ours: RoundTable, theirs: RoundTable) -> list[FloatArray]:
 
 def estimate_log_ratio(baseline: CellSamples, cell: CellSamples) -> Estimate | None:
     """log(baseline / cell), paired by (launch, round); above 0 the cell is faster. None: nothing to pair."""
-    return log_ratio_of_rounds(round_table(baseline), round_table(cell))
+    return log_ratio_of_rounds(round_table(baseline, calm=True), round_table(cell, calm=True))
 
 
 def log_ratio_of_rounds(baseline: RoundTable, cell: RoundTable) -> Estimate | None:
     """The same of cells whose rounds are summed up already: where one cell meets a thousand others."""
     launches = paired_log_ratios(baseline, cell)
-    return estimate(launches, ratio_batches, midmean) if launches else None
+    return estimate_ratio(launches) if launches else None
 
 
 def difference(a: Estimate, b: Estimate) -> Estimate:

@@ -67,6 +67,8 @@ class Block:
     round: int
     samples_ns: FloatArray
     warmup: int = 0
+    calm: float = 1.0
+    """Share of its time that is left without waiting for a CPU (0, 1]; ratios are of calm times."""
 
     def __post_init__(self) -> None:
         what = f"block (launch {self.launch}, round {self.round})"

@@ -1,4 +1,4 @@
-"""Detection of the end of warm-up, of the time to stop measuring, and of drift.
+"""Detection of the end of warm-up, and of drift.
 
 Some programs never settle (Barrett et al., "Virtual machine warmup blows hot and cold", OOPSLA 2017), so "no steady
 state" is a finding, reported with what was measured; it is not a failure and not hidden by a fixed count of warm-ups.
@@ -7,20 +7,17 @@ state" is a finding, reported with what was measured; it is not a failure and no
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 
-from depthport.bench.statistics.estimate import Estimate, latency_rounds, ratio_batches, replicates
+from depthport.bench.statistics.estimate import batch_means, latency_rounds
 from depthport.bench.statistics.samples import CellSamples, FloatArray, Samples, as_samples
 from depthport.bench.statistics.student_t import student_t_quantile
 from depthport.exporters.core.errors import UsageError
 
 WINDOW, TOLERANCE = 5, 0.01
-FIRST_LOOK_LAUNCHES, FIRST_LOOK_ROUNDS = 8, 10
-"""Earliest looks at the width of an interval; see `should_stop`."""
+DRIFT_BATCHES = 10
 DRIFT_PER_MINUTE = 0.005
 """Change of latency a minute, relative, above which a cell counts as drifting: the margin of ±2 % is used up in four."""
 _NOISE_WINDOW = 3
@@ -58,48 +55,6 @@ def steady_state(samples: Samples, window: int = WINDOW, tolerance: float = TOLE
     return int(np.argmax(agree)) + window if agree.any() else None
 
 
-class Stop(str, Enum):
-    """Reason to stop measuring."""
-
-    PRECISE = "precise"
-    """Every interval is as narrow as asked."""
-    BUDGET = "budget"
-    """The time budget is spent."""
-
-
-def _may_look(n_launches: int, n_rounds: int, planned_launches: int) -> bool:
-    if planned_launches > 1:
-        return n_launches >= FIRST_LOOK_LAUNCHES
-    looks, remainder = divmod(n_rounds, FIRST_LOOK_ROUNDS)
-    return remainder == 0 and looks > 0 and looks & (looks - 1) == 0  # 10, 20, 40, 80, ...
-
-
-def should_stop(
-    estimates: Sequence[Estimate | None], elapsed_s: float, *, planned_launches: int, target: float, budget_s: float
-) -> Stop | None:
-    """Return why to stop now, or None; ask after each launch set, or after each round of a one-launch plan.
-
-    `estimates` are the log ratios of every cell so far (`estimate_log_ratio`), `target` the half-width of
-    their 95 % interval on the log scale, 0.01 for about ±1 %.
-
-    Whoever stops at the first narrow interval picks the moments when the samples look calmer than they are. So
-    precision is looked at from 8 launches on, or, in one launch, at 10, 20, 40, ... rounds: coverage then stays at 93 %
-    or above, where looking from 3 launches on, or after every round, brings it down to 90 and 87 % (simulated).
-
-    Raises:
-        UsageError: `target` or `budget_s` is not above zero.
-    """
-    if not (target > 0.0 and budget_s > 0.0):
-        raise UsageError(f"a stop rule needs target > 0 and budget > 0 s, got {target}, {budget_s}")
-    known = [found for found in estimates if found is not None]
-    if known and len(known) == len(estimates):
-        n_launches, n_rounds = min(e.n_launches for e in known), min(e.n_rounds for e in known)
-        narrow = all(e.half_width is not None and e.half_width <= target for e in known)
-        if narrow and _may_look(n_launches, n_rounds, planned_launches):
-            return Stop.PRECISE
-    return Stop.BUDGET if elapsed_s >= budget_s else None
-
-
 @dataclass(frozen=True)
 class Drift:
     """`change` of latency from a run's first to last replicate, relative: 0.05 is 5 % slower at the end."""
@@ -131,11 +86,12 @@ def slope_estimate(values: FloatArray) -> tuple[float, float]:
 def drift(cell: CellSamples) -> Drift | None:
     """Change of latency over a run, by the slope over replicates; None with fewer than 3.
 
-    Replicates as everywhere (`depthport.bench.statistics.estimate`): launches, or batches of the rounds of one launch. A
-    trend test over rounds (Mann-Kendall) would take the steps between launches, and correlated rounds, for a trend.
+    Replicates are launches, or up to `DRIFT_BATCHES` batches of the rounds of one launch. A trend test over rounds
+    (Mann-Kendall) would take the steps between launches, and correlated rounds, for a trend.
     """
     launches = latency_rounds(cell)
-    values = replicates(launches, ratio_batches) if launches else np.empty(0)
+    one = len(launches) == 1
+    values = batch_means(launches[0], DRIFT_BATCHES) if one else np.array([rounds.mean() for rounds in launches])
     if len(values) < 3:
         return None
     slope, error = slope_estimate(values)

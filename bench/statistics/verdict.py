@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from depthport.bench.statistics.digits import format_interval
-from depthport.bench.statistics.estimate import Estimate, difference, estimate_log_ratio
+from depthport.bench.statistics.estimate import LAUNCH_NOISE, Estimate, difference, estimate_log_ratio
 from depthport.bench.statistics.samples import CellSamples
 from depthport.exporters.core.errors import UsageError
 
@@ -75,13 +75,13 @@ class Ratio:
             Reason.BEYOND_ONE: f"the 95 % interval leaves out 1, but the difference may be under {margin}",
             Reason.WITHIN_MARGIN: f"any difference is under {margin}",
             Reason.WITHIN_MARGIN_NOT_ONE: f"there is a difference, but it is under {margin}",
-            Reason.INTERVAL_TOO_WIDE: f"the interval holds 1 and reaches beyond {margin}; add launches",
+            Reason.INTERVAL_TOO_WIDE: f"the interval holds 1 and reaches beyond {margin}; give more time",
             Reason.NO_SPREAD: "one round shows no spread: measure at least two rounds, better three launches",
             Reason.NO_COMMON_ROUND: "never measured in the same complete round as the baseline",
         }[self.reason]
         number = "" if self.ratio is None else f"{format_interval(self.ratio, self.ci95, '×')}: "
         one = self.n_launches == 1 and self.ci95 is not None
-        return number + text + ("; one launch: the spread between process starts is not in it" if one else "")
+        return number + text + (f"; one launch: that others differ by {LAUNCH_NOISE:.2%} is assumed" if one else "")
 
 
 def judge(estimate: Estimate | None, margin: float = MARGIN) -> Ratio:

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from depthport.bench.plan.schedule import Order, round_order
+from depthport.bench.statistics.estimate import LAUNCH_NOISE_DF
 from depthport.bench.statistics.samples import FloatArray
 
 CELLS = ("baseline", "twin", "plus5", "double")
@@ -35,6 +36,7 @@ class Clock:
     correlated: float = 0.02
     white: float = 0.01
     launch: float = 0.005
+    """Typical for machines; each run's own is this over the root of chi squared / df, with `LAUNCH_NOISE_DF`."""
     spikes: float = 0.0
     """Share of samples that take 50 % longer."""
     bad_launch: float = 0.0
@@ -115,11 +117,17 @@ def simulate_samples(
     if clock.spikes:
         log += math.log(1.5) * (rng.random(shape) < clock.spikes)
     starts = (runs, sampling.launches, len(sampling.cells))
-    luck = log_latency + clock.launch * rng.standard_normal(starts)
+    luck = log_latency + clock.launch * launch_scale(rng, runs)[:, None, None] * rng.standard_normal(starts)
     if clock.bad_launch:
         luck += math.log(1.05) * (rng.random(starts) < clock.bad_launch)
     of_turn = np.take_along_axis(luck[:, :, None, :], turns.astype(np.intp), axis=3)
     return log + of_turn[..., None], turns
+
+
+def launch_scale(rng: np.random.Generator, runs: int) -> FloatArray:
+    """How much more or less than typical process starts differ in each run, float64 (runs,): what the prior says."""
+    scale: FloatArray = np.sqrt(LAUNCH_NOISE_DF / rng.chisquare(LAUNCH_NOISE_DF, runs))
+    return scale
 
 
 def cell_blocks(log: FloatArray, turns: np.ndarray, cell: int) -> FloatArray:

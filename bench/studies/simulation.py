@@ -8,7 +8,7 @@ The samples come from `depthport.bench.studies.simulated_clock`; the intervals a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,16 +16,17 @@ import numpy as np
 from depthport.bench.plan.schedule import Order
 from depthport.bench.statistics.estimate import (
     Estimate,
+    RoundTable,
     batch_means,
+    estimate_ratio,
     latency_batches,
+    log_ratio_of_rounds,
     mean_and_error,
-    midmean,
-    ratio_batches,
 )
 from depthport.bench.statistics.samples import FloatArray
-from depthport.bench.statistics.steady_state import should_stop
+from depthport.bench.statistics.stopping import look_number, lost, narrow
 from depthport.bench.statistics.student_t import student_t_quantile
-from depthport.bench.statistics.verdict import Verdict, judge
+from depthport.bench.statistics.verdict import MARGIN, Verdict, judge
 from depthport.bench.studies.simulated_clock import CELLS, TRUE_LOG_LATENCY, Clock, Sampling, cell_blocks, simulate_samples
 
 RUNS = 1000
@@ -83,17 +84,20 @@ def _estimates(mean: FloatArray, error: FloatArray, df: float, launches: int, ro
     return [Estimate(m, e, df, launches, launches * rounds) for m, e in pairs]
 
 
+def log_blocks(cell: FloatArray) -> FloatArray:
+    """A cell's rounds: the mean of its log block medians, float64 (runs, launches, rounds)."""
+    rounds: FloatArray = np.median(cell, axis=-1).mean(axis=-1)
+    return rounds
+
+
 def paired(baseline: FloatArray, cell: FloatArray) -> list[Estimate]:
-    """`estimate_log_ratio` for all runs at once (a test holds the two equal)."""
-    blocks = np.median(baseline, axis=-1).mean(axis=-1) - np.median(cell, axis=-1).mean(axis=-1)
-    _, launches, rounds = blocks.shape
-    values = midmean(blocks) if launches > 1 else batch_means(blocks[:, 0], ratio_batches(rounds), midmean)
-    return _estimates(*mean_and_error(values), values.shape[-1] - 1, launches, rounds)
+    """`estimate_log_ratio` of every run (a test holds the two equal)."""
+    return [estimate_ratio(list(launches)) for launches in log_blocks(baseline) - log_blocks(cell)]
 
 
 def paired_by_round(baseline: FloatArray, cell: FloatArray) -> list[Estimate]:
     """Round-robin harnesses: rounds are paired and taken as independent, whatever process they came from."""
-    blocks = np.median(baseline, axis=-1).mean(axis=-1) - np.median(cell, axis=-1).mean(axis=-1)
+    blocks = log_blocks(baseline) - log_blocks(cell)
     runs, launches, rounds = blocks.shape
     values = blocks.reshape(runs, -1)
     return _estimates(*mean_and_error(values), values.shape[-1] - 1, launches, rounds)
@@ -141,37 +145,97 @@ def summarize(estimates: list[list[Estimate]]) -> Outcome:
     )
 
 
-def stop_rule(
-    target: float, clock: Clock, launches: int = 20, rounds: int = 3, runs: int = RUNS, seed: int = 0
-) -> tuple[float, float]:
-    """Coverage (of the twin's interval) and mean share of the plan used when `should_stop` may end the run.
-
-    The plan is `launches` launches of `rounds` rounds; with one launch the rule is asked after every round.
-    """
-    log, turns = simulate_samples(Sampling(launches, rounds, 2, Order.MIRRORED), clock, runs, seed)
-    baseline, twin = (cell_blocks(log, turns, cell) for cell in (0, 1))
-    if launches > 1:
-        looks = [paired(baseline[:, :n], twin[:, :n]) for n in range(2, launches + 1)]
-    else:
-        looks = [paired(baseline[:, :, :n], twin[:, :, :n]) for n in range(2, rounds + 1)]
-    planned = launches if launches > 1 else rounds
+def stop_rule(target: float, clock: Clock, rounds: int = 96, runs: int = RUNS, seed: int = 0) -> tuple[float, float]:
+    """Coverage (of the twin's interval) and mean share of one launch of `rounds` used when `narrow` may end the run."""
+    log, turns = simulate_samples(Sampling(1, rounds, 2, Order.MIRRORED), clock, runs, seed)
+    baseline, twin = (log_blocks(cell_blocks(log, turns, cell))[:, 0] for cell in (0, 1))
     covered, used = 0, 0
-    for run in zip(*looks, strict=True):
-        for n, found in enumerate(run, start=2):
-            if should_stop([found], float(n), planned_launches=launches, target=target, budget_s=float(planned)):
-                interval = found.interval()
-                covered += interval is not None and interval[0] <= 0.0 <= interval[1]
-                used += n
-                break
-    return covered / runs, used / (runs * planned)
+    for series in baseline - twin:
+        looks = [n for n in range(1, rounds + 1) if look_number(n)]
+        ends = (n for n in looks if narrow([estimate_ratio([series[:n]])], target))
+        end = next(ends, rounds)
+        interval = estimate_ratio([series[:end]]).interval()
+        covered += interval is not None and interval[0] <= 0.0 <= interval[1]
+        used += end
+    return covered / runs, used / (runs * rounds)
+
+
+RIVALS = {"leader": 0.4, "close": 0.412, "behind": 0.45, "slow": 0.8}
+"""Latencies beside a baseline's 1: the second is 3 % slower than the first."""
+
+
+@dataclass(frozen=True)
+class Race:
+    """Results over many runs in which cells that have surely lost stop being timed."""
+
+    coverage: dict[str, float]
+    """Share of 95 % intervals of baseline / cell that hold the truth."""
+    bias: dict[str, float]
+    leader_lost: float
+    """Share of runs that put the fastest cell out."""
+    timed: float
+    """Share of all cells' rounds that were timed."""
+
+
+def race(clock: Clock, launches: int = 1, rounds: int = 24, runs: int = RUNS, seed: int = 0) -> Race:
+    """Simulate runs of `RIVALS` with elimination (bench/statistics/stopping.py)."""
+    cells = ("baseline", *RIVALS)
+    truth = np.log([1.0, *RIVALS.values()])
+    sampling = Sampling(launches, rounds, 1, Order.MIRRORED, cells)
+    covered, bias = dict.fromkeys(RIVALS, 0), dict.fromkeys(RIVALS, 0.0)
+    leader_lost = timed = 0
+    for start in range(0, runs, _CHUNK):
+        log, turns = simulate_samples(sampling, clock, min(_CHUNK, runs - start), seed + start, truth)
+        values = [log_blocks(cell_blocks(log, turns, cell)) for cell in range(len(cells))]
+        for run in range(len(log)):
+            whole = {name: values[i][run] for i, name in enumerate(cells)}
+            kept = race_of(whole)
+            leader_lost += kept["leader"] < launches * rounds
+            timed += sum(kept.values())
+            base = first_rounds(whole["baseline"], launches * rounds)
+            for i, name in enumerate(RIVALS, start=1):
+                found = log_ratio_of_rounds(base, first_rounds(whole[name], kept[name]))
+                interval = found.interval() if found is not None else None
+                assert found is not None
+                bias[name] += math.expm1(found.log + truth[i])
+                covered[name] += interval is not None and interval[0] <= -truth[i] <= interval[1]
+    return Race(
+        {name: n / runs for name, n in covered.items()},
+        {name: total / runs for name, total in bias.items()},
+        leader_lost / runs,
+        timed / (runs * launches * rounds * len(RIVALS)),
+    )
+
+
+def race_of(whole: Mapping[str, FloatArray], margin: float = MARGIN) -> dict[str, int]:
+    """Rounds that each rival is timed for, of its log latencies, float64 (launches, rounds), and the `baseline`'s."""
+    total = whole["baseline"].size
+    kept = {name: total for name in whole if name != "baseline"}
+    for n in range(1, total):
+        look = look_number(n)
+        if look is None:
+            continue
+        racing = {name: first_rounds(whole[name], n) for name, end in kept.items() if end == total}
+        for name in lost(racing, first_rounds(whole["baseline"], n), look, margin):
+            kept[name] = n
+    return kept
+
+
+def first_rounds(log: FloatArray, n: int) -> RoundTable:
+    """The first n rounds of float64 (launches, rounds), as pairing takes them."""
+    rounds = log.shape[1]
+    table: RoundTable = {}
+    for i in range(n):
+        table.setdefault(i // rounds, {})[i % rounds] = [float(log[i // rounds, i % rounds])]
+    return table
 
 
 def latency_coverage(sampling: Sampling, clock: Clock, runs: int = RUNS, seed: int = 0) -> tuple[float, float]:
     """Coverage and median half-width of `estimate_log_latency`, for all runs at once."""
     log, turns = simulate_samples(sampling, clock, runs, seed)
     rounds = np.median(cell_blocks(log, turns, 0), axis=-1).mean(axis=-1)
-    one = sampling.launches == 1
-    values = batch_means(rounds[:, 0], latency_batches(sampling.rounds)) if one else rounds.mean(axis=-1)
+    batches = latency_batches(sampling.launches, sampling.rounds)
+    values = batch_means(rounds, batches).reshape(len(rounds), -1)
     mean, error = mean_and_error(values)
     half = student_t_quantile(0.975, values.shape[-1] - 1) * error
     return float(np.mean(np.abs(mean - TRUE_LOG_LATENCY[0]) <= half)), float(np.median(half))

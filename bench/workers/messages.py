@@ -148,6 +148,8 @@ class BlockSamples(Struct, frozen=True):
     stream_ns: list[int] | None = None
     stages_ns: dict[str, int] | None = None
     """Parts of one more call, untimed, of a block at the boundary `pipeline`."""
+    calm_share: float | None = None
+    """Share of the block that is left without waiting for a CPU (bench/workers/waiting.py); None where unknown."""
 
 
 class RunBlock(Request[BlockSamples], frozen=True, tag="block"):

@@ -56,6 +56,7 @@ from depthport.bench.workers.messages import (
 )
 from depthport.bench.workers.regimes import files_call, host_call, run_fixed_rate, run_sustained
 from depthport.bench.workers.serve import serve
+from depthport.bench.workers.waiting import calm_share, waiting
 from depthport.exporters.api import rebuild
 from depthport.exporters.core.artifact import load_artifact
 from depthport.exporters.core.errors import DepthportError, LoadError
@@ -203,16 +204,21 @@ class Worker:
         for _ in range(request.warmups):
             session.run()
             session.synchronize()
+        before = waiting()
         samples = time_block(session, self.inputs, request)
+        calm = calm_share(before, waiting())
         outputs = session.outputs()
         check_finite(outputs)
         if request.save_outputs:
             write_npz(Path(request.save_outputs), outputs)
         last = request.input_indices[-1] % len(self.inputs)
-        return BlockSamples(samples.starts_ns, digest(outputs), last, samples.device_ns, samples.host_ns)
+        device_ns, host_ns = samples.device_ns, samples.host_ns
+        return BlockSamples(samples.starts_ns, digest(outputs), last, device_ns, host_ns, calm_share=calm)
 
     def _block_from_files(self, pipeline: FilesPipeline, request: RunBlock) -> BlockSamples:
+        before = waiting()
         samples, outputs = time_from_files(pipeline, self.scenes, request)
+        calm = calm_share(before, waiting())
         check_finite(outputs)
         if request.save_outputs:
             write_npz(Path(request.save_outputs), outputs)
@@ -225,6 +231,7 @@ class Worker:
             pipeline_ns=samples.pipeline_ns,
             stream_ns=samples.stream_ns,
             stages_ns=stages,
+            calm_share=calm,
         )
 
     def infer(self, request: Infer) -> Done:

@@ -11,7 +11,8 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-_CHUNK_BYTES = 1 << 22
+_CHUNK_BYTES = 1 << 25
+"""Large, because a thread that hashes asks for the interpreter's lock after each chunk, and may wait 5 ms for it."""
 
 
 def file_sha256(path: Path) -> str:

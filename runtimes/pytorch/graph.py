@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnsupportedError
+from depthport.exporters.da3.kernels.op import import_kernels
 from depthport.runtimes.base import LoadOptions
 from depthport.runtimes.host.cache import cache_folder
 from depthport.runtimes.pytorch import device as torch_device
@@ -87,14 +89,19 @@ class FusedSession(GraphSession):
         return program.module(check_guards=False)
 
     def _load(self) -> tuple[nn.Module, Forward]:
-        torch.backends.cudnn.benchmark = True
+        # cuDNN times no candidates: 5 views take 14.4 ms either way (H100), and the first result comes 0.3 to 0.8 s sooner.
+        torch.backends.cudnn.benchmark = False
         torch_device.grow_segments(self._device)
+        if self._device.type == "cuda":
+            # Beside the reading of the weights. Where it fails, the first kernel does.
+            self._kernels = ThreadPoolExecutor(1).submit(import_kernels)
         module = load_fused(self.artifact, self._device)
         # Its convolution kernels are stored as the fused network wants them.
         self._channels_last = 0
         return module, module
 
     def _capture(self, eager: Forward, *inputs: Tensor) -> tuple[torch.cuda.CUDAGraph, object]:
+        wait([self._kernels])
         with self.kernel_caches():
             return super()._capture(eager, *inputs)
 

@@ -25,8 +25,8 @@ class OnDevice:
 class NvJpeg:
     """Decodes whole batches, which is several times cheaper than one file after the other, on a stream of its own.
 
-    Not libjpeg's bits: nvJPEG's inverse DCT and colour conversion round otherwise. What that does to depth and poses is in
-    bench/records.
+    Not libjpeg's bits: nvJPEG's inverse DCT and colour conversion round otherwise, and it repeats halved colour samples
+    where libjpeg interpolates. What that does to depth and poses is in bench/records.
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -7,7 +7,7 @@
 | `eager` | `balanced` | static (`program.pt2`), constants folded | yes | NHWC on CUDA | one by one |
 | `graph` (CUDA) | | the same | yes | NHWC | one CUDA graph |
 | `compile` | `max` | the same, compiled whole by inductor | yes | NHWC on CUDA | on CUDA one graph |
-| `fused` (CUDA) | `max` | fused kernels, of export target `cuda` | yes | NHWC | one CUDA graph |
+| `fused` (CUDA) | `max` | fused kernels, of export target `cuda` | no | NHWC | one CUDA graph |
 
 Several GPUs share one scene as device `cuda:0+1` (any number that divides the heads, at most one a view), in mode `fused`
 alone and from the same artifact as one GPU (:mod:`depthport.runtimes.pytorch.cards`).

@@ -17,7 +17,7 @@ from tests.support.paths import ROOT
 
 BENCH = ROOT / "bench"
 ALLOWED = {
-    "studies/false_alarms.py": "one fixed workload whose right answer is known",
+    "studies/verdicts.py": "one fixed workload whose right answer is known",
     "diagnose/precision_check.py": "joins one format's parser, calibration and engine, which may not import each other",
     "cli/app.py": "extras of the package that doctor installs, as an example",
     "diagnose/missing.py": "extras of the package that any machine has use for",

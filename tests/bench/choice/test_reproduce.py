@@ -105,6 +105,13 @@ def test_a_runtime_that_is_no_name_is_refused(name: str) -> None:
         reproduce(results, CELL)
 
 
+def test_another_precision_is_repeated() -> None:
+    results = fixtures.h100()
+    assert not any(word.startswith("--until") for word in reproduce(results, CELL).command)
+    results.protocol["target_half_width"] = 0.05
+    assert "--until=5%" in reproduce(results, CELL).command
+
+
 def test_another_regime_is_repeated_in_it() -> None:
     results = fixtures.h100()
     cases: tuple[tuple[RegimeSection, set[str]], ...] = (

@@ -22,10 +22,12 @@ from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import PAPER, RIGOROUS, Protocol
 from depthport.bench.plan.regime import Regime, parse_regime
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
+from depthport.bench.results.journal import Journal
 from depthport.bench.results.journal_file import line_of
 from depthport.bench.results.model import Results, Status
-from depthport.bench.results.records import Header
+from depthport.bench.results.records import Eliminated, Header, Launch, VisitDone
 from depthport.bench.results.regimes import FixedRateSummary
+from depthport.bench.statistics.stopping import FEWEST_TO_STOP, FIRST_LOOK
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UsageError
 from depthport.exporters.core.store import ArtifactStore
@@ -110,6 +112,33 @@ def test_every_way_to_fail_is_a_row_and_the_others_are_all_there(artifact: Path,
     assert again.complete
     assert {c.id: c.status for c in again.cells} == {c.id: c.status for c in results.cells}
     assert not (tmp_path / "out" / "work").exists()
+
+
+def test_a_cell_that_has_surely_lost_is_timed_no_further(artifact: Path, tmp_path: Path) -> None:
+    cells = [fake_cell(artifact, "Fake", call_ms=ms, baseline=ms == 9) for ms in (9, 2, 30)]
+    the_plan = plan(cells, replace(FAST, budget_s=20.0, max_rounds=6, controls=False))
+    baseline, leader, slow = run(the_plan, tmp_path / "out").cells
+    journal = Journal(tmp_path / "out" / JOURNAL_NAME)
+    (out,) = journal.of(Eliminated)
+    assert (out.cell, out.launch) == (slow.id, 0) and out.round >= FIRST_LOOK - 1
+    turns = [(e.cell, e.launch, e.round) for e in journal.of(VisitDone)]
+    assert {(launch, number) for cell, launch, number in turns if cell == slow.id} == {(0, n) for n in range(out.round + 1)}
+    assert {(launch, number) for cell, launch, number in turns if cell == leader.id} == {
+        (launch, number) for launch in range(2) for number in range(6)
+    }
+    # It is not started again, and keeps the ratio that it had.
+    assert [e.launch for e in journal.of(Launch) if e.cell == slow.id] == [0]
+    assert slow.status is Status.OK and slow.speedup["device"].verdict == "slower"
+    assert slow.speedup["device"].reason.endswith("timed no further once it had surely lost")
+    assert baseline.timing["device"].n > slow.timing["device"].n
+
+
+def test_a_run_ends_once_what_matters_is_known(artifact: Path, tmp_path: Path) -> None:
+    cells = [fake_cell(artifact, "Fake", call_ms=ms, baseline=ms == 9) for ms in (9, 2)]
+    the_plan = plan(cells, replace(FAST, budget_s=60.0, max_rounds=60, controls=False, target_half_width=1.0))
+    assert run(the_plan, tmp_path / "out").complete
+    journal = Journal(tmp_path / "out" / JOURNAL_NAME)
+    assert {(e.launch, e.round) for e in journal.of(VisitDone)} == {(0, number) for number in range(FEWEST_TO_STOP)}
 
 
 def test_the_paper_protocol_times_five_calls_after_two_warmups(artifact: Path, tmp_path: Path) -> None:

@@ -27,21 +27,23 @@ settings.load_profile("any machine")
 
 
 def test_expected_half_width_in_closed_form() -> None:
-    assert expected_half_width(5, 4, Order.MIRRORED, 0.005, 0.02) == pytest.approx(
-        2.776445 * math.sqrt((2 * 0.005**2 + 0.02**2 / 4) / 5), rel=1e-6
+    assert expected_half_width(5, 1, Order.MIRRORED, 0.005, 0.02) == pytest.approx(
+        2.776445 * math.sqrt((2 * 0.005**2 + 0.02**2) / 5), rel=1e-6
     )
-    assert expected_half_width(1, 5, Order.MIRRORED, 0.005, 0.02) == pytest.approx(2.776445 * 0.02 / math.sqrt(5))
+    assert expected_half_width(1, 5, Order.MIRRORED, 0.0, 0.02) == pytest.approx(2.776445 * 0.02 / math.sqrt(5))
+    assert expected_half_width(1, 1000, Order.MIRRORED, 0.0055, 0.0) == pytest.approx(2.570582 * 0.0055 * math.sqrt(2))
     assert expected_half_width(1, 1, Order.MIRRORED) == math.inf
 
 
 def test_two_random_rounds_are_worth_less_than_a_mirrored_one() -> None:
-    random, mirrored = (expected_half_width(5, n, order, 0.0) for n, order in ((2, Order.RANDOM), (1, Order.MIRRORED)))
-    assert random == pytest.approx(mirrored * math.sqrt(2.5 / 2))
+    designs = ((2000, Order.RANDOM), (1000, Order.MIRRORED))
+    random, mirrored = (expected_half_width(1, n, order, 0.0) for n, order in designs)
+    assert random == pytest.approx(mirrored * math.sqrt(2.5 / 2), rel=1e-3)
 
 
 @pytest.mark.parametrize(
     ("call_s", "samples", "warmups"),
-    [(1e-4, 50, 10), (0.001, 15, 10), (0.005, 3, 2), (0.02, 1, 1), (0.2, 1, 1), (9.0, 1, 0)],
+    [(1e-4, 50, 10), (0.001, 15, 10), (0.005, 3, 2), (0.02, 1, 1), (0.2, 1, 1), (0.3, 1, 0)],
 )
 def test_blocks(call_s: float, samples: int, warmups: int) -> None:
     assert (block_samples(call_s), block_warmups(call_s)) == (samples, warmups)
@@ -51,9 +53,9 @@ def test_warmup_rule() -> None:
     assert (warmup_rule(0.005).window, warmup_rule(0.1).window, warmup_rule(2.0).window) == (40, 5, 1)
 
 
-def test_fast_calls_get_several_launches_of_several_rounds() -> None:
+def test_time_for_many_starts_is_spent_on_several() -> None:
     design = choose_design([CellCost(0.125, 8.0)] * 6, budget_s=300.0)
-    assert 4 <= design.launches <= 5
+    assert design.launches >= 3
     assert design.rounds >= 3
     assert design.order is Order.MIRRORED
     assert design.expected_s <= 300.0
@@ -74,16 +76,12 @@ def test_a_noisy_machine_gets_more_rounds_of_fewer_launches() -> None:
     assert rough.launches < calm.launches
 
 
-def test_slow_calls_still_get_three_launches_where_they_fit() -> None:
-    design = choose_design([CellCost(9.0, 12.0), CellCost(2.4, 5.0)], budget_s=120.0)
-    assert design.launches >= 3
-    assert design.expected_s <= 120.0
-
-
-def test_what_does_not_fit_three_launches_gets_one() -> None:
-    design = choose_design([CellCost(9.0, 12.0), CellCost(2.4, 5.0)], budget_s=60.0)
-    assert (design.launches, design.rounds) == (1, 3)
-    assert design.expected_s <= 60.0
+def test_starts_as_dear_as_the_budget_are_made_once() -> None:
+    """504 x 504 on two cores: a start of 20 s, and rounds of 5 s."""
+    design = choose_design([CellCost(0.5, 4.0)] * 5, budget_s=90.0)
+    assert design.launches <= 2
+    assert design.rounds >= 5
+    assert design.expected_s <= 90.0
 
 
 def test_a_budget_that_fits_nothing_is_exceeded_openly() -> None:
@@ -98,10 +96,9 @@ costs = st.lists(st.builds(CellCost, st.floats(1e-4, 20.0), st.floats(0.0, 60.0)
 @given(costs, st.floats(1.0, 3600.0))
 def test_more_time_is_never_worse(cells: list[CellCost], budget_s: float) -> None:
     less, more = choose_design(cells, budget_s), choose_design(cells, 2 * budget_s)
-    if less.launches == more.launches or less.launches > 1:
+    if less.expected_s <= budget_s:
         assert more.expected_half_width <= less.expected_half_width * (1 + 1e-12)
-    assert less.launches != 2
-    assert less.launches == 1 or less.expected_s <= budget_s * (1 + 1e-9)
+    assert (less.launches, less.rounds) == (1, 3) or less.expected_s <= budget_s * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from depthport.bench.statistics.estimate import (
+    LAUNCH_NOISE,
+    LAUNCH_NOISE_DF,
+    SURPRISED_DF,
     Estimate,
     batch_means,
     difference,
     estimate_log_latency,
     estimate_log_ratio,
+    estimate_ratio,
     latency_batches,
     midmean,
+    midmean_variance,
     paired_log_ratios,
-    ratio_batches,
     round_table,
 )
 from depthport.bench.statistics.samples import Block, CellSamples
@@ -52,13 +56,57 @@ def test_ratio_of_launch_means_by_hand() -> None:
     found = estimate_log_ratio(baseline, other)
     # launch means of log ratios: (1 + 3) / 2 = 2, (4 + 6) / 2 = 5, (0 - 1) / 2 = -0.5
     means = np.array([2.0, 5.0, -0.5])
+    rounds = (2.0 + 2.0 + 0.5) / 3  # pooled variance of a round, 1 degree of freedom a launch
+    beyond = means.var(ddof=1) - rounds / 2
+    # far more than expected: the prior is worth one degree of freedom
+    launches = (SURPRISED_DF * 2 * LAUNCH_NOISE**2 + 2 * beyond) / (SURPRISED_DF + 2)
     assert found is not None
     assert found.log == pytest.approx(means.mean())
-    assert found.standard_error == pytest.approx(means.std(ddof=1) / math.sqrt(3))
-    assert (found.df, found.n_launches, found.n_rounds) == (2.0, 3, 6)
+    assert found.standard_error == pytest.approx(math.sqrt((launches + rounds / 2) / 3))
+    total, of_rounds, of_launches = (launches + rounds / 2) / 3, rounds / 6, launches / 3
+    df = total**2 / (of_rounds**2 / 3 + of_launches**2 / (SURPRISED_DF + 2))
+    assert found.df == pytest.approx(df) and (found.n_launches, found.n_rounds) == (3, 6)
     low, high = found.interval() or (0, 0)
-    assert high - found.log == pytest.approx(4.302653 * (found.standard_error or 0), rel=1e-6)
     assert found.half_width == pytest.approx((high - low) / 2)
+
+
+def test_launches_weigh_by_their_rounds() -> None:
+    few, many = np.array([0.1, 0.3]), np.full(20, 0.0)
+    many[::2] = 0.01
+    found = estimate_ratio([few, many])
+    assert 0.0 < found.log < 0.1
+
+
+def test_one_launch_keeps_what_is_known_of_others() -> None:
+    still = estimate_ratio([np.full(50, 0.7)])
+    assert still.log == pytest.approx(0.7)
+    assert still.standard_error == pytest.approx(math.sqrt(2) * LAUNCH_NOISE)
+    assert still.df == pytest.approx(LAUNCH_NOISE_DF)
+
+
+def test_rounds_of_one_each_have_their_own_spread_alone() -> None:
+    found = estimate_ratio([np.array([value]) for value in (0.1, 0.2, 0.4)])
+    assert found.standard_error == pytest.approx(np.std([0.1, 0.2, 0.4], ddof=1) / math.sqrt(3))
+    assert found.df == 2.0
+
+
+def test_the_variance_of_a_midmean() -> None:
+    variance, df = midmean_variance(np.array([1.0, 2.0, 4.0]))
+    assert variance == pytest.approx(7.0 / 3)
+    assert df == 2
+    # eight values: two cut on each side, and those beyond drawn in to the outermost kept
+    variance, df = midmean_variance(np.array([-99.0, -9.0, 1.0, 2.0, 3.0, 4.0, 9.0, 99.0]))
+    drawn_in = np.array([1.0, 1.0, 1.0, 2.0, 3.0, 4.0, 4.0, 4.0])
+    assert variance == pytest.approx(8 * drawn_in.var() * 8 / (4 * 3))
+    assert df == 3
+
+
+def test_ratios_are_of_calm_times_and_latencies_of_all() -> None:
+    waited = CellSamples("a", tuple(Block(0, i, np.array([20.0]), calm=0.5) for i in range(3)))
+    other = cell("b", {0: [[[10.0]]] * 3})
+    found = estimate_log_ratio(waited, other)
+    assert found is not None and found.log == pytest.approx(0.0)
+    assert estimate_log_latency(waited).log == pytest.approx(math.log(20.0))
 
 
 def test_blocks_count_by_their_median_and_warmups_do_not() -> None:
@@ -112,7 +160,7 @@ def test_one_round_has_no_spread() -> None:
 def test_one_launch_uses_its_rounds() -> None:
     found = estimate_log_ratio(cell("b", {0: [[[1.0]], [[math.e]]]}), cell("c", {0: [[[1.0]], [[1.0]]]}))
     assert found is not None
-    assert (found.log, found.standard_error) == pytest.approx((0.5, 0.5)) and found.df == 1.0
+    assert (found.log, found.standard_error) == pytest.approx((0.5, math.hypot(0.5, math.sqrt(2) * LAUNCH_NOISE)))
 
 
 def test_constant_samples_give_an_interval_of_no_width() -> None:
@@ -123,15 +171,11 @@ def test_constant_samples_give_an_interval_of_no_width() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rounds", "batches"), [(1, 1), (2, 2), (9, 9), (10, 10), (49, 10), (50, 10), (60, 12), (500, 100)]
+    ("launches", "rounds", "batches"),
+    [(1, 1, 1), (1, 2, 2), (1, 5, 2), (1, 9, 3), (1, 15, 5), (1, 1000, 5), (2, 2, 1), (2, 9, 3), (4, 9, 2), (5, 90, 1)],
 )
-def test_ratio_batches(rounds: int, batches: int) -> None:
-    assert ratio_batches(rounds) == batches
-
-
-@pytest.mark.parametrize(("rounds", "batches"), [(1, 1), (2, 2), (5, 2), (9, 3), (15, 5), (1000, 5)])
-def test_latency_batches(rounds: int, batches: int) -> None:
-    assert latency_batches(rounds) == batches
+def test_latency_batches(launches: int, rounds: int, batches: int) -> None:
+    assert latency_batches(launches, rounds) == batches
 
 
 def test_batch_means() -> None:
@@ -143,8 +187,8 @@ def test_batch_means() -> None:
 def test_midmean() -> None:
     assert midmean(np.array([5.0])) == 5.0
     assert midmean(np.array([1.0, 2.0, 9.0])) == 4.0
-    assert midmean(np.array([1.0, 2.0, 4.0, 1e9])) == 3.0
-    assert midmean(np.array([[8.0, 1.0, 2.0, 3.0], [0.0, 0.0, 0.0, -9.0]])).tolist() == [2.5, 0.0]
+    assert midmean(np.array([-1e9, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1e9])) == 3.5
+    assert midmean(np.array([[8.0, 1.0, 2.0, 3.0], [0.0, 0.0, 0.0, -8.0]])).tolist() == [3.5, -2.0]
 
 
 def test_a_burst_in_one_round_of_a_launch_does_not_move_its_ratio() -> None:
@@ -152,7 +196,8 @@ def test_a_burst_in_one_round_of_a_launch_does_not_move_its_ratio() -> None:
     struck = {**calm, 1: [[[9.0]], *calm[1][1:]]}
     found = estimate_log_ratio(cell("b", struck), cell("c", calm))
     assert found is not None
-    assert (found.log, found.standard_error) == (0.0, 0.0)
+    assert found.log == 0.0
+    assert found.standard_error == pytest.approx(LAUNCH_NOISE * math.sqrt(2 / 3), rel=0.2)
 
 
 def test_latency_of_a_cell() -> None:

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from depthport.bench.statistics.estimate import Estimate
 from depthport.bench.statistics.samples import Block, CellSamples
-from depthport.bench.statistics.steady_state import Stop, drift, should_stop, slope_estimate, steady_state
+from depthport.bench.statistics.steady_state import drift, slope_estimate, steady_state
 from depthport.exporters.core.errors import UsageError
 
 settings.register_profile("any machine", deadline=None)  # time is no test result
@@ -80,44 +79,6 @@ def test_more_samples_never_move_the_index(samples: list[float], window: int) ->
 def test_steady_state_refuses(window: int, tolerance: float) -> None:
     with pytest.raises(UsageError, match="steady state needs"):
         steady_state([1.0] * 20, window, tolerance)
-
-
-def estimate(error: float, launches: int = 8, rounds: int = 24) -> Estimate:
-    return Estimate(0.0, error, float(launches - 1), launches, rounds)
-
-
-def stop(estimates: Sequence[Estimate | None], elapsed_s: float = 1.0, planned_launches: int = 20) -> Stop | None:
-    return should_stop(estimates, elapsed_s, planned_launches=planned_launches, target=0.01, budget_s=60.0)
-
-
-def test_stops_when_every_interval_is_narrow() -> None:
-    assert stop([estimate(0.001), estimate(0.002)]) is Stop.PRECISE
-    assert stop([estimate(0.001), estimate(0.02)]) is None
-    assert stop([estimate(0.001), None]) is None
-    assert stop([]) is None
-
-
-def test_does_not_look_before_eight_launches() -> None:
-    assert stop([estimate(0.0001, launches=7)]) is None
-    assert stop([estimate(0.0001, launches=9)]) is Stop.PRECISE
-
-
-def test_one_launch_looks_at_ten_rounds_and_doublings() -> None:
-    looks = [
-        rounds
-        for rounds in range(1, 200)
-        if stop([Estimate(0.0, 1e-4, 9.0, 1, rounds)], planned_launches=1) is Stop.PRECISE
-    ]
-    assert looks == [10, 20, 40, 80, 160]
-
-
-def test_the_budget_ends_any_run() -> None:
-    assert stop([estimate(0.02)], elapsed_s=60.0) is Stop.BUDGET
-    assert stop([None], elapsed_s=61.0) is Stop.BUDGET
-    assert stop([estimate(0.001)], elapsed_s=61.0) is Stop.PRECISE
-    for bad in ({"target": 0.0, "budget_s": 1.0}, {"target": 0.1, "budget_s": math.nan}):
-        with pytest.raises(UsageError, match="stop rule"):
-            should_stop([], 0.0, planned_launches=1, **bad)
 
 
 def cell(launches: Sequence[Sequence[float]]) -> CellSamples:

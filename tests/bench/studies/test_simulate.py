@@ -14,6 +14,7 @@ import pytest
 from depthport.bench.plan.schedule import Order
 from depthport.bench.statistics.estimate import estimate_log_latency, estimate_log_ratio
 from depthport.bench.statistics.samples import Block, CellSamples, lag1_autocorrelation
+from depthport.bench.studies.recorded_load import Recording, recordings, under_load
 from depthport.bench.studies.simulate import main, report
 from depthport.bench.studies.simulated_clock import CELLS, TRUE_LOG_LATENCY, Clock, Sampling, cell_blocks, simulate_samples
 from depthport.bench.studies.simulation import (
@@ -23,6 +24,7 @@ from depthport.bench.studies.simulation import (
     latency_coverage,
     paired,
     paired_by_round,
+    race,
     run_design,
     stop_rule,
     unpaired_by_sample,
@@ -48,7 +50,7 @@ def test_bias_is_under_a_thousandth(ours: Outcome) -> None:
 
 def test_the_interval_covers(ours: Outcome) -> None:
     for coverage in ours.coverage:
-        assert coverage == pytest.approx(0.95, abs=slack(0.95))
+        assert coverage == pytest.approx(0.94, abs=slack(0.94))
 
 
 def test_twins_are_rarely_told_apart_and_five_percent_is_found(ours: Outcome) -> None:
@@ -79,9 +81,9 @@ def test_an_interval_over_rounds_forgets_the_launches() -> None:
 @pytest.mark.parametrize(
     "sampling", [Sampling(1, 3, 1, Order.MIRRORED), Sampling(1, 6, 1, Order.RANDOM), Sampling(1, 60, 2, Order.MIRRORED)]
 )
-def test_one_launch_covers_for_itself(sampling: Sampling) -> None:
-    for coverage in run_design(sampling, Clock(launch=0.0), runs=RUNS).coverage:
-        assert coverage == pytest.approx(0.95, abs=slack(0.95))
+def test_one_launch_covers(sampling: Sampling) -> None:
+    for coverage in run_design(sampling, Clock(), runs=RUNS).coverage:
+        assert coverage >= 0.94 - slack(0.94)
 
 
 @pytest.mark.parametrize("launches", [2, 3, 8])
@@ -98,12 +100,27 @@ def test_other_machines(clock: Clock) -> None:
 
 
 def test_stopping_early_costs_little_coverage() -> None:
-    coverage, used = stop_rule(0.007, Clock(), launches=20, runs=RUNS)
+    coverage, used = stop_rule(0.02, Clock(), runs=RUNS)
     assert coverage >= 0.93 - slack(0.93)
     assert used < 0.9
-    coverage, used = stop_rule(0.007, Clock(launch=0.0), launches=1, rounds=80, runs=RUNS)
-    assert coverage >= 0.93 - slack(0.93)
-    assert used < 0.9
+
+
+@pytest.mark.parametrize(("launches", "rounds"), [(1, 24), (3, 8)])
+def test_putting_cells_out_keeps_the_intervals_true_and_the_fastest_in(launches: int, rounds: int) -> None:
+    found = race(Clock(), launches, rounds, RUNS)
+    assert min(found.coverage.values()) >= 0.93 - slack(0.93)
+    assert max(map(abs, found.bias.values())) < 0.003
+    assert found.leader_lost <= 0.05
+    assert found.timed < 0.75
+
+
+@pytest.mark.parametrize("recording", recordings(), ids=lambda recording: recording.load)
+def test_without_the_waiting_verdicts_hold_under_load(recording: Recording) -> None:
+    wall, calm = (under_load(recording, 40, calm=calm, runs=RUNS) for calm in (False, True))
+    assert calm.coverage >= 0.93 - slack(0.93)
+    assert calm.false_positive <= 0.05 + slack(0.05)
+    assert calm.power >= 0.95
+    assert calm.half_width < wall.half_width
 
 
 def test_the_interval_of_a_latency_covers() -> None:
@@ -133,7 +150,8 @@ def test_vectorised_estimates_are_those_of_real_runs(sampling: Sampling) -> None
             assert real is not None
             assert fast.log == pytest.approx(real.log, abs=1e-12)
             assert fast.standard_error == pytest.approx(real.standard_error, rel=1e-9)
-            assert (fast.df, fast.n_launches, fast.n_rounds) == (real.df, real.n_launches, real.n_rounds)
+            assert fast.df == pytest.approx(real.df)
+            assert (fast.n_launches, fast.n_rounds) == (real.n_launches, real.n_rounds)
         assert estimate_log_latency(cells[0]).n_rounds == sampling.launches * sampling.rounds
 
 
@@ -166,7 +184,15 @@ def test_missed_bars_are_named() -> None:
 
 def test_report_prints_every_table(capsys: pytest.CaptureFixture[str]) -> None:
     lines = list(report(runs=8))
-    for words in ("order of turns", "designs (ours)", "machines, 5 launches", "stop rule", "interval of a latency"):
+    for words in (
+        "order of turns",
+        "designs (ours)",
+        "machines, 5 launches",
+        "stop rule",
+        "elimination",
+        "recorded load",
+        "interval of a latency",
+    ):
         assert any(line.startswith(words) for line in lines)
     assert main(["--runs", "4"]) in (0, 1)
     assert "order of turns" in capsys.readouterr().out

@@ -1,0 +1,72 @@
+"""A/A and +5 % on recorded noise: what taking off the time that calls waited for a CPU does to the verdicts.
+
+The recordings (`waits.json`) are of one cell in two processes that take turns on a CPU which others use too.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from importlib.resources import files
+
+import numpy as np
+
+from depthport.bench.statistics.estimate import estimate_ratio
+from depthport.bench.statistics.samples import FloatArray
+from depthport.bench.statistics.verdict import Verdict, judge
+from depthport.bench.studies.simulated_clock import Clock, launch_scale
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One cell in two processes, taking turns in mirrored rounds on a machine under a known load."""
+
+    load: str
+    ms: FloatArray
+    """float64 (rounds, 2 processes, 2 blocks)."""
+    calm: FloatArray
+    """Share of each block left without waiting for a CPU, of the same shape."""
+
+
+def recordings() -> list[Recording]:
+    """The recordings that come with the package: what was recorded, and on what, is said in the file."""
+    found = json.loads((files(__package__) / "waits.json").read_text(encoding="utf-8"))
+    return [Recording(one["load"], np.array(one["ms"]), np.array(one["calm"])) for one in found["recordings"]]
+
+
+@dataclass(frozen=True)
+class UnderLoad:
+    """A/A and +5 % over runs drawn from a recording."""
+
+    coverage: float
+    half_width: float
+    false_positive: float
+    power: float
+
+
+def under_load(recording: Recording, rounds: int, *, calm: bool, runs: int, seed: int = 0) -> UnderLoad:
+    """Runs of consecutive recorded rounds of one cell in two processes, by `calm` times or by all.
+
+    Which process is which is drawn for every round, so that the truth is a ratio of 1; each run has a process start's luck.
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    log = np.log(recording.ms) + (np.log(recording.calm) if calm else 0.0)
+    pairs = log.mean(axis=-1)
+    series = pairs[:, 0] - pairs[:, 1]
+    estimates = []
+    for _ in range(runs):
+        begin = int(rng.integers(0, len(series) - rounds + 1))
+        signs = rng.choice((-1.0, 1.0), rounds)
+        luck = Clock().launch * math.sqrt(2.0) * float(launch_scale(rng, 1)[0]) * rng.standard_normal()
+        estimates.append(estimate_ratio([signs * series[begin : begin + rounds] + luck]))
+    verdicts = [judge(found).verdict for found in estimates]
+    delayed = [judge(replace(found, log=found.log - math.log(1.05))).verdict for found in estimates]
+    wrong = sum(verdict in (Verdict.FASTER, Verdict.SLOWER) for verdict in verdicts)
+    intervals = [interval for found in estimates if (interval := found.interval()) is not None]
+    return UnderLoad(
+        sum(low <= 0.0 <= high for low, high in intervals) / runs,
+        float(np.median([(high - low) / 2.0 for low, high in intervals])),
+        wrong / runs,
+        delayed.count(Verdict.SLOWER) / runs,
+    )
