@@ -46,12 +46,6 @@ def column_scales(weight: Array) -> Array:
     return np.where(largest > 0, largest / WEIGHT_LIMIT, 1.0).astype(np.float32)
 
 
-def round_nearest(weight: Array) -> tuple[Array, Array]:
-    """int8 codes (K, N) and scales (N,) of a weight (K, N), every entry rounded on its own."""
-    scales = column_scales(weight)
-    return np.clip(np.rint(weight / scales), -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int8), scales
-
-
 def round_gptq(weight: Array, hessian: Array) -> tuple[Array, Array]:
     """int8 codes (K, N) and fp32 scales (N,) of a weight (K, N), rounded as :func:`compensate` does."""
     scales = column_scales(weight)
