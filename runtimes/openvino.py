@@ -50,7 +50,7 @@ LATENCY = Mode("latency", "one stream: all threads compute one inference, compil
 DEFAULTS = Mode("defaults", "as OpenVINO decides: bf16 where the CPU has it", precisions=("fp32",), alternative=True)
 
 # What a device says it can compute in, and the policies that makes worth running, best known first.
-_CAPABILITIES = {
+_CAPABILITIES: dict[str, dict[str, tuple[str, ...]]] = {
     "cpu": {"FP32": ("fp32",), "BF16": ("bf16-poses", "bf16"), "INT8": ("int8",)},
     "gpu": {"FP16": ("fp16",), "FP32": ("fp32",), "INT8": ("int8",)},
     "npu": {"FP16": ("fp16",), "INT8": ("int8",)},
@@ -234,7 +234,7 @@ def bf16_gain() -> float:
         requests.append(ov.Core().compile_model(model, "CPU", properties).create_infer_request())
     taken = [[_seconds(request.infer) for request in requests] for _ in range(_PROBE_CALLS)]
     slow, fast = (min(times) for times in zip(*taken, strict=True))
-    return slow / fast
+    return float(slow / fast)
 
 
 def _seconds(call: Callable[[], object]) -> float:

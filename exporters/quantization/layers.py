@@ -130,7 +130,8 @@ def _gram(x: Tensor, y: Tensor) -> Tensor:
     times as much in bf16 as rounded to nearest.
     """
     unit = x / y.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    return unit.T @ unit
+    gram: Tensor = unit.T @ unit
+    return gram
 
 
 def _windows_gram(convolution: Any, x: Tensor) -> Tensor:
@@ -143,7 +144,8 @@ def _windows_gram(convolution: Any, x: Tensor) -> Tensor:
     steps = [every * stride for stride in convolution.stride]
     windows = padded.unfold(2, height, steps[0]).unfold(3, width, steps[1])
     flat = windows.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(0, 2)
-    return flat.T @ flat
+    gram: Tensor = flat.T @ flat
+    return gram
 
 
 @contextmanager

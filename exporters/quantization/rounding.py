@@ -51,7 +51,8 @@ def round_gptq(weight: Array, hessian: Array) -> tuple[Array, Array]:
     scales = column_scales(weight)
 
     def nearest(row: Array) -> Array:
-        return np.clip(np.rint(row / scales), -WEIGHT_LIMIT, WEIGHT_LIMIT) * scales
+        found: Array = np.clip(np.rint(row / scales), -WEIGHT_LIMIT, WEIGHT_LIMIT) * scales
+        return found
 
     return np.rint(compensate(weight, hessian, nearest) / scales).astype(np.int8), scales
 

@@ -41,9 +41,9 @@ def test_known_poses_take_the_learned_tokens_place(upstream: Any, scene: Any) ->
 @pytest.mark.parametrize(("views", "first"), [(2, 4), (3, 0)])
 def test_parameters_in_fp32_are_upstreams_own_and_no_more_than_poses_need(upstream: Any, views: int, first: int) -> None:
     source = upstream()
-    backbone = build_static(source, 1, views, 28, 28, None, POLICIES["bf16-poses"]).backbone
+    backbone: Any = build_static(source, 1, views, 28, 28, None, POLICIES["bf16-poses"]).backbone
     assert isinstance(backbone, SplitBackbone)
-    blocks = zip(backbone.blocks, source.backbone.pretrained.blocks, strict=True)
+    blocks: Any = zip(backbone.blocks, source.backbone.pretrained.blocks, strict=True)
     for index, (ours, theirs) in enumerate(blocks):
         assert ours.attn.qkv.weight.dtype == torch.bfloat16
         assert (ours.camera is None) == (index < first)
@@ -56,8 +56,10 @@ def test_what_the_camera_loses_is_what_patches_lose(upstream: Any, scene: Any) -
     lost = {"bf16": 0.0, "bf16-poses": 0.0}
     for seed in range(4):
         image = scene(1, 1, 70, 98, seed=seed)
-        exact = build_static(upstream(), 1, 1, 70, 98, None, POLICIES["fp32"]).backbone(image).camera
+        nets: dict[str, Any] = {
+            name: build_static(upstream(), 1, 1, 70, 98, None, POLICIES[name]) for name in ("fp32", *lost)
+        }
+        found = {name: net.backbone(image).camera for name, net in nets.items()}
         for name in lost:
-            found = build_static(upstream(), 1, 1, 70, 98, None, POLICIES[name]).backbone(image).camera
-            lost[name] += relative_l2(found, exact)
+            lost[name] += relative_l2(found[name], found["fp32"])
     assert lost["bf16-poses"] < 0.85 * lost["bf16"]
