@@ -72,7 +72,7 @@ def test_no_format_takes_what_it_does_not_declare() -> None:
             with pytest.raises(UsageError, match="did you mean") as raised:
                 read_options(kind, {f"{kind.__struct_fields__[0]}_": 1}, f"format {exporter.format!r}")
             assert len(str(raised.value)) <= 300
-    assert get_exporter("pytorch").takes == ()
+    assert get_exporter("executorch").takes == ()
 
 
 def test_the_page_of_options_is_made_from_them() -> None:

@@ -21,9 +21,8 @@ torch = pytest.importorskip("torch")
 def test_bfloat16_rounds_as_torch_does() -> None:
     rng = np.random.default_rng(0)
     values = (rng.standard_normal(4096) * 10.0 ** rng.integers(-20, 20, 4096)).astype(np.float32)
-    values = np.concatenate(
-        (values, np.array([0, -0.0, 1 + 2**-8, 1 + 3 * 2**-8, 2**-130], np.float32))
-    )  # ties, a subnormal
+    corners = np.array([0, -0.0, 1 + 2**-8, 1 + 3 * 2**-8, 2**-130], np.float32)  # ties, a subnormal
+    values = np.concatenate((values, corners))
     np.testing.assert_array_equal(bfloat16(values), torch.from_numpy(values).bfloat16().float().numpy())
 
 
