@@ -29,6 +29,9 @@ class _Plugin:
             raise self.answer
         return self.answer
 
+    def gains(self, device: Device) -> dict[str, float]:
+        return {"bf16-poses": 0.51} if device.available else {}
+
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,6 +53,7 @@ def test_every_adapter_is_a_row(machine: None) -> None:
     report = doctor.collect()
     good, missing, broken = report.runtimes
     assert good.available and good.modes == ("fast",) and good.precisions == ("fp32",)
+    assert good.notes == ("products of bf16-poses run at 0.5 times fp32's rate here: not worth it", "a note")
     assert not missing.available and missing.remedy == "pip install thing[cuda]"
     assert broken.reason == "its adapter failed: first"
     assert [(row.format, row.available, row.reason) for row in report.formats] == [
