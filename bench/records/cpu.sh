@@ -6,8 +6,8 @@
 #     bench/records/cpu.sh FOLDER [VIEWS ...]       # results in FOLDER/1-view, FOLDER/1-view-outliers, FOLDER/5-views, ...
 #
 # `depthport` must be on the PATH, or PYTHON name the interpreter it is installed for. Artifacts go to $DEPTHPORT_ARTIFACTS and
-# are made first, one after the other: minutes each, and int8's mix with 5 views, which is left out, a quarter of an hour. SIZE (504x504), LAUNCHES (10), BUDGET_S (480) and WEIGHTS
-# ("synthetic:0 synthetic:0,outliers") change the run.
+# are made first, one after the other, minutes each; int8 with 5 views, whose mix takes a quarter of an hour, is left out.
+# SIZE (504x504), LAUNCHES (10), BUDGET_S (480) and WEIGHTS ("synthetic:0 synthetic:0,outliers") change the run.
 set -euo pipefail
 folder=${1:?usage: cpu.sh FOLDER [VIEWS ...]}
 shift
