@@ -15,7 +15,7 @@ out keeps its ratio, with the wider interval of fewer rounds; the pairs that mat
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from depthport.bench.statistics.estimate import Estimate, RoundTable, log_ratio_of_rounds
 
@@ -46,18 +46,22 @@ def narrow(estimates: Sequence[Estimate | None], target: float) -> bool:
     )
 
 
-def lost(cells: Mapping[str, RoundTable], baseline: RoundTable, look: int, margin: float) -> list[str]:
+def lost(
+    cells: Mapping[str, RoundTable], baseline: RoundTable, look: int, margin: float, wrong: Collection[str] = ()
+) -> list[str]:
     """Names of `cells` that are surely slower than their leader; the leader is never among them.
 
     Args:
         cells: blocks of those still timed, without the baseline.
         look: which look this is, from 1 on.
         margin: a cell that is slower by no more than this is no loser (0.02 is 2 %).
+        wrong: those of `cells` that compute something else: none of them is the leader.
     """
     ratios = {name: found.log for name, table in cells.items() if (found := log_ratio_of_rounds(baseline, table))}
-    if not ratios:
+    right = [name for name in ratios if name not in wrong]
+    if not right:
         return []
-    leader = max(ratios, key=lambda name: ratios[name])
+    leader = max(right, key=lambda name: ratios[name])
     return [
         name
         for name in ratios
