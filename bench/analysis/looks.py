@@ -79,7 +79,9 @@ def _with_controls(
     subject = control_subject([spec for spec in timed if not is_control(spec.tags)]).id
     controls = [spec for spec in timed if is_control(spec.tags) and spec.id in tables and subject in tables]
     delayed = [spec.id for spec in controls if PLUS5 in spec.tags]
-    found = [name for name in delayed if surely_slower(tables[name], tables[subject], error_at(number, 1), 0.0)]
+    found = [
+        name for name in delayed if surely_slower(tables[name], tables[subject], error_at(number, 1), 0.0, launch_noise=0.0)
+    ]
     if controls and (number < CONTROLS_LOOK or found != delayed):
         losers = [name for name in losers if name != subject]
     if subject in losers:

@@ -211,7 +211,7 @@ class Measurement:
         started = self._clock()
         found = member.live.block(request, block.samples * block.calls * member.call_ns / 1e9)
         self._blocks[cell] += 1
-        member.call_ms += [ns / block.calls / 1e6 for ns in _durations_ns(found)]
+        member.call_ms += [ns * (found.calm_share or 1.0) / block.calls / 1e6 for ns in _durations_ns(found)]
         if save is not None:
             self._saved.add((cell, found.input))
         origin = found.starts_ns[0]

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 
-from depthport.bench.statistics.estimate import Estimate, RoundTable, log_ratio_of_rounds
+from depthport.bench.statistics.estimate import LAUNCH_NOISE, Estimate, RoundTable, log_ratio_of_rounds
 
 ERROR = 0.05
 """Chance, at most, that any cell is put out that is not slower than the leader."""
@@ -74,8 +74,10 @@ def error_at(look: int, cells: int) -> float:
     return ERROR / (cells * look * (look + 1))
 
 
-def surely_slower(cell: RoundTable, leader: RoundTable, error: float, margin: float) -> bool:
+def surely_slower(
+    cell: RoundTable, leader: RoundTable, error: float, margin: float, launch_noise: float = LAUNCH_NOISE
+) -> bool:
     """Return whether log(cell / leader) is above the margin, wrongly with probability `error` at most."""
-    behind = log_ratio_of_rounds(cell, leader)
+    behind = log_ratio_of_rounds(cell, leader, launch_noise)
     interval = None if behind is None else behind.interval(1.0 - 2.0 * error)
     return interval is not None and interval[0] > math.log1p(margin)
