@@ -60,7 +60,8 @@ class Runtime(ABC):
     variables: ClassVar[tuple[str, ...]] = ()
     """Environment variables that change how fast it runs or what it computes, by their exact names: results show them."""
     quantized: ClassVar[tuple[str, ...]] = ()
-    """Quantized policies it can compute; a device lists those that are worth it there."""
+    """Policies made on photographs (8 bits, or bf16 that keeps poses) that it can compute; a device lists those that are
+    worth it there."""
     baseline_mode: ClassVar[str | None] = None
     """The mode that is upstream's own forward, as its users run it; None: it has none."""
     compiles: ClassVar[Mapping[str, str] | None] = None
@@ -101,6 +102,13 @@ class Runtime(ABC):
     @abstractmethod
     def probe(self) -> list[Device]:
         """Every device this runtime could use, available or not, with reasons; quick, from any thread, and never raises."""
+
+    def gains(self, device: Device) -> dict[str, float]:
+        """How many times as fast as in fp32 this machine multiplies in policies that pay on some machines only.
+
+        Measured when asked, in a second or two, where :meth:`probe` only looks; empty: nothing to measure.
+        """
+        return {}
 
     def groups(self, names: Iterable[str]) -> list[Device]:
         """Return those of `names` that are several of its devices at once (`cuda:0+1`), which :meth:`probe` does not list.

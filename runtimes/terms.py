@@ -40,6 +40,11 @@ class Mismatch:
     """Platform that it has to be built for to be loaded: the same text, the same artifact."""
 
 
+WORTH = 1.2
+"""Gain of a policy's products (:meth:`~depthport.runtimes.base.Runtime.gains`) from which the whole network in it is taken
+to be faster: casts, and what stays fp32, cost some."""
+
+
 @dataclass(frozen=True)
 class Device:
     """One place where a runtime can, or could, run."""

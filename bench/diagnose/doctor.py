@@ -6,6 +6,7 @@ Works with neither torch nor any runtime installed: every adapter is asked, and 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -20,6 +21,7 @@ from depthport.exporters.core.store import default_root
 from depthport.exporters.registry import formats, get_exporter
 from depthport.runtimes.base import Device
 from depthport.runtimes.registry import get_runtime, runtimes
+from depthport.runtimes.terms import WORTH
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def runtime_rows() -> tuple[RuntimeRow, ...]:
 
     def rows(name: str) -> list[RuntimeRow]:
         try:
-            return [_row(name, device) for device in get_runtime(name).probe()]
+            runtime = get_runtime(name)
+            return [_row(name, device, runtime.gains(device)) for device in runtime.probe()]
         except (Exception, SystemExit) as error:  # noqa: BLE001 - anyone's adapter may fail in any way; doctor must not
             return [RuntimeRow(name, "-", "", False, _failure(error))]
 
@@ -114,7 +117,11 @@ def free_space_gib(folder: Path) -> float:
     return shutil.disk_usage(existing).free / (1 << 30)
 
 
-def _row(runtime: str, device: Device) -> RuntimeRow:
+def _row(runtime: str, device: Device, gains: Mapping[str, float]) -> RuntimeRow:
+    notes = [f"numerics only: {device.numerics_only}"] if device.numerics_only else []
+    for precision, gain in gains.items():
+        verdict = "worth it" if gain >= WORTH else "not worth it"
+        notes.append(f"products of {precision} run at {gain:.1f} times fp32's rate here: {verdict}")
     return RuntimeRow(
         runtime,
         device.name,
@@ -124,7 +131,7 @@ def _row(runtime: str, device: Device) -> RuntimeRow:
         device.remedy,
         tuple(mode.name for mode in device.modes),
         device.precisions,
-        (*([f"numerics only: {device.numerics_only}"] if device.numerics_only else []), *device.notes),
+        (*notes, *device.notes),
     )
 
 

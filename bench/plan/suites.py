@@ -1,6 +1,7 @@
 """Suites, the sets of cells a run measures, made from what the installed runtimes can do here.
 
-* `default`: every runtime and device of this machine at the precision people deploy there, upstream as baseline.
+* `default`: every runtime and device of this machine at the precision people deploy there, and in what a measurement on
+  this machine finds faster (`Runtime.gains`), upstream as baseline.
 * `quick`: the same without what compiles for minutes; two minutes on a laptop's CPU.
 * `paper`: the first report's 36 configurations (bench/plan/first_report.py).
 * `alternatives`: the default one and int8, beside what people would run without this package.
@@ -31,7 +32,7 @@ from depthport.exporters.core.precision import auto_precision, policy_name, reso
 from depthport.exporters.registry import get_exporter
 from depthport.runtimes.base import Device, Mode, Runtime
 from depthport.runtimes.registry import Surveyed, runtimes, survey
-from depthport.runtimes.terms import first_device
+from depthport.runtimes.terms import WORTH, first_device
 
 SUITES = ("default", "quick", "alternatives", "paper", "check", "full")
 
@@ -129,7 +130,8 @@ def _precisions(runtime: Runtime, device: Device, mode: Mode, request: MeasureRe
     elif request.suite == "full":
         wanted = list(known or ("fp32",))
     else:
-        wanted = [deployed_precision(device, mode)]
+        paying = [] if mode.precisions else [name for name, gain in runtime.gains(device).items() if gain >= WORTH]
+        wanted = [deployed_precision(device, mode), *paying]
         if request.suite == "alternatives":
             wanted += [precision for precision in known if precision in runtime.quantized]
     return list(dict.fromkeys([*wanted, *request.precisions]))

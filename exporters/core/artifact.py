@@ -60,6 +60,7 @@ class PolicyFacts(_Named, total=False):
     head: DType
     camera: DType
     reference: DType
+    camera_token: DType | None
     tf32: bool
     quantization: Quantization | None
     note: str

@@ -29,6 +29,8 @@ class PrecisionPolicy:
     """Camera decoder and the pose arithmetic."""
     reference: DType = "float32"
     """Reference-view selection."""
+    camera_token: DType | None = None
+    """The camera token's own row of every layer of the backbone, which poses are read from; None: as the backbone."""
     tf32: bool = False
     """Let fp32 matmuls and convolutions use TF32 where the device has it (Ampere and newer)."""
     quantization: Quantization | None = None
@@ -57,6 +59,14 @@ POLICIES: dict[str, PrecisionPolicy] = {
         ),
         PrecisionPolicy("fp16-mixed", "float16", "float32", "float32", note="upstream's official fp16 split: fp32 head"),
         PrecisionPolicy("bf16-mixed", "bfloat16", "float32", "float32", note="upstream's official bf16 split: fp32 head"),
+        PrecisionPolicy(
+            "bf16-poses",
+            "bfloat16",
+            "bfloat16",
+            "float32",
+            camera_token="float32",
+            note="bf16 that keeps poses: the camera token's rows fp32, weights rounded against photographs",
+        ),
         PrecisionPolicy(
             "int8",
             "float32",

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact, Manifest
-from depthport.exporters.core.errors import ExportError, one_line
+from depthport.exporters.core.errors import ExportError, UnsupportedError, one_line
 from depthport.exporters.core.files.atomic import storage_errors
 from depthport.exporters.core.options import Options
 from depthport.exporters.core.text import mib
@@ -49,6 +49,7 @@ from depthport.exporters.onnx.quantize import quantize_graph
 from depthport.exporters.onnx.targets import NAMES, PORTABLE, OnnxTarget, as_exported, get_target
 from depthport.exporters.onnx.versions import VersionOptions, check_versions, least_ir, oldest_onnxruntime
 from depthport.exporters.pytorch.program import export_program, require_static
+from depthport.exporters.quantization.half import RoundingOptions, round_weights, rounding_options
 from depthport.exporters.quantization.layers import candidates
 from depthport.exporters.quantization.plan import Int8Options, int8_options, make_plan
 
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
 MODEL_FILE = "model.onnx"
 QUANTIZATIONS = ("int8",)
 DATA_FILE = "model.onnx.data"
+BF16_CONVOLUTIONS = 22
+"""The first operator set whose Conv takes bf16."""
 PROTOBUF_LIMIT_BYTES = (1 << 31) - (1 << 26)
 """Most bytes of initializers inside a file: 2 GiB less room for the graph itself."""
 
@@ -71,8 +74,15 @@ class OnnxExporter(Exporter):
     main_file: ClassVar[str | None] = MODEL_FILE
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnx-ir")
     default: ClassVar[bool] = True
-    takes: ClassVar[tuple[type[Options], ...]] = (VersionOptions, Int8Options, UpstreamOptions, DynamicOptions)
+    takes: ClassVar[tuple[type[Options], ...]] = (
+        VersionOptions,
+        Int8Options,
+        RoundingOptions,
+        UpstreamOptions,
+        DynamicOptions,
+    )
     one_artifact_many_shapes: ClassVar[bool] = True
+    keeps_poses: ClassVar[bool] = True
 
     def probe(self) -> str | None:
         missing = [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]
@@ -89,6 +99,11 @@ class OnnxExporter(Exporter):
             return {"target": target.name, "opset": target.opset, **check_plain(request, plain, target.name)}
         if request.policy.quantization is not None:
             return {"target": target.name, "opset": target.opset, **int8_options(request).to_json()}
+        if request.policy.camera_token is not None:
+            require_static(request)
+            if target.opset < BF16_CONVOLUTIONS:
+                raise UnsupportedError(f"target {target.name!r} has no bf16 convolutions: use target openvino")
+            return {"target": target.name, "opset": target.opset, **rounding_options(request).to_json()}
         free = target.name == PORTABLE
         return {"target": target.name, **check_versions(request.options, target.opset, free=free)}
 
@@ -96,8 +111,11 @@ class OnnxExporter(Exporter):
         request = context.request
         target = get_target(request.target)
         plain = plain_kind(request)
-        free = plain is None and request.policy.quantization is None
+        free = plain is None and request.policy.quantization is None and request.policy.camera_token is None
         versions = check_versions(request.options, target.opset, free=target.name == PORTABLE) if free else {}
+        extra: dict[str, object] = {}
+        if request.policy.camera_token is not None:
+            extra["rounding"] = round_weights(context)
         if plain is UpstreamOptions:
             model = upstream_graph(context, target.opset, directory)
         elif target.emit is not None:
@@ -111,7 +129,6 @@ class OnnxExporter(Exporter):
             model = target.rewrite(model)
             if opset == lowering.OLD:
                 model = lowering.lower(model)
-        extra: dict[str, object] = {}
         if plain is None and request.policy.quantization is not None:
             extra["quantization"] = _quantize(context, model, target)
         name_constant_outputs(model)

@@ -29,8 +29,10 @@ from depthport.exporters.base import ExportContext, Exporter, ExportResult
 from depthport.exporters.core import install
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.files.atomic import write_bytes, write_json
+from depthport.exporters.core.options import Options
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.pytorch.program import export_program, from_pixels, require_static
+from depthport.exporters.quantization.half import RoundingOptions, round_weights, rounding_options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,6 +57,8 @@ class PyTorchExporter(Exporter):
     format: ClassVar[str] = "pytorch"
     targets: ClassVar[tuple[str, ...]] = (FUSED_TARGET,)
     packages: ClassVar[tuple[str, ...]] = ("safetensors",)
+    takes: ClassVar[tuple[type[Options], ...]] = (RoundingOptions,)
+    keeps_poses: ClassVar[bool] = True
 
     def probe(self) -> str | None:
         missing = [name for name in ("torch", "safetensors") if find_spec(name) is None]
@@ -71,6 +75,9 @@ class PyTorchExporter(Exporter):
             # The fused network is another one: it takes no poses.
             require_static(request, allow=("preprocess",))
             require_fusible(request)
+        if request.policy.camera_token is not None:
+            require_static(request)
+            return rounding_options(request).to_json()
         return super().options(request)
 
     def write(self, context: ExportContext, directory: Path) -> ExportResult:
@@ -79,6 +86,7 @@ class PyTorchExporter(Exporter):
         request = context.request
         if request.target == FUSED_TARGET:
             return _write_fused(context, directory)
+        rounded = {"rounding": round_weights(context)} if request.policy.camera_token is not None else {}
         program = export_program(context)
         state = context.state_dict()
         context.progress("writing weights")
@@ -93,6 +101,7 @@ class PyTorchExporter(Exporter):
         write_bytes(directory / PROGRAM_FILE, program_bytes(program, borrowed))
         return ExportResult(
             extra={
+                **rounded,
                 "nodes": sum(node.op == "call_function" for node in program.graph.nodes),
                 "borrowed_parameters": len(borrowed),
                 "own_parameters": len(program.state_dict) - len(borrowed),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
 
 Array = np.ndarray
+
+WINDOWS = 4096
+"""Windows of a convolution that are watched in one scene, about; their gram matrix is all that is made of them."""
 
 _LINEAR = re.compile(r"backbone\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2|w12|w3))$")
 _CONVOLUTION = re.compile(r"head\.(stages\.\d\.reduce|depth\.(chain\..*|neck|output\.conv))$")
@@ -67,7 +70,8 @@ class Observation:
     channel_max: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     """(K,) of a linear layer."""
     hessian: Array = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    """(K, K), Σ xᵀx of a linear layer's patch tokens."""
+    """Gram matrix of a linear layer's patch tokens, (K, K), each weighed by the size of what it becomes (:func:`_gram`), or
+    of a convolution's windows, (C·h·w, C·h·w)."""
 
 
 def observe(network: nn.Module, images: Sequence[Array]) -> dict[str, Observation]:
@@ -107,15 +111,41 @@ def _update(seen: Observation, name: str, module: nn.Module, x: Tensor, y: Tenso
         # Tokens of the camera keep their fp32 product; what they hold must not stretch the patches' range.
         x = x[:, 1:].flatten(0, 1)
         largest = x.abs().amax(dim=0).numpy()
-        gram = (x.T @ x).numpy()
-        first = not seen.channel_max.size
-        seen.channel_max = largest if first else np.maximum(seen.channel_max, largest)
-        seen.hessian = gram if first else seen.hessian + gram
+        gram = _gram(x, y[:, 1:].flatten(0, 1)).numpy()
+        seen.channel_max = np.maximum(seen.channel_max, largest) if seen.channel_max.size else largest
     else:
+        gram = _windows_gram(module, x).numpy()
         made = y.relu() if relu_after(name) else y
         seen.out_low = min(seen.out_low, float(made.min()))
         seen.out_high = max(seen.out_high, float(made.max()))
+    seen.hessian = seen.hessian + gram if seen.hessian.size else gram
     seen.low, seen.high = min(seen.low, float(x.min())), max(seen.high, float(x.max()))
+
+
+def _gram(x: Tensor, y: Tensor) -> Tensor:
+    """(K, K), Σ xᵀx / |y|² of tokens (T, K) and what the layer makes of them (T, N).
+
+    The norm that follows divides a massive token's error by its size. Unweighed, the few massive tokens would outweigh
+    all others and those would pay: the second MLP layer of block 4 of `outliers` weights, which makes them, lost seven
+    times as much in bf16 as rounded to nearest.
+    """
+    unit = x / y.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    gram: Tensor = unit.T @ unit
+    return gram
+
+
+def _windows_gram(convolution: Any, x: Tensor) -> Tensor:
+    """(C·h·w, C·h·w), Σ xᵀx of some of the windows of maps (V, C, H, W) that a convolution multiplies."""
+    import torch.nn.functional as F
+
+    (down, right), (height, width) = convolution.padding, convolution.kernel_size
+    padded = F.pad(x, (right, right, down, down))
+    every = max(1, round((x.shape[0] * x.shape[2] * x.shape[3] / WINDOWS) ** 0.5))
+    steps = [every * stride for stride in convolution.stride]
+    windows = padded.unfold(2, height, steps[0]).unfold(3, width, steps[1])
+    flat = windows.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(0, 2)
+    gram: Tensor = flat.T @ flat
+    return gram
 
 
 @contextmanager

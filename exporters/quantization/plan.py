@@ -13,6 +13,7 @@ from depthport.exporters.base import ExportContext
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UnsupportedError
 from depthport.exporters.core.options import Above0, Options, read_options
+from depthport.exporters.core.precision import PrecisionPolicy
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.da3.shapes import PATCH
 from depthport.exporters.quantization.images import digest, find_images, held_out_scenes, scene, split
@@ -120,18 +121,17 @@ def make_plan(context: ExportContext, *, signed: bool, rounded_outputs: bool) ->
     layers = _round(
         context, seen, total, signed=signed, rounded_outputs=rounded_outputs, weights_only=options.mix == "weights"
     )
-    pixels = shape.batch * shape.views * shape.height * shape.width
-    images = held_out_scenes(paths, held_out, shape, _scenes(HELD_OUT_SCENES, HELD_OUT_PIXELS, pixels))
-    judge = _judge(context, shape)
+    images = held_out_scenes(paths, held_out, shape, held_out_count(shape))
+    exact = judge(context, shape, context.request.policy.unquantized())
     if options.mix == "all":
         context.progress(f"trying all layers on {len(images)} held-out scenes")
-        expected = [infer(judge, image) for image in images]
-        found = Found(len(images), *together(judge, images, expected, list(layers.values())))
+        expected = [infer(exact, image) for image in images]
+        found = Found(len(images), *together(exact, images, expected, list(layers.values())))
         return QuantizationPlan(layers, (), total, found)
     table = _measure(context, paths, layers)
     budget = Budget(options.max_depth_error, options.max_rotation_deg)
     chosen = {loss.layer: layers[loss.layer] for loss in choose(table, budget)}
-    kept, found = keep_within(judge, images, chosen, table, budget, context.progress)
+    kept, found = keep_within(exact, images, chosen, table, budget, context.progress)
     return QuantizationPlan(kept, tuple(table), total, found)
 
 
@@ -155,6 +155,11 @@ def _round(
     return layers
 
 
+def held_out_count(shape: Shape) -> int:
+    """Return how many scenes of `shape` a network is tried on as a whole."""
+    return _scenes(HELD_OUT_SCENES, HELD_OUT_PIXELS, shape.batch * shape.views * shape.height * shape.width)
+
+
 def _scenes(limits: tuple[int, int], pixels: int, each: int) -> int:
     """Return the number of scenes of `each` pixels to take, about `pixels` together."""
     return min(limits[1], max(limits[0], pixels // each))
@@ -172,17 +177,15 @@ def _measure(context: ExportContext, paths: Sequence[Path], layers: Mapping[str,
     count = _scenes(MEASURED_SCENES, MEASURED_SCENES[0] * MEASURED_SIDE**2, shape.views * height * width)
     step = max(1, len(paths) // count)
     images = [scene(path, shape) for path in paths[::step][:count]]
-    return measure(_judge(context, shape), images, layers, context.progress)
+    return measure(judge(context, shape, context.request.policy.unquantized()), images, layers, context.progress)
 
 
-def _judge(context: ExportContext, shape: Shape) -> nn.Module:
-    """The request's network in fp32 for `shape`, with the outputs that errors are told by; weights are shared."""
+def judge(context: ExportContext, shape: Shape, policy: PrecisionPolicy) -> nn.Module:
+    """The request's network in `policy` for `shape`, with the outputs that errors are told by; weights are shared."""
     from depthport.exporters.da3.static.network import build_static
     from depthport.exporters.da3.upstream import build_upstream
 
     request = context.request
     upstream = build_upstream(request.model, context.state_dict())
     outputs = [name for name in ("depth", "extrinsics") if name in request.model.outputs]
-    return build_static(
-        upstream, shape.batch, shape.views, shape.height, shape.width, outputs, request.policy.unquantized()
-    )
+    return build_static(upstream, shape.batch, shape.views, shape.height, shape.width, outputs, policy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,46 +46,59 @@ def column_scales(weight: Array) -> Array:
     return np.where(largest > 0, largest / WEIGHT_LIMIT, 1.0).astype(np.float32)
 
 
-def round_nearest(weight: Array) -> tuple[Array, Array]:
-    """int8 codes (K, N) and scales (N,) of a weight (K, N), every entry rounded on its own."""
-    scales = column_scales(weight)
-    return np.clip(np.rint(weight / scales), -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int8), scales
-
-
 def round_gptq(weight: Array, hessian: Array) -> tuple[Array, Array]:
-    """int8 codes and scales of a weight, chosen to keep its products with the inputs it will meet.
+    """int8 codes (K, N) and fp32 scales (N,) of a weight (K, N), rounded as :func:`compensate` does."""
+    scales = column_scales(weight)
+
+    def nearest(row: Array) -> Array:
+        found: Array = np.clip(np.rint(row / scales), -WEIGHT_LIMIT, WEIGHT_LIMIT) * scales
+        return found
+
+    return np.rint(compensate(weight, hessian, nearest) / scales).astype(np.int8), scales
+
+
+def compensate(weight: Array, hessian: Array, nearest: Callable[[Array], Array]) -> Array:
+    """A weight on a grid, chosen to keep its products with the inputs it will meet (GPTQ).
 
     Row after row (input channel after input channel) is rounded, and what that changes in the outputs is made good as
     far as possible in the rows not yet rounded.
 
     Args:
         weight: (K, N), y = x · weight.
-        hessian: (K, K), Σ xᵀx over the inputs; only its shape up to a factor matters.
+        hessian: (K, K), Σ xᵀx over the inputs; only its shape up to a factor matters, and of zeros every entry is
+            rounded on its own.
+        nearest: the grid: a row (N,) to its nearest values on it.
 
     Returns:
-        int8 codes (K, N) and fp32 scales (N,).
+        (K, N) fp32, every row on the grid.
     """
     inner = weight.shape[0]
     damped = hessian.astype(np.float64)
     mean = float(np.trace(damped)) / inner
     if mean <= 0:
-        return round_nearest(weight)
+        return np.stack([nearest(row) for row in weight.astype(np.float32)])
     damped[np.diag_indices(inner)] += DAMPING * mean
-    scales = column_scales(weight)
     # Upper Cholesky factor of the inverse: its row k holds how an error in input k is spread over the inputs after it.
     factor = np.linalg.cholesky(np.linalg.inv(damped)).T.astype(np.float32)
     rest = weight.astype(np.float32)
-    codes = np.empty(weight.shape, np.int8)
+    rounded = np.empty_like(rest)
     for start in range(0, inner, _BLOCK):
         stop = min(start + _BLOCK, inner)
         errors = np.empty((stop - start, weight.shape[1]), np.float32)
         for row in range(start, stop):
-            codes[row] = np.clip(np.rint(rest[row] / scales), -WEIGHT_LIMIT, WEIGHT_LIMIT)
-            error = (rest[row] - codes[row] * scales) / factor[row, row]
+            rounded[row] = nearest(rest[row])
+            error = (rest[row] - rounded[row]) / factor[row, row]
             rest[row + 1 : stop] -= np.outer(factor[row, row + 1 : stop], error)
             errors[row - start] = error
         rest[stop:] -= factor[start:stop, stop:].T @ errors
-    return codes, scales
+    return rounded
+
+
+def bfloat16(x: Array) -> Array:
+    """fp32 values rounded to the nearest bf16, ties to even; finite ones only."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    found: Array = ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
+    return found
 
 
 def balance(channel_max: Array, weight: Array, strength: float) -> Array:

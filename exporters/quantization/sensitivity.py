@@ -13,7 +13,7 @@ import numpy as np
 
 from depthport.exporters.quantization.layers import Observation, candidates, hooked, is_linear, norm_before, relu_after
 from depthport.exporters.quantization.mix import Loss
-from depthport.exporters.quantization.rounding import ActivationGrid, activation_grid, balance, round_gptq, round_nearest
+from depthport.exporters.quantization.rounding import ActivationGrid, activation_grid, balance, round_gptq
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -63,7 +63,7 @@ def quantize_layer(
     """
     grid = None if weights_only else activation_grid(seen.low, seen.high, signed)
     if not is_linear(name):
-        flat, scales = round_nearest(weight.reshape(len(weight), -1).T)
+        flat, scales = round_gptq(np.ascontiguousarray(weight.reshape(len(weight), -1).T), seen.hessian)
         rounds = rounded_outputs and not weights_only
         out = activation_grid(seen.out_low, seen.out_high, signed) if rounds else None
         return QuantizedLayer(name, flat.T.reshape(weight.shape), scales, None, grid, out, seen.gflop)

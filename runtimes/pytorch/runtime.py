@@ -62,7 +62,7 @@ FUSED = Mode(
 _REMEDY = str(install.DA3)
 _ACCELERATOR_PRECISIONS = ("bf16-mixed", "bf16", "fp16-mixed", "fp16", "tf32", "fp32")
 _MPS_PRECISIONS = ("fp32", "bf16-mixed", "bf16", "fp16-mixed", "fp16")
-_CPU_BF16 = ("bf16-mixed", "bf16")
+_CPU_BF16 = ("bf16-poses", "bf16-mixed", "bf16")
 
 
 class PyTorchRuntime(Runtime):

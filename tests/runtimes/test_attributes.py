@@ -27,7 +27,7 @@ def test_every_adapter_has_title_licence_and_packages(name: str) -> None:
         ("onnxruntime", "cpu", "int8", "ort-cpu"),
         ("onnxruntime", "cuda:1", "fp16", None),
         ("openvino", "cpu", "int8", "openvino"),
-        ("openvino", "cpu", "fp32", None),
+        ("openvino", "cpu", "fp32", "openvino"),
         ("openvino", "gpu:1", "int8", None),
         ("pytorch", "cuda", "bf16", None),
         ("coreml", "cpu", "int8", None),

@@ -13,9 +13,9 @@ import pytest
 
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, UsageError
-from depthport.runtimes.base import Arrays, LoadOptions, Session
+from depthport.runtimes.base import Arrays, Device, LoadOptions, Session
 from depthport.runtimes.contract import CHECKS, Subject
-from depthport.runtimes.openvino import OpenVinoRuntime
+from depthport.runtimes.openvino import DEFAULTS, LATENCY, OpenVinoRuntime
 from tests.conftest import Exported
 from tests.runtimes.conftest import THREADS
 from tests.support.tiny import seal, tiny_onnx
@@ -178,14 +178,29 @@ def test_devices_are_those_openvino_reports(monkeypatch: pytest.MonkeyPatch) -> 
         available_devices = ("CPU", "GPU.0", "GPU.1", "NPU")
 
         def get_property(self, device: str, name: str) -> object:
-            return ["FP32", "FP16", "INT8"] if name == "OPTIMIZATION_CAPABILITIES" else f"an {device}"
+            able = ["FP32", "FP16", "BF16", "INT8"] if device == "CPU" else ["FP32", "FP16", "INT8"]
+            return able if name == "OPTIMIZATION_CAPABILITIES" else f"an {device}"
 
     monkeypatch.setattr("openvino.Core", Core)
     devices = {device.name: device for device in OpenVinoRuntime().probe()}
     assert list(devices) == ["cpu", "gpu", "gpu:1", "npu"]
     assert devices["gpu:1"].description == "an GPU.1"
-    assert devices["cpu"].precisions == ("fp32", "int8")
+    assert devices["cpu"].precisions == ("fp32", "bf16-poses", "bf16", "int8")
     assert devices["npu"].precisions == ("fp16", "int8")
+
+
+def test_what_bf16_gains_is_measured_on_a_cpu_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Device("cpu", "a CPU", (LATENCY,), ("fp32", "int8"))
+    assert OpenVinoRuntime().gains(plain) == {}
+    (gain,) = OpenVinoRuntime().gains(replace(plain, precisions=("fp32", "bf16-poses"))).values()
+    assert gain > 0.1
+    monkeypatch.setattr("depthport.runtimes.openvino.bf16_gain", lambda: 0.5)
+    assert OpenVinoRuntime().gains(replace(plain, precisions=("fp32", "bf16-poses"))) == {"bf16-poses": 0.5}
+
+
+def test_its_own_defaults_run_a_plain_file() -> None:
+    assert OpenVinoRuntime().target("cpu", DEFAULTS, "fp32") is None
+    assert OpenVinoRuntime().target("cpu", LATENCY, "fp32") == "openvino"
 
 
 def test_probe_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

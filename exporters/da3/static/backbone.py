@@ -49,9 +49,13 @@ class Embedding(nn.Module):
 
     def _embed(self, images: Tensor) -> Tensor:
         """(V, 3, H, W) fp32 to tokens (V, T, C) fp32."""
-        patches = self.patch_embed(cast(images, self.patch_embed.weight.dtype)).flatten(2).transpose(1, 2)
-        patches = cast(patches, torch.float32) + self.positions
+        patches = self._patches(images)
         return torch.cat((self.prefix.expand(patches.shape[0], -1, -1), patches), dim=1)
+
+    def _patches(self, images: Tensor) -> Tensor:
+        """(V, 3, H, W) fp32 to the patches' tokens (V, P, C) fp32."""
+        patches = self.patch_embed(cast(images, self.patch_embed.weight.dtype)).flatten(2).transpose(1, 2)
+        return cast(patches, torch.float32) + self.positions
 
 
 class Backbone(Embedding):
@@ -94,11 +98,7 @@ class Backbone(Embedding):
                 x = x.index_select(0, reference_first(reference, views))
                 restore = original_order(reference, views)
             if index == self.alternate_from:
-                if known is None:
-                    tokens = self.camera_tokens.expand(batch, -1, -1, -1).flatten(0, 1)
-                else:
-                    tokens = known.flatten(0, 1).unsqueeze(1)
-                x = torch.cat((tokens, x[:, 1:]), dim=1)
+                x = torch.cat((self._camera_tokens(batch, known), x[:, 1:]), dim=1)
             across = index >= self.alternate_from and index % 2 == 1
             rope = (global_rope if across else local_rope) if index >= self.rope_from else None
             x = block(x, batch if across else batch * views, rope)
@@ -111,6 +111,12 @@ class Backbone(Embedding):
                     feature, camera = feature.index_select(0, restore), camera.index_select(0, restore)
                 patches.append(feature)
         return Features(patches, camera, reference)
+
+    def _camera_tokens(self, batch: int, known: Tensor | None) -> Tensor:
+        """(V, 1, C): the learned ones, or those of known poses (B, N, C)."""
+        if known is None:
+            return self.camera_tokens.expand(batch, -1, -1, -1).flatten(0, 1)
+        return known.flatten(0, 1).unsqueeze(1)
 
     def _table(self, name: str) -> RopeTable:
         return RopeTable(getattr(self, f"{name}_cos"), getattr(self, f"{name}_sin"))

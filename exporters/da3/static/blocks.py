@@ -52,17 +52,22 @@ class Attention(nn.Module):
             rope: rotation of each of the T tokens.
         """
         views, tokens, channels = x.shape
-        q, k, v = self.qkv(x).reshape(views, tokens, 3 * self.heads, -1).chunk(3, dim=2)
+        q, k, v = (self.grouped(part, groups) for part in self.heads_of(x, rope))
+        out: Tensor = self.proj(self.kernel(q, k, v).transpose(1, 2).reshape(views, tokens, channels))
+        return out
+
+    def heads_of(self, x: Tensor, rope: RopeTable | None) -> tuple[Tensor, Tensor, Tensor]:
+        """q, k, v (V, T, heads, D) of `x` (V, T, C): q and k normalised and rotated, in fp32 where they are."""
+        q, k, v = self.qkv(x).reshape(*x.shape[:2], 3 * self.heads, -1).chunk(3, dim=2)
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         if rope is not None:
             q, k = apply_rope(q, rope), apply_rope(k, rope)
-        q, k, v = (
-            cast(part, self.dtype).reshape(groups, -1, self.heads, channels // self.heads).transpose(1, 2)
-            for part in (q, k, v)
-        )
-        out: Tensor = self.proj(self.kernel(q, k, v).transpose(1, 2).reshape(views, tokens, channels))
-        return out
+        return q, k, v
+
+    def grouped(self, x: Tensor, groups: int) -> Tensor:
+        """(V, T, heads, D) to what the kernel takes: (groups, heads, L, D) in the policy's dtype."""
+        return cast(x, self.dtype).reshape(groups, -1, *x.shape[2:]).transpose(1, 2)
 
 
 class Mlp(nn.Module):

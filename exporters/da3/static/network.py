@@ -26,6 +26,7 @@ from depthport.exporters.da3.shapes import NetworkShape
 from depthport.exporters.da3.static.backbone import Backbone
 from depthport.exporters.da3.static.camera import CameraDecoder, PoseMatrices
 from depthport.exporters.da3.static.camera_encoder import CameraEncoder
+from depthport.exporters.da3.static.camera_row import SplitBackbone
 from depthport.exporters.da3.static.head import DualHead
 from depthport.exporters.da3.static.layers import torch_dtype
 from depthport.exporters.da3.static.mono import StaticMono
@@ -55,7 +56,8 @@ class StaticDA3(nn.Module):
         self.output_names = outputs
         self.policy = policy
         source = upstream.backbone
-        self.backbone = Backbone(source.pretrained, source.out_layers, shape, torch_dtype(policy.backbone))
+        backbone = SplitBackbone if policy.camera_token == "float32" else Backbone
+        self.backbone = backbone(source.pretrained, source.out_layers, shape, torch_dtype(policy.backbone))
         depth, ray, camera = (
             any(name in outputs for name in names)
             for names in (("depth", "depth_conf"), ("ray", "ray_conf"), ("extrinsics", "intrinsics"))

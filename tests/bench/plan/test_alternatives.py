@@ -68,6 +68,15 @@ def test_other_suites_have_none_but_those_that_are_named(suite: str) -> None:
     assert [c.id for c in named] == ["pytorch/cpu/upstream/fp32", "pytorch/cpu/upstream-compile/fp32"]
 
 
+@pytest.mark.parametrize(("gain", "more"), [(1.9, {"onnxruntime/cpu/bf16-poses"}), (0.5, set())])
+def test_what_a_measurement_finds_faster_is_in_every_suite(
+    gain: float, more: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {c.id for c in cells("default")}
+    monkeypatch.setattr(Ort, "gains", lambda _self, _device: {"bf16-poses": gain})
+    assert {c.id for c in cells("default")} == before | more
+
+
 def test_full_has_every_valid_cell() -> None:
     assert set(INSTEAD) <= {c.id for c in cells("full")}
 

@@ -30,12 +30,15 @@ def test_each_part_computes_in_the_dtype_of_its_policy(upstream: Any, scene: Any
     for module_name, module in net.named_modules():
         if isinstance(module, (torch.nn.Linear, torch.nn.Conv2d, torch.nn.ConvTranspose2d)):
             part = "tail" if module_name.endswith("output.logits") else module_name.partition(".")[0]
+            if policy.camera_token and (".camera." in module_name or module_name == "backbone.patch_embed"):
+                part = "camera token"
             module.register_forward_hook(record(part))
         elif isinstance(module, torch.nn.LayerNorm):
             module.register_forward_hook(record("norms"))
     with torch.no_grad():
         outputs = net(scene(1, 3, 70, 98))
-    assert computed == {
+    own = {"camera token": {torch_dtype(policy.camera_token)}} if policy.camera_token else {}
+    assert computed == own | {
         "backbone": {torch_dtype(policy.backbone)},
         "head": {torch_dtype(policy.head)},
         "camera": {torch_dtype(policy.camera)},

@@ -189,12 +189,12 @@ def test_views_of_a_calibration_scene_differ(photographs: Path) -> None:
 
 def test_a_graph_with_another_weight_is_refused(artifacts: tuple[Artifact, Artifact]) -> None:
     from depthport.exporters.onnx.quantize import quantize_graph
-    from depthport.exporters.quantization.rounding import activation_grid, round_nearest
+    from depthport.exporters.quantization.rounding import activation_grid, round_gptq
     from depthport.exporters.quantization.sensitivity import QuantizedLayer
 
     model = ir.load(artifacts[0].file("model.onnx"))
     weight = np.random.default_rng(0).standard_normal((384, 384)).astype(np.float32)
-    codes, scales = round_nearest(weight)
+    codes, scales = round_gptq(weight, np.zeros((len(weight), len(weight))))
     name = "backbone.blocks.3.attn.proj"
     layer = QuantizedLayer(name, codes, scales, None, activation_grid(-1, 1, False), None, 1.0)
     with pytest.raises(ExportError, match="a weight in the graph that differs"):

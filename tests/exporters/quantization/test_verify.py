@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from depthport.exporters.core.errors import ExportError
 from depthport.exporters.quantization.mix import Budget, Loss
-from depthport.exporters.quantization.rounding import round_nearest
+from depthport.exporters.quantization.rounding import round_gptq
 from depthport.exporters.quantization.sensitivity import QuantizedLayer
 from depthport.exporters.quantization.verify import Found
 
@@ -49,7 +49,7 @@ def tried() -> Tried:
     layers = {}
     for name, wrong in (("first", 1.0), ("second", 1.5)):
         weight = network.get_submodule(f"head.depth.chain.{name}").get_parameter("weight").detach().numpy()
-        codes, scales = round_nearest(weight.reshape(3, 3).T)
+        codes, scales = round_gptq(weight.reshape(3, 3).T, np.zeros((3, 3)))
         layers[f"head.depth.chain.{name}"] = QuantizedLayer(
             f"head.depth.chain.{name}", codes.T.reshape(weight.shape), scales * np.float32(wrong), None, None, None, 1.0
         )
