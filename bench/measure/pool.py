@@ -57,6 +57,7 @@ class Member:
     live: LiveCell
     calibration: Calibration
     call_ms: list[float] = field(default_factory=list)
+    """Without waiting for a CPU, once rounds have begun: what a control's delay is a share of."""
     next_input: int = 0
 
     @property
