@@ -185,16 +185,25 @@ class OpenVinoSession(Session):
         details = {
             "devices": list(self._compiled.get_property("EXECUTION_DEVICES")),
             "inference_precision": asked
-            or ("as the graph has it" if "EXECUTION_MODE_HINT" in self._properties else "OpenVINO's own"),
+            or (
+                "as the graph has it"
+                if "EXECUTION_MODE_HINT" in self._properties
+                else self._own("INFERENCE_PRECISION_HINT")
+            ),
             "precisions": dict(precisions),
             "kernels": dict(kernels.most_common()),
             "threads": self._properties.get("INFERENCE_NUM_THREADS"),
-            "streams": self._properties.get("NUM_STREAMS", "OpenVINO's own"),
+            "streams": self._properties.get("NUM_STREAMS") or self._own("NUM_STREAMS"),
             "from_cache": bool(self._compiled.get_property("LOADED_FROM_CACHE")),
         }
         if "source_size" in self.artifact.manifest.preprocessing:
             details["resize"] = RESIZE
         return Placement(self.device, details, delegated_share=1.0)
+
+    def _own(self, name: str) -> str:
+        """A property that was left to OpenVINO, as it chose it."""
+        value = self._compiled.get_property(name)
+        return f"OpenVINO's own: {value.get_type_name() if hasattr(value, 'get_type_name') else value}"
 
     def _close(self) -> None:
         # Order matters: a request holds its compiled model, a compiled model its core's plug-in.
