@@ -105,7 +105,8 @@ def test_its_own_defaults_are_a_mode_that_decides_nothing_for_it(artifact: Artif
     with OpenVinoRuntime().load(artifact, "cpu", options) as session:
         infer(session, Subject(OpenVinoRuntime(), artifact).inputs(0))
         details = session.placement().details
-    assert (details["inference_precision"], details["streams"], details["threads"]) == (*["OpenVINO's own"] * 2, 1)
+    assert details["inference_precision"] in ("OpenVINO's own: f32", "OpenVINO's own: bf16", "OpenVINO's own: f16")
+    assert (details["streams"], details["threads"]) == ("OpenVINO's own: 1", 1)
 
 
 def test_other_policies_keep_the_types_of_the_graph(artifact: Artifact, tmp_path: Path) -> None:
