@@ -264,10 +264,9 @@ class Artifact:
         """
         for info in self.manifest.files:
             path = self.path / info.path
-            if not is_file(path):
-                raise ArtifactError(f"artifact {self.path.name}: {info.path} is missing: export it again")
-            if not _same(path, info):
-                raise ArtifactError(f"artifact {self.path.name}: {info.path} is damaged: export it again")
+            if not is_file(path) or not _same(path, info):
+                what = "damaged" if is_file(path) else "missing"
+                raise ArtifactError(f"artifact {self.path.name}: {info.path} is {what}: export it again")
 
 
 def load_artifact(path: Path | str) -> Artifact:
