@@ -27,8 +27,10 @@ their time that is left without waiting for a CPU (`Block.calm`); a ratio is the
 
 **Latencies.** The replicate is the launch, or, of fewer than five launches, a *batch* of consecutive rounds (batch means,
 Schmeiser 1982): a single cell's latency has no partner to cancel the machine's mood, which moves far more than a process
-start's luck. 2 to `LATENCY_BATCHES` = 5 batches, of at least three rounds from 6 on, cover 91-93 % in the worst case (one
-call a block, calls correlated at 0.9, no pause between rounds) and 95 % elsewhere.
+start's luck. They hold three rounds or more in a single launch (2 to `LATENCY_BATCHES` = 5 of them cover 91-93 % in the
+worst case, one call a block, calls correlated at 0.9, no pause between rounds, and 95 % elsewhere), and two or more where
+there are several launches: two launches of four rounds cover 94 % where the blocks of seven cells lie between a cell's
+own, 91 % of two cells, and are a third as wide as by one batch a launch (Student's t with one degree of freedom).
 
 `python -m depthport.bench.studies.simulate` prints the coverage of each.
 """
@@ -134,11 +136,13 @@ def batch_means(values: FloatArray, batches: int) -> FloatArray:
 def latency_batches(n_launches: int, n_rounds: int) -> int:
     """Replicates in the `n_rounds` unpaired rounds of one of `n_launches` launches.
 
-    The launch itself, from 5 launches on; below, as many batches of 3 rounds or more as make 5 in all, and of a single
-    launch 2 at least.
+    The launch itself, from 5 launches on; below, as many batches of 2 rounds or more as make 5 in all; of a single launch of
+    3 rounds or more, and 2 at least.
     """
     wanted = -(-LATENCY_BATCHES // n_launches)
-    return min(n_rounds, max(2 if n_launches == 1 else 1, min(wanted, n_rounds // 3)))
+    if n_launches == 1:
+        return min(n_rounds, max(2, min(wanted, n_rounds // 3)))
+    return max(1, min(wanted, n_rounds // 2))
 
 
 def _mean_of(values: FloatArray, n_launches: int, n_rounds: int) -> Estimate:

@@ -180,7 +180,20 @@ def test_constant_samples_give_an_interval_of_no_width() -> None:
 
 @pytest.mark.parametrize(
     ("launches", "rounds", "batches"),
-    [(1, 1, 1), (1, 2, 2), (1, 5, 2), (1, 9, 3), (1, 15, 5), (1, 1000, 5), (2, 2, 1), (2, 9, 3), (4, 9, 2), (5, 90, 1)],
+    [
+        (1, 1, 1),
+        (1, 2, 2),
+        (1, 5, 2),
+        (1, 9, 3),
+        (1, 15, 5),
+        (1, 1000, 5),
+        (2, 2, 1),
+        (2, 4, 2),
+        (3, 4, 2),
+        (2, 9, 3),
+        (4, 9, 2),
+        (5, 90, 1),
+    ],
 )
 def test_latency_batches(launches: int, rounds: int, batches: int) -> None:
     assert latency_batches(launches, rounds) == batches
