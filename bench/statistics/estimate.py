@@ -136,8 +136,8 @@ def batch_means(values: FloatArray, batches: int) -> FloatArray:
 def latency_batches(n_launches: int, n_rounds: int) -> int:
     """Replicates in the `n_rounds` unpaired rounds of one of `n_launches` launches.
 
-    The launch itself, from 5 launches on; below, as many batches of 2 rounds or more as make 5 in all; of a single launch of
-    3 rounds or more, and 2 at least.
+    The launch itself, from 5 launches on; below, as many batches of 2 rounds or more as make 5 in all; in a single launch
+    batches of 3 rounds or more, 2 at least.
     """
     wanted = -(-LATENCY_BATCHES // n_launches)
     if n_launches == 1:
