@@ -16,6 +16,7 @@ from depthport.bench.analysis.samples import raw_samples
 from depthport.bench.environment.telemetry_summary import summarize_records
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import Protocol
+from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import BOUNDARIES, Boundary, Cell, Memory, Phases, Speedup, Status, Timing
 from depthport.bench.results.sections import Accuracy, Parity
 from depthport.bench.statistics.latency import summarize
@@ -59,6 +60,13 @@ def analyse(
         )
         for spec in specs
     ]
+
+
+def wrong_cells(specs: Sequence[CellSpec], journal: Journal, references: Mapping[str, Path], work: Path) -> frozenset[str]:
+    """Ids of the cells whose outputs so far are not upstream's: they are timed, and nothing loses to them."""
+    evidence, reference = Evidence(journal), _load_references(references)
+    found = ((spec, _parity(spec, evidence, reference, work)) for spec in specs)
+    return frozenset(spec.id for spec, own in found if _ended(spec, evidence, own)[0] is Status.PARITY_FAILED)
 
 
 def fp64_error(references: Mapping[str, Path], size: tuple[int, int]) -> Parity | None:

@@ -28,7 +28,8 @@ def judge_controls(specs: Sequence[CellSpec], evidence: Evidence, protocol: Prot
             if usable:
                 controls[name] = Control(None, None, "not run", expected, False, f"{control_subject(usable).id} has none")
             continue
-        found = evidence.speedup(subject.with_tag(tag, tag).id, subject.id, "device", protocol.margin)
+        control = subject.with_tag(tag, tag).id
+        found = evidence.speedup(control, subject.id, "device", protocol.margin, one_process=tag == PLUS5)
         assert found is not None
         ok = nothing_found(found) if name == "aa" else found.verdict == Verdict.SLOWER.value
         controls[name] = Control(found.ratio, found.ci95, found.verdict, expected, ok, found.reason)

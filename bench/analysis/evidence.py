@@ -68,16 +68,22 @@ class Evidence:
             ).quota_throttled_share
         return self._quota[cell]
 
-    def speedup(self, cell: str, baseline: str, boundary: Boundary, margin: float) -> Speedup | None:
-        """A cell against its baseline, as the results keep it; None where one of them has no samples."""
+    def speedup(
+        self, cell: str, baseline: str, boundary: Boundary, margin: float, *, one_process: bool = False
+    ) -> Speedup | None:
+        """A cell against its baseline, as the results keep it; None where one of them has no samples.
+
+        `one_process`: they share it, so no luck of a start is between them.
+        """
         ours, theirs = self.samples(cell, boundary), self.samples(baseline, boundary)
         if ours is None or theirs is None:
             return None
-        found = ratio(theirs, ours, margin)
+        found = ratio(theirs, ours, margin, 0.0) if one_process else ratio(theirs, ours, margin)
         notes = f"; waiting for a CPU, {percent(self.waited_share)} of the time, is taken off" if self.calm else ""
         if cell in self.eliminated:
             notes += "; timed no further once it had surely lost"
-        plain = Speedup(found.ratio, found.ci95, found.verdict.value, found.explanation + notes)
+        explained = found.explanation.split("; one launch")[0] if one_process else found.explanation
+        plain = Speedup(found.ratio, found.ci95, found.verdict.value, explained + notes)
         return quota.carried(plain, self.quota_share(cell), self.quota_share(baseline))
 
     def outputs(self, cell: str) -> dict[int, str]:

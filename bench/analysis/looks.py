@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from depthport.bench.analysis.evidence import Evidence, baseline_of
@@ -28,11 +28,17 @@ class Look:
     enough: bool
     """Every ratio that matters is known to the protocol's `target_half_width`: those of the cells not yet lost."""
     ranking: tuple[tuple[str, Speedup], ...]
-    """Cells by their ratio so far, fastest first."""
+    """Cells that compute what upstream does by their ratio so far, fastest first."""
 
 
-def take_look(journal: Journal, timed: Sequence[CellSpec], protocol: Protocol, number: int) -> Look:
-    """Look number `number` (bench/statistics/stopping.py) at the cells `timed`, controls among them."""
+def take_look(
+    journal: Journal, timed: Sequence[CellSpec], protocol: Protocol, number: int, wrong: Collection[str] = ()
+) -> Look:
+    """Look number `number` (bench/statistics/stopping.py) at the cells `timed`, controls among them.
+
+    Args:
+        wrong: ids of those that compute something else than upstream.
+    """
     boundary: Boundary = "pipeline" if protocol.boundary == "pipeline" else "device"
     evidence, out = Evidence(journal), {record.cell for record in journal.of(Eliminated)}
     tables: dict[str, RoundTable] = {
@@ -49,7 +55,7 @@ def take_look(journal: Journal, timed: Sequence[CellSpec], protocol: Protocol, n
     losers: list[str] = []
     for base_id, names in rivals.items():
         racing = {name: tables[name] for name in names if name not in out}
-        losers += lost(racing, tables[base_id], number, protocol.margin)
+        losers += lost(racing, tables[base_id], number, protocol.margin, wrong)
     losers = _with_controls(losers, [spec for spec in timed if spec.id not in out], tables, number)
     kept = [(base_id, name) for base_id, names in rivals.items() for name in names if name not in {*losers, *out}]
     estimates = [log_ratio_of_rounds(tables[base_id], tables[name]) for base_id, name in kept]
@@ -59,7 +65,7 @@ def take_look(journal: Journal, timed: Sequence[CellSpec], protocol: Protocol, n
         for name in names
         if (ratio := evidence.speedup(name, base_id, boundary, protocol.margin)) is not None
     ]
-    ranking = sorted(ratios, key=lambda pair: -(pair[1].ratio or 0.0))
+    ranking = sorted((pair for pair in ratios if pair[0] not in wrong), key=lambda pair: -(pair[1].ratio or 0.0))
     return Look(tuple(losers), narrow(estimates, protocol.target_half_width), tuple(ranking))
 
 
@@ -73,7 +79,9 @@ def _with_controls(
     subject = control_subject([spec for spec in timed if not is_control(spec.tags)]).id
     controls = [spec for spec in timed if is_control(spec.tags) and spec.id in tables and subject in tables]
     delayed = [spec.id for spec in controls if PLUS5 in spec.tags]
-    found = [name for name in delayed if surely_slower(tables[name], tables[subject], error_at(number, 1), 0.0)]
+    found = [
+        name for name in delayed if surely_slower(tables[name], tables[subject], error_at(number, 1), 0.0, launch_noise=0.0)
+    ]
     if controls and (number < CONTROLS_LOOK or found != delayed):
         losers = [name for name in losers if name != subject]
     if subject in losers:

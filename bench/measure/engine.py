@@ -125,7 +125,7 @@ class _Run:
                 run_regime(regime, timed, inputs, self.plan.protocol, self.journal, self.observer)
             elif timed:
                 measurement = Measurement(
-                    timed, inputs, self.plan.protocol, self.journal, self.work, self.observer, self.clock, truth
+                    timed, inputs, self.plan.protocol, self.journal, self.work, self.observer, self.clock, truth, references
                 )
                 measurement.run()
             return self._finish(references, complete=True)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
+from depthport.bench.analysis.analysis import wrong_cells
 from depthport.bench.analysis.looks import take_look
 from depthport.bench.environment.telemetry import Telemetry
 from depthport.bench.measure.observer import Observer
@@ -45,6 +47,7 @@ class Measurement:
         observer: Observer,
         clock: Callable[[], float],
         truth: Sequence[Path] = (),
+        references: Mapping[str, Path] = MappingProxyType({}),
     ) -> None:
         self._cells = {cell.spec.id: cell for cell in cells}
         self._pool = WorkerPool(self._cells, inputs, protocol, journal, observer, clock, truth)
@@ -54,6 +57,8 @@ class Measurement:
         self._work = work
         self._observer = observer
         self._clock = clock
+        self._references = references
+        self._wrong: frozenset[str] | None = None  # not yet looked at
         self._telemetry = Telemetry()
         self._visits: dict[str, Visit] = {}
         self._blocks = Counter(e.cell for e in journal.of(TimedBlock))
@@ -140,7 +145,10 @@ class Measurement:
         which = look_number(len(rounds))
         if which is None or self._protocol.order == "sequential":
             return
-        look = take_look(self._journal, [timed.spec for timed in self._cells.values()], self._protocol, which)
+        timed = [cell.spec for cell in self._cells.values()]
+        if self._wrong is None:
+            self._wrong = wrong_cells(timed, self._journal, self._references, self._work)
+        look = take_look(self._journal, timed, self._protocol, which, self._wrong)
         for cell in look.lost:
             self._journal.append(Eliminated(cell=cell, launch=launch, round=number))
         if look.enough and not self._journal.of(Enough):
@@ -203,7 +211,7 @@ class Measurement:
         started = self._clock()
         found = member.live.block(request, block.samples * block.calls * member.call_ns / 1e9)
         self._blocks[cell] += 1
-        member.call_ms += [ns / block.calls / 1e6 for ns in _durations_ns(found)]
+        member.call_ms += [ns * (found.calm_share or 1.0) / block.calls / 1e6 for ns in _durations_ns(found)]
         if save is not None:
             self._saved.add((cell, found.input))
         origin = found.starts_ns[0]

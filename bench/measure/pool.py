@@ -18,6 +18,7 @@ from depthport.bench.measure.observer import Observer
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.design import warmup_rule
 from depthport.bench.plan.protocol import Protocol
+from depthport.bench.plan.schedule import shuffled
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import is_control
 from depthport.bench.results.records import Calibration, Failed, GroundTruthOutputs, Launch, Residency
@@ -57,6 +58,7 @@ class Member:
     live: LiveCell
     calibration: Calibration
     call_ms: list[float] = field(default_factory=list)
+    """Without waiting for a CPU, once rounds have begun: what a control's delay is a share of."""
     next_input: int = 0
 
     @property
@@ -106,11 +108,14 @@ class WorkerPool:
         return [member.live.pid for owner, member in self._members.items() if owner != active]
 
     def start(self, launch: int, wanted: Collection[str]) -> None:
-        """Start and warm up the workers `wanted`, unless they are started for each visit."""
+        """Start and warm up the workers `wanted`, unless they are started for each visit.
+
+        In an order of the launch's own: whoever starts first always would have its memory laid out first always.
+        """
         if self.relaunch:
             return
         try:
-            for owner in [c for c in self.alive() if c in wanted]:
+            for owner in shuffled([c for c in self.alive() if c in wanted], self._protocol.seed, "start", launch):
                 if not _room_for_one_more(self._members):
                     raise _NoRoom
                 self._observer.step(f"{owner}: loading and warming up", 1)

@@ -15,9 +15,9 @@ out keeps its ratio, with the wider interval of fewer rounds; the pairs that mat
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from depthport.bench.statistics.estimate import Estimate, RoundTable, log_ratio_of_rounds
+from depthport.bench.statistics.estimate import LAUNCH_NOISE, Estimate, RoundTable, log_ratio_of_rounds
 
 ERROR = 0.05
 """Chance, at most, that any cell is put out that is not slower than the leader."""
@@ -46,18 +46,22 @@ def narrow(estimates: Sequence[Estimate | None], target: float) -> bool:
     )
 
 
-def lost(cells: Mapping[str, RoundTable], baseline: RoundTable, look: int, margin: float) -> list[str]:
+def lost(
+    cells: Mapping[str, RoundTable], baseline: RoundTable, look: int, margin: float, wrong: Collection[str] = ()
+) -> list[str]:
     """Names of `cells` that are surely slower than their leader; the leader is never among them.
 
     Args:
         cells: blocks of those still timed, without the baseline.
         look: which look this is, from 1 on.
         margin: a cell that is slower by no more than this is no loser (0.02 is 2 %).
+        wrong: those of `cells` that compute something else: none of them is the leader.
     """
     ratios = {name: found.log for name, table in cells.items() if (found := log_ratio_of_rounds(baseline, table))}
-    if not ratios:
+    right = [name for name in ratios if name not in wrong]
+    if not right:
         return []
-    leader = max(ratios, key=lambda name: ratios[name])
+    leader = max(right, key=lambda name: ratios[name])
     return [
         name
         for name in ratios
@@ -70,8 +74,10 @@ def error_at(look: int, cells: int) -> float:
     return ERROR / (cells * look * (look + 1))
 
 
-def surely_slower(cell: RoundTable, leader: RoundTable, error: float, margin: float) -> bool:
+def surely_slower(
+    cell: RoundTable, leader: RoundTable, error: float, margin: float, launch_noise: float = LAUNCH_NOISE
+) -> bool:
     """Return whether log(cell / leader) is above the margin, wrongly with probability `error` at most."""
-    behind = log_ratio_of_rounds(cell, leader)
+    behind = log_ratio_of_rounds(cell, leader, launch_noise)
     interval = None if behind is None else behind.interval(1.0 - 2.0 * error)
     return interval is not None and interval[0] > math.log1p(margin)

@@ -81,7 +81,7 @@ class Ratio:
         }[self.reason]
         number = "" if self.ratio is None else f"{format_interval(self.ratio, self.ci95, '×')}: "
         one = self.n_launches == 1 and self.ci95 is not None
-        return number + text + (f"; one launch: that others differ by {LAUNCH_NOISE:.2%} is assumed" if one else "")
+        return number + text + (f"; one launch: that others differ by {LAUNCH_NOISE:.1%} is assumed" if one else "")
 
 
 def judge(estimate: Estimate | None, margin: float = MARGIN) -> Ratio:
@@ -117,12 +117,12 @@ def _judge_interval(interval: tuple[float, float], inner: tuple[float, float], m
     return (Verdict.FASTER if low > 0.0 else Verdict.SLOWER), Reason.BEYOND_MARGIN if beyond else Reason.BEYOND_ONE
 
 
-def ratio(baseline: CellSamples, cell: CellSamples, margin: float = MARGIN) -> Ratio:
+def ratio(baseline: CellSamples, cell: CellSamples, margin: float = MARGIN, launch_noise: float = LAUNCH_NOISE) -> Ratio:
     """Ratio of the cell to the baseline, paired by (launch, round).
 
     See `depthport.bench.statistics.estimate` for the interval.
     """
-    return judge(estimate_log_ratio(baseline, cell), margin)
+    return judge(estimate_log_ratio(baseline, cell, launch_noise), margin)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Clock:
     """Correlation of the machine's noise from one sample to the next."""
     correlated: float = 0.02
     white: float = 0.01
-    launch: float = 0.005
+    launch: float = 0.0075
     """Typical for machines; each run's own is this over the root of chi squared / df, with `LAUNCH_NOISE_DF`."""
     spikes: float = 0.0
     """Share of samples that take 50 % longer."""

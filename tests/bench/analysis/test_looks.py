@@ -59,6 +59,12 @@ def test_what_surely_lost_is_out_and_a_found_delay(tmp_path: Path) -> None:
     assert take_look(journal, timed, replace(RIGOROUS, target_half_width=0.05), 5).enough
 
 
+def test_nothing_loses_to_a_wrong_answer(tmp_path: Path) -> None:
+    look = take_look(journal_of(tmp_path, 12), [BASE, FAST, SLOW], RIGOROUS, 4, wrong={FAST.id})
+    assert look.lost == ()
+    assert [cell for cell, _ in look.ranking] == [SLOW.id]
+
+
 def test_controls_go_with_the_cell_that_they_repeat(tmp_path: Path) -> None:
     look = take_look(journal_of(tmp_path, 12, SLOW_FIRST), [BASE, SLOW, FAST, *REPEATED], RIGOROUS, 4)
     assert set(look.lost) == {SLOW.id, *(spec.id for spec in REPEATED)}

@@ -31,7 +31,7 @@ def test_expected_half_width_in_closed_form() -> None:
         2.776445 * math.sqrt((2 * 0.005**2 + 0.02**2) / 5), rel=1e-6
     )
     assert expected_half_width(1, 5, Order.MIRRORED, 0.0, 0.02) == pytest.approx(2.776445 * 0.02 / math.sqrt(5))
-    assert expected_half_width(1, 1000, Order.MIRRORED, 0.0055, 0.0) == pytest.approx(2.570582 * 0.0055 * math.sqrt(2))
+    assert expected_half_width(1, 1000, Order.MIRRORED, 0.008, 0.0) == pytest.approx(2.570582 * 0.008 * math.sqrt(2))
     assert expected_half_width(1, 1, Order.MIRRORED) == math.inf
 
 

@@ -84,6 +84,14 @@ def test_one_launch_keeps_what_is_known_of_others() -> None:
     assert still.df == pytest.approx(LAUNCH_NOISE_DF)
 
 
+def test_nothing_is_known_beforehand_of_two_in_one_process() -> None:
+    rounds = np.array([0.1, 0.2, 0.3])
+    found = estimate_ratio([rounds], launch_noise=0.0)
+    assert found.standard_error == pytest.approx(0.1 / math.sqrt(3)) and found.df == pytest.approx(2.0)
+    still = estimate_ratio([np.full(5, 0.7)], launch_noise=0.0)
+    assert still.log == pytest.approx(0.7) and still.standard_error == pytest.approx(0.0)
+
+
 def test_rounds_of_one_each_have_their_own_spread_alone() -> None:
     found = estimate_ratio([np.array([value]) for value in (0.1, 0.2, 0.4)])
     assert found.standard_error == pytest.approx(np.std([0.1, 0.2, 0.4], ddof=1) / math.sqrt(3))

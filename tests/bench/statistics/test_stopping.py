@@ -32,6 +32,9 @@ def test_all_tests_together_spend_the_error() -> None:
 def test_the_slow_are_out_and_the_leader_and_the_near_stay() -> None:
     cells = {"leader": noisy(-1.0, 12, 1), "near": noisy(-0.99, 12, 2), "slow": noisy(-0.5, 12, 3)}
     assert lost(cells, noisy(0.0, 12, 0), look=4, margin=0.02) == ["slow"]
+    assert lost(cells, noisy(0.0, 12, 0), look=4, margin=0.02, wrong={"leader"}) == ["slow"]
+    cells["slow"] = noisy(-0.9, 12, 3)
+    assert lost(cells, noisy(0.0, 12, 0), look=4, margin=0.02, wrong={"leader", "near"}) == []
     assert lost({}, noisy(0.0, 12, 0), look=4, margin=0.02) == []
 
 

@@ -97,7 +97,7 @@ def test_explanation_has_its_numbers_and_says_what_one_launch_is() -> None:
     text = judge(Estimate(math.log(1.05), 0.01, 4.0, 5, 25)).explanation
     assert text.startswith("1.050× [1.021, 1.080]: the whole 95 % interval is beyond ±2 %")
     one = judge(Estimate(0.1, 0.01, 9.0, 1, 10)).explanation
-    assert one.endswith("one launch: that others differ by 0.55% is assumed")
+    assert one.endswith("one launch: that others differ by 0.8% is assumed")
 
 
 @given(st.floats(-0.2, 0.2), st.floats(1e-5, 0.1), st.integers(1, 30))

@@ -100,7 +100,7 @@ def test_other_machines(clock: Clock) -> None:
 
 
 def test_stopping_early_costs_little_coverage() -> None:
-    coverage, used = stop_rule(0.02, Clock(), runs=RUNS)
+    coverage, used = stop_rule(0.03, Clock(), runs=RUNS)
     assert coverage >= 0.93 - slack(0.93)
     assert used < 0.9
 
@@ -119,7 +119,7 @@ def test_without_the_waiting_verdicts_hold_under_load(recording: Recording) -> N
     wall, calm = (under_load(recording, 40, calm=calm, runs=RUNS) for calm in (False, True))
     assert calm.coverage >= 0.93 - slack(0.93)
     assert calm.false_positive <= 0.05 + slack(0.05)
-    assert calm.power >= 0.95
+    assert calm.power >= 0.85 > wall.power
     assert calm.half_width < wall.half_width
 
 
