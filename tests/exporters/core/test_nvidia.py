@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -48,8 +49,11 @@ def test_what_the_driver_is_asked(driver: Driver, ordinal: int | None, asked: li
 
 
 def test_no_driver_is_no_failure(monkeypatch: pytest.MonkeyPatch, driver: Driver) -> None:
+    failed: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
     monkeypatch.setattr(nvidia, "_driver", lambda: None)
     nvidia.begin_context(0).join()
+    assert not failed and not driver.asked
 
 
 @pytest.mark.parametrize(
