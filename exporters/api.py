@@ -28,7 +28,7 @@ from depthport.exporters.da3.signature import input_specs, output_specs, preproc
 from depthport.exporters.da3.weights import load_state_dict, resolve_weights
 from depthport.exporters.da3.weights_ref import WeightsRef
 from depthport.exporters.inputs.preprocess import validate_source
-from depthport.exporters.registry import get_exporter
+from depthport.exporters.registry import get_exporter, installed_exporters
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -212,9 +212,8 @@ def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
     ref = request.weights
     spec = request.model
     if request.policy.camera_token is not None and not exporter.keeps_poses:
-        raise UnsupportedError(
-            f"format {request.format!r} has no precision {request.precision!r}: use bf16, or format onnx"
-        )
+        able = " or ".join(one.format for one in installed_exporters() if one.keeps_poses)
+        raise UnsupportedError(f"format {request.format!r} has no precision {request.precision!r}: use format {able}")
     options = exporter.options(request)
     versions = package_versions(deciding_packages(exporter, resized=request.source_size is not None))
     draft = Manifest(

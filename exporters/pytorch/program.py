@@ -34,7 +34,8 @@ def require_static(request: ExportRequest, *, allow: Collection[str] = ()) -> No
         "preprocessing in the graph": request.preprocess and "preprocess" not in allow,
         f"precision {request.policy.name!r}": quantization is not None and f"quantization {quantization}" not in allow,
     }
-    made_here = quantization is not None and not refused[f"precision {request.policy.name!r}"]
+    rounded = quantization is not None or request.policy.camera_token is not None
+    made_here = rounded and not refused[f"precision {request.policy.name!r}"]
     where = f" in precision {request.policy.name!r}" if made_here else ""
     for what, asked in refused.items():
         if asked:

@@ -124,6 +124,11 @@ def test_the_versions_that_matter_are_recorded() -> None:
         ({"format": "pytorch", "precision": "int8"}, UnsupportedError, "has no precision 'int8'"),
         ({"precision": "fp8"}, UnsupportedError, "has no precision 'fp8'"),
         ({"precision": "int8", "dynamic": ("views",)}, UnsupportedError, "has no dynamic views in precision 'int8'"),
+        (
+            {"precision": "bf16-poses", "dynamic": ("views",)},
+            UnsupportedError,
+            "has no dynamic views in precision 'bf16-poses'",
+        ),
         ({"precision": "int8", "options": {"calibration": "nowhere"}}, UsageError, "neither a file nor a folder"),
         ({"format": "pytorch", "precision": "fp8"}, UnsupportedError, "has no precision 'fp8'"),
     ],
