@@ -18,6 +18,7 @@ from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import BOUNDARIES, Boundary, Cell, Memory, Phases, Speedup, Status, Timing
+from depthport.bench.results.records import SessionReport
 from depthport.bench.results.sections import Accuracy, Parity
 from depthport.bench.statistics.latency import summarize
 from depthport.bench.statistics.samples import CellSamples
@@ -135,7 +136,7 @@ def _cell(
         timing=timing,
         speedup=speedups,
         rank=ranks,
-        memory=Memory(_max(r.host_peak_mib for r in reports), _max(r.device_peak_mib for r in reports)),
+        memory=_memory(reports),
         parity=parity,
         accuracy=accuracy,
         placement=placement,
@@ -181,6 +182,18 @@ def _stages(cell: str, evidence: Evidence) -> dict[str, float] | None:
     """Medians of what the parts of a scene took, in their order."""
     found = [block.stages_ns for block in evidence.blocks if block.cell == cell and block.stages_ns]
     return {name: float(np.median([one[name] for one in found])) / 1e6 for name in found[0]} if found else None
+
+
+def _memory(reports: Sequence[SessionReport]) -> Memory:
+    """Peaks of the processes after the first, which compiles where nothing is kept yet; its own are told apart."""
+    first, later = reports[:1], reports[1:]
+    steady = later or first
+    return Memory(
+        host_peak_mib=_max(r.host_peak_mib for r in steady),
+        device_peak_mib=_max(r.device_peak_mib for r in steady),
+        first_host_peak_mib=_max(r.host_peak_mib for r in first) if later else None,
+        first_device_peak_mib=_max(r.device_peak_mib for r in first) if later else None,
+    )
 
 
 def _max(values: Iterable[float | None]) -> float | None:

@@ -29,7 +29,8 @@ READING = (
     "taken from the outputs of the timed calls, the worst over the inputs. A cell beyond what its precision allows "
     "is parity failed.",
     "Memory is the peak of the cell's own process, measured apart from timing: on the device where it has "
-    "its own memory (– where its runtime can't tell), else resident memory.",
+    "its own memory (– where its runtime can't tell), else resident memory. Of several processes the first does not count: "
+    "it may compile what the others find kept.",
     f"Stability is ✓ where {STABLE}. No sample is deleted.",
     "A percentile is printed only where the sample count carries it: p90 from 29, p95 from 59, p99 from 299.",
 )

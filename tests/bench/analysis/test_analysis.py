@@ -9,7 +9,7 @@ import pytest
 
 from depthport.bench.results.model import BOUNDARIES, Cell, Results, Status
 from tests.support import results as fixtures
-from tests.support.simulated_run import Row
+from tests.support.simulated_run import COMPILING_MIB, Row
 
 BASELINE = fixtures.H100_ROWS[0]
 RAN = [row for row in fixtures.H100_ROWS if not row.failed]
@@ -51,6 +51,17 @@ def test_the_controls_come_out_as_they_must(run: Results) -> None:
     aa, plus5 = run.controls["aa"], run.controls["plus5"]
     assert aa.ok and aa.verdict == "equivalent" and aa.ratio == pytest.approx(1, abs=5e-3)
     assert plus5.ok and plus5.verdict == "slower" and plus5.ratio == pytest.approx(1 / 1.05, abs=5e-3)
+
+
+@pytest.mark.parametrize("row", RAN, ids=lambda row: row.id)
+def test_memory_is_that_of_the_launches_that_found_everything_compiled(run: Results, row: Row) -> None:
+    memory = next(cell.memory for cell in run.cells if cell.id == row.id)
+    for peak, first, true in (
+        (memory.host_peak_mib, memory.first_host_peak_mib, row.host_mib),
+        (memory.device_peak_mib, memory.first_device_peak_mib, row.device_mib),
+    ):
+        assert peak == true
+        assert first == (None if true is None else true + COMPILING_MIB)
 
 
 def test_warm_ups_are_kept_and_counted_in_nothing(run: Results) -> None:
