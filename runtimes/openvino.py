@@ -51,7 +51,7 @@ DEFAULTS = Mode("defaults", "as OpenVINO decides: bf16 where the CPU has it", pr
 
 # What a device says it can compute in, and the policies that makes worth running, best known first.
 _CAPABILITIES: dict[str, dict[str, tuple[str, ...]]] = {
-    "cpu": {"FP32": ("fp32",), "BF16": ("bf16-poses", "bf16"), "INT8": ("int8",)},
+    "cpu": {"FP32": ("fp32",), "BF16": ("bf16-poses", "int8-bf16", "bf16"), "INT8": ("int8",)},
     "gpu": {"FP16": ("fp16",), "FP32": ("fp32",), "INT8": ("int8",)},
     "npu": {"FP16": ("fp16",), "INT8": ("int8",)},
 }
@@ -81,7 +81,7 @@ class OpenVinoRuntime(Runtime):
     title: ClassVar[str] = "OpenVINO"
     licence: ClassVar[str | None] = "Apache-2.0"
     packages: ClassVar[tuple[str, ...]] = ("openvino",)
-    quantized: ClassVar[tuple[str, ...]] = ("int8", "bf16-poses")
+    quantized: ClassVar[tuple[str, ...]] = ("int8", "bf16-poses", "int8-bf16")
 
     def default_target(self, device: str, precision: str) -> str | None:  # noqa: ARG002 - the interface's
         return "openvino" if device == "cpu" else None

@@ -49,6 +49,7 @@ LIMITS: dict[str, ParityLimit] = {
     "bf16-fp16": ParityLimit(8e-2, 2.0),
     "bf16-mixed": ParityLimit(8e-2, 2.0),
     "bf16-poses": ParityLimit(4e-2, 1.0),
+    "int8-bf16": ParityLimit(4e-2, 1.0),
     "int8": ParityLimit(8e-2, 2.0),
     "fp8": ParityLimit(2e-1, 5.0),
 }

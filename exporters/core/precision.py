@@ -76,6 +76,15 @@ POLICIES: dict[str, PrecisionPolicy] = {
             note="int8 where a measured budget of depth and pose errors allows it, rest and camera tokens fp32",
         ),
         PrecisionPolicy(
+            "int8-bf16",
+            "bfloat16",
+            "bfloat16",
+            "float32",
+            camera_token="float32",
+            quantization="int8",
+            note="bf16-poses with linear layers in int8 where a measured budget of depth and pose errors allows it",
+        ),
+        PrecisionPolicy(
             "fp8", "bfloat16", "bfloat16", "float32", quantization="fp8", note="fp8 backbone matmuls, rest bf16"
         ),
     )

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,15 +46,17 @@ from depthport.exporters.onnx.plain import (
     upstream_graph,
 )
 from depthport.exporters.onnx.quantize import quantize_graph
-from depthport.exporters.onnx.targets import NAMES, PORTABLE, OnnxTarget, as_exported, get_target
+from depthport.exporters.onnx.targets import NAMES, PORTABLE, as_exported, get_target
 from depthport.exporters.onnx.versions import VersionOptions, check_versions, least_ir, oldest_onnxruntime
 from depthport.exporters.pytorch.program import export_program, require_static
-from depthport.exporters.quantization.half import RoundingOptions, round_weights, rounding_options
+from depthport.exporters.quantization.half import RoundingOptions, lower_network, rounding_options
 from depthport.exporters.quantization.layers import candidates
 from depthport.exporters.quantization.plan import Int8Options, int8_options, make_plan
 
 if TYPE_CHECKING:
     import onnx_ir
+
+    from depthport.exporters.quantization.sensitivity import QuantizedLayer
 
 
 MODEL_FILE = "model.onnx"
@@ -97,13 +99,13 @@ class OnnxExporter(Exporter):
         target.require(request.policy)
         if (plain := plain_kind(request)) is not None:
             return {"target": target.name, "opset": target.opset, **check_plain(request, plain, target.name)}
-        if request.policy.quantization is not None:
-            return {"target": target.name, "opset": target.opset, **int8_options(request).to_json()}
         if request.policy.camera_token is not None:
-            require_static(request)
+            require_static(request, allow=("quantization int8",))
             if target.opset < BF16_CONVOLUTIONS:
                 raise UnsupportedError(f"target {target.name!r} has no bf16 convolutions: use target openvino")
             return {"target": target.name, "opset": target.opset, **rounding_options(request).to_json()}
+        if request.policy.quantization is not None:
+            return {"target": target.name, "opset": target.opset, **int8_options(request).to_json()}
         free = target.name == PORTABLE
         return {"target": target.name, **check_versions(request.options, target.opset, free=free)}
 
@@ -114,8 +116,9 @@ class OnnxExporter(Exporter):
         free = plain is None and request.policy.quantization is None and request.policy.camera_token is None
         versions = check_versions(request.options, target.opset, free=target.name == PORTABLE) if free else {}
         extra: dict[str, object] = {}
-        if request.policy.camera_token is not None:
-            extra["rounding"] = round_weights(context)
+        half = lower_network(context) if request.policy.camera_token is not None else None
+        if half is not None:
+            extra["rounding"] = half.report
         if plain is UpstreamOptions:
             model = upstream_graph(context, target.opset, directory)
         elif target.emit is not None:
@@ -129,8 +132,12 @@ class OnnxExporter(Exporter):
             model = target.rewrite(model)
             if opset == lowering.OLD:
                 model = lowering.lower(model)
-        if plain is None and request.policy.quantization is not None:
-            extra["quantization"] = _quantize(context, model, target)
+        if half is not None:
+            _quantize(context, model, half.layers, camera_apart=True)
+        elif plain is None and request.policy.quantization is not None:
+            plan = make_plan(context, signed=target.signed_activations, rounded_outputs=target.rounded_outputs)
+            _quantize(context, model, plan.layers, camera_apart=False)
+            extra["quantization"] = plan.report()
         name_constant_outputs(model)
         if request.dynamic:
             name_dimensions(model, request)
@@ -190,14 +197,14 @@ def _read(path: Path) -> onnx_ir.Model:
     return ir.load(path)
 
 
-def _quantize(context: ExportContext, model: onnx_ir.Model, target: OnnxTarget) -> dict[str, object]:
-    """Quantize what the plan chooses; returns the plan's report."""
-    plan = make_plan(context, signed=target.signed_activations, rounded_outputs=target.rounded_outputs)
-    layers = candidates(context.network())
-    weights = {name: cast(Any, layers[name]).weight.detach().numpy() for name in plan.layers}
-    context.progress(f"quantizing {len(plan.layers)} layers")
-    quantize_graph(model, plan.layers.values(), weights)
-    return plan.report()
+def _quantize(
+    context: ExportContext, model: onnx_ir.Model, layers: Mapping[str, QuantizedLayer], *, camera_apart: bool
+) -> None:
+    """Quantize the layers that a plan chose."""
+    modules = candidates(context.network())
+    weights = {name: cast(Any, modules[name]).weight.detach().numpy() for name in layers}
+    context.progress(f"quantizing {len(layers)} layers")
+    quantize_graph(model, layers.values(), weights, camera_apart=camera_apart)
 
 
 def _convert(context: ExportContext, opset: int) -> onnx_ir.Model:

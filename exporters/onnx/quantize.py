@@ -33,19 +33,22 @@ Array = np.ndarray
 _BIAS = re.compile(r"(?P<layer>.+)\.bias(_scaled)?$")
 
 
-def quantize_graph(model: onnx_ir.Model, layers: Iterable[QuantizedLayer], weights: Mapping[str, Array]) -> onnx_ir.Model:
+def quantize_graph(
+    model: onnx_ir.Model, layers: Iterable[QuantizedLayer], weights: Mapping[str, Array], *, camera_apart: bool = False
+) -> onnx_ir.Model:
     """Quantize `layers` in place.
 
     Args:
         model: fp32, as a target wrote it.
         layers: to quantize.
         weights: each layer's own fp32 weight as torch has it, to see what scale a target has folded into it.
+        camera_apart: the camera token has products of its own, of the same weights, which stay as they are.
 
     Raises:
         ExportError: the graph has no such layer, or another weight in its place.
     """
     graph = model.graph
-    linears = dict(_linears(graph))
+    linears = dict(sorted(_linears(graph), key=lambda found: _rows(found[1])))  # a camera token's product has one row
     convolutions: dict[str, list[onnx_ir.Node]] = {}
     for node in graph:
         if node.op_type == "Conv" and node.inputs[1] is not None:
@@ -57,7 +60,7 @@ def quantize_graph(model: onnx_ir.Model, layers: Iterable[QuantizedLayer], weigh
             raise ExportError(f"the graph has no layer {layer.name} to quantize")
         for index, node in enumerate(nodes):
             if layer.linear:
-                _linear(graph, node, layer, weights[layer.name].T)
+                _linear(graph, node, layer, weights[layer.name].T, camera_apart)
             else:
                 _conv(graph, node, layer, weights[layer.name], f"{layer.name}_{index}" if index else layer.name)
     drop_unused_initializers(graph)
@@ -77,7 +80,13 @@ def _linears(graph: onnx_ir.Graph) -> Iterable[tuple[str, onnx_ir.Node]]:
                 yield match["layer"], product
 
 
-def _linear(graph: onnx_ir.Graph, matmul: onnx_ir.Node, layer: QuantizedLayer, original: Array) -> None:
+def _rows(product: onnx_ir.Node) -> int:
+    shape = product.outputs[0].shape
+    assert shape is not None
+    return int(str(shape[-2]))
+
+
+def _linear(graph: onnx_ir.Graph, matmul: onnx_ir.Node, layer: QuantizedLayer, original: Array, camera_apart: bool) -> None:
     x, held = matmul.inputs[0], array(matmul.inputs[1])
     if x is None or held is None or held.shape != layer.codes.shape:
         raise ExportError(f"layer {layer.name} is not a product with its weight in the graph")
@@ -92,15 +101,18 @@ def _linear(graph: onnx_ir.Graph, matmul: onnx_ir.Node, layer: QuantizedLayer, o
         _divide_norm(graph, x, layer)
     pair = _pair(graph, x, layer.input, layer.name)
     product = _node("MatMul", [pair[1].outputs[0], weight.outputs[0]], f"{layer.name}_int8")
-    camera, row = _camera_row(graph, x, held if layer.factors is None else held * layer.factors[:, None], layer.name)
-    assert x.shape is not None
-    views = int(str(x.shape[0]))
-    places = constant(graph, f"camera_rows_{views}", np.stack([np.arange(views), np.zeros(views, np.int64)], axis=1))
-    joined = _node("ScatterND", [product.outputs[0], places, row], f"{layer.name}_joined")
+    added, last = [weight, *pair, product], product
+    if not camera_apart:
+        camera, row = _camera_row(graph, x, held if layer.factors is None else held * layer.factors[:, None], layer.name)
+        assert x.shape is not None
+        views = int(str(x.shape[0]))
+        places = constant(graph, f"camera_rows_{views}", np.stack([np.arange(views), np.zeros(views, np.int64)], axis=1))
+        last = _node("ScatterND", [product.outputs[0], places, row], f"{layer.name}_joined")
+        added += [*camera, last]
     old = matmul.outputs[0]
-    joined.outputs[0].shape, joined.outputs[0].type = old.shape, old.type
-    graph.insert_before(matmul, [weight, *pair, product, *camera, joined])
-    replace_uses(old, joined.outputs[0])
+    last.outputs[0].shape, last.outputs[0].type = old.shape, old.type
+    graph.insert_before(matmul, added)
+    replace_uses(old, last.outputs[0])
     graph.remove(matmul, safe=True)
 
 

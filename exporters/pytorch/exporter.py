@@ -32,7 +32,7 @@ from depthport.exporters.core.files.atomic import write_bytes, write_json
 from depthport.exporters.core.options import Options
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.pytorch.program import export_program, from_pixels, require_static
-from depthport.exporters.quantization.half import RoundingOptions, round_weights, rounding_options
+from depthport.exporters.quantization.half import RoundingOptions, lower_network, rounding_options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,7 +86,7 @@ class PyTorchExporter(Exporter):
         request = context.request
         if request.target == FUSED_TARGET:
             return _write_fused(context, directory)
-        rounded = {"rounding": round_weights(context)} if request.policy.camera_token is not None else {}
+        rounded = {"rounding": lower_network(context).report} if request.policy.camera_token is not None else {}
         program = export_program(context)
         state = context.state_dict()
         context.progress("writing weights")

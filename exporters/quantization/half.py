@@ -1,42 +1,57 @@
-"""bf16 weights rounded against photographs, and what the 16-bit network loses on others.
+"""The 16-bit network that keeps poses: weights rounded against photographs, layers chosen within a budget.
 
 Rounded each on its own, the weights alone turn the cameras of da3-small by 0.2-0.4° (README.md); rounded one after the
-other so that each makes good what those before it changed (GPTQ, as for 8 bits), by a third of that. Nothing but weights
-changes, so the network is as fast, and any runtime can have it.
+other so that each makes good what those before it changed (GPTQ, as for 8 bits), by a third of that. What still loses too
+much on held-out scenes goes back to fp32, best bargains last; where the policy quantizes (`int8-bf16`), linear layers go
+down to 8 bits as far as the same budget allows.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 import numpy as np
 
 from depthport.exporters.base import ExportContext
+from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import UnsupportedError
-from depthport.exporters.core.options import Options, read_options
+from depthport.exporters.core.options import Above0, Options, read_options
 from depthport.exporters.core.precision import POLICIES
 from depthport.exporters.da3.request import ExportRequest
 from depthport.exporters.quantization.images import digest, find_images, held_out_scenes, scene, split
-from depthport.exporters.quantization.layers import observe
-from depthport.exporters.quantization.plan import held_out_count, judge
+from depthport.exporters.quantization.layers import Observation, observe
+from depthport.exporters.quantization.mix import Budget, Loss, choose
+from depthport.exporters.quantization.parts import HalfParts
+from depthport.exporters.quantization.plan import held_out_count, judge, small_scenes, small_shape
 from depthport.exporters.quantization.rounding import bfloat16, compensate
-from depthport.exporters.quantization.sensitivity import compare, infer
-from depthport.exporters.quantization.verify import Found
+from depthport.exporters.quantization.sensitivity import QuantizedLayer, quantize_layer
+from depthport.exporters.quantization.trial import Trial, measure
+from depthport.exporters.quantization.verify import Found, keep_within
+
+MAX_DEPTH_ERROR = 9e-3
+MAX_ROTATION_DEG = 0.36
+"""Nine tenths of what a user can live with (1e-2, 0.4°): held to on the worst of a few scenes, and a user has others."""
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 class RoundingOptions(Options, frozen=True):
     """Options of a policy whose weights are rounded against photographs."""
 
-    where: ClassVar[str] = "precision bf16-poses"
+    where: ClassVar[str] = "precision bf16-poses and int8-bf16"
 
     calibration: str | list[str] | None = None
     """A folder or files: photographs to round the weights against; by default some that scikit-image ships and no
     benchmark runs on."""
+    max_depth_error: Above0 = MAX_DEPTH_ERROR
+    """Budget of all layers below fp32 together: relative L2 of depth, on the worst held-out scene."""
+    max_rotation_deg: Above0 = MAX_ROTATION_DEG
+    """The same of the cameras' rotation, in degrees."""
 
     def to_json(self) -> dict[str, object]:
         """Return the form for manifest and key, with the photographs as the hash of their contents.
@@ -62,35 +77,93 @@ def rounding_options(request: ExportRequest) -> RoundingOptions:
     return read_options(RoundingOptions, request.options, f"precision {request.precision!r} of format {request.format!r}")
 
 
-def round_weights(context: ExportContext) -> dict[str, object]:
-    """Round the bf16 weights of the export's network, in place, against photographs.
+@dataclass(frozen=True)
+class HalfPlan:
+    """What a network, already changed in place, has in which precision."""
 
-    Returns:
-        The manifest's report: layers rounded, and the loss on held-out scenes of the whole network as torch computes it.
-    """
-    import torch
+    layers: dict[str, QuantizedLayer]
+    """Linear layers to quantize in the graph; fp32 in the network."""
+    report: dict[str, object]
+    """For the manifest: weights rounded, parts left fp32, layers in 8 bits, the table where one was needed, the loss."""
 
-    shape, network = context.request.shape, context.network()
-    paths, held_out = split(rounding_options(context.request).calibration)
+
+def lower_network(context: ExportContext) -> HalfPlan:
+    """Round the bf16 weights of the export's network in place, and give its parts the precisions that the budget allows."""
+    request, network = context.request, context.network()
+    shape, options = request.shape, rounding_options(request)
+    paths, held_out = split(options.calibration)
     exact = judge(context, shape, POLICIES["fp32"])
     context.progress(f"rounding weights against {len(paths)} photographs")
-    rounded = []
     # What inputs look like does not depend on how many views there are, beyond there being another.
     few = replace(shape, batch=1, views=min(shape.views, 2))
     watched = exact if few == shape else judge(context, few, POLICIES["fp32"])
-    for name, seen in observe(watched, [scene(path, few) for path in paths]).items():
-        weight = exact.get_submodule(name).get_parameter("weight").detach()
-        columns = compensate(np.ascontiguousarray(weight.flatten(1).numpy().T), seen.hessian, bfloat16)
-        network.get_submodule(name).get_parameter("weight").copy_(torch.from_numpy(columns.T).reshape(weight.shape))
-        rounded.append(name)
-    images = held_out_scenes(paths, held_out, shape, held_out_count(shape))
-    context.progress(f"trying it on {len(images)} held-out scenes")
-    found = losses(network, exact, images)
-    return {"layers": rounded, "held_out": asdict(found)}
+    seen = observe(watched, [scene(path, few) for path in paths])
+    for name, observation in seen.items():
+        observation.gflop *= shape.batch * shape.views / few.views
+        network.get_submodule(name).get_parameter("weight").copy_(_rounded(exact, name, observation))
+    halves = HalfParts(network, exact)
+    layers = _quantized(exact, seen, halves) if request.policy.quantization is not None else {}
+    trial = Trial(network, exact, held_out_scenes(paths, held_out, shape, held_out_count(shape)), layers, halves)
+    budget = Budget(options.max_depth_error, options.max_rotation_deg)
+    mix, table, found = _choose(context, trial, halves, seen, layers, budget, paths)
+    kept = trial.set(mix)
+    half = {loss.layer for loss in mix}
+    return HalfPlan(
+        {layer.name: layer for layer in kept},
+        {
+            "layers": list(seen),
+            "float32": [name for name in halves.names if name not in half],
+            "int8": [layer.name for layer in kept],
+            "budget": asdict(budget),
+            "within": budget.holds(found.depth, found.rotation_deg),
+            "held_out": asdict(found),
+            "sensitivity": [{**asdict(loss), "saved_ms": loss.saved, "taken": loss in mix} for loss in table],
+        },
+    )
 
 
-def losses(network: nn.Module, exact: nn.Module, images: list[np.ndarray]) -> Found:
-    """Loss of `network` against `exact` on scenes (B, N, 3, H, W), the worst of them."""
-    errors = [compare(infer(network, image), infer(exact, image)) for image in images]
-    depth, rotation = np.max(errors, axis=0)
-    return Found(len(images), float(depth), float(rotation))
+def _choose(
+    context: ExportContext, trial: Trial, halves: HalfParts, seen: Mapping[str, Observation],
+    layers: Mapping[str, QuantizedLayer], budget: Budget, paths: Sequence[Path],
+) -> tuple[list[Loss], list[Loss], Found]:  # fmt: skip
+    """The mix, the table it was chosen from (empty where 16 bits throughout keep the budget) and what it loses."""
+    gflop = {name: observation.gflop for name, observation in seen.items()} | halves.attention_gflop()
+    parts = [Loss(name, gflop[name], 0, 0, "bfloat16") for name in halves.names]
+    context.progress(f"trying 16 bits on {len(trial)} held-out scenes")
+    depth, rotation = trial.errors(parts)
+    if not layers and budget.holds(depth, rotation):
+        return parts, [], Found(len(trial), depth, rotation)
+    parts += [Loss(layer.name, layer.gflop, 0, 0) for layer in layers.values()]
+    table, spent = measure(_small_trial(context, halves, layers, paths), parts, context.progress)
+    mix, found = keep_within(trial, choose(table, budget, spent), table, budget, context.progress)
+    if not budget.holds(found.depth, found.rotation_deg):
+        context.progress("the budget can't be kept even in fp32 layers: what is 16-bit in every plan loses more")
+    return mix, table, found
+
+
+def _small_trial(
+    context: ExportContext, halves: HalfParts, layers: Mapping[str, QuantizedLayer], paths: Sequence[Path]
+) -> Trial:
+    """Of the same weights, on the small scenes that parts are measured on one by one."""
+    small: Shape = small_shape(context.request.shape)
+    network = judge(context, small, context.request.policy.unquantized())
+    exact = judge(context, small, POLICIES["fp32"])
+    return Trial(network, exact, small_scenes(paths, small), layers, halves.of(network, exact))
+
+
+def _rounded(exact: nn.Module, name: str, seen: Observation) -> Tensor:
+    """The fp32 weight of a layer on the grid of bf16."""
+    import torch
+
+    weight = exact.get_submodule(name).get_parameter("weight").detach()
+    columns = compensate(np.ascontiguousarray(weight.flatten(1).numpy().T), seen.hessian, bfloat16)
+    return torch.from_numpy(np.ascontiguousarray(columns.T)).reshape(weight.shape)
+
+
+def _quantized(exact: nn.Module, seen: Mapping[str, Observation], halves: HalfParts) -> dict[str, QuantizedLayer]:
+    """The linear layers in 8 bits that compute no camera token."""
+    found: dict[str, QuantizedLayer] = {}
+    for name in filter(halves.apart, seen):
+        weight: Any = exact.get_submodule(name).weight
+        found[name] = quantize_layer(name, weight.detach().numpy(), seen[name], signed=False, weights_only=False)
+    return found

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from depthport.exporters.base import ExportContext
 from depthport.exporters.core.artifact import Shape
-from depthport.exporters.core.errors import UnsupportedError
+from depthport.exporters.core.errors import ExportError, UnsupportedError
 from depthport.exporters.core.options import Above0, Options, read_options
 from depthport.exporters.core.precision import PrecisionPolicy
 from depthport.exporters.da3.request import ExportRequest
@@ -19,8 +21,9 @@ from depthport.exporters.da3.shapes import PATCH
 from depthport.exporters.quantization.images import digest, find_images, held_out_scenes, scene, split
 from depthport.exporters.quantization.layers import Observation, candidates, observe
 from depthport.exporters.quantization.mix import Budget, Loss, choose, quadrature
-from depthport.exporters.quantization.sensitivity import QuantizedLayer, infer, measure, quantize_layer
-from depthport.exporters.quantization.verify import Found, keep_within, together
+from depthport.exporters.quantization.sensitivity import QuantizedLayer, quantize_layer
+from depthport.exporters.quantization.trial import Trial, measure
+from depthport.exporters.quantization.verify import Found, keep_within
 
 if TYPE_CHECKING:
     from torch import nn
@@ -123,16 +126,23 @@ def make_plan(context: ExportContext, *, signed: bool, rounded_outputs: bool) ->
     )
     images = held_out_scenes(paths, held_out, shape, held_out_count(shape))
     exact = judge(context, shape, context.request.policy.unquantized())
+    trial = Trial(exact, exact, images, layers)
+    parts = [Loss(layer.name, layer.gflop, 0, 0) for layer in layers.values()]
     if options.mix == "all":
         context.progress(f"trying all layers on {len(images)} held-out scenes")
-        expected = [infer(exact, image) for image in images]
-        found = Found(len(images), *together(exact, images, expected, list(layers.values())))
-        return QuantizationPlan(layers, (), total, found)
-    table = _measure(context, paths, layers)
+        return QuantizationPlan(layers, (), total, Found(len(images), *trial.errors(parts)))
+    small = small_shape(shape)
+    network = judge(context, small, context.request.policy.unquantized())
+    table, _ = measure(Trial(network, network, small_scenes(paths, small), layers), parts, context.progress)
     budget = Budget(options.max_depth_error, options.max_rotation_deg)
-    chosen = {loss.layer: layers[loss.layer] for loss in choose(table, budget)}
-    kept, found = keep_within(exact, images, chosen, table, budget, context.progress)
-    return QuantizationPlan(kept, tuple(table), total, found)
+    mix, found = keep_within(trial, choose(table, budget), table, budget, context.progress)
+    if not mix:
+        raise ExportError(
+            f"int8 can't keep depth within {budget.depth:g} and cameras within {budget.rotation_deg:g}° in any layer: "
+            "raise max_depth_error or max_rotation_deg, calibrate on more photographs, or export fp32"
+        )
+    kept = {loss.layer for loss in mix}
+    return QuantizationPlan({name: layer for name, layer in layers.items() if name in kept}, tuple(table), total, found)
 
 
 def _round(
@@ -165,19 +175,21 @@ def _scenes(limits: tuple[int, int], pixels: int, each: int) -> int:
     return min(limits[1], max(limits[0], pixels // each))
 
 
-def _measure(context: ExportContext, paths: Sequence[Path], layers: Mapping[str, QuantizedLayer]) -> list[Loss]:
-    """Measure the table on scenes of one or two views of a reduced size.
+def small_shape(whole: Shape) -> Shape:
+    """The shape of the scenes that layers are measured on one by one: one or two views of a reduced size.
 
     What layers lose relative to each other depends little on the size, and a forward pass per layer does.
     """
-    whole = context.request.shape
     factor = min(1.0, MEASURED_SIDE / max(whole.height, whole.width))
     height, width = (max(PATCH, round(side * factor / PATCH) * PATCH) for side in (whole.height, whole.width))
-    shape = Shape(1, min(whole.views, 2), height, width)
-    count = _scenes(MEASURED_SCENES, MEASURED_SCENES[0] * MEASURED_SIDE**2, shape.views * height * width)
+    return Shape(1, min(whole.views, 2), height, width)
+
+
+def small_scenes(paths: Sequence[Path], shape: Shape) -> list[NDArray[np.float32]]:
+    """Some of the calibration's photographs as scenes of :func:`small_shape`."""
+    count = _scenes(MEASURED_SCENES, MEASURED_SCENES[0] * MEASURED_SIDE**2, shape.views * shape.height * shape.width)
     step = max(1, len(paths) // count)
-    images = [scene(path, shape) for path in paths[::step][:count]]
-    return measure(judge(context, shape, context.request.policy.unquantized()), images, layers, context.progress)
+    return [scene(path, shape) for path in paths[::step][:count]]
 
 
 def judge(context: ExportContext, shape: Shape, policy: PrecisionPolicy) -> nn.Module:

@@ -1,18 +1,14 @@
-"""Every layer quantized alone, and what that does to depth and poses: the table the mix is chosen from.
-
-Quantization is simulated in fp32 on the torch network, with the codes, scales and zeros that the graph will hold.
-"""
+"""Layers in 8 bits, simulated in fp32 on the torch network with the codes, scales and zeros that the graph will hold."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from depthport.exporters.quantization.layers import Observation, candidates, hooked, is_linear, norm_before, relu_after
-from depthport.exporters.quantization.mix import Loss
+from depthport.exporters.quantization.layers import Observation, is_linear, norm_before, relu_after
 from depthport.exporters.quantization.rounding import ActivationGrid, activation_grid, balance, round_gptq
 
 if TYPE_CHECKING:
@@ -20,7 +16,6 @@ if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
 
 Array = np.ndarray
-Progress = Callable[[str], None]
 
 BALANCE = 0.8
 """Share of outliers moved into the weights. On `outliers` weights 0 loses 2 to 4 times as much, 0.5 up to 3 times."""
@@ -78,8 +73,11 @@ def quantize_layer(
     return QuantizedLayer(name, codes, scales, factors, grid, None, seen.gflop)
 
 
-def simulate(module: nn.Module, layer: QuantizedLayer) -> RemovableHandle:
-    """Make `module` compute as `layer` will; returns the hook's handle, which undoes it."""
+def simulate(module: nn.Module, layer: QuantizedLayer, *, camera_apart: bool = False) -> RemovableHandle:
+    """Make `module` compute as `layer` will; returns the hook's handle, which undoes it.
+
+    The first token of a linear layer's input is the camera's, unless that has layers of its own (`camera_apart`).
+    """
     import torch
     import torch.nn.functional as F
 
@@ -91,7 +89,7 @@ def simulate(module: nn.Module, layer: QuantizedLayer) -> RemovableHandle:
         x = inputs[0] if factors is None else inputs[0] / factors
         y = F.linear(on_grid(x, layer.input), (codes * scales).T, owner.bias)
         # The camera token's row stays what it was, unless activations are float anyway.
-        return y if layer.input is None else torch.cat((output[:, :1], y[:, 1:]), dim=1)
+        return y if camera_apart or layer.input is None else torch.cat((output[:, :1], y[:, 1:]), dim=1)
 
     def convolution(owner: nn.Conv2d, inputs: tuple[Tensor, ...], _output: Tensor) -> Tensor:
         weight = codes * scales.reshape(-1, 1, 1, 1)
@@ -107,30 +105,6 @@ def on_grid(x: Tensor, grid: ActivationGrid | None) -> Tensor:
         return x
     lowest, highest = grid.limits
     return ((x / grid.scale).round() + grid.zero).clamp(lowest, highest).sub(grid.zero) * grid.scale
-
-
-def measure(
-    network: nn.Module, images: Sequence[Array], layers: Mapping[str, QuantizedLayer], progress: Progress
-) -> list[Loss]:
-    """The loss of each of `layers` alone.
-
-    Args:
-        network: a static network with the output `depth` and, where the model has poses, `extrinsics`.
-        images: scenes (B, N, 3, H, W) for it.
-        layers: by name.
-        progress: told how far it is.
-    """
-    modules = candidates(network)
-    expected = [infer(network, image) for image in images]
-    losses = []
-    for index, (name, layer) in enumerate(layers.items()):
-        if index % 8 == 0:
-            progress(f"measuring layer {index + 1} of {len(layers)}")
-        with hooked([simulate(modules[name], layer)]):
-            errors = [compare(infer(network, image), right) for image, right in zip(images, expected, strict=True)]
-        depth, rotation = (max(error[part] for error in errors) for part in (0, 1))
-        losses.append(Loss(name, layer.gflop, depth, rotation))
-    return losses
 
 
 def infer(network: Any, image: Array) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""The whole mix on pictures that it was not calibrated on, and layers given back to float until it keeps its budget.
+"""The whole mix on pictures that it was not calibrated on: layers go until it keeps its budget, and come while it does.
 
 The table is of single layers on few scenes, and quadrature is an expectation, not a bound; how far cameras turn differs
 by several times between scenes. So what was chosen is tried together, at the artifact's own shape, before it is written.
@@ -6,26 +6,19 @@ by several times between scenes. So what was chosen is tried together, at the ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import numpy as np
+from depthport.exporters.quantization.mix import Budget, Loss, bargains, give_back, quadrature
+from depthport.exporters.quantization.trial import Trial
 
-from depthport.exporters.core.errors import ExportError
-from depthport.exporters.quantization.layers import candidates, hooked
-from depthport.exporters.quantization.mix import Budget, Loss, give_back
-from depthport.exporters.quantization.sensitivity import QuantizedLayer, compare, infer, simulate
-
-if TYPE_CHECKING:
-    from torch import nn
-
-Array = np.ndarray
+MISSES = 3
+"""Layers tried again one by one without success, after which no more are."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """Loss of all quantized layers together, the worst of `scenes` scenes."""
+    """Loss of all layers together, the worst of `scenes` scenes."""
 
     scenes: int
     depth: float
@@ -33,53 +26,60 @@ class Found:
     rotation_deg: float
     given_back: tuple[str, ...] = ()
     """Layers that were chosen and did not stay, in this order."""
+    added: tuple[str, ...] = ()
+    """Layers that were not, or had gone, and fitted in."""
 
 
 def keep_within(
-    network: nn.Module,
-    images: Sequence[Array],
-    layers: Mapping[str, QuantizedLayer],
-    table: Sequence[Loss],
-    budget: Budget,
-    progress: Callable[[str], None],
-) -> tuple[dict[str, QuantizedLayer], Found]:
-    """Give layers back to float, the worst bargains first, until those that stay keep `budget` on every scene.
+    trial: Trial, chosen: Sequence[Loss], table: Sequence[Loss], budget: Budget, progress: Callable[[str], None]
+) -> tuple[list[Loss], Found]:
+    """The mix to write: of `chosen` what the budget allows on every scene, then whatever else of `table` still fits.
 
     Args:
-        network: static, fp32, with the output `depth` and, where the model has poses, `extrinsics`.
-        images: scenes (B, N, 3, H, W) for it, none of which calibrated `layers`.
-        layers: chosen, by name.
-        table: the loss of each alone.
+        trial: at the artifact's own shape, on scenes that calibrated nothing.
+        chosen: to begin with, of `table`.
+        table: the loss of each layer alone.
         budget: of all together, on the worst scene.
         progress: told what is lost.
 
-    Raises:
-        ExportError: no layer is left that the budget allows.
+    Returns:
+        The mix, empty if not one layer keeps the budget, and what it loses.
     """
-    expected = [infer(network, image) for image in images]
-    kept = {loss.layer: loss for loss in table if loss.layer in layers}
-    gone: list[str] = []
-    depth = rotation = float("inf")
-    while kept:
-        depth, rotation = together(network, images, expected, [layers[name] for name in kept])
-        progress(f"{len(kept)} layers in 8 bits, {len(images)} held-out scenes: depth {depth:.1e}, {rotation:.2f}°")
-        if depth <= budget.depth and rotation <= budget.rotation_deg:
-            return {name: layers[name] for name in layers if name in kept}, Found(len(images), depth, rotation, tuple(gone))
-        for loss in give_back(list(kept.values()), budget, depth, rotation):
-            gone.append(loss.layer)
-            del kept[loss.layer]
-    raise ExportError(
-        f"int8 can't keep depth within {budget.depth:g} and cameras within {budget.rotation_deg:g}° in any layer: "
-        "raise max_depth_error or max_rotation_deg, calibrate on more photographs, or export fp32"
-    )
+    kept, gone = list(chosen), []
+    while True:
+        depth, rotation = trial.errors(kept)
+        progress(f"{len(kept)} layers in fewer bits, {len(trial)} held-out scenes: depth {depth:.1e}, {rotation:.2f}°")
+        if not kept or budget.holds(depth, rotation):
+            break
+        for loss in give_back(kept, budget, depth, rotation):
+            gone.append(loss)
+            kept.remove(loss)
+    added: list[Loss] = []
+    if kept:
+        others = [loss for loss in table if loss not in kept]
+        added, (depth, rotation) = _grow(trial, kept, others, budget, (depth, rotation))
+        progress(f"{len(added)} more fit in: depth {depth:.1e}, {rotation:.2f}°")
+    back, more = (tuple(loss.layer for loss in some if loss not in other) for some, other in ((gone, added), (added, gone)))
+    return [*kept, *added], Found(len(trial), depth, rotation, back, more)
 
 
-def together(
-    network: nn.Module, images: Sequence[Array], expected: Sequence[Mapping[str, Array]], layers: Sequence[QuantizedLayer]
-) -> tuple[float, float]:
-    """Depth and rotation error of all `layers` at once, the worst over `images`."""
-    modules = candidates(network)
-    with hooked([simulate(modules[layer.name], layer) for layer in layers]):
-        errors = [compare(infer(network, image), right) for image, right in zip(images, expected, strict=True)]
-    depth, rotation = np.max(errors, axis=0)
-    return float(depth), float(rotation)
+def _grow(
+    trial: Trial, kept: Sequence[Loss], others: Sequence[Loss], budget: Budget, found: tuple[float, float]
+) -> tuple[list[Loss], tuple[float, float]]:
+    """Of `others` what fits in beside `kept`, best bargain first, as many at once as should fit; and what all lose then."""
+    rest, added = bargains(others, budget), list[Loss]()
+    misses, most = 0, len(rest)
+    while rest and misses < MISSES:
+        count = 1
+        while count < min(most, len(rest)) and budget.holds(*quadrature(rest[: count + 1], found)):
+            count += 1
+        now = trial.errors([*kept, *added, *rest[:count]], budget)
+        if budget.holds(*now):
+            added, found, most = [*added, *rest[:count]], now, len(rest)
+        elif count > 1:
+            most = count // 2
+            continue
+        else:
+            misses += 1
+        rest = rest[count:]
+    return added, found

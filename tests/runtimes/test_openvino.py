@@ -186,7 +186,7 @@ def test_devices_are_those_openvino_reports(monkeypatch: pytest.MonkeyPatch) -> 
     devices = {device.name: device for device in OpenVinoRuntime().probe()}
     assert list(devices) == ["cpu", "gpu", "gpu:1", "npu"]
     assert devices["gpu:1"].description == "an GPU.1"
-    assert devices["cpu"].precisions == ("fp32", "bf16-poses", "bf16", "int8")
+    assert devices["cpu"].precisions == ("fp32", "bf16-poses", "int8-bf16", "bf16", "int8")
     assert devices["npu"].precisions == ("fp16", "int8")
 
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from depthport.exporters.da3.parts import AttentionParts, BlockParts, MlpParts, SwiGluParts, is_mlp
-from depthport.exporters.da3.static.layers import Norm, adopt, cast, parameter
+from depthport.exporters.da3.static.layers import Norm, adopt, apply, cast, parameter
 from depthport.exporters.da3.static.rope import RopeTable, apply_rope
 
 AttentionKernel = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -53,12 +53,11 @@ class Attention(nn.Module):
         """
         views, tokens, channels = x.shape
         q, k, v = (self.grouped(part, groups) for part in self.heads_of(x, rope))
-        out: Tensor = self.proj(self.kernel(q, k, v).transpose(1, 2).reshape(views, tokens, channels))
-        return out
+        return apply(self.proj, self.kernel(q, k, v).transpose(1, 2).reshape(views, tokens, channels))
 
     def heads_of(self, x: Tensor, rope: RopeTable | None) -> tuple[Tensor, Tensor, Tensor]:
         """q, k, v (V, T, heads, D) of `x` (V, T, C): q and k normalised and rotated, in fp32 where they are."""
-        q, k, v = self.qkv(x).reshape(*x.shape[:2], 3 * self.heads, -1).chunk(3, dim=2)
+        q, k, v = apply(self.qkv, x).reshape(*x.shape[:2], 3 * self.heads, -1).chunk(3, dim=2)
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         if rope is not None:
@@ -79,8 +78,7 @@ class Mlp(nn.Module):
         self.fc2 = adopt(source.fc2, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.fc2(F.gelu(self.fc1(x)))
-        return out
+        return apply(self.fc2, F.gelu(apply(self.fc1, x)))
 
 
 class SwiGlu(nn.Module):
@@ -95,9 +93,8 @@ class SwiGlu(nn.Module):
         self.w3 = adopt(source.w3, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, value = self.w12(x).chunk(2, dim=-1)
-        out: Tensor = self.w3(F.silu(gate) * value)
-        return out
+        gate, value = apply(self.w12, x).chunk(2, dim=-1)
+        return apply(self.w3, F.silu(gate) * value)
 
 
 def feed_forward(source: MlpParts | SwiGluParts, dtype: torch.dtype) -> Mlp | SwiGlu:

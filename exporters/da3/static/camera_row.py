@@ -20,7 +20,7 @@ from depthport.exporters.da3.parts import BlockParts
 from depthport.exporters.da3.shapes import NetworkShape
 from depthport.exporters.da3.static.backbone import Backbone, Features
 from depthport.exporters.da3.static.blocks import Block
-from depthport.exporters.da3.static.layers import adopt
+from depthport.exporters.da3.static.layers import adopt, apply
 from depthport.exporters.da3.static.layers import cast as to_dtype
 from depthport.exporters.da3.static.reference_view import MIN_VIEWS, original_order, reference_first, select_reference_view
 from depthport.exporters.da3.static.rope import RopeTable
@@ -58,8 +58,8 @@ class SplitBlock(Block):
         seen = many.kernel(q, k, v).transpose(1, 2).reshape(patches.shape)
         seen_by_camera = one.kernel(camera_q, to_dtype(k, one.dtype), to_dtype(v, one.dtype))
         attended = seen_by_camera.transpose(1, 2).reshape(camera.shape)
-        patches = patches + to_dtype(many.proj(seen), torch.float32) * self.scale1
-        camera = camera + to_dtype(one.proj(attended), torch.float32) * row.scale1
+        patches = patches + to_dtype(apply(many.proj, seen), torch.float32) * self.scale1
+        camera = camera + to_dtype(apply(one.proj, attended), torch.float32) * row.scale1
         patches = patches + to_dtype(self.mlp(self.norm2(patches)), torch.float32) * self.scale2
         return patches, camera + to_dtype(row.mlp(row.norm2(camera)), torch.float32) * row.scale2
 

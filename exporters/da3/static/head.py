@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from depthport.exporters.da3.shapes import NetworkShape
-from depthport.exporters.da3.static.layers import Norm, adopt, cast
+from depthport.exporters.da3.static.layers import Norm, adopt, apply, cast
 from depthport.exporters.da3.static.uv import UvEmbedding
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ class Stage(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(V, P, C) patch tokens to a map (V, F, h, w)."""
         x = self.norm(tokens).transpose(1, 2).unflatten(2, self.grid)
-        out: Tensor = self.reduce(self.resize(self.uv(self.project(x))))
-        return out
+        return apply(self.reduce, self.resize(self.uv(self.project(x))))
 
 
 class ResidualUnit(nn.Module):
@@ -54,8 +53,7 @@ class ResidualUnit(nn.Module):
         self.conv2 = adopt(source.conv2, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv2(self.conv1(x.relu()).relu()) + x
-        return out
+        return apply(self.conv2, apply(self.conv1, x.relu()).relu()) + x
 
 
 class Fusion(nn.Module):
@@ -71,8 +69,7 @@ class Fusion(nn.Module):
     def forward(self, x: Tensor, finer: Tensor | None = None) -> Tensor:
         if self.lateral is not None and finer is not None:
             x = x + self.lateral(finer)
-        out: Tensor = self.project(resize(self.refine(x), self.size))
-        return out
+        return apply(self.project, resize(self.refine(x), self.size))
 
 
 class FusionChain(nn.Module):
@@ -109,7 +106,7 @@ class Output(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(V, F, h, w) without the embedding to logits (V, O, h, w)."""
-        x = self.conv(self.uv(x))
+        x = apply(self.conv, self.uv(x))
         if self.norm is not None:
             x = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         out: Tensor = self.logits(cast(x.relu(), torch.float32))
@@ -128,7 +125,7 @@ class DepthBranch(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         """(V, H, W) depth and (V, H, W) confidence."""
-        logits = self.output(resize(self.neck(self.chain(maps)), self.size))
+        logits = self.output(resize(apply(self.neck, self.chain(maps)), self.size))
         return logits[:, 0].exp(), logits[:, 1].exp() + 1
 
 

@@ -24,6 +24,12 @@ def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x if x.dtype == dtype else x.to(dtype)
 
 
+def apply(layer: nn.Linear | nn.Conv2d, x: Tensor) -> Tensor:
+    """`layer` of `x` in the layer's own dtype, which a plan may have made another than its neighbours'."""
+    out: Tensor = layer(cast(x, layer.weight.dtype))
+    return out
+
+
 def adopt(layer: Layer, dtype: torch.dtype = torch.float32) -> Layer:
     """A copy of an upstream layer with its parameters in `dtype`, without gradient.
 

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from depthport.bench.inputs.inputs import load_scenes
 from depthport.exporters.api import prepare
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnsupportedError, UsageError
 from depthport.exporters.core.store import ArtifactStore
+from depthport.exporters.quantization.layers import is_linear
 from depthport.exporters.quantization.rounding import bfloat16, compensate
+from depthport.exporters.quantization.sensitivity import compare
 from tests.conftest import export_small
 
 torch = pytest.importorskip("torch")
@@ -63,10 +66,23 @@ def test_tokens_count_by_what_the_layer_makes_of_them() -> None:
     assert lost[2] > 1.3 * lost[1], "unweighed, it does"
 
 
+THROUGHOUT = {"max_depth_error": 1.0, "max_rotation_deg": 90.0}
+"""A budget that all parts of the network keep in 16 bits."""
+
+
 @pytest.fixture(scope="module")
 def artifact(store: ArtifactStore) -> Artifact:
     pytest.importorskip("onnxscript")
-    return export_small(store, "onnx", precision="bf16-poses", target="openvino", views=2).artifact
+    asked = {"precision": "bf16-poses", "target": "openvino", "views": 2, "options": THROUGHOUT}
+    return export_small(store, "onnx", **asked).artifact
+
+
+@pytest.fixture(scope="module")
+def mixed(store: ArtifactStore) -> Artifact:
+    """`int8-bf16` within its default budget: parts in fp32, in bf16 and in 8 bits."""
+    pytest.importorskip("onnxscript")
+    asked = {"precision": "int8-bf16", "target": "openvino", "weights": "synthetic:0,outliers"}
+    return export_small(store, "onnx", **asked).artifact
 
 
 def test_the_file_holds_weights_on_the_grid_and_the_cameras_in_fp32(artifact: Artifact) -> None:
@@ -86,28 +102,72 @@ def test_the_file_holds_weights_on_the_grid_and_the_cameras_in_fp32(artifact: Ar
     assert len([name for name in report["layers"] if name.startswith("backbone.")]) == 48
     assert 0 < report["held_out"]["depth"] < 4e-2
     assert 0 < report["held_out"]["rotation_deg"] < 2
+    assert not report["float32"] and not report["int8"] and not report["sensitivity"]
 
 
-def test_openvino_computes_as_torch_emulates(artifact: Artifact, store: ArtifactStore, tmp_path: Path) -> None:
+def test_what_breaks_the_budget_goes_back_to_fp32(mixed: Artifact) -> None:
+    report = mixed.manifest.extra["rounding"]
+    assert report["within"] and report["held_out"]["scenes"] == 24
+    assert report["held_out"]["depth"] <= report["budget"]["depth"] == 9e-3
+    assert report["held_out"]["rotation_deg"] <= report["budget"]["rotation_deg"] == 0.36
+    taken = {(row["layer"], row["dtype"]) for row in report["sensitivity"] if row["taken"]}
+    assert {layer for layer, dtype in taken if dtype == "int8"} == set(report["int8"]) != set()
+    assert (
+        {row["layer"] for row in report["sensitivity"]} - {layer for layer, _ in taken} == set(report["float32"]) != set()
+    )
+    assert all(row["saved_ms"] > 0 for row in report["sensitivity"])
+
+
+def test_the_file_has_every_layer_in_its_own_precision(mixed: Artifact) -> None:
+    import onnx_ir as ir
+
+    report, graph = mixed.manifest.extra["rounding"], ir.load(mixed.file("model.onnx")).graph
+    quantized = {(node.name or "").removesuffix("_quantize") for node in graph if node.op_type == "QuantizeLinear"}
+    assert quantized == set(report["int8"])
+    assert not [node for node in graph if node.op_type == "ScatterND"], "the camera token has products of its own"
+    rows: dict[str, dict[int, Any]] = {}
+    for node in graph:
+        weight = node.inputs[1] if node.op_type == "MatMul" else None
+        user = next(iter(node.outputs[0].uses())).node if weight is not None else None
+        bias = user.inputs[1] if user is not None and user.op_type == "Add" else None
+        if bias is not None and (bias.name or "").endswith(".bias") and node.outputs[0].shape is not None:
+            rows.setdefault(bias.name.removesuffix(".bias"), {})[int(str(node.outputs[0].shape[1]))] = weight.dtype
+    in_fp32 = {name for name, found in rows.items() if found.get(35) == ir.DataType.FLOAT}
+    assert {name for name in in_fp32 if is_linear(name)} >= {name for name in report["float32"] if is_linear(name)}
+
+
+def test_openvino_computes_what_was_tried(mixed: Artifact, store: ArtifactStore, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
-    from depthport.bench.inputs.inputs import load_scenes
-    from depthport.exporters.quantization.sensitivity import compare
+    exact = export_small(store, "onnx", target="openvino", weights="synthetic:0,outliers").artifact
+    image = load_scenes(mixed.manifest.shape, sets=1)[0].arrays()
+    found = [outputs_of(made, image, tmp_path) for made in (exact, mixed)]
+    depth, rotation = compare(found[1], found[0])
+    assert 1e-4 < depth < 1.2e-2
+    assert 0 < rotation < 0.6
+
+
+def outputs_of(artifact: Artifact, image: dict[str, Any], cache: Path) -> dict[str, Any]:
+    """In the runtime of its format, one thread."""
     from depthport.runtimes.base import LoadOptions
     from depthport.runtimes.openvino import OpenVinoRuntime
     from depthport.runtimes.pytorch.runtime import PyTorchRuntime
 
+    in_torch = artifact.manifest.format == "pytorch"
+    options = LoadOptions(threads=1, cache_dir=cache, mode="eager" if in_torch else None)
+    with (PyTorchRuntime() if in_torch else OpenVinoRuntime()).load(artifact, "cpu", options) as session:
+        session.bind(image)
+        session.run()
+        session.synchronize()
+        return session.outputs()
+
+
+def test_openvino_computes_as_torch_emulates(artifact: Artifact, store: ArtifactStore, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
     exact = export_small(store, "onnx", target="openvino", views=2).artifact
-    emulated = export_small(store, "pytorch", precision="bf16-poses", views=2).artifact
+    emulated = export_small(store, "pytorch", precision="bf16-poses", views=2, options=THROUGHOUT).artifact
     assert emulated.manifest.extra["rounding"]["layers"] == artifact.manifest.extra["rounding"]["layers"]
     image = load_scenes(artifact.manifest.shape, sets=1)[0].arrays()
-    found = []
-    for runtime, made in ((OpenVinoRuntime(), exact), (OpenVinoRuntime(), artifact), (PyTorchRuntime(), emulated)):
-        options = LoadOptions(threads=1, cache_dir=tmp_path, mode="eager" if made is emulated else None)
-        with runtime.load(made, "cpu", options) as session:
-            session.bind(image)
-            session.run()
-            session.synchronize()
-            found.append(session.outputs())
+    found = [outputs_of(made, image, tmp_path) for made in (exact, artifact, emulated)]
     for outputs in found[1:]:
         depth, rotation = compare(outputs, found[0])
         assert 1e-4 < depth < 2e-2

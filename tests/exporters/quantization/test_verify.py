@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from depthport.exporters.core.errors import ExportError
 from depthport.exporters.quantization.mix import Budget, Loss
 from depthport.exporters.quantization.rounding import round_gptq
 from depthport.exporters.quantization.sensitivity import QuantizedLayer
-from depthport.exporters.quantization.verify import Found
+from depthport.exporters.quantization.trial import Trial, measure
+from depthport.exporters.quantization.verify import Found, keep_within
 
 pytest.importorskip("torch")
 import torch
@@ -59,16 +60,20 @@ def tried() -> Tried:
     return network, layers, table, scenes
 
 
-def keep(tried: Tried, budget: Budget) -> tuple[dict[str, QuantizedLayer], Found]:
-    from depthport.exporters.quantization.verify import keep_within
+def trial(tried: Tried) -> Trial:
+    network, layers, _, scenes = tried
+    return Trial(network, network, scenes, layers)
 
-    network, layers, table, scenes = tried
-    return keep_within(network, scenes, layers, table, budget, lambda text: None)
+
+def keep(tried: Tried, budget: Budget) -> tuple[list[str], Found]:
+    table = tried[2]
+    mix, found = keep_within(trial(tried), table, table, budget, lambda text: None)
+    return [loss.layer.rpartition(".")[2] for loss in mix], found
 
 
 def test_what_breaks_the_budget_goes_back_to_float(tried: Tried) -> None:
     kept, found = keep(tried, Budget(8e-3, 0.4))
-    assert list(kept) == ["head.depth.chain.first"]
+    assert kept == ["first"]
     assert found.given_back == ("head.depth.chain.second",)
     assert 0 < found.depth <= 8e-3
     assert (found.scenes, found.rotation_deg) == (3, 0)
@@ -76,13 +81,20 @@ def test_what_breaks_the_budget_goes_back_to_float(tried: Tried) -> None:
 
 def test_nothing_goes_back_where_the_budget_holds(tried: Tried) -> None:
     kept, found = keep(tried, Budget(0.5, 0.4))
-    assert (list(kept), found.given_back) == (list(tried[1]), ())
+    assert (kept, found.given_back) == (["first", "second"], ())
     assert found.depth > 1e-2
 
 
-def test_an_empty_mix_is_an_error(tried: Tried) -> None:
-    with pytest.raises(ExportError, match="can't keep depth within 1e-06"):
-        keep(tried, Budget(1e-6, 0.4))
+def test_what_was_left_out_comes_again_where_it_fits(tried: Tried) -> None:
+    table = tried[2]
+    mix, found = keep_within(trial(tried), table[:1], table, Budget(0.5, 0.4), lambda text: None)
+    assert (mix, found.added) == (table, ("head.depth.chain.second",))
+    assert (found.depth, found.rotation_deg) == trial(tried).errors(table)
+
+
+def test_a_mix_may_be_empty(tried: Tried) -> None:
+    kept, found = keep(tried, Budget(1e-6, 0.4))
+    assert (kept, found.depth, len(found.given_back)) == ([], 0, 2)
 
 
 def test_hooks_are_gone_afterwards(tried: Tried) -> None:
@@ -90,3 +102,16 @@ def test_hooks_are_gone_afterwards(tried: Tried) -> None:
     before = network(torch.from_numpy(scenes[0]))[0]
     keep(tried, Budget(8e-3, 0.4))
     assert torch.equal(network(torch.from_numpy(scenes[0]))[0], before)
+
+
+def test_alone_each_layer_loses_what_it_adds(tried: Tried) -> None:
+    table, base = measure(trial(tried), [replace(loss, depth=0) for loss in tried[2]], lambda text: None)
+    assert base == (0, 0)
+    assert [loss.depth for loss in table] == [trial(tried).errors((loss,))[0] for loss in tried[2]]
+    assert table[1].depth > 10 * table[0].depth > 0
+
+
+def test_a_network_that_breaks_the_budget_is_tried_no_further(tried: Tried) -> None:
+    wrong = tried[2][1:]
+    whole, first = trial(tried).errors(wrong), trial(tried).errors(wrong, Budget(1e-6, 0.4))
+    assert 0 < first[0] <= whole[0]
