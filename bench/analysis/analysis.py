@@ -192,7 +192,6 @@ def _memory(reports: Sequence[SessionReport]) -> Memory:
         host_peak_mib=_max(r.host_peak_mib for r in steady),
         device_peak_mib=_max(r.device_peak_mib for r in steady),
         first_host_peak_mib=_max(r.host_peak_mib for r in first) if later else None,
-        first_device_peak_mib=_max(r.device_peak_mib for r in first) if later else None,
     )
 
 

@@ -167,7 +167,6 @@ class Memory(Struct, frozen=True, forbid_unknown_fields=True):
     first_host_peak_mib: Positive | None = None
     """Of the first process, which compiles where nothing is kept yet; null: it was the only one, and the peaks above are
     its own."""
-    first_device_peak_mib: Positive | None = None
 
 
 class Cell(Struct, frozen=True, forbid_unknown_fields=True):

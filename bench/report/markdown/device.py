@@ -207,12 +207,21 @@ def _phases(group: Group) -> str:
                 figures.seconds(first),
                 rows.memory(row),
                 figures.mib(row.cell.memory.host_peak_mib),
+                figures.mib(row.cell.memory.first_host_peak_mib),
             ]
         )
     if not body:
         return ""
-    head = ["Configuration", "Export", "Load", "First call", "Peak memory", "Peak host memory"]
-    return details(f"Phases and memory of {_plain(group)}", table(head, body, "lrrrrr"))
+    head = [
+        "Configuration",
+        "Export",
+        "Load",
+        "First call",
+        "Peak memory",
+        "Peak host memory",
+        "First process, which may compile",
+    ]
+    return details(f"Phases and memory of {_plain(group)}", table(head, body, "lrrrrrr"))
 
 
 def _neural_engine(machine: MachineReport, group: Group) -> str:

@@ -56,12 +56,8 @@ def test_the_controls_come_out_as_they_must(run: Results) -> None:
 @pytest.mark.parametrize("row", RAN, ids=lambda row: row.id)
 def test_memory_is_that_of_the_launches_that_found_everything_compiled(run: Results, row: Row) -> None:
     memory = next(cell.memory for cell in run.cells if cell.id == row.id)
-    for peak, first, true in (
-        (memory.host_peak_mib, memory.first_host_peak_mib, row.host_mib),
-        (memory.device_peak_mib, memory.first_device_peak_mib, row.device_mib),
-    ):
-        assert peak == true
-        assert first == (None if true is None else true + COMPILING_MIB)
+    assert (memory.host_peak_mib, memory.device_peak_mib) == (row.host_mib, row.device_mib)
+    assert memory.first_host_peak_mib == (None if row.host_mib is None else row.host_mib + COMPILING_MIB)
 
 
 def test_warm_ups_are_kept_and_counted_in_nothing(run: Results) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -131,7 +131,8 @@ def test_the_file_has_every_layer_in_its_own_precision(mixed: Artifact) -> None:
         user = next(iter(node.outputs[0].uses())).node if weight is not None else None
         bias = user.inputs[1] if user is not None and user.op_type == "Add" else None
         if bias is not None and (bias.name or "").endswith(".bias") and node.outputs[0].shape is not None:
-            rows.setdefault(bias.name.removesuffix(".bias"), {})[int(str(node.outputs[0].shape[1]))] = weight.dtype
+            name, tokens = (bias.name or "").removesuffix(".bias"), int(str(node.outputs[0].shape[1]))
+            rows.setdefault(name, {})[tokens] = cast(Any, weight).dtype
     in_fp32 = {name for name, found in rows.items() if found.get(35) == ir.DataType.FLOAT}
     assert {name for name in in_fp32 if is_linear(name)} >= {name for name in report["float32"] if is_linear(name)}
 
