@@ -31,7 +31,12 @@ class Found:
 
 
 def keep_within(
-    trial: Trial, chosen: Sequence[Loss], table: Sequence[Loss], budget: Budget, progress: Callable[[str], None]
+    trial: Trial,
+    chosen: Sequence[Loss],
+    table: Sequence[Loss],
+    budget: Budget,
+    progress: Callable[[str], None],
+    room: Budget | None = None,
 ) -> tuple[list[Loss], Found]:
     """The mix to write: of `chosen` what the budget allows on every scene, then whatever else of `table` still fits.
 
@@ -41,6 +46,7 @@ def keep_within(
         table: the loss of each layer alone.
         budget: of all together, on the worst scene.
         progress: told what is lost.
+        room: what layers that come in later may use up; the whole budget if None.
 
     Returns:
         The mix, empty if not one layer keeps the budget, and what it loses.
@@ -57,7 +63,7 @@ def keep_within(
     added: list[Loss] = []
     if kept:
         others = [loss for loss in table if loss not in kept]
-        added, (depth, rotation) = _grow(trial, kept, others, budget, (depth, rotation))
+        added, (depth, rotation) = _grow(trial, kept, others, room or budget, (depth, rotation))
         progress(f"{len(added)} more fit in: depth {depth:.1e}, {rotation:.2f}°")
     back, more = (tuple(loss.layer for loss in some if loss not in other) for some, other in ((gone, added), (added, gone)))
     return [*kept, *added], Found(len(trial), depth, rotation, back, more)
