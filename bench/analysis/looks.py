@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from depthport.bench.analysis.evidence import Evidence, baseline_of
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.controls import PLUS5, control_subject
+from depthport.bench.plan.controls import PLUS5, repeated
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Boundary, Speedup, is_control
@@ -76,7 +76,10 @@ def _with_controls(
 
     That cell stays, however slow, until the delay is found and `CONTROLS_LOOK` has come.
     """
-    subject = control_subject([spec for spec in timed if not is_control(spec.tags)]).id
+    repeats = repeated([spec for spec in timed if not is_control(spec.tags)], {spec.id for spec in timed})
+    if repeats is None:
+        return list(losers)
+    subject = repeats.id
     controls = [spec for spec in timed if is_control(spec.tags) and spec.id in tables and subject in tables]
     delayed = [spec.id for spec in controls if PLUS5 in spec.tags]
     found = [

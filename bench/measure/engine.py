@@ -31,7 +31,6 @@ from depthport.bench.measure.regime_run import run_regime
 from depthport.bench.measure.run_journal import RESULTS, discard_run, end_journal, measured, open_journal, passing_failures
 from depthport.bench.measure.signals import exit_code_of
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.controls import AA, PLUS5, control_subject
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Results, Status
 from depthport.bench.results.records import ArtifactReady, Failed, Header, ReferenceFailed
@@ -49,9 +48,6 @@ from depthport.exporters.core.provenance import canonical_sha256
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.core.text import without_paths
 from depthport.runtimes.host.cache import writable
-
-DELAY = 0.05
-"""Delay of the control that must be found."""
 
 
 class Interrupted(DepthportError):
@@ -117,10 +113,12 @@ class _Run:
             truth = self._write_inputs(self.plan.ground_truth, "truth")
             self._export()
             references = self._reference(self._reference_inputs(inputs))
-            once = [Timed(c, self.artifacts[c.id]) for c in self._exported() if c.numerics_only]
+            ready = [Timed(c, self.artifacts[c.id]) for c in self._open_cells() if c.id in self.artifacts]
+            once = [cell for cell in ready if cell.spec.numerics_only]
+            timed = [cell for cell in ready if not cell.spec.numerics_only]
             if once:
                 run_once(once, inputs, truth, self.plan.protocol, self.journal, self.observer, self.limit)
-            timed, regime = self._timed(), self.plan.request.regime
+            regime = self.plan.request.regime
             if timed and regime is not None:
                 run_regime(regime, timed, inputs, self.plan.protocol, self.journal, self.observer)
             elif timed:
@@ -261,22 +259,6 @@ class _Run:
         if writable(shared) or all(is_whole(shared / name) for name in names):
             return shared
         return self.work / "references" / shared.name
-
-    # -- timing -------------------------------------------------------------------------------------------------
-
-    def _exported(self) -> list[CellSpec]:
-        return [c for c in self._open_cells() if c.id in self.artifacts]
-
-    def _timed(self) -> list[Timed]:
-        """The cells to time, and the two controls of the first static cell (else of the baseline)."""
-        cells = [c for c in self._exported() if not c.numerics_only]
-        timed = [Timed(c, self.artifacts[c.id]) for c in cells]
-        if not (self.plan.protocol.controls and cells) or self.plan.request.regime is not None:
-            return timed
-        subject = control_subject(cells)
-        aa, plus5 = (subject.with_tag(tag, tag) for tag in (AA, PLUS5))
-        path = self.artifacts[subject.id]
-        return [*timed, Timed(aa, path), Timed(plus5, path, shares_worker_with=subject.id, delay_share=DELAY)]
 
     def _finish(self, references: dict[str, Path], complete: bool) -> Results:
         self.observer.stage("analysing")

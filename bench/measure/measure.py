@@ -18,9 +18,17 @@ from depthport.bench.analysis.looks import take_look
 from depthport.bench.environment.telemetry import Telemetry
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.pool import Member, Timed, WorkerPool, outputs_file
-from depthport.bench.measure.run_length import current_design, design_run, repeatable_launch_s, so_far, visits_of
+from depthport.bench.measure.run_length import (
+    current_design,
+    design_run,
+    repeatable_launch_s,
+    repeating_s,
+    so_far,
+    visits_of,
+)
+from depthport.bench.plan.controls import DELAY, control_subject, controls_of, repeated
 from depthport.bench.plan.protocol import Protocol
-from depthport.bench.plan.schedule import round_order
+from depthport.bench.plan.schedule import round_order, shuffled
 from depthport.bench.plan.visits import Visit, VisitBlock
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.records import Eliminated, Enough, Launch, LaunchDone, TimedBlock, VisitDone
@@ -59,6 +67,9 @@ class Measurement:
         self._clock = clock
         self._references = references
         self._wrong: frozenset[str] | None = None  # not yet looked at
+        subject = repeated([cell.spec for cell in cells], {e.cell for e in journal.of(Launch)})
+        if subject is not None:
+            self._repeat(subject.id)
         self._telemetry = Telemetry()
         self._visits: dict[str, Visit] = {}
         self._blocks = Counter(e.cell for e in journal.of(TimedBlock))
@@ -99,6 +110,8 @@ class Measurement:
         timed = {self._cells[cell].owner for cell in self._timed(launch, 0) if cell in self._pool.alive()}
         self._observer.stage(f"warming up, launch {launch + 1}", len(timed))
         self._pool.start(launch, timed)
+        if self._protocol.controls and not any(cell.control for cell in self._cells.values()) and self._pool.alive():
+            self._add_controls(launch)
         if not self._pool.alive():
             return
         if not self._pool.relaunch:
@@ -109,6 +122,25 @@ class Measurement:
         self._rounds(launch)
         self._pool.finish(launch)
         self._journal.append(LaunchDone(launch=launch))
+
+    def _add_controls(self, launch: int) -> None:
+        """Repeat the cell that is cheapest to repeat, known now that all have started."""
+        alive = [self._cells[cell].spec for cell in self._pool.alive()]
+        costs = repeating_s(self._protocol, self._journal)
+        subject = control_subject(alive, {cell: s for cell, s in costs.items() if cell in self._pool.alive()}).id
+        control = self._repeat(subject)
+        self._pool.start(launch, {control})
+        # Which of the two processes is the control is drawn: the one that started last always would have a bias of its own.
+        if shuffled([subject, control], self._protocol.seed, "control")[0] == control:
+            self._pool.exchange(subject, control)
+
+    def _repeat(self, subject: str) -> str:
+        """Add the controls of a cell, and return the id of the one with a process of its own."""
+        cell = self._cells[subject]
+        aa, plus5 = controls_of(cell.spec)
+        self._cells[aa.id] = Timed(aa, cell.artifact)
+        self._cells[plus5.id] = Timed(plus5, cell.artifact, shares_worker_with=subject, delay_share=DELAY)
+        return aa.id
 
     def _rounds(self, launch: int) -> None:
         design = current_design(self._protocol, self._journal)

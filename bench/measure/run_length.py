@@ -22,6 +22,7 @@ from depthport.bench.statistics.figures import ratio, seconds
 
 _MORE = 4
 """Budgets whose worth is said beside that of one."""
+_REPEATED_ROUNDS = 10
 _CACHED_FIRST_CALL_S = 10.0
 """Most that a first call costs in later processes, for which compiled code is cached."""
 
@@ -79,6 +80,13 @@ def visits_of(protocol: Protocol, journal: Journal) -> dict[str, Visit]:
     times = {owner: CallTimes(_call_s(e), e.calibration.sync_ns / 1e9) for owner, e in first_launches(journal).items()}
     from_files = protocol.boundary == "pipeline"
     return plan_visits(times, protocol.overhead_target, protocol.timed_calls, from_files=from_files)
+
+
+def repeating_s(protocol: Protocol, journal: Journal) -> dict[str, float]:
+    """Seconds of starting each worker and timing it for `_REPEATED_ROUNDS`: what a control of it would cost."""
+    first, visits = first_launches(journal), visits_of(protocol, journal)
+    blocks = _REPEATED_ROUNDS * Order.MIRRORED.blocks_per_round
+    return {o: repeatable_launch_s(e) + blocks * visits[o].calls * _call_s(e) for o, e in first.items()}
 
 
 def so_far(ranking: Sequence[tuple[str, Speedup]]) -> str:

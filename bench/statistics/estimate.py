@@ -27,10 +27,12 @@ their time that is left without waiting for a CPU (`Block.calm`); a ratio is the
 
 **Latencies.** The replicate is the launch, or, of fewer than five launches, a *batch* of consecutive rounds (batch means,
 Schmeiser 1982): a single cell's latency has no partner to cancel the machine's mood, which moves far more than a process
-start's luck. They hold three rounds or more in a single launch (2 to `LATENCY_BATCHES` = 5 of them cover 91-93 % in the
-worst case, one call a block, calls correlated at 0.9, no pause between rounds, and 95 % elsewhere), and two or more where
-there are several launches: two launches of four rounds cover 94 % where the blocks of seven cells lie between a cell's
-own, 91 % of two cells, and are a third as wide as by one batch a launch (Student's t with one degree of freedom).
+start's luck. Batches hold two rounds or more where there are several launches (two launches of four rounds cover 94 % where
+the blocks of seven cells lie between a cell's own, 91 % of two cells), three or more in a single launch. One of fewer than
+15 rounds has too few of those (an interval by two is 12.7 standard errors wide): there each round is a replicate, and the
+error is widened for the mood that successive rounds share, by sqrt((1 + c) / (1 - c)) with c = `CORRELATED` to the power of
+the blocks in a round: as for calls correlated at 0.9, one a block, without a pause. That covers 93 to 97 % there and more
+elsewhere, at a half to a third of the width.
 
 `python -m depthport.bench.studies.simulate` prints the coverage of each.
 """
@@ -39,7 +41,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +51,8 @@ from depthport.bench.statistics.student_t import student_t_quantile, student_t_t
 from depthport.exporters.core.errors import UsageError
 
 LATENCY_BATCHES = 5
+CORRELATED = 0.9
+"""Correlation of one block's machine noise with the next one's, of whatever cell: of all that was seen, the highest."""
 LAUNCH_NOISE, LAUNCH_NOISE_DF = 0.008, 5
 """Standard deviation of a log latency between process starts, and the degrees of freedom that this knowledge is worth.
 Measured: 0.2 % on a GPU, 0.77 % between 12 pairs of ONNX Runtime processes on a CPU, about 1 % between PyTorch's."""
@@ -133,16 +137,19 @@ def batch_means(values: FloatArray, batches: int) -> FloatArray:
     return np.stack([mean(part) for part in parts], axis=-1)
 
 
-def latency_batches(n_launches: int, n_rounds: int) -> int:
-    """Replicates in the `n_rounds` unpaired rounds of one of `n_launches` launches.
+def latency_batches(n_launches: int, n_rounds: int, round_blocks: float | None = None) -> tuple[int, float]:
+    """Replicates in the `n_rounds` unpaired rounds of one of `n_launches` launches, and what their error is multiplied by.
 
     The launch itself, from 5 launches on; below, as many batches of 2 rounds or more as make 5 in all; in a single launch
-    batches of 3 rounds or more, 2 at least.
+    batches of 3 rounds or more, 2 at least, or each of fewer than 15 rounds where `CellSamples.round_blocks` is known.
     """
     wanted = -(-LATENCY_BATCHES // n_launches)
-    if n_launches == 1:
-        return min(n_rounds, max(2, min(wanted, n_rounds // 3)))
-    return max(1, min(wanted, n_rounds // 2))
+    if n_launches > 1:
+        return max(1, min(wanted, n_rounds // 2)), 1.0
+    if round_blocks is None or n_rounds >= 3 * LATENCY_BATCHES:
+        return min(n_rounds, max(2, min(wanted, n_rounds // 3))), 1.0
+    shared = CORRELATED**round_blocks
+    return n_rounds, math.sqrt((1.0 + shared) / (1.0 - shared))
 
 
 def _mean_of(values: FloatArray, n_launches: int, n_rounds: int) -> Estimate:
@@ -227,8 +234,11 @@ def estimate_log_latency(cell: CellSamples) -> Estimate:
     launches = latency_rounds(cell)
     if not launches:
         raise UsageError(f"cell {cell.cell} has no steady sample: there is no steady-state latency")
-    means = [batch_means(rounds, latency_batches(len(launches), len(rounds))) for rounds in launches]
-    return _mean_of(np.concatenate(means), len(launches), sum(len(rounds) for rounds in launches))
+    batches = [latency_batches(len(launches), len(rounds), cell.round_blocks) for rounds in launches]
+    means = [batch_means(rounds, count) for rounds, (count, _) in zip(launches, batches, strict=True)]
+    found = _mean_of(np.concatenate(means), len(launches), sum(len(rounds) for rounds in launches))
+    error = None if found.standard_error is None else found.standard_error * batches[0][1]
+    return replace(found, standard_error=error)
 
 
 def paired_log_ratios(ours: RoundTable, theirs: RoundTable) -> list[FloatArray]:

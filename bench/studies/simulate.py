@@ -154,6 +154,8 @@ _MACHINES = {
     "launches do not differ": Clock(launch=0.0),
 }
 _LATENCY_DESIGNS = (
+    Sampling(1, 4, 1, Order.RANDOM),
+    Sampling(1, 4, 1, Order.MIRRORED),
     Sampling(1, 6, 1, Order.MIRRORED),
     Sampling(1, 20, 1, Order.MIRRORED),
     Sampling(1, 20, 5, Order.MIRRORED),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -196,7 +197,19 @@ def test_constant_samples_give_an_interval_of_no_width() -> None:
     ],
 )
 def test_latency_batches(launches: int, rounds: int, batches: int) -> None:
-    assert latency_batches(launches, rounds) == batches
+    assert latency_batches(launches, rounds) == (batches, 1.0)
+
+
+def test_the_rounds_of_a_short_launch_are_replicates_with_a_wider_error() -> None:
+    shared = 0.9**4
+    assert latency_batches(1, 6, 4) == (6, pytest.approx(math.sqrt((1 + shared) / (1 - shared))))
+    assert latency_batches(1, 15, 4) == (5, 1.0)
+    assert latency_batches(2, 6, 4) == (3, 1.0)
+    rounds = {0: [[[1.0]], [[math.e]], [[math.e]], [[1.0]]]}
+    alone = cell("c", rounds)
+    found = estimate_log_latency(replace(alone, round_blocks=4.0))
+    assert (found.log, found.df) == (0.5, 3.0)
+    assert found.standard_error == pytest.approx(math.sqrt(1 / 12 * (1 + shared) / (1 - shared)))
 
 
 def test_batch_means() -> None:

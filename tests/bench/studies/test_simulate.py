@@ -196,3 +196,12 @@ def test_report_prints_every_table(capsys: pytest.CaptureFixture[str]) -> None:
         assert any(line.startswith(words) for line in lines)
     assert main(["--runs", "4"]) in (0, 1)
     assert "order of turns" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("order", list(Order))
+@pytest.mark.parametrize("cells", [2, 8])
+def test_the_interval_of_a_latency_covers_after_a_few_rounds(cells: int, order: Order) -> None:
+    sampling = Sampling(1, 4, 1, order, tuple("abcdefgh"[:cells]))
+    coverage, half_width = latency_coverage(sampling, Clock(drift=0.0, launch=0.0), RUNS, log_latency=np.zeros(cells))
+    assert coverage >= 0.93 - slack(0.93)
+    assert half_width < 0.065
