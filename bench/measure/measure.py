@@ -21,9 +21,11 @@ from depthport.bench.measure.pool import Member, Timed, WorkerPool, outputs_file
 from depthport.bench.measure.run_length import (
     current_design,
     design_run,
-    repeatable_launch_s,
+    redesign,
     repeating_s,
     so_far,
+    spent_s,
+    started_s,
     visits_of,
 )
 from depthport.bench.plan.controls import DELAY, control_subject, controls_of, repeated
@@ -143,14 +145,11 @@ class Measurement:
         return aa.id
 
     def _rounds(self, launch: int) -> None:
-        design = current_design(self._protocol, self._journal)
         visits = [e for e in self._journal.of(VisitDone) if e.launch == launch]
         done = {(e.round, e.visit) for e in visits}
         used_s = sum(e.wall_s for e in visits)
-        started_s = self._started_s(launch)
-        budget_s = max(self._protocol.budget_s / design.launches - started_s, ROUNDS_SHARE * started_s)
         for number in range(self._protocol.max_rounds):
-            before_s = used_s
+            before_s, budget_s = used_s, self._budget_s(launch)
             for visit, cell in enumerate(self._turns(launch, number)):
                 if (number, visit) in done or cell not in self._pool.alive():
                     continue
@@ -167,9 +166,17 @@ class Measurement:
             if used_s > before_s:  # not while a resumed run passes what it had
                 self._look(launch, number)
             # Another round as long as this one must still fit in the budget.
-            spent = used_s + (used_s - before_s) > budget_s
+            spent = used_s + (used_s - before_s) > self._budget_s(launch)
             if number + 1 >= self._protocol.min_rounds and (spent or self._journal.of(Enough)):
                 return
+
+    def _budget_s(self, launch: int) -> float:
+        """Time for the rounds of a launch: an equal share of what those before it have left."""
+        launches, budget_s, started = self._launches(), self._protocol.budget_s, started_s(self._journal, launch)
+        share_s = budget_s / launches
+        if launch < launches:
+            share_s = (budget_s - sum(spent_s(self._journal, one) for one in range(launch))) / (launches - launch)
+        return max(share_s - started, ROUNDS_SHARE * started)
 
     def _look(self, launch: int, number: int) -> None:
         """After some rounds: put out what has surely lost, and see whether the rest is known as asked."""
@@ -183,6 +190,10 @@ class Measurement:
         look = take_look(self._journal, timed, self._protocol, which, self._wrong)
         for cell in look.lost:
             self._journal.append(Eliminated(cell=cell, launch=launch, round=number))
+        if look.lost:
+            alive = self._pool.alive()
+            kept = [self._cells[cell] for cell in self._timed(launch, number + 1) if cell in alive]
+            redesign(self._protocol, self._journal, kept, launch)
         if look.enough and not self._journal.of(Enough):
             self._journal.append(Enough())
         if which == 1 and look.ranking:
@@ -192,12 +203,6 @@ class Measurement:
         """The cells that a round times: all but those that had lost before it."""
         out = {e.cell for e in self._journal.of(Eliminated) if (e.launch, e.round) < (launch, number)}
         return [cell for cell in self._cells if cell not in out]
-
-    def _started_s(self, launch: int) -> float:
-        """Seconds of this launch's budget that starting and warming up took."""
-        if self._pool.relaunch:
-            return 0.0
-        return sum(repeatable_launch_s(e) for e in self._journal.of(Launch) if e.launch == launch)
 
     def _turns(self, launch: int, number: int) -> Sequence[str]:
         """The order in which cells take turns in a round; a pure function of plan and journal, so a resumed run agrees."""

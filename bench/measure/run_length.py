@@ -10,14 +10,16 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 
+from msgspec import structs
+
 from depthport.bench.measure.pool import Timed
-from depthport.bench.plan.design import VISIT_S, CellCost, Design, choose_design, round_noise
+from depthport.bench.plan.design import VISIT_S, CellCost, Design, choose_design, more_launches, round_noise
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.plan.schedule import Order
 from depthport.bench.plan.visits import CallTimes, Visit, plan_visits
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Speedup
-from depthport.bench.results.records import DesignChosen, Launch
+from depthport.bench.results.records import DesignChosen, Launch, Residency, VisitDone
 from depthport.bench.statistics.figures import ratio, seconds
 
 _MORE = 4
@@ -31,7 +33,7 @@ def current_design(protocol: Protocol, journal: Journal) -> Design:
     """The design in force; one launch of as many rounds as fit until another was chosen."""
     chosen = journal.of(DesignChosen)
     if protocol.launches is None and chosen:
-        entry = chosen[0]
+        entry = chosen[-1]
         half_width = math.inf if entry.expected_half_width is None else entry.expected_half_width
         return Design(entry.launches, entry.rounds, Order(entry.order), half_width, entry.expected_s)
     order = Order.RANDOM if protocol.order == "sequential" else Order(protocol.order)
@@ -65,6 +67,32 @@ def design_run(protocol: Protocol, journal: Journal, alive: Iterable[Timed]) -> 
     return (
         f"{_counts(design)}, about {seconds(design.expected_s)}{_known(design)}{_known(more, f'; {_MORE} times as long')}"
     )
+
+
+def redesign(protocol: Protocol, journal: Journal, timed: Iterable[Timed], launch: int) -> None:
+    """Choose and journal the number of launches anew, in launch number `launch`, for the cells that are still timed."""
+    if not journal.of(DesignChosen):
+        return
+    first, visits, design = first_launches(journal), visits_of(protocol, journal), journal.of(DesignChosen)[-1]
+    costs = [_cost(cell, first[cell.owner], visits[cell.owner]) for cell in timed]
+    rounds = len({(e.launch, e.round) for e in journal.of(VisitDone)})
+    left_s = protocol.budget_s - sum(spent_s(journal, number) for number in range(launch + 1))
+    order = Order(design.order)
+    launches = launch + 1 + more_launches(costs, left_s, launch + 1, rounds, order, design.round_noise)
+    if launches != design.launches:
+        journal.append(structs.replace(design, launches=launches))
+
+
+def spent_s(journal: Journal, launch: int) -> float:
+    """Seconds of the budget that a launch has used so far."""
+    return started_s(journal, launch) + sum(e.wall_s for e in journal.of(VisitDone) if e.launch == launch)
+
+
+def started_s(journal: Journal, launch: int) -> float:
+    """Seconds of the budget that starting and warming up the workers of a launch took."""
+    if journal.of(Residency):
+        return 0.0
+    return sum(repeatable_launch_s(e) for e in journal.of(Launch) if e.launch == launch)
 
 
 def first_launches(journal: Journal) -> dict[str, Launch]:

@@ -110,7 +110,7 @@ def warmup_rule(call_s: float) -> WarmupRule:
 
 
 def expected_half_width(
-    launches: int, rounds: int, order: Order, launch_noise: float = LAUNCH_NOISE, round_noise: float = ROUND_NOISE
+    launches: int, rounds: float, order: Order, launch_noise: float = LAUNCH_NOISE, round_noise: float = ROUND_NOISE
 ) -> float:
     """Half the 95 % interval of a log ratio under the given noise; infinite for a single round."""
     of_rounds = round_noise**2 * (RANDOM_VARIANCE if order is Order.RANDOM else 1.0) / (rounds * launches)
@@ -160,3 +160,27 @@ def choose_design(
     if not candidates:
         return min((design(1, MIN_ROUNDS, order) for order in Order), key=lambda candidate: candidate.expected_s)
     return min(candidates, key=lambda candidate: candidate.expected_half_width)
+
+
+def more_launches(
+    cells: Sequence[CellCost], left_s: float, launches: int, rounds: int, order: Order, round_noise: float = ROUND_NOISE
+) -> int:
+    """How many launches to add to those begun, for the narrowest expected interval.
+
+    Asked when cells have lost: starts are then cheaper than they were when the design was chosen.
+
+    Args:
+        cells: all that still take turns.
+        left_s: what is left of the budget.
+        launches, rounds: those so far; the rounds of all launches.
+    """
+    launch_s = sum(cell.launch_s for cell in cells)
+    round_s = order.blocks_per_round * sum(cell.visit_s for cell in cells)
+
+    def half_width(more: int) -> float:
+        total = launches + more
+        average = (rounds + (left_s - more * launch_s) / round_s) / total
+        return expected_half_width(total, average, order, round_noise=round_noise)
+
+    affordable = [m for m in range(1, MAX_LAUNCHES - launches + 1) if left_s >= m * (launch_s + MIN_ROUNDS * round_s)]
+    return min((0, *affordable), key=half_width)
