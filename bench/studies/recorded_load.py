@@ -54,12 +54,14 @@ def under_load(recording: Recording, rounds: int, *, calm: bool, runs: int, seed
     log = np.log(recording.ms) + (np.log(recording.calm) if calm else 0.0)
     pairs = log.mean(axis=-1)
     series = pairs[:, 0] - pairs[:, 1]
+    waited = 1.0 - recording.calm.min(axis=(1, 2)) if calm else np.zeros(len(series))
     estimates = []
     for _ in range(runs):
         begin = int(rng.integers(0, len(series) - rounds + 1))
         signs = rng.choice((-1.0, 1.0), rounds)
         luck = Clock().launch * math.sqrt(2.0) * float(launch_scale(rng, 1)[0]) * rng.standard_normal()
-        estimates.append(estimate_ratio([signs * series[begin : begin + rounds] + luck]))
+        drawn = slice(begin, begin + rounds)
+        estimates.append(estimate_ratio([signs * series[drawn] + luck], waited=[waited[drawn]]))
     verdicts = [judge(found).verdict for found in estimates]
     delayed = [judge(replace(found, log=found.log - math.log(1.05))).verdict for found in estimates]
     wrong = sum(verdict in (Verdict.FASTER, Verdict.SLOWER) for verdict in verdicts)

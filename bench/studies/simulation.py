@@ -16,6 +16,7 @@ import numpy as np
 from depthport.bench.plan.schedule import Order
 from depthport.bench.statistics.estimate import (
     Estimate,
+    Round,
     RoundTable,
     batch_means,
     estimate_ratio,
@@ -226,7 +227,7 @@ def first_rounds(log: FloatArray, n: int) -> RoundTable:
     rounds = log.shape[1]
     table: RoundTable = {}
     for i in range(n):
-        table.setdefault(i // rounds, {})[i % rounds] = [float(log[i // rounds, i % rounds])]
+        table.setdefault(i // rounds, {})[i % rounds] = Round(float(log[i // rounds, i % rounds]), 1)
     return table
 
 
