@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -90,7 +90,8 @@ def side_by_side(
 
     An exporter is one Python thread for most of its time, so two of them use two CPUs.
     """
-    waiting, running, stop = deque(tasks), {}, Stop()
+    waiting, stop = deque(tasks), Stop()
+    running: dict[Future[A], T] = {}
     with ThreadPoolExecutor(most) as pool:
         try:
             while waiting or running:
