@@ -43,6 +43,9 @@ ROUNDS_SHARE = 0.1
 """Least time for a launch's rounds, as a share of its start, whatever the budget: a single round after
 a minute of loading hangs on every stray call."""
 
+FIRST_RANKING = 2
+"""Rounds after which a first ranking is shown; nothing is decided by it."""
+
 
 class Measurement:
     """Runs the rounds of one run, resuming from what its journal already holds."""
@@ -180,24 +183,27 @@ class Measurement:
 
     def _look(self, launch: int, number: int) -> None:
         """After some rounds: put out what has surely lost, and see whether the rest is known as asked."""
-        rounds = {(e.launch, e.round) for e in self._journal.of(VisitDone)}
-        which = look_number(len(rounds))
-        if which is None or self._protocol.order == "sequential":
+        rounds = len({(e.launch, e.round) for e in self._journal.of(VisitDone)})
+        which = look_number(rounds)
+        if (which is None and rounds != FIRST_RANKING) or self._protocol.order == "sequential":
             return
         timed = [cell.spec for cell in self._cells.values()]
-        if self._wrong is None:
-            self._wrong = wrong_cells(timed, self._journal, self._references, self._work)
-        look = take_look(self._journal, timed, self._protocol, which, self._wrong)
+        wrong = self._wrong
+        if wrong is None:
+            wrong = wrong_cells(timed, self._journal, self._references, self._work)
+        look = take_look(self._journal, timed, self._protocol, which or 1, wrong)
+        if which is None:
+            if look.ranking:
+                self._observer.note(so_far(look.ranking))
+            return
+        self._wrong = wrong
         for cell in look.lost:
             self._journal.append(Eliminated(cell=cell, launch=launch, round=number))
-        if look.lost:
-            alive = self._pool.alive()
-            kept = [self._cells[cell] for cell in self._timed(launch, number + 1) if cell in alive]
-            redesign(self._protocol, self._journal, kept, launch)
+        alive = self._pool.alive()
+        kept = [self._cells[cell] for cell in self._timed(launch, number + 1) if cell in alive]
+        redesign(self._protocol, self._journal, kept, launch, look.round_noise)
         if look.enough and not self._journal.of(Enough):
             self._journal.append(Enough())
-        if which == 1 and look.ranking:
-            self._observer.note(so_far(look.ranking))
 
     def _timed(self, launch: int, number: int) -> list[str]:
         """The cells that a round times: all but those that had lost before it."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import structs
 
 from depthport.bench.measure.pool import Timed
-from depthport.bench.plan.design import VISIT_S, CellCost, Design, choose_design, more_launches, round_noise
+from depthport.bench.plan.design import VARIANCE, VISIT_S, CellCost, Design, choose_design, more_launches, round_noise
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.plan.schedule import Order
 from depthport.bench.plan.visits import CallTimes, Visit, plan_visits
@@ -69,8 +69,12 @@ def design_run(protocol: Protocol, journal: Journal, alive: Iterable[Timed]) -> 
     )
 
 
-def redesign(protocol: Protocol, journal: Journal, timed: Iterable[Timed], launch: int) -> None:
-    """Choose and journal the number of launches anew, in launch number `launch`, for the cells that are still timed."""
+def redesign(protocol: Protocol, journal: Journal, timed: Iterable[Timed], launch: int, round_noise: float | None) -> None:
+    """Choose and journal the number of launches anew, in launch number `launch`, for the cells that are still timed.
+
+    Args:
+        round_noise: of a round in the run's order, as it came out; None: what was expected of a mirrored one holds.
+    """
     if not journal.of(DesignChosen):
         return
     first, visits, design = first_launches(journal), visits_of(protocol, journal), journal.of(DesignChosen)[-1]
@@ -78,7 +82,8 @@ def redesign(protocol: Protocol, journal: Journal, timed: Iterable[Timed], launc
     rounds = len({(e.launch, e.round) for e in journal.of(VisitDone)})
     left_s = protocol.budget_s - sum(spent_s(journal, number) for number in range(launch + 1))
     order = Order(design.order)
-    launches = launch + 1 + more_launches(costs, left_s, launch + 1, rounds, order, design.round_noise)
+    noise = design.round_noise if round_noise is None else round_noise / math.sqrt(VARIANCE[order])
+    launches = launch + 1 + more_launches(costs, left_s, launch + 1, rounds, order, noise)
     if launches != design.launches:
         journal.append(structs.replace(design, launches=launches))
 

@@ -40,9 +40,9 @@ MIN_ROUNDS, MAX_LAUNCHES, MAX_ROUNDS = 3, 20, 1000
 ROUND_NOISE, MAX_ROUND_NOISE = 0.02, 0.2
 """Standard deviation of a mirrored round's log ratio: assumed where none can be measured before the rounds begin, and the
 least that a measured one is taken for, since the warm-up is short."""
-RANDOM_VARIANCE = 2.5
-"""Variance of a random round over that of a mirrored one: half the blocks (2), and the drift is still in it
-(simulated: 1.7 to 2.6)."""
+VARIANCE = {Order.MIRRORED: 1.0, Order.RANDOM: 2.5}
+"""Variance of a round's log ratio over that of a mirrored one: a random one has half the blocks (2), and the drift is still
+in it (simulated: 1.7 to 2.6)."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def expected_half_width(
     launches: int, rounds: float, order: Order, launch_noise: float = LAUNCH_NOISE, round_noise: float = ROUND_NOISE
 ) -> float:
     """Half the 95 % interval of a log ratio under the given noise; infinite for a single round."""
-    of_rounds = round_noise**2 * (RANDOM_VARIANCE if order is Order.RANDOM else 1.0) / (rounds * launches)
+    of_rounds = round_noise**2 * VARIANCE[order] / (rounds * launches)
     of_launches = 2 * launch_noise**2 / launches
     total = of_rounds + of_launches
     if rounds > 1:

@@ -84,6 +84,8 @@ class Estimate:
     df: float | None
     n_launches: int
     n_rounds: int
+    round_noise: float | None = None
+    """Standard deviation of a quiet round; None where it was not measured."""
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
         """Student's t interval on the log scale, or None where there is no standard error."""
@@ -181,7 +183,7 @@ def estimate_ratio(
     of_launches = launch_variance * float((weights**2).sum())
     total = of_rounds + of_launches
     satterthwaite = (total**2 + _TINY) / (of_rounds**2 / (df + _TINY) + of_launches**2 / max(launch_df, 1) + _TINY)
-    return Estimate(float(weights @ centers), math.sqrt(total), satterthwaite, n, n_rounds)
+    return Estimate(float(weights @ centers), math.sqrt(total), satterthwaite, n, n_rounds, math.sqrt(round_variance))
 
 
 def round_table(cell: CellSamples, *, calm: bool = False) -> RoundTable:
