@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import structs
 
 from depthport.bench.measure.pool import Timed
-from depthport.bench.plan.design import VARIANCE, VISIT_S, CellCost, Design, choose_design, more_launches, round_noise
+from depthport.bench.plan.design import VARIANCE, VISIT_S, CellCost, Design, choose_design, round_noise
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.plan.schedule import Order
 from depthport.bench.plan.visits import CallTimes, Visit, plan_visits
@@ -83,9 +83,9 @@ def redesign(protocol: Protocol, journal: Journal, timed: Iterable[Timed], launc
     left_s = protocol.budget_s - sum(spent_s(journal, number) for number in range(launch + 1))
     order = Order(design.order)
     noise = design.round_noise if round_noise is None else round_noise / math.sqrt(VARIANCE[order])
-    launches = launch + 1 + more_launches(costs, left_s, launch + 1, rounds, order, noise)
-    if launches != design.launches:
-        journal.append(structs.replace(design, launches=launches))
+    found = choose_design(costs, left_s, round_noise=noise, orders=(order,), begun=launch + 1, rounds=rounds)
+    if found.launches != design.launches:
+        journal.append(structs.replace(design, launches=found.launches))
 
 
 def spent_s(journal: Journal, launch: int) -> float:

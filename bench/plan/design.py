@@ -126,61 +126,46 @@ def expected_half_width(
 
 
 def choose_design(
-    cells: Sequence[CellCost], budget_s: float, launch_noise: float = LAUNCH_NOISE, round_noise: float = ROUND_NOISE
+    cells: Sequence[CellCost],
+    budget_s: float,
+    launch_noise: float = LAUNCH_NOISE,
+    round_noise: float = ROUND_NOISE,
+    orders: Sequence[Order] = tuple(Order),
+    *,
+    begun: int = 0,
+    rounds: int = 0,
 ) -> Design:
     """The design with the narrowest expected interval that fits `budget_s`.
-
-    `cells` are all that take turns, baseline and controls too.
 
     Where not even one launch of 3 rounds fits, that is the design; it exceeds the budget, and `expected_s` says by
     how much.
 
+    Args:
+        cells: all that take turns, baseline and controls too.
+        budget_s: what is left of it.
+        begun, rounds: launches and rounds so far: starts are cheaper, and more of them fit, once cells have lost.
+
     Raises:
         UsageError: no cell, a cost that is not above zero, or a budget that is not.
     """
-    if not cells or not budget_s > 0.0 or any(not (c.visit_s > 0.0 and c.launch_s >= 0.0) for c in cells):
+    if not cells or any(not (c.visit_s > 0.0 and c.launch_s >= 0.0) for c in cells) or not (budget_s > 0.0 or begun):
         raise UsageError("a design needs at least one cell, visits above 0 s and a budget above 0 s")
     launch_s = sum(cell.launch_s for cell in cells)
     turn_s = sum(cell.visit_s for cell in cells)
 
-    def design(launches: int, rounds: int, order: Order) -> Design:
-        half = expected_half_width(launches, rounds, order, launch_noise, round_noise)
-        seconds = launches * (launch_s + rounds * order.blocks_per_round * turn_s)
-        return Design(launches, rounds, order, half, seconds)
+    def design(more: int, order: Order, more_rounds: float) -> Design:
+        launches, seconds = begun + more, more * launch_s + more_rounds * order.blocks_per_round * turn_s
+        each = min(float(MAX_ROUNDS), (rounds + more_rounds) / launches)
+        half = expected_half_width(launches, each, order, launch_noise, round_noise)
+        return Design(launches, math.floor(each), order, half, seconds)
 
-    def affordable(launches: int, order: Order) -> int:
-        return min(MAX_ROUNDS, math.floor((budget_s / launches - launch_s) / (order.blocks_per_round * turn_s)))
-
-    candidates = [
-        design(launches, rounds, order)
-        for order in Order
-        for launches in range(1, MAX_LAUNCHES + 1)
-        if (rounds := affordable(launches, order)) >= (MIN_ROUNDS if launches == 1 else 1)
-    ]
-    if not candidates:
-        return min((design(1, MIN_ROUNDS, order) for order in Order), key=lambda candidate: candidate.expected_s)
-    return min(candidates, key=lambda candidate: candidate.expected_half_width)
-
-
-def more_launches(
-    cells: Sequence[CellCost], left_s: float, launches: int, rounds: int, order: Order, round_noise: float = ROUND_NOISE
-) -> int:
-    """How many launches to add to those begun, for the narrowest expected interval.
-
-    Asked when cells have lost: starts are then cheaper than they were when the design was chosen.
-
-    Args:
-        cells: all that still take turns.
-        left_s: what is left of the budget.
-        launches, rounds: those so far; the rounds of all launches.
-    """
-    launch_s = sum(cell.launch_s for cell in cells)
-    round_s = order.blocks_per_round * sum(cell.visit_s for cell in cells)
-
-    def half_width(more: int) -> float:
-        total = launches + more
-        average = (rounds + (left_s - more * launch_s) / round_s) / total
-        return expected_half_width(total, average, order, round_noise=round_noise)
-
-    affordable = [m for m in range(1, MAX_LAUNCHES - launches + 1) if left_s >= m * (launch_s + MIN_ROUNDS * round_s)]
-    return min((0, *affordable), key=half_width)
+    candidates = [design(0, orders[0], max(0.0, budget_s) / (orders[0].blocks_per_round * turn_s))] if begun else []
+    for order in orders:
+        for more in range(1, MAX_LAUNCHES - begun + 1):
+            fit = math.floor((budget_s / more - launch_s) / (order.blocks_per_round * turn_s))
+            if fit >= (MIN_ROUNDS if begun + more == 1 or begun else 1):
+                candidates.append(design(more, order, more * fit))
+    return min(
+        candidates or [design(1, order, MIN_ROUNDS) for order in orders],
+        key=lambda one: one.expected_half_width if candidates else one.expected_s,
+    )

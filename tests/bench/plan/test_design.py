@@ -16,7 +16,6 @@ from depthport.bench.plan.design import (
     block_warmups,
     choose_design,
     expected_half_width,
-    more_launches,
     round_noise,
     warmup_rule,
 )
@@ -111,17 +110,20 @@ def test_refuses(cells: list[CellCost], budget_s: float) -> None:
         choose_design(cells, budget_s)
 
 
+def more_launches(cells: list[CellCost], left_s: float, begun: int, noise: float = ROUND_NOISE) -> int:
+    return choose_design(cells, left_s, round_noise=noise, orders=(Order.MIRRORED,), begun=begun, rounds=4).launches - begun
+
+
 def test_cheap_starts_left_over_are_made() -> None:
     cheap, dear = [CellCost(0.3, 2.0)] * 3, [CellCost(0.3, 30.0)] * 3
-    assert more_launches(cheap, 80.0, 1, 4, Order.MIRRORED) >= 3
-    assert more_launches(dear, 80.0, 1, 4, Order.MIRRORED) == 0
-    assert more_launches(cheap, 1.0, 1, 4, Order.MIRRORED) == 0
-    assert more_launches(cheap, 80.0, 1, 4, Order.MIRRORED, round_noise=0.2) <= 2
+    assert more_launches(cheap, 80.0, 1) >= 3
+    assert more_launches(dear, 80.0, 1) == 0
+    assert more_launches(cheap, 1.0, 1) == more_launches(cheap, -1.0, 1) == 0
+    assert more_launches(cheap, 80.0, 1, noise=0.2) <= 2
 
 
 @given(st.floats(0.01, 2.0), st.floats(0.0, 30.0), st.floats(0.0, 600.0), st.integers(1, 20))
-def test_added_launches_fit_into_what_is_left(visit_s: float, launch_s: float, left_s: float, launches: int) -> None:
-    cells = [CellCost(visit_s, launch_s)] * 2
-    more = more_launches(cells, left_s, launches, 4, Order.RANDOM)
-    assert 0 <= more <= 20 - launches
-    assert more == 0 or more * (2 * launch_s + 3 * 2 * visit_s) <= left_s
+def test_added_launches_fit_into_what_is_left(visit_s: float, launch_s: float, left_s: float, begun: int) -> None:
+    more = more_launches([CellCost(visit_s, launch_s)] * 2, left_s, begun)
+    assert 0 <= more <= 20 - begun
+    assert more == 0 or more * (2 * launch_s + 3 * 4 * visit_s) <= left_s * (1 + 1e-9)
