@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from depthport.bench.analysis.evidence import Evidence
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.controls import AA, PLUS5, control_subject
+from depthport.bench.plan.controls import AA, PLUS5, repeated
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.model import Control, Speedup
 from depthport.bench.statistics.verdict import Verdict
@@ -23,10 +23,10 @@ def judge_controls(specs: Sequence[CellSpec], evidence: Evidence, protocol: Prot
     names = {e.cell for e in evidence.blocks}
     controls: dict[str, Control] = {}
     for name, tag, expected in (("aa", AA, "equivalent"), ("plus5", PLUS5, "slower")):
-        subject = next((s for s in usable if s.with_tag(tag, tag).id in names), None)
+        subject = repeated(usable, names, tag)
         if subject is None:
             if usable:
-                controls[name] = Control(None, None, "not run", expected, False, f"{control_subject(usable).id} has none")
+                controls[name] = Control(None, None, "not run", expected, False, "no cell has been timed twice")
             continue
         control = subject.with_tag(tag, tag).id
         found = evidence.speedup(control, subject.id, "device", protocol.margin, one_process=tag == PLUS5)

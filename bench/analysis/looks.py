@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from depthport.bench.analysis.evidence import Evidence, baseline_of
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.controls import PLUS5, control_subject
+from depthport.bench.plan.controls import PLUS5, repeated
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Boundary, Speedup, is_control
@@ -27,6 +28,8 @@ class Look:
     """Cells whose further rounds would change nothing: those that surely lost, their controls, and a delay once found."""
     enough: bool
     """Every ratio that matters is known to the protocol's `target_half_width`: those of the cells not yet lost."""
+    round_noise: float | None
+    """Standard deviation of a round's log ratio, in the middle of the cells not yet lost."""
     ranking: tuple[tuple[str, Speedup], ...]
     """Cells that compute what upstream does by their ratio so far, fastest first."""
 
@@ -66,7 +69,9 @@ def take_look(
         if (ratio := evidence.speedup(name, base_id, boundary, protocol.margin)) is not None
     ]
     ranking = sorted((pair for pair in ratios if pair[0] not in wrong), key=lambda pair: -(pair[1].ratio or 0.0))
-    return Look(tuple(losers), narrow(estimates, protocol.target_half_width), tuple(ranking))
+    noises = [one.round_noise for one in estimates if one is not None and one.round_noise is not None]
+    noise = statistics.median(noises) if noises else None
+    return Look(tuple(losers), narrow(estimates, protocol.target_half_width), noise, tuple(ranking))
 
 
 def _with_controls(
@@ -76,7 +81,10 @@ def _with_controls(
 
     That cell stays, however slow, until the delay is found and `CONTROLS_LOOK` has come.
     """
-    subject = control_subject([spec for spec in timed if not is_control(spec.tags)]).id
+    repeats = repeated([spec for spec in timed if not is_control(spec.tags)], {spec.id for spec in timed})
+    if repeats is None:
+        return list(losers)
+    subject = repeats.id
     controls = [spec for spec in timed if is_control(spec.tags) and spec.id in tables and subject in tables]
     delayed = [spec.id for spec in controls if PLUS5 in spec.tags]
     found = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from depthport.bench.results.records import Launch, TimedBlock
 from depthport.bench.statistics.samples import Block, CellSamples
 
 
-def cell_samples(cell: str, boundary: Boundary, blocks: Iterable[TimedBlock], *, calm: bool) -> CellSamples | None:
+def cell_samples(cell: str, boundary: Boundary, blocks: Sequence[TimedBlock], *, calm: bool) -> CellSamples | None:
     """A cell's timed blocks at one boundary, in (launch, round, position) order; None if there are none.
 
     `calm`: its ratios are formed without the time that its threads waited for a CPU.
@@ -22,11 +22,13 @@ def cell_samples(cell: str, boundary: Boundary, blocks: Iterable[TimedBlock], *,
     own.sort(key=lambda found: (found[0].launch, found[0].round, found[0].visit))
     if not own:
         return None
+    rounds = {(b.launch, b.round) for b, _ in own}
+    round_blocks = sum((b.launch, b.round) in rounds for b in blocks if _sample_ns(b, boundary)) / len(rounds)
     shares = [(b.calm_share if calm else None) or 1.0 for b, _ in own]
     found = (
         Block(b.launch, b.round, np.array(ns, float) / b.calls, calm=s) for (b, ns), s in zip(own, shares, strict=True)
     )
-    return CellSamples(cell, tuple(found))
+    return CellSamples(cell, tuple(found), round_blocks)
 
 
 def raw_samples(

@@ -29,14 +29,7 @@ from depthport.bench.choice.comparable import (
 from depthport.bench.results.metrics import default_boundary
 from depthport.bench.results.model import Boundary, Cell, Results, is_control
 from depthport.bench.results.paired import cell_samples
-from depthport.bench.statistics.estimate import (
-    Estimate,
-    difference,
-    estimate_log_latency,
-    estimate_log_ratio,
-    round_mean,
-    round_table,
-)
+from depthport.bench.statistics.estimate import Estimate, difference, estimate_log_latency, estimate_log_ratio, round_table
 from depthport.bench.statistics.verdict import MARGIN, Verdict, judge
 
 ASSUMED_LAUNCH_SD = 0.01
@@ -206,9 +199,7 @@ class _Spread:
             if samples is None:
                 continue
             means = [
-                statistics.fmean(round_mean(blocks) for blocks in rounds.values())
-                for rounds in round_table(samples).values()
-                if rounds
+                statistics.fmean(one.log for one in rounds.values()) for rounds in round_table(samples).values() if rounds
             ]
             if len(means) > 1:
                 deviations.append(statistics.variance(means))

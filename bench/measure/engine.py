@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+import psutil
 from filelock import Timeout
 
-from depthport.bench.environment.environment import fingerprint
+from depthport.bench.environment.environment import fingerprint, usable_memory_mib
 from depthport.bench.inputs.encoded import write_encoded
 from depthport.bench.inputs.inputs import Scene, write_scenes
 from depthport.bench.measure.conclude import conclude, work_folder
-from depthport.bench.measure.exports import artifact_ready, ask_exporter, for_this_machine
+from depthport.bench.measure.exports import Stop, artifact_ready, ask_exporter, for_this_machine, side_by_side
 from depthport.bench.measure.limit import EXPORTS_SHARE, ONE_EXPORTS_SHARE, Limit
 from depthport.bench.measure.measure import Measurement
 from depthport.bench.measure.observer import Careful, Observer
@@ -31,7 +32,6 @@ from depthport.bench.measure.regime_run import run_regime
 from depthport.bench.measure.run_journal import RESULTS, discard_run, end_journal, measured, open_journal, passing_failures
 from depthport.bench.measure.signals import exit_code_of
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.controls import AA, PLUS5, control_subject
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Results, Status
 from depthport.bench.results.records import ArtifactReady, Failed, Header, ReferenceFailed
@@ -49,9 +49,10 @@ from depthport.exporters.core.provenance import canonical_sha256
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.core.text import without_paths
 from depthport.runtimes.host.cache import writable
+from depthport.runtimes.host.threads import allowed_threads
 
-DELAY = 0.05
-"""Delay of the control that must be found."""
+EXPORT_ROOM = 4
+"""Free memory, in peaks of the largest export so far, from which two run at a time: formats differ by three times."""
 
 
 class Interrupted(DepthportError):
@@ -117,10 +118,12 @@ class _Run:
             truth = self._write_inputs(self.plan.ground_truth, "truth")
             self._export()
             references = self._reference(self._reference_inputs(inputs))
-            once = [Timed(c, self.artifacts[c.id]) for c in self._exported() if c.numerics_only]
+            ready = [Timed(c, self.artifacts[c.id]) for c in self._open_cells() if c.id in self.artifacts]
+            once = [cell for cell in ready if cell.spec.numerics_only]
+            timed = [cell for cell in ready if not cell.spec.numerics_only]
             if once:
                 run_once(once, inputs, truth, self.plan.protocol, self.journal, self.observer, self.limit)
-            timed, regime = self._timed(), self.plan.request.regime
+            regime = self.plan.request.regime
             if timed and regime is not None:
                 run_regime(regime, timed, inputs, self.plan.protocol, self.journal, self.observer)
             elif timed:
@@ -163,24 +166,34 @@ class _Run:
         if by_export:
             self.observer.stage("exporting", len(by_export))
         limit = Limit(self.plan.protocol.limit_s, EXPORTS_SHARE)
-        for cells in by_export.values():
-            request = cells[0].export
-            step = f"{request.model.name} to {request.format}, {request.precision}"
-            self.observer.step(step)
-            reply: Exported | Failure = Failure(Status.NOT_MEASURED, Limit.REASON)
-            if not limit.over():
-                left_s = limit.within(self.plan.protocol.export_timeout_s, ONE_EXPORTS_SHARE)
-                reply = ask_exporter(Export(request=request, store=str(self.store.root)), left_s, self.observer)
-            self.observer.step(step, 1)
+        peak_mib = 0.0
+
+        def ask(cells: list[CellSpec], stop: Stop) -> Exported | Failure:
+            if limit.over():
+                return Failure(Status.NOT_MEASURED, Limit.REASON)
+            left_s = limit.within(self.plan.protocol.export_timeout_s, ONE_EXPORTS_SHARE)
+            self.observer.step(_export_step(cells))
+            return ask_exporter(Export(request=cells[0].export, store=str(self.store.root)), left_s, self.observer, stop)
+
+        def done(cells: list[CellSpec], reply: Exported | Failure) -> None:
+            nonlocal peak_mib
+            self.observer.step(_export_step(cells), 1)
             if isinstance(reply, Failure):
                 for cell in cells:
                     self._fail(cell, reply)
-                continue
+                return
             if reply.damage:
                 self.observer.warning(f"rebuilt a damaged artifact ({reply.damage})")
             made = load_artifact(Path(reply.artifact))
+            peak_mib = max(peak_mib, made.manifest.export_peak_mib or 0.0)
             for cell in cells:
                 self._take(cell, made, reply.origin)
+
+        def room() -> bool:
+            free_mib = min(usable_memory_mib(), psutil.virtual_memory().available / 2**20)
+            return bool(allowed_threads() > 1 and peak_mib and free_mib > EXPORT_ROOM * peak_mib)
+
+        side_by_side(list(by_export.values()), ask, done, room)
 
     def _note_ready_artifacts(self) -> None:
         """Note artifacts that were exported here but can't run here, for the report (Core ML's checks)."""
@@ -262,22 +275,6 @@ class _Run:
             return shared
         return self.work / "references" / shared.name
 
-    # -- timing -------------------------------------------------------------------------------------------------
-
-    def _exported(self) -> list[CellSpec]:
-        return [c for c in self._open_cells() if c.id in self.artifacts]
-
-    def _timed(self) -> list[Timed]:
-        """The cells to time, and the two controls of the first static cell (else of the baseline)."""
-        cells = [c for c in self._exported() if not c.numerics_only]
-        timed = [Timed(c, self.artifacts[c.id]) for c in cells]
-        if not (self.plan.protocol.controls and cells) or self.plan.request.regime is not None:
-            return timed
-        subject = control_subject(cells)
-        aa, plus5 = (subject.with_tag(tag, tag) for tag in (AA, PLUS5))
-        path = self.artifacts[subject.id]
-        return [*timed, Timed(aa, path), Timed(plus5, path, shares_worker_with=subject.id, delay_share=DELAY)]
-
     def _finish(self, references: dict[str, Path], complete: bool) -> Results:
         self.observer.stage("analysing")
         if short_of := self._short_of or next((e.passing for e in passing_failures(self.journal)), None):
@@ -291,3 +288,8 @@ class _Run:
             end_journal(self.journal)
             shutil.rmtree(self.work, ignore_errors=True)
         return results
+
+
+def _export_step(cells: Sequence[CellSpec]) -> str:
+    request = cells[0].export
+    return f"{request.model.name} to {request.format}, {request.precision}"

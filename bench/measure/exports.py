@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from msgspec import structs
 
@@ -19,6 +22,9 @@ from depthport.exporters.core.artifact import Artifact, Origin, load_artifact
 from depthport.exporters.core.errors import DepthportError
 from depthport.exporters.core.text import without_paths
 from depthport.runtimes.registry import get_runtime
+
+T = TypeVar("T")
+A = TypeVar("A")
 
 
 def artifact_ready(cell: str, artifact: Artifact, origin: Origin | Literal["given"]) -> ArtifactReady:
@@ -57,16 +63,67 @@ def for_this_machine(cell: CellSpec, artifact: Artifact, timeout_s: float, obser
     return load_artifact(Path(reply.artifact))
 
 
-def ask_exporter(request: Request[R], timeout_s: float, observer: Observer) -> R | Failure:
+class Stop:
+    """Ends processes whose answers other threads wait for."""
+
+    def __init__(self) -> None:
+        self._channels: list[Channel] = []
+        self._over = False
+
+    def add(self, channel: Channel) -> None:
+        """Take on another; it ends at once where all have been ended."""
+        self._channels.append(channel)
+        if self._over:
+            channel.end()
+
+    def end(self) -> None:
+        """End them all, and what is added later: who waits for one finds that it is gone."""
+        self._over = True
+        for channel in self._channels:
+            channel.end()
+
+
+def side_by_side(
+    tasks: Sequence[T], ask: Callable[[T, Stop], A], done: Callable[[T, A], None], room: Callable[[], bool], most: int = 2
+) -> None:
+    """Ask for every task in its order, in up to `most` threads while there is `room`; `done` runs in this thread.
+
+    An exporter is one Python thread for most of its time, so two of them use two CPUs.
+    """
+    waiting, stop = deque(tasks), Stop()
+    running: dict[Future[A], T] = {}
+    with ThreadPoolExecutor(most) as pool:
+        try:
+            while waiting or running:
+                while waiting and (not running or (len(running) < most and room())):
+                    task = waiting.popleft()
+                    running[pool.submit(ask, task, stop)] = task
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    done(running.pop(future), future.result())
+        except BaseException:
+            stop.end()  # stopped: the end of a run does not wait for an export
+            raise
+
+
+def ask_exporter(request: Request[R], timeout_s: float, observer: Observer, stop: Stop | None = None) -> R | Failure:
     """One request in a fresh process; a crash or time-out is a failure like any other."""
-    return _ask(request, timeout_s, observer, "depthport.bench.workers.export_worker")
+    return _ask(request, timeout_s, observer, "depthport.bench.workers.export_worker", stop=stop)
 
 
-def _ask(request: Request[R], timeout_s: float, observer: Observer, module: str, python: str | None = None) -> R | Failure:
+def _ask(
+    request: Request[R],
+    timeout_s: float,
+    observer: Observer,
+    module: str,
+    python: str | None = None,
+    stop: Stop | None = None,
+) -> R | Failure:
     try:
         channel = Channel(worker_command(python, module), worker_environment())
     except WorkerGone as error:
         return Failure(Status.EXPORT_FAILED, error.reason, error.passing)
+    if stop is not None:
+        stop.add(channel)
     answer: R | Failure
     try:
         answer = channel.request(request, timeout_s, observer.step)

@@ -18,9 +18,19 @@ from depthport.bench.analysis.looks import take_look
 from depthport.bench.environment.telemetry import Telemetry
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.pool import Member, Timed, WorkerPool, outputs_file
-from depthport.bench.measure.run_length import current_design, design_run, repeatable_launch_s, so_far, visits_of
+from depthport.bench.measure.run_length import (
+    current_design,
+    design_run,
+    redesign,
+    repeating_s,
+    so_far,
+    spent_s,
+    started_s,
+    visits_of,
+)
+from depthport.bench.plan.controls import DELAY, control_subject, controls_of, repeated
 from depthport.bench.plan.protocol import Protocol
-from depthport.bench.plan.schedule import round_order
+from depthport.bench.plan.schedule import round_order, shuffled
 from depthport.bench.plan.visits import Visit, VisitBlock
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.records import Eliminated, Enough, Launch, LaunchDone, TimedBlock, VisitDone
@@ -32,6 +42,9 @@ from depthport.exporters.core.files.npz import is_whole
 ROUNDS_SHARE = 0.1
 """Least time for a launch's rounds, as a share of its start, whatever the budget: a single round after
 a minute of loading hangs on every stray call."""
+
+FIRST_RANKING = 2
+"""Rounds after which a first ranking is shown; nothing is decided by it."""
 
 
 class Measurement:
@@ -59,6 +72,9 @@ class Measurement:
         self._clock = clock
         self._references = references
         self._wrong: frozenset[str] | None = None  # not yet looked at
+        subject = repeated([cell.spec for cell in cells], {e.cell for e in journal.of(Launch)})
+        if subject is not None:
+            self._repeat(subject.id)
         self._telemetry = Telemetry()
         self._visits: dict[str, Visit] = {}
         self._blocks = Counter(e.cell for e in journal.of(TimedBlock))
@@ -99,6 +115,8 @@ class Measurement:
         timed = {self._cells[cell].owner for cell in self._timed(launch, 0) if cell in self._pool.alive()}
         self._observer.stage(f"warming up, launch {launch + 1}", len(timed))
         self._pool.start(launch, timed)
+        if self._protocol.controls and not any(cell.control for cell in self._cells.values()) and self._pool.alive():
+            self._add_controls(launch)
         if not self._pool.alive():
             return
         if not self._pool.relaunch:
@@ -110,15 +128,31 @@ class Measurement:
         self._pool.finish(launch)
         self._journal.append(LaunchDone(launch=launch))
 
+    def _add_controls(self, launch: int) -> None:
+        """Repeat the cell that is cheapest to repeat, known now that all have started."""
+        alive = [self._cells[cell].spec for cell in self._pool.alive()]
+        costs = repeating_s(self._protocol, self._journal)
+        subject = control_subject(alive, {cell: s for cell, s in costs.items() if cell in self._pool.alive()}).id
+        control = self._repeat(subject)
+        self._pool.start(launch, {control})
+        # Which of the two processes is the control is drawn: the one that started last always would have a bias of its own.
+        if shuffled([subject, control], self._protocol.seed, "control")[0] == control:
+            self._pool.exchange(subject, control)
+
+    def _repeat(self, subject: str) -> str:
+        """Add the controls of a cell, and return the id of the one with a process of its own."""
+        cell = self._cells[subject]
+        aa, plus5 = controls_of(cell.spec)
+        self._cells[aa.id] = Timed(aa, cell.artifact)
+        self._cells[plus5.id] = Timed(plus5, cell.artifact, shares_worker_with=subject, delay_share=DELAY)
+        return aa.id
+
     def _rounds(self, launch: int) -> None:
-        design = current_design(self._protocol, self._journal)
         visits = [e for e in self._journal.of(VisitDone) if e.launch == launch]
         done = {(e.round, e.visit) for e in visits}
         used_s = sum(e.wall_s for e in visits)
-        started_s = self._started_s(launch)
-        budget_s = max(self._protocol.budget_s / design.launches - started_s, ROUNDS_SHARE * started_s)
         for number in range(self._protocol.max_rounds):
-            before_s = used_s
+            before_s, budget_s = used_s, self._budget_s(launch)
             for visit, cell in enumerate(self._turns(launch, number)):
                 if (number, visit) in done or cell not in self._pool.alive():
                     continue
@@ -135,37 +169,46 @@ class Measurement:
             if used_s > before_s:  # not while a resumed run passes what it had
                 self._look(launch, number)
             # Another round as long as this one must still fit in the budget.
-            spent = used_s + (used_s - before_s) > budget_s
+            spent = used_s + (used_s - before_s) > self._budget_s(launch)
             if number + 1 >= self._protocol.min_rounds and (spent or self._journal.of(Enough)):
                 return
 
+    def _budget_s(self, launch: int) -> float:
+        """Time for the rounds of a launch: an equal share of what those before it have left."""
+        launches, budget_s, started = self._launches(), self._protocol.budget_s, started_s(self._journal, launch)
+        share_s = budget_s / launches
+        if launch < launches:
+            share_s = (budget_s - sum(spent_s(self._journal, one) for one in range(launch))) / (launches - launch)
+        return max(share_s - started, ROUNDS_SHARE * started)
+
     def _look(self, launch: int, number: int) -> None:
         """After some rounds: put out what has surely lost, and see whether the rest is known as asked."""
-        rounds = {(e.launch, e.round) for e in self._journal.of(VisitDone)}
-        which = look_number(len(rounds))
-        if which is None or self._protocol.order == "sequential":
+        rounds = len({(e.launch, e.round) for e in self._journal.of(VisitDone)})
+        which = look_number(rounds)
+        if (which is None and rounds != FIRST_RANKING) or self._protocol.order == "sequential":
             return
         timed = [cell.spec for cell in self._cells.values()]
-        if self._wrong is None:
-            self._wrong = wrong_cells(timed, self._journal, self._references, self._work)
-        look = take_look(self._journal, timed, self._protocol, which, self._wrong)
+        wrong = self._wrong
+        if wrong is None:
+            wrong = wrong_cells(timed, self._journal, self._references, self._work)
+        look = take_look(self._journal, timed, self._protocol, which or 1, wrong)
+        if which is None:
+            if look.ranking:
+                self._observer.note(so_far(look.ranking))
+            return
+        self._wrong = wrong
         for cell in look.lost:
             self._journal.append(Eliminated(cell=cell, launch=launch, round=number))
+        alive = self._pool.alive()
+        kept = [self._cells[cell] for cell in self._timed(launch, number + 1) if cell in alive]
+        redesign(self._protocol, self._journal, kept, launch, look.round_noise)
         if look.enough and not self._journal.of(Enough):
             self._journal.append(Enough())
-        if which == 1 and look.ranking:
-            self._observer.note(so_far(look.ranking))
 
     def _timed(self, launch: int, number: int) -> list[str]:
         """The cells that a round times: all but those that had lost before it."""
         out = {e.cell for e in self._journal.of(Eliminated) if (e.launch, e.round) < (launch, number)}
         return [cell for cell in self._cells if cell not in out]
-
-    def _started_s(self, launch: int) -> float:
-        """Seconds of this launch's budget that starting and warming up took."""
-        if self._pool.relaunch:
-            return 0.0
-        return sum(repeatable_launch_s(e) for e in self._journal.of(Launch) if e.launch == launch)
 
     def _turns(self, launch: int, number: int) -> Sequence[str]:
         """The order in which cells take turns in a round; a pure function of plan and journal, so a resumed run agrees."""

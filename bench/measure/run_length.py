@@ -10,18 +10,21 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 
+from msgspec import structs
+
 from depthport.bench.measure.pool import Timed
-from depthport.bench.plan.design import VISIT_S, CellCost, Design, choose_design, round_noise
+from depthport.bench.plan.design import VARIANCE, VISIT_S, CellCost, Design, choose_design, round_noise
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.plan.schedule import Order
 from depthport.bench.plan.visits import CallTimes, Visit, plan_visits
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Speedup
-from depthport.bench.results.records import DesignChosen, Launch
+from depthport.bench.results.records import DesignChosen, Launch, Residency, VisitDone
 from depthport.bench.statistics.figures import ratio, seconds
 
 _MORE = 4
 """Budgets whose worth is said beside that of one."""
+_REPEATED_ROUNDS = 10
 _CACHED_FIRST_CALL_S = 10.0
 """Most that a first call costs in later processes, for which compiled code is cached."""
 
@@ -30,7 +33,7 @@ def current_design(protocol: Protocol, journal: Journal) -> Design:
     """The design in force; one launch of as many rounds as fit until another was chosen."""
     chosen = journal.of(DesignChosen)
     if protocol.launches is None and chosen:
-        entry = chosen[0]
+        entry = chosen[-1]
         half_width = math.inf if entry.expected_half_width is None else entry.expected_half_width
         return Design(entry.launches, entry.rounds, Order(entry.order), half_width, entry.expected_s)
     order = Order.RANDOM if protocol.order == "sequential" else Order(protocol.order)
@@ -66,6 +69,37 @@ def design_run(protocol: Protocol, journal: Journal, alive: Iterable[Timed]) -> 
     )
 
 
+def redesign(protocol: Protocol, journal: Journal, timed: Iterable[Timed], launch: int, round_noise: float | None) -> None:
+    """Choose and journal the number of launches anew, in launch number `launch`, for the cells that are still timed.
+
+    Args:
+        round_noise: of a round in the run's order, as it came out; None: what was expected of a mirrored one holds.
+    """
+    if not journal.of(DesignChosen):
+        return
+    first, visits, design = first_launches(journal), visits_of(protocol, journal), journal.of(DesignChosen)[-1]
+    costs = [_cost(cell, first[cell.owner], visits[cell.owner]) for cell in timed]
+    rounds = len({(e.launch, e.round) for e in journal.of(VisitDone)})
+    left_s = protocol.budget_s - sum(spent_s(journal, number) for number in range(launch + 1))
+    order = Order(design.order)
+    noise = design.round_noise if round_noise is None else round_noise / math.sqrt(VARIANCE[order])
+    found = choose_design(costs, left_s, round_noise=noise, orders=(order,), begun=launch + 1, rounds=rounds)
+    if found.launches != design.launches:
+        journal.append(structs.replace(design, launches=found.launches))
+
+
+def spent_s(journal: Journal, launch: int) -> float:
+    """Seconds of the budget that a launch has used so far."""
+    return started_s(journal, launch) + sum(e.wall_s for e in journal.of(VisitDone) if e.launch == launch)
+
+
+def started_s(journal: Journal, launch: int) -> float:
+    """Seconds of the budget that starting and warming up the workers of a launch took."""
+    if journal.of(Residency):
+        return 0.0
+    return sum(repeatable_launch_s(e) for e in journal.of(Launch) if e.launch == launch)
+
+
 def first_launches(journal: Journal) -> dict[str, Launch]:
     """The first start of every worker, by the id of its cell."""
     first: dict[str, Launch] = {}
@@ -79,6 +113,13 @@ def visits_of(protocol: Protocol, journal: Journal) -> dict[str, Visit]:
     times = {owner: CallTimes(_call_s(e), e.calibration.sync_ns / 1e9) for owner, e in first_launches(journal).items()}
     from_files = protocol.boundary == "pipeline"
     return plan_visits(times, protocol.overhead_target, protocol.timed_calls, from_files=from_files)
+
+
+def repeating_s(protocol: Protocol, journal: Journal) -> dict[str, float]:
+    """Seconds of starting each worker and timing it for `_REPEATED_ROUNDS`: what a control of it would cost."""
+    first, visits = first_launches(journal), visits_of(protocol, journal)
+    blocks = _REPEATED_ROUNDS * Order.MIRRORED.blocks_per_round
+    return {o: repeatable_launch_s(e) + blocks * visits[o].calls * _call_s(e) for o, e in first.items()}
 
 
 def so_far(ranking: Sequence[tuple[str, Speedup]]) -> str:

@@ -40,9 +40,9 @@ MIN_ROUNDS, MAX_LAUNCHES, MAX_ROUNDS = 3, 20, 1000
 ROUND_NOISE, MAX_ROUND_NOISE = 0.02, 0.2
 """Standard deviation of a mirrored round's log ratio: assumed where none can be measured before the rounds begin, and the
 least that a measured one is taken for, since the warm-up is short."""
-RANDOM_VARIANCE = 2.5
-"""Variance of a random round over that of a mirrored one: half the blocks (2), and the drift is still in it
-(simulated: 1.7 to 2.6)."""
+VARIANCE = {Order.MIRRORED: 1.0, Order.RANDOM: 2.5}
+"""Variance of a round's log ratio over that of a mirrored one: a random one has half the blocks (2), and the drift is still
+in it (simulated: 1.7 to 2.6)."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,10 @@ def warmup_rule(call_s: float) -> WarmupRule:
 
 
 def expected_half_width(
-    launches: int, rounds: int, order: Order, launch_noise: float = LAUNCH_NOISE, round_noise: float = ROUND_NOISE
+    launches: int, rounds: float, order: Order, launch_noise: float = LAUNCH_NOISE, round_noise: float = ROUND_NOISE
 ) -> float:
     """Half the 95 % interval of a log ratio under the given noise; infinite for a single round."""
-    of_rounds = round_noise**2 * (RANDOM_VARIANCE if order is Order.RANDOM else 1.0) / (rounds * launches)
+    of_rounds = round_noise**2 * VARIANCE[order] / (rounds * launches)
     of_launches = 2 * launch_noise**2 / launches
     total = of_rounds + of_launches
     if rounds > 1:
@@ -126,37 +126,46 @@ def expected_half_width(
 
 
 def choose_design(
-    cells: Sequence[CellCost], budget_s: float, launch_noise: float = LAUNCH_NOISE, round_noise: float = ROUND_NOISE
+    cells: Sequence[CellCost],
+    budget_s: float,
+    launch_noise: float = LAUNCH_NOISE,
+    round_noise: float = ROUND_NOISE,
+    orders: Sequence[Order] = tuple(Order),
+    *,
+    begun: int = 0,
+    rounds: int = 0,
 ) -> Design:
     """The design with the narrowest expected interval that fits `budget_s`.
-
-    `cells` are all that take turns, baseline and controls too.
 
     Where not even one launch of 3 rounds fits, that is the design; it exceeds the budget, and `expected_s` says by
     how much.
 
+    Args:
+        cells: all that take turns, baseline and controls too.
+        budget_s: what is left of it.
+        begun, rounds: launches and rounds so far: starts are cheaper, and more of them fit, once cells have lost.
+
     Raises:
         UsageError: no cell, a cost that is not above zero, or a budget that is not.
     """
-    if not cells or not budget_s > 0.0 or any(not (c.visit_s > 0.0 and c.launch_s >= 0.0) for c in cells):
+    if not cells or any(not (c.visit_s > 0.0 and c.launch_s >= 0.0) for c in cells) or not (budget_s > 0.0 or begun):
         raise UsageError("a design needs at least one cell, visits above 0 s and a budget above 0 s")
     launch_s = sum(cell.launch_s for cell in cells)
     turn_s = sum(cell.visit_s for cell in cells)
 
-    def design(launches: int, rounds: int, order: Order) -> Design:
-        half = expected_half_width(launches, rounds, order, launch_noise, round_noise)
-        seconds = launches * (launch_s + rounds * order.blocks_per_round * turn_s)
-        return Design(launches, rounds, order, half, seconds)
+    def design(more: int, order: Order, more_rounds: float) -> Design:
+        launches, seconds = begun + more, more * launch_s + more_rounds * order.blocks_per_round * turn_s
+        each = min(float(MAX_ROUNDS), (rounds + more_rounds) / launches)
+        half = expected_half_width(launches, each, order, launch_noise, round_noise)
+        return Design(launches, math.floor(each), order, half, seconds)
 
-    def affordable(launches: int, order: Order) -> int:
-        return min(MAX_ROUNDS, math.floor((budget_s / launches - launch_s) / (order.blocks_per_round * turn_s)))
-
-    candidates = [
-        design(launches, rounds, order)
-        for order in Order
-        for launches in range(1, MAX_LAUNCHES + 1)
-        if (rounds := affordable(launches, order)) >= (MIN_ROUNDS if launches == 1 else 1)
-    ]
-    if not candidates:
-        return min((design(1, MIN_ROUNDS, order) for order in Order), key=lambda candidate: candidate.expected_s)
-    return min(candidates, key=lambda candidate: candidate.expected_half_width)
+    candidates = [design(0, orders[0], max(0.0, budget_s) / (orders[0].blocks_per_round * turn_s))] if begun else []
+    for order in orders:
+        for more in range(1, MAX_LAUNCHES - begun + 1):
+            fit = math.floor((budget_s / more - launch_s) / (order.blocks_per_round * turn_s))
+            if fit >= (MIN_ROUNDS if begun + more == 1 or begun else 1):
+                candidates.append(design(more, order, more * fit))
+    return min(
+        candidates or [design(1, order, MIN_ROUNDS) for order in orders],
+        key=lambda one: one.expected_half_width if candidates else one.expected_s,
+    )

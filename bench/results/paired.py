@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthport.bench.results.model import Boundary, Cell, Samples
-from depthport.bench.statistics.estimate import RoundTable, block_medians, log_ratio_of_rounds
+from depthport.bench.statistics.estimate import RoundTable, log_ratio_of_rounds, rounds_of_samples
 from depthport.bench.statistics.samples import Block, CellSamples, FloatArray
 from depthport.bench.statistics.verdict import judge
 
@@ -25,7 +25,7 @@ def paired_verdict(cell: RoundTable, reference: RoundTable) -> str | None:
 def rounds_of(cell: Cell, boundary: Boundary) -> RoundTable:
     """Return a cell's samples at one boundary as pairing takes them; empty where the file keeps no blocks."""
     ns, calm, places = _steady(cell, boundary)
-    return block_medians(ns * calm, places)
+    return rounds_of_samples(ns, calm, places)
 
 
 def cell_samples(cell: Cell, boundary: Boundary) -> CellSamples | None:

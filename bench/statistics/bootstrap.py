@@ -33,18 +33,21 @@ REPLICATES = 2000
 _MAX_BINS = 4096
 
 
-def resampling_units(cell: CellSamples) -> list[FloatArray]:
-    """The steady samples (ns) of each unit drawn whole: a launch, or, of a few launches, a batch of rounds."""
+def resampling_units(cell: CellSamples) -> tuple[list[FloatArray], float]:
+    """The steady samples (ns) of each unit drawn whole, and what their error is multiplied by.
+
+    A unit is a launch, or, of a few launches, a batch of rounds (`latency_batches`).
+    """
     launches: dict[int, dict[int, list[FloatArray]]] = {}
     for block in cell.blocks:
         if len(block.steady_ns):
             launches.setdefault(block.launch, {}).setdefault(block.round, []).append(block.steady_ns)
-    units = []
+    units, widened = [], 1.0
     for by_round in launches.values():
         rounds = [np.concatenate(blocks) for blocks in by_round.values()]
-        parts = np.array_split(np.arange(len(rounds)), latency_batches(len(launches), len(rounds)))
-        units += [np.concatenate([rounds[i] for i in part]) for part in parts]
-    return units
+        count, widened = latency_batches(len(launches), len(rounds), cell.round_blocks)
+        units += [np.concatenate([rounds[i] for i in part]) for part in np.array_split(np.arange(len(rounds)), count)]
+    return units, widened
 
 
 def bootstrap_quantiles(units: Sequence[FloatArray], q: float, seed: int, replicates: int = REPLICATES) -> FloatArray:
@@ -78,13 +81,13 @@ def latency_quantile(cell: CellSamples, q: float = 0.5, seed: int = 0) -> Quanti
     """
     if not 0.0 < q < 1.0:
         raise UsageError(f"a quantile lies between 0 and 1 (p90 is 0.9), got {q!r}")
-    units = resampling_units(cell)
+    units, widened = resampling_units(cell)
     n = sum(map(len, units))
     if len(units) < 2 or (q != 0.5 and n < minimum_count(q)):
         return None
     value = float(np.quantile(np.concatenate(units), q))
     draws = np.log(bootstrap_quantiles(units, q, seed))
     spread = float(draws.std()) if np.ptp(draws) else 0.0  # the mean of equal floats may differ by a rounding
-    error = spread * math.sqrt(len(units) / (len(units) - 1))
+    error = widened * spread * math.sqrt(len(units) / (len(units) - 1))
     half = student_t_quantile(0.975, len(units) - 1) * error
     return Quantile(q, value, (value * math.exp(-half), value * math.exp(half)), n)

@@ -92,6 +92,8 @@ class CellSamples:
 
     cell: str
     blocks: tuple[Block, ...]
+    round_blocks: float | None = None
+    """Blocks of all cells in one of this cell's rounds, on average; None where unknown."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", tuple(self.blocks))

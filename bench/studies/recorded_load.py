@@ -1,4 +1,4 @@
-"""A/A and +5 % on recorded noise: what taking off the time that calls waited for a CPU does to the verdicts.
+"""Recorded noise: what taking off the time that calls waited for a CPU does to verdicts, and what it leaves of their bias.
 
 The recordings (`waits.json`) are of one cell in two processes that take turns on a CPU which others use too.
 """
@@ -13,9 +13,12 @@ from importlib.resources import files
 import numpy as np
 
 from depthport.bench.statistics.estimate import estimate_ratio
+from depthport.bench.statistics.midmean import QUIET
 from depthport.bench.statistics.samples import FloatArray
 from depthport.bench.statistics.verdict import Verdict, judge
 from depthport.bench.studies.simulated_clock import Clock, launch_scale
+
+FEWEST_QUIET = 10
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,14 @@ def under_load(recording: Recording, rounds: int, *, calm: bool, runs: int, seed
     log = np.log(recording.ms) + (np.log(recording.calm) if calm else 0.0)
     pairs = log.mean(axis=-1)
     series = pairs[:, 0] - pairs[:, 1]
+    waited = 1.0 - recording.calm.min(axis=(1, 2)) if calm else np.zeros(len(series))
     estimates = []
     for _ in range(runs):
         begin = int(rng.integers(0, len(series) - rounds + 1))
         signs = rng.choice((-1.0, 1.0), rounds)
         luck = Clock().launch * math.sqrt(2.0) * float(launch_scale(rng, 1)[0]) * rng.standard_normal()
-        estimates.append(estimate_ratio([signs * series[begin : begin + rounds] + luck]))
+        drawn = slice(begin, begin + rounds)
+        estimates.append(estimate_ratio([signs * series[drawn] + luck], waited=[waited[drawn]]))
     verdicts = [judge(found).verdict for found in estimates]
     delayed = [judge(replace(found, log=found.log - math.log(1.05))).verdict for found in estimates]
     wrong = sum(verdict in (Verdict.FASTER, Verdict.SLOWER) for verdict in verdicts)
@@ -70,3 +75,22 @@ def under_load(recording: Recording, rounds: int, *, calm: bool, runs: int, seed
         wrong / runs,
         delayed.count(Verdict.SLOWER) / runs,
     )
+
+
+def bias(recording: Recording, rounds: int, *, weighted: bool, runs: int, seed: int = 0) -> float | None:
+    """How far off the ratio of a program that never waits to the recorded one is, relative, averaged over runs.
+
+    The truth is the median of the blocks that were quiet; None where there are fewer than 10. `weighted`: rounds weigh by
+    how little they waited (bench/statistics/midmean.py), as they do in a run.
+    """
+    quiet = recording.ms[recording.calm >= 1.0 - QUIET]
+    if len(quiet) < FEWEST_QUIET:
+        return None
+    rng = np.random.Generator(np.random.PCG64(seed))
+    log, waited = np.log(recording.ms * recording.calm).mean(axis=-1), 1.0 - recording.calm.min(axis=-1)
+    found = []
+    for _ in range(runs):
+        begin, process = int(rng.integers(0, len(log) - rounds + 1)), int(rng.integers(2))
+        drawn = slice(begin, begin + rounds), process
+        found.append(estimate_ratio([log[drawn]], waited=[waited[drawn]] if weighted else None).log)
+    return float(np.mean(np.exp(np.array(found) - math.log(float(np.median(quiet)))))) - 1.0

@@ -16,6 +16,7 @@ import numpy as np
 from depthport.bench.plan.schedule import Order
 from depthport.bench.statistics.estimate import (
     Estimate,
+    Round,
     RoundTable,
     batch_means,
     estimate_ratio,
@@ -226,16 +227,18 @@ def first_rounds(log: FloatArray, n: int) -> RoundTable:
     rounds = log.shape[1]
     table: RoundTable = {}
     for i in range(n):
-        table.setdefault(i // rounds, {})[i % rounds] = [float(log[i // rounds, i % rounds])]
+        table.setdefault(i // rounds, {})[i % rounds] = Round(float(log[i // rounds, i % rounds]), 1)
     return table
 
 
-def latency_coverage(sampling: Sampling, clock: Clock, runs: int = RUNS, seed: int = 0) -> tuple[float, float]:
-    """Coverage and median half-width of `estimate_log_latency`, for all runs at once."""
-    log, turns = simulate_samples(sampling, clock, runs, seed)
+def latency_coverage(
+    sampling: Sampling, clock: Clock, runs: int = RUNS, seed: int = 0, log_latency: FloatArray = TRUE_LOG_LATENCY
+) -> tuple[float, float]:
+    """Coverage and median half-width of `estimate_log_latency` of the first cell, for all runs at once."""
+    log, turns = simulate_samples(sampling, clock, runs, seed, log_latency)
     rounds = np.median(cell_blocks(log, turns, 0), axis=-1).mean(axis=-1)
-    batches = latency_batches(sampling.launches, sampling.rounds)
+    batches, widened = latency_batches(sampling.launches, sampling.rounds, sampling.turns)
     values = batch_means(rounds, batches).reshape(len(rounds), -1)
     mean, error = mean_and_error(values)
-    half = student_t_quantile(0.975, values.shape[-1] - 1) * error
-    return float(np.mean(np.abs(mean - TRUE_LOG_LATENCY[0]) <= half)), float(np.median(half))
+    half = student_t_quantile(0.975, values.shape[-1] - 1) * error * widened
+    return float(np.mean(np.abs(mean - log_latency[0]) <= half)), float(np.median(half))

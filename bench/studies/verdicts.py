@@ -1,37 +1,44 @@
 """How wide and how right the verdicts of a build are, on CPUs that are not quiet: real runs whose right answer is known.
 
-    python -m depthport.bench.studies.verdicts run --package . --store STORE --cpus 0,1 --load busy --runs 20 >> lines.jsonl
+    python -m depthport.bench.studies.verdicts run --package OLD --package . --store STORE --at-once 16 >> lines.jsonl
     python -m depthport.bench.studies.verdicts summary lines.jsonl
 
-`run` prints one JSON line a run. A run is either a `pair` (da3-small on PyTorch and ONNX Runtime beside upstream: how wide
-is the ratio of the fastest?) or `controls` (ONNX Runtime alone with its A/A and +5 % twins: how often is the verdict
-wrong?). Everything runs on the CPUs given, the load too: busy processes that end with the study. `--package` is the
-checkout or installation whose `depthport` is tried, so that two builds can be compared on one machine. Exports come from
-the store, or are made there by the first run.
+`run` prints one JSON line a run: `--runs` of every package, kind and load, in turns. A run is either a `pair` (da3-small on
+PyTorch and ONNX Runtime beside upstream: how wide is the ratio of the fastest?) or `controls` (ONNX Runtime alone with its
+A/A and +5 % twins: how often is the verdict wrong?). It shares its CPUs with its load alone: busy processes.
+`--at-once` runs several side by side, on CPUs none of which shares a physical core with another run's. A `--package` is the
+checkout or installation whose `depthport` is tried, so that two builds can be compared on one machine. Exports are made
+first, in a store for each package.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import os
+import queue
 import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 LOADS = {"idle": (0, 0.0), "20%": (None, 0.2), "busy": (1, 1.0)}
 """Busy processes (None: one a CPU) and the share of the time that each is busy."""
-KINDS = ("pair", "controls")
+KINDS = {"pair": ("504x504", 120.0), "controls": ("70x98", 30.0)}
+"""Image size and seconds of each."""
 _BURST_S = 0.02, 0.4
 _LONGEST_S = 3600.0
+_CPUS_EACH = 2
+_Z95 = 1.96
 
 
 def main() -> None:
@@ -39,14 +46,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="real runs, a JSON line each")
-    run.add_argument("--package", type=Path, required=True, help="folder that holds the package `depthport`")
-    run.add_argument("--store", type=Path, required=True, help="artifacts, made beforehand or by the first run")
-    run.add_argument("--cpus", help="such as 0,1; default: all")
-    run.add_argument("--load", choices=LOADS, default="idle")
-    run.add_argument("--kind", choices=KINDS, default="pair")
-    run.add_argument("--size", default="504x504")
-    run.add_argument("--budget", type=float, default=120.0)
-    run.add_argument("--runs", type=int, default=20)
+    run.add_argument(
+        "--package", type=Path, action="append", required=True, help="folder that holds the package `depthport`"
+    )
+    run.add_argument("--store", type=Path, required=True, help="folder for the artifacts")
+    run.add_argument("--load", choices=LOADS, action="append", help="default: all")
+    run.add_argument("--kind", choices=KINDS, action="append", help="default: both")
+    run.add_argument("--runs", type=int, default=20, help="of each package, kind and load (default %(default)s)")
+    run.add_argument("--at-once", type=int, default=1, help="runs side by side, on two cores each (default %(default)s)")
     run.add_argument("--seed", type=int, default=0, help="of the first run")
     one = commands.add_parser("one", help="(what `run` starts with the package's own code)")
     one.add_argument("options")
@@ -70,30 +77,59 @@ def main() -> None:
 
 def study(asked: argparse.Namespace) -> None:
     """Print the line of each run as it ends."""
-    if asked.cpus:
-        os.sched_setaffinity(0, {int(cpu) for cpu in asked.cpus.split(",")})  # children inherit it
-    package = asked.package.resolve()
+    slots = cpu_slots(os.sched_getaffinity(0), asked.at_once)
+    free: queue.Queue[set[int]] = queue.Queue()
+    for slot in slots:
+        free.put(slot)
+
+    def run(package: Path, kind: str, load: str, seed: int, budget_s: float) -> dict[str, object]:
+        cpus = free.get()
+        try:
+            os.sched_setaffinity(0, cpus)  # of this thread, and of what it starts
+            return measured(package.resolve(), kind, load, seed, budget_s, asked.store.resolve())
+        finally:
+            free.put(cpus)
+
+    kinds, loads = asked.kind or list(KINDS), asked.load or list(LOADS)
+    for package, kind in itertools.product(asked.package, kinds):
+        run(package, kind, "idle", asked.seed, 1.0)  # makes the exports
+    with ThreadPoolExecutor(len(slots)) as pool:
+        runs = [
+            pool.submit(run, package, kind, load, asked.seed + number, KINDS[kind][1])
+            for number, kind, load, package in itertools.product(range(asked.runs), kinds, loads, asked.package)
+        ]
+        for ended in as_completed(runs):
+            print(json.dumps(ended.result()), flush=True)
+
+
+def cpu_slots(cpus: set[int], count: int) -> list[set[int]]:
+    """`count` sets of CPUs, each a CPU of two physical cores that no other set uses; all `cpus` for a single one.
+
+    Raises:
+        SystemExit: there are not so many cores.
+    """
+    if count == 1:
+        return [cpus]
+    cores: dict[str, int] = {}
+    for cpu in sorted(cpus):
+        siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        cores.setdefault(siblings.read_text(encoding="ascii") if siblings.exists() else str(cpu), cpu)
+    ours = list(cores.values())
+    if len(ours) < count * _CPUS_EACH:
+        raise SystemExit(f"{len(ours)} physical cores hold {len(ours) // _CPUS_EACH} runs at once, not {count}")
+    return [set(ours[i * _CPUS_EACH : (i + 1) * _CPUS_EACH]) for i in range(count)]
+
+
+def measured(package: Path, kind: str, load: str, seed: int, budget_s: float, store: Path) -> dict[str, object]:
+    """One run under a load; its line."""
     environment = {**os.environ, "PYTHONPATH": str(package), "PYTHONSAFEPATH": "1"}
-    for number in range(asked.runs):
-        options = {
-            "kind": asked.kind,
-            "size": asked.size,
-            "budget": asked.budget,
-            "seed": asked.seed + number,
-            "store": str(asked.store.resolve()),
-        }
-        with under_load(asked.load, asked.seed + number):
-            ended = subprocess.run(
-                [sys.executable, __file__, "one", json.dumps(options)],
-                env=environment,
-                stdout=subprocess.PIPE,
-                text=True,
-                check=True,
-            )
-        found = json.loads(ended.stdout.splitlines()[-1])
-        line = {"package": package.name, "load": asked.load, "cpus": len(os.sched_getaffinity(0)), **options, **found}
-        del line["store"]
-        print(json.dumps(line), flush=True)
+    options = {"kind": kind, "size": KINDS[kind][0], "budget": budget_s, "seed": seed, "store": str(store / package.name)}
+    with under_load(load, seed):
+        command = [sys.executable, __file__, "one", json.dumps(options)]
+        ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    found = json.loads(ended.stdout.splitlines()[-1])
+    del options["store"]
+    return {"package": package.name, "load": load, "cpus": len(os.sched_getaffinity(0)), **options, **found}
 
 
 @contextmanager
@@ -164,31 +200,50 @@ def half_width(ci95: tuple[float, float] | None) -> float | None:
 
 
 def summary(lines: list[dict[str, object]]) -> list[str]:
-    """A table row for each package, kind and load: median half-width with quartiles, false alarms, delays found."""
+    """A table row for each kind, load and package: half-widths (median and range), false alarms, delays found."""
     groups: dict[tuple[str, ...], list[dict[str, object]]] = {}
     for line in lines:
-        key = tuple(str(line[name]) for name in ("package", "kind", "size", "budget", "load"))
+        key = tuple(str(line[name]) for name in ("kind", "size", "budget", "load", "package"))
         groups.setdefault(key, []).append(line)
-    rows = ["| package | kind | size | s | load | runs | wall, s | ratio ± (quartiles) | A/A ± | A/A false | +5 % found |"]
-    rows.append("|---|---|---|---|---|---|---|---|---|---|---|")
+    rows = ["| kind | size | s | load | package | runs | wall, s | ratio | ratio ± | A/A ± | A/A false | +5 % found |"]
+    rows.append("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for key, group in sorted(groups.items()):
+        walls, ratios = _figures(group, "wall_s"), _figures(group, "ratio")
         false = sum(line.get("aa") in ("faster", "slower") for line in group)
         found = sum(line.get("plus5") == "slower" for line in group)
-        walls, ratios, aa = (_figures(group, name) for name in ("wall_s", "half_width", "aa_half_width"))
-        spread = f"{_percent(ratios, 0.5)} ({_percent(ratios, 0.25)}–{_percent(ratios, 0.75)})" if ratios else "–"
-        rows.append(
-            f"| {' | '.join(key)} | {len(group)} | {statistics.median(walls):.0f} | {spread} |"
-            f" {_percent(aa, 0.5)} | {false} | {found} |"
-        )
+        cells = [
+            *key,
+            str(len(group)),
+            f"{statistics.median(walls):.0f}",
+            f"{statistics.median(ratios):.3g}" if ratios else "–",
+            _spread(_figures(group, "half_width")),
+            _spread(_figures(group, "aa_half_width")),
+            _share(false, len(group)),
+            _share(found, len(group)),
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
     return rows
 
 
-def _figures(group: list[dict[str, object]], name: str) -> list[float]:
+def wilson(hits: int, runs: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927)."""
+    share, z2 = hits / runs, _Z95**2 / runs
+    middle = (share + z2 / 2.0) / (1.0 + z2)
+    half = math.sqrt(share * (1.0 - share) * z2 + z2 * z2 / 4.0) / (1.0 + z2)
+    return middle - half, middle + half
+
+
+def _figures(group: Sequence[dict[str, object]], name: str) -> list[float]:
     return sorted(float(str(line[name])) for line in group if line.get(name) is not None)
 
 
-def _percent(values: list[float], quantile: float) -> str:
-    return f"{100 * values[round(quantile * (len(values) - 1))]:.2f} %" if values else "–"
+def _spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.2%} ({values[0]:.2%}–{values[-1]:.2%})" if values else "–"
+
+
+def _share(hits: int, runs: int) -> str:
+    low, high = wilson(hits, runs)
+    return f"{hits} ({max(0.0, low):.0%}–{high:.0%})"
 
 
 if __name__ == "__main__":

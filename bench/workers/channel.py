@@ -145,13 +145,17 @@ class Channel:
             self._process.wait(timeout_s)
         self.kill()
 
-    def kill(self) -> None:
-        """Kill the worker and everything it started."""
+    def end(self) -> None:
+        """Send the worker and everything it started the signal that kills them: whoever waits for it finds it gone."""
         if os.name == "posix":
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         if self._process.poll() is None:
             self._process.kill()
+
+    def kill(self) -> None:
+        """Kill the worker and everything it started."""
+        self.end()
         self._process.wait()
         self._selector.close()
         for stream in (self._stdin, self._stdout):

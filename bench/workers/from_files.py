@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from depthport.bench.workers.blocks import Samples
+from depthport.bench.workers.blocks import Samples, spin
 from depthport.bench.workers.messages import RunBlock
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _alone(pipeline: FilesPipeline, scenes: Scenes, request: RunBlock) -> tuple[
         begin = clock()
         outputs = pipeline(files)
         if request.delay_ns:
-            _spin(request.delay_ns)
+            spin(request.delay_ns)
         samples.append(clock() - begin)
         starts.append(begin)
     return Samples(starts, pipeline_ns=samples), outputs
@@ -47,11 +47,5 @@ def _stream(pipeline: FilesPipeline, scenes: Scenes, request: RunBlock) -> tuple
     for found in pipeline.stream(scenes[index % len(scenes)] for index in request.input_indices):
         last = found
         if request.delay_ns:
-            _spin(request.delay_ns)
+            spin(request.delay_ns)
     return Samples([begin], stream_ns=[(clock() - begin) // count]), last
-
-
-def _spin(nanoseconds: int) -> None:
-    end = time.perf_counter_ns() + nanoseconds
-    while time.perf_counter_ns() < end:
-        pass

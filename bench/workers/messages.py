@@ -162,7 +162,7 @@ class RunBlock(Request[BlockSamples], frozen=True, tag="block"):
     samples: int
     warmups: int = 0
     delay_ns: int = 0
-    """Busy-wait added to every call: the control that must be found."""
+    """Work of this CPU time added to every call: the control that must be found."""
     first_input: int = 0
     save_outputs: str | None = None
     """File for the last outputs (`.npz`)."""

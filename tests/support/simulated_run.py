@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from depthport.bench.inputs.inputs import Scene
 from depthport.bench.inputs.scenes import render_scene
 from depthport.bench.measure.conclude import conclude, work_folder
-from depthport.bench.measure.engine import DELAY
 from depthport.bench.measure.exports import artifact_ready
 from depthport.bench.measure.plan import RunPlan
 from depthport.bench.plan.cells import CellSpec
-from depthport.bench.plan.controls import control_subject
+from depthport.bench.plan.controls import DELAY, control_subject
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.cell_id import cell_id
 from depthport.bench.results.journal import Journal
@@ -233,7 +232,7 @@ def _timed(machine: Machine, rows: tuple[Row, ...], plan: RunPlan, sampling: Sam
     """Launches, blocks, visits and reports of the cells that ran and of the two controls, in the order they take turns."""
     ran = {cell.id: (index, row) for index, (row, cell) in enumerate(zip(rows, plan.cells, strict=True)) if not row.failed}
     latency = {cell: row.ms for cell, (_, row) in ran.items()}
-    subject = control_subject([cell for cell in plan.cells if cell.id in ran])
+    subject = control_subject([cell for cell in plan.cells if cell.id in ran], {})
     of = {cell: cell for cell in ran}
     for tag, factor in (("control-aa", 1.0), ("control-plus5", 1.0 + DELAY)):
         control = subject.with_tag(tag, tag).id

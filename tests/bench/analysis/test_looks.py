@@ -51,6 +51,7 @@ def test_what_surely_lost_is_out_and_a_found_delay(tmp_path: Path) -> None:
     assert set(look.lost) == {SLOW.id, CONTROLS[1].id}
     assert [cell for cell, _ in look.ranking] == [FAST.id, SLOW.id]
     assert not look.enough
+    assert look.round_noise == pytest.approx(0.002 * math.sqrt(2), rel=0.6)
     for cell in look.lost:
         journal.append(Eliminated(cell=cell, launch=0, round=11))
     again = take_look(journal, timed, RIGOROUS, 5)

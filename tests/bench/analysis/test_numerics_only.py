@@ -81,4 +81,4 @@ def test_no_control_repeats_it() -> None:
     device = Reference().probe()[0]
     timed = make_cell(Reference(), replace(device, numerics_only=None), device.modes[0], "fp32", request)
     untimed = make_cell(Reference(), device, device.modes[0], "fp32", request)
-    assert control_subject([untimed, timed]) is timed
+    assert control_subject([untimed, timed], {untimed.id: 1.0}) is timed

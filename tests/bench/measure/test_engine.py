@@ -76,7 +76,8 @@ def test_every_way_to_fail_is_a_row_and_the_others_are_all_there(artifact: Path,
         fake_cell(artifact, "SlowLoader", load_s=0.5),
         replace(fake_cell(artifact, "Fake", call_ms=9), unavailable="not on this machine"),
     ]
-    results = run(plan(cells), tmp_path / "out")
+    protocol = replace(FAST, load_timeout_s=12.0)  # what the hanging call costs
+    results = run(plan(cells, protocol), tmp_path / "out")
     by_runtime = {cell.runtime.partition(":")[2]: cell for cell in results.cells if cell.runtime != cells[0].runtime}
     for name, status, words in [
         ("Crasher", Status.RUN_FAILED, "SIGSEGV"),
@@ -108,7 +109,7 @@ def test_every_way_to_fail_is_a_row_and_the_others_are_all_there(artifact: Path,
     assert stored == json.loads(json.dumps(results.to_json()))
     # One cell ran out of memory, which may pass: the same command tries it once more, then it is final.
     assert not results.complete
-    again = run(plan(cells), tmp_path / "out")
+    again = run(plan(cells, protocol), tmp_path / "out")
     assert again.complete
     assert {c.id: c.status for c in again.cells} == {c.id: c.status for c in results.cells}
     assert not (tmp_path / "out" / "work").exists()

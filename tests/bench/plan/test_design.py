@@ -108,3 +108,22 @@ def test_more_time_is_never_worse(cells: list[CellCost], budget_s: float) -> Non
 def test_refuses(cells: list[CellCost], budget_s: float) -> None:
     with pytest.raises(UsageError):
         choose_design(cells, budget_s)
+
+
+def more_launches(cells: list[CellCost], left_s: float, begun: int, noise: float = ROUND_NOISE) -> int:
+    return choose_design(cells, left_s, round_noise=noise, orders=(Order.MIRRORED,), begun=begun, rounds=4).launches - begun
+
+
+def test_cheap_starts_left_over_are_made() -> None:
+    cheap, dear = [CellCost(0.3, 2.0)] * 3, [CellCost(0.3, 30.0)] * 3
+    assert more_launches(cheap, 80.0, 1) >= 3
+    assert more_launches(dear, 80.0, 1) == 0
+    assert more_launches(cheap, 1.0, 1) == more_launches(cheap, -1.0, 1) == 0
+    assert more_launches(cheap, 80.0, 1, noise=0.2) <= 2
+
+
+@given(st.floats(0.01, 2.0), st.floats(0.0, 30.0), st.floats(0.0, 600.0), st.integers(1, 20))
+def test_added_launches_fit_into_what_is_left(visit_s: float, launch_s: float, left_s: float, begun: int) -> None:
+    more = more_launches([CellCost(visit_s, launch_s)] * 2, left_s, begun)
+    assert 0 <= more <= 20 - begun
+    assert more == 0 or more * (2 * launch_s + 3 * 4 * visit_s) <= left_s * (1 + 1e-9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,9 +23,7 @@ from depthport.bench.statistics.estimate import (
     estimate_log_ratio,
     estimate_ratio,
     latency_batches,
-    midmean,
-    midmean_variance,
-    paired_log_ratios,
+    paired_rounds,
     round_table,
 )
 from depthport.bench.statistics.samples import Block, CellSamples
@@ -46,7 +45,7 @@ def cell(name: str, table: Mapping[int, Sequence[Sequence[Sequence[float]]]], wa
 
 
 def pairs_of(baseline: CellSamples, other: CellSamples) -> list[NDArray[np.float64]]:
-    return paired_log_ratios(round_table(baseline), round_table(other))
+    return paired_rounds(round_table(baseline), round_table(other))[0]
 
 
 def test_ratio_of_launch_means_by_hand() -> None:
@@ -98,23 +97,22 @@ def test_rounds_of_one_each_have_their_own_spread_alone() -> None:
     assert found.df == 2.0
 
 
-def test_the_variance_of_a_midmean() -> None:
-    variance, df = midmean_variance(np.array([1.0, 2.0, 4.0]))
-    assert variance == pytest.approx(7.0 / 3)
-    assert df == 2
-    # eight values: two cut on each side, and those beyond drawn in to the outermost kept
-    variance, df = midmean_variance(np.array([-99.0, -9.0, 1.0, 2.0, 3.0, 4.0, 9.0, 99.0]))
-    drawn_in = np.array([1.0, 1.0, 1.0, 2.0, 3.0, 4.0, 4.0, 4.0])
-    assert variance == pytest.approx(8 * drawn_in.var() * 8 / (4 * 3))
-    assert df == 3
-
-
 def test_ratios_are_of_calm_times_and_latencies_of_all() -> None:
     waited = CellSamples("a", tuple(Block(0, i, np.array([20.0]), calm=0.5) for i in range(3)))
     other = cell("b", {0: [[[10.0]]] * 3})
     found = estimate_log_ratio(waited, other)
     assert found is not None and found.log == pytest.approx(0.0)
     assert estimate_log_latency(waited).log == pytest.approx(math.log(20.0))
+
+
+def test_rounds_weigh_by_how_little_their_blocks_waited() -> None:
+    quiet, struck = [Block(0, i, np.array([10.0])) for i in range(6)], Block(0, 6, np.array([40.0]), calm=0.5)
+    ours = CellSamples("a", (*quiet, struck, Block(0, 7, np.array([40.0]), calm=0.5)))
+    theirs = cell("b", {0: [[[10.0]]] * 8})
+    (ratios,), (waited,) = paired_rounds(round_table(ours, calm=True), round_table(theirs, calm=True))
+    assert waited.tolist() == [0.0] * 6 + [0.5] * 2
+    found = estimate_log_ratio(ours, theirs)
+    assert found is not None and abs(found.log) < 0.01 < abs(ratios.mean())
 
 
 def test_blocks_count_by_their_median_and_warmups_do_not() -> None:
@@ -196,20 +194,26 @@ def test_constant_samples_give_an_interval_of_no_width() -> None:
     ],
 )
 def test_latency_batches(launches: int, rounds: int, batches: int) -> None:
-    assert latency_batches(launches, rounds) == batches
+    assert latency_batches(launches, rounds) == (batches, 1.0)
+
+
+def test_the_rounds_of_a_short_launch_are_replicates_with_a_wider_error() -> None:
+    shared = 0.9**4
+    replicates, widened = latency_batches(1, 6, 4)
+    assert replicates == 6 and widened == pytest.approx(math.sqrt((1 + shared) / (1 - shared)))
+    assert latency_batches(1, 15, 4) == (5, 1.0)
+    assert latency_batches(2, 6, 4) == (3, 1.0)
+    rounds = {0: [[[1.0]], [[math.e]], [[math.e]], [[1.0]]]}
+    alone = cell("c", rounds)
+    found = estimate_log_latency(replace(alone, round_blocks=4.0))
+    assert (found.log, found.df) == (0.5, 3.0)
+    assert found.standard_error == pytest.approx(math.sqrt(1 / 12 * (1 + shared) / (1 - shared)))
 
 
 def test_batch_means() -> None:
     assert batch_means(np.arange(7, dtype=np.float64), 3).tolist() == [1.0, 3.5, 5.5]
     assert batch_means(np.arange(2, dtype=np.float64), 3).tolist() == [0.0, 1.0]
     assert batch_means(np.arange(12, dtype=np.float64).reshape(2, 6), 2).tolist() == [[1.0, 4.0], [7.0, 10.0]]
-
-
-def test_midmean() -> None:
-    assert midmean(np.array([5.0])) == 5.0
-    assert midmean(np.array([1.0, 2.0, 9.0])) == 4.0
-    assert midmean(np.array([-1e9, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1e9])) == 3.5
-    assert midmean(np.array([[8.0, 1.0, 2.0, 3.0], [0.0, 0.0, 0.0, -8.0]])).tolist() == [3.5, -2.0]
 
 
 def test_a_burst_in_one_round_of_a_launch_does_not_move_its_ratio() -> None:
@@ -286,4 +290,5 @@ def test_p_value_against_scipy() -> None:
 @given(st.lists(st.lists(st.floats(1.0, 1e9), min_size=1, max_size=7), min_size=1, max_size=5))
 def test_a_block_counts_by_its_median(blocks: list[list[float]]) -> None:
     ((_, rounds),) = round_table(cell("c", {0: [blocks]})).items()
-    assert rounds[0] == [math.log(float(np.median(block))) for block in blocks]
+    assert rounds[0].blocks == len(blocks)
+    assert rounds[0].log == pytest.approx(np.mean([math.log(float(np.median(block))) for block in blocks]), abs=1e-12)

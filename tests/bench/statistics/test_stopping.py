@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from depthport.bench.statistics.estimate import Estimate, RoundTable
+from depthport.bench.statistics.estimate import Estimate, Round, RoundTable
 from depthport.bench.statistics.stopping import ERROR, error_at, look_number, lost, narrow, surely_slower
 
 
 def table(log: Sequence[float]) -> RoundTable:
-    return {0: {i: [value] for i, value in enumerate(log)}}
+    return {0: {i: Round(value, 1) for i, value in enumerate(log)}}
 
 
 def noisy(log: float, rounds: int, seed: int, noise: float = 0.01) -> RoundTable:
