@@ -201,7 +201,9 @@ class Measurement:
             self._journal.append(Eliminated(cell=cell, launch=launch, round=number))
         alive = self._pool.alive()
         kept = [self._cells[cell] for cell in self._timed(launch, number + 1) if cell in alive]
-        redesign(self._protocol, self._journal, kept, launch, look.round_noise)
+        chosen = redesign(self._protocol, self._journal, kept, launch, look.round_noise)
+        if chosen is not None:
+            self._observer.note(chosen)
         if look.enough and not self._journal.of(Enough):
             self._journal.append(Enough())
 

@@ -69,14 +69,18 @@ def design_run(protocol: Protocol, journal: Journal, alive: Iterable[Timed]) -> 
     )
 
 
-def redesign(protocol: Protocol, journal: Journal, timed: Iterable[Timed], launch: int, round_noise: float | None) -> None:
+def redesign(
+    protocol: Protocol, journal: Journal, timed: Iterable[Timed], launch: int, round_noise: float | None
+) -> str | None:
     """Choose and journal the number of launches anew, in launch number `launch`, for the cells that are still timed.
+
+    What it should tell, in a line; None where the number stays.
 
     Args:
         round_noise: of a round in the run's order, as it came out; None: what was expected of a mirrored one holds.
     """
     if not journal.of(DesignChosen):
-        return
+        return None
     first, visits, design = first_launches(journal), visits_of(protocol, journal), journal.of(DesignChosen)[-1]
     costs = [_cost(cell, first[cell.owner], visits[cell.owner]) for cell in timed]
     rounds = len({(e.launch, e.round) for e in journal.of(VisitDone)})
@@ -84,8 +88,11 @@ def redesign(protocol: Protocol, journal: Journal, timed: Iterable[Timed], launc
     order = Order(design.order)
     noise = design.round_noise if round_noise is None else round_noise / math.sqrt(VARIANCE[order])
     found = choose_design(costs, left_s, round_noise=noise, orders=(order,), begun=launch + 1, rounds=rounds)
-    if found.launches != design.launches:
-        journal.append(structs.replace(design, launches=found.launches))
+    if found.launches == design.launches:
+        return None
+    half_width = found.expected_half_width
+    journal.append(structs.replace(design, launches=found.launches, rounds=found.rounds, expected_half_width=half_width))
+    return f"now {_counts(found)}{_known(found)}"
 
 
 def spent_s(journal: Journal, launch: int) -> float:

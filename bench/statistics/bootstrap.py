@@ -24,7 +24,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from depthport.bench.statistics.estimate import latency_batches
+from depthport.bench.statistics.estimate import latency_batches, latency_error
 from depthport.bench.statistics.samples import CellSamples, FloatArray, Quantile, minimum_count
 from depthport.bench.statistics.student_t import student_t_quantile
 from depthport.exporters.core.errors import UsageError
@@ -33,8 +33,8 @@ REPLICATES = 2000
 _MAX_BINS = 4096
 
 
-def resampling_units(cell: CellSamples) -> tuple[list[FloatArray], float]:
-    """The steady samples (ns) of each unit drawn whole, and what their error is multiplied by.
+def resampling_units(cell: CellSamples) -> tuple[list[FloatArray], float, int]:
+    """The steady samples (ns) of each unit drawn whole, what their error is multiplied by, and the number of launches.
 
     A unit is a launch, or, of a few launches, a batch of rounds (`latency_batches`).
     """
@@ -47,7 +47,7 @@ def resampling_units(cell: CellSamples) -> tuple[list[FloatArray], float]:
         rounds = [np.concatenate(blocks) for blocks in by_round.values()]
         count, widened = latency_batches(len(launches), len(rounds), cell.round_blocks)
         units += [np.concatenate([rounds[i] for i in part]) for part in np.array_split(np.arange(len(rounds)), count)]
-    return units, widened
+    return units, widened, len(launches)
 
 
 def bootstrap_quantiles(units: Sequence[FloatArray], q: float, seed: int, replicates: int = REPLICATES) -> FloatArray:
@@ -81,7 +81,7 @@ def latency_quantile(cell: CellSamples, q: float = 0.5, seed: int = 0) -> Quanti
     """
     if not 0.0 < q < 1.0:
         raise UsageError(f"a quantile lies between 0 and 1 (p90 is 0.9), got {q!r}")
-    units, widened = resampling_units(cell)
+    units, widened, n_launches = resampling_units(cell)
     n = sum(map(len, units))
     if len(units) < 2 or (q != 0.5 and n < minimum_count(q)):
         return None
@@ -89,5 +89,6 @@ def latency_quantile(cell: CellSamples, q: float = 0.5, seed: int = 0) -> Quanti
     draws = np.log(bootstrap_quantiles(units, q, seed))
     spread = float(draws.std()) if np.ptp(draws) else 0.0  # the mean of equal floats may differ by a rounding
     error = widened * spread * math.sqrt(len(units) / (len(units) - 1))
-    half = student_t_quantile(0.975, len(units) - 1) * error
+    error, df = latency_error(error, len(units), n_launches, cell.round_blocks)
+    half = student_t_quantile(0.975, df) * error
     return Quantile(q, value, (value * math.exp(-half), value * math.exp(half)), n)

@@ -22,14 +22,13 @@ where they differ by no more than about 1 %, and `Estimate.n_launches` says so.
 their time that is left without waiting for a CPU (`Block.calm`); a ratio is then one of calm times, and rounds weigh by how
 little their blocks waited. A latency has no such symmetry: bursts are part of it, and a midmean would hide them.
 
-**Latencies.** The replicate is the launch, or, of fewer than five launches, a *batch* of consecutive rounds (batch means,
-Schmeiser 1982): a single cell's latency has no partner to cancel the machine's mood, which moves far more than a process
-start's luck. Batches hold two rounds or more where there are several launches (two launches of four rounds cover 94 % where
-the blocks of seven cells lie between a cell's own, 91 % of two cells), three or more in a single launch. One of fewer than
-15 rounds has too few of those (an interval by two is 12.7 standard errors wide): there each round is a replicate, and the
-error is widened for the mood that successive rounds share, by sqrt((1 + c) / (1 - c)) with c = `CORRELATED` to the power of
-the blocks in a round: as for calls correlated at 0.9, one a block, without a pause. That covers 93 to 97 % there and more
-elsewhere, at a half to a third of the width.
+**Latencies.** A single cell's latency has no partner to cancel the machine's mood, which moves far more than a process
+start's luck. The replicate is the launch from `LATENCY_BATCHES` = 5 of them on; in a single launch of 15 rounds or more
+five *batches* of consecutive rounds (batch means, Schmeiser 1982); and of fewer each round, because two batches give an
+interval of 12.7 standard errors. Rounds share a mood, so their error is widened by sqrt((1 + c) / (1 - c)) with c =
+`CORRELATED` to the power of the blocks in a round: as for calls correlated at 0.9, one a block, without a pause. Two to
+four launches add the luck that is known of launches beforehand. That covers 93 to 97 % in this worst case, more
+elsewhere; batches alone covered 80 to 95 %.
 
 `python -m depthport.bench.studies.simulate` prints the coverage of each.
 """
@@ -131,16 +130,27 @@ def batch_means(values: FloatArray, batches: int) -> FloatArray:
 def latency_batches(n_launches: int, n_rounds: int, round_blocks: float | None = None) -> tuple[int, float]:
     """Replicates in the `n_rounds` unpaired rounds of one of `n_launches` launches, and what their error is multiplied by.
 
-    The launch itself, from 5 launches on; below, as many batches of 2 rounds or more as make 5 in all; in a single launch
-    batches of 3 rounds or more, 2 at least, or each of fewer than 15 rounds where `CellSamples.round_blocks` is known.
+    The launch itself, from 5 launches on; five batches of a single one of 15 rounds or more; else each round. Where
+    `CellSamples.round_blocks` is not known, batches of 2 rounds or more (3 in a single launch, but 2 batches at least).
     """
+    if n_launches >= LATENCY_BATCHES:
+        return 1, 1.0
+    alone = n_launches == 1
+    if round_blocks is not None and not (alone and n_rounds >= 3 * LATENCY_BATCHES):
+        shared = CORRELATED**round_blocks
+        return n_rounds, math.sqrt((1.0 + shared) / (1.0 - shared))
     wanted = -(-LATENCY_BATCHES // n_launches)
-    if n_launches > 1:
-        return max(1, min(wanted, n_rounds // 2)), 1.0
-    if round_blocks is None or n_rounds >= 3 * LATENCY_BATCHES:
-        return min(n_rounds, max(2, min(wanted, n_rounds // 3))), 1.0
-    shared = CORRELATED**round_blocks
-    return n_rounds, math.sqrt((1.0 + shared) / (1.0 - shared))
+    return (min(n_rounds, max(2, min(wanted, n_rounds // 3))) if alone else max(1, min(wanted, n_rounds // 2))), 1.0
+
+
+def latency_error(error: float, replicates: int, n_launches: int, round_blocks: float | None) -> tuple[float, float]:
+    """The standard error of a log latency whose replicates alone give `error`, and its degrees of freedom."""
+    df = replicates - 1.0
+    if round_blocks is None or not 1 < n_launches < LATENCY_BATCHES:
+        return error, df
+    luck, launch_df = LAUNCH_NOISE**2 / n_launches, LAUNCH_NOISE_DF + n_launches - 1
+    total = error**2 + luck
+    return math.sqrt(total), total**2 / (error**4 / df + luck**2 / launch_df)
 
 
 def _mean_of(values: FloatArray, n_launches: int, n_rounds: int) -> Estimate:
@@ -228,9 +238,13 @@ def estimate_log_latency(cell: CellSamples) -> Estimate:
         raise UsageError(f"cell {cell.cell} has no steady sample: there is no steady-state latency")
     batches = [latency_batches(len(launches), len(rounds), cell.round_blocks) for rounds in launches]
     means = [batch_means(rounds, count) for rounds, (count, _) in zip(launches, batches, strict=True)]
-    found = _mean_of(np.concatenate(means), len(launches), sum(len(rounds) for rounds in launches))
-    error = None if found.standard_error is None else found.standard_error * batches[0][1]
-    return replace(found, standard_error=error)
+    replicates = np.concatenate(means)
+    found = _mean_of(replicates, len(launches), sum(len(rounds) for rounds in launches))
+    if found.standard_error is None:
+        return found
+    widened = found.standard_error * batches[0][1]
+    error, df = latency_error(widened, len(replicates), len(launches), cell.round_blocks)
+    return replace(found, standard_error=error, df=df)
 
 
 def paired_rounds(ours: RoundTable, theirs: RoundTable) -> tuple[list[FloatArray], list[FloatArray]]:

@@ -21,6 +21,7 @@ from depthport.bench.statistics.estimate import (
     batch_means,
     estimate_ratio,
     latency_batches,
+    latency_error,
     log_ratio_of_rounds,
     mean_and_error,
 )
@@ -240,5 +241,7 @@ def latency_coverage(
     batches, widened = latency_batches(sampling.launches, sampling.rounds, sampling.turns)
     values = batch_means(rounds, batches).reshape(len(rounds), -1)
     mean, error = mean_and_error(values)
-    half = student_t_quantile(0.975, values.shape[-1] - 1) * error * widened
+    n, per_round = values.shape[-1], float(sampling.turns)
+    errors = [latency_error(widened * one, n, sampling.launches, per_round) for one in error.tolist()]
+    half = np.array([student_t_quantile(0.975, df) * one for one, df in errors])
     return float(np.mean(np.abs(mean - log_latency[0]) <= half)), float(np.median(half))

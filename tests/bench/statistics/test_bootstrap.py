@@ -28,12 +28,12 @@ def cell(*launches: Sequence[ArrayLike]) -> CellSamples:
 
 def test_units_are_launches_or_batches_of_rounds() -> None:
     assert [u.tolist() for u in resampling_units(cell([[1], [2]], [[3]]))[0]] == [[1.0, 2.0], [3.0]]
-    one, widened = resampling_units(cell([[float(i + 1)] for i in range(7)]))
+    one, widened, _ = resampling_units(cell([[float(i + 1)] for i in range(7)]))
     assert [u.tolist() for u in one] == [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0]]
     assert widened == 1.0
     assert resampling_units(cell([[1.0]]))[0][0].tolist() == [1.0]
-    assert resampling_units(CellSamples("c", ())) == ([], 1.0)
-    units, widened = resampling_units(replace(cell([[1.0], [2.0]]), round_blocks=1.0))
+    assert resampling_units(CellSamples("c", ())) == ([], 1.0, 0)
+    units, widened, _ = resampling_units(replace(cell([[1.0], [2.0]]), round_blocks=1.0))
     assert [u.tolist() for u in units] == [[1.0], [2.0]] and widened == pytest.approx(math.sqrt(19.0))
 
 

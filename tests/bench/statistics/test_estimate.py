@@ -23,6 +23,7 @@ from depthport.bench.statistics.estimate import (
     estimate_log_ratio,
     estimate_ratio,
     latency_batches,
+    latency_error,
     paired_rounds,
     round_table,
 )
@@ -202,12 +203,19 @@ def test_the_rounds_of_a_short_launch_are_replicates_with_a_wider_error() -> Non
     replicates, widened = latency_batches(1, 6, 4)
     assert replicates == 6 and widened == pytest.approx(math.sqrt((1 + shared) / (1 - shared)))
     assert latency_batches(1, 15, 4) == (5, 1.0)
-    assert latency_batches(2, 6, 4) == (3, 1.0)
+    assert latency_batches(2, 6, 4)[0] == 6 and latency_batches(5, 6, 4) == (1, 1.0)
     rounds = {0: [[[1.0]], [[math.e]], [[math.e]], [[1.0]]]}
     alone = cell("c", rounds)
     found = estimate_log_latency(replace(alone, round_blocks=4.0))
     assert (found.log, found.df) == (0.5, 3.0)
     assert found.standard_error == pytest.approx(math.sqrt(1 / 12 * (1 + shared) / (1 - shared)))
+
+
+def test_a_few_launches_add_the_luck_of_a_start() -> None:
+    assert latency_error(0.01, 6, 1, 4.0) == (0.01, 5.0) == latency_error(0.01, 6, 3, None)
+    error, df = latency_error(0.0, 6, 2, 4.0)
+    assert error == pytest.approx(LAUNCH_NOISE / math.sqrt(2)) and df == pytest.approx(LAUNCH_NOISE_DF + 1)
+    assert latency_error(1.0, 6, 2, 4.0)[1] == pytest.approx(5.0, rel=1e-3)
 
 
 def test_batch_means() -> None:
