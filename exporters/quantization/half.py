@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 class RoundingOptions(Options, frozen=True):
     """Options of a policy whose weights are rounded against photographs."""
 
-    where: ClassVar[str] = "precision bf16-poses and int8-bf16"
+    where: ClassVar[str] = "precision bf16-poses (in ONNX int8-bf16 too)"
 
     calibration: str | list[str] | None = None
     """A folder or files: photographs to round the weights against; by default some that scikit-image ships and no
