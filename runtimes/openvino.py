@@ -22,7 +22,6 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,16 +35,17 @@ from msgspec import Meta
 from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, PlacementError, RunError, one_line
-from depthport.exporters.core.json_types import JsonObject
 from depthport.exporters.core.options import Options, read_options
+from depthport.exporters.core.provenance import canonical_sha256
 from depthport.runtimes.arrays import check_signature
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Mode, Placement, Runtime, Session
-from depthport.runtimes.host.cache import cache_folder, sealed_cache, writable
+from depthport.runtimes.host.cache import cache_folder, kept, writable
 from depthport.runtimes.host.cpu import cpu_description
-from depthport.runtimes.host.mapped import release_mapped
+from depthport.runtimes.host.mapped import drained, mapped
 from depthport.runtimes.host.threads import allowed_threads
 
 MODEL_FILE = "model.onnx"
+BLOB_FILE = "model.blob"
 LATENCY = Mode("latency", "one stream: all threads compute one inference, compiled once and kept")
 DEFAULTS = Mode("defaults", "as OpenVINO decides: bf16 where the CPU has it", precisions=("fp32",), alternative=True)
 
@@ -119,17 +119,16 @@ class OpenVinoSession(Session):
     ) -> None:
         super().__init__(artifact, device, options)
         chosen = {} if own else _chosen(artifact, device, extra)
-        self._properties = {**chosen, **_given(artifact, device, options), **extra.properties}
+        threads = {"INFERENCE_NUM_THREADS": options.threads or allowed_threads()} if device == "cpu" else {}
+        self._properties = {**chosen, **threads, **extra.properties}
         model = artifact.file(MODEL_FILE)
         try:
             import openvino
 
-            self._core = openvino.Core()
-            with self._cache():
-                self._compiled = self._core.compile_model(str(model), _native_name(device), self._properties)
-            if folder := self._properties.get("CACHE_DIR"):
-                # A model from the cache stays mapped beside what its kernels packed of it: a quarter of the memory.
-                release_mapped(Path(str(folder)))
+            self._core, self._from_cache = openvino.Core(), False
+            self._blob: np.ndarray | None = None
+            kept_in = cache_folder(artifact, options) / "openvino"
+            self._compiled = self._kept(model, kept_in) if writable(kept_in) else self._compile(model)
             self._request = self._compiled.create_infer_request()
         except _ERRORS as error:
             raise LoadError(f"openvino can't load {model.name} on {device}: {_reason(error)}") from error
@@ -137,9 +136,22 @@ class OpenVinoSession(Session):
         takes, gives = ({port.any_name: _sizes(port) for port in ports} for ports in sides)
         check_signature(takes, gives, artifact.manifest)
 
-    def _cache(self) -> AbstractContextManager[None]:
-        folder = self._properties.get("CACHE_DIR")
-        return sealed_cache(Path(folder)) if folder else nullcontext()
+    def _compile(self, model: Path) -> Any:
+        return self._core.compile_model(str(model), _native_name(self.device), self._properties)
+
+    def _kept(self, model: Path, folder: Path) -> Any:
+        """The compiled model from a file, made now if it is not there, and given back as it is read (OpenVINO keeps it)."""
+        import openvino
+
+        file = [str(model.resolve()), model.stat().st_size, model.stat().st_mtime_ns]
+        key = canonical_sha256([file, self._properties, openvino.__version__, cpu_description()])[:16]
+        blob, self._from_cache = kept(
+            folder / key, BLOB_FILE, lambda path: path.write_bytes(self._compile(model).export_model().getbuffer())
+        )
+        self._blob = mapped(blob)  # what is imported reads it as long as it lives
+        tensor = openvino.Tensor(self._blob, shared_memory=True)
+        with drained(self._blob):
+            return self._core.import_model(tensor, _native_name(self.device), self._properties)
 
     def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
         self._request.wait()
@@ -189,7 +201,7 @@ class OpenVinoSession(Session):
             "kernels": dict(kernels.most_common()),
             "threads": self._properties.get("INFERENCE_NUM_THREADS"),
             "streams": self._properties.get("NUM_STREAMS") or self._own("NUM_STREAMS"),
-            "from_cache": bool(self._compiled.get_property("LOADED_FROM_CACHE")),
+            "from_cache": self._from_cache,
         }
         if "source_size" in self.artifact.manifest.preprocessing:
             details["resize"] = RESIZE
@@ -201,9 +213,10 @@ class OpenVinoSession(Session):
         return f"OpenVINO's own: {value.get_type_name() if hasattr(value, 'get_type_name') else value}"
 
     def _close(self) -> None:
-        # Order matters: a request holds its compiled model, a compiled model its core's plug-in.
+        # Order matters: a request holds its compiled model, a compiled model its core's plug-in and its blob.
         del self._request, self._compiled, self._core
         gc.collect()
+        self._blob = None
 
 
 def _absent(reason: str, remedy: str) -> Device:
@@ -265,17 +278,6 @@ def _chosen(artifact: Artifact, device: str, extra: OpenVinoOptions) -> dict[str
         properties["EXECUTION_MODE_HINT"] = "ACCURACY"
     if device == "cpu":
         properties["ENABLE_CPU_PINNING"] = False
-    return properties
-
-
-def _given(artifact: Artifact, device: str, options: LoadOptions) -> JsonObject:
-    """Threads and the cache, which are the caller's to say in every mode."""
-    properties: JsonObject = {}
-    if device == "cpu":
-        properties["INFERENCE_NUM_THREADS"] = options.threads or allowed_threads()
-    cache = cache_folder(artifact, options)
-    if writable(cache):
-        properties["CACHE_DIR"] = str(cache / "openvino")
     return properties
 
 

@@ -158,15 +158,11 @@ class Phases(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Memory(Struct, frozen=True, forbid_unknown_fields=True):
-    """Peaks, measured apart from timing."""
+    """Peaks of the workers after the first, which may compile; its own is `first_`, null if it was the only one."""
 
     host_peak_mib: Positive | None = None
-    """Peak resident memory of the cell's worker process, of those after the first where there are any: what the first
-    compiles the others find kept, and a figure must not depend on whether it was kept before."""
     device_peak_mib: Positive | None = None
     first_host_peak_mib: Positive | None = None
-    """Of the first process, which compiles where nothing is kept yet; null: it was the only one, and the peaks above are
-    its own."""
 
 
 class Cell(Struct, frozen=True, forbid_unknown_fields=True):

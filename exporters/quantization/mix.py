@@ -8,7 +8,7 @@ it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,17 +59,11 @@ def bargains(losses: Iterable[Loss], budget: Budget) -> list[Loss]:
     return sorted(losses, key=lambda loss: (cost(loss, budget) / loss.saved, loss.layer, loss.dtype))
 
 
-def choose(losses: Iterable[Loss], budget: Budget, spent: tuple[float, float] = (0.0, 0.0)) -> list[Loss]:
-    """The layers to take, best bargain first; none whose error would break the budget together with those before.
-
-    Args:
-        losses: of each alone.
-        budget: of all together.
-        spent: depth and rotation error that is there without any of them.
-    """
+def choose(losses: Iterable[Loss], budget: Budget) -> list[Loss]:
+    """The layers to take, best bargain first; none whose error would break the budget together with those before."""
     chosen: list[Loss] = []
     for loss in bargains(losses, budget):
-        if budget.holds(*quadrature([*chosen, loss], spent)):
+        if budget.holds(*quadrature([*chosen, loss])):
             chosen.append(loss)
     return chosen
 
@@ -81,6 +75,20 @@ def quadrature(losses: Sequence[Loss], spent: tuple[float, float] = (0.0, 0.0)) 
         (depth**2 + sum(loss.depth**2 for loss in losses)) ** 0.5,
         (rotation**2 + sum(loss.rotation_deg**2 for loss in losses)) ** 0.5,
     )
+
+
+def scaled(table: Sequence[Loss], together: Sequence[Loss], found: tuple[float, float]) -> list[Loss]:
+    """The table of small scenes as it is at the artifact's shape, where layers lose less or more, but alike.
+
+    Args:
+        table: the loss of each layer alone.
+        together: those of them that were tried together at the artifact's shape.
+        found: what they lost there.
+    """
+    depth, rotation = (
+        whole / alone if alone > 0 else 1.0 for whole, alone in zip(found, quadrature(together), strict=True)
+    )
+    return [replace(loss, depth=loss.depth * depth, rotation_deg=loss.rotation_deg * rotation) for loss in table]
 
 
 def give_back(chosen: Sequence[Loss], budget: Budget, depth: float, rotation_deg: float) -> list[Loss]:

@@ -133,7 +133,7 @@ def make_plan(context: ExportContext, *, signed: bool, rounded_outputs: bool) ->
         return QuantizationPlan(layers, (), total, Found(len(images), *trial.errors(parts)))
     small = small_shape(shape)
     network = judge(context, small, context.request.policy.unquantized())
-    table, _ = measure(Trial(network, network, small_scenes(paths, small), layers), parts, context.progress)
+    table = measure(Trial(network, network, small_scenes(paths, small), layers), parts, context.progress)
     budget = Budget(options.max_depth_error, options.max_rotation_deg)
     # Filled up to its edge, a budget of rotation is overrun on other scenes, where a camera turns up to twice as far.
     room = replace(budget, rotation_deg=budget.rotation_deg / 2)

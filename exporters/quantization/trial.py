@@ -69,20 +69,20 @@ class Trial:
         return depth, rotation
 
 
-def measure(trial: Trial, parts: Sequence[Loss], progress: Callable[[str], None]) -> tuple[list[Loss], tuple[float, float]]:
-    """The loss of each of `parts` alone, and what the network loses without any of them.
+def measure(trial: Trial, parts: Sequence[Loss], progress: Callable[[str], None]) -> list[Loss]:
+    """The loss of each of `parts` alone, less what the network loses without any of them.
 
     Args:
         trial: on scenes of any size.
         parts: layer, arithmetic and dtype of each; what they say of errors is not read.
         progress: told how far it is.
     """
-    depth, rotation = base = trial.errors(())
+    base = trial.errors(())
     table = []
     for index, part in enumerate(parts):
         if index % 8 == 0:
             progress(f"measuring layer {index + 1} of {len(parts)}")
         found = trial.errors((part,))
-        own = [max(0.0, whole**2 - rest**2) ** 0.5 for whole, rest in zip(found, (depth, rotation), strict=True)]
+        own = [max(0.0, whole**2 - rest**2) ** 0.5 for whole, rest in zip(found, base, strict=True)]
         table.append(replace(part, depth=own[0], rotation_deg=own[1]))
-    return table, base
+    return table

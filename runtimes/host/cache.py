@@ -80,7 +80,7 @@ def sealed_cache(folder: Path) -> Iterator[None]:
                 seal(folder)
 
 
-def kept(folder: Path, name: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
+def kept(folder: Path, name: str, make: Callable[[Path], object]) -> tuple[Path, bool]:
     """A compiled form that one framework call makes, made once: `folder / name`, and whether it was there, undamaged.
 
     Args:

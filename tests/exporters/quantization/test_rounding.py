@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from depthport.exporters.quantization.mix import Budget, Loss, choose, give_back, quadrature
+from depthport.exporters.quantization.mix import Budget, Loss, choose, give_back, quadrature, scaled
 from depthport.exporters.quantization.rounding import ActivationGrid, activation_grid, balance, round_gptq
 
 
@@ -104,3 +104,10 @@ def test_layers_are_given_back_until_the_quadrature_of_the_rest_fits() -> None:
     assert names(budget, 8.0001e-3, 0.1) == ["deep b"], "never nothing, so that trying again ends"
     assert len(names(budget, 1.0, 90.0)) == 8, "not more than half: the table may be wrong about one"
     assert len(give_back([Loss("alone", 1, 0, 0)], budget, 1, 1)) == 1
+
+
+def test_a_table_is_scaled_to_what_its_layers_lose_together() -> None:
+    both = [Loss("a", 1, 3e-3, 0.0), Loss("b", 1, 4e-3, 0.0, "bfloat16")]
+    table = scaled([*both, Loss("c", 1, 1e-3, 0.2)], both, (1e-2, 0.3))
+    assert quadrature(table[:2]) == pytest.approx((1e-2, 0))
+    assert (table[2].depth, table[2].rotation_deg) == pytest.approx((2e-3, 0.2)), "no rotation to go by: as it was"
