@@ -58,7 +58,7 @@ class Member:
     live: LiveCell
     calibration: Calibration
     call_ms: list[float] = field(default_factory=list)
-    """Without waiting for a CPU, once rounds have begun: what a control's delay is a share of."""
+    """Without waiting for a CPU after the first, which the calibration timed: what a control's delay is a share of."""
     next_input: int = 0
 
     @property
@@ -247,9 +247,10 @@ def _warm_up(member: Member, first_ms: float, protocol: Protocol) -> list[float]
     Returns ms of each call after the calibration's (which is the second call of the process).
     """
     calls: list[float] = []
-    spent_s = (first_ms + member.call_ms[0]) / 1e3
+    second_ms = member.call_ms[0]
+    spent_s = (first_ms + second_ms) / 1e3
     fixed = protocol.timed_calls is not None
-    while 2 + len(calls) < protocol.warmup_calls or (not fixed and not is_steady(member.call_ms)):
+    while 2 + len(calls) < protocol.warmup_calls or (not fixed and not is_steady([second_ms, *calls])):
         if spent_s > protocol.warmup_budget_s:
             break
         samples = protocol.warmup_calls - 2 - len(calls) if fixed else warmup_rule(member.call_ns / 1e9).window
@@ -260,7 +261,7 @@ def _warm_up(member: Member, first_ms: float, protocol: Protocol) -> list[float]
         member.next_input += samples
         new = [ns / 1e6 for ns in reply.device_ns or ()]
         calls += new
-        member.call_ms += new
+        member.call_ms += [ms * (reply.calm_share or 1.0) for ms in new]
         spent_s += sum(new) / 1e3
     return calls
 
