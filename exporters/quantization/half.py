@@ -123,7 +123,7 @@ def lower_network(context: ExportContext, *, signed: bool = True) -> HalfPlan:
             "budget": asdict(budget),
             "within": budget.holds(found.depth, found.rotation_deg),
             "held_out": asdict(found),
-            "sensitivity": [{**asdict(loss), "saved_ms": loss.saved, "taken": loss in mix} for loss in table],
+            "sensitivity": [{**asdict(loss), "estimated_saved_ms": loss.saved, "taken": loss in mix} for loss in table],
         },
     )
 
