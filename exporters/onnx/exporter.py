@@ -116,8 +116,9 @@ class OnnxExporter(Exporter):
         free = plain is None and request.policy.quantization is None and request.policy.camera_token is None
         versions = check_versions(request.options, target.opset, free=target.name == PORTABLE) if free else {}
         extra: dict[str, object] = {}
-        half = lower_network(context) if request.policy.camera_token is not None else None
-        if half is not None:
+        half = None
+        if request.policy.camera_token is not None:
+            half = lower_network(context, signed=target.signed_activations)
             extra["rounding"] = half.report
         if plain is UpstreamOptions:
             model = upstream_graph(context, target.opset, directory)

@@ -88,8 +88,13 @@ class HalfPlan:
     """For the manifest: weights rounded, parts left fp32, layers in 8 bits, the table where one was needed, the loss."""
 
 
-def lower_network(context: ExportContext) -> HalfPlan:
-    """Round the bf16 weights of the export's network in place, and give its parts the precisions that the budget allows."""
+def lower_network(context: ExportContext, *, signed: bool = True) -> HalfPlan:
+    """Round the bf16 weights of the export's network in place, and give its parts the precisions that the budget allows.
+
+    Args:
+        context: of the export.
+        signed: activations of 8-bit layers are int8 with zero 0 instead of uint8.
+    """
     request, network = context.request, context.network()
     shape, options = request.shape, rounding_options(request)
     paths, held_out = split(options.calibration)
@@ -103,7 +108,7 @@ def lower_network(context: ExportContext) -> HalfPlan:
         observation.gflop *= shape.batch * shape.views / few.views
         network.get_submodule(name).get_parameter("weight").copy_(_rounded(exact, name, observation))
     halves = HalfParts(network, exact)
-    layers = _quantized(exact, seen, halves) if request.policy.quantization is not None else {}
+    layers = _quantized(exact, seen, halves, signed) if request.policy.quantization is not None else {}
     trial = Trial(network, exact, held_out_scenes(paths, held_out, shape, held_out_count(shape)), layers, halves)
     budget = Budget(options.max_depth_error, options.max_rotation_deg)
     mix, table, found = _choose(context, trial, halves, seen, layers, budget, paths)
@@ -118,7 +123,7 @@ def lower_network(context: ExportContext) -> HalfPlan:
             "budget": asdict(budget),
             "within": budget.holds(found.depth, found.rotation_deg),
             "held_out": asdict(found),
-            "sensitivity": [{**asdict(loss), "saved_ms": loss.saved, "taken": loss in mix} for loss in table],
+            "sensitivity": [{**asdict(loss), "estimated_saved_ms": loss.saved, "taken": loss in mix} for loss in table],
         },
     )
 
@@ -162,10 +167,12 @@ def _rounded(exact: nn.Module, name: str, seen: Observation) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(columns.T)).reshape(weight.shape)
 
 
-def _quantized(exact: nn.Module, seen: Mapping[str, Observation], halves: HalfParts) -> dict[str, QuantizedLayer]:
+def _quantized(
+    exact: nn.Module, seen: Mapping[str, Observation], halves: HalfParts, signed: bool
+) -> dict[str, QuantizedLayer]:
     """The linear layers in 8 bits that compute no camera token."""
     found: dict[str, QuantizedLayer] = {}
     for name in filter(halves.apart, seen):
         weight: Any = exact.get_submodule(name).weight
-        found[name] = quantize_layer(name, weight.detach().numpy(), seen[name], signed=False, weights_only=False)
+        found[name] = quantize_layer(name, weight.detach().numpy(), seen[name], signed=signed, weights_only=False)
     return found

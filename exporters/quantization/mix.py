@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 SAVED_MS = {"int8": 0.9, "bfloat16": 2.1}
-"""Milliseconds a GFLOP that OpenVINO saves with int8 instead of bf16 and with bf16 instead of fp32 (one thread, AMD EPYC of
-Zen 5): 0.8 to 1.1 and 2.1 to 2.3 over all shapes of da3-small, so GFLOP stand for time among layers of one dtype."""
+"""Milliseconds a GFLOP that OpenVINO saves with int8 instead of bf16 (0.8 to 1.1 over the shapes of da3-small's linear
+layers) and with bf16 instead of fp32 (2.1 to 2.3 for linear layers, convolutions and attention); one thread of Zen 5.
+A stand-in for the time of each layer on the machine at hand, which is not measured."""
 
 
 @dataclass(frozen=True)
