@@ -143,11 +143,11 @@ class OpenVinoSession(Session):
         """The compiled model from a file, made now if it is not there, and given back as it is read (OpenVINO keeps it)."""
         import openvino
 
-        file = [str(model.resolve()), model.stat().st_size, model.stat().st_mtime_ns]
-        key = canonical_sha256([file, self._properties, openvino.__version__, cpu_description()])[:16]
-        blob, self._from_cache = kept(
-            folder / key, BLOB_FILE, lambda path: path.write_bytes(self._compile(model).export_model().getbuffer())
-        )
+        def make(path: Path) -> None:
+            path.write_bytes(self._compile(model).export_model().getbuffer())
+
+        key = compiled_key(model, self.device, self._properties, openvino.__version__)
+        blob, self._from_cache = kept(folder / key, BLOB_FILE, make)
         self._blob = mapped(blob)  # what is imported reads it as long as it lives
         tensor = openvino.Tensor(self._blob, shared_memory=True)
         with drained(self._blob):
@@ -229,9 +229,8 @@ def _describe(core: Any, native: str) -> Device:
     capabilities = core.get_property(native, "OPTIMIZATION_CAPABILITIES")
     wanted = _CAPABILITIES.get(kind, {"FP32": ("fp32",)})
     precisions = [policy for capability, policies in wanted.items() if capability in capabilities for policy in policies]
-    if kind != "cpu":
-        return Device(name, core.get_property(native, "FULL_DEVICE_NAME"), (LATENCY, DEFAULTS), tuple(precisions))
-    return Device(name, cpu_description(), (LATENCY, DEFAULTS), tuple(precisions))
+    title = cpu_description() if kind == "cpu" else core.get_property(native, "FULL_DEVICE_NAME")
+    return Device(name, title, (LATENCY, DEFAULTS), tuple(precisions))
 
 
 @cache
@@ -263,22 +262,23 @@ def _device_name(native: str) -> str:
     return f"{kind}:{index}" if index and index != "0" else kind
 
 
+def compiled_key(model: Path, device: str, properties: Mapping[str, object], version: str) -> str:
+    """What a compiled model depends on: the file, the device and its options, OpenVINO and the CPU."""
+    file = [str(model.resolve()), model.stat().st_size, model.stat().st_mtime_ns]
+    return canonical_sha256([file, _native_name(device), properties, version, cpu_description()])[:16]
+
+
 def _native_name(device: str) -> str:
     return device.upper().replace(":", ".")
 
 
 def _chosen(artifact: Artifact, device: str, extra: OpenVinoOptions) -> dict[str, object]:
     """The compiler's properties that would otherwise depend on the machine."""
-    properties: dict[str, object] = {"NUM_STREAMS": extra.streams, "PERFORMANCE_HINT": "LATENCY"}
     policy = artifact.manifest.precision
     precision = extra.inference_precision or ("f32" if policy.get("backbone") == "float32" else None)
-    if precision is not None:
-        properties["INFERENCE_PRECISION_HINT"] = precision
-    else:
-        properties["EXECUTION_MODE_HINT"] = "ACCURACY"
-    if device == "cpu":
-        properties["ENABLE_CPU_PINNING"] = False
-    return properties
+    arithmetic = {"INFERENCE_PRECISION_HINT": precision} if precision else {"EXECUTION_MODE_HINT": "ACCURACY"}
+    unpinned = {"ENABLE_CPU_PINNING": False} if device == "cpu" else {}
+    return {"NUM_STREAMS": extra.streams, "PERFORMANCE_HINT": "LATENCY", **arithmetic, **unpinned}
 
 
 def _sizes(port: Any) -> list[int | None]:

@@ -15,7 +15,7 @@ from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import LoadError, UsageError
 from depthport.runtimes.base import Arrays, Device, LoadOptions, Session
 from depthport.runtimes.contract import CHECKS, Subject
-from depthport.runtimes.openvino import DEFAULTS, LATENCY, OpenVinoRuntime
+from depthport.runtimes.openvino import DEFAULTS, LATENCY, OpenVinoRuntime, compiled_key
 from tests.conftest import Exported
 from tests.runtimes.conftest import THREADS
 from tests.support.tiny import seal, tiny_onnx
@@ -91,6 +91,20 @@ def test_the_second_load_comes_from_the_cache(artifact: Artifact, tmp_path: Path
         with load(artifact, tmp_path) as session:
             states.append(session.placement().details["from_cache"])
     assert states == [False, True]
+
+
+def test_a_compiled_model_is_of_one_file_device_and_version(tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes(b"1")
+    cases: list[tuple[str, dict[str, object], str]] = [
+        *((device, {}, "1") for device in ("cpu", "gpu", "gpu:1", "npu")),
+        ("cpu", {"NUM_STREAMS": 2}, "1"),
+        ("cpu", {}, "2"),
+    ]
+    keys = [compiled_key(model, *case) for case in cases]
+    model.write_bytes(b"22")
+    keys.append(compiled_key(model, "cpu", {}, "1"))
+    assert len(set(keys)) == len(keys)
 
 
 def test_a_read_only_folder_is_no_obstacle(artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
