@@ -211,8 +211,8 @@ def describe(request: ExportRequest, exporter: Exporter) -> Manifest:
     """The manifest of a request before it is built: everything but files, times and what the exporter adds."""
     ref = request.weights
     spec = request.model
-    if request.policy.camera_token is not None and not exporter.keeps_poses:
-        able = " or ".join(one.format for one in installed_exporters() if one.keeps_poses)
+    if request.policy.camera_token is not None and request.policy.name not in exporter.keeps_poses:
+        able = " or ".join(one.format for one in installed_exporters() if request.policy.name in one.keeps_poses)
         raise UnsupportedError(f"format {request.format!r} has no precision {request.precision!r}: use format {able}")
     options = exporter.options(request)
     versions = package_versions(deciding_packages(exporter, resized=request.source_size is not None))

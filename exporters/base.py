@@ -79,8 +79,8 @@ class Exporter(ABC):
     """Names that `--target` takes, for its help; :meth:`options` checks them."""
     takes: ClassVar[tuple[type[Options], ...]] = ()
     """The options of this format; several types where they depend on what is asked for."""
-    keeps_poses: ClassVar[bool] = False
-    """True if it rounds weights against photographs where the policy keeps the camera token fp32 (`bf16-poses`)."""
+    keeps_poses: ClassVar[tuple[str, ...]] = ()
+    """Policies with an fp32 camera token (`bf16-poses`, ...) that it has: weights are rounded against photographs."""
     package_suffix: ClassVar[str | None] = None
     """Suffix of packages that :meth:`inspect_package` reads without a manifest; None: none."""
 

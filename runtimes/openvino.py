@@ -11,7 +11,7 @@ What OpenVINO would decide by itself is decided here:
 * One stream: all threads work on one inference, which is what latency wants.
 
 Compiled models are kept in `LoadOptions.cache_dir`, else in the user's cache folder; an entry is bound to the file, its
-time stamp, the options and OpenVINO's version. Where the folder can't be written, nothing is kept.
+time stamp, the options and OpenVINO's version. Where nothing can be written, nothing is kept.
 
 Options (`LoadOptions.extra`): `inference_precision` (`f32`, `bf16`, `f16`), `streams` (1), and `properties`, a mapping
 laid over the compiler's properties.
@@ -34,7 +34,7 @@ from msgspec import Meta
 
 from depthport.exporters.core import install
 from depthport.exporters.core.artifact import Artifact
-from depthport.exporters.core.errors import LoadError, PlacementError, RunError, one_line
+from depthport.exporters.core.errors import LoadError, PlacementError, RunError, StorageError, one_line
 from depthport.exporters.core.options import Options, read_options
 from depthport.exporters.core.provenance import canonical_sha256
 from depthport.runtimes.arrays import check_signature
@@ -105,8 +105,7 @@ class OpenVinoRuntime(Runtime):
         return {"bf16-poses": bf16_gain()} if device.name == "cpu" and "bf16-poses" in device.precisions else {}
 
     def _load(self, artifact: Artifact, device: str, options: LoadOptions) -> Session:
-        found = self.device(device)
-        mode = self.mode(found, options.mode)
+        mode = self.mode(self.device(device), options.mode)
         extra = read_options(OpenVinoOptions, options.extra, self.name)
         return OpenVinoSession(artifact, device, options, extra, own=mode == DEFAULTS)
 
@@ -143,11 +142,13 @@ class OpenVinoSession(Session):
         """The compiled model from a file, made now if it is not there, and given back as it is read (OpenVINO keeps it)."""
         import openvino
 
-        def make(path: Path) -> None:
-            path.write_bytes(self._compile(model).export_model().getbuffer())
-
         key = compiled_key(model, self.device, self._properties, openvino.__version__)
-        blob, self._from_cache = kept(folder / key, BLOB_FILE, make)
+        compiled = cache(lambda: self._compile(model))
+        try:
+            made = kept(folder / key, BLOB_FILE, lambda path: path.write_bytes(compiled().export_model().getbuffer()))
+        except (OSError, StorageError):  # the disk is full: as where nothing can be written
+            return compiled()
+        blob, self._from_cache = made
         self._blob = mapped(blob)  # what is imported reads it as long as it lives
         tensor = openvino.Tensor(self._blob, shared_memory=True)
         with drained(self._blob):

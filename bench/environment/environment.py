@@ -110,14 +110,34 @@ def memory_limit_mib(root: Path = Path("/")) -> float | None:
     Args:
         root: where `proc` and `sys` are mounted; another folder in tests.
     """
-    limits = []
-    for folder in _memory_folders(root):
-        for file in ("memory.max", "memory.limit_in_bytes"):
-            text = read_text(folder / file) or ""
-            # Version 1 says "unlimited" with a number just below 2^63.
-            if text.isdecimal() and int(text) < 1 << 60:
-                limits.append(int(text) / (1 << 20))
+    limits = [limit for folder in _memory_folders(root) if (limit := _limit_mib(folder)) is not None]
     return min(limits, default=None)
+
+
+def _limit_mib(folder: Path) -> float | None:
+    """The limit of one control group."""
+    for file in ("memory.max", "memory.limit_in_bytes"):
+        text = read_text(folder / file) or ""
+        # Version 1 says "unlimited" with a number just below 2^63.
+        if text.isdecimal() and int(text) < 1 << 60:
+            return int(text) / (1 << 20)
+    return None
+
+
+def free_memory_mib(root: Path = Path("/")) -> float:
+    """Host memory that is free, MiB: of the machine, and of what this process's control groups allow.
+
+    Pages of files that a group no longer uses count as free: the kernel takes them back.
+    """
+    free = [psutil.virtual_memory().available / (1 << 20)]
+    for folder in _memory_folders(root):
+        used = read_text(folder / "memory.current") or read_text(folder / "memory.usage_in_bytes") or ""
+        limit = _limit_mib(folder)
+        if limit is not None and used.isdecimal():
+            stat = dict(line.split() for line in (read_text(folder / "memory.stat") or "").splitlines())
+            unused = int(stat.get("total_inactive_file") or stat.get("inactive_file") or 0)
+            free.append(limit - (int(used) - unused) / (1 << 20))
+    return min(free)
 
 
 def usable_memory_mib() -> float:

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import psutil
 from filelock import Timeout
 
-from depthport.bench.environment.environment import fingerprint, usable_memory_mib
+from depthport.bench.environment.environment import fingerprint, free_memory_mib
 from depthport.bench.inputs.encoded import write_encoded
 from depthport.bench.inputs.inputs import Scene, write_scenes
 from depthport.bench.measure.conclude import conclude, work_folder
@@ -190,8 +189,7 @@ class _Run:
                 self._take(cell, made, reply.origin)
 
         def room() -> bool:
-            free_mib = min(usable_memory_mib(), psutil.virtual_memory().available / 2**20)
-            return bool(allowed_threads() > 1 and peak_mib and free_mib > EXPORT_ROOM * peak_mib)
+            return bool(allowed_threads() > 1 and peak_mib and free_memory_mib() > EXPORT_ROOM * peak_mib)
 
         # What rounds takes longest (it is checked, and searched for): begun early, both lanes end at about the same time.
         order = sorted(by_export.values(), key=lambda c: (not c[0].baseline, c[0].export.precision == "fp32"))

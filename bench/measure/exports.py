@@ -76,10 +76,14 @@ class Stop:
         if self._over:
             channel.end()
 
+    def remove(self, channel: Channel) -> None:
+        """Forget one that has answered: its process is gone, and another may have its number."""
+        self._channels.remove(channel)
+
     def end(self) -> None:
         """End them all, and what is added later: who waits for one finds that it is gone."""
         self._over = True
-        for channel in self._channels:
+        for channel in list(self._channels):  # another thread may take one away
             channel.end()
 
 
@@ -136,5 +140,8 @@ def _ask(
     except BaseException:
         channel.kill()  # stopped: the end of a run does not wait for an export
         raise
+    finally:
+        if stop is not None:
+            stop.remove(channel)
     channel.close(timeout_s=5)
     return structs.replace(answer, log=channel.stderr_tail()) if isinstance(answer, Failure) else answer

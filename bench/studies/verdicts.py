@@ -52,8 +52,8 @@ def main() -> None:
     run.add_argument("--store", type=Path, required=True, help="folder for the artifacts")
     run.add_argument("--load", choices=LOADS, action="append", help="default: all")
     run.add_argument("--kind", choices=KINDS, action="append", help="default: both")
-    run.add_argument("--runs", type=int, default=20, help="of each package, kind and load (default %(default)s)")
-    run.add_argument("--at-once", type=int, default=1, help="runs side by side, on two cores each (default %(default)s)")
+    run.add_argument("--runs", type=_count, default=20, help="of each package, kind and load (default %(default)s)")
+    run.add_argument("--at-once", type=_count, default=1, help="runs side by side, on two cores each (default %(default)s)")
     run.add_argument("--seed", type=int, default=0, help="of the first run")
     one = commands.add_parser("one", help="(what `run` starts with the package's own code)")
     one.add_argument("options")
@@ -116,7 +116,7 @@ def cpu_slots(cpus: set[int], count: int) -> list[set[int]]:
         cores.setdefault(siblings.read_text(encoding="ascii") if siblings.exists() else str(cpu), cpu)
     ours = list(cores.values())
     if len(ours) < count * _CPUS_EACH:
-        raise SystemExit(f"{len(ours)} physical cores hold {len(ours) // _CPUS_EACH} runs at once, not {count}")
+        raise SystemExit(f"{count} runs at once need {count * _CPUS_EACH} physical cores, not {len(ours)}")
     return [set(ours[i * _CPUS_EACH : (i + 1) * _CPUS_EACH]) for i in range(count)]
 
 
@@ -223,6 +223,12 @@ def summary(lines: list[dict[str, object]]) -> list[str]:
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return rows
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number above 0, not {text!r}")
+    return int(text)
 
 
 def wilson(hits: int, runs: int) -> tuple[float, float]:

@@ -31,6 +31,7 @@ from depthport.exporters.core.files.atomic import storage_errors
 from depthport.exporters.core.options import Options
 from depthport.exporters.core.text import mib
 from depthport.exporters.da3.request import ExportRequest
+from depthport.exporters.da3.shapes import PATCH
 from depthport.exporters.da3.signature import input_specs
 from depthport.exporters.onnx import lowering
 from depthport.exporters.onnx.check import check_file, check_signature
@@ -62,8 +63,6 @@ if TYPE_CHECKING:
 MODEL_FILE = "model.onnx"
 QUANTIZATIONS = ("int8",)
 DATA_FILE = "model.onnx.data"
-BF16_CONVOLUTIONS = 22
-"""The first operator set whose Conv takes bf16."""
 PROTOBUF_LIMIT_BYTES = (1 << 31) - (1 << 26)
 """Most bytes of initializers inside a file: 2 GiB less room for the graph itself."""
 
@@ -84,7 +83,7 @@ class OnnxExporter(Exporter):
         DynamicOptions,
     )
     one_artifact_many_shapes: ClassVar[bool] = True
-    keeps_poses: ClassVar[bool] = True
+    keeps_poses: ClassVar[tuple[str, ...]] = ("bf16-poses", "int8-bf16")
 
     def probe(self) -> str | None:
         missing = [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]
@@ -101,8 +100,11 @@ class OnnxExporter(Exporter):
             return {"target": target.name, "opset": target.opset, **check_plain(request, plain, target.name)}
         if request.policy.camera_token is not None:
             require_static(request, allow=("quantization int8",))
-            if target.opset < BF16_CONVOLUTIONS:
-                raise UnsupportedError(f"target {target.name!r} has no bf16 convolutions: use target openvino")
+            if quantized and request.shape.height * request.shape.width < 2 * PATCH**2:
+                raise UnsupportedError(
+                    f"precision {request.precision!r} needs two patches of {PATCH}x{PATCH} or more, by which products of "
+                    f"patches and of camera tokens are told apart, not {request.shape.height}x{request.shape.width}"
+                )
             return {"target": target.name, "opset": target.opset, **rounding_options(request).to_json()}
         if request.policy.quantization is not None:
             return {"target": target.name, "opset": target.opset, **int8_options(request).to_json()}

@@ -58,7 +58,7 @@ class PyTorchExporter(Exporter):
     targets: ClassVar[tuple[str, ...]] = (FUSED_TARGET,)
     packages: ClassVar[tuple[str, ...]] = ("safetensors",)
     takes: ClassVar[tuple[type[Options], ...]] = (RoundingOptions,)
-    keeps_poses: ClassVar[bool] = True
+    keeps_poses: ClassVar[tuple[str, ...]] = ("bf16-poses",)
 
     def probe(self) -> str | None:
         missing = [name for name in ("torch", "safetensors") if find_spec(name) is None]

@@ -18,7 +18,7 @@ import numpy as np
 
 from depthport.exporters.base import ExportContext
 from depthport.exporters.core.artifact import Shape
-from depthport.exporters.core.errors import UnsupportedError
+from depthport.exporters.core.errors import ExportError, UnsupportedError
 from depthport.exporters.core.options import Above0, Options, read_options
 from depthport.exporters.core.precision import POLICIES
 from depthport.exporters.da3.request import ExportRequest
@@ -94,6 +94,9 @@ def lower_network(context: ExportContext, *, signed: bool = True) -> HalfPlan:
     Args:
         context: of the export.
         signed: activations of 8-bit layers are int8 with zero 0 instead of uint8.
+
+    Raises:
+        ExportError: the budget can't be kept.
     """
     request, network = context.request, context.network()
     shape, options = request.shape, rounding_options(request)
@@ -121,7 +124,6 @@ def lower_network(context: ExportContext, *, signed: bool = True) -> HalfPlan:
             "float32": [name for name in halves.names if name not in half],
             "int8": [layer.name for layer in kept],
             "budget": asdict(budget),
-            "within": budget.holds(found.depth, found.rotation_deg),
             "held_out": asdict(found),
             "sensitivity": [{**asdict(loss), "estimated_saved_ms": loss.saved, "taken": loss in mix} for loss in table],
         },
@@ -144,7 +146,12 @@ def _choose(
     table = scaled(alone, [loss for loss in alone if loss.dtype != "int8"], (depth, rotation))
     mix, found = keep_within(trial, choose(table, budget), table, budget, context.progress)
     if not budget.holds(found.depth, found.rotation_deg):
-        context.progress("the budget can't be kept even in fp32 layers: what is 16-bit in every plan loses more")
+        raise ExportError(
+            f"{context.request.precision} can't keep depth within {budget.depth:g} and cameras within "
+            f"{budget.rotation_deg:g}° on held-out scenes with any part in fp32 (found {found.depth:.1e}, "
+            f"{found.rotation_deg:.2f}°): raise max_depth_error or max_rotation_deg, calibrate on more photographs, or "
+            "export fp32"
+        )
     return mix, table, found
 
 

@@ -44,6 +44,8 @@ def find_images(calibration: str | Sequence[str] | None) -> list[Path]:
     if calibration is None:
         return [shipped_photograph(name, OWN) for name in SHIPPED]
     names = [calibration] if isinstance(calibration, str) else list(calibration)
+    if not names or not all(names):
+        raise UsageError("option calibration names nothing: give a folder or files of photographs")
     found: list[Path] = []
     for name in names:
         path = Path(name)

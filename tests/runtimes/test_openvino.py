@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -112,6 +113,17 @@ def test_a_read_only_folder_is_no_obstacle(artifact: Artifact, tmp_path: Path, m
     with load(artifact, tmp_path / "cache") as session:
         assert infer(session, Subject(OpenVinoRuntime(), artifact).inputs(0))
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_full_disk_is_no_obstacle(artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, _data: object) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with OpenVinoRuntime().load(artifact, "cpu", LoadOptions(cache_dir=tmp_path)) as session:
+        assert session.placement().details["from_cache"] is False
+    assert not list(tmp_path.rglob("*.blob"))
 
 
 def test_its_own_defaults_are_a_mode_that_decides_nothing_for_it(artifact: Artifact, tmp_path: Path) -> None:

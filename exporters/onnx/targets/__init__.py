@@ -51,6 +51,8 @@ class OnnxTarget:
     """Dtypes a policy may use in the backbone and the head; None: all."""
     signed_activations: bool = True
     """Activations of quantized layers: int8 with zero 0, which all take; False: uint8, finer for values of one sign."""
+    keeps_poses: bool = False
+    """True: takes policies whose camera token is a stream of its own, bf16 convolutions among them (opset 22)."""
     rounded_outputs: bool = False
     """True: outputs of quantized convolutions are rounded too, without which the runtime fuses no integer kernel."""
 
@@ -58,8 +60,11 @@ class OnnxTarget:
         """Refuse a policy that this target does not support.
 
         Raises:
-            UnsupportedError: a dtype outside of :attr:`dtypes`.
+            UnsupportedError: a dtype outside of :attr:`dtypes`, or a camera token of its own without :attr:`keeps_poses`.
         """
+        if policy.camera_token is not None and not self.keeps_poses:
+            able = " or ".join(name for name in NAMES if get_target(name).keeps_poses)
+            raise UnsupportedError(f"target {self.name!r} has no precision {policy.name!r}: use target {able}")
         for part, dtype in (("backbone", policy.backbone), ("head", policy.head)):
             if self.dtypes is not None and dtype not in self.dtypes:
                 raise UnsupportedError(

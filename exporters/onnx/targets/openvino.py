@@ -53,5 +53,5 @@ def _part(graph: onnx_ir.Graph, node: onnx_ir.Node, dtype: np.dtype) -> None:
 
 TARGET = OnnxTarget(
     "openvino", 23, "OpenVINO on the CPU: fused attention in 16 bits too, opset 23; of int8, uint8 activations", rewrite,
-    signed_activations=False,
+    signed_activations=False, keeps_poses=True,
 )  # fmt: skip

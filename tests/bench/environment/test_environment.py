@@ -13,6 +13,7 @@ import pytest
 
 from depthport.bench.environment.environment import (
     fingerprint,
+    free_memory_mib,
     machine_name,
     memory_limit_mib,
     numbers_of,
@@ -98,6 +99,19 @@ def test_memory_limits_of_both_versions_of_control_groups(tmp_path: Path) -> Non
     assert memory_limit_mib(tmp_path) is None
     write("sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes", f"{1 << 30}\n")
     assert memory_limit_mib(tmp_path) == 1024
+
+
+def test_free_memory_of_a_control_group_counts_what_is_used_and_not_the_pages_of_files(tmp_path: Path) -> None:
+    group = tmp_path / "sys/fs/cgroup/pod"
+    group.mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("0::/pod\n")
+    (group / "memory.max").write_text(f"{300 << 20}\n")
+    (group / "memory.current").write_text(f"{290 << 20}\n")
+    (group / "memory.stat").write_text(f"anon {1 << 20}\ninactive_file {90 << 20}\n")
+    assert free_memory_mib(tmp_path) == 100
+    (group / "memory.max").write_text("max\n")
+    assert free_memory_mib(tmp_path) > 100
 
 
 class _NvmlError(Exception):

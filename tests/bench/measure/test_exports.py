@@ -64,3 +64,12 @@ def test_a_stop_ends_the_processes_that_are_waited_for() -> None:
     with pytest.raises(KeyboardInterrupt):
         side_by_side(["sleeps", "stops"], ask, done, lambda: True)
     assert found and found != [0]
+
+
+def test_a_stop_leaves_alone_what_has_answered() -> None:
+    stop, channel = Stop(), Channel([sys.executable, "-c", "import time; time.sleep(600)"])
+    stop.add(channel)
+    stop.remove(channel)
+    stop.end()
+    assert channel._process.poll() is None
+    channel.kill()

@@ -29,5 +29,5 @@ def test_a_row_for_each_build_under_each_load() -> None:
 
 def test_runs_at_once_share_no_core() -> None:
     assert cpu_slots({0, 1, 2}, 1) == [{0, 1, 2}]
-    with pytest.raises(SystemExit, match="physical cores hold"):
+    with pytest.raises(SystemExit, match="physical cores, not"):
         cpu_slots({0, 1}, 100)
