@@ -129,7 +129,7 @@ def free_memory_mib(root: Path = Path("/")) -> float:
 
     Pages of files that a group no longer uses count as free: the kernel takes them back.
     """
-    free = [psutil.virtual_memory().available / (1 << 20)]
+    free: list[float] = [psutil.virtual_memory().available / (1 << 20)]
     for folder in _memory_folders(root):
         used = read_text(folder / "memory.current") or read_text(folder / "memory.usage_in_bytes") or ""
         limit = _limit_mib(folder)

@@ -30,7 +30,8 @@ from depthport.bench.statistics.student_t import student_t_quantile
 from depthport.exporters.core.errors import UsageError
 
 REPLICATES = 2000
-FEWEST_UNITS = 3
+FEWEST_ROUNDS = 3
+"""Of a single launch: two tell an interval of thirteen standard errors (5 [0.0006, 44000] ms has been seen)."""
 _MAX_BINS = 4096
 
 
@@ -75,7 +76,7 @@ def latency_quantile(cell: CellSamples, q: float = 0.5, seed: int = 0) -> Quanti
     """The q-quantile (ns) of all steady samples with its 95 % interval over launches.
 
     None where the count cannot carry the quantile (`minimum_count`, but the median is given from one sample
-    on), or where there are not three units to draw: two tell an interval of thirteen standard errors.
+    on), or where there are not two launches to draw, or three rounds of one, so that no spread is known.
 
     Raises:
         UsageError: q is not inside (0, 1).
@@ -84,7 +85,7 @@ def latency_quantile(cell: CellSamples, q: float = 0.5, seed: int = 0) -> Quanti
         raise UsageError(f"a quantile lies between 0 and 1 (p90 is 0.9), got {q!r}")
     units, widened, n_launches = resampling_units(cell)
     n = sum(map(len, units))
-    if len(units) < FEWEST_UNITS or (q != 0.5 and n < minimum_count(q)):
+    if len(units) < (FEWEST_ROUNDS if n_launches == 1 else 2) or (q != 0.5 and n < minimum_count(q)):
         return None
     value = float(np.quantile(np.concatenate(units), q))
     draws = np.log(bootstrap_quantiles(units, q, seed))

@@ -70,6 +70,7 @@ def test_same_seed_same_interval() -> None:
 def test_what_cannot_be_known_is_none() -> None:
     assert latency_quantile(CellSamples("c", ())) is None
     assert latency_quantile(cell([[1.0, 2.0, 3.0]])) is None  # one round: no second unit
+    assert latency_quantile(cell([[1.0, 2.0], [3.0, 4.0]])) is None  # two rounds of one launch
     few = cell([[1.0] * 14], [[1.0] * 14])
     assert latency_quantile(few, 0.5) is not None
     assert latency_quantile(few, 0.9) is None
