@@ -93,9 +93,9 @@ class OnnxExporter(Exporter):
         # Ranges are of one shape and of photographs as the network takes them.
         quantized = request.policy.quantization in QUANTIZATIONS
         target = get_target(request.target)
+        target.require(request.policy)
         allow = ("quantization int8",) if quantized else ("dynamic", "pose_input", "preprocess")
         require_static(request, allow=allow if target.emit is None else ())
-        target.require(request.policy)
         if (plain := plain_kind(request)) is not None:
             return {"target": target.name, "opset": target.opset, **check_plain(request, plain, target.name)}
         if request.policy.camera_token is not None:

@@ -125,7 +125,7 @@ def test_the_versions_that_matter_are_recorded() -> None:
         ({"precision": "fp8"}, UnsupportedError, "has no precision 'fp8'"),
         ({"precision": "int8", "dynamic": ("views",)}, UnsupportedError, "has no dynamic views in precision 'int8'"),
         (
-            {"precision": "bf16-poses", "dynamic": ("views",)},
+            {"target": "openvino", "precision": "bf16-poses", "dynamic": ("views",)},
             UnsupportedError,
             "has no dynamic views in precision 'bf16-poses'",
         ),
