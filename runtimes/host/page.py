@@ -107,8 +107,12 @@ class Page:
 
     def peak_mib(self) -> float | None:
         """Peak resident memory of the process that holds the page; None where the system does not say."""
-        tabs = [child for child in self._children() if "--type=renderer" in child.cmdline()]
-        peaks = [line.split()[1] for tab in tabs for line in _status(tab.pid) if line.startswith("VmHWM:")]
+        peaks = [
+            line.split()[1]
+            for tab in filter(holds_page, self._children())
+            for line in _status(tab.pid)
+            if line.startswith("VmHWM:")
+        ]
         return max((int(peak) / 1024 for peak in peaks), default=None)
 
     def _children(self) -> list[psutil.Process]:
@@ -210,3 +214,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 __all__ = ["START_S", "Page", "PageError"]
+
+
+def holds_page(process: psutil.Process) -> bool:
+    """Return whether a browser's process holds a page; one that has just ended does not."""
+    with suppress(psutil.Error):
+        return "--type=renderer" in process.cmdline()
+    return False
