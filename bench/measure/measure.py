@@ -75,7 +75,7 @@ class Measurement:
         subject = repeated([cell.spec for cell in cells], {e.cell for e in journal.of(Launch)})
         if subject is not None:
             self._repeat(subject.id)
-        self._telemetry = Telemetry()
+        self._telemetry = Telemetry(gpus=any(cell.spec.device != "cpu" for cell in cells))
         self._visits: dict[str, Visit] = {}
         self._blocks = Counter(e.cell for e in journal.of(TimedBlock))
         self._saved = {(e.cell, e.input) for e in journal.of(TimedBlock) if e.outputs and is_whole(work / e.outputs)}
