@@ -7,6 +7,7 @@ launch. Nothing here computes a statistic that is reported: bench/analysis/analy
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from depthport.bench.analysis.looks import take_look
 from depthport.bench.environment.telemetry import Telemetry
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.pool import Member, Timed, WorkerPool, outputs_file
+from depthport.bench.measure.repeats import ATTEMPTS, Repeats
 from depthport.bench.measure.run_length import (
     current_design,
     design_run,
@@ -77,6 +79,7 @@ class Measurement:
             self._repeat(subject.id)
         self._telemetry = Telemetry(gpus=any(cell.spec.device != "cpu" for cell in cells))
         self._visits: dict[str, Visit] = {}
+        self._repeats = Repeats(1 if protocol.timed_calls else ATTEMPTS)
         self._blocks = Counter(e.cell for e in journal.of(TimedBlock))
         self._saved = {(e.cell, e.input) for e in journal.of(TimedBlock) if e.outputs and is_whole(work / e.outputs)}
 
@@ -228,7 +231,11 @@ class Measurement:
         replicate = launch * self._protocol.max_rounds + number if self._pool.relaunch else launch
         token = self._telemetry.before(self._pool.parked_pids(timed.owner))
         for block in self._visit_of(timed.owner).blocks:
-            self._journal.append(self._block(member, timed, block, replicate, number, visit))
+            for attempt in itertools.count(1):
+                timed_block = self._block(member, timed, block, replicate, number, visit)
+                self._journal.append(timed_block)
+                if not self._repeats.again(timed_block.calm_share, attempt):
+                    break
         telemetry = self._telemetry.after(token, member.live.pid)
         self._pool.dismiss(timed.owner, launch)
         wall_s = time.monotonic() - began
@@ -272,6 +279,7 @@ class Measurement:
             stream_ns=found.stream_ns,
             stages_ns=found.stages_ns,
             calm_share=found.calm_share,
+            doubt_share=found.doubt_share,
             starts_s=[round(started + (ns - origin) / 1e9, 6) for ns in found.starts_ns],
             input=found.input,
             outputs_sha256=found.outputs_sha256,

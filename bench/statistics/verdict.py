@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from depthport.bench.statistics.digits import format_interval
-from depthport.bench.statistics.estimate import LAUNCH_NOISE, Estimate, difference, estimate_log_ratio
+from depthport.bench.statistics.estimate import Estimate, difference, estimate_log_ratio
+from depthport.bench.statistics.replicates import LAUNCH_NOISE
 from depthport.bench.statistics.samples import CellSamples
 from depthport.exporters.core.errors import UsageError
 

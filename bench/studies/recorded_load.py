@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files
 
 import numpy as np
 
+from depthport.bench.plan.controls import DELAY
 from depthport.bench.statistics.estimate import estimate_ratio
 from depthport.bench.statistics.midmean import QUIET
 from depthport.bench.statistics.samples import FloatArray
@@ -30,12 +31,15 @@ class Recording:
     """float64 (rounds, 2 processes, 2 blocks)."""
     calm: FloatArray
     """Share of each block left without waiting for a CPU, of the same shape."""
+    threads: int
 
 
 def recordings() -> list[Recording]:
     """The recordings that come with the package: what was recorded, and on what, is said in the file."""
     found = json.loads((files(__package__) / "waits.json").read_text(encoding="utf-8"))
-    return [Recording(one["load"], np.array(one["ms"]), np.array(one["calm"])) for one in found["recordings"]]
+    return [
+        Recording(one["load"], np.array(one["ms"]), np.array(one["calm"]), one["threads"]) for one in found["recordings"]
+    ]
 
 
 @dataclass(frozen=True)
@@ -51,22 +55,25 @@ class UnderLoad:
 def under_load(recording: Recording, rounds: int, *, calm: bool, runs: int, seed: int = 0) -> UnderLoad:
     """Runs of consecutive recorded rounds of one cell in two processes, by `calm` times or by all.
 
-    Which process is which is drawn for every round, so that the truth is a ratio of 1; each run has a process start's luck.
+    Which process is which is drawn for every round, so that the truth is a ratio of 1. A/A is of two processes, with the
+    luck of a start; +5 % is of one, as in a run.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     log = np.log(recording.ms) + (np.log(recording.calm) if calm else 0.0)
     pairs = log.mean(axis=-1)
     series = pairs[:, 0] - pairs[:, 1]
     waited = 1.0 - recording.calm.min(axis=(1, 2)) if calm else np.zeros(len(series))
-    estimates = []
+    doubt = (1.0 - 1.0 / recording.threads) * waited
+    estimates, delayed = [], []
     for _ in range(runs):
         begin = int(rng.integers(0, len(series) - rounds + 1))
         signs = rng.choice((-1.0, 1.0), rounds)
         luck = Clock().launch * math.sqrt(2.0) * float(launch_scale(rng, 1)[0]) * rng.standard_normal()
         drawn = slice(begin, begin + rounds)
-        estimates.append(estimate_ratio([signs * series[drawn] + luck], waited=[waited[drawn]]))
+        estimates.append(estimate_ratio([signs * series[drawn] + luck], waited=[waited[drawn]], doubt=[doubt[drawn]]))
+        slower = estimate_ratio([signs * series[drawn] - math.log1p(DELAY)], 0.0, [waited[drawn]])
+        delayed.append(judge(slower).verdict)
     verdicts = [judge(found).verdict for found in estimates]
-    delayed = [judge(replace(found, log=found.log - math.log(1.05))).verdict for found in estimates]
     wrong = sum(verdict in (Verdict.FASTER, Verdict.SLOWER) for verdict in verdicts)
     intervals = [interval for found in estimates if (interval := found.interval()) is not None]
     return UnderLoad(
