@@ -23,6 +23,7 @@ from depthport.bench.measure.repeats import ATTEMPTS, Repeats
 from depthport.bench.measure.run_length import (
     current_design,
     design_run,
+    known_at_best,
     redesign,
     repeating_s,
     so_far,
@@ -200,6 +201,8 @@ class Measurement:
                 self._observer.note(so_far(look.ranking))
             return
         self._wrong = wrong
+        if look.doubt and which == 1:
+            self._observer.note(known_at_best(look.doubt))
         for cell in look.lost:
             self._journal.append(Eliminated(cell=cell, launch=launch, round=number))
         alive = self._pool.alive()

@@ -134,6 +134,11 @@ def so_far(ranking: Sequence[tuple[str, Speedup]]) -> str:
     return "so far: " + ", ".join(f"{cell} {ratio(found.ratio, found.ci95)}" for cell, found in ranking)
 
 
+def known_at_best(half_width: float) -> str:
+    """What more rounds will not change, in one line."""
+    return f"others keep the CPUs busy: ratios within a factor of {math.exp(half_width):.2g} at best; close what else runs"
+
+
 def _counts(design: Design) -> str:
     launches = f"{design.launches} launch{'es' if design.launches > 1 else ''}"
     return f"{launches} of {design.rounds} {design.order.value} round{'s' if design.rounds > 1 else ''}"

@@ -87,6 +87,8 @@ class Estimate:
     n_rounds: int
     round_noise: float | None = None
     """Standard deviation of a quiet round; None where it was not measured."""
+    doubt: float = 0.0
+    """The part of `standard_error` that more rounds do not make smaller: waiting was taken off by a guess."""
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
         """Student's t interval on the log scale, or None where there is no standard error."""
@@ -100,6 +102,11 @@ class Estimate:
         """Half the 95 % interval on the log scale: 0.01 is about ±1 %."""
         interval = self.interval()
         return None if interval is None else (interval[1] - interval[0]) / 2.0
+
+    @property
+    def in_doubt(self) -> bool:
+        """Return whether most of the variance is what more rounds do not make smaller."""
+        return self.standard_error is not None and 2.0 * self.doubt**2 > self.standard_error**2
 
     @property
     def p_value(self) -> float | None:
@@ -163,7 +170,7 @@ def _unsure(found: Estimate, guessed: float) -> Estimate:
     if not guessed or found.standard_error is None or found.df is None:
         return found
     error, df = together(found.standard_error, found.df, DOUBT * guessed, LAUNCH_NOISE_DF)
-    return replace(found, standard_error=error, df=df)
+    return replace(found, standard_error=error, df=df, doubt=DOUBT * guessed)
 
 
 def round_table(cell: CellSamples, *, calm: bool = False) -> RoundTable:

@@ -9,8 +9,8 @@ from depthport.bench.results.records import TimedBlock
 def block(ms: int, calm: float | None, visit: int = 0, *, host: bool = False) -> TimedBlock:
     times = [ms * 1_000_000]
     return TimedBlock(
-        cell="a", launch=0, round=0, visit=visit, calls=1, starts_s=[float(ms)], input=0, outputs_sha256="", calm_share=calm,
-        device_ns=None if host else times, host_ns=times if host else None,
+        cell="a", launch=0, round=0, visit=visit, calls=1, starts_s=[float(ms)], input=0, outputs_sha256="",
+        calm_share=calm, device_ns=None if host else times, host_ns=times if host else None,
     )  # fmt: skip
 
 
