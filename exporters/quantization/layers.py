@@ -111,10 +111,10 @@ def _update(seen: Observation, name: str, module: nn.Module, x: Tensor, y: Tenso
         # Tokens of the camera keep their fp32 product; what they hold must not stretch the patches' range.
         x = x[:, 1:].flatten(0, 1)
         largest = x.abs().amax(dim=0).numpy()
-        gram = _gram(x, y[:, 1:].flatten(0, 1))
+        gram = _gram(x, y[:, 1:].flatten(0, 1)).numpy()
         seen.channel_max = np.maximum(seen.channel_max, largest) if seen.channel_max.size else largest
     else:
-        gram = _windows_gram(module, x)
+        gram = _windows_gram(module, x).numpy()
         made = y.relu() if relu_after(name) else y
         seen.out_low = min(seen.out_low, float(made.min()))
         seen.out_high = max(seen.out_high, float(made.max()))
@@ -122,17 +122,19 @@ def _update(seen: Observation, name: str, module: nn.Module, x: Tensor, y: Tenso
     seen.low, seen.high = min(seen.low, float(x.min())), max(seen.high, float(x.max()))
 
 
-def _gram(x: Tensor, y: Tensor) -> Array:
+def _gram(x: Tensor, y: Tensor) -> Tensor:
     """(K, K), Σ xᵀx / |y|² of tokens (T, K) and what the layer makes of them (T, N).
 
     The norm that follows divides a massive token's error by its size. Unweighed, the few massive tokens would outweigh
     all others and those would pay: the second MLP layer of block 4 of `outliers` weights, which makes them, lost seven
     times as much in bf16 as rounded to nearest.
     """
-    return _squared((x / y.norm(dim=1, keepdim=True).clamp_min(1e-12)).numpy())
+    unit = x / y.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    gram: Tensor = unit.T @ unit
+    return gram
 
 
-def _windows_gram(convolution: Any, x: Tensor) -> Array:
+def _windows_gram(convolution: Any, x: Tensor) -> Tensor:
     """(C·h·w, C·h·w), Σ xᵀx of some of the windows of maps (V, C, H, W) that a convolution multiplies."""
     import torch.nn.functional as F
 
@@ -141,12 +143,8 @@ def _windows_gram(convolution: Any, x: Tensor) -> Array:
     every = max(1, round((x.shape[0] * x.shape[2] * x.shape[3] / WINDOWS) ** 0.5))
     steps = [every * stride for stride in convolution.stride]
     windows = padded.unfold(2, height, steps[0]).unfold(3, width, steps[1])
-    return _squared(windows.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(0, 2).numpy())
-
-
-def _squared(x: Array) -> Array:
-    """xᵀx; numpy computes one half of it and copies the other, torch both (twice the time)."""
-    gram: Array = x.T @ x
+    flat = windows.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(0, 2)
+    gram: Tensor = flat.T @ flat
     return gram
 
 

@@ -51,7 +51,7 @@ def test_tokens_count_by_what_the_layer_makes_of_them() -> None:
     weight = rng.standard_normal((64, 16)).astype(np.float32)
     weight[0, 3] = 987.0
     x = torch.from_numpy(np.concatenate((usual, few)))
-    gram = _gram(x, x @ torch.from_numpy(weight))
+    gram = _gram(x, x @ torch.from_numpy(weight)).numpy()
     held_out = rng.standard_normal((500, 64)).astype(np.float32)
     held_out[:, 0] = 0
     lost = [
