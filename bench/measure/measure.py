@@ -51,23 +51,21 @@ FIRST_RANKING = 2
 
 
 class Measurement:
-    """Runs the rounds of one run, resuming from what its journal already holds."""
+    """Runs the rounds of the cells of a pool, resuming from what its journal already holds."""
 
     def __init__(
         self,
-        cells: Sequence[Timed],
-        inputs: list[Path],
+        pool: WorkerPool,
         protocol: Protocol,
         journal: Journal,
         work: Path,
         observer: Observer,
         clock: Callable[[], float],
-        truth: Sequence[Path] = (),
         references: Mapping[str, Path] = MappingProxyType({}),
     ) -> None:
-        self._cells = {cell.spec.id: cell for cell in cells}
-        self._pool = WorkerPool(self._cells, inputs, protocol, journal, observer, clock, truth)
-        self._inputs = len(inputs)
+        self._pool = pool
+        self._cells = pool.cells
+        self._inputs = len(pool.inputs)
         self._protocol = protocol
         self._journal = journal
         self._work = work
@@ -75,7 +73,7 @@ class Measurement:
         self._clock = clock
         self._references = references
         self._wrong: frozenset[str] | None = None  # not yet looked at
-        subject = repeated([cell.spec for cell in cells], {e.cell for e in journal.of(Launch)})
+        subject = repeated([cell.spec for cell in pool.cells.values()], {e.cell for e in journal.of(Launch)})
         if subject is not None:
             self._repeat(subject.id)
         self._telemetry = Telemetry(gpus=any(cell.spec.device != "cpu" for cell in cells))
@@ -96,12 +94,15 @@ class Measurement:
                     if not self._pool.alive() or (self._journal.of(Enough) and not late):
                         return
                 launch += 1
-        except BaseException:
-            self._pool.kill()
-            raise
         finally:
             self._telemetry.close()
-            self._pool.close()
+
+    def preview(self) -> None:
+        """Run rounds of the workers that are alive, which end nothing and are no part of a launch."""
+        try:
+            self._rounds(0)
+        finally:
+            self._telemetry.close()
 
     def _launches(self) -> int:
         return current_design(self._protocol, self._journal).launches
@@ -147,8 +148,8 @@ class Measurement:
         """Add the controls of a cell, and return the id of the one with a process of its own."""
         cell = self._cells[subject]
         aa, plus5 = controls_of(cell.spec)
-        self._cells[aa.id] = Timed(aa, cell.artifact)
-        self._cells[plus5.id] = Timed(plus5, cell.artifact, shares_worker_with=subject, delay_share=DELAY)
+        delayed = Timed(plus5, cell.artifact, shares_worker_with=subject, delay_share=DELAY)
+        self._pool.add([Timed(aa, cell.artifact), delayed])
         return aa.id
 
     def _rounds(self, launch: int) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from depthport.bench.measure.exports import Stop, side_by_side
+from depthport.bench.measure.lanes import Stop, Task, side_by_side
 from depthport.bench.workers.channel import Channel
 
 
@@ -30,39 +31,36 @@ def run(room: Callable[[], bool]) -> tuple[list[str], int]:
             under_way -= 1
         return task.upper()
 
-    def done(task: str, answer: str) -> None:
-        assert answer == task.upper() and threading.current_thread() is threading.main_thread()
-        order.append(task)
+    def done(answer: str) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        order.append(answer)
 
-    side_by_side(["a", "b", "c"], ask, done, room)
+    side_by_side([Task(partial(ask, task), done) for task in "abc"], room)
     return order, most
 
 
 def test_two_at_a_time_where_there_is_room() -> None:
     order, most = run(lambda: True)
-    assert sorted(order) == ["a", "b", "c"] and most == 2
-    assert run(lambda: False) == (["a", "b", "c"], 1)
+    assert sorted(order) == ["A", "B", "C"] and most == 2
+    assert run(lambda: False) == (["A", "B", "C"], 1)
 
 
 def test_a_stop_ends_the_processes_that_are_waited_for() -> None:
     found: list[object] = []
 
-    def ask(task: str, stop: Stop) -> None:
-        if task == "stops":
-            started.wait()
-            return
+    def sleep(stop: Stop) -> None:
         channel = Channel([sys.executable, "-c", "import time; time.sleep(600)"])
         stop.add(channel)
         started.set()
         found.append(channel._process.wait())
         channel.kill()
 
-    def done(task: str, answer: None) -> None:
+    def done(_: object) -> None:
         raise KeyboardInterrupt
 
     started = threading.Event()
     with pytest.raises(KeyboardInterrupt):
-        side_by_side(["sleeps", "stops"], ask, done, lambda: True)
+        side_by_side([Task(sleep, done), Task(lambda _: started.wait(), done)], lambda: True)
     assert found and found != [0]
 
 
