@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from msgspec import structs
+
 from depthport.bench.analysis.analysis import wrong_cells
 from depthport.bench.analysis.looks import take_look
 from depthport.bench.environment.telemetry import Telemetry
@@ -277,17 +279,9 @@ class Measurement:
             round=number,
             visit=visit,
             calls=block.calls,
-            device_ns=found.device_ns,
-            host_ns=found.host_ns,
-            pipeline_ns=found.pipeline_ns,
-            stream_ns=found.stream_ns,
-            stages_ns=found.stages_ns,
-            calm_share=found.calm_share,
-            doubt_share=found.doubt_share,
             starts_s=[round(started + (ns - origin) / 1e9, 6) for ns in found.starts_ns],
-            input=found.input,
-            outputs_sha256=found.outputs_sha256,
             outputs=None if save is None else save.name,
+            **{name: value for name, value in structs.asdict(found).items() if name != "starts_ns"},
         )
 
     def _visit_of(self, owner: str) -> Visit:
