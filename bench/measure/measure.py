@@ -78,7 +78,7 @@ class Measurement:
         subject = repeated([cell.spec for cell in pool.cells.values()], {e.cell for e in journal.of(Launch)})
         if subject is not None:
             self._repeat(subject.id)
-        self._telemetry = Telemetry(gpus=any(cell.spec.device != "cpu" for cell in cells))
+        self._telemetry = Telemetry(gpus=any(cell.spec.device != "cpu" for cell in self._cells.values()))
         self._visits: dict[str, Visit] = {}
         self._repeats = Repeats(1 if protocol.timed_calls else ATTEMPTS)
         self._blocks = Counter(e.cell for e in journal.of(TimedBlock))
@@ -272,14 +272,13 @@ class Measurement:
         member.call_ms += [ns * (found.calm_share or 1.0) / block.calls / 1e6 for ns in _durations_ns(found)]
         if save is not None:
             self._saved.add((cell, found.input))
-        origin = found.starts_ns[0]
         return TimedBlock(
             cell=cell,
             launch=launch,
             round=number,
             visit=visit,
             calls=block.calls,
-            starts_s=[round(started + (ns - origin) / 1e9, 6) for ns in found.starts_ns],
+            starts_s=[round(started + (ns - found.starts_ns[0]) / 1e9, 6) for ns in found.starts_ns],
             outputs=None if save is None else save.name,
             **{name: value for name, value in structs.asdict(found).items() if name != "starts_ns"},
         )
