@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -70,9 +69,9 @@ class Trial:
         apart = self._halves is not None
         handles = [simulate(self._network.get_submodule(layer.name), layer, camera_apart=apart) for layer in quantized]
         first = min((block_of(loss.layer, len(self._blocks)) for loss in mix), default=0)
-        known = [states[:first] for states in plain]
+        known: list[Sequence[_State]] = [states[:first] for states in plain] or [()] * len(self)
         with hooked(handles):
-            for image, right, states in itertools.zip_longest(self._images, self._expected, known, fillvalue=()):
+            for image, right, states in zip(self._images, self._expected, known, strict=True):
                 with replaced(self._blocks, [partial(_given, state) for state in states]):
                     found = compare(infer(self._network, image), right)
                 depth, rotation = max(depth, found[0]), max(rotation, found[1])
