@@ -193,9 +193,10 @@ class _Run:
             fp64=self.plan.fp64,
         )
 
-        def ask(stop: Stop) -> Done | Failure:
+        def ask(stop: Stop, sharing: int) -> Done | Failure:
             self.observer.step("computing the reference")
-            return ask_exporter(request, self.limit.within(self.plan.protocol.export_timeout_s), self.observer, stop)
+            left_s = self.limit.within(self.plan.protocol.export_timeout_s)
+            return ask_exporter(request, left_s, self.observer, stop, sharing)
 
         def done(reply: Done | Failure) -> None:
             if isinstance(reply, Failure):

@@ -14,10 +14,16 @@ from tempfile import TemporaryDirectory
 from depthport.bench.measure.measure import FIRST_RANKING, Measurement
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.pool import Timed, WorkerPool
+from depthport.bench.measure.run_length import rounds_s
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.journal import NAME, Journal
 from depthport.bench.results.records import Launch
 from depthport.runtimes.registry import get_runtime
+
+MOST_CELLS = 6
+"""Most cells that it has, with the baseline."""
+SHARE = 0.25
+"""Most of the run's budget that its rounds may come on top of."""
 
 
 def first_ranking(
@@ -30,7 +36,7 @@ def first_ranking(
     observer: Observer,
     clock: Callable[[], float],
 ) -> None:
-    """Show it, unless there is nothing to rank yet, or a resumed run has got further than this.
+    """Show it, unless there is nothing to rank yet, its rounds would take long, or a resumed run has got further than this.
 
     Args:
         ready: cells that can be timed; those that compile for minutes wait.
@@ -42,10 +48,11 @@ def first_ranking(
     cells = [cell for cell in ready if cell.spec.mode not in (get_runtime(cell.spec.runtime).compiles or ())]
     if protocol.order == "sequential" or journal.of(Launch) or {c.spec.baseline for c in cells} != {True, False}:
         return
+    cells = sorted(cells, key=lambda cell: not cell.spec.baseline)[:MOST_CELLS]
     observer.stage(f"a first ranking, before {exports} exports that take minutes", len(cells))
     pool.add(cells)
     pool.start(0, {cell.spec.id for cell in cells})
-    if pool.relaunch:
+    if pool.relaunch or sum(rounds_s(protocol, journal, FIRST_RANKING).values()) > SHARE * protocol.budget_s:
         return
     rounds = replace(protocol, min_rounds=FIRST_RANKING, max_rounds=FIRST_RANKING)
     with TemporaryDirectory(dir=work) as folder, Journal(Path(folder) / NAME) as apart:

@@ -41,8 +41,8 @@ class Stop:
 class Task(Generic[A]):
     """Something to ask of another process."""
 
-    ask: Callable[[Stop], A]
-    """Waits for the answer, in a thread of its own."""
+    ask: Callable[[Stop, int], A]
+    """Waits for the answer, in a thread of its own; told how many processes share the machine meanwhile."""
     done: Callable[[A], None]
     """Takes it, in the thread of whoever has asked for all."""
 
@@ -59,7 +59,8 @@ def side_by_side(tasks: Sequence[Task[Any]], room: Callable[[], bool], most: int
             while waiting or running:
                 while waiting and (not running or (len(running) < most and room())):
                     task = waiting.popleft()
-                    running[pool.submit(task.ask, stop)] = task
+                    sharing = most if (running or waiting) and room() else 1
+                    running[pool.submit(task.ask, stop, sharing)] = task
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     running.pop(future).done(future.result())
         except BaseException:

@@ -124,9 +124,15 @@ def visits_of(protocol: Protocol, journal: Journal) -> dict[str, Visit]:
 
 def repeating_s(protocol: Protocol, journal: Journal) -> dict[str, float]:
     """Seconds of starting each worker and timing it for `_REPEATED_ROUNDS`: what a control of it would cost."""
+    timing_s = rounds_s(protocol, journal, _REPEATED_ROUNDS)
+    return {o: repeatable_launch_s(e) + timing_s[o] for o, e in first_launches(journal).items()}
+
+
+def rounds_s(protocol: Protocol, journal: Journal, rounds: int) -> dict[str, float]:
+    """Seconds of timing each worker that was started for so many mirrored rounds."""
     first, visits = first_launches(journal), visits_of(protocol, journal)
-    blocks = _REPEATED_ROUNDS * Order.MIRRORED.blocks_per_round
-    return {o: repeatable_launch_s(e) + blocks * visits[o].calls * _call_s(e) for o, e in first.items()}
+    blocks = rounds * Order.MIRRORED.blocks_per_round
+    return {o: blocks * visits[o].calls * _call_s(e) for o, e in first.items()}
 
 
 def so_far(ranking: Sequence[tuple[str, Speedup]]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from depthport.bench.measure import engine, exports
+from depthport.bench.measure import engine, exports, first_ranking
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import RunPlan
 from depthport.bench.plan.protocol import PAPER
@@ -80,6 +80,21 @@ def test_none_where_there_is_nothing_to_rank(what: str, tmp_path: Path) -> None:
         del cells[1]
     told, _ = run(plan_of(tuple(cells), plan.scenes, protocol, parity=False), tmp_path)
     assert not told.begins("a first ranking") and not told.begins(NOTE)
+
+
+def test_no_rounds_where_they_take_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_ranking, "SHARE", 1e-6)
+    told, launches = run(short_plan(), tmp_path)
+    assert told.begins("a first ranking") and not told.begins(NOTE)
+    assert sorted(e.cell for e in launches if "control" not in e.cell) == sorted(cell.id for cell in short_plan().cells)
+
+
+def test_a_handful_of_cells_at_most_and_the_baseline_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_ranking, "MOST_CELLS", 2)
+    quick = short_plan().cells
+    cells = [replace(quick[1], label=f"other {number}") for number in range(3)] + [quick[0], quick[2]]
+    told, _ = run(plan_of(tuple(cells), short_plan().scenes, PROTOCOL, parity=False), tmp_path)
+    assert told.lines[told.begins("so far: ")[0]].count("×") == 1
 
 
 def test_workers_make_room_for_exports_that_may_need_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
