@@ -20,8 +20,8 @@ where they differ by no more than about 1 %, and `Estimate.n_launches` says so.
 
 **Other work.** A launch's ratio is the midmean of its rounds' (bench/statistics/midmean.py). Blocks may carry the share of
 their time that is left without waiting for a CPU (`Block.calm`); a ratio is then one of calm times, rounds weigh by how
-little their blocks waited, and what a guess took off is in the interval (`DOUBT`). A latency has no such symmetry: bursts
-are part of it, and a midmean would hide them (bench/statistics/replicates.py says what its replicates are).
+little their blocks waited, and what a guess took off is in the interval (bench/statistics/guess.py). A latency has no such
+symmetry: bursts are part of it, and a midmean would hide them (bench/statistics/replicates.py says what is replicated).
 
 `python -m depthport.bench.studies.simulate` prints the coverage of each.
 """
@@ -35,6 +35,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from depthport.bench.statistics.guess import guess_error
 from depthport.bench.statistics.midmean import midmean, quietness
 from depthport.bench.statistics.replicates import (
     LAUNCH_NOISE,
@@ -49,10 +50,6 @@ from depthport.bench.statistics.samples import CONFIDENCE, CellSamples, FloatArr
 from depthport.bench.statistics.student_t import student_t_quantile, student_t_tail
 from depthport.exporters.core.errors import UsageError
 
-DOUBT = 1.5
-"""Standard deviation of what a log ratio is wrong by, for each share of the time that was taken off by a guess. Measured,
-beside loads that pause and one that does not, against the same cells on the idle machine (26 ratios of OpenVINO, ONNX
-Runtime and PyTorch, two threads, 70x98 and 504x504): 1.46, from -3.6 (threads that spin for each other) to 0.4."""
 _TINY = 1e-30
 SURPRISE, SURPRISED_DF = 2.0, 1
 """Launches whose variance is this many times what was expected speak for themselves: the prior is worth this little."""
@@ -69,7 +66,7 @@ class Round:
     waited: float = 0.0
     """Largest share of a block that was spent waiting for a CPU."""
     doubt: float = 0.0
-    """Largest share of a block that was taken off by a guess."""
+    """Standard deviation of what `log` is wrong by, because waiting was taken off by a guess."""
 
 
 RoundTable = dict[int, dict[int, Round]]
@@ -140,7 +137,7 @@ def estimate_ratio(
     Args:
         launch_noise: 0 for two that share a process, to which waiting does the same.
         waited: the largest share of a block of each round that was spent waiting for a CPU; None: none was.
-        doubt: the largest share that was taken off by a guess; None: none was.
+        doubt: standard deviation of what each round's is wrong by, alike for all; None: nothing was taken off by a guess.
     """
     ends = np.cumsum([len(rounds) for rounds in launches])
     quiet = quietness(np.zeros(ends[-1]) if waited is None else np.concatenate(waited))
@@ -166,11 +163,11 @@ def estimate_ratio(
 
 
 def _unsure(found: Estimate, guessed: float) -> Estimate:
-    """The estimate with what the share of time that a guess took off may have made of it."""
+    """The estimate with what a guess may have made of it."""
     if not guessed or found.standard_error is None or found.df is None:
         return found
-    error, df = together(found.standard_error, found.df, DOUBT * guessed, LAUNCH_NOISE_DF)
-    return replace(found, standard_error=error, df=df, doubt=DOUBT * guessed)
+    error, df = together(found.standard_error, found.df, guessed, LAUNCH_NOISE_DF)
+    return replace(found, standard_error=error, df=df, doubt=guessed)
 
 
 def round_table(cell: CellSamples, *, calm: bool = False) -> RoundTable:
@@ -196,15 +193,17 @@ def rounds_of_samples(
     middle = starts + ends
     logs = np.log((values[(middle - 1) // 2] + values[middle // 2]) / 2.0)
     turns: dict[int, dict[int, list[list[float]]]] = {}
-    shares = (column[starts].tolist() for column in (calm, doubt))
-    for (launch, index, _), *turn in zip(places[starts].tolist(), logs.tolist(), *shares, strict=True):
+    wrong = doubt[starts] * guess_error(logs, doubt[starts])
+    for (launch, index, _), *turn in zip(
+        places[starts].tolist(), logs.tolist(), calm[starts].tolist(), wrong.tolist(), strict=True
+    ):
         turns.setdefault(launch, {}).setdefault(index, []).append(turn)
     return {launch: {index: _round(found) for index, found in rounds.items()} for launch, rounds in turns.items()}
 
 
 def _round(turns: Sequence[Sequence[float]]) -> Round:
     logs, calm, doubt = zip(*turns, strict=True)
-    return Round(sum(logs) / len(turns), len(turns), 1.0 - min(calm), max(doubt))
+    return Round(sum(logs) / len(turns), len(turns), 1.0 - min(calm), sum(doubt) / len(turns))
 
 
 def latency_rounds(cell: CellSamples) -> list[FloatArray]:
@@ -233,7 +232,7 @@ def estimate_log_latency(cell: CellSamples) -> Estimate:
 
 
 def paired_rounds(ours: RoundTable, theirs: RoundTable) -> tuple[list[FloatArray], list[FloatArray], list[FloatArray]]:
-    """log(ours / theirs) of every round both ran, how much its blocks waited at most, and how much of it is in doubt.
+    """log(ours / theirs) of every round both ran, how much its blocks waited at most, and its doubt.
 
     Each is a float64 (rounds,) for each launch set they share. A round counts when both have all their blocks in it, as
     many as in their fullest round. Half of a mirrored round (the run was stopped, or a block was still warm-up) would carry
@@ -247,7 +246,7 @@ def paired_rounds(ours: RoundTable, theirs: RoundTable) -> tuple[list[FloatArray
         if pairs:
             ratios.append(np.array([x.log - y.log for x, y in pairs]))
             waited.append(np.array([max(x.waited, y.waited) for x, y in pairs]))
-            doubt.append(np.array([max(x.doubt, y.doubt) for x, y in pairs]))
+            doubt.append(np.array([math.hypot(x.doubt, y.doubt) for x, y in pairs]))
     return ratios, waited, doubt
 
 

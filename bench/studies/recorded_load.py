@@ -14,6 +14,7 @@ import numpy as np
 
 from depthport.bench.plan.controls import DELAY
 from depthport.bench.statistics.estimate import estimate_ratio
+from depthport.bench.statistics.guess import guess_error
 from depthport.bench.statistics.midmean import QUIET
 from depthport.bench.statistics.samples import FloatArray
 from depthport.bench.statistics.verdict import Verdict, judge
@@ -63,7 +64,8 @@ def under_load(recording: Recording, rounds: int, *, calm: bool, runs: int, seed
     pairs = log.mean(axis=-1)
     series = pairs[:, 0] - pairs[:, 1]
     waited = 1.0 - recording.calm.min(axis=(1, 2)) if calm else np.zeros(len(series))
-    doubt = (1.0 - 1.0 / recording.threads) * waited
+    shares = (1.0 - 1.0 / recording.threads) * (1.0 - recording.calm) * calm
+    doubt = np.hypot(*(shares[:, i].mean(axis=-1) * guess_error(log[:, i].ravel(), shares[:, i].ravel()) for i in (0, 1)))
     estimates, delayed = [], []
     for _ in range(runs):
         begin = int(rng.integers(0, len(series) - rounds + 1))

@@ -10,7 +10,7 @@ with nobody else in the queue: the waiting is taken off, shared out among the th
 program gets more than the N CPUs it may use, and what more threads than that wait for is their own kind.
 
 What one thread waited is taken off exactly. How the waiting of several adds up is a guess: they may work on while another
-waits, or spin until it is back (bench/statistics/estimate.py, `DOUBT`). So `(1 - 1 / P)` of what is taken off is in doubt.
+waits, or spin until it is back (bench/statistics/guess.py). So `(1 - 1 / P)` of what is taken off is in doubt.
 """
 
 from __future__ import annotations

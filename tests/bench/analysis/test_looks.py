@@ -16,7 +16,7 @@ from depthport.bench.plan.controls import AA, PLUS5
 from depthport.bench.plan.protocol import RIGOROUS
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.records import Eliminated, TimedBlock
-from depthport.bench.statistics.estimate import DOUBT
+from depthport.bench.statistics.guess import ERROR
 from depthport.exporters.core.artifact import Shape
 from tests.support.requests import request_for
 
@@ -93,5 +93,5 @@ def test_what_more_rounds_will_not_tell_beside_work_that_never_pauses(tmp_path: 
     timed = [BASE, FAST, SLOW, *CONTROLS]
     assert take_look(journal_of(tmp_path / "a", 12, calm=0.99, doubt=0.005), timed, RIGOROUS, 4).doubt == 0.0
     look = take_look(journal_of(tmp_path / "b", 12, calm=0.6, doubt=0.2), timed, RIGOROUS, 4)
-    assert look.doubt == pytest.approx(2.57 * 0.2 * DOUBT, rel=0.02)
+    assert look.doubt == pytest.approx(2.57 * math.sqrt(2) * 0.2 * ERROR, rel=0.02)
     assert not {FAST.id, SLOW.id} & set(look.lost)

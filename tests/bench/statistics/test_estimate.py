@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from depthport.bench.statistics.estimate import (
-    DOUBT,
     SURPRISED_DF,
     Estimate,
     difference,
@@ -219,18 +218,27 @@ def test_batch_means() -> None:
     assert batch_means(np.arange(12, dtype=np.float64).reshape(2, 6), 2).tolist() == [[1.0, 4.0], [7.0, 10.0]]
 
 
-def test_what_a_guess_took_off_is_in_the_interval() -> None:
-    rounds, waited, doubt = np.full(16, 0.5) + np.tile([0.01, -0.01], 8), np.full(16, 0.4), np.full(16, 0.2)
+def test_what_a_guess_may_be_wrong_by_is_in_the_interval() -> None:
+    rounds, waited, doubt = np.full(16, 0.5) + np.tile([0.01, -0.01], 8), np.full(16, 0.4), np.full(16, 0.3)
     quiet, exact = estimate_ratio([rounds]), estimate_ratio([rounds], waited=[waited])
     assert exact.standard_error == quiet.standard_error
     busy = estimate_ratio([rounds], waited=[waited], doubt=[doubt])
     assert busy.log == pytest.approx(quiet.log)
-    assert busy.standard_error == pytest.approx(math.hypot(quiet.standard_error or 0.0, 0.2 * DOUBT))
+    assert busy.standard_error == pytest.approx(math.hypot(quiet.standard_error or 0.0, 0.3))
     assert busy.df == pytest.approx(LAUNCH_NOISE_DF, rel=0.02)
     one_process = estimate_ratio([rounds], 0.0, [waited], [doubt])
     assert one_process.standard_error == pytest.approx(estimate_ratio([rounds], 0.0).standard_error)
-    single = estimate_ratio([np.array([log]) for log in (0.4, 0.5, 0.6)], doubt=[np.array([0.2])] * 3)
-    assert (single.standard_error or 0.0) > 0.2 * DOUBT
+    single = estimate_ratio([np.array([log]) for log in (0.4, 0.5, 0.6)], doubt=[np.array([0.3])] * 3)
+    assert (single.standard_error or 0.0) > 0.3
+
+
+def test_the_doubt_of_a_round_is_that_of_both_cells_blocks() -> None:
+    ours, theirs = (
+        CellSamples(name, tuple(Block(0, 0, np.array([1e6]), calm=1.0 - 2 * share, doubt=share) for share in shares))
+        for name, shares in (("a", (0.1, 0.3)), ("b", (0.0, 0.0)))
+    )
+    _, (waited,), (doubt,) = paired_rounds(round_table(ours, calm=True), round_table(theirs, calm=True))
+    assert waited.tolist() == pytest.approx([0.6]) and doubt.tolist() == pytest.approx([0.2 * ERROR])
 
 
 def test_a_burst_in_one_round_of_a_launch_does_not_move_its_ratio() -> None:
