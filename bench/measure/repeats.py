@@ -8,7 +8,7 @@ RESTLESS = 0.05
 """Share of a block spent waiting for a CPU from which it is run again."""
 ATTEMPTS = 3
 """Times that a block is run at most in one visit; the calmest of them counts (bench/analysis/samples.py)."""
-HOPE, LATEST = 0.25, 16
+HOPE, LATEST = 0.1, 16
 """Share of the latest blocks that were calm, below which none is run again: where others never pause it would not help."""
 
 

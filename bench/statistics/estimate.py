@@ -20,8 +20,8 @@ where they differ by no more than about 1 %, and `Estimate.n_launches` says so.
 
 **Other work.** A launch's ratio is the midmean of its rounds' (bench/statistics/midmean.py). Blocks may carry the share of
 their time that is left without waiting for a CPU (`Block.calm`); a ratio is then one of calm times, rounds weigh by how
-little their blocks waited, and what a guess took off is in the interval (bench/statistics/guess.py). A latency has no such
-symmetry: bursts are part of it, and a midmean would hide them (bench/statistics/replicates.py says what is replicated).
+little their blocks waited, and what a guess may be wrong by is in the interval (bench/statistics/guess.py). A latency has
+no such symmetry: bursts are part of it, and a midmean would hide them (bench/statistics/replicates.py).
 
 `python -m depthport.bench.studies.simulate` prints the coverage of each.
 """
@@ -35,7 +35,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from depthport.bench.statistics.guess import guess_error
+from depthport.bench.statistics.guess import mended
 from depthport.bench.statistics.midmean import midmean, quietness
 from depthport.bench.statistics.replicates import (
     LAUNCH_NOISE,
@@ -193,7 +193,7 @@ def rounds_of_samples(
     middle = starts + ends
     logs = np.log((values[(middle - 1) // 2] + values[middle // 2]) / 2.0)
     turns: dict[int, dict[int, list[list[float]]]] = {}
-    wrong = doubt[starts] * guess_error(logs, doubt[starts])
+    logs, wrong = mended(logs, doubt[starts])
     for (launch, index, _), *turn in zip(
         places[starts].tolist(), logs.tolist(), calm[starts].tolist(), wrong.tolist(), strict=True
     ):

@@ -22,6 +22,7 @@ from depthport.bench.statistics.estimate import (
     paired_rounds,
     round_table,
 )
+from depthport.bench.statistics.guess import ERROR
 from depthport.bench.statistics.replicates import LAUNCH_NOISE, LAUNCH_NOISE_DF, batch_means, latency_batches, latency_error
 from depthport.bench.statistics.samples import Block, CellSamples
 from depthport.exporters.core.errors import UsageError
