@@ -82,6 +82,15 @@ def find(request: ExportRequest, store: ArtifactStore) -> Artifact | None:
     return load_artifact(folder) if (folder / MANIFEST).is_file() else None
 
 
+def takes_minutes(request: ExportRequest) -> bool:
+    """Return whether an export takes minutes where others take seconds.
+
+    Raises:
+        UsageError: an unknown format.
+    """
+    return get_exporter(request.format).slow or request.policy.calibrated
+
+
 def prepare(model: str, *, format: str, **asked: Unpack[ExportKeywords]) -> ExportRequest:
     """Check and resolve every argument of :func:`export` without building anything; raises as it does."""
     check_keywords(prepare, asked, ExportKeywords)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from depthport.bench.analysis import quota
-from depthport.bench.analysis.samples import cell_samples
+from depthport.bench.analysis.samples import calmest, cell_samples
 from depthport.bench.environment.telemetry_summary import machine_facts
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.results.journal import Journal
@@ -45,7 +45,8 @@ class Evidence:
         self.failed = {e.cell: e for e in journal.of(Failed)}
         self.artifacts = {e.cell: e for e in journal.of(ArtifactReady)}
         self.relaunched = bool(journal.of(Residency))
-        waits = [1.0 - block.calm_share for block in self.blocks if block.calm_share is not None]
+        self._counted = calmest(self.blocks)
+        waits = [1.0 - block.calm_share for block in self._counted if block.calm_share is not None]
         self.waited_share = sum(waits) / len(waits) if waits else 0.0
         """Mean share of the blocks' time that their threads waited for a CPU."""
         self.eliminated = {e.cell for e in journal.of(Eliminated)}
@@ -57,7 +58,7 @@ class Evidence:
     def samples(self, cell: str, boundary: Boundary) -> CellSamples | None:
         key = (cell, boundary)
         if key not in self._samples:
-            self._samples[key] = cell_samples(cell, boundary, self.blocks, calm=self.calm)
+            self._samples[key] = cell_samples(cell, boundary, self._counted, calm=self.calm)
         return self._samples[key]
 
     def quota_share(self, cell: str) -> float | None:

@@ -30,6 +30,8 @@ class Look:
     """Every ratio that matters is known to the protocol's `target_half_width`: those of the cells not yet lost."""
     round_noise: float | None
     """Standard deviation of a round's log ratio, in the middle of the cells not yet lost."""
+    doubt: float
+    """Half-width (log) of the ratios that more rounds will hardly make smaller: other work never pauses. 0: they will."""
     ranking: tuple[tuple[str, Speedup], ...]
     """Cells that compute what upstream does by their ratio so far, fastest first."""
 
@@ -71,7 +73,9 @@ def take_look(
     ranking = sorted((pair for pair in ratios if pair[0] not in wrong), key=lambda pair: -(pair[1].ratio or 0.0))
     noises = [one.round_noise for one in estimates if one is not None and one.round_noise is not None]
     noise = statistics.median(noises) if noises else None
-    return Look(tuple(losers), narrow(estimates, protocol.target_half_width), noise, tuple(ranking))
+    doubts = [one.half_width or 0.0 for one in estimates if one is not None and one.in_doubt]
+    doubt = statistics.median(doubts) if 2 * len(doubts) > len(estimates) else 0.0
+    return Look(tuple(losers), narrow(estimates, protocol.target_half_width), noise, doubt, tuple(ranking))
 
 
 def _with_controls(

@@ -46,7 +46,11 @@ class Token:
 
 
 class Telemetry:
-    """Reads every source this machine has; the arguments replace sources in tests."""
+    """Reads every source this machine has; the arguments replace sources in tests.
+
+    `gpus` is False where nothing that is timed runs on one: asking a driver takes milliseconds a device, and a tenth of a
+    second where others ask it too.
+    """
 
     def __init__(
         self,
@@ -55,12 +59,13 @@ class Telemetry:
         nvml: Nvml | None = None,
         macos: MacPower | None = None,
         clock: Callable[[], float] = time.monotonic,
+        gpus: bool = True,
     ) -> None:
         self._unreadable: dict[str, str] = {}
         self._clock = clock
         self._cpu = cpu or self._guarded("cpu", cpu_reader)
         self._host = host or self._guarded("host", HostGauges)
-        self._nvml = nvml or self._guarded("nvml", open_nvml)
+        self._nvml = nvml or (self._guarded("nvml", open_nvml) if gpus else None)
         self._macos = macos or (MacPower() if sys.platform == "darwin" else None)
         # The first snapshot reads every process on the machine once; later ones only what is new.
         if self._cpu is not None:

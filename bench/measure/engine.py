@@ -11,47 +11,40 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
-import msgspec
 from filelock import Timeout
 
-from depthport.bench.environment.environment import fingerprint, free_memory_mib
+from depthport.bench.environment.environment import fingerprint
 from depthport.bench.inputs.encoded import write_encoded
 from depthport.bench.inputs.inputs import Scene, write_scenes
 from depthport.bench.measure.conclude import conclude, work_folder
-from depthport.bench.measure.exports import Stop, artifact_ready, ask_exporter, for_this_machine, side_by_side
-from depthport.bench.measure.limit import EXPORTS_SHARE, ONE_EXPORTS_SHARE, Limit
+from depthport.bench.measure.exports import Exports, ask_exporter
+from depthport.bench.measure.first_ranking import first_ranking
+from depthport.bench.measure.lanes import Stop, Task
+from depthport.bench.measure.limit import Limit
 from depthport.bench.measure.measure import Measurement
 from depthport.bench.measure.observer import Careful, Observer
 from depthport.bench.measure.once import run_once
 from depthport.bench.measure.plan import RunPlan
-from depthport.bench.measure.pool import Timed
+from depthport.bench.measure.pool import Timed, WorkerPool
 from depthport.bench.measure.regime_run import run_regime
 from depthport.bench.measure.run_journal import RESULTS, discard_run, end_journal, measured, open_journal, passing_failures
 from depthport.bench.measure.signals import exit_code_of
 from depthport.bench.plan.cells import CellSpec
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Results, Status
-from depthport.bench.results.records import ArtifactReady, Failed, Header, ReferenceFailed
-from depthport.bench.workers.exporting import ComputeReference, Export, Exported
+from depthport.bench.results.records import Failed, Header, ReferenceFailed
+from depthport.bench.workers.exporting import ComputeReference
 from depthport.bench.workers.live_cell import CellFailed
-from depthport.bench.workers.messages import Failure
+from depthport.bench.workers.messages import Done, Failure
 from depthport.bench.workers.reference import reference_device
-from depthport.exporters.api import find
-from depthport.exporters.core.artifact import Artifact, Origin, load_artifact
 from depthport.exporters.core.errors import DepthportError, UsageError
 from depthport.exporters.core.files.atomic import check_output_folder, storage_errors, write_json
 from depthport.exporters.core.files.locking import exclusive
 from depthport.exporters.core.files.npz import is_whole
-from depthport.exporters.core.provenance import canonical_sha256
 from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.core.text import without_paths
 from depthport.runtimes.host.cache import writable
-from depthport.runtimes.host.threads import allowed_threads
-
-EXPORT_ROOM = 4
-"""Free memory, in peaks of the largest export so far, from which two run at a time: formats differ by three times."""
 
 
 class Interrupted(DepthportError):
@@ -100,8 +93,7 @@ class _Run:
         self.store = store
         self.observer = observer
         self.journal = journal
-        self.artifacts: dict[str, Path] = {}
-        """Folders by cell id: known to this process alone, the journal has no path."""
+        self.exports = Exports(plan, store, journal, observer, self._fail)
         self.work = work_folder(out)
         self.work.mkdir(exist_ok=True)
         self.limit = Limit(plan.protocol.limit_s)
@@ -115,29 +107,48 @@ class _Run:
         try:
             inputs = write_encoded(self.plan.scenes, self.work, "input") or self._write_inputs(self.plan.scenes, "input")
             truth = self._write_inputs(self.plan.ground_truth, "truth")
-            self._export()
-            references = self._reference(self._reference_inputs(inputs))
-            ready = [Timed(c, self.artifacts[c.id]) for c in self._open_cells() if c.id in self.artifacts]
-            once = [cell for cell in ready if cell.spec.numerics_only]
-            timed = [cell for cell in ready if not cell.spec.numerics_only]
-            if once:
-                run_once(once, inputs, truth, self.plan.protocol, self.journal, self.observer, self.limit)
-            regime = self.plan.request.regime
-            if timed and regime is not None:
-                run_regime(regime, timed, inputs, self.plan.protocol, self.journal, self.observer)
-            elif timed:
-                measurement = Measurement(
-                    timed, inputs, self.plan.protocol, self.journal, self.work, self.observer, self.clock, truth, references
-                )
-                measurement.run()
-            return self._finish(references, complete=True)
+            protocol, regime = self.plan.protocol, self.plan.request.regime
+            with WorkerPool(inputs, protocol, self.journal, self.observer, self.clock, truth) as pool:
+                self._export(pool, inputs)
+                once, timed = self._ready()
+                if once:
+                    run_once(once, inputs, truth, protocol, self.journal, self.observer, self.limit)
+                if timed and regime is not None:
+                    run_regime(regime, timed, inputs, protocol, self.journal, self.observer)
+                elif timed:
+                    pool.add(timed)
+                    references = self._known_references()
+                    Measurement(pool, protocol, self.journal, self.work, self.observer, self.clock, references).run()
+            return self._finish(complete=True)
         except KeyboardInterrupt as stop:
             self.store.sweep()
-            self._finish(self._known_references(), complete=False)
+            self._finish(complete=False)
             raise Interrupted(
                 f"stopped; what was measured is in {self.out / RESULTS}, the same command resumes from there",
                 exit_code_of(stop),
             ) from None
+
+    def _export(self, pool: WorkerPool, inputs: list[Path]) -> None:
+        """Make or find every cell's artifact, and the reference; between what is quick and the rest, a first ranking."""
+        exports = self.exports
+        quick, late = exports.sort(self._open_cells())
+        exports.note_ready(self.plan.cells)
+        exports.make(quick)
+        if late and self.plan.request.regime is None:
+            _, ready = self._ready()
+            first_ranking(ready, len(late), pool, self.plan.protocol, self.journal, self.work, self.observer, self.clock)
+            if not exports.room() or any(cell.spec.device != "cpu" for cell in ready):
+                pool.close()  # what is left to be made may need the memory
+        reference = self._reference(self._reference_inputs(inputs))
+        if reference and not late:
+            self.observer.stage("computing the reference")
+        exports.make(late, reference)
+
+    def _ready(self) -> tuple[list[Timed], list[Timed]]:
+        """The cells that have their artifact: those to run once, and those to time."""
+        artifacts = self.exports.artifacts
+        ready = [Timed(cell, artifacts[cell.id]) for cell in self._open_cells() if cell.id in artifacts]
+        return [c for c in ready if c.spec.numerics_only], [c for c in ready if not c.spec.numerics_only]
 
     # -- inputs -------------------------------------------------------------------------------------------------
 
@@ -151,74 +162,7 @@ class _Run:
         own = plan.export.preprocess or plan.protocol.boundary == "pipeline"
         return self._write_inputs(plan.scenes, "reference-input", preprocess=False) if own else inputs
 
-    # -- exports ------------------------------------------------------------------------------------------------
-
-    def _export(self) -> None:
-        """Make or find every cell's artifact; cells whose export fails are journaled as failed."""
-        by_export: dict[str, list[CellSpec]] = {}
-        for cell in self._open_cells():
-            if cell.artifact is not None:
-                self._take(cell, load_artifact(Path(cell.artifact)), "given")
-                continue
-            by_export.setdefault(canonical_sha256(msgspec.to_builtins(cell.export)), []).append(cell)
-        self._note_ready_artifacts()
-        if by_export:
-            self.observer.stage("exporting", len(by_export))
-        limit = Limit(self.plan.protocol.limit_s, EXPORTS_SHARE)
-        peak_mib = 0.0
-
-        def ask(cells: list[CellSpec], stop: Stop) -> Exported | Failure:
-            if limit.over():
-                return Failure(Status.NOT_MEASURED, Limit.REASON)
-            left_s = limit.within(self.plan.protocol.export_timeout_s, ONE_EXPORTS_SHARE)
-            self.observer.step(_export_step(cells))
-            return ask_exporter(Export(request=cells[0].export, store=str(self.store.root)), left_s, self.observer, stop)
-
-        def done(cells: list[CellSpec], reply: Exported | Failure) -> None:
-            nonlocal peak_mib
-            self.observer.step(_export_step(cells), 1)
-            if isinstance(reply, Failure):
-                for cell in cells:
-                    self._fail(cell, reply)
-                return
-            if reply.damage:
-                self.observer.warning(f"rebuilt a damaged artifact ({reply.damage})")
-            made = load_artifact(Path(reply.artifact))
-            peak_mib = max(peak_mib, made.manifest.export_peak_mib or 0.0)
-            for cell in cells:
-                self._take(cell, made, reply.origin)
-
-        def room() -> bool:
-            return bool(allowed_threads() > 1 and peak_mib and free_memory_mib() > EXPORT_ROOM * peak_mib)
-
-        # What rounds takes longest (it is checked, and searched for): begun early, both lanes end at about the same time.
-        order = sorted(by_export.values(), key=lambda c: (not c[0].baseline, c[0].export.precision == "fp32"))
-        side_by_side(order, ask, done, room)
-
-    def _note_ready_artifacts(self) -> None:
-        """Note artifacts that were exported here but can't run here, for the report (Core ML's checks)."""
-        for cell in self.plan.cells:
-            if not cell.unavailable:
-                continue
-            try:
-                found = find(cell.export, self.store)
-            except DepthportError:
-                continue
-            if found is not None:
-                self._record_artifact(artifact_ready(cell.id, found, "cached"))
-
-    def _take(self, cell: CellSpec, made: Artifact, origin: Origin | Literal["given"]) -> None:
-        """Give a cell its artifact; the worker that loads it finds out if it is damaged."""
-        fit = for_this_machine(cell, made, self.plan.protocol.export_timeout_s, self.observer)
-        if isinstance(fit, Failure):
-            self._fail(cell, fit)
-            return
-        self.artifacts[cell.id] = fit.path
-        self._record_artifact(artifact_ready(cell.id, fit, origin))
-
-    def _record_artifact(self, ready: ArtifactReady) -> None:
-        if ready.cell not in {e.cell for e in self.journal.of(ArtifactReady)}:
-            self.journal.append(ready)
+    # -- cells --------------------------------------------------------------------------------------------------
 
     def _open_cells(self) -> list[CellSpec]:
         failed = {e.cell for e in self.journal.of(Failed)}
@@ -237,28 +181,30 @@ class _Run:
 
     # -- reference ----------------------------------------------------------------------------------------------
 
-    def _reference(self, inputs: list[Path]) -> dict[str, Path]:
-        """Upstream's fp32 outputs per input, and `fp64-0`; empty (with a warning) where upstream can't run."""
+    def _reference(self, inputs: list[Path]) -> list[Task[Done | Failure]]:
+        """Computes upstream's fp32 outputs per input, and `fp64-0`; where upstream can't run, a warning."""
         if not self._open_cells() or not self.plan.parity:
-            return {}
-        folder = self._reference_folder()
-        self.observer.stage("computing the reference")
-        reply = ask_exporter(
-            ComputeReference(
-                request=self.plan.export,
-                inputs=tuple(str(path) for path in inputs),
-                folder=str(folder),
-                device=reference_device(self.plan.cells),
-                fp64=self.plan.fp64,
-            ),
-            self.limit.within(self.plan.protocol.export_timeout_s),
-            self.observer,
+            return []
+        request = ComputeReference(
+            request=self.plan.export,
+            inputs=tuple(str(path) for path in inputs),
+            folder=str(self._reference_folder()),
+            device=reference_device(self.plan.cells),
+            fp64=self.plan.fp64,
         )
-        if isinstance(reply, Failure):
-            self.observer.warning(f"no parity: the reference could not be computed: {reply.reason}")
-            self.journal.append(ReferenceFailed(reason=without_paths(reply.reason)))
-            self._short_of = reply.passing
-        return self._known_references()
+
+        def ask(stop: Stop, sharing: int) -> Done | Failure:
+            self.observer.step("computing the reference")
+            left_s = self.limit.within(self.plan.protocol.export_timeout_s)
+            return ask_exporter(request, left_s, self.observer, stop, sharing)
+
+        def done(reply: Done | Failure) -> None:
+            if isinstance(reply, Failure):
+                self.observer.warning(f"no parity: the reference could not be computed: {reply.reason}")
+                self.journal.append(ReferenceFailed(reason=without_paths(reply.reason)))
+                self._short_of = reply.passing
+
+        return [Task(ask, done)]
 
     def _known_references(self) -> dict[str, Path]:
         if not self.plan.cells or not self.plan.parity:
@@ -275,21 +221,22 @@ class _Run:
             return shared
         return self.work / "references" / shared.name
 
-    def _finish(self, references: dict[str, Path], complete: bool) -> Results:
+    def _finish(self, *, complete: bool) -> Results:
         self.observer.stage("analysing")
         if short_of := self._short_of or next((e.passing for e in passing_failures(self.journal)), None):
             complete = False
             self.observer.warning(f"{short_of}: free some; the same command retries the failed cells")
         results = conclude(
-            self.plan, self.journal, references, self.out, fingerprint(), complete=complete, artifacts=self.artifacts
+            self.plan,
+            self.journal,
+            self._known_references(),
+            self.out,
+            fingerprint(),
+            complete=complete,
+            artifacts=self.exports.artifacts,
         )
         write_json(self.out / RESULTS, results.to_json())
         if complete:
             end_journal(self.journal)
             shutil.rmtree(self.work, ignore_errors=True)
         return results
-
-
-def _export_step(cells: Sequence[CellSpec]) -> str:
-    request = cells[0].export
-    return f"{request.model.name} to {request.format}, {request.precision}"

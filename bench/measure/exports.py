@@ -2,29 +2,142 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal
 
+import msgspec
 from msgspec import structs
 
+from depthport.bench.environment.environment import free_memory_mib
+from depthport.bench.measure.lanes import Stop, Task, side_by_side
+from depthport.bench.measure.limit import EXPORTS_SHARE, ONE_EXPORTS_SHARE, Limit
 from depthport.bench.measure.observer import Observer
+from depthport.bench.measure.plan import RunPlan
 from depthport.bench.plan.cells import CellSpec
+from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Status
 from depthport.bench.results.records import ArtifactReady
 from depthport.bench.results.sections import ArtifactSection
 from depthport.bench.workers.channel import Channel, RequestFailed, WorkerGone, WorkerTimeout
+from depthport.bench.workers.exporting import Export, Exported
 from depthport.bench.workers.messages import Failure, R, Rebuild, Request
 from depthport.bench.workers.start import worker_command, worker_environment
+from depthport.exporters.api import find, takes_minutes
 from depthport.exporters.core.artifact import Artifact, Origin, load_artifact
 from depthport.exporters.core.errors import DepthportError
+from depthport.exporters.core.provenance import canonical_sha256
+from depthport.exporters.core.store import ArtifactStore
 from depthport.exporters.core.text import without_paths
+from depthport.runtimes.host.threads import allowed_threads
 from depthport.runtimes.registry import get_runtime
 
-T = TypeVar("T")
-A = TypeVar("A")
+ROOM = 4
+"""Free memory, in peaks of the largest export so far, from which other processes may be beside one: formats differ by
+three times."""
+
+
+class Exports:
+    """The artifacts of a run: made or found, and the journal's records of them.
+
+    Args:
+        fail: told of a cell that gets none, and why.
+    """
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        store: ArtifactStore,
+        journal: Journal,
+        observer: Observer,
+        fail: Callable[[CellSpec, Failure], None],
+    ) -> None:
+        self.artifacts: dict[str, Path] = {}
+        """Folders by cell id: known to this process alone, the journal has no path."""
+        self._protocol = plan.protocol
+        self._store = store
+        self._journal = journal
+        self._observer = observer
+        self._fail = fail
+        self._limit = Limit(plan.protocol.limit_s, EXPORTS_SHARE)
+        self._peak_mib = 0.0
+
+    def sort(self, cells: Iterable[CellSpec]) -> tuple[list[list[CellSpec]], list[list[CellSpec]]]:
+        """Cells by export: those that are here or take seconds, and those that take minutes, the longest first.
+
+        Cells whose artifact is given have it then, and are in neither.
+        """
+        groups: dict[str, list[CellSpec]] = {}
+        for cell in cells:
+            if cell.artifact is not None:
+                self._take(cell, load_artifact(Path(cell.artifact)), "given")
+            else:
+                groups.setdefault(canonical_sha256(msgspec.to_builtins(cell.export)), []).append(cell)
+        minutes = [key for key, (cell, *_) in groups.items() if takes_minutes(cell.export) and self._found(cell) is None]
+        late = sorted((groups.pop(key) for key in minutes), key=lambda group: not group[0].export.policy.calibrated)
+        return sorted(groups.values(), key=lambda group: not group[0].baseline), late
+
+    def make(self, groups: Sequence[Sequence[CellSpec]], beside: Sequence[Task[Any]] = ()) -> None:
+        """Make or find the artifact of each group, and do what else there is beside them, at most two at a time."""
+        if groups:
+            self._observer.stage("exporting", len(groups))
+        side_by_side([*map(self._task, groups), *beside], lambda: allowed_threads() > 1 and self.room())
+
+    def room(self) -> bool:
+        """Return whether other processes may stay in memory beside an export."""
+        return bool(self._peak_mib and free_memory_mib() > ROOM * self._peak_mib)
+
+    def note_ready(self, cells: Iterable[CellSpec]) -> None:
+        """Note artifacts that were exported here but can't run here, for the report (Core ML's checks)."""
+        for cell in cells:
+            if cell.unavailable and (found := self._found(cell)) is not None:
+                self._record(artifact_ready(cell.id, found, "cached"))
+
+    def _found(self, cell: CellSpec) -> Artifact | None:
+        try:
+            return find(cell.export, self._store)
+        except DepthportError:  # what is wrong is said where it is exported
+            return None
+
+    def _task(self, cells: Sequence[CellSpec]) -> Task[Exported | Failure]:
+        request = cells[0].export
+        name = f"{request.model.name} to {request.format}, {request.precision}"
+
+        def ask(stop: Stop, sharing: int) -> Exported | Failure:
+            if self._limit.over():
+                return Failure(Status.NOT_MEASURED, Limit.REASON)
+            left_s = self._limit.within(self._protocol.export_timeout_s, ONE_EXPORTS_SHARE)
+            self._observer.step(name)
+            return ask_exporter(Export(request=request, store=str(self._store.root)), left_s, self._observer, stop, sharing)
+
+        def done(reply: Exported | Failure) -> None:
+            self._observer.step(name, 1)
+            if isinstance(reply, Failure):
+                for cell in cells:
+                    self._fail(cell, reply)
+                return
+            if reply.damage:
+                self._observer.warning(f"rebuilt a damaged artifact ({reply.damage})")
+            made = load_artifact(Path(reply.artifact))
+            self._peak_mib = max(self._peak_mib, made.manifest.export_peak_mib or 0.0)
+            for cell in cells:
+                self._take(cell, made, reply.origin)
+
+        return Task(ask, done)
+
+    def _take(self, cell: CellSpec, made: Artifact, origin: Origin | Literal["given"]) -> None:
+        """Give a cell its artifact; the worker that loads it finds out if it is damaged."""
+        fit = for_this_machine(cell, made, self._protocol.export_timeout_s, self._observer)
+        if isinstance(fit, Failure):
+            self._fail(cell, fit)
+            return
+        self.artifacts[cell.id] = fit.path
+        self._record(artifact_ready(cell.id, fit, origin))
+
+    def _record(self, ready: ArtifactReady) -> None:
+        if ready.cell not in {e.cell for e in self._journal.of(ArtifactReady)}:
+            self._journal.append(ready)
 
 
 def artifact_ready(cell: str, artifact: Artifact, origin: Origin | Literal["given"]) -> ArtifactReady:
@@ -63,55 +176,19 @@ def for_this_machine(cell: CellSpec, artifact: Artifact, timeout_s: float, obser
     return load_artifact(Path(reply.artifact))
 
 
-class Stop:
-    """Ends processes whose answers other threads wait for."""
+def ask_exporter(
+    request: Request[R], timeout_s: float, observer: Observer, stop: Stop | None = None, sharing: int = 1
+) -> R | Failure:
+    """One request in a fresh process; a crash or time-out is a failure like any other.
 
-    def __init__(self) -> None:
-        self._channels: list[Channel] = []
-        self._over = False
-
-    def add(self, channel: Channel) -> None:
-        """Take on another; it ends at once where all have been ended."""
-        self._channels.append(channel)
-        if self._over:
-            channel.end()
-
-    def remove(self, channel: Channel) -> None:
-        """Forget one that has answered: its process is gone, and another may have its number."""
-        self._channels.remove(channel)
-
-    def end(self) -> None:
-        """End them all, and what is added later: who waits for one finds that it is gone."""
-        self._over = True
-        for channel in list(self._channels):  # another thread may take one away
-            channel.end()
-
-
-def side_by_side(
-    tasks: Sequence[T], ask: Callable[[T, Stop], A], done: Callable[[T, A], None], room: Callable[[], bool], most: int = 2
-) -> None:
-    """Ask for every task in its order, in up to `most` threads while there is `room`; `done` runs in this thread.
-
-    An exporter is one Python thread for most of its time, so two of them use two CPUs.
+    Args:
+        sharing: number of such processes that share the machine's CPUs. Threads of one that wait for each other wait for
+            those of the other too: a search on photographs took 132 s beside another export with two threads on two
+            CPUs, and 45 s with one.
     """
-    waiting, stop = deque(tasks), Stop()
-    running: dict[Future[A], T] = {}
-    with ThreadPoolExecutor(most) as pool:
-        try:
-            while waiting or running:
-                while waiting and (not running or (len(running) < most and room())):
-                    task = waiting.popleft()
-                    running[pool.submit(ask, task, stop)] = task
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    done(running.pop(future), future.result())
-        except BaseException:
-            stop.end()  # stopped: the end of a run does not wait for an export
-            raise
-
-
-def ask_exporter(request: Request[R], timeout_s: float, observer: Observer, stop: Stop | None = None) -> R | Failure:
-    """One request in a fresh process; a crash or time-out is a failure like any other."""
-    return _ask(request, timeout_s, observer, "depthport.bench.workers.export_worker", stop=stop)
+    chosen = "OMP_NUM_THREADS" in os.environ  # by the user
+    threads = {} if chosen or sharing == 1 else {"OMP_NUM_THREADS": str(max(1, allowed_threads() // sharing))}
+    return _ask(request, timeout_s, observer, "depthport.bench.workers.export_worker", stop=stop, environment=threads)
 
 
 def _ask(
@@ -121,9 +198,10 @@ def _ask(
     module: str,
     python: str | None = None,
     stop: Stop | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> R | Failure:
     try:
-        channel = Channel(worker_command(python, module), worker_environment())
+        channel = Channel(worker_command(python, module), worker_environment(environment))
     except WorkerGone as error:
         return Failure(Status.EXPORT_FAILED, error.reason, error.passing)
     if stop is not None:

@@ -7,20 +7,25 @@ launch. Nothing here computes a statistic that is reported: bench/analysis/analy
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from msgspec import structs
+
 from depthport.bench.analysis.analysis import wrong_cells
 from depthport.bench.analysis.looks import take_look
 from depthport.bench.environment.telemetry import Telemetry
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.pool import Member, Timed, WorkerPool, outputs_file
+from depthport.bench.measure.repeats import ATTEMPTS, Repeats
 from depthport.bench.measure.run_length import (
     current_design,
     design_run,
+    known_at_best,
     redesign,
     repeating_s,
     so_far,
@@ -48,23 +53,21 @@ FIRST_RANKING = 2
 
 
 class Measurement:
-    """Runs the rounds of one run, resuming from what its journal already holds."""
+    """Runs the rounds of the cells of a pool, resuming from what its journal already holds."""
 
     def __init__(
         self,
-        cells: Sequence[Timed],
-        inputs: list[Path],
+        pool: WorkerPool,
         protocol: Protocol,
         journal: Journal,
         work: Path,
         observer: Observer,
         clock: Callable[[], float],
-        truth: Sequence[Path] = (),
         references: Mapping[str, Path] = MappingProxyType({}),
     ) -> None:
-        self._cells = {cell.spec.id: cell for cell in cells}
-        self._pool = WorkerPool(self._cells, inputs, protocol, journal, observer, clock, truth)
-        self._inputs = len(inputs)
+        self._pool = pool
+        self._cells = pool.cells
+        self._inputs = len(pool.inputs)
         self._protocol = protocol
         self._journal = journal
         self._work = work
@@ -72,11 +75,12 @@ class Measurement:
         self._clock = clock
         self._references = references
         self._wrong: frozenset[str] | None = None  # not yet looked at
-        subject = repeated([cell.spec for cell in cells], {e.cell for e in journal.of(Launch)})
+        subject = repeated([cell.spec for cell in pool.cells.values()], {e.cell for e in journal.of(Launch)})
         if subject is not None:
             self._repeat(subject.id)
-        self._telemetry = Telemetry()
+        self._telemetry = Telemetry(gpus=any(cell.spec.device != "cpu" for cell in self._cells.values()))
         self._visits: dict[str, Visit] = {}
+        self._repeats = Repeats(1 if protocol.timed_calls else ATTEMPTS)
         self._blocks = Counter(e.cell for e in journal.of(TimedBlock))
         self._saved = {(e.cell, e.input) for e in journal.of(TimedBlock) if e.outputs and is_whole(work / e.outputs)}
 
@@ -92,12 +96,15 @@ class Measurement:
                     if not self._pool.alive() or (self._journal.of(Enough) and not late):
                         return
                 launch += 1
-        except BaseException:
-            self._pool.kill()
-            raise
         finally:
             self._telemetry.close()
-            self._pool.close()
+
+    def preview(self) -> None:
+        """Run rounds of the workers that are alive, which end nothing and are no part of a launch."""
+        try:
+            self._rounds(0)
+        finally:
+            self._telemetry.close()
 
     def _launches(self) -> int:
         return current_design(self._protocol, self._journal).launches
@@ -143,8 +150,8 @@ class Measurement:
         """Add the controls of a cell, and return the id of the one with a process of its own."""
         cell = self._cells[subject]
         aa, plus5 = controls_of(cell.spec)
-        self._cells[aa.id] = Timed(aa, cell.artifact)
-        self._cells[plus5.id] = Timed(plus5, cell.artifact, shares_worker_with=subject, delay_share=DELAY)
+        delayed = Timed(plus5, cell.artifact, shares_worker_with=subject, delay_share=DELAY)
+        self._pool.add([Timed(aa, cell.artifact), delayed])
         return aa.id
 
     def _rounds(self, launch: int) -> None:
@@ -197,6 +204,8 @@ class Measurement:
                 self._observer.note(so_far(look.ranking))
             return
         self._wrong = wrong
+        if look.doubt and which == 1:
+            self._observer.note(known_at_best(look.doubt))
         for cell in look.lost:
             self._journal.append(Eliminated(cell=cell, launch=launch, round=number))
         alive = self._pool.alive()
@@ -228,7 +237,11 @@ class Measurement:
         replicate = launch * self._protocol.max_rounds + number if self._pool.relaunch else launch
         token = self._telemetry.before(self._pool.parked_pids(timed.owner))
         for block in self._visit_of(timed.owner).blocks:
-            self._journal.append(self._block(member, timed, block, replicate, number, visit))
+            for attempt in itertools.count(1):
+                timed_block = self._block(member, timed, block, replicate, number, visit)
+                self._journal.append(timed_block)
+                if not self._repeats.again(timed_block.calm_share, attempt):
+                    break
         telemetry = self._telemetry.after(token, member.live.pid)
         self._pool.dismiss(timed.owner, launch)
         wall_s = time.monotonic() - began
@@ -259,23 +272,15 @@ class Measurement:
         member.call_ms += [ns * (found.calm_share or 1.0) / block.calls / 1e6 for ns in _durations_ns(found)]
         if save is not None:
             self._saved.add((cell, found.input))
-        origin = found.starts_ns[0]
         return TimedBlock(
             cell=cell,
             launch=launch,
             round=number,
             visit=visit,
             calls=block.calls,
-            device_ns=found.device_ns,
-            host_ns=found.host_ns,
-            pipeline_ns=found.pipeline_ns,
-            stream_ns=found.stream_ns,
-            stages_ns=found.stages_ns,
-            calm_share=found.calm_share,
-            starts_s=[round(started + (ns - origin) / 1e9, 6) for ns in found.starts_ns],
-            input=found.input,
-            outputs_sha256=found.outputs_sha256,
+            starts_s=[round(started + (ns - found.starts_ns[0]) / 1e9, 6) for ns in found.starts_ns],
             outputs=None if save is None else save.name,
+            **{name: value for name, value in structs.asdict(found).items() if name != "starts_ns"},
         )
 
     def _visit_of(self, owner: str) -> Visit:

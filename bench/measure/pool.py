@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 
 import psutil
 
@@ -76,7 +77,6 @@ class WorkerPool:
 
     def __init__(
         self,
-        cells: Mapping[str, Timed],
         inputs: list[Path],
         protocol: Protocol,
         journal: Journal,
@@ -86,8 +86,9 @@ class WorkerPool:
     ) -> None:
         self.relaunch = bool(journal.of(Residency))
         """Each worker is restarted for every visit."""
-        self._cells = cells
-        self._inputs = inputs
+        self.cells: dict[str, Timed] = {}
+        """By id."""
+        self.inputs = inputs
         self._protocol = protocol
         self._journal = journal
         self._observer = observer
@@ -99,23 +100,39 @@ class WorkerPool:
         }
         self._failed = {e.cell for e in journal.of(Failed)}
 
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.kill()
+
+    def add(self, cells: Iterable[Timed]) -> None:
+        """Take on cells; their workers are started when they are wanted."""
+        self.cells.update({cell.spec.id: cell for cell in cells})
+
     def alive(self) -> list[str]:
         """Cells whose worker has not failed."""
-        return [id for id, timed in self._cells.items() if timed.owner not in self._failed]
+        return [id for id, timed in self.cells.items() if timed.owner not in self._failed]
 
     def parked_pids(self, active: str) -> list[int | None]:
         """Processes that must be quiet while `active` runs."""
         return [member.live.pid for owner, member in self._members.items() if owner != active]
 
     def start(self, launch: int, wanted: Collection[str]) -> None:
-        """Start and warm up the workers `wanted`, unless they are started for each visit.
+        """Start and warm up the workers `wanted` that do not run, unless they are started for each visit.
 
         In an order of the launch's own: whoever starts first always would have its memory laid out first always.
         """
         if self.relaunch:
             return
+        for owner in [o for o, member in self._members.items() if not member.live.running]:
+            self._members.pop(owner).live.close()
+        missing = [c for c in self.alive() if c in wanted and c not in self._members]
         try:
-            for owner in shuffled([c for c in self.alive() if c in wanted], self._protocol.seed, "start", launch):
+            for owner in shuffled(missing, self._protocol.seed, "start", launch):
                 if not _room_for_one_more(self._members):
                     raise _NoRoom
                 self._observer.step(f"{owner}: loading and warming up", 1)
@@ -181,8 +198,8 @@ class WorkerPool:
 
     def _start_one(self, owner: str, launch: int) -> Member:
         """Start one worker and warm it up; all its calls are journaled as warm-up samples."""
-        timed = self._cells[owner]
-        live = LiveCell(timed.spec, timed.artifact, self._inputs, self._protocol)
+        timed = self.cells[owner]
+        live = LiveCell(timed.spec, timed.artifact, self.inputs, self._protocol)
         try:
             started, began = self._clock(), time.monotonic()
             load_s = live.load()
@@ -220,7 +237,7 @@ class WorkerPool:
 
     def _infer(self, owner: str, member: Member) -> None:
         """Keep what the cell computes on the scenes with exact truth, once: after its timed calls and its memory."""
-        if self._cells[owner].control:
+        if self.cells[owner].control:
             return
         for index, source in enumerate(self._truth):
             if (owner, index) not in self._inferred:

@@ -14,6 +14,7 @@ from depthport.bench.environment.telemetry import Telemetry
 from depthport.bench.environment.telemetry_summary import summarize_records
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.pool import Timed
+from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.plan.regime import Regime
 from depthport.bench.results.journal import Journal
@@ -39,7 +40,7 @@ def run_regime(
         observer.step(timed.spec.id)
         live = LiveCell(timed.spec, timed.artifact, inputs, protocol)
         try:
-            _measure(regime, live, journal, timed.spec.id)
+            _measure(regime, live, journal, timed.spec)
         except CellFailed as failure:
             journal.append(failure.record(timed.spec.id))
             observer.warning(f"{timed.spec.id}: {failure.status.value}: {failure.reason}")
@@ -50,11 +51,11 @@ def run_regime(
         observer.step(timed.spec.id, 1)
 
 
-def _measure(regime: Regime, live: LiveCell, journal: Journal, cell: str) -> None:
+def _measure(regime: Regime, live: LiveCell, journal: Journal, cell: CellSpec) -> None:
     load_s = live.load()
     first_ms = live.first_call()
     calibration = live.calibrate()
-    telemetry = Telemetry()
+    telemetry = Telemetry(gpus=cell.device != "cpu")
     summary: RegimeSummary
     try:
         if regime.kind == "sustained":
@@ -66,7 +67,7 @@ def _measure(regime: Regime, live: LiveCell, journal: Journal, cell: str) -> Non
     journal.append(live.report())
     journal.append(
         RegimeDone(
-            cell=cell,
+            cell=cell.id,
             load_s=load_s,
             first_call_ms=first_ms,
             call_ns=calibration.call_ns,

@@ -124,14 +124,25 @@ def visits_of(protocol: Protocol, journal: Journal) -> dict[str, Visit]:
 
 def repeating_s(protocol: Protocol, journal: Journal) -> dict[str, float]:
     """Seconds of starting each worker and timing it for `_REPEATED_ROUNDS`: what a control of it would cost."""
+    timing_s = rounds_s(protocol, journal, _REPEATED_ROUNDS)
+    return {o: repeatable_launch_s(e) + timing_s[o] for o, e in first_launches(journal).items()}
+
+
+def rounds_s(protocol: Protocol, journal: Journal, rounds: int) -> dict[str, float]:
+    """Seconds of timing each worker that was started for so many mirrored rounds."""
     first, visits = first_launches(journal), visits_of(protocol, journal)
-    blocks = _REPEATED_ROUNDS * Order.MIRRORED.blocks_per_round
-    return {o: repeatable_launch_s(e) + blocks * visits[o].calls * _call_s(e) for o, e in first.items()}
+    blocks = rounds * Order.MIRRORED.blocks_per_round
+    return {o: blocks * visits[o].calls * _call_s(e) for o, e in first.items()}
 
 
 def so_far(ranking: Sequence[tuple[str, Speedup]]) -> str:
     """The first ranking in one line: it will change."""
     return "so far: " + ", ".join(f"{cell} {ratio(found.ratio, found.ci95)}" for cell, found in ranking)
+
+
+def known_at_best(half_width: float) -> str:
+    """What more rounds will not change, in one line."""
+    return f"others keep the CPUs busy: ratios within a factor of {math.exp(half_width):.2g} at best; close what else runs"
 
 
 def _counts(design: Design) -> str:

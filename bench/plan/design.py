@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from depthport.bench.plan.schedule import Order
-from depthport.bench.statistics.estimate import LAUNCH_NOISE, LAUNCH_NOISE_DF
+from depthport.bench.statistics.replicates import LAUNCH_NOISE, LAUNCH_NOISE_DF
 from depthport.bench.statistics.student_t import student_t_quantile
 from depthport.exporters.core.errors import UsageError
 

@@ -15,7 +15,16 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct, field
 
-from depthport.bench.results.regimes import Count, Index, Interval, NotNegative, Positive, PositiveShare, RegimeSummary
+from depthport.bench.results.regimes import (
+    Count,
+    Index,
+    Interval,
+    NotNegative,
+    Positive,
+    PositiveShare,
+    RegimeSummary,
+    Share,
+)
 from depthport.bench.results.sections import (
     Accuracy,
     ArtifactSection,
@@ -73,7 +82,7 @@ class Status(str, Enum):
     """Timed, but its outputs are further from upstream than its precision allows."""
 
 
-COLUMNS = ("start_s", "launch", "round", "block", "steady", "calm")
+COLUMNS = ("start_s", "launch", "round", "block", "steady", "calm", "doubt")
 """Columns of :class:`Samples`, beside the latencies: each has one value a sample, or none at all."""
 
 
@@ -92,9 +101,12 @@ class Samples(Struct, frozen=True, forbid_unknown_fields=True):
     round: list[Index] = []
     block: list[Index] = []
     steady: list[bool] = []
-    """False while the cell was still warming up; such samples enter no statistic."""
+    """False while the cell was still warming up, and in a block that was run again because its threads waited for a CPU;
+    such samples enter no statistic."""
     calm: list[PositiveShare] = []
     """Share left without waiting for a CPU (bench/workers/waiting.py), for ratios; empty where the machine was quiet."""
+    doubt: list[Share] = []
+    """Share taken off by a guess; empty where `calm` is."""
     calls_per_sample: Dimension = 1
 
     def __post_init__(self) -> None:

@@ -24,8 +24,7 @@ def paired_verdict(cell: RoundTable, reference: RoundTable) -> str | None:
 
 def rounds_of(cell: Cell, boundary: Boundary) -> RoundTable:
     """Return a cell's samples at one boundary as pairing takes them; empty where the file keeps no blocks."""
-    ns, calm, places = _steady(cell, boundary)
-    return rounds_of_samples(ns, calm, places)
+    return rounds_of_samples(*_steady(cell, boundary))
 
 
 def cell_samples(cell: Cell, boundary: Boundary) -> CellSamples | None:
@@ -33,17 +32,17 @@ def cell_samples(cell: Cell, boundary: Boundary) -> CellSamples | None:
 
     A file without launch and round numbers (hand-made, or damaged) holds samples but no blocks: None too.
     """
-    ns, calm, places = _steady(cell, boundary)
+    ns, calm, doubt, places = _steady(cell, boundary)
     keys, first, which = np.unique(places, axis=0, return_index=True, return_inverse=True)
     blocks = [
-        Block(launch, round_, ns[which == turn], calm=float(calm[first[turn]]))
+        Block(launch, round_, ns[which == turn], calm=float(calm[first[turn]]), doubt=float(doubt[first[turn]]))
         for turn, (launch, round_, _) in enumerate(keys.tolist())
     ]
     return CellSamples(cell.id, tuple(blocks)) if blocks else None
 
 
-def _steady(cell: Cell, boundary: Boundary) -> tuple[FloatArray, FloatArray, NDArray[np.int64]]:
-    """Steady samples in ns and their calm shares, float64 (n,), and the (launch, round, block) of each, int64 (n, 3).
+def _steady(cell: Cell, boundary: Boundary) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.int64]]:
+    """Steady samples in ns, their calm shares and those in doubt, float64 (n,), and (launch, round, block), int64 (n, 3).
 
     n may be 0.
     """
@@ -58,4 +57,5 @@ def _steady(cell: Cell, boundary: Boundary) -> tuple[FloatArray, FloatArray, NDA
             places[:, index] = column
     keep = np.array(samples.steady, bool) if len(samples.steady) == count else np.ones(count, bool)
     calm = np.array(samples.calm, np.float64) if len(samples.calm) == count else np.ones(count)
-    return np.array(samples.ms[:count], np.float64)[keep] * NS_PER_MS, calm[keep], places[keep]
+    doubt = np.array(samples.doubt, np.float64) if len(samples.doubt) == count else np.zeros(count)
+    return np.array(samples.ms[:count], np.float64)[keep] * NS_PER_MS, calm[keep], doubt[keep], places[keep]

@@ -146,6 +146,8 @@ class TimedBlock(Record, frozen=True, tag="block"):
     """Parts of one more call, untimed, of a block at the boundary `pipeline`."""
     calm_share: float | None = None
     """Share of the block's time that is left without waiting for a CPU (bench/workers/waiting.py); None where unknown."""
+    doubt_share: float = 0.0
+    """Share of it that was taken off by a guess."""
 
 
 class VisitDone(Record, frozen=True, tag="visit"):

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from depthport.bench.statistics.estimate import latency_batches, latency_error
+from depthport.bench.statistics.replicates import latency_batches, latency_error
 from depthport.bench.statistics.samples import CellSamples, FloatArray, Quantile, minimum_count
 from depthport.bench.statistics.student_t import student_t_quantile
 from depthport.exporters.core.errors import UsageError

@@ -19,16 +19,9 @@ Satterthwaite's degrees of freedom. With one launch the term is the prior alone:
 where they differ by no more than about 1 %, and `Estimate.n_launches` says so.
 
 **Other work.** A launch's ratio is the midmean of its rounds' (bench/statistics/midmean.py). Blocks may carry the share of
-their time that is left without waiting for a CPU (`Block.calm`); a ratio is then one of calm times, and rounds weigh by how
-little their blocks waited. A latency has no such symmetry: bursts are part of it, and a midmean would hide them.
-
-**Latencies.** A single cell's latency has no partner to cancel the machine's mood, which moves far more than a process
-start's luck. The replicate is the launch from `LATENCY_BATCHES` = 5 of them on; in a single launch of 15 rounds or more
-five *batches* of consecutive rounds (batch means, Schmeiser 1982); and of fewer each round, because two batches give an
-interval of 12.7 standard errors. Rounds share a mood, so their error is widened by sqrt((1 + c) / (1 - c)) with c =
-`CORRELATED` to the power of the blocks in a round: as for calls correlated at 0.9, one a block, without a pause. Two to
-four launches add the luck that is known of launches beforehand. That covers 93 to 97 % in this worst case, more
-elsewhere; batches alone covered 80 to 95 %.
+their time that is left without waiting for a CPU (`Block.calm`); a ratio is then one of calm times, rounds weigh by how
+little their blocks waited, and what a guess may be wrong by is in the interval (bench/statistics/guess.py). A latency has
+no such symmetry: bursts are part of it, and a midmean would hide them (bench/statistics/replicates.py).
 
 `python -m depthport.bench.studies.simulate` prints the coverage of each.
 """
@@ -42,17 +35,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from depthport.bench.statistics.guess import mended
 from depthport.bench.statistics.midmean import midmean, quietness
+from depthport.bench.statistics.replicates import (
+    LAUNCH_NOISE,
+    LAUNCH_NOISE_DF,
+    batch_means,
+    latency_batches,
+    latency_error,
+    mean_and_error,
+    together,
+)
 from depthport.bench.statistics.samples import CONFIDENCE, CellSamples, FloatArray
 from depthport.bench.statistics.student_t import student_t_quantile, student_t_tail
 from depthport.exporters.core.errors import UsageError
 
-LATENCY_BATCHES = 5
-CORRELATED = 0.9
-"""Correlation of one block's machine noise with the next one's, of whatever cell: of all that was seen, the highest."""
-LAUNCH_NOISE, LAUNCH_NOISE_DF = 0.008, 5
-"""Standard deviation of a log latency between process starts, and the degrees of freedom that this knowledge is worth.
-Measured: 0.2 % on a GPU, 0.77 % between 12 pairs of ONNX Runtime processes on a CPU, about 1 % between PyTorch's."""
 _TINY = 1e-30
 SURPRISE, SURPRISED_DF = 2.0, 1
 """Launches whose variance is this many times what was expected speak for themselves: the prior is worth this little."""
@@ -68,6 +65,8 @@ class Round:
     """Blocks with a steady sample: one, or two in a mirrored round."""
     waited: float = 0.0
     """Largest share of a block that was spent waiting for a CPU."""
+    doubt: float = 0.0
+    """Standard deviation of what `log` is wrong by, because waiting was taken off by a guess."""
 
 
 RoundTable = dict[int, dict[int, Round]]
@@ -85,6 +84,8 @@ class Estimate:
     n_rounds: int
     round_noise: float | None = None
     """Standard deviation of a quiet round; None where it was not measured."""
+    doubt: float = 0.0
+    """The part of `standard_error` that more rounds do not make smaller: waiting was taken off by a guess."""
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
         """Student's t interval on the log scale, or None where there is no standard error."""
@@ -100,6 +101,11 @@ class Estimate:
         return None if interval is None else (interval[1] - interval[0]) / 2.0
 
     @property
+    def in_doubt(self) -> bool:
+        """Return whether most of the variance is what more rounds do not make smaller."""
+        return self.standard_error is not None and 2.0 * self.doubt**2 > self.standard_error**2
+
+    @property
     def p_value(self) -> float | None:
         """Two-sided, of the hypothesis that the ratio is 1; None where there is no standard error."""
         if self.standard_error is None or self.df is None:
@@ -107,50 +113,6 @@ class Estimate:
         if self.standard_error == 0.0:
             return 0.0 if self.log else 1.0
         return 2.0 * student_t_tail(abs(self.log) / self.standard_error, self.df)
-
-
-def mean_and_error(replicates: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean and its standard error over the last axis of float (..., n), n >= 2."""
-    n = replicates.shape[-1]
-    return replicates.mean(axis=-1), replicates.std(axis=-1, ddof=1) / math.sqrt(n)
-
-
-def mean(values: FloatArray) -> FloatArray:
-    """Mean over the last axis: float (..., n) -> (...)."""
-    averages: FloatArray = values.mean(axis=-1)
-    return averages
-
-
-def batch_means(values: FloatArray, batches: int) -> FloatArray:
-    """Means of consecutive, near-equal parts of the last axis: float (..., n) -> (..., min(n, batches))."""
-    parts = np.array_split(values, min(batches, values.shape[-1]), axis=-1)
-    return np.stack([mean(part) for part in parts], axis=-1)
-
-
-def latency_batches(n_launches: int, n_rounds: int, round_blocks: float | None = None) -> tuple[int, float]:
-    """Replicates in the `n_rounds` unpaired rounds of one of `n_launches` launches, and what their error is multiplied by.
-
-    The launch itself, from 5 launches on; five batches of a single one of 15 rounds or more; else each round. Where
-    `CellSamples.round_blocks` is not known, batches of 2 rounds or more (3 in a single launch, but 2 batches at least).
-    """
-    if n_launches >= LATENCY_BATCHES:
-        return 1, 1.0
-    alone = n_launches == 1
-    if round_blocks is not None and not (alone and n_rounds >= 3 * LATENCY_BATCHES):
-        shared = CORRELATED**round_blocks
-        return n_rounds, math.sqrt((1.0 + shared) / (1.0 - shared))
-    wanted = -(-LATENCY_BATCHES // n_launches)
-    return (min(n_rounds, max(2, min(wanted, n_rounds // 3))) if alone else max(1, min(wanted, n_rounds // 2))), 1.0
-
-
-def latency_error(error: float, replicates: int, n_launches: int, round_blocks: float | None) -> tuple[float, float]:
-    """The standard error of a log latency whose replicates alone give `error`, and its degrees of freedom."""
-    df = replicates - 1.0
-    if round_blocks is None or not 1 < n_launches < LATENCY_BATCHES:
-        return error, df
-    luck, launch_df = LAUNCH_NOISE**2 / n_launches, LAUNCH_NOISE_DF + n_launches - 1
-    total = error**2 + luck
-    return math.sqrt(total), total**2 / (error**4 / df + luck**2 / launch_df)
 
 
 def _mean_of(values: FloatArray, n_launches: int, n_rounds: int) -> Estimate:
@@ -162,7 +124,10 @@ def _mean_of(values: FloatArray, n_launches: int, n_rounds: int) -> Estimate:
 
 
 def estimate_ratio(
-    launches: Sequence[FloatArray], launch_noise: float = LAUNCH_NOISE, waited: Sequence[FloatArray] | None = None
+    launches: Sequence[FloatArray],
+    launch_noise: float = LAUNCH_NOISE,
+    waited: Sequence[FloatArray] | None = None,
+    doubt: Sequence[FloatArray] | None = None,
 ) -> Estimate:
     """Log ratio from its rounds', float64 (rounds,) for each of one or more launches; see the module's docstring.
 
@@ -170,16 +135,18 @@ def estimate_ratio(
     the launches' own spread is all that is known.
 
     Args:
-        launch_noise: 0 for two that share a process.
+        launch_noise: 0 for two that share a process, to which waiting does the same.
         waited: the largest share of a block of each round that was spent waiting for a CPU; None: none was.
+        doubt: standard deviation of what each round's is wrong by, alike for all; None: nothing was taken off by a guess.
     """
     ends = np.cumsum([len(rounds) for rounds in launches])
     quiet = quietness(np.zeros(ends[-1]) if waited is None else np.concatenate(waited))
+    guessed = 0.0 if doubt is None or not launch_noise else float(quiet @ np.concatenate(doubt) / quiet.sum())
     found = [midmean(rounds, weights) for rounds, weights in zip(launches, np.split(quiet, ends[:-1]), strict=True)]
     centers, counts = np.array([one.value for one in found]), np.array([one.n for one in found])
     n, n_rounds, df = len(launches), int(ends[-1]), sum(one.df for one in found)
     if n_rounds == n:
-        return _mean_of(centers, n, n_rounds)
+        return _unsure(_mean_of(centers, n, n_rounds), guessed)
     round_variance = sum(one.squares for one in found) / (df + _TINY)
     spread = float(centers.var(ddof=1)) if n > 1 else 0.0
     beyond = max(0.0, spread - round_variance * float((1.0 / counts).mean()))
@@ -189,37 +156,54 @@ def estimate_ratio(
     launch_variance = (prior_df * prior + (n - 1) * beyond) / max(launch_df, 1)
     weights = 1.0 / (launch_variance + round_variance / counts + _TINY)
     weights /= weights.sum()
-    of_rounds = round_variance * float((weights**2 / counts).sum())
-    of_launches = launch_variance * float((weights**2).sum())
-    total = of_rounds + of_launches
-    satterthwaite = (total**2 + _TINY) / (of_rounds**2 / (df + _TINY) + of_launches**2 / max(launch_df, 1) + _TINY)
-    return Estimate(float(weights @ centers), math.sqrt(total), satterthwaite, n, n_rounds, math.sqrt(round_variance))
+    of_rounds = math.sqrt(round_variance * float((weights**2 / counts).sum()))
+    of_launches = math.sqrt(launch_variance * float((weights**2).sum()))
+    error, df = together(of_rounds, df, of_launches, launch_df)
+    return _unsure(Estimate(float(weights @ centers), error, df, n, n_rounds, math.sqrt(round_variance)), guessed)
+
+
+def _unsure(found: Estimate, guessed: float) -> Estimate:
+    """The estimate with what a guess may have made of it."""
+    if not guessed or found.standard_error is None or found.df is None:
+        return found
+    error, df = together(found.standard_error, found.df, guessed, LAUNCH_NOISE_DF)
+    return replace(found, standard_error=error, df=df, doubt=guessed)
 
 
 def round_table(cell: CellSamples, *, calm: bool = False) -> RoundTable:
     """A cell's rounds, of `calm` times or of all; only those that have a block with a steady sample."""
     blocks = [(turn, block, len(block.steady_ns)) for turn, block in enumerate(cell.blocks)]
     places = [(block.launch, block.round, turn) for turn, block, count in blocks for _ in range(count)]
-    shares = [block.calm if calm else 1.0 for _, block, count in blocks for _ in range(count)]
-    return rounds_of_samples(cell.steady_ns(), np.array(shares), np.array(places, np.int64).reshape(-1, 3))
+    shares = [(block.calm, block.doubt) if calm else (1.0, 0.0) for _, block, count in blocks for _ in range(count)]
+    calms, doubts = np.array(shares, np.float64).reshape(-1, 2).T
+    return rounds_of_samples(cell.steady_ns(), calms, doubts, np.array(places, np.int64).reshape(-1, 3))
 
 
-def rounds_of_samples(steady_ns: FloatArray, calm: FloatArray, places: npt.NDArray[np.int64]) -> RoundTable:
-    """The same of steady samples and their blocks' calm shares, float64 (n,), and (launch, round, turn), int64 (n, 3)."""
+def rounds_of_samples(
+    steady_ns: FloatArray, calm: FloatArray, doubt: FloatArray, places: npt.NDArray[np.int64]
+) -> RoundTable:
+    """The same of steady samples, their blocks' calm shares and those in doubt, float64 (n,), and (launch, round, turn).
+
+    The last is int64 (n, 3).
+    """
     order = np.lexsort((steady_ns, *places.T[::-1]))
-    values, calm, places = (steady_ns * calm)[order], calm[order], places[order]
+    values, calm, doubt, places = (steady_ns * calm)[order], calm[order], doubt[order], places[order]
     ends = np.flatnonzero(np.append((places[1:] != places[:-1]).any(axis=1), [True] * (len(places) > 0))) + 1
     starts = np.append(0, ends[:-1])[: len(ends)]
     middle = starts + ends
     logs = np.log((values[(middle - 1) // 2] + values[middle // 2]) / 2.0)
-    turns: dict[int, dict[int, list[tuple[float, float]]]] = {}
-    for (launch, index, _), *turn in zip(places[starts].tolist(), logs.tolist(), calm[starts].tolist(), strict=True):
-        turns.setdefault(launch, {}).setdefault(index, []).append((turn[0], turn[1]))
+    turns: dict[int, dict[int, list[list[float]]]] = {}
+    logs, wrong = mended(logs, doubt[starts])
+    for (launch, index, _), *turn in zip(
+        places[starts].tolist(), logs.tolist(), calm[starts].tolist(), wrong.tolist(), strict=True
+    ):
+        turns.setdefault(launch, {}).setdefault(index, []).append(turn)
     return {launch: {index: _round(found) for index, found in rounds.items()} for launch, rounds in turns.items()}
 
 
-def _round(turns: Sequence[tuple[float, float]]) -> Round:
-    return Round(sum(log for log, _ in turns) / len(turns), len(turns), 1.0 - min(calm for _, calm in turns))
+def _round(turns: Sequence[Sequence[float]]) -> Round:
+    logs, calm, doubt = zip(*turns, strict=True)
+    return Round(sum(logs) / len(turns), len(turns), 1.0 - min(calm), sum(doubt) / len(turns))
 
 
 def latency_rounds(cell: CellSamples) -> list[FloatArray]:
@@ -247,22 +231,23 @@ def estimate_log_latency(cell: CellSamples) -> Estimate:
     return replace(found, standard_error=error, df=df)
 
 
-def paired_rounds(ours: RoundTable, theirs: RoundTable) -> tuple[list[FloatArray], list[FloatArray]]:
-    """log(ours / theirs) of every round both ran, and how much its blocks waited at most.
+def paired_rounds(ours: RoundTable, theirs: RoundTable) -> tuple[list[FloatArray], list[FloatArray], list[FloatArray]]:
+    """log(ours / theirs) of every round both ran, how much its blocks waited at most, and its doubt.
 
     Each is a float64 (rounds,) for each launch set they share. A round counts when both have all their blocks in it, as
     many as in their fullest round. Half of a mirrored round (the run was stopped, or a block was still warm-up) would carry
     the drift that the other half cancels.
     """
     whole = max((one.blocks for table in (ours, theirs) for rounds in table.values() for one in rounds.values()), default=0)
-    ratios, waited = [], []
+    ratios, waited, doubt = [], [], []
     for launch in sorted(ours.keys() & theirs.keys()):
         a, b = ours[launch], theirs[launch]
         pairs = [(a[i], b[i]) for i in sorted(a.keys() & b.keys()) if a[i].blocks == b[i].blocks == whole]
         if pairs:
             ratios.append(np.array([x.log - y.log for x, y in pairs]))
             waited.append(np.array([max(x.waited, y.waited) for x, y in pairs]))
-    return ratios, waited
+            doubt.append(np.array([math.hypot(x.doubt, y.doubt) for x, y in pairs]))
+    return ratios, waited, doubt
 
 
 def estimate_log_ratio(baseline: CellSamples, cell: CellSamples, launch_noise: float = LAUNCH_NOISE) -> Estimate | None:
@@ -272,8 +257,8 @@ def estimate_log_ratio(baseline: CellSamples, cell: CellSamples, launch_noise: f
 
 def log_ratio_of_rounds(baseline: RoundTable, cell: RoundTable, launch_noise: float = LAUNCH_NOISE) -> Estimate | None:
     """The same of cells whose rounds are summed up already: where one cell meets a thousand others."""
-    launches, waited = paired_rounds(baseline, cell)
-    return estimate_ratio(launches, launch_noise, waited) if launches else None
+    launches, waited, doubt = paired_rounds(baseline, cell)
+    return estimate_ratio(launches, launch_noise, waited, doubt) if launches else None
 
 
 def difference(a: Estimate, b: Estimate) -> Estimate:

@@ -69,6 +69,8 @@ class Block:
     warmup: int = 0
     calm: float = 1.0
     """Share of its time that is left without waiting for a CPU (0, 1]; ratios are of calm times."""
+    doubt: float = 0.0
+    """Share that was taken off by a guess [0, 1)."""
 
     def __post_init__(self) -> None:
         what = f"block (launch {self.launch}, round {self.round})"

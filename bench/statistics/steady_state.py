@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from depthport.bench.statistics.estimate import batch_means, latency_rounds
+from depthport.bench.statistics.estimate import latency_rounds
+from depthport.bench.statistics.replicates import batch_means
 from depthport.bench.statistics.samples import CellSamples, FloatArray, Samples, as_samples
 from depthport.bench.statistics.student_t import student_t_quantile
 from depthport.exporters.core.errors import UsageError

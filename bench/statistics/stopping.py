@@ -17,7 +17,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 
-from depthport.bench.statistics.estimate import LAUNCH_NOISE, Estimate, RoundTable, log_ratio_of_rounds
+from depthport.bench.statistics.estimate import Estimate, RoundTable, log_ratio_of_rounds
+from depthport.bench.statistics.replicates import LAUNCH_NOISE
 
 ERROR = 0.05
 """Chance, at most, that any cell is put out that is not slower than the leader."""

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from depthport.bench.statistics.digits import format_interval
-from depthport.bench.statistics.estimate import LAUNCH_NOISE, Estimate, difference, estimate_log_ratio
+from depthport.bench.statistics.estimate import Estimate, difference, estimate_log_ratio
+from depthport.bench.statistics.replicates import LAUNCH_NOISE
 from depthport.bench.statistics.samples import CellSamples
 from depthport.exporters.core.errors import UsageError
 
@@ -70,12 +71,13 @@ class Ratio:
     def explanation(self) -> str:
         """The reason as one sentence with its numbers."""
         margin = f"±{100 * self.margin:g} %"
+        remedy = "close what else runs" if self.estimate is not None and self.estimate.in_doubt else "give more time"
         text = {
             Reason.BEYOND_MARGIN: f"the whole 95 % interval is beyond {margin}",
             Reason.BEYOND_ONE: f"the 95 % interval leaves out 1, but the difference may be under {margin}",
             Reason.WITHIN_MARGIN: f"any difference is under {margin}",
             Reason.WITHIN_MARGIN_NOT_ONE: f"there is a difference, but it is under {margin}",
-            Reason.INTERVAL_TOO_WIDE: f"the interval holds 1 and reaches beyond {margin}; give more time",
+            Reason.INTERVAL_TOO_WIDE: f"the interval holds 1 and reaches beyond {margin}; {remedy}",
             Reason.NO_SPREAD: "one round shows no spread: measure at least two rounds, better three launches",
             Reason.NO_COMMON_ROUND: "never measured in the same complete round as the baseline",
         }[self.reason]

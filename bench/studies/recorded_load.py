@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files
 
 import numpy as np
 
+from depthport.bench.plan.controls import DELAY
 from depthport.bench.statistics.estimate import estimate_ratio
+from depthport.bench.statistics.guess import mended
 from depthport.bench.statistics.midmean import QUIET
 from depthport.bench.statistics.samples import FloatArray
 from depthport.bench.statistics.verdict import Verdict, judge
@@ -30,12 +32,27 @@ class Recording:
     """float64 (rounds, 2 processes, 2 blocks)."""
     calm: FloatArray
     """Share of each block left without waiting for a CPU, of the same shape."""
+    threads: int
+
+    def logs(self, *, calm: bool) -> tuple[FloatArray, FloatArray]:
+        """Log times of the blocks, calm or as they were, and the share of each that is in doubt, of the same shape."""
+        if not calm:
+            return np.log(self.ms), np.zeros_like(self.ms)
+        return np.log(self.ms * self.calm), (1.0 - 1.0 / self.threads) * (1.0 - self.calm)
 
 
 def recordings() -> list[Recording]:
     """The recordings that come with the package: what was recorded, and on what, is said in the file."""
     found = json.loads((files(__package__) / "waits.json").read_text(encoding="utf-8"))
-    return [Recording(one["load"], np.array(one["ms"]), np.array(one["calm"])) for one in found["recordings"]]
+    return [
+        Recording(one["load"], np.array(one["ms"]), np.array(one["calm"]), one["threads"]) for one in found["recordings"]
+    ]
+
+
+def _rounds(log: FloatArray, doubt: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """A process's log times of rounds and their doubt, float64 (rounds,), from those of its blocks, (rounds, 2)."""
+    logs, wrong = mended(log.ravel(), doubt.ravel())
+    return logs.reshape(log.shape).mean(axis=-1), wrong.reshape(log.shape).mean(axis=-1)
 
 
 @dataclass(frozen=True)
@@ -51,22 +68,26 @@ class UnderLoad:
 def under_load(recording: Recording, rounds: int, *, calm: bool, runs: int, seed: int = 0) -> UnderLoad:
     """Runs of consecutive recorded rounds of one cell in two processes, by `calm` times or by all.
 
-    Which process is which is drawn for every round, so that the truth is a ratio of 1; each run has a process start's luck.
+    Which process is which is drawn for every round, so that the truth is a ratio of 1. A/A is of two processes, with the
+    luck of a start; +5 % is of one, as in a run.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
-    log = np.log(recording.ms) + (np.log(recording.calm) if calm else 0.0)
-    pairs = log.mean(axis=-1)
-    series = pairs[:, 0] - pairs[:, 1]
-    waited = 1.0 - recording.calm.min(axis=(1, 2)) if calm else np.zeros(len(series))
-    estimates = []
+    log, doubt = recording.logs(calm=calm)
+    waited = 1.0 - recording.calm.min(axis=(1, 2)) if calm else np.zeros(len(log))
+    estimates, delayed = [], []
     for _ in range(runs):
-        begin = int(rng.integers(0, len(series) - rounds + 1))
-        signs = rng.choice((-1.0, 1.0), rounds)
-        luck = Clock().launch * math.sqrt(2.0) * float(launch_scale(rng, 1)[0]) * rng.standard_normal()
+        begin = int(rng.integers(0, len(log) - rounds + 1))
         drawn = slice(begin, begin + rounds)
-        estimates.append(estimate_ratio([signs * series[drawn] + luck], waited=[waited[drawn]]))
+        swapped = rng.choice((True, False), (rounds, 1, 1))
+        luck = Clock().launch * math.sqrt(2.0) * float(launch_scale(rng, 1)[0]) * rng.standard_normal()
+        ours, theirs = (
+            _rounds(*(np.where(swapped, part[drawn, ::-1], part[drawn])[:, process] for part in (log, doubt)))
+            for process in (0, 1)
+        )
+        series, waits, unsure = ours[0] - theirs[0], [waited[drawn]], [np.hypot(ours[1], theirs[1])]
+        estimates.append(estimate_ratio([series + luck], waited=waits, doubt=unsure))
+        delayed.append(judge(estimate_ratio([series - math.log1p(DELAY)], 0.0, waits, unsure)).verdict)
     verdicts = [judge(found).verdict for found in estimates]
-    delayed = [judge(replace(found, log=found.log - math.log(1.05))).verdict for found in estimates]
     wrong = sum(verdict in (Verdict.FASTER, Verdict.SLOWER) for verdict in verdicts)
     intervals = [interval for found in estimates if (interval := found.interval()) is not None]
     return UnderLoad(
@@ -87,10 +108,11 @@ def bias(recording: Recording, rounds: int, *, weighted: bool, runs: int, seed: 
     if len(quiet) < FEWEST_QUIET:
         return None
     rng = np.random.Generator(np.random.PCG64(seed))
-    log, waited = np.log(recording.ms * recording.calm).mean(axis=-1), 1.0 - recording.calm.min(axis=-1)
+    (log, doubt), waited = recording.logs(calm=True), 1.0 - recording.calm.min(axis=-1)
     found = []
     for _ in range(runs):
         begin, process = int(rng.integers(0, len(log) - rounds + 1)), int(rng.integers(2))
         drawn = slice(begin, begin + rounds), process
-        found.append(estimate_ratio([log[drawn]], waited=[waited[drawn]] if weighted else None).log)
+        ratios, _ = _rounds(log[drawn], doubt[drawn])
+        found.append(estimate_ratio([ratios], waited=[waited[drawn]] if weighted else None).log)
     return float(np.mean(np.exp(np.array(found) - math.log(float(np.median(quiet)))))) - 1.0

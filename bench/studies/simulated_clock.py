@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from depthport.bench.plan.schedule import Order, round_order
-from depthport.bench.statistics.estimate import LAUNCH_NOISE_DF
+from depthport.bench.statistics.replicates import LAUNCH_NOISE_DF
 from depthport.bench.statistics.samples import FloatArray
 
 CELLS = ("baseline", "twin", "plus5", "double")

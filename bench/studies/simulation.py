@@ -14,17 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from depthport.bench.plan.schedule import Order
-from depthport.bench.statistics.estimate import (
-    Estimate,
-    Round,
-    RoundTable,
-    batch_means,
-    estimate_ratio,
-    latency_batches,
-    latency_error,
-    log_ratio_of_rounds,
-    mean_and_error,
-)
+from depthport.bench.statistics.estimate import Estimate, Round, RoundTable, estimate_ratio, log_ratio_of_rounds
+from depthport.bench.statistics.replicates import batch_means, latency_batches, latency_error, mean_and_error
 from depthport.bench.statistics.samples import FloatArray
 from depthport.bench.statistics.stopping import look_number, lost, narrow
 from depthport.bench.statistics.student_t import student_t_quantile

@@ -93,6 +93,11 @@ class Channel:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """True while the process lives."""
+        return self._process.poll() is None
+
     def request(self, message: Request[R], timeout_s: float, on_progress: Callable[[str], None] = lambda _: None) -> R:
         """Send `message` and wait for its reply; how far the worker is goes to `on_progress` on the way.
 

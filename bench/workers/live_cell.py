@@ -67,6 +67,11 @@ class LiveCell:
     def pid(self) -> int | None:
         return self._channel.pid if self._channel else None
 
+    @property
+    def running(self) -> bool:
+        """True while its process lives."""
+        return self._channel is not None and self._channel.running
+
     def load(self) -> float:
         """Start the process and load the artifact; seconds."""
         try:

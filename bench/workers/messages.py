@@ -150,6 +150,8 @@ class BlockSamples(Struct, frozen=True):
     """Parts of one more call, untimed, of a block at the boundary `pipeline`."""
     calm_share: float | None = None
     """Share of the block that is left without waiting for a CPU (bench/workers/waiting.py); None where unknown."""
+    doubt_share: float = 0.0
+    """Share of it that was taken off by a guess."""
 
 
 class RunBlock(Request[BlockSamples], frozen=True, tag="block"):

@@ -37,6 +37,11 @@ class PrecisionPolicy:
     """8-bit layers, chosen by the exporter; everything else follows the dtypes above."""
     note: str = ""
 
+    @property
+    def calibrated(self) -> bool:
+        """Return whether an export tries the network on photographs, which takes minutes."""
+        return self.camera_token is not None or self.quantization is not None
+
     def to_json(self) -> PolicyFacts:
         return cast(PolicyFacts, asdict(self))
 

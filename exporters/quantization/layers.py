@@ -20,6 +20,7 @@ WINDOWS = 4096
 """Windows of a convolution that are watched in one scene, about; their gram matrix is all that is made of them."""
 
 _LINEAR = re.compile(r"backbone\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2|w12|w3))$")
+_BLOCK = re.compile(r"backbone\.blocks\.(\d+)\.")
 _CONVOLUTION = re.compile(r"head\.(stages\.\d\.reduce|depth\.(chain\..*|neck|output\.conv))$")
 _AFTER_NORM = re.compile(r"\.(attn\.qkv|mlp\.(fc1|w12))$")
 _BEFORE_RELU = re.compile(r"\.conv1$|depth\.output\.conv$")
@@ -28,6 +29,17 @@ _BEFORE_RELU = re.compile(r"\.conv1$|depth\.output\.conv$")
 def is_linear(name: str) -> bool:
     """A linear layer of the backbone, (V, T, K) to (V, T, N), whose first token is the camera's."""
     return _LINEAR.match(name) is not None
+
+
+def blocks_of(network: nn.Module) -> list[nn.Module]:
+    """The backbone's blocks, in the order in which they are computed."""
+    return [module for name, module in network.named_modules() if _BLOCK.fullmatch(f"{name}.")]
+
+
+def block_of(name: str, blocks: int) -> int:
+    """Return the index of the backbone's block that a layer, or a block's attention, is in; `blocks` of the head's."""
+    match = _BLOCK.match(name)
+    return int(match[1]) if match else blocks
 
 
 def norm_before(name: str) -> str | None:

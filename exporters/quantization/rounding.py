@@ -79,7 +79,8 @@ def compensate(weight: Array, hessian: Array, nearest: Callable[[Array], Array])
         return np.stack([nearest(row) for row in weight.astype(np.float32)])
     damped[np.diag_indices(inner)] += DAMPING * mean
     # Upper Cholesky factor of the inverse: its row k holds how an error in input k is spread over the inputs after it.
-    factor = np.linalg.cholesky(np.linalg.inv(damped)).T.astype(np.float32)
+    # It is the inverse of the upper factor U of damped = U Uᵀ, which is damped's lower one seen from the other end.
+    factor = _upper_inverse(np.linalg.cholesky(damped[::-1, ::-1])[::-1, ::-1]).astype(np.float32)
     rest = weight.astype(np.float32)
     rounded = np.empty_like(rest)
     for start in range(0, inner, _BLOCK):
@@ -92,6 +93,16 @@ def compensate(weight: Array, hessian: Array, nearest: Callable[[Array], Array])
             errors[row - start] = error
         rest[stop:] -= factor[start:stop, stop:].T @ errors
     return rounded
+
+
+def _upper_inverse(upper: Array) -> Array:
+    """Inverse of an upper triangular matrix, by halves: a third of the time of an inverse that knows of no zeros."""
+    size = len(upper)
+    if size <= _BLOCK:
+        return np.linalg.inv(upper)
+    half = size // 2
+    first, last = _upper_inverse(upper[:half, :half]), _upper_inverse(upper[half:, half:])
+    return np.block([[first, -(first @ upper[:half, half:]) @ last], [np.zeros((size - half, half)), last]])
 
 
 def bfloat16(x: Array) -> Array:

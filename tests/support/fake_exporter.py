@@ -11,6 +11,7 @@ from depthport.exporters.da3.request import ExportRequest
 from tests.support.fake_runtime import MAGIC, MODEL_FILE, Fake
 
 FORMAT = "tests.support.fake_exporter:FakeExporter"
+SLOW_FORMAT = "tests.support.fake_exporter:SlowExporter"
 WRITING_S = 0.4
 
 
@@ -35,7 +36,14 @@ class FakeExporter(Exporter):
         return ExportResult()
 
 
-class RunsExported(Fake):
-    """The good citizen over artifacts of that exporter."""
+class SlowExporter(FakeExporter):
+    """Says that it takes minutes."""
 
-    formats: ClassVar[tuple[str, ...]] = (FORMAT,)
+    format: ClassVar[str] = SLOW_FORMAT
+    slow: ClassVar[bool] = True
+
+
+class RunsExported(Fake):
+    """The good citizen over artifacts of these exporters."""
+
+    formats: ClassVar[tuple[str, ...]] = (FORMAT, SLOW_FORMAT)

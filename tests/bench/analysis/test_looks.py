@@ -16,6 +16,7 @@ from depthport.bench.plan.controls import AA, PLUS5
 from depthport.bench.plan.protocol import RIGOROUS
 from depthport.bench.results.journal import Journal
 from depthport.bench.results.records import Eliminated, TimedBlock
+from depthport.bench.statistics.guess import ERROR
 from depthport.exporters.core.artifact import Shape
 from tests.support.requests import request_for
 
@@ -28,8 +29,14 @@ SLOW_FIRST = {BASE.id: 10.0, SLOW.id: 6.0, FAST.id: 4.0, REPEATED[0].id: 6.0, RE
 
 
 def journal_of(
-    path: Path, rounds: int, cells: Mapping[str, float] = MS, calm: float | None = None, noise: float = 0.002
+    path: Path,
+    rounds: int,
+    cells: Mapping[str, float] = MS,
+    calm: float | None = None,
+    noise: float = 0.002,
+    doubt: float = 0,
 ) -> Journal:
+    path.mkdir(exist_ok=True)
     journal = Journal(path / "journal.jsonl")
     draw = np.random.default_rng(0)
     for number in range(rounds):
@@ -38,7 +45,7 @@ def journal_of(
             journal.append(
                 TimedBlock(
                     cell=cell, launch=0, round=number, visit=visit, calls=1, device_ns=[ns], host_ns=[ns], starts_s=[0.0],
-                    input=0, outputs_sha256="", calm_share=calm,
+                    input=0, outputs_sha256="", calm_share=calm, doubt_share=doubt,
                 )
             )  # fmt: skip
     return journal
@@ -80,3 +87,11 @@ def test_it_stays_until_they_have_shown_what_they_are_for(number: int, noise: fl
 def test_a_loaded_machine_is_said_in_the_ratio(tmp_path: Path) -> None:
     look = take_look(journal_of(tmp_path, 8, calm=0.8), [BASE, FAST, SLOW, *CONTROLS], RIGOROUS, 3)
     assert "waiting for a CPU, 20 % of the time, is taken off" in look.ranking[0][1].reason
+
+
+def test_what_more_rounds_will_not_tell_beside_work_that_never_pauses(tmp_path: Path) -> None:
+    timed = [BASE, FAST, SLOW, *CONTROLS]
+    assert take_look(journal_of(tmp_path / "a", 12, calm=0.99, doubt=0.005), timed, RIGOROUS, 4).doubt == 0.0
+    look = take_look(journal_of(tmp_path / "b", 12, calm=0.6, doubt=0.2), timed, RIGOROUS, 4)
+    assert look.doubt == pytest.approx(2.57 * math.sqrt(2) * 0.2 * ERROR, rel=0.02)
+    assert not {FAST.id, SLOW.id} & set(look.lost)

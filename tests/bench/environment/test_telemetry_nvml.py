@@ -205,3 +205,11 @@ def test_without_a_driver_or_a_device_there_is_no_nvml(monkeypatch: pytest.Monke
     assert open_nvml() is None
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert open_nvml() is None
+
+
+def test_gpus_are_not_asked_where_nothing_timed_runs_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = FakeNvml()
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    telemetry = Telemetry(gpus=False)
+    assert not driver.open
+    assert telemetry.after(telemetry.before([]), None)["gpus"] is None

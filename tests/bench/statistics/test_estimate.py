@@ -13,20 +13,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from depthport.bench.statistics.estimate import (
-    LAUNCH_NOISE,
-    LAUNCH_NOISE_DF,
     SURPRISED_DF,
     Estimate,
-    batch_means,
     difference,
     estimate_log_latency,
     estimate_log_ratio,
     estimate_ratio,
-    latency_batches,
-    latency_error,
     paired_rounds,
     round_table,
 )
+from depthport.bench.statistics.guess import ERROR
+from depthport.bench.statistics.replicates import LAUNCH_NOISE, LAUNCH_NOISE_DF, batch_means, latency_batches, latency_error
 from depthport.bench.statistics.samples import Block, CellSamples
 from depthport.exporters.core.errors import UsageError
 
@@ -110,7 +107,7 @@ def test_rounds_weigh_by_how_little_their_blocks_waited() -> None:
     quiet, struck = [Block(0, i, np.array([10.0])) for i in range(6)], Block(0, 6, np.array([40.0]), calm=0.5)
     ours = CellSamples("a", (*quiet, struck, Block(0, 7, np.array([40.0]), calm=0.5)))
     theirs = cell("b", {0: [[[10.0]]] * 8})
-    (ratios,), (waited,) = paired_rounds(round_table(ours, calm=True), round_table(theirs, calm=True))
+    (ratios,), (waited,), _ = paired_rounds(round_table(ours, calm=True), round_table(theirs, calm=True))
     assert waited.tolist() == [0.0] * 6 + [0.5] * 2
     found = estimate_log_ratio(ours, theirs)
     assert found is not None and abs(found.log) < 0.01 < abs(ratios.mean())
@@ -220,6 +217,29 @@ def test_batch_means() -> None:
     assert batch_means(np.arange(7, dtype=np.float64), 3).tolist() == [1.0, 3.5, 5.5]
     assert batch_means(np.arange(2, dtype=np.float64), 3).tolist() == [0.0, 1.0]
     assert batch_means(np.arange(12, dtype=np.float64).reshape(2, 6), 2).tolist() == [[1.0, 4.0], [7.0, 10.0]]
+
+
+def test_what_a_guess_may_be_wrong_by_is_in_the_interval() -> None:
+    rounds, waited, doubt = np.full(16, 0.5) + np.tile([0.01, -0.01], 8), np.full(16, 0.4), np.full(16, 0.3)
+    quiet, exact = estimate_ratio([rounds]), estimate_ratio([rounds], waited=[waited])
+    assert exact.standard_error == quiet.standard_error
+    busy = estimate_ratio([rounds], waited=[waited], doubt=[doubt])
+    assert busy.log == pytest.approx(quiet.log)
+    assert busy.standard_error == pytest.approx(math.hypot(quiet.standard_error or 0.0, 0.3))
+    assert busy.df == pytest.approx(LAUNCH_NOISE_DF, rel=0.02)
+    one_process = estimate_ratio([rounds], 0.0, [waited], [doubt])
+    assert one_process.standard_error == pytest.approx(estimate_ratio([rounds], 0.0).standard_error)
+    single = estimate_ratio([np.array([log]) for log in (0.4, 0.5, 0.6)], doubt=[np.array([0.3])] * 3)
+    assert (single.standard_error or 0.0) > 0.3
+
+
+def test_the_doubt_of_a_round_is_that_of_both_cells_blocks() -> None:
+    ours, theirs = (
+        CellSamples(name, tuple(Block(0, 0, np.array([1e6]), calm=1.0 - 2 * share, doubt=share) for share in shares))
+        for name, shares in (("a", (0.1, 0.3)), ("b", (0.0, 0.0)))
+    )
+    _, (waited,), (doubt,) = paired_rounds(round_table(ours, calm=True), round_table(theirs, calm=True))
+    assert waited.tolist() == pytest.approx([0.6]) and doubt.tolist() == pytest.approx([0.2 * ERROR])
 
 
 def test_a_burst_in_one_round_of_a_launch_does_not_move_its_ratio() -> None:

@@ -100,6 +100,13 @@ def test_explanation_has_its_numbers_and_says_what_one_launch_is() -> None:
     assert one.endswith("one launch: that others differ by 0.8% is assumed")
 
 
+def test_more_time_is_no_remedy_for_a_guess() -> None:
+    noisy = Estimate(0.1, 0.1, 5.0, 2, 20, doubt=0.02)
+    assert not noisy.in_doubt and "give more time" in judge(noisy).explanation
+    guessed = Estimate(0.1, 0.1, 5.0, 2, 20, doubt=0.09)
+    assert guessed.in_doubt and "close what else runs" in judge(guessed).explanation
+
+
 @given(st.floats(-0.2, 0.2), st.floats(1e-5, 0.1), st.integers(1, 30))
 def test_swapping_the_cells_mirrors_the_verdict(log: float, error: float, df: int) -> None:
     mirror = {Verdict.FASTER: Verdict.SLOWER, Verdict.SLOWER: Verdict.FASTER}

@@ -119,9 +119,10 @@ def test_without_the_waiting_verdicts_hold_under_load(recording: Recording) -> N
     wall, calm = (under_load(recording, 40, calm=calm, runs=RUNS) for calm in (False, True))
     assert calm.coverage >= 0.93 - slack(0.93)
     assert calm.false_positive <= 0.05 + slack(0.05)
-    # Two threads that spin while they wait for each other, on CPUs that are never both free, are too noisy for 40 rounds.
-    assert calm.power >= (0.15 if recording.load == "a busy CPU, two threads" else 0.85) > wall.power
-    assert calm.half_width < wall.half_width
+    # Two threads on CPUs that are never both free: noisy, and what a guess takes off is in the interval.
+    never_free = recording.load == "a busy CPU, two threads"
+    assert calm.power > max(wall.power, 0.15 if never_free else 0.85)
+    assert (calm.half_width < wall.half_width) is not never_free
 
 
 @pytest.mark.parametrize("recording", recordings(), ids=lambda recording: recording.load)

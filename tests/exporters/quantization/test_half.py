@@ -12,10 +12,14 @@ from depthport.bench.inputs.inputs import load_scenes
 from depthport.exporters.api import prepare
 from depthport.exporters.core.artifact import Artifact
 from depthport.exporters.core.errors import UnsupportedError, UsageError
+from depthport.exporters.core.precision import POLICIES
 from depthport.exporters.core.store import ArtifactStore
-from depthport.exporters.quantization.layers import is_linear
+from depthport.exporters.quantization.layers import Observation, is_linear
+from depthport.exporters.quantization.mix import Loss
+from depthport.exporters.quantization.parts import HalfParts
 from depthport.exporters.quantization.rounding import bfloat16, compensate
-from depthport.exporters.quantization.sensitivity import compare
+from depthport.exporters.quantization.sensitivity import compare, quantize_layer
+from depthport.exporters.quantization.trial import Trial
 from tests.conftest import export_small
 
 torch = pytest.importorskip("torch")
@@ -173,6 +177,33 @@ def test_openvino_computes_as_torch_emulates(artifact: Artifact, store: Artifact
         depth, rotation = compare(outputs, found[0])
         assert 1e-4 < depth < 2e-2
         assert 0 < rotation < 1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16-poses"])
+def test_blocks_before_a_changed_one_need_not_be_computed_again(precision: str) -> None:
+    from depthport.exporters.da3.build import named_upstream
+    from depthport.exporters.da3.static.network import build_static
+
+    upstream = named_upstream("da3-small", "synthetic:0")
+    exact, network = (
+        build_static(upstream, 1, 3, 28, 42, ["depth", "extrinsics"], POLICIES[p]) for p in ("fp32", precision)
+    )
+    halves = HalfParts(network, exact) if precision != "fp32" else None
+    names = ("backbone.blocks.0.mlp.fc1", "backbone.blocks.5.attn.qkv", "backbone.blocks.11.mlp.fc2", "head.depth.neck")
+    layers = {}
+    for name in names[:3]:
+        weight = exact.get_submodule(name).get_parameter("weight").detach().numpy()
+        seen = Observation(
+            low=-4, high=4, channel_max=np.ones(weight.shape[1], np.float32), hessian=np.eye(weight.shape[1])
+        )
+        layers[name] = quantize_layer(name, weight, seen, signed=False, weights_only=False)
+    scenes = [image.astype(np.float32) for image in np.random.default_rng(0).standard_normal((2, 1, 3, 3, 28, 42))]
+    trial = Trial(network, exact, scenes, layers, halves)
+    plain = trial.states()
+    assert [len(states) for states in plain] == [12, 12]
+    for name in names if halves else names[:3]:
+        part = Loss(name, 1.0, 0, 0, "bfloat16" if halves else "int8")
+        assert trial.errors((part,), plain=plain) == trial.errors((part,)) != (0.0, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from depthport.exporters.quantization.mix import Budget, Loss, choose, give_back, quadrature, scaled
-from depthport.exporters.quantization.rounding import ActivationGrid, activation_grid, balance, round_gptq
+from depthport.exporters.quantization.rounding import ActivationGrid, activation_grid, balance, compensate, round_gptq
 
 
 def round_nearest(weight: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -54,6 +54,21 @@ def test_gptq_keeps_products_better_where_inputs_are_correlated() -> None:
     for codes, scales in (round_nearest(weight), round_gptq(weight, inputs.T @ inputs)):
         errors.append(np.linalg.norm(held_out @ (codes * scales - weight)) / np.linalg.norm(held_out @ weight))
     assert errors[1] < errors[0] / 2
+
+
+def test_a_weight_is_compensated_as_gptq_says() -> None:
+    rng = np.random.default_rng(2)
+    inputs, weight = rng.standard_normal((900, 300)), rng.standard_normal((300, 5)).astype(np.float32)
+    hessian = inputs.T @ inputs
+    # The algorithm as its authors state it: what rounding row k changes is spread by the inverse, then k leaves the matrix.
+    rest, inverse = weight.astype(np.float64), np.linalg.inv(hessian + 0.01 * np.trace(hessian) / 300 * np.eye(300))
+    for row in range(300):
+        error = (rest[row] - np.rint(rest[row])) / inverse[row, row]
+        rest[row + 1 :] -= np.outer(inverse[row + 1 :, row], error)
+        rest[row] = np.rint(rest[row])
+        inverse -= np.outer(inverse[:, row], inverse[row]) / inverse[row, row]
+    found = compensate(weight, hessian, np.rint)
+    assert np.mean(found != rest) < 0.01, "rows that lie half-way between two steps may fall to either side"
 
 
 def test_balance_shares_outliers_and_changes_no_product() -> None:

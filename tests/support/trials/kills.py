@@ -44,13 +44,13 @@ from depthport.bench.results.journal_file import parse
 from depthport.exporters.core.artifact import Shape
 from depthport.exporters.core.errors import DepthportError
 from depthport.exporters.core.store import ArtifactStore
-from tests.support.fake_exporter import FORMAT
+from tests.support.fake_exporter import FORMAT, SLOW_FORMAT
 from tests.support.requests import plan_of, request_for
 from tests.support.trials.processes import ended, marked, read, wait
 
 SHAPE = Shape(1, 2, 14, 28)
 PROTOCOL = replace(
-    RIGOROUS, launches=1, budget_s=0.8, max_rounds=6, load_timeout_s=30.0, call_timeout_s=2.0, warmup_budget_s=0.1
+    RIGOROUS, launches=1, budget_s=4.0, max_rounds=6, load_timeout_s=30.0, call_timeout_s=2.0, warmup_budget_s=0.1
 )
 MARK = "DEPTHPORT_KILLS"
 """In the environment of a trial's processes: how they are found, whoever started them."""
@@ -59,15 +59,16 @@ SETTLE_S = 1.0
 
 
 def short_plan() -> RunPlan:
-    """Two cells over one export: a few seconds with real processes."""
+    """Two cells over one export and one over another, which is made after a first ranking: seconds, with real processes."""
 
-    def cell(baseline: bool, call_ms: float) -> CellSpec:
-        export = request_for(SHAPE, FORMAT)
+    def cell(call_ms: float, label: str | None, format: str = FORMAT) -> CellSpec:
         runtime = "tests.support.fake_exporter:RunsExported"
-        label = None if baseline else "other"
-        return CellSpec(export, runtime, "cpu", "plain", baseline=baseline, label=label, extra={"call_ms": call_ms})
+        extra = {"call_ms": call_ms}
+        export, baseline = request_for(SHAPE, format), label is None
+        return CellSpec(export, runtime, "cpu", "plain", baseline=baseline, label=label, extra=extra)
 
-    return plan_of((cell(True, 2), cell(False, 1)), load_scenes(SHAPE, sets=2), PROTOCOL, parity=False)
+    cells = (cell(2, None), cell(1, "other"), cell(1, "late", SLOW_FORMAT))
+    return plan_of(cells, load_scenes(SHAPE, sets=2), PROTOCOL, parity=False)
 
 
 @dataclass(frozen=True)
