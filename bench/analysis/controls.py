@@ -19,7 +19,7 @@ def judge_controls(specs: Sequence[CellSpec], evidence: Evidence, protocol: Prot
     """`aa` and `plus5`; empty where the protocol or the regime has none."""
     if not protocol.controls or evidence.regimes:
         return {}
-    usable = [s for s in specs if evidence.samples(s.id, "device") is not None]
+    usable = [s for s in specs if evidence.samples(s.id, protocol.deciding_boundary) is not None]
     names = {e.cell for e in evidence.blocks}
     controls: dict[str, Control] = {}
     for name, tag, expected in (("aa", AA, "equivalent"), ("plus5", PLUS5, "slower")):
@@ -29,7 +29,8 @@ def judge_controls(specs: Sequence[CellSpec], evidence: Evidence, protocol: Prot
                 controls[name] = Control(None, None, "not run", expected, False, "no cell has been timed twice")
             continue
         control = subject.with_tag(tag, tag).id
-        found = evidence.speedup(control, subject.id, "device", protocol.margin, one_process=tag == PLUS5)
+        boundary = protocol.deciding_boundary
+        found = evidence.speedup(control, subject.id, boundary, protocol.margin, one_process=tag == PLUS5)
         assert found is not None
         ok = nothing_found(found) if name == "aa" else found.verdict == Verdict.SLOWER.value
         controls[name] = Control(found.ratio, found.ci95, found.verdict, expected, ok, found.reason)

@@ -11,7 +11,7 @@ from depthport.bench.plan.cells import CellSpec
 from depthport.bench.plan.controls import PLUS5, repeated
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.journal import Journal
-from depthport.bench.results.model import Boundary, Speedup, is_control
+from depthport.bench.results.model import Speedup, is_control
 from depthport.bench.results.records import Eliminated
 from depthport.bench.statistics.estimate import RoundTable, log_ratio_of_rounds, round_table
 from depthport.bench.statistics.stopping import error_at, lost, narrow, surely_slower
@@ -44,7 +44,7 @@ def take_look(
     Args:
         wrong: ids of those that compute something else than upstream.
     """
-    boundary: Boundary = "pipeline" if protocol.boundary == "pipeline" else "device"
+    boundary = protocol.deciding_boundary
     evidence, out = Evidence(journal), {record.cell for record in journal.of(Eliminated)}
     tables: dict[str, RoundTable] = {
         spec.id: round_table(samples, calm=True)

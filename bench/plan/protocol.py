@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, get_args
 
+from depthport.bench.results.model import Boundary
 from depthport.exporters.core.asked import known_name
 
 Timed = Literal["network", "pipeline"]
@@ -56,6 +57,11 @@ class Protocol:
     """Every cell computes each input once (:mod:`depthport.bench.measure.once`), and no time is kept."""
     logs: bool = False
     """Keep the end of what a failed cell's process printed, for finding out why."""
+
+    @property
+    def deciding_boundary(self) -> Boundary:
+        """The boundary by which cells are put out and controls are judged."""
+        return "pipeline" if self.boundary == "pipeline" else "device"
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)

@@ -77,6 +77,12 @@ def test_a_run_has_both_regimes_and_neither_of_the_networks_boundaries(results: 
     assert results.protocol["boundary"] == "pipeline"
 
 
+def test_its_controls_are_judged_by_scenes_alone(results: Results) -> None:
+    assert set(results.controls) == {"aa", "plus5"}
+    assert results.controls["aa"].ratio == pytest.approx(1.0, rel=0.5)
+    assert "twice" not in results.controls["plus5"].reason
+
+
 def test_it_is_a_workload_of_its_own(results: Results, tmp_path: Path) -> None:
     assert default_boundary(results.cells) == "pipeline"
     assert choose(results).workload.endswith("from encoded photographs")
