@@ -35,7 +35,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from depthport.bench.statistics.guess import mended
+from depthport.bench.statistics.guess import UNTOLD, Guess, shared, wrong_by
 from depthport.bench.statistics.midmean import midmean, quietness
 from depthport.bench.statistics.replicates import (
     LAUNCH_NOISE,
@@ -60,13 +60,15 @@ class Round:
     """What one cell did in a round."""
 
     log: float
-    """Mean of the log medians of its blocks."""
+    """Mean of the log medians of its blocks, with waiting taken off as it is guessed."""
     blocks: int
     """Blocks with a steady sample: one, or two in a mirrored round."""
     waited: float = 0.0
     """Largest share of a block that was spent waiting for a CPU."""
     doubt: float = 0.0
-    """Standard deviation of what `log` is wrong by, because waiting was taken off by a guess."""
+    """Mean share of its blocks that was taken off by a guess."""
+    guess: Guess = UNTOLD
+    """What `log` is wrong by for each such share, as all blocks of the cell tell."""
 
 
 RoundTable = dict[int, dict[int, Round]]
@@ -135,13 +137,14 @@ def estimate_ratio(
     the launches' own spread is all that is known.
 
     Args:
-        launch_noise: 0 for two that share a process, to which waiting does the same.
+        launch_noise: 0 for two that share a process.
         waited: the largest share of a block of each round that was spent waiting for a CPU; None: none was.
-        doubt: standard deviation of what each round's is wrong by, alike for all; None: nothing was taken off by a guess.
+        doubt: standard deviation of what each round's is wrong by, alike for all, below 0 where it is wrong the other way;
+            None: nothing was taken off by a guess.
     """
     ends = np.cumsum([len(rounds) for rounds in launches])
     quiet = quietness(np.zeros(ends[-1]) if waited is None else np.concatenate(waited))
-    guessed = 0.0 if doubt is None or not launch_noise else float(quiet @ np.concatenate(doubt) / quiet.sum())
+    guessed = 0.0 if doubt is None else abs(float(quiet @ np.concatenate(doubt) / quiet.sum()))
     found = [midmean(rounds, weights) for rounds, weights in zip(launches, np.split(quiet, ends[:-1]), strict=True)]
     centers, counts = np.array([one.value for one in found]), np.array([one.n for one in found])
     n, n_rounds, df = len(launches), int(ends[-1]), sum(one.df for one in found)
@@ -193,17 +196,17 @@ def rounds_of_samples(
     middle = starts + ends
     logs = np.log((values[(middle - 1) // 2] + values[middle // 2]) / 2.0)
     turns: dict[int, dict[int, list[list[float]]]] = {}
-    logs, wrong = mended(logs, doubt[starts])
+    guess = wrong_by(logs, doubt[starts])
     for (launch, index, _), *turn in zip(
-        places[starts].tolist(), logs.tolist(), calm[starts].tolist(), wrong.tolist(), strict=True
+        places[starts].tolist(), logs.tolist(), calm[starts].tolist(), doubt[starts].tolist(), strict=True
     ):
         turns.setdefault(launch, {}).setdefault(index, []).append(turn)
-    return {launch: {index: _round(found) for index, found in rounds.items()} for launch, rounds in turns.items()}
+    return {launch: {index: _round(found, guess) for index, found in rounds.items()} for launch, rounds in turns.items()}
 
 
-def _round(turns: Sequence[Sequence[float]]) -> Round:
+def _round(turns: Sequence[Sequence[float]], guess: Guess) -> Round:
     logs, calm, doubt = zip(*turns, strict=True)
-    return Round(sum(logs) / len(turns), len(turns), 1.0 - min(calm), sum(doubt) / len(turns))
+    return Round(sum(logs) / len(turns), len(turns), 1.0 - min(calm), sum(doubt) / len(turns), guess)
 
 
 def latency_rounds(cell: CellSamples) -> list[FloatArray]:
@@ -231,8 +234,10 @@ def estimate_log_latency(cell: CellSamples) -> Estimate:
     return replace(found, standard_error=error, df=df)
 
 
-def paired_rounds(ours: RoundTable, theirs: RoundTable) -> tuple[list[FloatArray], list[FloatArray], list[FloatArray]]:
-    """log(ours / theirs) of every round both ran, how much its blocks waited at most, and its doubt.
+def paired_rounds(
+    ours: RoundTable, theirs: RoundTable, *, one_process: bool = False
+) -> tuple[list[FloatArray], list[FloatArray], list[FloatArray]]:
+    """log(ours / theirs) of each round of both, how much its blocks waited at most, and its doubt (:func:`estimate_ratio`).
 
     Each is a float64 (rounds,) for each launch set they share. A round counts when both have all their blocks in it, as
     many as in their fullest round. Half of a mirrored round (the run was stopped, or a block was still warm-up) would carry
@@ -244,9 +249,12 @@ def paired_rounds(ours: RoundTable, theirs: RoundTable) -> tuple[list[FloatArray
         a, b = ours[launch], theirs[launch]
         pairs = [(a[i], b[i]) for i in sorted(a.keys() & b.keys()) if a[i].blocks == b[i].blocks == whole]
         if pairs:
-            ratios.append(np.array([x.log - y.log for x, y in pairs]))
+            guesses = (pairs[0][0].guess, pairs[0][1].guess)
+            first, second = (shared(*guesses),) * 2 if one_process else guesses
+            ratios.append(np.array([x.log - first.mean * x.doubt - (y.log - second.mean * y.doubt) for x, y in pairs]))
             waited.append(np.array([max(x.waited, y.waited) for x, y in pairs]))
-            doubt.append(np.array([math.hypot(x.doubt, y.doubt) for x, y in pairs]))
+            off = np.array([(first.deviation * x.doubt, second.deviation * y.doubt) for x, y in pairs])
+            doubt.append(off[:, 0] - off[:, 1] if one_process else np.hypot(off[:, 0], off[:, 1]))
     return ratios, waited, doubt
 
 
@@ -257,7 +265,7 @@ def estimate_log_ratio(baseline: CellSamples, cell: CellSamples, launch_noise: f
 
 def log_ratio_of_rounds(baseline: RoundTable, cell: RoundTable, launch_noise: float = LAUNCH_NOISE) -> Estimate | None:
     """The same of cells whose rounds are summed up already: where one cell meets a thousand others."""
-    launches, waited, doubt = paired_rounds(baseline, cell)
+    launches, waited, doubt = paired_rounds(baseline, cell, one_process=not launch_noise)
     return estimate_ratio(launches, launch_noise, waited, doubt) if launches else None
 
 

@@ -11,6 +11,7 @@ that all waited differ from each other tells nothing: what made one wait longer 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from depthport.bench.statistics.samples import FloatArray
 
@@ -25,25 +26,37 @@ DRIFT = 0.01
 """Standard deviation of a machine's speed between a cell's quiet blocks and the others, beyond what they show (log)."""
 
 
-def wrong_by(logs: FloatArray, doubt: FloatArray) -> tuple[float, float]:
-    """Mean and standard deviation of `e`, as far as the blocks tell.
+class Guess(NamedTuple):
+    """What is known of a cell's `e`."""
+
+    mean: float = 0.0
+    deviation: float = ERROR
+
+
+UNTOLD = Guess()
+"""Before anything is known."""
+
+
+def wrong_by(logs: FloatArray, doubt: FloatArray) -> Guess:
+    """What a cell's blocks tell of its `e`.
 
     Args:
-        logs, doubt: log times and shares in doubt of a cell's blocks, float64 (n,).
+        logs, doubt: their log times and shares in doubt, float64 (n,).
     """
     quiet, others = ((logs[of], doubt[of]) for of in (doubt <= QUIET, doubt > QUIET))
     counts = len(quiet[0]), len(others[0])
     if min(counts) < FEWEST:
-        return 0.0, ERROR
+        return UNTOLD
     share = float(others[1].mean() - quiet[1].mean())
     apart = float(others[0].mean() - quiet[0].mean()) / share
     spread = sum(float(part.var()) * len(part) for part, _ in (quiet, others)) / (sum(counts) - 2)
     variance = (spread * (1.0 / counts[0] + 1.0 / counts[1]) + DRIFT**2) / share**2
     known = ERROR**2 / (ERROR**2 + variance)
-    return known * apart, math.sqrt(known * variance)
+    return Guess(known * apart, math.sqrt(known * variance))
 
 
-def mended(logs: FloatArray, doubt: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Log times without what the guess made of them, and the standard deviation of what is left: both float64 (n,)."""
-    mean, deviation = wrong_by(logs, doubt)
-    return logs - mean * doubt, deviation * doubt
+def shared(one: Guess, other: Guess) -> Guess:
+    """What two cells tell that run in one process, so that their `e` is the same."""
+    precisions = one.deviation**-2, other.deviation**-2
+    precision = sum(precisions) - ERROR**-2  # what was known before counts once
+    return Guess((precisions[0] * one.mean + precisions[1] * other.mean) / precision, precision**-0.5)

@@ -13,8 +13,8 @@ from importlib.resources import files
 import numpy as np
 
 from depthport.bench.plan.controls import DELAY
-from depthport.bench.statistics.estimate import estimate_ratio
-from depthport.bench.statistics.guess import mended
+from depthport.bench.statistics.estimate import Round, RoundTable, estimate_ratio, log_ratio_of_rounds
+from depthport.bench.statistics.guess import wrong_by
 from depthport.bench.statistics.midmean import QUIET
 from depthport.bench.statistics.samples import FloatArray
 from depthport.bench.statistics.verdict import Verdict, judge
@@ -49,10 +49,12 @@ def recordings() -> list[Recording]:
     ]
 
 
-def _rounds(log: FloatArray, doubt: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """A process's log times of rounds and their doubt, float64 (rounds,), from those of its blocks, (rounds, 2)."""
-    logs, wrong = mended(log.ravel(), doubt.ravel())
-    return logs.reshape(log.shape).mean(axis=-1), wrong.reshape(log.shape).mean(axis=-1)
+def _table(log: FloatArray, doubt: FloatArray, waited: FloatArray, more: float = 0.0) -> RoundTable:
+    """A process's rounds, that take `more` (log): of its blocks' log times and doubt, (rounds, 2), and what both waited."""
+    guess, blocks = wrong_by(log.ravel(), doubt.ravel()), log.shape[-1]
+    columns = (log.mean(axis=-1) + more).tolist(), waited.tolist(), doubt.mean(axis=-1).tolist()
+    rounds = (Round(one, blocks, wait, unsure, guess) for one, wait, unsure in zip(*columns, strict=True))
+    return {0: dict(enumerate(rounds))}
 
 
 @dataclass(frozen=True)
@@ -81,15 +83,16 @@ def under_load(recording: Recording, rounds: int, *, calm: bool, runs: int, seed
         swapped = rng.choice((True, False), (rounds, 1, 1))
         luck = Clock().launch * math.sqrt(2.0) * float(launch_scale(rng, 1)[0]) * rng.standard_normal()
         ours, theirs = (
-            _rounds(*(np.where(swapped, part[drawn, ::-1], part[drawn])[:, process] for part in (log, doubt)))
-            for process in (0, 1)
+            [np.where(swapped, part[drawn, ::-1], part[drawn])[:, process] for part in (log, doubt)] for process in (0, 1)
         )
-        series, waits, unsure = ours[0] - theirs[0], [waited[drawn]], [np.hypot(ours[1], theirs[1])]
-        estimates.append(estimate_ratio([series + luck], waited=waits, doubt=unsure))
-        delayed.append(judge(estimate_ratio([series - math.log1p(DELAY)], 0.0, waits, unsure)).verdict)
+        waits = waited[drawn]
+        estimates.append(log_ratio_of_rounds(_table(*ours, waits, luck), _table(*theirs, waits)))
+        delayed.append(
+            judge(log_ratio_of_rounds(_table(*ours, waits), _table(*theirs, waits, math.log1p(DELAY)), 0.0)).verdict
+        )
     verdicts = [judge(found).verdict for found in estimates]
     wrong = sum(verdict in (Verdict.FASTER, Verdict.SLOWER) for verdict in verdicts)
-    intervals = [interval for found in estimates if (interval := found.interval()) is not None]
+    intervals = [interval for found in estimates if found and (interval := found.interval())]
     return UnderLoad(
         sum(low <= 0.0 <= high for low, high in intervals) / runs,
         float(np.median([(high - low) / 2.0 for low, high in intervals])),
@@ -113,6 +116,7 @@ def bias(recording: Recording, rounds: int, *, weighted: bool, runs: int, seed: 
     for _ in range(runs):
         begin, process = int(rng.integers(0, len(log) - rounds + 1)), int(rng.integers(2))
         drawn = slice(begin, begin + rounds), process
-        ratios, _ = _rounds(log[drawn], doubt[drawn])
+        guess = wrong_by(log[drawn].ravel(), doubt[drawn].ravel())
+        ratios = (log[drawn] - guess.mean * doubt[drawn]).mean(axis=-1)
         found.append(estimate_ratio([ratios], waited=[waited[drawn]] if weighted else None).log)
     return float(np.mean(np.exp(np.array(found) - math.log(float(np.median(quiet)))))) - 1.0
