@@ -49,7 +49,8 @@ def first_ranking(
     if protocol.order == "sequential" or journal.of(Launch) or {c.spec.baseline for c in cells} != {True, False}:
         return
     cells = sorted(cells, key=lambda cell: not cell.spec.baseline)[:MOST_CELLS]
-    observer.stage(f"a first ranking, before {exports} exports that take minutes", len(cells))
+    late = f"{exports} exports that take" if exports > 1 else "an export that takes"
+    observer.stage(f"a first ranking, before {late} minutes", len(cells))
     pool.add(cells)
     pool.start(0, {cell.spec.id for cell in cells})
     if pool.relaunch or sum(rounds_s(protocol, journal, FIRST_RANKING).values()) > SHARE * protocol.budget_s:

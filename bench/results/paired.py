@@ -57,5 +57,6 @@ def _steady(cell: Cell, boundary: Boundary) -> tuple[FloatArray, FloatArray, Flo
             places[:, index] = column
     keep = np.array(samples.steady, bool) if len(samples.steady) == count else np.ones(count, bool)
     calm = np.array(samples.calm, np.float64) if len(samples.calm) == count else np.ones(count)
-    doubt = np.array(samples.doubt, np.float64) if len(samples.doubt) == count else np.zeros(count)
+    # A guess is only mended where it was made.
+    doubt = np.array(samples.doubt, np.float64) if len(samples.calm) == len(samples.doubt) == count else np.zeros(count)
     return np.array(samples.ms[:count], np.float64)[keep] * NS_PER_MS, calm[keep], doubt[keep], places[keep]

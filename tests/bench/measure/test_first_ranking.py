@@ -50,7 +50,7 @@ def run(plan: RunPlan, folder: Path, told: Told | None = None) -> tuple[Told, li
 def test_it_comes_before_the_slow_exports_and_its_workers_are_not_started_again(tmp_path: Path) -> None:
     plan = short_plan()
     told, launches = run(plan, tmp_path)
-    (shown,), (late,), ranked = told.begins("a first ranking, before 1 "), told.begins(NOTE), told.begins("so far: ")
+    (shown,), (late,), ranked = told.begins("a first ranking, before an "), told.begins(NOTE), told.begins("so far: ")
     first, second = told.begins("exporting")
     assert first < shown < ranked[0] < late < second and plan.cells[1].id in told.lines[ranked[0]]
     started = [e.cell for e in launches if "control" not in e.cell]
