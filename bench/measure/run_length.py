@@ -101,10 +101,14 @@ def spent_s(journal: Journal, launch: int) -> float:
 
 
 def started_s(journal: Journal, launch: int) -> float:
-    """Seconds of the budget that starting and warming up the workers of a launch took."""
+    """Seconds of the budget that starting and warming up the workers of a launch took.
+
+    Of a worker that was started again (after a kill, or to make room for exports) only the last time: rounds are not fewer
+    for it.
+    """
     if journal.of(Residency):
         return 0.0
-    return sum(repeatable_launch_s(e) for e in journal.of(Launch) if e.launch == launch)
+    return sum(map(repeatable_launch_s, {e.cell: e for e in journal.of(Launch) if e.launch == launch}.values()))
 
 
 def first_launches(journal: Journal) -> dict[str, Launch]:

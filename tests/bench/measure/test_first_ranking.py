@@ -11,6 +11,7 @@ import pytest
 from depthport.bench.measure import engine, exports, first_ranking
 from depthport.bench.measure.observer import Observer
 from depthport.bench.measure.plan import RunPlan
+from depthport.bench.measure.run_length import repeatable_launch_s, started_s
 from depthport.bench.plan.protocol import PAPER
 from depthport.bench.results.journal import NAME as JOURNAL_NAME
 from depthport.bench.results.journal import Journal
@@ -103,6 +104,9 @@ def test_workers_make_room_for_exports_that_may_need_it(tmp_path: Path, monkeypa
     assert told.begins(NOTE)
     assert {e.launch for e in launches} == {0}
     assert [e.cell for e in launches].count(short_plan().cells[0].id) == 2
+    # The run's budget is charged with a start of each.
+    last = {e.cell: repeatable_launch_s(e) for e in launches}
+    assert started_s(Journal(tmp_path / "out" / JOURNAL_NAME), 0) == pytest.approx(sum(last.values()))
 
 
 def workers() -> list[psutil.Process]:
