@@ -23,7 +23,7 @@ from depthport.bench.results.sections import ArtifactSection
 from depthport.bench.workers.channel import Channel, RequestFailed, WorkerGone, WorkerTimeout
 from depthport.bench.workers.exporting import Export, Exported
 from depthport.bench.workers.messages import Failure, R, Rebuild, Request
-from depthport.bench.workers.start import worker_command, worker_environment
+from depthport.bench.workers.start import ASLEEP, worker_command, worker_environment
 from depthport.exporters.api import find, takes_minutes
 from depthport.exporters.core.artifact import Artifact, Origin, load_artifact
 from depthport.exporters.core.errors import DepthportError
@@ -184,7 +184,7 @@ def ask_exporter(
     Args:
         sharing: number of such processes that share the machine's CPUs. Threads of one that wait for each other wait for
             those of the other too: a search on photographs took 132 s beside another export with two threads on two
-            CPUs, and 45 s with one.
+            CPUs, and 38 s with one.
     """
     chosen = "OMP_NUM_THREADS" in os.environ  # by the user
     threads = {} if chosen or sharing == 1 else {"OMP_NUM_THREADS": str(max(1, allowed_threads() // sharing))}
@@ -201,7 +201,7 @@ def _ask(
     environment: Mapping[str, str] | None = None,
 ) -> R | Failure:
     try:
-        channel = Channel(worker_command(python, module), worker_environment(environment))
+        channel = Channel(worker_command(python, module), worker_environment({**ASLEEP, **(environment or {})}))
     except WorkerGone as error:
         return Failure(Status.EXPORT_FAILED, error.reason, error.passing)
     if stop is not None:
