@@ -74,7 +74,7 @@ class Exports:
                 self._take(cell, load_artifact(Path(cell.artifact)), "given")
             else:
                 groups.setdefault(canonical_sha256(msgspec.to_builtins(cell.export)), []).append(cell)
-        minutes = [key for key, (cell, *_) in groups.items() if takes_minutes(cell.export) and self._found(cell) is None]
+        minutes = [key for key, (cell, *_) in groups.items() if self._takes_minutes(cell)]
         late = sorted((groups.pop(key) for key in minutes), key=lambda group: not group[0].export.policy.calibrated)
         return sorted(groups.values(), key=lambda group: not group[0].baseline), late
 
@@ -97,8 +97,14 @@ class Exports:
     def _found(self, cell: CellSpec) -> Artifact | None:
         try:
             return find(cell.export, self._store)
-        except DepthportError:  # what is wrong is said where it is exported
+        except DepthportError:
             return None
+
+    def _takes_minutes(self, cell: CellSpec) -> bool:
+        try:
+            return takes_minutes(cell.export) and find(cell.export, self._store) is None
+        except DepthportError:  # what is wrong is said where it is exported
+            return False
 
     def _task(self, cells: Sequence[CellSpec]) -> Task[Exported | Failure]:
         request = cells[0].export
