@@ -193,10 +193,10 @@ class _Run:
             fp64=self.plan.fp64,
         )
 
-        def ask(stop: Stop, sharing: int) -> Done | Failure:
+        def ask(stop: Stop, _: int) -> Done | Failure:
+            # On all CPUs, whatever is beside it: sums depend on the number of threads, and the baseline has as many.
             self.observer.step("computing the reference")
-            left_s = self.limit.within(self.plan.protocol.export_timeout_s)
-            return ask_exporter(request, left_s, self.observer, stop, sharing)
+            return ask_exporter(request, self.limit.within(self.plan.protocol.export_timeout_s), self.observer, stop)
 
         def done(reply: Done | Failure) -> None:
             if isinstance(reply, Failure):

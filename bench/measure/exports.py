@@ -23,7 +23,7 @@ from depthport.bench.results.sections import ArtifactSection
 from depthport.bench.workers.channel import Channel, RequestFailed, WorkerGone, WorkerTimeout
 from depthport.bench.workers.exporting import Export, Exported
 from depthport.bench.workers.messages import Failure, R, Rebuild, Request
-from depthport.bench.workers.start import worker_command, worker_environment
+from depthport.bench.workers.start import ASLEEP, worker_command, worker_environment
 from depthport.exporters.api import find, takes_minutes
 from depthport.exporters.core.artifact import Artifact, Origin, load_artifact
 from depthport.exporters.core.errors import DepthportError
@@ -74,7 +74,7 @@ class Exports:
                 self._take(cell, load_artifact(Path(cell.artifact)), "given")
             else:
                 groups.setdefault(canonical_sha256(msgspec.to_builtins(cell.export)), []).append(cell)
-        minutes = [key for key, (cell, *_) in groups.items() if takes_minutes(cell.export) and self._found(cell) is None]
+        minutes = [key for key, (cell, *_) in groups.items() if self._takes_minutes(cell)]
         late = sorted((groups.pop(key) for key in minutes), key=lambda group: not group[0].export.policy.calibrated)
         return sorted(groups.values(), key=lambda group: not group[0].baseline), late
 
@@ -97,8 +97,14 @@ class Exports:
     def _found(self, cell: CellSpec) -> Artifact | None:
         try:
             return find(cell.export, self._store)
-        except DepthportError:  # what is wrong is said where it is exported
+        except DepthportError:
             return None
+
+    def _takes_minutes(self, cell: CellSpec) -> bool:
+        try:
+            return takes_minutes(cell.export) and find(cell.export, self._store) is None
+        except DepthportError:  # what is wrong is said where it is exported
+            return False
 
     def _task(self, cells: Sequence[CellSpec]) -> Task[Exported | Failure]:
         request = cells[0].export
@@ -184,7 +190,7 @@ def ask_exporter(
     Args:
         sharing: number of such processes that share the machine's CPUs. Threads of one that wait for each other wait for
             those of the other too: a search on photographs took 132 s beside another export with two threads on two
-            CPUs, and 45 s with one.
+            CPUs, and 38 s with one.
     """
     chosen = "OMP_NUM_THREADS" in os.environ  # by the user
     threads = {} if chosen or sharing == 1 else {"OMP_NUM_THREADS": str(max(1, allowed_threads() // sharing))}
@@ -201,7 +207,7 @@ def _ask(
     environment: Mapping[str, str] | None = None,
 ) -> R | Failure:
     try:
-        channel = Channel(worker_command(python, module), worker_environment(environment))
+        channel = Channel(worker_command(python, module), worker_environment({**ASLEEP, **(environment or {})}))
     except WorkerGone as error:
         return Failure(Status.EXPORT_FAILED, error.reason, error.passing)
     if stop is not None:

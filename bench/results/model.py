@@ -10,21 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import Annotated, Literal, get_args
+from typing import Literal, get_args
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 
-from depthport.bench.results.regimes import (
-    Count,
-    Index,
-    Interval,
-    NotNegative,
-    Positive,
-    PositiveShare,
-    RegimeSummary,
-    Share,
-)
+from depthport.bench.results.regimes import Count, Dimension, Interval, NotNegative, Positive, RegimeSummary
+from depthport.bench.results.samples import Samples
 from depthport.bench.results.sections import (
     Accuracy,
     ArtifactSection,
@@ -41,7 +33,6 @@ from depthport.runtimes.terms import Placement
 Schema = Literal["depthport.results/1"]
 SCHEMA: str = get_args(Schema)[0]
 
-Dimension = Annotated[int, Meta(ge=1, lt=2**31)]
 
 Boundary = Literal["device", "host", "pipeline", "stream"]
 BlockBoundary = Literal["device", "host", "both", "pipeline", "stream"]
@@ -82,37 +73,9 @@ class Status(str, Enum):
     """Timed, but its outputs are further from upstream than its precision allows."""
 
 
-COLUMNS = ("start_s", "launch", "round", "block", "steady", "calm", "doubt")
-"""Columns of :class:`Samples`, beside the latencies: each has one value a sample, or none at all."""
-
-
 def _check_order(name: str, interval: Interval | None) -> None:
     if interval is not None and interval[0] > interval[1]:
         raise ValueError(f"`{name}` is not an interval [low, high]")
-
-
-class Samples(Struct, frozen=True, forbid_unknown_fields=True):
-    """Raw samples of one boundary, column by column, in the order taken."""
-
-    ms: list[Positive] = []
-    """Milliseconds per call (a group of k calls divided by k)."""
-    start_s: list[float] = []  # seconds since the run's start
-    launch: list[Index] = []
-    round: list[Index] = []
-    block: list[Index] = []
-    steady: list[bool] = []
-    """False while the cell was still warming up, and in a block that was run again because its threads waited for a CPU;
-    such samples enter no statistic."""
-    calm: list[PositiveShare] = []
-    """Share left without waiting for a CPU (bench/workers/waiting.py), for ratios; empty where the machine was quiet."""
-    doubt: list[Share] = []
-    """Share taken off by a guess; empty where `calm` is."""
-    calls_per_sample: Dimension = 1
-
-    def __post_init__(self) -> None:
-        for name in COLUMNS:
-            if len(getattr(self, name)) not in (0, len(self.ms)):
-                raise ValueError(f"`{name}` does not match the {len(self.ms)} samples")
 
 
 class Timing(Struct, frozen=True, forbid_unknown_fields=True):

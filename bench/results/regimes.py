@@ -20,6 +20,7 @@ Index = Annotated[int, Meta(ge=-1, lt=2**53)]
 """Index of a launch, round or block; -1 for calls before the first."""
 Share = Annotated[float, Meta(ge=0, le=1)]
 PositiveShare = Annotated[float, Meta(gt=0, le=1)]
+Dimension = Annotated[int, Meta(ge=1, lt=2**31)]
 Interval = tuple[Positive, Positive]
 """Low and high end of a 95 % interval."""
 

@@ -24,7 +24,7 @@ from depthport.bench.workers.messages import (
     RunSustained,
     SustainedResult,
 )
-from depthport.bench.workers.start import worker_command, worker_environment
+from depthport.bench.workers.start import ASLEEP, worker_command, worker_environment
 from depthport.exporters.core.plugins import entry_points
 from depthport.exporters.core.text import without_paths
 from depthport.runtimes.registry import GROUP
@@ -176,13 +176,7 @@ class LiveCell:
 
 def _quiet(spec: CellSpec) -> dict[str, str]:
     """Environment that keeps a parked worker's thread pools asleep instead of spinning, and its threads counted."""
-    quiet = {
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "KMP_BLOCKTIME": "0",
-        "GOMP_SPINCOUNT": "0",
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONHASHSEED": "0",
-    }
+    quiet = {**ASLEEP, "PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0"}
     if spec.threads is not None:
         quiet["OMP_NUM_THREADS"] = str(spec.threads)
     return quiet

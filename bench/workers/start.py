@@ -15,6 +15,9 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+ASLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "GOMP_SPINCOUNT": "0"}
+"""Environment in which threads that have nothing to do sleep instead of spinning, for others want the CPU."""
+
 _BEGIN = """
 import sys
 sys.path[:] = [entry for entry in sys.path if entry]

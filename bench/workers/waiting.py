@@ -37,9 +37,9 @@ class Waiting:
 class Calm(NamedTuple):
     """Shares of a block's time."""
 
-    share: float | None = None
+    calm_share: float | None = None
     """Left without waiting for a CPU (0, 1]; None where unknown."""
-    doubt: float = 0.0
+    doubt_share: float = 0.0
     """Taken off by a guess [0, 1)."""
 
 

@@ -213,9 +213,7 @@ class Worker:
             write_npz(Path(request.save_outputs), outputs)
         last = request.input_indices[-1] % len(self.inputs)
         device_ns, host_ns = samples.device_ns, samples.host_ns
-        return BlockSamples(
-            samples.starts_ns, digest(outputs), last, device_ns, host_ns, calm_share=calm.share, doubt_share=calm.doubt
-        )
+        return BlockSamples(samples.starts_ns, digest(outputs), last, device_ns, host_ns, **calm._asdict())
 
     def _block_from_files(self, pipeline: FilesPipeline, request: RunBlock) -> BlockSamples:
         before = waiting()
@@ -233,8 +231,7 @@ class Worker:
             pipeline_ns=samples.pipeline_ns,
             stream_ns=samples.stream_ns,
             stages_ns=stages,
-            calm_share=calm.share,
-            doubt_share=calm.doubt,
+            **calm._asdict(),
         )
 
     def infer(self, request: Infer) -> Done:

@@ -18,8 +18,8 @@ from depthport.bench.results.journal import Journal
 from depthport.bench.results.model import Status
 from depthport.bench.results.records import ArtifactReady, Launch, TimedBlock
 from depthport.exporters.core.store import ArtifactStore
-from tests.support.requests import plan_of
-from tests.support.trials.kills import PROTOCOL, short_plan
+from tests.support.requests import plan_of, request_for
+from tests.support.trials.kills import PROTOCOL, SHAPE, short_plan
 
 NOTE = "this first ranking is no part of the results"
 
@@ -81,6 +81,15 @@ def test_none_where_there_is_nothing_to_rank(what: str, tmp_path: Path) -> None:
         del cells[1]
     told, _ = run(plan_of(tuple(cells), plan.scenes, protocol, parity=False), tmp_path)
     assert not told.begins("a first ranking") and not told.begins(NOTE)
+
+
+def test_a_format_that_is_not_here_is_a_row(tmp_path: Path) -> None:
+    plan = short_plan()
+    gone = replace(plan.cells[1], export=request_for(SHAPE, "none-such"), label="gone")
+    asked = plan_of((*plan.cells[:2], gone), plan.scenes, PROTOCOL, parity=False)
+    found = engine.run(asked, tmp_path / "out", ArtifactStore(tmp_path / "store"), Told()).cells
+    assert [cell.status for cell in found] == [Status.OK, Status.OK, Status.EXPORT_FAILED]
+    assert "'none-such'" in (found[2].reason or "")
 
 
 def test_no_rounds_where_they_take_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from depthport.bench.cli.app import app
 from depthport.bench.plan.protocol import Protocol
 from depthport.bench.results.load_results import ResultsError, load_results, parse_results
-from depthport.bench.results.model import COLUMNS, Status
+from depthport.bench.results.model import Status
+from depthport.bench.results.samples import COLUMNS
 from depthport.bench.results.sections import ProtocolSection
 from tests.support import results as fixtures
 from tests.support.hostile import hostile

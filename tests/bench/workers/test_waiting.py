@@ -30,8 +30,8 @@ def test_calm(wall: int, cpu: int, waited: int, cpus: int, calm: int, doubt: int
 
 
 def test_calm_is_a_share_whatever_the_clocks_say() -> None:
-    assert calm_of(100, 300, 0, 2).share == 1.0
-    assert calm_of(100, 0, 500, 2).share == 1e-4
+    assert calm_of(100, 300, 0, 2).calm_share == 1.0
+    assert calm_of(100, 0, 500, 2).calm_share == 1e-4
 
 
 def test_unknown_where_a_reading_is_missing() -> None:

@@ -50,7 +50,7 @@ from tests.support.trials.processes import ended, marked, read, wait
 
 SHAPE = Shape(1, 2, 14, 28)
 PROTOCOL = replace(
-    RIGOROUS, launches=1, budget_s=4.0, max_rounds=6, load_timeout_s=30.0, call_timeout_s=2.0, warmup_budget_s=0.1
+    RIGOROUS, launches=1, budget_s=4.0, max_rounds=6, load_timeout_s=12.0, call_timeout_s=2.0, warmup_budget_s=0.1
 )
 MARK = "DEPTHPORT_KILLS"
 """In the environment of a trial's processes: how they are found, whoever started them."""

@@ -145,7 +145,7 @@ def _fill(store: Path) -> None:
     plan = short_plan()
     with tempfile.TemporaryDirectory() as out:
         engine.run(plan, Path(out), ArtifactStore(store), Observer())
-    (artifact,) = ArtifactStore(store).artifacts()
+    artifact, *_ = ArtifactStore(store).artifacts()
     folder = store / "references" / plan.reference_name()
     folder.mkdir(parents=True)
     for index, scene in enumerate(plan.scenes):
