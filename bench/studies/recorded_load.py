@@ -82,14 +82,10 @@ def under_load(recording: Recording, rounds: int, *, calm: bool, runs: int, seed
         drawn = slice(begin, begin + rounds)
         swapped = rng.choice((True, False), (rounds, 1, 1))
         luck = Clock().launch * math.sqrt(2.0) * float(launch_scale(rng, 1)[0]) * rng.standard_normal()
-        ours, theirs = (
-            [np.where(swapped, part[drawn, ::-1], part[drawn])[:, process] for part in (log, doubt)] for process in (0, 1)
-        )
-        waits = waited[drawn]
-        estimates.append(log_ratio_of_rounds(_table(*ours, waits, luck), _table(*theirs, waits)))
-        delayed.append(
-            judge(log_ratio_of_rounds(_table(*ours, waits), _table(*theirs, waits, math.log1p(DELAY)), 0.0)).verdict
-        )
+        logs, doubts = (np.where(swapped, part[drawn, ::-1], part[drawn]) for part in (log, doubt))
+        ours, theirs = ((logs[:, process], doubts[:, process], waited[drawn]) for process in (0, 1))
+        estimates.append(log_ratio_of_rounds(_table(*ours, luck), _table(*theirs)))
+        delayed.append(judge(log_ratio_of_rounds(_table(*ours), _table(*theirs, math.log1p(DELAY)), 0.0)).verdict)
     verdicts = [judge(found).verdict for found in estimates]
     wrong = sum(verdict in (Verdict.FASTER, Verdict.SLOWER) for verdict in verdicts)
     intervals = [interval for found in estimates if found and (interval := found.interval())]
