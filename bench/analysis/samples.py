@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from depthport.bench.results.model import BOUNDARIES, Boundary, Samples
+from depthport.bench.results.model import BOUNDARIES, Boundary
 from depthport.bench.results.records import Launch, TimedBlock
+from depthport.bench.results.samples import Samples
 from depthport.bench.statistics.samples import Block, CellSamples
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from depthport.bench.results.model import Boundary, Cell, Samples
+from depthport.bench.results.model import Boundary, Cell
+from depthport.bench.results.samples import Samples
 from depthport.bench.statistics.estimate import RoundTable, log_ratio_of_rounds, rounds_of_samples
 from depthport.bench.statistics.samples import Block, CellSamples, FloatArray
 from depthport.bench.statistics.verdict import judge

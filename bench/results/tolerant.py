@@ -16,8 +16,8 @@ from typing import TypeVar, Union, get_args, get_origin, get_type_hints, is_type
 import msgspec
 from msgspec import Struct
 
-from depthport.bench.results.model import Samples
 from depthport.bench.results.regimes import LARGEST, SMALLEST
+from depthport.bench.results.samples import Samples
 
 MAX_NOTES = 40
 S = TypeVar("S", bound=Struct)

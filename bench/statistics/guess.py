@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from depthport.bench.statistics.samples import FloatArray
 
-ERROR = 1.5
-"""Measured beside loads that pause and one that does not, against the same cells on the idle machine: 1.5 (18 ratios of
+ERROR = 1.6
+"""Measured beside loads that pause and one that does not, against the same cells on the idle machine: 1.6 (18 ratios of
 OpenVINO, ONNX Runtime and PyTorch, two threads, 70x98 and 504x504), from -3.6 (ONNX Runtime, whose threads spin) to 0.4."""
 QUIET = 0.025
 """Share in doubt up to which a block counts as quiet: that of two threads that waited 5 % of the time."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from depthport.bench.results.model import Samples
+from depthport.bench.results.samples import Samples
 
 MOST_PER_SERIES = 2000
 LEAST_PER_SERIES = 20

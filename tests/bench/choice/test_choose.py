@@ -18,7 +18,8 @@ from depthport.bench.choice.choice import Constraint, Request
 from depthport.bench.choice.choose import choose
 from depthport.bench.choice.pareto import UNKNOWN, Costs, pareto_set
 from depthport.bench.results.metrics import METRICS, Estimate
-from depthport.bench.results.model import Memory, Phases, Results, Samples, Status, Timing
+from depthport.bench.results.model import Memory, Phases, Results, Status, Timing
+from depthport.bench.results.samples import Samples
 from depthport.exporters.core.errors import UsageError
 from tests.support import results as fixtures
 from tests.support.hostile import hostile

@@ -11,7 +11,8 @@ from depthport.bench.report.model.merge import merge
 from depthport.bench.report.model.recommend import answer
 from depthport.bench.report.page.payload import payload
 from depthport.bench.results.metrics import METRICS
-from depthport.bench.results.model import Cell, Samples, Timing
+from depthport.bench.results.model import Cell, Timing
+from depthport.bench.results.samples import Samples
 from tests.support import results as fixtures
 
 

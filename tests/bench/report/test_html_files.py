@@ -17,7 +17,7 @@ from depthport.bench.report.model.pictures import Album, picture_path
 from depthport.bench.report.model.series import limit_per_series, thin
 from depthport.bench.report.page.html import ASSETS, safe_json
 from depthport.bench.report.write import write_report
-from depthport.bench.results.model import Samples
+from depthport.bench.results.samples import Samples
 from tests.support import results as fixtures
 
 

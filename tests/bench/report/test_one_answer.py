@@ -16,7 +16,8 @@ from depthport.bench.report.model import rows
 from depthport.bench.report.model.merge import Row, merge
 from depthport.bench.report.model.ranking import depth_error, main_boundary
 from depthport.bench.results.metrics import METRICS, default_boundary, memory_mib
-from depthport.bench.results.model import Cell, Memory, Results, Samples, Timing, is_control
+from depthport.bench.results.model import Cell, Memory, Results, Timing, is_control
+from depthport.bench.results.samples import Samples
 from depthport.bench.statistics import figures
 from depthport.bench.statistics.steady_state import DRIFT_PER_MINUTE
 

@@ -27,7 +27,7 @@ function samplesPanel(group) {
   show();
   return panel("Samples over time, and their distribution", {
     controls: [select],
-    note: "Each dot is one sample (a group of calls, divided by their number) at its time since the cell's first; hollow dots are warm-up and enter no statistic. "
+    note: "Each dot is one sample (a group of calls, divided by their number) at its time since the cell's first; hollow dots are warm-up, or were run again because their threads waited for a CPU: they enter no statistic. "
       + "The line is the median, the band its 95 % interval, triangles lie beyond the axis, upright lines begin a process launch. No sample is deleted.",
   }, list);
 }
