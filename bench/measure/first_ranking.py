@@ -46,18 +46,27 @@ def first_ranking(
         work: a folder for outputs that nobody reads.
     """
     cells = [cell for cell in ready if cell.spec.mode not in (get_runtime(cell.spec.runtime).compiles or ())]
-    if protocol.order == "sequential" or journal.of(Launch) or {c.spec.baseline for c in cells} != {True, False}:
+    if protocol.order == "sequential" or journal.of(Launch) or not _rankable(cells):
         return
     cells = sorted(cells, key=lambda cell: not cell.spec.baseline)[:MOST_CELLS]
     late = f"{exports} exports that take" if exports > 1 else "an export that takes"
     observer.stage(f"a first ranking, before {late} minutes", len(cells))
     pool.add(cells)
     pool.start(0, {cell.spec.id for cell in cells})
-    if pool.relaunch or sum(rounds_s(protocol, journal, FIRST_RANKING).values()) > SHARE * protocol.budget_s:
+    if not _rankable(cells, pool) or pool.relaunch:
+        return
+    if sum(rounds_s(protocol, journal, FIRST_RANKING).values()) > SHARE * protocol.budget_s:
         return
     rounds = replace(protocol, min_rounds=FIRST_RANKING, max_rounds=FIRST_RANKING)
     with TemporaryDirectory(dir=work) as folder, Journal(Path(folder) / NAME) as apart:
         for launch in journal.of(Launch):
             apart.append(launch)
         Measurement(pool, rounds, apart, Path(folder), observer, clock).preview()
-    observer.note("this first ranking is no part of the results: the rest is exported now, and all are timed together")
+    if _rankable(cells, pool):
+        observer.note("this first ranking is no part of the results: the rest is exported now, and all are timed together")
+
+
+def _rankable(cells: Sequence[Timed], pool: WorkerPool | None = None) -> bool:
+    """Return whether a baseline and another cell are among `cells`, or among those that have not failed in `pool`."""
+    alive = [cell for cell in cells if pool is None or cell.spec.id in pool.alive()]
+    return {cell.spec.baseline for cell in alive} == {True, False}

@@ -135,6 +135,21 @@ def test_a_worker_that_died_meanwhile_is_started_again(tmp_path: Path) -> None:
     assert len(started) == len(set(started)) + 1 == 4
 
 
+def test_nothing_is_said_of_a_ranking_that_failed(tmp_path: Path) -> None:
+    class Killer(Told):
+        killed = False
+
+        def step(self, text: str, advance: float = 0) -> None:
+            if text.startswith("round 1") and not self.killed:
+                self.killed = True
+                for worker in workers():
+                    worker.kill()
+
+    told = Killer()
+    engine.run(short_plan(), tmp_path / "out", ArtifactStore(tmp_path / "store"), told)
+    assert told.killed and told.begins("a first ranking") and not told.begins(NOTE)
+
+
 def test_a_run_that_is_stopped_after_it_ends_its_workers_and_does_not_repeat_it(tmp_path: Path) -> None:
     class Stopper(Told):
         def note(self, text: str) -> None:
