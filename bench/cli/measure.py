@@ -74,7 +74,11 @@ class RunOptions:
     artifacts: Store = None
     budget: Annotated[
         float | None,
-        typer.Option("--budget", help="Seconds for measuring, process starts included.", rich_help_panel=MEASURED),
+        typer.Option(
+            "--budget",
+            help="Seconds for measuring, process starts included. Default: 90; 45 for the suite quick; 900 with --until.",
+            rich_help_panel=MEASURED,
+        ),
     ] = None
     until: Annotated[
         str | None,

@@ -162,6 +162,10 @@ def measure_request(model: str = DEFAULT_MODEL, **asked: Unpack[MeasureKeywords]
     given = (BUDGET_S, budget_s), (LAUNCHES, launches), (SEED, seed), (UNTIL_PERCENT, percent)
     for bounds, value in ((THREADS, asked.get("threads")), *given):
         bounds.check(value)
+    if until is not None and (chosen.order == "sequential" or chosen.untimed or asked.get("regime") is not None):
+        raise UsageError(
+            "--until ends rounds in which cells take turns; --protocol paper, check and --regime have none"
+        )
     budget_s = UNTIL_BUDGET_S if budget_s is None and until is not None else budget_s
     return MeasureRequest(
         export=export,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
+import pytest
+import typer
+
+from depthport.bench.cli.app import app
 from depthport.bench.cli.options import parse_percent
-from depthport.bench.plan.protocol import RIGOROUS, Protocol
-from depthport.bench.plan.request import UNTIL_BUDGET_S, measure_request
+from depthport.bench.plan.protocol import QUICK, RIGOROUS, Protocol
+from depthport.bench.plan.regime import Regime
+from depthport.bench.plan.request import UNTIL_BUDGET_S, MeasureKeywords, measure_request
 from depthport.exporters.core.errors import UsageError
 
 
@@ -36,3 +41,16 @@ def test_percentages(text: str | None, share: float | None) -> None:
 def test_words_are_no_percentage() -> None:
     with pytest.raises(UsageError, match="--until 'soon' is not a percentage: give for example 5%"):
         parse_percent("soon", "--until")
+
+
+@pytest.mark.parametrize("asked", [{"protocol": "paper"}, {"suite": "check"}, {"regime": Regime("sustained", 600.0)}])
+def test_no_precision_where_cells_take_no_turns(asked: MeasureKeywords) -> None:
+    with pytest.raises(UsageError, match="--until ends rounds in which cells take turns"):
+        measure_request("da3-small", weights="synthetic:0", until=0.05, **asked)
+
+
+def test_help_says_what_the_budget_is() -> None:
+    command: Any = typer.main.get_command(app)
+    (budget,) = (option for option in command.commands["run"].params if option.name == "budget")
+    figures = f"{RIGOROUS.budget_s:g}; {QUICK.budget_s:g} for the suite quick; {UNTIL_BUDGET_S:g} with --until"
+    assert f"Default: {figures}." in budget.help
