@@ -163,9 +163,7 @@ def measure_request(model: str = DEFAULT_MODEL, **asked: Unpack[MeasureKeywords]
     for bounds, value in ((THREADS, asked.get("threads")), *given):
         bounds.check(value)
     if until is not None and (chosen.order == "sequential" or chosen.untimed or asked.get("regime") is not None):
-        raise UsageError(
-            "--until ends rounds in which cells take turns; --protocol paper, check and --regime have none"
-        )
+        raise UsageError("--until ends rounds in which cells take turns; --protocol paper, check and --regime have none")
     budget_s = UNTIL_BUDGET_S if budget_s is None and until is not None else budget_s
     return MeasureRequest(
         export=export,

@@ -45,8 +45,9 @@ def test_words_are_no_percentage() -> None:
 
 @pytest.mark.parametrize("asked", [{"protocol": "paper"}, {"suite": "check"}, {"regime": Regime("sustained", 600.0)}])
 def test_no_precision_where_cells_take_no_turns(asked: MeasureKeywords) -> None:
+    asked.update({"weights": "synthetic:0", "until": 0.05})
     with pytest.raises(UsageError, match="--until ends rounds in which cells take turns"):
-        measure_request("da3-small", weights="synthetic:0", until=0.05, **asked)
+        measure_request("da3-small", **asked)
 
 
 def test_help_says_what_the_budget_is() -> None:
