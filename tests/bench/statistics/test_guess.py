@@ -29,8 +29,8 @@ def test_quiet_blocks_tell_what_the_guess_is_wrong_by(wrong: float) -> None:
 
 
 def test_blocks_that_hardly_waited_more_tell_little() -> None:
-    _, deviation = wrong_by(*blocks(0.0, 20, 20, share=0.03))
-    assert deviation == pytest.approx(1 / np.hypot(1 / ERROR, 0.03 / DRIFT), rel=0.2)
+    _, deviation = wrong_by(*blocks(0.0, 20, 20, share=0.06))
+    assert deviation == pytest.approx(1 / np.hypot(1 / ERROR, 0.06 / DRIFT), rel=0.2)
 
 
 def test_cells_of_one_process_tell_of_one_guess() -> None:
